@@ -1,0 +1,1 @@
+"""vaultsession against the physical limit, and its cost over growing sizes. Run: ``python -m benchmarks.own``."""

@@ -1,0 +1,34 @@
+"""Run the benchmarks of this package: ``python -m benchmarks.own [--quick] [--only NAME] [--directory DIR] [--json FILE]``.
+
+``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+
+from ..harness import Report
+from . import importing, many_sessions, one_session, processes
+
+PARTS = {"one": one_session.run, "many": many_sessions.run, "processes": processes.run, "import": importing.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.own", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--directory", help="where the vaults are made; on the file system to measure")
+    parser.add_argument("--json", help="write the rows there")
+    chosen = parser.parse_args()
+    report = Report()
+    with tempfile.TemporaryDirectory(dir=chosen.directory, prefix="vaultsession-bench-") as directory:
+        for name in chosen.only or PARTS:
+            PARTS[name](report, directory, 0.1 if chosen.quick else 1.0)
+    print(report.closing_line())
+    if chosen.json:
+        report.save(chosen.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Listing, sweeping and opening a vault, over the number of its sessions."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import vaultsession
+from vaultsession.secret import RawKey
+
+from ..harness import Report, interleaved, log, median
+
+KEY = bytes(range(32))
+_USERS_SESSIONS = 200
+
+
+def run(report: Report, directory: str, scale: float) -> None:
+    small, large = 1000, 100_000 if scale >= 1 else 10_000
+    vaults = {size: _build(os.path.join(directory, f"many-{size}"), size) for size in (small, large)}
+    _pages(report, vaults, scale)
+    _sweeps(report, vaults)
+    _opening(report, vaults, scale)
+    _fresh(report, directory, scale)
+
+
+def _build(path: str, sessions: int) -> str:
+    began = time.perf_counter()
+    with vaultsession.open_store(path, key=KEY, durability="os", cache_bytes=0) as store:
+        message = {"role": "user", "content": "Where did we stop yesterday?"}
+        for number in range(sessions):
+            user = "alice" if number % (sessions // _USERS_SESSIONS) == 0 else f"user-{number % 997}"
+            store.create(f"session-{number}", user_id=user, labels={"client": "desktop"}, messages=[message])
+    log(f"built {sessions} sessions in {time.perf_counter() - began:.1f} s")
+    return path
+
+
+def _pages(report: Report, vaults: dict[int, str], scale: float) -> None:
+    stores = {size: vaultsession.open_store(path, key=KEY) for size, path in vaults.items()}
+    small, large = stores
+    times = interleaved(
+        {str(size): (lambda store=store: store.list(user_id="alice", limit=50)) for size, store in stores.items()},
+        int(500 * scale),
+    )
+    assert len(stores[large].list(user_id="alice", limit=50)) == 50
+    report.add(f"a page of 50 of a user, {large} sessions", median(times[str(large)]) / 1000, "ms", 0.5)
+    report.compare(f"  the same / at {small}", times, 1.2, ours=str(large), floor=str(small))
+    times = interleaved({"count": lambda: stores[large].count(user_id="alice")}, int(200 * scale))
+    report.add(f"count of a user's 200 sessions, {large} sessions", median(times["count"]) / 1000, "ms")
+    for store in stores.values():
+        store.close()
+
+
+def _sweeps(report: Report, vaults: dict[int, str]) -> None:
+    each = {}
+    for size, path in vaults.items():
+        with vaultsession.open_store(path, key=KEY, cache_bytes=0) as store:
+            empty = interleaved({"none": store.sweep}, 50)
+            report.add(f"a sweep that finds nothing, {size} sessions", median(empty["none"]) / 1000, "ms", 0.1)
+            runs = []
+            for _ in range(3):
+                with vaultsession.open_store(path, key=KEY, durability="os", cache_bytes=0) as builder:
+                    for number in range(1000):
+                        builder.create(f"short-{number}", ttl="1ms")
+                began = time.perf_counter()
+                swept = store.sweep()
+                runs.append((time.perf_counter() - began) * 1e6 / swept)
+                assert swept == 1000, swept
+            each[size] = [median(runs)]
+    small, large = each
+    times = {"ours": each[large], "floor": each[small]}
+    report.compare(f"sweep of 1000 expired among {large}, each / among {small}", times, 3)
+
+
+def _opening(report: Report, vaults: dict[int, str], scale: float) -> None:
+    for size, path in vaults.items():
+        times = interleaved(
+            {"open": lambda path=path: vaultsession.open_store(path, key=KEY).close()}, int(100 * scale)
+        )
+        report.add(f"open and close a vault of {size} sessions", median(times["open"]) / 1000, "ms", 5)
+
+
+def _fresh(report: Report, directory: str, scale: float) -> None:
+    made = iter(range(1 << 30))
+    key = RawKey(KEY)
+    times = interleaved(
+        {
+            "files": lambda: vaultsession.open_store(os.path.join(directory, f"fresh-{next(made)}"), key=key).close(),
+            "memory": lambda: vaultsession.open_store("memory://").close(),
+        },
+        int(100 * scale),
+    )
+    report.add("a fresh vault with a raw key, opened and closed", median(times["files"]) / 1000, "ms", 4)
+    report.add("the same in memory", median(times["memory"]) / 1000, "ms", 0.2)

@@ -1,0 +1,92 @@
+"""Model and stores must agree: in memory, on files, and two stores on one vault of files.
+
+``HYPOTHESIS_PROFILE=deep`` looks further, and elsewhere each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from typing import ClassVar
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from vaultsession import RawKey, Session, SessionInfo, SessionStore, open_store
+from vaultsession.testing.machine import SessionMachine
+
+KEY = RawKey(bytes(range(100, 132)))
+
+
+class OnMemory(SessionMachine):
+    def open(self, number: int) -> SessionStore:
+        return open_store("memory://", clock=self.clock)
+
+
+class OnFiles(SessionMachine):
+    restarts: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = tempfile.mkdtemp()
+        self.path = os.path.join(self.root, "vault")
+
+    def open(self, number: int) -> SessionStore:
+        # The second store keeps no document, so that what it says never comes from a cache.
+        cache_bytes = 0 if number else 1 << 20
+        return open_store(self.path, key=KEY, clock=self.clock, durability="os", cache_bytes=cache_bytes)
+
+    def lose_index(self) -> None:
+        for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.path, name))
+
+    def finish(self) -> None:
+        shutil.rmtree(self.root)
+
+
+class OnFilesInTurn(OnFiles):
+    stores: ClassVar[int] = 2
+
+
+TestMemory = OnMemory.TestCase
+TestFiles = OnFiles.TestCase
+TestTwoStores = OnFilesInTurn.TestCase
+
+
+# -- tests of the test: a store that is wrong in one way is found ------------------------------------------------------
+
+
+class Forgetful(SessionStore):
+    def pop(self, id: str, n: int = 1) -> list[dict[str, object]]:
+        return self.messages(id, last=n)
+
+
+class Hasty(SessionStore):
+    def save(self, session, *, overwrite: bool = False, **facts) -> Session:
+        return super().save(session, overwrite=overwrite or not isinstance(session, str), **facts)
+
+
+class Immortal(SessionStore):
+    def sweep(self, *, dry_run: bool = False, progress: object = None) -> int:
+        return super().sweep(dry_run=True)
+
+
+class Sleepless(SessionStore):
+    def touch(self, id: str, ttl: object = None) -> SessionInfo:
+        self.append(id)
+        return self.load(id).info()
+
+
+@pytest.mark.parametrize("wrong", [Forgetful, Hasty, Immortal, Sleepless])
+def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
+    class Wrong(SessionMachine):
+        def open(self, number: int) -> SessionStore:
+            store = open_store("memory://", clock=self.clock)
+            store.__class__ = wrong
+            return store
+
+    with pytest.raises(AssertionError, match="the store says"):
+        run_state_machine_as_test(Wrong)

@@ -1,0 +1,121 @@
+"""A vault of its own for each test, a home without anything in it, and three ways to run a command line.
+
+``run`` in this process, ``spawn`` in another, ``terminal`` in another whose stdin, stdout and stderr are a terminal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from cli_lab import PATIENCE, ROOT, Outcome, Place, Run, chunks, take_terminal
+
+from vaultsession import RawKey
+from vaultsession.cli import run as run_command_line
+from vaultsession.vault import VaultDirectory
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of whoever runs the tests is seen or touched."""
+    for name in list(os.environ):
+        if name.startswith(("VAULTSESSION_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS", "LINES")):
+            monkeypatch.delenv(name)
+    place = tmp_path / "home"
+    place.mkdir()
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(place / "data"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = Place(tmp_path / "vault", tmp_path / "key")
+    key = RawKey.generate()
+    made.key_file.touch(mode=0o600)
+    made.key_file.write_text(key.text())
+    VaultDirectory(str(made.path)).create(key)
+    monkeypatch.setenv("VAULTSESSION_PATH", str(made.path))
+    monkeypatch.setenv("VAULTSESSION_KEY_FILE", str(made.key_file))
+    return made
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def running(*arguments: object, stdin: str | bytes = "") -> Outcome:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        capsys.readouterr()
+        code = run_command_line([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        return Outcome(code, told.out, told.err)
+
+    return running
+
+
+@pytest.fixture
+def spawn() -> Run:
+    def spawning(*arguments: object, stdin: str = "", stdout: int = subprocess.PIPE, **environ: str) -> Outcome:
+        done = subprocess.run(
+            [sys.executable, "-m", "vaultsession", *map(str, arguments)],
+            input=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **environ},
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout or "", done.stderr)
+
+    return spawning
+
+
+@pytest.fixture
+def terminal() -> Run:
+    """Runs on a terminal of so many columns; what is typed is sent line by line, each when its question has come."""
+
+    def running(
+        *arguments: object, columns: int = 80, typed: tuple[tuple[str, str], ...] = (), **environ: str
+    ) -> Outcome:
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vaultsession", *map(str, arguments)],
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env={**os.environ, **environ},
+            start_new_session=True,
+            preexec_fn=take_terminal,
+        )
+        os.close(follower)
+        seen, waiting = b"", list(typed)
+        try:
+            for chunk in chunks(leader):
+                seen += chunk
+                if waiting and waiting[0][0].encode() in seen:
+                    os.write(leader, waiting.pop(0)[1].encode())
+            code = process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(leader)
+        assert not waiting, f"never asked: {waiting}; seen {seen!r}"
+        return Outcome(code, seen.decode().replace("\r\n", "\n"), "")
+
+    return running

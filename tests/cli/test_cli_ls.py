@@ -1,0 +1,131 @@
+"""``vaultsession ls``."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from cli_lab import plain
+
+FIELDS = ["id", "title", "user_id", "tenant_id", "assistant_id", "labels", "message_count", "created_at", "updated_at",
+          "expires_at", "ttl", "sliding", "max_messages"]  # fmt: skip
+
+
+@pytest.fixture
+def three(place):
+    with place.open() as store:
+        store.create("a", user_id="alice", tenant_id="t", labels={"client": "web", "env": "prod"})
+        store.create("b", user_id="alice", assistant_id="helper", labels={"client": "web"}, ttl="24h")
+        store.create("c", user_id="bob", title="A title", messages=[{"role": "user", "content": "hi"}])
+    return place
+
+
+def test_piped_it_is_tsv_with_a_header_newest_first(three, spawn):
+    done = spawn("ls")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "id\ttitle\tuser_id\tmessage_count\tupdated_at\texpires_at"
+    assert [row["id"] for row in done.rows] == ["c", "b", "a"]
+    assert done.rows[0]["title"] == "A title"
+    assert done.err == ""
+
+
+def test_long_has_every_fact(three, run):
+    (header, *_) = run("ls", "--long").out.splitlines()
+    assert sorted(header.split("\t")) == sorted(FIELDS)
+
+
+def test_json_is_one_document_with_the_facts(three, run):
+    document = run("ls", "--json").json
+    assert [list(session) for session in document["sessions"]] == [FIELDS] * 3
+    assert document["after"] is None
+    assert document["sessions"][1]["ttl"] == 86400
+
+
+def test_json_lines_are_one_session_each(three, run):
+    assert [json.loads(line)["id"] for line in run("ls", "--jsonl").out.splitlines()] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--user", "alice"), ["b", "a"]),
+        (("--tenant", "t"), ["a"]),
+        (("--assistant", "helper"), ["b"]),
+        (("--label", "client=web"), ["b", "a"]),
+        (("--label", "client=web", "--label", "env=prod"), ["a"]),
+        (("--user", "bob", "--label", "client=web"), []),
+        (("--order", "oldest"), ["a", "b", "c"]),
+        (("--limit", "2"), ["c", "b"]),
+    ],
+)
+def test_filters_order_and_limit(options, found, three, run):
+    assert [row["id"] for row in run("ls", *options).rows] == found
+
+
+@pytest.mark.parametrize("label", ["client", "=web", ""])
+def test_a_label_that_is_none_is_refused(label, three, run):
+    assert run("ls", "--label", label).code == 2
+
+
+def test_a_cursor_goes_on_behind_a_page(three, run):
+    first = run("ls", "--limit", "2")
+    (cursor,) = re.findall(r"--after (\S+)", first.err)
+    rest = run("ls", "--after", cursor)
+    assert [row["id"] for row in first.rows + rest.rows] == ["c", "b", "a"]
+    assert rest.err == ""
+    assert run("ls", "--limit", "2", "--json").json["after"] == cursor
+    assert run("ls", "--after", "nonsense").code == 2
+
+
+def test_piped_it_is_everything_and_on_a_terminal_fifty(place, run, terminal):
+    with place.open() as store:
+        for number in range(60):
+            store.create(f"s{number:02}")
+    assert len(run("ls").rows) == 60
+    shown = plain(terminal("ls").out)
+    assert len(re.findall(r"^s\d\d ", shown, flags=re.M)) == 50
+    assert "--after" in shown
+
+
+def test_more_than_one_page_of_the_store_is_all_of_it(place, run, monkeypatch):
+    monkeypatch.setattr("vaultsession.cli.ls._PAGE", 7)
+    with place.open() as store:
+        for number in range(20):
+            store.create(f"s{number:02}")
+    assert [row["id"] for row in run("ls", "--order", "oldest").rows] == [f"s{number:02}" for number in range(20)]
+    assert len(run("ls", "--limit", "9").rows) == 9
+
+
+@pytest.mark.parametrize("columns", [80, 40, 20])
+def test_the_table_fits_its_terminal(columns, three, terminal):
+    done = terminal("ls", columns=columns)
+    lines = plain(done.out).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert [line.split()[0] for line in lines] == ["id", "c", "b", "a"]
+
+
+def test_nothing_is_said_on_stderr(place, run):
+    done = run("ls")
+    assert (done.code, done.rows) == (0, [])
+    assert run("ls", "--json").json == {"sessions": [], "after": None}
+    assert run("ls", "--jsonl").out == ""
+
+
+def test_options_of_the_vault_may_stand_before_the_command_and_behind_it(three, run, monkeypatch):
+    monkeypatch.delenv("VAULTSESSION_PATH")
+    monkeypatch.delenv("VAULTSESSION_KEY_FILE")
+    key = ("--key-file", three.key_file)
+    for line in (("-V", three.path, *key, "ls"), ("ls", "-V", three.path, *key), ("-V", three.path, "ls", *key),
+                 ("-V", "/elsewhere", *key, "ls", "-V", three.path)):  # fmt: skip
+        assert len(run(*line).rows) == 3, line
+    command = f"cat {three.key_file}"
+    assert len(run("ls", "-V", three.path, "--key-command", command).rows) == 3
+
+
+def test_a_key_that_does_not_fit_is_12(three, run, tmp_path):
+    other = tmp_path / "other"
+    other.touch(mode=0o600)
+    other.write_bytes(bytes(range(100, 132)).hex().encode())
+    assert run("ls", "--key-file", other).code == 12
+    assert run("ls", "--key-file", tmp_path / "missing").code == 12

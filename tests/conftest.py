@@ -1,0 +1,77 @@
+"""What the tests of the whole store share: a clock that stands still, and a place that stores are opened on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.testing.clock import ManualClock
+
+settings.register_profile(
+    "ci",
+    derandomize=True,  # the same examples in every run
+    database=None,
+    deadline=None,  # no timing in assertions
+    max_examples=40,
+    stateful_step_count=30,
+    suppress_health_check=[HealthCheck.too_slow],  # the machines share two cores with the rest of the suite
+)
+settings.register_profile(
+    "deep", settings.get_profile("ci"), derandomize=False, max_examples=2000, stateful_step_count=60
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+Opening = Callable[..., SessionStore]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def vault_key() -> RawKey:
+    return RawKey(bytes(range(200, 232)))
+
+
+@pytest.fixture
+def open_files(tmp_path: Path, clock: ManualClock, vault_key: RawKey) -> Iterator[Opening]:
+    """Opens the same vault on files as often as it is called. Settings may be given; everything is closed at the end."""
+    opened: list[SessionStore] = []
+
+    def opening(**overrides: Any) -> SessionStore:
+        chosen = {"key": vault_key, "clock": clock, "durability": "os", **overrides}
+        opened.append(open_store(tmp_path / "vault", **chosen))
+        return opened[-1]
+
+    yield opening
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["memory", "files"])
+def open_one(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Opening]:
+    """Opens one store, in memory or on files, with the settings that are given."""
+    if request.param == "files":
+        yield request.getfixturevalue("open_files")
+        return
+    opened: list[SessionStore] = []
+
+    def opening(**overrides: Any) -> SessionStore:
+        opened.append(open_store("memory://", **{"clock": clock, **overrides}))
+        return opened[-1]
+
+    yield opening
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_one: Opening) -> SessionStore:
+    return open_one()

@@ -1,0 +1,56 @@
+"""Every backend of the package is held to the contract that a third party's would be held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from vaultsession.backends import FilesBackend, MemoryBackend
+from vaultsession.disk import Disk
+from vaultsession.testing import BackendContract
+from vaultsession.testing.scribe import Scribe
+
+Opening = Callable[[], FilesBackend]
+
+
+class TestMemory(BackendContract):
+    @pytest.fixture
+    def backend(self) -> Iterator[MemoryBackend]:
+        backend = MemoryBackend()
+        yield backend
+        backend.close()
+
+
+class FilesContract(BackendContract):
+    durability: Literal["sync", "os"] = "sync"
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path, scribe: Scribe) -> Iterator[Opening]:
+        opened: list[FilesBackend] = []
+
+        def opening() -> FilesBackend:
+            opened.append(
+                FilesBackend(
+                    str(tmp_path), disk=Disk(), describe=Scribe(scribe.keyring).describe, durability=self.durability
+                )
+            )
+            return opened[-1]
+
+        yield opening
+        for backend in opened:
+            backend.close()
+
+    @pytest.fixture
+    def backend(self, reopen: Opening) -> FilesBackend:
+        return reopen()
+
+
+class TestFiles(FilesContract):
+    pass
+
+
+class TestFilesWithoutFlushes(FilesContract):
+    durability = "os"

@@ -1,0 +1,130 @@
+"""What no module of the package may hold, read from the syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "vaultsession"
+LONGEST = 420
+
+MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+
+CLOCK = "clock.py"
+DISK = "disk.py"  # the kernel's clock is one of its system calls, and it waits for a refused replacement
+
+WALL_TIME = {
+    "time.time",
+    "time.time_ns",
+    "time.localtime",
+    "time.gmtime",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+}
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b.c`` of an attribute chain, its last two names; else an empty text."""
+    if isinstance(node, ast.Attribute):
+        base = node.value
+        name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
+        return f"{name}.{node.attr}"
+    return ""
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def wall_time(source: str) -> list[str]:
+    """Every reading of the wall clock, also one that was imported by its bare name."""
+    tree = ast.parse(source)
+    found = [dotted(node) for node in ast.walk(tree) if dotted(node) in WALL_TIME]
+    return found + [name for name in imported(tree) if name in WALL_TIME]
+
+
+def weak_randomness(source: str) -> list[str]:
+    return [name for name in imported(ast.parse(source)) if name.split(".")[0] in {"random", "secrets", "uuid"}]
+
+
+def assertions(source: str) -> list[int]:
+    return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
+
+
+def silent_excepts(source: str) -> list[int]:
+    return [
+        node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ExceptHandler) and node.type is None
+    ]
+
+
+def test_there_are_modules_to_look_at() -> None:
+    assert len(MODULES) > 35
+
+
+def test_wall_time_is_read_in_one_place() -> None:
+    found = {name: wall_time(text) for name, text in MODULES.items() if name != CLOCK}
+    assert {name: uses for name, uses in found.items() if uses} == {}
+
+
+def test_keys_and_nonces_come_from_the_system() -> None:
+    outside = {name: text for name, text in MODULES.items() if not name.startswith("testing/")}
+    assert {name: weak_randomness(text) for name, text in outside.items() if weak_randomness(text)} == {}
+
+
+def test_nothing_untrusted_is_checked_with_assert() -> None:
+    outside = {name: text for name, text in MODULES.items() if not name.startswith("testing/")}
+    assert {name: assertions(text) for name, text in outside.items() if assertions(text)} == {}
+
+
+def test_no_except_catches_everything_without_saying_so() -> None:
+    assert {name: silent_excepts(text) for name, text in MODULES.items() if silent_excepts(text)} == {}
+
+
+def test_a_file_is_one_concept() -> None:
+    sizes = {name: text.count("\n") for name, text in MODULES.items()}
+    assert {name: size for name, size in sizes.items() if size > LONGEST} == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [name for name, text in MODULES.items() if not ast.get_docstring(ast.parse(text))] == []
+
+
+# -- tests of the tests ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import time\nx = time.time()",
+        "import time as clock\nfrom time import time_ns",
+        "import datetime\nx = datetime.datetime.now()",
+        "from datetime import datetime\nx = datetime.now(None)",
+        "def f():\n    from time import time",
+    ],
+)
+def test_a_planted_clock_is_found(planted: str) -> None:
+    assert wall_time(planted)
+
+
+@pytest.mark.parametrize(
+    "planted", ["import random", "from secrets import token_bytes", "import uuid", "import random.x"]
+)
+def test_planted_randomness_is_found(planted: str) -> None:
+    assert weak_randomness(planted)
+
+
+def test_a_planted_assert_is_found() -> None:
+    assert assertions("def f(x):\n    if x:\n        assert x") == [3]
+
+
+def test_a_planted_bare_except_is_found() -> None:
+    assert silent_excepts("try:\n    pass\nexcept:\n    pass") == [3]

@@ -1,0 +1,280 @@
+"""The index may be deleted, damaged or forged at any time: it is derived anew, and no session is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from files_lab import session_path
+
+from vaultsession.backends import FilesBackend
+from vaultsession.errors import BackendUnavailable, RollbackDetected
+from vaultsession.sealed import Query, SealedHead
+from vaultsession.testing.scribe import Scribe
+
+Opening = Callable[..., FilesBackend]
+
+
+@pytest.fixture
+def keys(opening: Opening, scribe: Scribe) -> list[str]:
+    """A vault of a dozen sessions, closed."""
+    backend = opening(durability="os")
+    keys = [scribe.key(f"session {number}") for number in range(12)]
+    for number, key in enumerate(keys):
+        backend.commit(key, scribe.create(key, updated=number, user_id="alice", expires=number or None))
+        backend.commit(key, scribe.append())
+    backend.close()
+    return keys
+
+
+def index(path: Path) -> Path:
+    return path / "index.sqlite"
+
+
+def agrees(backend: FilesBackend, keys: list[str]) -> bool:
+    rows = {row.key: row.version for row in backend.scan(Query())}
+    return rows == {key: backend.head(key).version for key in keys}
+
+
+def garbage(path: Path) -> None:
+    index(path).write_bytes(os.urandom(8192))
+
+
+def empty(path: Path) -> None:
+    index(path).write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    index(path).write_bytes(index(path).read_bytes()[:10_000])
+
+
+def gone(path: Path) -> None:
+    index(path).unlink()
+
+
+def triggered(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN DELETE FROM tombstones; END")
+    connection.close()
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+def mistyped(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("UPDATE sessions SET version = 'text', seq = x'00'")
+    connection.close()
+
+
+def misnamed(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("UPDATE sessions SET key = '../../' || locator || 'x'")
+    connection.close()
+
+
+def not_utf8(path: Path) -> None:
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("UPDATE sessions SET key = CAST(x'ff' || key AS TEXT)")
+    connection.close()
+
+
+def linked(path: Path) -> None:
+    outside = path.parent / "outside"
+    index(path).rename(outside)
+    index(path).symlink_to(outside)
+
+
+def hard_linked(path: Path) -> None:
+    os.link(index(path), path.parent / "outside")
+
+
+def log_linked(path: Path) -> None:
+    (path.parent / "outside").write_bytes(b"untouched")
+    (path / "index.sqlite-wal").symlink_to(path.parent / "outside")
+
+
+def fifo(path: Path) -> None:
+    index(path).unlink()
+    os.mkfifo(index(path), 0o600)
+
+
+DAMAGES = [
+    garbage, empty, cut, gone, triggered, foreign, newer, mistyped, misnamed, not_utf8, linked, hard_linked, log_linked, fifo,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_derived_anew(
+    path: Path, keys: list[str], opening: Opening, damage: Callable[[Path], None]
+) -> None:
+    damage(path)
+    outside = path.parent / "outside"
+    before = outside.read_bytes() if outside.exists() else b""
+    backend = opening()
+    assert agrees(backend, keys)
+    backend.close()
+    again = opening()
+    assert agrees(again, keys)
+    assert again.health() == {"files": None, "index": None}
+    assert (outside.read_bytes() if outside.exists() else b"") == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_under_a_store_that_is_open_heals(
+    path: Path, keys: list[str], opening: Opening, scribe: Scribe, damage: Callable[[Path], None]
+) -> None:
+    backend, other = opening(), opening()
+    assert agrees(backend, keys)
+    assert agrees(other, keys)
+    if damage is log_linked:
+        (path / "index.sqlite-wal").unlink(missing_ok=True)
+    if damage in (garbage, empty, cut):  # what overwrites a file that SQLite has mapped does so as another file
+        index(path).rename(path / "old")
+        (path / "old").unlink()
+        index(path).touch(0o600)
+    damage(path)
+    backend.commit(keys[3], scribe.append("after"))
+    other.commit(keys[4], scribe.append("after"))
+    for _ in range(2):
+        assert agrees(other, keys)
+        assert agrees(backend, keys)
+    assert scribe.texts(other, keys[3]) == ["first", "more", "after"]
+
+
+def test_a_byte_flipped_anywhere_never_harms_a_session(path: Path, keys: list[str], opening: Opening) -> None:
+    whole = index(path).read_bytes()
+    for at in range(0, len(whole), 89):
+        for side in ("-wal", "-shm"):
+            (path / f"index.sqlite{side}").unlink(missing_ok=True)
+        index(path).unlink()
+        index(path).touch(0o600)
+        index(path).write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        backend = opening(durability="os")
+        rows = list(backend.scan(Query()))
+        list(backend.scan(Query(expired_at=5)))
+        backend.count(Query(alive_at=5))
+        assert all(isinstance(row, SealedHead) for row in rows)
+        # A flipped bit may make a row into another row. What lists opens each, and asks for this if one is forged:
+        backend.reindex()
+        assert agrees(backend, keys), at
+        backend.close()
+
+
+def test_the_damaged_file_is_kept_aside(path: Path, keys: list[str], opening: Opening) -> None:
+    garbage(path)
+    backend = opening()
+    assert agrees(backend, keys)
+    assert [name for _, _, name in backend.quarantine.entries() if name.startswith("index.sqlite")]
+    assert backend.stats()["quarantined"] == 1
+
+
+def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: Opening, scribe: Scribe) -> None:
+    gone(path)
+    backend = opening()
+    assert backend.witness_of(keys[0]) is None
+    row = backend.commit(keys[0], scribe.append())
+    assert backend.witness_of(keys[0]) == row.witness
+
+
+def test_deriving_anew_keeps_the_witness_and_the_tombstones(
+    path: Path, keys: list[str], opening: Opening, scribe: Scribe
+) -> None:
+    backend = opening()
+    row = backend.commit(keys[0], scribe.append())
+    grave = backend.commit(keys[1], scribe.remove(keys[1]))
+    backend.reindex()
+    assert backend.witness_of(keys[0]) == row.witness
+    assert backend.stats()["tombstones"] == 1
+    backend.close()
+    seen: list[Any] = []
+    opening().commit(keys[1], seen.append)
+    assert seen == [grave]
+
+
+def test_what_was_acknowledged_is_remembered(path: Path, opening: Opening, scribe: Scribe) -> None:
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    old = session_path(path, key).read_bytes()
+    backend.commit(key, scribe.append())
+    backend.close()
+    session_path(path, key).write_bytes(old)
+    other = opening()
+    with pytest.raises(RollbackDetected):
+        other.head(key)
+    with pytest.raises(RollbackDetected):
+        other.commit(key, scribe.append())
+    assert session_path(path, key).read_bytes() == old
+
+
+def test_a_store_that_is_open_notices_a_rollback_in_place(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+    key = scribe.key("a")
+    files.commit(key, scribe.create(key))
+    old = session_path(path, key).read_bytes()
+    files.commit(key, scribe.append())
+    session_path(path, key).write_bytes(old)  # the same inode
+    with pytest.raises(RollbackDetected):
+        files.head(key)
+
+
+def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scribe: Scribe) -> None:
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    old = session_path(path, key).read_bytes()
+    grave = backend.commit(key, scribe.remove(key))
+    session_path(path, key).touch(0o600)
+    session_path(path, key).write_bytes(old)
+    assert backend.head(key) is None
+    seen: list[Any] = []
+    backend.commit(key, seen.append)
+    assert seen == [grave]
+    assert session_path(path, key).exists()  # never unlinked on the row's word
+    backend.commit(key, scribe.create(key, "anew"))
+    assert scribe.texts(backend, key) == ["anew"]
+    assert len(backend.quarantine.entries()) == 1
+
+
+def test_a_second_file_for_a_session_is_refused(path: Path, opening: Opening, scribe: Scribe) -> None:
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    session_path(path, key).rename(session_path(path, f"other~{key[-32:]}"))
+    backend.reindex()
+    with pytest.raises(Exception, match="another name"):
+        backend.commit(key, scribe.create(key))
+
+
+def test_numbers_are_remembered(opening: Opening) -> None:
+    backend = opening()
+    assert backend.remembered("counter") is None
+    backend.remember("counter", 7)
+    backend.remember("counter", 8)
+    assert backend.remembered("counter") == 8
+    backend.close()
+    assert opening().remembered("counter") == 8
+
+
+def test_without_an_index_a_store_for_reading_says_why_it_cannot_list(
+    path: Path, keys: list[str], opening: Opening, scribe: Scribe
+) -> None:
+    gone(path)
+    backend = opening(writable=False)
+    assert scribe.texts(backend, keys[0]) == ["first", "more"]
+    with pytest.raises(BackendUnavailable, match="gone"):
+        backend.scan(Query()).__next__()
+    assert not index(path).exists()

@@ -1,0 +1,23 @@
+"""A place for a vault, and the vault that stands there."""
+
+from __future__ import annotations
+
+import pytest
+from vaults import KEY
+
+from vaultsession.vault import VaultDirectory
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def directory(path):
+    return VaultDirectory(str(path))
+
+
+@pytest.fixture
+def made(directory):
+    return directory.create(KEY, label="first", now=5)

@@ -1,0 +1,114 @@
+"""Every vector in front of every consumer: a reader of today understands, and refuses, what one of yesterday did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shelf import container
+
+from vaultsession import errors, ids, payload
+from vaultsession.document import whole
+from vaultsession.head import decode, encode
+from vaultsession.keys import Keyring, MasterKey
+from vaultsession.reading import Reading
+
+HERE = Path(__file__).parent / "v1"
+KEYS = json.loads((HERE / "keys.json").read_bytes())
+EXPECTED = json.loads((HERE / "expected.json").read_bytes())
+KEYRING = Keyring(
+    vault_id=bytes.fromhex(KEYS["vault_id"]),
+    readable_names=KEYS["readable_names"],
+    created=KEYS["created"],
+    root=bytes.fromhex(KEYS["root"]),
+    masters=tuple(
+        MasterKey(bytes.fromhex(one["id"]), bytes.fromhex(one["secret"]), one["retired"]) for one in KEYS["masters"]
+    ),
+)
+
+
+def fetch_of(name: str):
+    data = (HERE / f"{name}.vsf").read_bytes()
+    return lambda start: container(data, start)
+
+
+def outcome(name: str, consumer: str) -> dict:
+    expected = EXPECTED[name]
+    return expected.get("all") or expected[consumer]
+
+
+def as_json(head) -> dict:
+    return json.loads(encode(head))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_describe_says_what_is_expected(name):
+    expected = outcome(name, "describe")
+    reading = Reading(KEYRING)
+    if "error" in expected:
+        with pytest.raises(errors.VaultError) as raised:
+            reading.describe(KEYS["key"], fetch_of(name), thorough=True)
+        assert type(raised.value).__name__ == expected["error"]
+        return
+    row = reading.describe(KEYS["key"], fetch_of(name), thorough=True)
+    assert row is not None
+    assert (row.generation, row.seq, row.version.hex(), row.size, row.torn) == tuple(
+        expected[field] for field in ("generation", "seq", "version", "size", "torn")
+    )
+    header, head = reading.rows.open(row)
+    assert header == fetch_of(name)(0).header
+    assert as_json(head) == expected["head"]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_load_gives_what_is_expected(name):
+    expected = outcome(name, "load")
+    reading = Reading(KEYRING)
+    if "error" in expected:
+        with pytest.raises(errors.VaultError) as raised:
+            whole(reading.load(KEYS["key"], fetch_of(name)).bodies)
+        assert type(raised.value).__name__ == expected["error"]
+        return
+    loaded = reading.load(KEYS["key"], fetch_of(name))
+    assert loaded is not None
+    assert whole(loaded.bodies) == (expected["state"], expected["messages"])
+    assert (loaded.seq, loaded.version.hex(), loaded.size) == (expected["seq"], expected["version"], expected["size"])
+    assert as_json(loaded.head) == expected["head"]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_newest_gives_what_is_expected(name):
+    expected = outcome(name, "newest")
+    reading = Reading(KEYRING)
+    if "error" in expected:
+        with pytest.raises(errors.VaultError) as raised:
+            payload.parse(payload.join(reading.newest(KEYS["key"], fetch_of(name), wanted=1000)[1]))
+        assert type(raised.value).__name__ == expected["error"]
+        return
+    found = reading.newest(KEYS["key"], fetch_of(name), wanted=1000)
+    assert found is not None
+    assert payload.parse(payload.join(found[1])) == expected["messages"]
+    assert as_json(found[0]) == expected["head"]
+
+
+def test_names_and_keys_are_those_of_the_session():
+    session = ids.parse(KEYS["session"])
+    assert ids.locator(KEYRING.naming_key, session) == KEYS["locator"]
+    assert ids.key(KEYRING.naming_key, session, readable=True) == KEYS["key"]
+
+
+def test_every_file_has_its_expectation_and_the_format_names_it():
+    files = {path.stem for path in HERE.glob("*.vsf")}
+    assert files == EXPECTED.keys()
+    text = (Path(__file__).parents[2] / "vaultsession" / "envelope" / "FORMAT.md").read_text(encoding="utf-8")
+    assert [name for name in files if f"`{name}`" not in text] == []
+    assert sum(path.stat().st_size for path in HERE.iterdir()) < 300_000
+
+
+def test_heads_of_vectors_are_written_as_they_are_read():
+    for name in EXPECTED:
+        expected = outcome(name, "describe")
+        if "head" in expected:
+            plain = json.dumps(expected["head"], ensure_ascii=False, separators=(",", ":")).encode()
+            assert encode(decode(plain)) == plain

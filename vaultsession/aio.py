@@ -1,0 +1,215 @@
+"""AsyncSessionStore: the verbs of a SessionStore for asyncio, through one door of threads.
+
+Files have no asynchronous form, so each verb runs in a small pool of threads. A load of what is in the cache and
+unchanged never leaves the event loop. A write that was started is finished even if its task is cancelled: the task
+learns of the cancellation when the outcome is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar, Unpack
+
+from .clock import Duration
+from .listing import Order, Page
+from .payload import Json
+from .session import Session, SessionInfo
+from .store import Facts, Filters, SessionStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = 8
+
+
+class AsyncSessionStore:
+    """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
+
+    Every verb has the parameters, the result and the errors of its twin in ``SessionStore``.
+    """
+
+    def __init__(self, store: SessionStore, threads: ThreadPoolExecutor | None = None) -> None:
+        self._store = store
+        self._threads = threads or _pool()
+
+    @classmethod
+    async def opened(cls, opening: Callable[[], SessionStore]) -> Self:
+        """The store that ``opening`` makes, opened in a thread of its own pool."""
+        threads = _pool()
+        made: list[SessionStore] = []
+        try:
+            await _settled(threads, lambda: made.append(opening()))
+        except BaseException:
+            if made:  # cancelled meanwhile: nobody else will close it
+                await _settled(threads, made[0].close)
+            threads.shutdown(wait=False)
+            raise
+        return cls(made[0], threads)
+
+    async def create(
+        self,
+        id: str | None = None,
+        *,
+        state: Json | None = None,
+        messages: Sequence[Json] = (),
+        **facts: Unpack[Facts],
+    ) -> Session:
+        """See ``SessionStore.create``."""
+        return await self._run(self._store.create, id, state=state, messages=messages, **facts)
+
+    async def save(
+        self,
+        session: Session | str,
+        *,
+        overwrite: bool = False,
+        state: Json | None = None,
+        messages: Sequence[Json] = (),
+        **facts: Unpack[Facts],
+    ) -> Session:
+        """See ``SessionStore.save``."""
+        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
+
+    async def load(self, id: str) -> Session:
+        """See ``SessionStore.load``. From the cache without leaving the event loop."""
+        warm = self._store.load_if_warm(id)
+        return warm if warm is not None else await self._run(self._store.load, id)
+
+    async def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
+        """See ``SessionStore.get``."""
+        return await self._run(self._store.get, id, default)
+
+    async def delete(self, id: str) -> bool:
+        """See ``SessionStore.delete``."""
+        return await self._run(self._store.delete, id)
+
+    async def exists(self, id: str) -> bool:
+        """See ``SessionStore.exists``."""
+        return await self._run(self._store.exists, id)
+
+    async def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool = False) -> SessionInfo:
+        """See ``SessionStore.append``."""
+        return await self._run(self._store.append, id, *messages, create=create, dedupe=dedupe)
+
+    async def messages(
+        self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
+    ) -> list[Json]:
+        """See ``SessionStore.messages``."""
+        return await self._run(self._store.messages, id, offset=offset, limit=limit, last=last)
+
+    async def pop(self, id: str, n: int = 1) -> list[Json]:
+        """See ``SessionStore.pop``."""
+        return await self._run(self._store.pop, id, n)
+
+    async def clear(self, id: str) -> SessionInfo:
+        """See ``SessionStore.clear``."""
+        return await self._run(self._store.clear, id)
+
+    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session], object]) -> SessionInfo:
+        """See ``SessionStore.update``. A function is called in a thread."""
+        return await self._run(self._store.update, id, changes)
+
+    @contextlib.asynccontextmanager
+    async def edit(self, id: str) -> AsyncIterator[Session]:
+        """See ``SessionStore.edit``."""
+        session = await self.load(id)
+        yield session
+        await self.save(session)
+
+    async def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
+        """See ``SessionStore.touch``."""
+        return await self._run(self._store.touch, id, ttl)
+
+    @contextlib.asynccontextmanager
+    async def lease(self, id: str, timeout: float | None = None) -> AsyncIterator[None]:
+        """See ``SessionStore.lease``. Waiting for a lease takes a thread of its own, so that waiters block no verb."""
+        held = self._store.lease(id, timeout)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="vaultsession-lease")
+        try:
+            entering = asyncio.get_running_loop().run_in_executor(thread, held.__enter__)
+            try:
+                await asyncio.shield(entering)
+            except asyncio.CancelledError:
+                # Whoever waited in vain must not hold the lease for ever: it lets go as soon as it is given.
+                entering.add_done_callback(lambda done: done.exception() or held.__exit__(None, None, None))
+                raise
+            try:
+                yield
+            finally:
+                await _settled(thread, functools.partial(held.__exit__, None, None, None))
+        finally:
+            thread.shutdown(wait=False)
+
+    async def list(
+        self,
+        *,
+        order: Order = "newest",
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page:
+        """See ``SessionStore.list``."""
+        return await self._run(self._store.list, order=order, limit=limit, offset=offset, after=after, **filters)
+
+    async def count(self, **filters: Unpack[Filters]) -> int:
+        """See ``SessionStore.count``."""
+        return await self._run(self._store.count, **filters)
+
+    async def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
+        """See ``SessionStore.sweep``. ``progress`` is called in a thread."""
+        return await self._run(self._store.sweep, dry_run=dry_run, progress=progress)
+
+    async def start_sweeper(self, interval: Duration = "5m") -> None:
+        """See ``SessionStore.start_sweeper``."""
+        await self._run(self._store.start_sweeper, interval)
+
+    async def reindex(self) -> None:
+        """See ``SessionStore.reindex``."""
+        await self._run(self._store.reindex)
+
+    async def stats(self) -> dict[str, Any]:
+        """See ``SessionStore.stats``."""
+        return await self._run(self._store.stats)
+
+    async def health(self) -> dict[str, Any]:
+        """See ``SessionStore.health``."""
+        return await self._run(self._store.health)
+
+    async def close(self) -> None:
+        """See ``SessionStore.close``."""
+        with contextlib.suppress(RuntimeError):  # the pool is gone: closed before
+            await self._run(self._store.close)
+        self._threads.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await _settled(self._threads, functools.partial(verb, *args, **kwargs))
+
+
+async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    """What the call returns from its thread. A cancelled task waits for it, so that no write goes on behind its back."""
+    running = asyncio.get_running_loop().run_in_executor(threads, call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # looked at: its outcome is told to nobody
+        raise
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="vaultsession")

@@ -1,0 +1,75 @@
+"""The Backend protocol: a handful of verbs over sealed values. To write a backend is to write these.
+
+Every verb may be called from any thread. Storage errors are raised as ``BackendUnavailable``, a flush whose outcome
+nobody knows as ``DurabilityUnknown``; ``Unreadable`` comes from the ``describe`` that the backend was given and passes
+through. Held to this contract by ``vaultsession.testing.BackendContract``.
+
+Decision (2026-11): writing, appending and removing are one verb. What shall follow is always a function of what is
+newest, so ``commit`` takes that function and the backend guarantees that nothing comes between; compare-and-swap is a
+``seal`` that raises Conflict. Three verbs with an ``expect`` each said the same in three ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .sealed import Container, Heads, Newest, Query, Seal, SealedHead
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a backend is: whether it outlives the process, whether several hosts share it, whether it expires by itself."""
+
+    name: str
+    durable: bool
+    shared: bool = False
+    expires: bool = False
+
+
+class Backend(Protocol):
+    """Sealed sessions by key."""
+
+    @property
+    def traits(self) -> Traits:
+        """What this backend is."""
+        ...
+
+    def head(self, key: str) -> SealedHead | None:
+        """The newest head. Cheap enough to call on every cached load."""
+        ...
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on (negative: that many last bytes), as one consistent view.
+
+        ``settled`` waits until no writer of this key is half-way; asked before a verdict other than clean is believed.
+        """
+        ...
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        """Put behind the newest what ``seal`` makes of it, atomically and durably, and return what is newest then."""
+        ...
+
+    def scan(self, query: Query) -> Heads:
+        """Heads in the order asked for. May lag behind other processes by a moment, never behind this one."""
+        ...
+
+    def count(self, query: Query) -> int:
+        """How many heads ``scan`` would give without a limit."""
+        ...
+
+    def reindex(self) -> object:
+        """Forget whatever was derived from the containers, for listing them, and derive it anew."""
+        ...
+
+    def stats(self) -> dict[str, int]:
+        """Counts and bytes: at least ``sessions`` and ``bytes``."""
+        ...
+
+    def health(self) -> dict[str, str | None]:
+        """Each component by name, and its problem in words: None where it is well."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held. Idempotent."""
+        ...

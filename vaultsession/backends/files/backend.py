@@ -1,0 +1,310 @@
+"""FilesBackend: the verbs, over sealed containers, stripes and an index.
+
+The index is never believed about a session: it lists, and it remembers what was acknowledged.
+
+Locks are taken in this order: the stripe of a session, then the index. None is held while a caller's iterator waits.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from typing import Literal
+
+from ...backend import Traits
+from ...disk import PRIVATE_DIRECTORY, Disk
+from ...errors import BackendUnavailable, VaultError
+from ...ids import locator_of
+from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Witness
+from .catalogue import Catalogue
+from .contents import Contents
+from .layout import Layout
+from .markers import WriterMarkers
+from .quarantine import Quarantine
+from .reconcile import Progress, Report
+from .sessions import Sessions
+
+_log = logging.getLogger("vaultsession")
+
+Durability = Literal["sync", "os"]
+
+
+class FilesBackend:
+    """One container per session below ``path``, a vault directory that exists. Safe from any thread and any process.
+
+    ``durability="os"`` skips every flush: what was acknowledged then survives the process and not a power cut. With
+    ``writable`` False nothing is written at all. After ``close()`` every verb is a ``RuntimeError``.
+    """
+
+    traits = Traits("files", durable=True)
+
+    def __init__(
+        self, path: str, *, disk: Disk, describe: Describe, durability: Durability = "sync", writable: bool = True
+    ) -> None:
+        self._disk = disk
+        self._stat = disk.stat
+        self._describe = describe
+        self._durable = durability == "sync"
+        self._writable = writable
+        self._layout = Layout(path)
+        self.quarantine = Quarantine(disk, self._layout, flush=self._durable)
+        self._contents = Contents(disk, self._layout, writable=writable, durable=self._durable)
+        self._closed = False
+        self._begin()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        """Locks, descriptors and a marker of this process alone, which owes the index nothing."""
+        self._lagging = False
+        self._markers = WriterMarkers(self._disk, self._layout, flush=self._durable)
+        self._sessions = Sessions(
+            self._disk, self._layout, self._contents, self.quarantine, self._describe, durable=self._durable
+        )
+        self._known = self._sessions.states.get
+        self._catalogue = Catalogue(
+            self._disk,
+            self._layout,
+            self._contents,
+            self.quarantine,
+            self._sessions,
+            begin_writing=self._begin_writing,
+            writable=self._writable,
+        )
+
+    # -- one session ---------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> SealedHead | None:
+        """The newest head; one ``lstat`` where nothing has changed."""
+        state = self._known(key)
+        try:
+            if state is not None and state.row is not None:
+                now = self._stat(state.path)
+                if (
+                    now.st_size == state.size
+                    and now.st_ino == state.inode
+                    and now.st_dev == state.device
+                    and now.st_mode == state.mode
+                    and now.st_nlink == 1
+                ):
+                    return state.row
+        except OSError:
+            pass  # it is not there, or not to be had: told below
+        self._check_open()
+        try:
+            return self._sessions.observe(key)
+        except OSError as error:
+            raise self._unavailable(key, error) from error
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within a ``seal``."""
+        self._check_open()
+        try:
+            if not settled:
+                return self._sessions.read(key, start)
+            stripe = self._sessions.stripes.of(locator_of(key))
+            with stripe.mutex, stripe:
+                return self._sessions.read(key, start)
+        except OSError as error:
+            raise self._unavailable(key, error) from error
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+        if not self._markers.held or self._closed:
+            self._begin_writing()
+        sessions = self._sessions
+        stripe = sessions.stripes.of(locator_of(key))
+        with stripe.mutex, stripe:
+            try:
+                state, newest = sessions.newest(key)
+            except OSError as error:
+                raise self._unavailable(key, error) from error
+            result = seal(newest)
+            if result is None:
+                return newest
+            try:
+                return sessions.put(key, state, newest, result)
+            except BaseException as error:
+                self._lagging = True  # the file may have changed without the index being told: the next opening looks
+                sessions.states.drop(key)
+                if isinstance(error, OSError):
+                    raise self._unavailable(key, error) from error
+                raise
+
+    # -- all sessions --------------------------------------------------------------------------------------------------
+
+    def scan(self, query: Query) -> Heads:
+        """Heads in the order asked for, read from the index in pages; nothing is held between two of them."""
+        self._check_open()
+        self._catalogue.refresh()
+        return self._catalogue.pages(query, self._check_open)
+
+    def count(self, query: Query) -> int:
+        """How many heads ``scan`` would give without a limit."""
+        self._check_open()
+        self._catalogue.refresh()
+        return self._catalogue.ask(lambda: self._contents.count(query))
+
+    def stats(self) -> dict[str, int]:
+        """Sessions, their bytes, tombstones, and what lies in quarantine."""
+        self._check_open()
+        self._catalogue.refresh()
+        sessions, size, tombstones = self._catalogue.ask(self._contents.totals)
+        kept = self.quarantine.entries()
+        return {
+            "sessions": sessions,
+            "bytes": size,
+            "tombstones": tombstones,
+            "quarantined": len(kept),
+            "quarantine_bytes": sum(entry[1] for entry in kept),
+        }
+
+    def reindex(self, progress: Progress | None = None) -> Report:
+        """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""
+        self._check_open()
+        self._begin_writing()
+        return self._catalogue.ask(lambda: self._catalogue.derive(everything=True, progress=progress))
+
+    def reconcile(self) -> Report:
+        """Derive the rows of containers that have changed since: what a writer that died did not list."""
+        self._check_open()
+        return self._catalogue.ask(lambda: self._catalogue.derive(everything=False))
+
+    def witness_of(self, key: str) -> Witness | None:
+        """The newest of a session that the index knows to be flushed."""
+        self._check_open()
+        return self._contents.known(locator_of(key)).witness
+
+    def remembered(self, name: str) -> int | None:
+        """A number that ``remember`` kept in the index; None also where that was derived anew since."""
+        self._check_open()
+        return self._catalogue.ask(lambda: self._contents.remembered(name))
+
+    def remember(self, name: str, value: int) -> None:
+        """Keep a number in the index, flushed."""
+        self._check_open()
+        self._catalogue.ask(lambda: self._contents.remember(name, value))
+
+    def health(self) -> dict[str, str | None]:
+        """The directory and the index, each with its problem in words."""
+        self._check_open()
+        directory = index = None
+        try:
+            self._disk.stat(self._layout.sessions)
+        except OSError as error:
+            directory = f"{self._layout.sessions}: {error.strerror or error}"
+        try:
+            self._catalogue.refresh()
+            self._catalogue.ask(self._contents.totals)
+        except VaultError as error:
+            index = str(error)
+        return {"files": directory, "index": index}
+
+    @property
+    def index_error(self) -> VaultError | None:
+        """Why the index is not up to date; None while all is well."""
+        return self._contents.error
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Write the index, say that all is clean, and let go of everything. Idempotent."""
+        if self._closed:
+            return
+        clean = False
+        try:
+            if self._markers.held:
+                self._catalogue.ask(self._contents.settle)
+                clean = not self._lagging
+        except (VaultError, OSError) as error:
+            _log.warning("the index was not written; the next opening derives it: %s", str(error))
+        finally:
+            self._closed = True
+            _alive.discard(self)
+            self._contents.close()
+            with contextlib.suppress(OSError):
+                self._markers.release(clean=clean)
+            self._sessions.close()
+
+    def _open(self) -> None:
+        """Make what is missing, and settle what writers that died have left undone."""
+        if not self._writable:
+            return
+        for directory in (self._layout.sessions, self._layout.locks, self._layout.quarantine):
+            with contextlib.suppress(OSError):  # it exists, or the vault is read-only: the first write will say so
+                self._disk.mkdir(directory, PRIVATE_DIRECTORY)
+        try:
+            if self._contents.is_missing():
+                self._catalogue.recover(0)
+            self._absolve_dead()
+        except (OSError, VaultError) as error:
+            # Sessions can be read without an index: the next listing, or the next opening, tries again.
+            _log.warning("the index of %s was not brought up to date: %s", self._layout.root, str(error))
+
+    def _absolve_dead(self) -> None:
+        dead = self._markers.dead()
+        try:
+            if dead:
+                self.reconcile()
+                self._catalogue.ask(self._contents.settle)
+                self._markers.absolve(dead)
+        finally:
+            self._markers.leave(dead)
+
+    def _begin_writing(self) -> None:
+        """Take a writer's marker, before the first byte is written."""
+        self._check_open()
+        if not self._writable:
+            raise BackendUnavailable(f"{self._layout.root} was opened for reading only")
+        try:
+            if not self._markers.take():
+                self._absolve_dead()
+                self._markers.take()
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
+
+    def _unavailable(self, key: str, error: OSError) -> BackendUnavailable:
+        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+    # -- a fork --------------------------------------------------------------------------------------------------------
+
+    def _before_fork(self) -> None:
+        self._held_for_fork = self._contents.before_fork()
+
+    def _after_fork_in_parent(self) -> None:
+        for lock in self._held_for_fork:
+            lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        """Everything anew: locks, descriptors and the marker are those of the parent's open files."""
+        self._contents.after_fork()
+        self._begin()
+
+
+_alive: weakref.WeakSet[FilesBackend] = weakref.WeakSet()
+
+
+def _each(act: Callable[[FilesBackend], None]) -> None:
+    for backend in list(_alive):
+        act(backend)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _each(FilesBackend._before_fork),  # noqa: SLF001 - our own class
+        after_in_parent=lambda: _each(FilesBackend._after_fork_in_parent),  # noqa: SLF001 - as above
+        after_in_child=lambda: _each(FilesBackend._after_fork_in_child),  # noqa: SLF001 - as above
+    )
+atexit.register(_each, FilesBackend.close)

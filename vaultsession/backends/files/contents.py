@@ -1,0 +1,373 @@
+"""The index: what lists, and what remembers the newest that was acknowledged. Written behind the sessions.
+
+A note is a dictionary entry; a thread writes them in batches, at most every 50 ms and before this process lists. Each
+transaction is made under a short blocking lock, so that SQLite never meets contention (its own waiting cost 1 to 3 s at
+worst with four processes). Nothing of SQLite is open across a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ...disk import Disk
+from ...errors import BackendUnavailable, VaultError
+from ...ids import locator_of
+from ...sealed import Query, SealedHead, Tombstone, Witness
+from . import queries
+from .layout import Layout
+from .locks import PathLock
+from .pending import Pending, newest_witness
+from .quarantine import Quarantine
+from .schema import (
+    SIDE_FILES,
+    Entry,
+    IndexDamaged,
+    apply,
+    connect,
+    create,
+    inode_of,
+    is_consistent,
+    remove,
+    row_from,
+    tombstone_from,
+    translated,
+    unpack_witness,
+)
+
+_log = logging.getLogger("vaultsession")
+
+BATCH_SECONDS = 0.05
+_PATIENCE_SECONDS = 5.0
+_FORK_SECONDS = 1.0
+
+_abandoned: list[sqlite3.Connection] = []
+"""Connections that a fork caught in use: closing one in the child would release locks and files of the parent."""
+
+
+class Known(NamedTuple):
+    """What the index says of one session: the newest that was flushed, its removal, and the key of its row."""
+
+    witness: Witness | None
+    tombstone: Tombstone | None
+    key: str | None
+
+
+class Outline(NamedTuple):
+    """As much of a row as tells whether its container has changed."""
+
+    key: str
+    version: bytes
+    size: int
+
+
+_NOTHING = Known(None, None, None)
+
+
+class Contents:
+    """One vault's index. Safe from any thread. ``IndexDamaged`` and ``BackendUnavailable`` are what it raises."""
+
+    def __init__(self, disk: Disk, layout: Layout, *, writable: bool, durable: bool) -> None:
+        self.error: VaultError | None = None
+        self._disk = disk
+        self._layout = layout
+        self._path = layout.index
+        self._writable = writable
+        self._durable = durable
+        self._written = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin as after opening: in a forked child, which owes nothing and shares nothing."""
+        self._pending = Pending()
+        self._reading = threading.Lock()
+        self._writing = PathLock(self._disk, self._layout.index_lock)
+        self._reader: sqlite3.Connection | None = None
+        self._reader_inode = 0
+        self._writer: sqlite3.Connection | None = None
+        self._writer_inode = 0
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._written = False
+
+    # -- learning ------------------------------------------------------------------------------------------------------
+
+    def note(self, row: SealedHead, *, flushed: bool, replacing: bytes | None = None) -> None:
+        """A session has a new head; ``flushed`` moves the witness to it. ``replacing``: see ``Entry``."""
+        self._pending.add(locator_of(row.key), Entry(row, None, row.witness if flushed else None, replacing))
+        if not self._wake.is_set():
+            self._rouse()
+
+    def note_removed(self, tombstone: Tombstone) -> None:
+        """A session was removed."""
+        self._pending.add(locator_of(tombstone.key), Entry(None, tombstone, None))
+        self._rouse()
+
+    def remove(self, locator: str, version: bytes) -> None:
+        """Take out the row of a session that is not there, if it still is of this version."""
+        with self._writing.mutex, self._writing:
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode), _transaction(connection):
+                remove(connection, locator, "version = ?", version)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if not self._pending:
+            return
+        with self._writing.mutex, self._writing:
+            self._flush()
+
+    def settle(self) -> None:
+        """Write what is pending and flush all of it: what a marker waits for before it says "clean"."""
+        if not self._written and not self._pending:
+            return
+        with self._writing.mutex, self._writing:
+            self._flush()
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode):
+                # A commit with synchronous=FULL flushes the log with all that earlier commits have put there. (Opening
+                # the files to flush them would drop SQLite's own locks.) The checkpoint is for the size of the log: a
+                # passive one, since the others wait for a reader that was stopped half-way.
+                if self._durable:
+                    connection.execute("PRAGMA synchronous = FULL")
+                self._put(connection, "settled", 1)
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                connection.execute("PRAGMA synchronous = NORMAL")
+            self._written = False
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def known(self, locator: str) -> Known:
+        """What is pending, else what is written. A damaged index knows nothing, until it is derived anew."""
+        pending = self._pending.about(locator)
+        try:
+            written = self._lookup(locator)
+        except IndexDamaged as error:
+            self.error = error
+            written = _NOTHING
+        if pending is None:
+            return written
+        tombstone = pending.tombstone or written.tombstone
+        witness = newest_witness(pending.witness, written.witness)
+        if tombstone is not None and witness is not None and witness.generation <= tombstone.generation:
+            witness = None
+        if pending.row is not None:
+            return Known(witness, tombstone, pending.row.key)
+        return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
+
+    def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[SealedHead]:
+        """At most ``size`` heads behind ``after``, in the order of the query."""
+        text, values = queries.page(query, after, size, skip)
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                found = connection.execute(text, values).fetchall()
+                rows = [row_from(columns[1:]) for columns in found]
+                if any(not is_consistent(row, columns[0]) for row, columns in zip(rows, found, strict=True)):
+                    raise ValueError("a row under another locator")
+        return rows
+
+    def count(self, query: Query) -> int:
+        """How many match."""
+        return int(self._one(*queries.count(query))[0])
+
+    def totals(self) -> tuple[int, int, int]:
+        """Sessions, their bytes, and tombstones."""
+        text = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
+        sessions, size, tombstones = self._one(text, [])
+        return int(sessions), int(size), int(tombstones)
+
+    def outlines(self) -> dict[str, Outline]:
+        """All rows by locator, in outline."""
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                rows = connection.execute("SELECT locator, key, version, size FROM sessions")
+                return {locator: Outline(key, version, size) for locator, key, version, size in rows}
+
+    def remembered(self, name: str) -> int | None:
+        """A number that was kept in this index; None in one that was derived anew since."""
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+                return None if found is None else int(found[0])
+
+    def remember(self, name: str, value: int) -> None:
+        """Keep a number, flushed."""
+        with self._writing.mutex, self._writing:
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode):
+                if self._durable:
+                    connection.execute("PRAGMA synchronous = FULL")
+                self._put(connection, name, value)
+                connection.execute("PRAGMA synchronous = NORMAL")
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    def is_missing(self) -> bool:
+        """Whether there is no index at all."""
+        return inode_of(self._disk, self._path) == 0
+
+    def start_over(self, damaged: int, quarantine: Quarantine) -> bool:
+        """Put the damaged file aside and an empty index in its place; False if another process has done so."""
+        with self._writing.mutex, self._writing:
+            self._disconnect_writer()
+            with self._reading:
+                self._disconnect_reader()
+            present = inode_of(self._disk, self._path)
+            if present not in (0, damaged):
+                return False
+            try:
+                for name in (*(self._path + side for side in SIDE_FILES), self._path):  # a log must never meet another
+                    quarantine.take(name)
+            except OSError as error:
+                raise BackendUnavailable(f"{self._path}: {error.strerror or error}") from error
+            create(self._disk, self._path)
+            self.error = None
+            return True
+
+    def close(self) -> None:
+        """Stop the thread and disconnect. What is still pending is lost to the index, and to it alone."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._writing.mutex:
+            self._disconnect_writer()
+        self._writing.close()
+        with self._reading:
+            self._disconnect_reader()
+
+    # -- a fork --------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> list[threading.Lock]:
+        """Close what SQLite has open, and keep it so until the locks that this returns are released.
+
+        A connection opened in the child would share SQLite's picture of file locks that the child does not hold.
+        """
+        held = [lock for lock in (self._writing.mutex, self._reading) if lock.acquire(timeout=_FORK_SECONDS)]
+        if len(held) == 2:  # noqa: PLR2004 - both of them
+            self._disconnect_writer()
+            self._disconnect_reader()
+        return held
+
+    def after_fork(self) -> None:
+        """In the child: begin anew, and never finalise what a fork caught in use."""
+        _abandoned.extend(filter(None, (self._reader, self._writer)))
+        self.renew()
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        batch = self._pending.take()
+        if not batch:
+            return
+        try:
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode), _transaction(connection):
+                for locator, entry in batch.items():
+                    apply(connection, locator, entry)
+        except BaseException as error:
+            self._pending.put_back()
+            if isinstance(error, VaultError):
+                self.error = error
+            raise
+        self._pending.landed()
+        self._written = True
+        self.error = None
+
+    def _run(self) -> None:
+        patience = BATCH_SECONDS
+        while True:
+            self._wake.wait()
+            if self._stop.wait(patience):
+                return
+            self._wake.clear()
+            try:
+                self.flush()
+            except VaultError as error:
+                _log.warning("the index was not written, and will be: %s", str(error))
+                patience = min(2 * patience, _PATIENCE_SECONDS)
+                self._wake.set()
+            else:
+                patience = BATCH_SECONDS
+
+    def _rouse(self) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None and not self._stop.is_set():
+                    self._thread = threading.Thread(target=self._run, name="vaultsession-index", daemon=True)
+                    self._thread.start()
+        self._wake.set()
+
+    def _lookup(self, locator: str) -> Known:
+        with self._reading:
+            try:
+                connection = self._reader_connection(check=False)
+            except BackendUnavailable:
+                if self._writable:
+                    raise
+                return _NOTHING
+            with translated(self._path, self._reader_inode):
+                key, witness, *tombstone = connection.execute(
+                    "SELECT s.key, s.witness, t.key, t.generation, t.mac FROM (SELECT ? AS locator) w"
+                    " LEFT JOIN sessions s ON s.locator = w.locator LEFT JOIN tombstones t ON t.locator = w.locator",
+                    (locator,),
+                ).fetchone()
+                if key is None and tombstone[0] is None:
+                    return _NOTHING
+                buried = None if tombstone[0] is None else tombstone_from(*tombstone)
+                return Known(unpack_witness(witness), buried, key)
+
+    def _one(self, text: str, values: list[object]) -> tuple[int, ...]:
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                found: tuple[int, ...] = connection.execute(text, values).fetchone()
+                return found
+
+    def _put(self, connection: sqlite3.Connection, name: str, value: int) -> None:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _reader_connection(self, *, check: bool) -> sqlite3.Connection:
+        if self._reader is not None and check and inode_of(self._disk, self._path) != self._reader_inode:
+            self._disconnect_reader()  # another process has derived it anew
+        if self._reader is None:
+            self._reader, self._reader_inode = connect(self._disk, self._path, writable=self._writable)
+        return self._reader
+
+    def _writer_connection(self) -> sqlite3.Connection:
+        if self._writer is not None and inode_of(self._disk, self._path) != self._writer_inode:
+            self._disconnect_writer()
+        if self._writer is None:
+            self._writer, self._writer_inode = connect(self._disk, self._path, writable=True, fall_back=False)
+        return self._writer
+
+    def _disconnect_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _disconnect_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

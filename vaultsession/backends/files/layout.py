@@ -1,0 +1,68 @@
+"""Names within a vault directory. Pure: a name that is not one of ours is not used, whichever way it came."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ...ids import is_key
+
+STRIPES = 64
+WRITERS = 64
+
+_SUFFIX = ".vss"
+_TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
+_BASE = 32
+
+
+class Layout:
+    """The paths of one vault. Immutable, hence safe from any thread."""
+
+    __slots__ = ("index", "locks", "quarantine", "root", "sessions")
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.sessions = os.path.join(root, "sessions")
+        self.locks = os.path.join(root, "locks")
+        self.quarantine = os.path.join(root, "quarantine")
+        self.index = os.path.join(root, "index.sqlite")
+
+    def session(self, key: str) -> str:
+        """The container of a session. ``ValueError`` for what is no key: nothing else becomes part of a path."""
+        if not is_key(key):
+            raise ValueError(f"{key!r:.120} is not the key of a session")
+        return os.path.join(self.sessions, key + _SUFFIX)
+
+    def temporary(self, locator: str) -> str:
+        """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
+        return os.path.join(self.sessions, f".{locator}.{os.urandom(8).hex()}.tmp")
+
+    def stripe(self, number: int) -> str:
+        """The lock file of a stripe."""
+        return os.path.join(self.locks, f"stripe-{number:02x}")
+
+    def writer(self, number: int) -> str:
+        """The marker of a writer."""
+        return os.path.join(self.locks, f"writer-{number:02x}")
+
+    @property
+    def index_lock(self) -> str:
+        """The lock file of the index."""
+        return os.path.join(self.locks, "index")
+
+
+def stripe_of(locator: str) -> int:
+    """The stripe that guards a session: the low six bits of the locator's first two characters."""
+    return int(locator[:2], _BASE) % STRIPES
+
+
+def key_in(name: str) -> str | None:
+    """The key of a container by its file name; None for any other file."""
+    key, suffix = name[: -len(_SUFFIX)], name[-len(_SUFFIX) :]
+    return key if suffix == _SUFFIX and is_key(key) else None
+
+
+def temporary_in(name: str) -> str | None:
+    """The locator of a temporary file by its name; None for any other file."""
+    found = _TEMPORARY.fullmatch(name)
+    return found[1] if found else None

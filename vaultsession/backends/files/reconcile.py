@@ -1,0 +1,113 @@
+"""Deriving the index from the containers: after a writer died, and where there is no index that can be believed.
+
+The files are the truth. What cannot be read stays where it is, and so does its row; nothing is removed on the word of
+an authentication failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...disk import READ, Disk, opened
+from ...envelope import v1
+from ...errors import BackendUnavailable, Unreadable
+from ...ids import locator_of
+from ...sealed import SealedHead
+from .contents import Contents, Outline
+from .layout import Layout, key_in, temporary_in
+from .locks import Stripes
+
+Progress = Callable[[int, int], None]
+Observe = Callable[[str], SealedHead | None]
+
+
+class Report(NamedTuple):
+    """What a pass over the directory met: containers; rows changed and removed; files unreadable; orphans removed."""
+
+    scanned: int = 0
+    changed: int = 0
+    removed: int = 0
+    unreadable: int = 0
+    temporaries: int = 0
+
+
+def derive(
+    disk: Disk,
+    layout: Layout,
+    contents: Contents,
+    stripes: Stripes,
+    observe: Observe,
+    *,
+    everything: bool,
+    progress: Progress | None = None,
+) -> Report:
+    """Make the rows agree with the containers.
+
+    A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew.
+    Rows are read before the directory: whatever they name was there before, so what is missing was removed.
+    """
+    outlines = contents.outlines()
+    names = disk.listdir(layout.sessions)
+    changed = unreadable = temporaries = scanned = 0
+    for number, name in enumerate(names):
+        if progress is not None:
+            progress(number, len(names))
+        key = key_in(name)
+        if key is None:
+            temporaries += _remove_temporary(disk, layout, stripes, name)
+            continue
+        scanned += 1
+        outline = outlines.pop(locator_of(key), None)
+        if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
+            continue
+        try:
+            row = observe(key)
+        except (Unreadable, BackendUnavailable, OSError):
+            unreadable += 1
+            continue
+        if row is not None:
+            contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
+            changed += 1
+        elif outline is not None:
+            outlines[locator_of(key)] = outline
+    removed = sum(_remove_row(disk, layout, contents, stripes, locator, outlines[locator]) for locator in outlines)
+    contents.flush()
+    if progress is not None:
+        progress(len(names), len(names))
+    return Report(scanned, changed, removed, unreadable, temporaries)
+
+
+def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
+    with contextlib.suppress(OSError), opened(disk, path, READ) as fd:
+        size = disk.fstat(fd).st_size
+        end = disk.pread(fd, v1.LINK_AND_FOOTER, max(0, size - v1.LINK_AND_FOOTER))
+        return size == outline.size and end[: v1.TAG_SIZE] == outline.version
+    return False
+
+
+def _remove_temporary(disk: Disk, layout: Layout, stripes: Stripes, name: str) -> int:
+    """A temporary exists only while the stripe of its locator is held: whoever gets the stripe finds an orphan."""
+    locator = temporary_in(name)
+    if locator is None:
+        return 0
+    stripe = stripes.of(locator)
+    with stripe.mutex, stripe, contextlib.suppress(FileNotFoundError):
+        disk.unlink(os.path.join(layout.sessions, name))
+        return 1
+    return 0
+
+
+def _remove_row(
+    disk: Disk, layout: Layout, contents: Contents, stripes: Stripes, locator: str, outline: Outline
+) -> int:
+    stripe = stripes.of(locator)
+    with stripe.mutex, stripe:
+        try:
+            disk.stat(layout.session(outline.key))
+        except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
+            contents.remove(locator, outline.version)
+            return 1
+    return 0

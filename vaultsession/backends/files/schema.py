@@ -1,0 +1,312 @@
+"""The tables of the index, how one row is put into them, and how one comes back. Derived from the sessions, disposable.
+
+Whatever is wrong with the file, from a flipped bit to a trigger that someone added, is ``IndexDamaged``: it is put
+aside and derived anew. ``BackendUnavailable`` is for a medium that says no.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ...disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
+from ...errors import BackendUnavailable, VaultError
+from ...ids import locator_of
+from ...sealed import SealedHead, Tombstone, Witness
+
+APPLICATION_ID = 0x56535801
+USER_VERSION = 1
+SIDE_FILES = ("-wal", "-shm")
+
+_TABLES = {
+    "sessions": (
+        "CREATE TABLE sessions(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " seq INTEGER NOT NULL, version BLOB NOT NULL, updated INTEGER NOT NULL, expires INTEGER,"
+        " size INTEGER NOT NULL, witness BLOB, tags BLOB NOT NULL, blob BLOB NOT NULL)"
+    ),
+    "sessions_updated": "CREATE INDEX sessions_updated ON sessions(updated, locator)",
+    "sessions_expires": "CREATE INDEX sessions_expires ON sessions(expires) WHERE expires IS NOT NULL",
+    "tags": (
+        "CREATE TABLE tags(tag BLOB, updated INTEGER, locator TEXT, expires INTEGER,"
+        " PRIMARY KEY(tag, updated, locator)) WITHOUT ROWID"
+    ),
+    "tombstones": (
+        "CREATE TABLE tombstones(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " mac BLOB NOT NULL) WITHOUT ROWID"
+    ),
+    "meta": "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+}
+COLUMNS = "key, generation, seq, version, updated, expires, size, tags, blob"
+_INSERT = f"INSERT INTO sessions (locator, witness, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+_UPDATE = (
+    "UPDATE sessions SET witness = ?, key = ?, generation = ?, seq = ?, version = ?, updated = ?, expires = ?,"
+    " size = ?, tags = ?, blob = ? WHERE locator = ?"
+)
+_TYPES = (str, int, int, bytes, int, int, int, bytes, bytes)
+_KEPT_FOR_EVER = (*_TYPES[:5], type(None), *_TYPES[6:])
+_TAG_SIZE = 16
+_VERSION_SIZE = 16
+_WITNESS_SIZE = 32
+_BUSY_SECONDS = 10.0
+
+# The primary codes of a medium or a moment that says no; every other code means that the file is not what we wrote.
+_REFUSALS = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+class IndexDamaged(VaultError):
+    """The index is gone, or not what was written. ``inode`` tells which file was met; 0 for none."""
+
+    def __init__(self, message: str, *, inode: int = 0) -> None:
+        super().__init__(message)
+        self.inode = inode
+
+
+class Entry(NamedTuple):
+    """What the index is to learn about one session.
+
+    ``row`` overwrites what is older, and what stands at the version ``replacing``; ``tombstone`` removes what is not
+    younger; ``witness`` names what is flushed.
+    """
+
+    row: SealedHead | None
+    tombstone: Tombstone | None
+    witness: Witness | None
+    replacing: bytes | None = None
+
+
+@contextlib.contextmanager
+def translated(path: str, inode: int) -> Iterator[None]:
+    """SQLite's errors, and those of decoding what it gives, as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(
+            error, "sqlite_errorcode", None
+        )  # absent where the module itself could not make sense of a value
+        if code is not None and code & 0xFF in _REFUSALS and code != _CUT_SHORT:
+            raise BackendUnavailable(f"{path}: {error}") from error
+        raise IndexDamaged(f"{path}: {error}", inode=inode) from error
+    except (ValueError, OverflowError, TypeError) as error:  # UnicodeDecodeError is a ValueError
+        raise IndexDamaged(f"{path}: {error}", inode=inode) from error
+
+
+def inode_of(disk: Disk, path: str) -> int:
+    """The inode of the index; 0 where there is none."""
+    try:
+        return disk.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int]:
+    """A connection to the index, checked, and its inode. SQLite follows links, so the files are looked at before.
+
+    ``fall_back``: one that only reads will do, where nothing may be written.
+    """
+    try:
+        inode = 0
+        for name in (path, *(path + side for side in SIDE_FILES)):
+            try:
+                status = disk.stat(name)
+            except FileNotFoundError:
+                if name == path:
+                    raise IndexDamaged(f"{path} is gone") from None
+                continue
+            inode = inode or status.st_ino
+            if reason := why_not_private(status):
+                raise IndexDamaged(f"{name}: {reason}", inode=inode)
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+    with translated(path, inode):
+        try:
+            return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode
+        except sqlite3.OperationalError:
+            if not fall_back:
+                raise
+        try:
+            return _checked(_connect(path, "mode=ro"), path, inode), inode
+        except sqlite3.OperationalError:
+            # Without a place for its shared memory SQLite reads only a file that is complete in itself.
+            if inode_of(disk, path + SIDE_FILES[0]):
+                raise
+            return _checked(_connect(path, "immutable=1"), path, inode), inode
+
+
+def create(disk: Disk, path: str) -> None:
+    """Put an empty index in place, atomically; what was left beside an older one would be taken for its log.
+
+    Nothing is flushed: an index that a power cut takes is derived again, and before the first session is written a
+    writer's marker says so.
+    """
+    fresh = path + ".new"
+    try:
+        for name in (fresh, *(base + side for base in (fresh, path) for side in SIDE_FILES)):
+            with contextlib.suppress(FileNotFoundError):
+                disk.unlink(name)
+        with opened(disk, fresh, CREATE_NEW, PRIVATE_FILE):
+            pass
+        with translated(fresh, 0):
+            connection = _connect(fresh, "mode=rw")
+            try:
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("BEGIN")
+                for statement in _TABLES.values():
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {USER_VERSION}")
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+        disk.replace(fresh, path)
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+def row_from(columns: tuple[Any, ...]) -> SealedHead:
+    """The row that a SELECT of ``COLUMNS`` gave. ``ValueError`` for types and lengths that nobody of us wrote."""
+    types = tuple(map(type, columns))
+    if types not in (_TYPES, _KEPT_FOR_EVER):
+        raise ValueError("a row with values of another type")
+    key, generation, seq, version, updated, expires, size, tags, blob = columns
+    if len(version) != _VERSION_SIZE or len(tags) % _TAG_SIZE or generation < 0 or seq < 0 or size < 0:
+        raise ValueError("a row with impossible values")
+    return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
+
+
+def tombstone_from(key: object, generation: object, mac: object) -> Tombstone:
+    """The tombstone of three columns. ``ValueError``."""
+    if not (isinstance(key, str) and isinstance(generation, int) and isinstance(mac, bytes)) or generation < 0:
+        raise ValueError("a tombstone with values of another type")
+    return Tombstone(key, generation, mac)
+
+
+def pack_witness(witness: Witness) -> bytes:
+    """32 bytes that compare as witnesses do."""
+    return witness.generation.to_bytes(8, "big") + witness.seq.to_bytes(8, "big") + witness.version
+
+
+def unpack_witness(data: object) -> Witness | None:
+    """The witness of a column. ``ValueError``."""
+    if data is None:
+        return None
+    if not isinstance(data, bytes) or len(data) != _WITNESS_SIZE:
+        raise ValueError("a witness of another type or length")
+    return Witness(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big"), data[16:])
+
+
+def apply(connection: sqlite3.Connection, locator: str, entry: Entry) -> None:
+    """Write what an entry says, in version order. Within a transaction of the caller."""
+    execute = connection.execute
+    if entry.tombstone is not None:
+        key, generation, mac = entry.tombstone
+        execute(
+            "INSERT INTO tombstones VALUES (?, ?, ?, ?) ON CONFLICT (locator) DO UPDATE SET key = excluded.key,"
+            " generation = excluded.generation, mac = excluded.mac WHERE excluded.generation > generation",
+            (locator, key, generation, mac),
+        )
+        remove(connection, locator, "generation <= ?", generation)
+    row = entry.row
+    if row is None:
+        return
+    buried = execute("SELECT generation FROM tombstones WHERE locator = ?", (locator,)).fetchone()
+    if buried is not None and row.generation <= buried[0]:
+        return
+    old = execute(
+        "SELECT generation, seq, version, updated, expires, tags, witness FROM sessions WHERE locator = ?", (locator,)
+    ).fetchone()
+    tags = b"".join(row.tags)
+    witness = None if entry.witness is None else pack_witness(entry.witness)
+    if old is None:
+        execute(_INSERT, (locator, witness, row.key, *row[1:7], tags, row.blob))
+        _tag(connection, locator, row)
+        return
+    if old[6] is not None and (witness is None or witness < old[6]):
+        witness = old[6]
+    if (row.generation, row.seq) <= (old[0], old[1]) and old[2] != entry.replacing:
+        if witness != old[6]:
+            execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
+        return
+    execute(_UPDATE, (witness, row.key, *row[1:7], tags, row.blob, locator))
+    if (row.updated, row.expires, tags) != (old[3], old[4], old[5]):
+        _untag(connection, locator, old[5], old[3])
+        _tag(connection, locator, row)
+
+
+def remove(connection: sqlite3.Connection, locator: str, condition: str, value: object) -> None:
+    """Take a row out, if it meets the condition."""
+    old = connection.execute(
+        f"DELETE FROM sessions WHERE locator = ? AND {condition} RETURNING tags, updated",  # noqa: S608 - our own text
+        (locator, value),
+    ).fetchall()
+    for tags, updated in old:
+        _untag(connection, locator, tags, updated)
+
+
+def is_consistent(row: SealedHead, locator: object) -> bool:
+    """Whether the row stands under its own locator."""
+    return locator_of(row.key) == locator
+
+
+def _tag(connection: sqlite3.Connection, locator: str, row: SealedHead) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)",
+        [(tag, row.updated, locator, row.expires) for tag in row.tags],
+    )
+
+
+def _untag(connection: sqlite3.Connection, locator: str, tags: bytes, updated: int) -> None:
+    connection.executemany(
+        "DELETE FROM tags WHERE tag = ? AND updated = ? AND locator = ?",
+        [(tag, updated, locator) for tag in _split(tags)],
+    )
+
+
+def _split(tags: bytes) -> tuple[bytes, ...]:
+    return tuple([tags[start : start + _TAG_SIZE] for start in range(0, len(tags), _TAG_SIZE)])
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?{mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _checked(connection: sqlite3.Connection, path: str, inode: int) -> sqlite3.Connection:
+    try:
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+        marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        schema = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    except BaseException:
+        connection.close()
+        raise
+    if marks != [APPLICATION_ID, USER_VERSION] or schema != _TABLES:
+        connection.close()
+        raise IndexDamaged(f"{path}: not the tables of this version", inode=inode)
+    return connection

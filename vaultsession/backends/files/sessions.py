@@ -1,0 +1,177 @@
+"""What is done with one session: finding its newest head, and putting something behind it.
+
+What a lock-free reader finds is believed while it is clean. Anything else is looked at again under the stripe, where no
+writer is half-way, before it is reported or acted on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+
+from ...disk import Disk
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
+from ...ids import locator_of
+from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
+from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed
+from .contents import Contents
+from .descriptors import Descriptors, FileState
+from .layout import Layout
+from .locks import Stripes
+from .quarantine import Quarantine
+
+
+class Sessions:
+    """The containers of a vault, one at a time. Safe from any thread. ``OSError`` passes through."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        layout: Layout,
+        contents: Contents,
+        quarantine: Quarantine,
+        describe: Describe,
+        *,
+        durable: bool,
+    ) -> None:
+        self.states = Descriptors()
+        self.stripes = Stripes(disk, layout)
+        self._disk = disk
+        self._layout = layout
+        self._contents = contents
+        self._quarantine = quarantine
+        self._describe = describe
+        self._durable = durable
+
+    def close(self) -> None:
+        """Let go of every file. Readers that are under way keep theirs until they are done."""
+        self.stripes.close()
+        self.states.clear()
+
+    def observe(self, key: str) -> SealedHead | None:
+        """The newest head, read without a lock if it is clean, else under the stripe."""
+        try:
+            row = self._described(key)
+            if row is None or not row.torn:
+                return row
+        except Damaged:
+            pass
+        stripe = self.stripes.of(locator_of(key))
+        with stripe.mutex, stripe:
+            return self._described(key)
+
+    def read(self, key: str, start: int) -> Container | None:
+        """The container from ``start`` on; None: there is none."""
+        state = self._current(key)
+        if state is None:
+            return None
+        self.states.keep(key, state)
+        return fetch(self._disk, state, start)
+
+    def newest(self, key: str) -> tuple[FileState | None, Newest]:
+        """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
+        state = self._current(key)
+        if state is None:
+            _, tombstone, name = self._contents.known(locator_of(key))
+            self._refuse_second(key, name)
+            return None, tombstone
+        if state.row is not None and state.proved and not state.row.torn:
+            if ends_as_expected(self._disk, state):
+                return state, state.row
+            state = refreshed(self._disk, state, state.size, state.mode)
+        row = self._describe(key, partial(fetch, self._disk, state), thorough=True)
+        if row is None:
+            return state, state.tombstone
+        state = state._replace(row=row, proved=True)
+        self.states.keep(key, state)
+        return state, row
+
+    def put(self, key: str, state: FileState | None, newest: Newest, result: Sealed | Grave) -> Newest:
+        """Put behind the newest what was sealed for it, and return what is newest then. Under the stripe."""
+        if isinstance(result, Grave):
+            return self._bury(key, result)
+        row = result.head
+        if row.key != key or row.size != result.offset + len(result.data):
+            raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+        if result.offset:
+            return self._append(key, state, newest, result)
+        return self._replace(key, state, newest, result)
+
+    def _described(self, key: str) -> SealedHead | None:
+        state = self._current(key)
+        if state is None:
+            return None
+        if state.row is None:
+            state = state._replace(row=self._describe(key, partial(fetch, self._disk, state), thorough=False))
+        self.states.keep(key, state)
+        return state.row
+
+    def _current(self, key: str) -> FileState | None:
+        """What the path names now, at its present size; None: nothing.
+
+        Where the inode is one that is known, the index is not asked again what it acknowledged. It might name a record
+        behind the last that was seen here, of the same inode; but then the file is longer than it was, for it only
+        grows, and that is the proof on which a cached head rests as well. A replacement shows as another inode.
+        """
+        state = self.states.get(key)
+        if state is not None:
+            try:
+                now = self._disk.stat(state.path)
+            except FileNotFoundError:
+                self.states.drop(key)
+                return None
+            if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
+                if now.st_size == state.size and now.st_mode == state.mode:
+                    return state
+                return refreshed(self._disk, state, now.st_size, now.st_mode)
+        path = self._layout.session(key)
+        witness, tombstone, _ = self._contents.known(locator_of(key))
+        return open_container(self._disk, path, witness, tombstone)
+
+    def _append(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
+        row = sealed.head
+        follows = isinstance(newest, SealedHead) and not newest.torn and newest.size == sealed.offset
+        if state is None or not follows or state.size != sealed.offset:
+            raise ValueError(f"a record of {key} at offset {sealed.offset} does not follow the newest")
+        if not state.writable:
+            raise BackendUnavailable(f"{state.path}: we may not write to it")
+        flush = sealed.flush and self._durable
+        temporary = partial(self._layout.temporary, locator_of(key))
+        extend(self._disk, temporary, state, sealed.data, flush=flush, durable=self._durable)
+        self.states.keep(key, state._replace(size=row.size, row=row, entry_flushed=state.entry_flushed or flush))
+        self._contents.note(row, flushed=flush)
+        return row
+
+    def _replace(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
+        row = sealed.head
+        if state is not None and not isinstance(newest, SealedHead):  # it came back after its removal: reads as absent
+            self._quarantine.keep(key, state, 0)
+        elif state is not None and isinstance(newest, SealedHead) and newest.torn:
+            self._quarantine.keep(key, state, newest.size)
+        flush = sealed.flush and self._durable
+        temporary = self._layout.temporary(locator_of(key))
+        placed = place(self._disk, temporary, self._layout.session(key), sealed.data, flush=flush)
+        self.states.keep(key, placed._replace(row=row))
+        self._contents.note(row, flushed=flush)
+        return row
+
+    def _bury(self, key: str, grave: Grave) -> Tombstone:
+        if grave.tombstone.key != key:
+            raise ValueError(f"a tombstone of another session than {key}")
+        self.states.drop(key)
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(self._layout.session(key))
+        self._contents.note_removed(grave.tombstone)
+        if grave.flush and self._durable:
+            try:
+                self._disk.sync_directory(self._layout.sessions)
+            except OSError as error:
+                raise DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}") from error
+        return grave.tombstone
+
+    def _refuse_second(self, key: str, name: str | None) -> None:
+        """One session, one file: another name for the same locator was put there by someone else."""
+        if name is not None and name != key:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                self._disk.stat(self._layout.session(name))
+                raise Damaged(f"the session of {key} lies there under another name, {name}; nothing was changed")

@@ -1,0 +1,166 @@
+"""MemoryBackend: the reference. Whoever writes a backend reads this first; it keeps the contract and does nothing else.
+
+One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``seal``
+the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``seal`` itself
+runs outside the first, since it may read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..backend import Traits
+from ..envelope import v1
+from ..ids import locator_of
+from ..sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead, Tombstone
+
+
+@dataclass(slots=True)
+class _Session:
+    row: SealedHead
+    data: bytearray
+
+
+class MemoryBackend:
+    """Sealed sessions in this process. Safe from any thread.
+
+    ``max_sessions`` bounds how many are kept: beyond it the least recently used one is dropped, without a tombstone.
+    """
+
+    traits = Traits("memory", durable=False)
+
+    def __init__(self, *, max_sessions: int | None = None) -> None:
+        if max_sessions is not None and max_sessions < 1:
+            raise ValueError("max_sessions is at least 1")
+        self._most = max_sessions
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._tombstones: dict[str, Tombstone] = {}
+        self._tagged: dict[bytes, set[str]] = {}
+        self._lock = threading.Lock()
+        self._commits = threading.Lock()
+        self._closed = False
+
+    def head(self, key: str) -> SealedHead | None:
+        """The newest head."""
+        with self._lock:
+            session = self._used(key)
+            return None if session is None else session.row
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on. Always settled: no writer is ever half-way here."""
+        del settled
+        with self._lock:
+            session = self._used(key)
+            if session is None:
+                return None
+            size = len(session.data)
+            offset = min(size, max(v1.HEADER_SIZE, size + start if start < 0 else start))
+            return Container(
+                header=bytes(session.data[: v1.HEADER_SIZE]),
+                offset=offset,
+                data=bytes(session.data[offset:]),
+                witness=session.row.witness,
+                tombstone=self._tombstones.get(key),
+            )
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        """Put behind the newest what ``seal`` makes of it."""
+        with self._commits:
+            with self._lock:
+                session = self._used(key)
+                newest: Newest = self._tombstones.get(key) if session is None else session.row
+            result = seal(newest)
+            if result is None:
+                return newest
+            with self._lock:
+                if isinstance(result, Grave):
+                    self._forget(key)
+                    self._tombstones[key] = result.tombstone
+                    return result.tombstone
+                self._put(key, session, result)
+                return result.head
+
+    def scan(self, query: Query) -> Heads:
+        """Heads in the order asked for, as of now."""
+        rows = sorted(self._matching(query), key=_place, reverse=query.newest_first)
+        if query.after is not None:
+            after = query.after
+            rows = [row for row in rows if (_place(row) < after if query.newest_first else _place(row) > after)]
+        end = None if query.limit is None else query.offset + query.limit
+        return iter(rows[query.offset : end])
+
+    def count(self, query: Query) -> int:
+        """How many match."""
+        return len(self._matching(query))
+
+    def reindex(self) -> None:
+        """There is no index that could differ from the sessions."""
+
+    def stats(self) -> dict[str, int]:
+        """Sessions, their bytes, and tombstones."""
+        with self._lock:
+            size = sum(len(session.data) for session in self._sessions.values())
+            return {"sessions": len(self._sessions), "bytes": size, "tombstones": len(self._tombstones)}
+
+    def health(self) -> dict[str, str | None]:
+        """Nothing here can be unwell."""
+        return {"memory": None}
+
+    def close(self) -> None:
+        """Forget everything. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._sessions.clear()
+            self._tombstones.clear()
+            self._tagged.clear()
+
+    def _used(self, key: str) -> _Session | None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+        session = self._sessions.get(key)
+        if session is not None:
+            self._sessions.move_to_end(key)
+        return session
+
+    def _put(self, key: str, session: _Session | None, sealed: Sealed) -> None:
+        if sealed.offset == 0:
+            data = bytearray(sealed.data)
+        elif session is not None and sealed.offset == len(session.data):
+            data = session.data + sealed.data
+        else:
+            raise ValueError(f"a record of {key} at offset {sealed.offset} does not follow the newest")
+        self._forget(key)
+        self._sessions[key] = _Session(sealed.head, data)
+        for tag in sealed.head.tags:
+            self._tagged.setdefault(tag, set()).add(key)
+        if self._most is not None and len(self._sessions) > self._most:
+            self._forget(next(iter(self._sessions)))
+
+    def _forget(self, key: str) -> None:
+        session = self._sessions.pop(key, None)
+        for tag in session.row.tags if session is not None else ():
+            self._tagged[tag].discard(key)
+            if not self._tagged[tag]:
+                del self._tagged[tag]
+
+    def _matching(self, query: Query) -> list[SealedHead]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the store is closed")
+            keys: Iterable[str] = self._sessions
+            if query.tags:
+                keys = set.intersection(*(self._tagged.get(tag, set()) for tag in query.tags))
+            return [row for key in keys if _fits(row := self._sessions[key].row, query)]
+
+
+def _fits(row: SealedHead, query: Query) -> bool:
+    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
+        return False
+    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
+
+
+def _place(row: SealedHead) -> tuple[int, str]:
+    return row.updated, locator_of(row.key)

@@ -1,0 +1,96 @@
+"""``vaultsession init``: make a vault, and say where its key is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import Conflict, InvalidSetting
+from .asking import ask_passphrase, key_in_file, warn_of_loss
+from .output import AsJson, Form, document, facts, say
+from .vaults import Where, takes_vault
+
+if TYPE_CHECKING:
+    from ..secret import Secret
+
+
+@takes_vault
+def init(
+    where: Where,
+    *,
+    path: Annotated[str | None, typer.Argument(help="The directory; the same as --vault.", show_default=False)] = None,
+    passphrase: Annotated[
+        bool,
+        typer.Option("--passphrase", help="Open it with a passphrase, typed twice or from --passphrase-file."),
+    ] = False,
+    private_names: Annotated[
+        bool, typer.Option("--private-names", help="File names that tell nothing of the ids.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new vault.
+
+    Its key comes from --key-file (made where the file is missing), --key-command, --passphrase or the environment;
+    else a new one is made and kept in the keyring of your system, or in a private file of your configuration directory.
+    """
+    from ..clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
+    from ..opening import Settings  # noqa: PLC0415 - as above
+    from ..vault import VaultDirectory  # noqa: PLC0415 - as above
+
+    if path is not None and where.vault is not None:
+        raise InvalidSetting("give the path once")
+    if passphrase and (where.key_file or where.key_command):
+        raise InvalidSetting("a vault is made with one key: give --passphrase or a key, and add others later")
+    settings = Settings.from_environment()
+    directory = VaultDirectory(os.path.expanduser(path or where.path), allow_network=settings.allow_network)
+    if directory.exists():
+        raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
+    first = _FirstSecret(where, directory.path, passphrase=passphrase)
+    names = not private_names and settings.names == "readable"
+    vault = directory.create(first.secret, readable_names=names, now=SystemClock().now())
+    record = {
+        "vault": directory.path,
+        "vault_id": vault.keyring.vault_id.hex(),
+        "names": "readable" if names else "private",
+        "key": first.place,
+    }
+    if Form.chosen(as_json=as_json) is Form.JSON:
+        document(record)
+    else:
+        facts(record)
+    warn_of_loss(first.place)
+    if not passphrase:
+        say("Add a passphrase as a second way in: vaultsession key add --new-passphrase")
+
+
+class _FirstSecret:
+    """Where the secret of a new vault comes from. ``place`` names it once it was asked for."""
+
+    def __init__(self, where: Where, vault: str, *, passphrase: bool) -> None:
+        from ..keysources import PASSPHRASE_FILE  # noqa: PLC0415 - as above
+
+        self.place = ""
+        self._where, self._vault = where, vault
+        if passphrase and where.passphrase_file is None and os.environ.get(PASSPHRASE_FILE):
+            self._where = replace(where, passphrase_file=os.environ[PASSPHRASE_FILE])
+        # Asked before anything is made, so that whoever thinks better of it leaves nothing behind.
+        self._typed = ask_passphrase() if passphrase and self._where.passphrase_file is None else None
+
+    def secret(self, vault_id: bytes) -> Secret:
+        """The secret, kept safe before it is used."""
+        from ..keysources import KeySources  # noqa: PLC0415 - as above
+
+        if self._typed is not None:
+            self.place = "the passphrase that you typed"
+            return self._typed
+        if self._where.key_file:
+            key, is_new = key_in_file(self._where.key_file, self._vault)
+            file = os.path.abspath(os.path.expanduser(self._where.key_file))
+            self.place = f"{'new ' if is_new else ''}key file {file}"
+            return key
+        source, found = KeySources().for_creation(self._where.key(), vault_id, self._vault)
+        self.place = source.name
+        return found

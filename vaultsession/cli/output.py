@@ -1,0 +1,252 @@
+"""Output: a table on a terminal, TSV when piped, JSON where asked. Data on stdout, all else on stderr.
+
+Nothing that came out of a vault reaches a terminal as it is: whoever chose an id or a title could move the cursor,
+hide text or reverse it. What is not printable is shown as an escape; in TSV so is what TSV is made of, and JSON has
+escapes of its own, so that both can be read back exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ..clock import SystemClock, to_micros
+from ..errors import InvalidSetting
+
+NARROW = 72
+"""Columns of a terminal below which a table shows only what matters most."""
+
+_JOINERS = "\u200c\u200d"  # within emoji and some scripts; they move nothing
+_TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_ASTRAL = 0xFFFF
+
+Record = Mapping[str, Any]
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+AsJsonLines = Annotated[bool, typer.Option("--jsonl", help="JSON lines, written as they come.")]
+
+
+class Form(Enum):
+    """How data is written."""
+
+    TABLE = "table"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+
+    @classmethod
+    def chosen(cls, *, as_json: bool, as_jsonl: bool = False) -> Form:
+        """What the options say, else what stdout is."""
+        if as_json and as_jsonl:
+            raise InvalidSetting("give --json or --jsonl, not both")
+        if as_json or as_jsonl:
+            return cls.JSON if as_json else cls.JSONL
+        return cls.TABLE if sys.stdout.isatty() else cls.TSV
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. ``show`` spells a value for people; ``wide`` columns are left out on a narrow terminal.
+
+    Those to the ``right`` and ``whole`` ones are never broken over lines.
+    """
+
+    name: str
+    title: str = ""
+    show: Callable[[Any], str] | None = None
+    style: str = ""
+    right: bool = False
+    whole: bool = False
+    wide: bool = False
+
+
+def escaped(text: object) -> str:
+    """The text with everything that is not printable as an escape; safe on a terminal, one line."""
+    value = str(text)
+    if value.isprintable():
+        return value
+    return "".join(char if char.isprintable() or char in _JOINERS else _escape(char) for char in value)
+
+
+def escaped_lines(text: str) -> str:
+    """The same for text of several lines, which stay."""
+    return "\n".join(escaped(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def cell(value: object) -> str:
+    """A value in TSV: backslash, tab, newline and what is not printable are escaped; None is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return escaped(to_json(value).translate(_TSV))
+    return escaped(str(value).translate(_TSV))
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """JSON in which every character is printable; text beyond ASCII stays readable."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return re.sub(r"[^\n -~\u00a1-\u02ff]", lambda found: _json_escape(found[0]), text)
+
+
+def ago(moment: str | None) -> str:
+    """A time in the past or the future, in words. ``moment`` in ISO 8601; None is no time at all."""
+    if moment is None:
+        return "-"
+    seconds = (SystemClock().now() - to_micros(datetime.fromisoformat(moment))) / 1_000_000
+    size, unit = next(((size, unit) for size, unit in _UNITS if abs(seconds) >= size), (1, ""))
+    if not unit:
+        return "now"
+    return f"{abs(seconds) / size:.0f} {unit} ago" if seconds > 0 else f"in {abs(seconds) / size:.0f} {unit}"
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in the largest unit that it is a whole number of."""
+    number, unit = next(((seconds / size, unit) for size, unit in _UNITS if seconds % size == 0), (seconds, "s"))
+    return f"{number:g} {unit}"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - the step of the binary units
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def data() -> Console:
+    """Where data goes. Only for terminals: what is piped is written by ``line``."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def notes() -> Console:
+    """Where all else goes."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def say(text: str, *, style: str = "") -> None:
+    """A sentence on stderr: wrapped between words on a terminal, so that a cursor or a path can still be copied."""
+    console, sentence = notes(), escaped(text)
+    rows = textwrap.wrap(sentence, max(console.width, 20), break_long_words=False, break_on_hyphens=False)
+    for row in rows if console.is_terminal else [sentence]:
+        console.print(Text(row, style=style))
+
+
+def line(text: str) -> None:
+    """One line of data that is safe already."""
+    sys.stdout.write(text + "\n")
+
+
+def paragraph(text: Text, *, indent: int = 0) -> None:
+    """A text for people: wrapped to the terminal, one line where there is none, never with blanks at the end."""
+    console = data()
+    margin = " " * indent
+    for row in text.wrap(console, max(console.width - indent, 10)) if console.is_terminal else [text]:
+        row.rstrip()
+        console.print(Text(margin).append_text(row), soft_wrap=True)
+
+
+def document(value: object) -> None:
+    """One JSON document."""
+    line(to_json(value, indent=2))
+
+
+def lines(records: Iterable[object]) -> None:
+    """JSON lines, each flushed by whole lines, so that a reader of a pipe sees them come."""
+    for record in records:
+        line(to_json(record))
+
+
+def tsv(columns: Sequence[str], records: Iterable[Record]) -> None:
+    """A header line with the names, and one line per record."""
+    line("\t".join(columns))
+    for record in records:
+        line("\t".join(cell(record.get(name)) for name in columns))
+
+
+def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int = 0) -> None:
+    """A table for people, as wide as the terminal at most."""
+    console = data()
+    chosen = [column for column in columns if console.width >= NARROW or not column.wide]
+    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in chosen:
+        drawn.add_column(
+            Text(column.title or column.name),
+            style=column.style,
+            justify="right" if column.right else "left",
+            overflow="fold",
+            no_wrap=column.right or column.whole,
+        )
+    for record in records:
+        drawn.add_row(*(Text(_shown(column, record.get(column.name))) for column in chosen))
+    console.print(Padding(drawn, (0, 0, 0, indent)))
+
+
+def facts(record: Record, shown: Mapping[str, str] | None = None) -> None:
+    """One record, a line for each name: aligned on a terminal, TSV when piped. ``shown`` spells some for people."""
+    if not sys.stdout.isatty():
+        tsv(("name", "value"), ({"name": name, "value": value} for name, value in record.items()))
+        return
+    drawn = Table.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(style="dim")
+    drawn.add_column(overflow="fold")
+    for name, value in record.items():
+        spelled = (shown or {}).get(name) or _shown(None, value)
+        drawn.add_row(Text(escaped(name)), Text(spelled))
+    data().print(drawn)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 session``, ``2 sessions``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def paged(fetch: Callable[[str | None], tuple[Sequence[Record], str | None]], after: str | None) -> Iterator[Record]:
+    """Every record of all pages from a cursor on."""
+    while True:
+        page, after = fetch(after)
+        yield from page
+        if after is None:
+            return
+
+
+def _shown(column: Column | None, value: object) -> str:
+    if column is not None and column.show is not None:
+        return escaped(column.show(value))
+    if value is None or value in ({}, []):
+        return "-"
+    if isinstance(value, dict):
+        return escaped(", ".join(f"{name}={item}" for name, item in value.items()))
+    return escaped("yes" if value is True else "no" if value is False else value)
+
+
+def _escape(char: str) -> str:
+    number = ord(char)
+    if char in "\n\t\r":
+        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[char]
+    return f"\\x{number:02x}" if number <= 0xFF else f"\\u{number:04x}" if number <= _ASTRAL else f"\\U{number:08x}"  # noqa: PLR2004 - a byte
+
+
+def _json_escape(char: str) -> str:
+    if char.isprintable() or char in _JOINERS:
+        return char
+    number = ord(char)
+    if number <= _ASTRAL:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"

@@ -1,0 +1,23 @@
+"""A progress bar for long work, on a stderr that is a terminal; nothing anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from .output import notes
+
+
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """To be told ``(done, total)``; a total of None is one that nobody knows."""
+    console = notes()
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - dear to import
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

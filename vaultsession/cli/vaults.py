@@ -1,0 +1,173 @@
+"""Which vault a command means, and with which key: the options that all commands share.
+
+They may stand before the command or behind it. No option takes a secret: they name places where one is.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from ..errors import InvalidSetting, VaultNotFound
+
+if TYPE_CHECKING:
+    from ..disk import Disk
+    from ..keysources import Key, KeySource
+    from ..secret import Secret
+    from ..store import SessionStore
+    from ..vault import OpenVault, VaultDirectory
+
+P = ParamSpec("P")
+
+_PANEL = "Vault and key"
+
+VaultPath = Annotated[
+    str | None,
+    typer.Option(
+        "--vault", "-V", metavar="PATH", help="The vault; else $VAULTSESSION_PATH, else your data directory.",
+        rich_help_panel=_PANEL,
+    ),
+]  # fmt: skip
+KeyFilePath = Annotated[
+    str | None,
+    typer.Option("--key-file", metavar="FILE", help="A private file with the key.", rich_help_panel=_PANEL),
+]
+KeyCommandLine = Annotated[
+    str | None,
+    typer.Option("--key-command", metavar="COMMAND", help="A command that prints the key.", rich_help_panel=_PANEL),
+]
+PassphraseFilePath = Annotated[
+    str | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="A private file with a passphrase.", rich_help_panel=_PANEL),
+]
+
+_OPTIONS: dict[str, Any] = {
+    "vault": VaultPath,
+    "key_file": KeyFilePath,
+    "key_command": KeyCommandLine,
+    "passphrase_file": PassphraseFilePath,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
+
+    vault: str | None = None
+    key_file: str | None = None
+    key_command: str | None = None
+    passphrase_file: str | None = None
+
+    def under(self, outer: Where | None) -> Where:
+        """This, and what it leaves open from the options before the command."""
+        if outer is None:
+            return self
+        path = self.vault or outer.vault
+        return replace(self if self.names_a_key else outer, vault=path)
+
+    @property
+    def names_a_key(self) -> bool:
+        """Whether an option names a source of a key."""
+        return any((self.key_file, self.key_command, self.passphrase_file))
+
+    @property
+    def path(self) -> str:
+        """The path of the vault: the option, else the environment, else the platform's data directory."""
+        import os  # noqa: PLC0415 - with the next: what only some commands need
+
+        import platformdirs  # noqa: PLC0415 - as above
+
+        from ..opening import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
+
+        return os.path.expanduser(
+            self.vault or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
+        )
+
+    def key(self) -> KeySource | None:
+        """The source that an option names; None leaves it to the environment and what comes behind it."""
+        import os  # noqa: PLC0415 - as above
+
+        from ..keycommand import KeyCommand  # noqa: PLC0415 - as above
+        from ..keysources import KeyFile, PassphraseFile  # noqa: PLC0415 - as above
+
+        named: list[KeySource] = []
+        if self.key_file:
+            named.append(KeyFile(os.path.abspath(os.path.expanduser(self.key_file))))
+        if self.key_command:
+            named.append(KeyCommand(self.key_command))
+        if self.passphrase_file:
+            named.append(PassphraseFile(os.path.abspath(os.path.expanduser(self.passphrase_file))))
+        if len(named) > 1:
+            raise InvalidSetting("give one of --key-file, --key-command and --passphrase-file")
+        return named[0] if named else None
+
+    def open(self, *, key: Key = None) -> SessionStore:
+        """The store. ``VaultNotFound`` where there is no vault: no command but ``init`` makes one."""
+        from ..opening import open_store  # noqa: PLC0415 - as above
+
+        return open_store(self.path, key=key or self.key(), create=False)
+
+    def directory(self, disk: Disk | None = None) -> VaultDirectory:
+        """The vault directory, locked. ``VaultNotFound`` for a path that has none."""
+        from ..disk import Disk  # noqa: PLC0415 - as above
+        from ..opening import Settings  # noqa: PLC0415 - as above
+        from ..vault import VaultDirectory  # noqa: PLC0415 - as above
+
+        path = self.path
+        if path.startswith("file://"):
+            path = path.removeprefix("file://")
+        if "://" in path:
+            raise InvalidSetting(f"this command needs a vault directory, and {path} is none")
+        allow_network = Settings.from_environment().allow_network
+        directory = VaultDirectory(path, disk or Disk(), allow_network=allow_network)
+        if not directory.exists():
+            raise VaultNotFound(f"there is no vault at {directory.path}: make one with `vaultsession init`")
+        return directory
+
+    def candidates(self, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+        """The secrets that may open it, each asked for as the iteration reaches it."""
+        from ..keysources import KeySources  # noqa: PLC0415 - as above
+
+        identity = directory.identity()
+        takes_passphrase = any(slot.takes_passphrase for slot in directory.slots())
+        return KeySources().candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
+
+    def unlock(self, directory: VaultDirectory) -> tuple[OpenVault, Secret]:
+        """The vault unlocked, and the secret that did it."""
+        asked: list[Secret] = []
+
+        def remembered() -> Iterator[tuple[str, Secret]]:
+            for name, secret in self.candidates(directory):
+                asked.append(secret)
+                yield name, secret
+
+        vault = directory.unlock(remembered())
+        return vault, asked[-1]
+
+
+def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[..., None]:
+    """A command whose first parameter is where its vault is: on the command line, the options of ``Where``."""
+    own = inspect.signature(command, eval_str=True)
+    kept = list(own.parameters.values())[1:]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(name, keyword, default=None, annotation=annotation) for name, annotation in _OPTIONS.items()
+    ]
+    context = inspect.Parameter("context", keyword, annotation=typer.Context)
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        outer = given.pop("context").obj
+        where = Where(**{name: given.pop(name) for name in _OPTIONS}).under(outer if isinstance(outer, Where) else None)
+        call: Callable[..., None] = command
+        call(where, **given)
+
+    parameters = [context, *(each.replace(kind=keyword) for each in kept), *shared]
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect's own protocol
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run

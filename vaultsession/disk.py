@@ -1,0 +1,242 @@
+"""Disk: the few system calls that a vault on a file system makes, as one replaceable object.
+
+Everything that a vault directory writes, apart from SQLite's own files, goes through here, so that a test can fail the
+k-th call, or lose what was not flushed. Names and errors are those of ``os``; nothing is retried or hidden, apart from
+what a platform needs to keep the contract of the call: F_FULLFSYNC on macOS, and Windows' refusal to replace a file
+that someone reads. Both have only been simulated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+
+if sys.platform != "win32":
+    import fcntl
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
+SPOILED_FILE = 0o400
+
+READ = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+"""Open for reading: never through a link, never waiting for the other end of a FIFO."""
+READ_WRITE = READ | os.O_RDWR
+CREATE = READ_WRITE | os.O_CREAT
+CREATE_NEW = CREATE | os.O_EXCL
+
+REPLACE_PATIENCE = 2.0
+"""Seconds during which a refused replacement is tried again, on platforms where a reader can refuse it."""
+
+_F_FULLFSYNC = 51
+
+
+class Disk:
+    """The real file system. Stateless: safe from any thread."""
+
+    platform = sys.platform
+
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
+    stat = staticmethod(os.lstat)
+    fstat = staticmethod(os.fstat)
+    mkdir = staticmethod(os.mkdir)
+    rmdir = staticmethod(os.rmdir)
+    unlink = staticmethod(os.unlink)
+    listdir = staticmethod(os.listdir)
+    rename = staticmethod(os.replace)
+
+    if sys.platform != "win32":
+        pread = staticmethod(os.pread)
+        pwrite = staticmethod(os.pwrite)
+        fchmod = staticmethod(os.fchmod)
+        flock = staticmethod(fcntl.flock)
+    else:  # pragma: no cover - Windows only
+
+        @staticmethod
+        def pread(fd: int, size: int, offset: int) -> bytes:
+            """Read at an offset."""
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, size)
+
+        @staticmethod
+        def pwrite(fd: int, data: bytes, offset: int) -> int:
+            """Write at an offset."""
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.write(fd, data)
+
+        @staticmethod
+        def fchmod(fd: int, mode: int) -> None:
+            """Windows has no modes on descriptors."""
+
+    def fsync(self, fd: int) -> None:
+        """Flush data and metadata of a file, or the entries of a directory, to the medium itself."""
+        if self.platform == "darwin":
+            self.fcntl(fd, _F_FULLFSYNC)  # macOS' fsync stops at the drive's cache
+        else:
+            os.fsync(fd)
+
+    def fdatasync(self, fd: int) -> None:
+        """Flush data and size of a file: all that an append needs."""
+        if self.platform == "darwin" or not hasattr(os, "fdatasync"):
+            self.fsync(fd)
+        else:
+            os.fdatasync(fd)
+
+    def fcntl(self, fd: int, command: int) -> None:
+        """``fcntl(2)``, where there is one."""
+        fcntl.fcntl(fd, command)
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename over the target, atomically. Where a reader can refuse that, try again for a bounded time."""
+        deadline = time.monotonic() + REPLACE_PATIENCE
+        while True:
+            try:
+                return self.rename(source, target)
+            except PermissionError:
+                if self.platform != "win32" or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def sync_directory(self, path: str) -> None:
+        """Flush the entries of a directory: what makes a name, new or gone, survive a power cut."""
+        if self.platform == "win32":
+            return  # NTFS journals names with the rename itself, and directories cannot be opened
+        fd = self.open(path, READ)
+        try:
+            self.fsync(fd)
+        finally:
+            self.close(fd)
+
+    def filesystem(self, path: str) -> str:
+        """The type of the file system that holds the path, as in ``ext4`` or ``nfs4``; empty where nobody says."""
+        best, kind = "", ""
+        with (
+            contextlib.suppress(OSError),
+            open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table,
+        ):
+            real = os.path.realpath(path)
+            for row in table:
+                fields, _, after = row.partition(" - ")
+                mount = fields.split()[4].encode("latin-1", "replace").decode("unicode_escape")
+                inside = real == mount or real.startswith(mount.rstrip("/") + "/")
+                if inside and len(mount) >= len(best):
+                    best, kind = mount, after.split()[0]
+        return kind
+
+
+def write_all(disk: Disk, fd: int, data: bytes, offset: int) -> None:
+    """Write everything at the offset. A short write is continued; a medium that takes nothing is an ``OSError``."""
+    done = disk.pwrite(fd, data, offset)
+    while done < len(data):
+        wrote = disk.pwrite(fd, data[done:], offset + done)
+        if wrote == 0:
+            raise OSError(f"wrote {done} of {len(data)} bytes")
+        done += wrote
+
+
+def read_all(disk: Disk, fd: int, size: int, offset: int) -> bytes:
+    """Read ``size`` bytes at the offset, or fewer where the file ends before."""
+    data = disk.pread(fd, size, offset)
+    while len(data) < size:
+        more = disk.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def write_new(disk: Disk, path: str, data: bytes, *, flush: bool = True) -> None:
+    """Create a private file that must not exist, write it fully and flush it; gone again if any of that fails."""
+    fd = disk.open(path, CREATE_NEW, PRIVATE_FILE)
+    try:
+        write_all(disk, fd, data, 0)
+        if flush:
+            disk.fsync(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            disk.unlink(path)
+        raise
+    finally:
+        disk.close(fd)
+
+
+def replace_file(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool = True) -> None:
+    """Replace a file atomically: temp beside it, written and flushed, renamed, the directory flushed."""
+    write_new(disk, temporary, data, flush=flush)
+    try:
+        disk.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            disk.unlink(temporary)
+        raise
+    if flush:
+        disk.sync_directory(os.path.dirname(path))
+
+
+def make_directories(disk: Disk, path: str) -> list[str]:
+    """Make a private directory and what is missing above it, by an absolute path.
+
+    Returns the directories that have a new entry since, which are to be flushed.
+    """
+    missing = []
+    while True:
+        try:
+            disk.stat(path)
+            break
+        except FileNotFoundError:
+            if path == os.path.dirname(path):  # a drive that is not there, or a path that is not absolute
+                raise
+            missing.append(path)
+            path = os.path.dirname(path)
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another process is as far
+            disk.mkdir(directory, PRIVATE_DIRECTORY)
+    return [os.path.dirname(directory) for directory in missing]
+
+
+def why_not_private(status: os.stat_result, *, directory: bool = False) -> str | None:
+    """Why a file or directory is not one of ours alone, in words, or None: its type, owner, links and write modes."""
+    if directory:
+        if not stat.S_ISDIR(status.st_mode):
+            return "not a directory"
+    elif not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    elif status.st_nlink != 1:
+        return f"it has {status.st_nlink} names (hard links)"
+    if hasattr(os, "geteuid"):
+        if status.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
+            return f"owned by user {status.st_uid}, not by us"
+        if status.st_mode & 0o022:
+            return f"writable by group or others (mode {stat.S_IMODE(status.st_mode):04o})"
+    return None
+
+
+@contextlib.contextmanager
+def opened(disk: Disk, path: str, flags: int = READ, mode: int = PRIVATE_FILE) -> Iterator[int]:
+    """A descriptor that is closed again."""
+    fd = disk.open(path, flags, mode)
+    try:
+        yield fd
+    finally:
+        disk.close(fd)
+
+
+def read_file(disk: Disk, path: str, *, limit: int) -> bytes:
+    """A small private file, whole. ``OSError`` for one that is not ours alone, ``ValueError`` beyond the limit."""
+    with opened(disk, path) as fd:
+        status = disk.fstat(fd)
+        if reason := why_not_private(status):
+            raise PermissionError(f"{path}: {reason}")
+        if status.st_size > limit:
+            raise ValueError(f"{path}: {status.st_size} bytes; the bound is {limit}")
+        return read_all(disk, fd, status.st_size, 0)

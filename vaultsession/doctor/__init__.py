@@ -1,0 +1,163 @@
+"""Doctor: what is wrong with a vault, as findings. It never changes anything, and works without a key as far as it can.
+
+``findings`` their values · ``readonly`` a vault opened without changing it · ``structure`` what needs no key ·
+``sessions`` checkups of every record · ``listing`` the index held against the files
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from ..backends.files.layout import Layout, key_in
+from ..disk import Disk, opened, read_all, why_not_private
+from ..envelope import v1
+from ..errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound
+from ..identity import Identity
+from ..sealed import Container
+from ..secret import Secret
+from ..vault import VaultDirectory
+from . import listing, structure
+from .findings import Finding, Severity, error, info, warning
+from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
+from .sessions import Checkup, Verdict, check, check_all, key_of, known_keys
+
+__all__ = [
+    "Checkup",
+    "Finding",
+    "OpenedVault",
+    "ReadOnlyDisk",
+    "Severity",
+    "Verdict",
+    "check",
+    "check_all",
+    "examine",
+    "key_of",
+    "known_keys",
+    "opened_read_only",
+]
+
+
+def examine(
+    path: str,
+    candidates: Iterable[tuple[str, Secret]] | None = None,
+    *,
+    key_files: Iterable[str] = (),
+    disk: Disk | None = None,
+) -> Iterator[Finding]:
+    """Every finding about the vault at ``path``, the structural ones first. ``VaultNotFound`` where there is none.
+
+    ``candidates`` are the secrets that may open it, as ``VaultDirectory.unlock`` takes them; without one that fits only
+    the structure is looked at, and a finding says so. ``key_files`` are files with secrets to look at as well.
+    """
+    disk = disk or ReadOnlyDisk()
+    path = os.path.abspath(path)
+    vault, layout = VaultDirectory(path, disk, allow_network=True), Layout(path)
+    if not vault.exists():
+        raise VaultNotFound(f"there is no vault at {path}")
+    identity: Identity | None = None
+    try:
+        identity = vault.identity()
+    except UnsupportedFormat as problem:
+        yield error("vault-format", str(problem), "vault.json")
+    except Damaged as problem:
+        yield error("vault-facts", str(problem), "vault.json")
+    except VaultError:
+        pass  # what is not private is told next
+    told = set()
+    for finding in (
+        *structure.directory(disk, path),
+        *structure.keyring(disk, path, identity.vault_id if identity else None),
+    ):
+        told.add(finding.place)
+        yield finding
+    yield from structure.key_files(disk, path, key_files)
+    yield from structure.writers(disk, layout)
+    yield from structure.quarantine(disk, layout)
+    yield from structure.sessions(disk, path, layout)
+    if identity is None:
+        yield from _without_key(disk, layout)
+        return
+    try:
+        with opened_read_only(path, candidates or (), disk) as unlocked:
+            yield from _with_key(disk, layout, unlocked, told)
+            return
+    except KeyUnavailable as problem:
+        if candidates is not None:
+            yield warning("no-key", f"no key, so only the structure was looked at: {problem}")
+        else:
+            yield info("no-key", "no key was given, so only the structure was looked at")
+    except VaultError as problem:
+        yield error("not-opened", f"the vault does not open: {problem}")
+    yield from _without_key(disk, layout)
+
+
+def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet[str]) -> Iterator[Finding]:
+    for said in opened.vault.findings:
+        if said.split()[0].rstrip("/") not in told:  # what can be seen without a key was told
+            yield warning("keyring-copy", said, said.split()[0], "vaultsession stats")
+    yield from listing.index(disk, layout, opened.backend, opened.reading)
+    readable = opened.reading.keyring.readable_names
+    keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
+    for checkup in map(lambda key: check(opened.backend, opened.reading, key), keys):  # noqa: C417 - lazily
+        yield from _about(checkup)
+        if checkup.head is not None and key_of(opened.reading, checkup.head.id) != checkup.key:
+            kind = "slug" if readable else "slug in a vault of private names"
+            yield warning(
+                "foreign-slug", f"its file has the {kind} of another id: rename it back, or remove it", checkup.key
+            )
+
+
+def _about(checkup: Checkup) -> Iterator[Finding]:
+    key, problem = checkup.key, checkup.problem
+    if checkup.verdict is Verdict.TORN:
+        yield warning("torn", f"its newest record is not whole: {problem}; the next write mends the file", key)
+    elif checkup.verdict is Verdict.DAMAGED:
+        yield error("damaged", f"{problem}: restore it from a backup", key)
+    elif checkup.verdict is Verdict.LOCKED:
+        yield error("locked", problem, key)
+    elif checkup.verdict is Verdict.REFUSED:
+        yield error("refused", problem, key)
+    elif checkup.verdict is Verdict.REMOVED:
+        yield warning("came-back", problem, key)
+
+
+def _without_key(disk: Disk, layout: Layout) -> Iterator[Finding]:
+    """Containers whose structure alone says that they are torn or none."""
+    try:
+        names = disk.listdir(layout.sessions)
+    except OSError:
+        return
+    for name in sorted(names):
+        if key_in(name) is None:
+            continue
+        try:
+            with opened(disk, os.path.join(layout.sessions, name)) as fd:
+                status = disk.fstat(fd)
+                if why_not_private(status):
+                    continue  # told as such
+                data = read_all(disk, fd, status.st_size, 0)
+        except OSError:
+            continue  # as above
+        yield from structure_of(name, data)
+
+
+def structure_of(name: str, data: bytes) -> Iterator[Finding]:
+    """What the bytes of a container claim, unproved."""
+    try:
+        v1.parse_header(data)
+    except UnsupportedFormat as problem:
+        yield error("locked", str(problem), name)
+        return
+    except Damaged as problem:
+        yield error("damaged", f"{problem}: restore it from a backup", name)
+        return
+    container = Container(data[: v1.HEADER_SIZE], v1.HEADER_SIZE, data[v1.HEADER_SIZE :])
+    end = v1.HEADER_SIZE
+    for record in v1.records_from(container, v1.HEADER_SIZE):
+        end = record.end
+    if end == v1.HEADER_SIZE:
+        yield error("damaged", "no record of it is whole: restore it from a backup", name)
+    elif end < container.size:
+        yield warning("torn", f"{container.size - end} bytes at its end are no whole record", name)

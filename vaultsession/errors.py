@@ -1,0 +1,126 @@
+"""The whole error tree. Branches follow what the caller does next.
+
+::
+
+    VaultError
+    ├── InvalidSessionId      the caller's id; nothing was touched
+    ├── InvalidDocument       the caller's data; the message names the path in the document
+    ├── InvalidSetting        the caller's configuration; names the field and where it came from
+    ├── SessionNotFound       absent
+    │   └── SessionExpired    absent because its time ran out
+    ├── SessionExists         create met a session of that id
+    ├── Conflict              someone saved first: reload and retry
+    ├── LeaseTimeout          another process answers this session
+    ├── Unreadable            a record is there and cannot be given to you
+    │   ├── Damaged           authentication, structure or witness failed
+    │   │   └── RollbackDetected   authentic, but older than what is known to be flushed
+    │   ├── UnknownKey        sealed under a key that this keyring does not hold
+    │   └── UnsupportedFormat a format, suite or flag of another version (.found, .supported)
+    ├── TooLarge              a bound, before or after inflation
+    ├── VaultNotFound         there is no vault at that path, or what is there is not one
+    ├── KeyUnavailable        no key source answered; lists what was tried
+    │   └── WrongKey          a key was found and opens no slot of this vault
+    ├── BackendUnavailable    the storage said no; wraps the OSError or client error
+    └── DurabilityUnknown     the write may or may not have reached the disk
+
+Every error pickles: the message is the only positional argument and everything else is an attribute. Ids and paths may
+appear in messages; content and key material never.
+"""
+
+from __future__ import annotations
+
+
+class VaultError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class InvalidSessionId(VaultError, ValueError):
+    """The id is empty, too long, or not valid Unicode. Nothing was touched."""
+
+
+class InvalidDocument(VaultError, ValueError):
+    """The document holds something that JSON cannot give back unchanged. Nothing was touched.
+
+    ``path`` names the place, as in ``messages[3].content.score``.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class InvalidSetting(VaultError, ValueError):
+    """A setting has a value that it cannot have. Nothing was opened."""
+
+
+class SessionNotFound(VaultError, LookupError):
+    """There is no session of this id."""
+
+
+class SessionExpired(SessionNotFound):
+    """The session's time ran out; it is absent and will be swept."""
+
+
+class SessionExists(VaultError):
+    """``create`` met a living session of the same id."""
+
+
+class Conflict(VaultError):
+    """Someone saved first. Load the session again and repeat the change."""
+
+
+class LeaseTimeout(VaultError, TimeoutError):
+    """Another holder kept the session's turn lease for longer than the caller would wait."""
+
+
+class Unreadable(VaultError):
+    """A record is there and cannot be given to you. Nothing was changed or removed."""
+
+
+class Damaged(Unreadable):
+    """Authentication, structure or the witness failed: these bytes are not what was written."""
+
+
+class RollbackDetected(Damaged):
+    """What is there is authentic, but older than what this vault knows to have been flushed."""
+
+
+class UnknownKey(Unreadable):
+    """Sealed under a master key that this keyring does not hold. Locked, not damaged."""
+
+
+class UnsupportedFormat(Unreadable):
+    """Written by another version: ``found`` is what the bytes say, ``supported`` what this version reads."""
+
+    def __init__(self, message: str, *, found: object = None, supported: object = None) -> None:
+        super().__init__(message)
+        self.found = found
+        self.supported = supported
+
+
+class TooLarge(VaultError):
+    """A bound was exceeded, before or after inflation. Nothing was written."""
+
+
+class VaultNotFound(VaultError):
+    """There is no vault at that path, or what lies there is not one."""
+
+
+class KeyUnavailable(VaultError):
+    """No key source answered. ``tried`` lists each source and what it said."""
+
+    def __init__(self, message: str, *, tried: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.tried = tried
+
+
+class WrongKey(KeyUnavailable):
+    """A key was found, and it opens no slot of this vault."""
+
+
+class BackendUnavailable(VaultError):
+    """The storage said no: the ``OSError`` or client error is the ``__cause__``."""
+
+
+class DurabilityUnknown(VaultError):
+    """A flush failed and the state could not be written anew: the write may or may not survive a power cut."""

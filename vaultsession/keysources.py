@@ -1,0 +1,320 @@
+"""Where secrets come from. Nothing here is derived from the machine: a key is given, found, or made from randomness.
+
+The order, in which each source is asked only when those before it had nothing that fits::
+
+    1  the argument                         alone: where one is given, no other source is asked
+    2  VAULTSESSION_KEY                     the key itself
+       VAULTSESSION_KEY_FILE                a private file that holds it
+       VAULTSESSION_KEY_COMMAND             a command that prints it
+       VAULTSESSION_PASSPHRASE_FILE         a private file that holds a passphrase
+    3  <config>/keys/<vault id>.key         the key file that a vault created without any key gets
+    4  the keyring of the operating system  of the kinds that encrypt what they hold (the extra ``keyring``)
+    5  a prompt                             on a terminal, where the vault has a passphrase slot
+
+A source that was configured (1, 2) and fails is an error at once: somebody meant it. One that is merely looked at (3 to
+5) is passed over, and what it said is told when no source is left. An environment variable that is empty is not set.
+
+A vault that was created without any key has it in 3 or in 4. The file comes first since a look at it costs next to
+nothing, and the package ``keyring`` takes longer to import than everything else together. The order decides nothing: a
+key that is not the vault's opens none of its slots, and the next source is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import getpass
+import os
+import shlex
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import platformdirs
+
+from .disk import Disk, make_directories, opened, read_all, why_not_private, write_new
+from .errors import BackendUnavailable, InvalidSetting, KeyUnavailable
+from .keycommand import KEY_COMMAND, KeyCommand
+from .oskeyring import Entries, OsKeyring
+from .secret import Passphrase, RawKey, Secret, key_from
+
+LONGEST_FILE = 4096
+"""Bytes that the file of a key or a passphrase holds at most."""
+
+KEY = "VAULTSESSION_KEY"
+KEY_FILE = "VAULTSESSION_KEY_FILE"
+PASSPHRASE_FILE = "VAULTSESSION_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+
+
+class KeySource(Protocol):
+    """A place that a secret may come from."""
+
+    @property
+    def name(self) -> str:
+        """What people call this place. Holds no secret."""
+        ...
+
+    def secret(self) -> Secret | None:
+        """The secret, or None if there is none in this place. ``KeyUnavailable`` or ``InvalidSetting``: it says why."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A secret that the caller has in hand."""
+
+    value: Secret
+    name: str = "the key argument"
+
+    def secret(self) -> Secret:
+        """The secret."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentKey:
+    """A raw key in an environment variable."""
+
+    variable: str = KEY
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The variable."""
+        return f"environment variable {self.variable}"
+
+    def secret(self) -> RawKey | None:
+        """The key that the variable spells."""
+        spelled = self.environ.get(self.variable)
+        return key_from(self.name, spelled) if spelled else None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A raw key in a file that only its owner can read."""
+
+    path: str
+    disk: Disk = field(default_factory=Disk, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return f"key file {_short(self.path)}"
+
+    def secret(self) -> RawKey | None:
+        """The key in the file."""
+        data = _read_private(self.disk, self.path, self.name)
+        return None if data is None else key_from(self.name, data)
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseFile:
+    """A passphrase in a file that only its owner can read; one trailing newline is not part of it."""
+
+    path: str
+    disk: Disk = field(default_factory=Disk, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return f"passphrase file {_short(self.path)}"
+
+    def secret(self) -> Passphrase | None:
+        """The passphrase in the file."""
+        data = _read_private(self.disk, self.path, self.name)
+        if data is None:
+            return None
+        try:
+            return Passphrase(data.decode().removesuffix("\n").removesuffix("\r"))
+        except UnicodeDecodeError:
+            raise InvalidSetting(f"{self.name}: not UTF-8 text") from None
+        except InvalidSetting as error:
+            raise InvalidSetting(f"{self.name}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A person at a terminal, asked once."""
+
+    question: str = "Passphrase of the vault: "
+    ask: Callable[[str], str] = field(default=getpass.getpass, repr=False)
+    name: str = "prompt on the terminal"
+
+    def secret(self) -> Passphrase | None:
+        """What was typed; None where there is no terminal, or nothing was typed."""
+        if not _is_terminal():
+            raise KeyUnavailable(f"{self.name}: there is no terminal")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", getpass.GetPassWarning)  # never ask where the words would be shown
+                words = self.ask(self.question)
+        except (EOFError, OSError, getpass.GetPassWarning) as error:
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+        return Passphrase(words) if words else None
+
+
+Key = str | bytes | RawKey | Passphrase | KeySource | None
+"""What people may give as a key. Text and bytes are a raw key (``RawKey.parse``), never a passphrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySources:
+    """The sources of this process: its environment, its user's configuration directory, its terminal.
+
+    ``os_keyring`` stands in for the backend that the package ``keyring`` would choose.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    disk: Disk = field(default_factory=Disk, repr=False)
+    config: str = field(default_factory=lambda: platformdirs.user_config_dir("vaultsession", appauthor=False))
+    os_keyring: Entries | None = None
+    ask_os_keyring: bool = True
+    prompt: KeySource = field(default_factory=Prompt)
+
+    def candidates(self, key: Key, vault_id: bytes, *, takes_passphrase: bool = True) -> Iterator[tuple[str, Secret]]:
+        """``(name, secret)`` of each source that has one, asked as the iteration reaches it.
+
+        ``KeyUnavailable`` at its end, if there was none at all; at once, or ``InvalidSetting``, for a source that was
+        configured and fails. The prompt is a source only where the vault takes a passphrase.
+        """
+        found, tried = False, []
+        for source, is_meant in self._ordered(key, vault_id, takes_passphrase=takes_passphrase):
+            try:
+                secret = source.secret()
+            except (KeyUnavailable, InvalidSetting) as error:
+                tried.append(str(error))
+                if is_meant and isinstance(error, KeyUnavailable):
+                    raise KeyUnavailable(str(error), tried=tuple(tried)) from error
+                if is_meant:
+                    raise
+                continue
+            if secret is not None:
+                found = True
+                yield source.name, secret
+            elif is_meant:
+                raise KeyUnavailable(f"{source.name}: there is no key", tried=(f"{source.name}: there is no key",))
+            else:
+                tried.append(f"{source.name}: there is no key")
+        if not found:
+            unset = [f"variable {name}: not set" for name in (KEY, KEY_FILE, KEY_COMMAND, PASSPHRASE_FILE)]
+            said = (*unset, *tried)
+            raise KeyUnavailable(f"no key was found; tried: {'; '.join(said)}", tried=said)
+
+    def for_creation(self, key: Key, vault_id: bytes, vault_path: str) -> tuple[KeySource, Secret]:
+        """The source and the secret of a vault about to be made: what is configured, else a new key, kept safe first.
+
+        A new key goes to the OS keyring where there is one that is trusted, else to a private file in the
+        configuration directory; the source's name says where. It is flushed when this returns.
+        """
+        for source in self._configured(key):
+            secret = source.secret()
+            if secret is None:
+                raise KeyUnavailable(f"{source.name}: there is no key", tried=(f"{source.name}: there is no key",))
+            return source, secret
+        made = RawKey.generate()
+        if self.ask_os_keyring:
+            entry = OsKeyring(vault_id, self.os_keyring)
+            with contextlib.suppress(KeyUnavailable):
+                entry.keep(made)
+                return entry, made
+        return self._new_key_file(made, vault_id, vault_path), made
+
+    def is_configured(self, key: Key) -> bool:
+        """Whether someone named a key, so that none has to be found or made."""
+        return bool(self._configured(key))
+
+    def key_file(self, vault_id: bytes) -> KeyFile:
+        """The file that a vault created without any key has its key in."""
+        path = os.path.join(self.config, "keys", f"{vault_id.hex()}.key")
+        return KeyFile(os.path.abspath(path), self.disk)
+
+    def _configured(self, key: Key) -> list[KeySource]:
+        if key is not None:
+            return [source_of(key)]
+        makers: dict[str, Callable[[str], KeySource]] = {
+            KEY: lambda _: EnvironmentKey(KEY, self.environ),
+            KEY_FILE: lambda path: KeyFile(os.path.expanduser(path), self.disk),
+            KEY_COMMAND: KeyCommand,
+            PASSPHRASE_FILE: lambda path: PassphraseFile(os.path.expanduser(path), self.disk),
+        }
+        return [make(self.environ[name]) for name, make in makers.items() if self.environ.get(name)]
+
+    def _ordered(self, key: Key, vault_id: bytes, *, takes_passphrase: bool) -> Iterator[tuple[KeySource, bool]]:
+        """Every source, and whether it was configured."""
+        for source in self._configured(key):
+            yield source, True
+        if key is not None:
+            return
+        yield self.key_file(vault_id), False
+        if self.ask_os_keyring:
+            yield OsKeyring(vault_id, self.os_keyring), False
+        if takes_passphrase:
+            yield self.prompt, False
+
+    def _new_key_file(self, key: RawKey, vault_id: bytes, vault_path: str) -> KeyFile:
+        file = self.key_file(vault_id)
+        keys = os.path.dirname(file.path)
+        if _is_within(keys, vault_path) or _is_within(vault_path, keys):
+            raise InvalidSetting(
+                f"a key beside the data protects nothing: {_short(keys)} and the vault {_short(vault_path)} lie within "
+                f"one another; move the vault, or name a key with {KEY_FILE}"
+            )
+        try:
+            changed = make_directories(self.disk, keys)
+            if reason := why_not_private(self.disk.stat(keys), directory=True):
+                raise KeyUnavailable(f"{_short(keys)}: {reason}; run: chmod 700 {shlex.quote(keys)}")
+            write_new(self.disk, file.path, key.text().encode() + b"\n")
+            for directory in (keys, *changed):
+                self.disk.sync_directory(directory)
+        except OSError as error:
+            raise BackendUnavailable(f"{file.name}: the new key could not be kept there: {error}") from error
+        return file
+
+
+def source_of(key: str | bytes | RawKey | Passphrase | KeySource) -> KeySource:
+    """What was given as a key, as a source. ``InvalidSetting`` for text or bytes that are no raw key."""
+    if isinstance(key, (RawKey, Passphrase)):
+        return Given(key)
+    if isinstance(key, (str, bytes)):
+        return Given(key_from("the key argument", key))
+    if callable(getattr(key, "secret", None)):
+        return key
+    raise InvalidSetting(f"a key is bytes, str, RawKey, Passphrase or a key source, not {type(key).__name__}")
+
+
+def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
+    """A file that nobody else can read; None if there is no such file."""
+    try:
+        with opened(disk, path) as fd:
+            status = disk.fstat(fd)
+            if reason := why_not_private(status):
+                raise KeyUnavailable(f"{name}: {reason}; it has to be a file of yours alone")
+            if hasattr(os, "geteuid") and status.st_mode & 0o077:
+                mode = f"{stat.S_IMODE(status.st_mode):04o}"
+                raise KeyUnavailable(f"{name}: others can read it (mode {mode}); run: chmod 600 {shlex.quote(path)}")
+            if status.st_size > LONGEST_FILE:
+                raise InvalidSetting(f"{name}: {status.st_size} bytes are no key")
+            return read_all(disk, fd, status.st_size, 0)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        hint = "; it is a link: name the file itself" if error.errno == errno.ELOOP else ""
+        raise KeyUnavailable(f"{name}: {error.strerror or error}{hint}") from error
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    inner, outer = os.path.realpath(inner), os.path.realpath(outer)
+    return os.path.normcase(os.path.join(inner, "")).startswith(os.path.normcase(os.path.join(outer, "")))
+
+
+def _is_terminal() -> bool:
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def _short(path: str) -> str:
+    """The path as people write it, with ``~`` for their home."""
+    home = os.path.join(os.path.expanduser("~"), "")
+    return os.path.join("~", path.removeprefix(home)) if len(home) > 1 and path.startswith(home) else path

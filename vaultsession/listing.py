@@ -1,0 +1,117 @@
+"""Listings: from filters to a query over sealed rows, and from rows to what their user reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from .backend import Backend
+from .clock import Clock
+from .errors import Damaged, InvalidSetting
+from .ids import LOCATOR_LENGTH, locator_of
+from .reading import Reading
+from .sealed import Query, SealedHead
+from .session import SessionInfo
+
+Order = Literal["newest", "oldest"]
+
+_CURSOR = struct.Struct(f"<q{LOCATOR_LENGTH}s")
+
+
+class Page(list[SessionInfo]):
+    """Sessions in order, and the cursor of the page behind them: None where there is none."""
+
+    def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
+        super().__init__(infos)
+        self.after = after
+
+
+class Listing:
+    """Lists and counts. Safe from any thread."""
+
+    def __init__(self, backend: Backend, reading: Reading, clock: Clock) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._clock = clock
+
+    def page(self, tags: tuple[bytes, ...], *, order: Order, limit: int | None, offset: int, after: str | None) -> Page:
+        """A page of living sessions. One row more is read, to know whether another page follows."""
+        if order not in ("newest", "oldest"):
+            raise InvalidSetting(f"order is 'newest' or 'oldest', not {order!r}")
+        if (limit is not None and limit < 1) or offset < 0:
+            raise InvalidSetting(f"limit is at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+        query = Query(
+            tags=tags,
+            alive_at=self._clock.now(),
+            newest_first=order == "newest",
+            after=None if after is None else _parse_cursor(after),
+            offset=offset,
+            limit=None if limit is None else limit + 1,
+        )
+        rows, infos = self._read(query)
+        more = limit is not None and len(rows) > limit
+        return Page(infos[:limit], _cursor(rows[:limit][-1]) if more else None)
+
+    def count(self, tags: tuple[bytes, ...]) -> int:
+        """How many living sessions match."""
+        return self._backend.count(Query(tags=tags, alive_at=self._clock.now()))
+
+    def expired(self) -> Iterator[SealedHead]:
+        """Rows that say that their session has expired: a claim, to be checked against the container."""
+        return self._backend.scan(Query(expired_at=self._clock.now()))
+
+    def tags(
+        self,
+        user_id: str | None = None,
+        tenant_id: str | None = None,
+        assistant_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[bytes, ...]:
+        """The tags that every session asked for carries."""
+        owners = (("user", user_id), ("tenant", tenant_id), ("assistant", assistant_id))
+        keyring = self._reading.keyring
+        found = [keyring.tag(kind, "", _text(kind, value)) for kind, value in owners if value is not None]
+        if not isinstance(labels or {}, Mapping):
+            raise InvalidSetting(f"labels to look for map str to str, not {labels!r:.40}")
+        named = (labels or {}).items()
+        found.extend(keyring.tag("label", _text("label", name), _text("label", value)) for name, value in named)
+        return tuple(found)
+
+    def _read(self, query: Query) -> tuple[list[SealedHead], list[SessionInfo]]:
+        """Open the rows. A row that does not authenticate is not believed: the index is derived anew, once."""
+        rows = list(self._backend.scan(query))
+        try:
+            return rows, self._open(rows)
+        except Damaged:
+            self._backend.reindex()
+        rows = list(self._backend.scan(query))
+        return rows, self._open(rows)
+
+    def _open(self, rows: list[SealedHead]) -> list[SessionInfo]:
+        return [SessionInfo(self._reading.rows.open(row)[1]) for row in rows]
+
+
+def _text(what: str, value: object) -> str:
+    if isinstance(value, str):
+        with contextlib.suppress(UnicodeEncodeError):
+            value.encode()
+            return value
+    raise InvalidSetting(f"a {what} to look for is a str of valid Unicode, not {value!r:.40}")
+
+
+def _cursor(row: SealedHead) -> str:
+    packed = _CURSOR.pack(row.updated, locator_of(row.key).encode())
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _parse_cursor(text: str) -> tuple[int, str]:
+    try:
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        updated, locator = _CURSOR.unpack(packed)
+        return updated, locator.decode("ascii")
+    except (ValueError, binascii.Error, struct.error, TypeError):
+        raise InvalidSetting(f"{text!r:.60} is no cursor of a listing: pass the .after of a page, unchanged") from None

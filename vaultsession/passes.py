@@ -1,0 +1,376 @@
+"""What each verb does: a straight pass from arguments to sealed bytes, or back.
+
+A write is a function of the newest row, handed to the backend and called in its critical section; what it raises leaves
+everything as it was. Each of them reads top to bottom.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import document, payload
+from .backend import Backend
+from .clock import Clock
+from .coherent import CoherentReading
+from .document import Change
+from .errors import (
+    BackendUnavailable,
+    Conflict,
+    DurabilityUnknown,
+    SessionExists,
+    SessionExpired,
+    SessionNotFound,
+)
+from .head import Head
+from .payload import Json
+from .reading import Loaded, Opened, Reading, page
+from .sealed import Grave, Newest, Sealed, SealedHead
+from .session import Session
+from .writing import Packed, Writing
+
+_log = logging.getLogger("vaultsession")
+
+NOTHING_ADDED = b"[{}]"
+
+SLIDE_FRACTION = 20
+"""A read extends a sliding session at most once per this fraction of its ttl."""
+
+
+class Passes:
+    """The verbs over keys. Safe from any thread."""
+
+    def __init__(
+        self, backend: Backend, reading: Reading, writing: Writing, coherent: CoherentReading, clock: Clock
+    ) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._writing = writing
+        self._coherent = coherent
+        self._clock = clock
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def load(self, key: str, name: str) -> Loaded:
+        """The living document, and its life extended if it slides."""
+        loaded = self._coherent.loaded(key)
+        if loaded is None:
+            raise absent(name)
+        self._after_read(key, name, loaded.head)
+        return loaded
+
+    def warm(self, key: str) -> Loaded | None:
+        """The living document where it is cached and the newest, and needs no extension."""
+        loaded = self._coherent.current(key)
+        if loaded is None:
+            return None
+        head = loaded.head
+        return loaded if head.expires is None or (not head.sliding and self._clock.now() < head.expires) else None
+
+    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
+        """A page of the history, from the cached document where it is the newest, else from the tail."""
+        known = self._coherent.current(key)
+        if known is not None:
+            head = known.head
+            first, end = page(head.messages, wanted, offset)
+            found = document.newest(reversed(known.bodies), end - first, skip=head.messages - end)
+        else:
+            read = self._coherent.read(
+                key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset)
+            )
+            if read is None:
+                raise absent(name)
+            head, found = read
+        self._after_read(key, name, head)
+        return _parsed(found)
+
+    def exists(self, key: str) -> bool:
+        """Whether a living session has the key."""
+        return self._is_alive(self._backend.head(key))
+
+    # -- whole documents -----------------------------------------------------------------------------------------------
+
+    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session:
+        """A document without a version to compare: made, or put in the place of what is there."""
+        kept = newest_of(messages, head.max_messages)
+        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+
+        def seal(newest: Newest) -> Sealed:
+            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
+                return self._writing.whole(key, newest, head, bodies)
+            if not replace:
+                raise SessionExists(f"there is a session {head.id!r} already")
+            opened = self._reading.opened(newest)
+            moment = self._writing.moment(opened.head)
+            return self._writing.full(
+                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
+            )
+
+        return self._saved(key, seal, bodies)
+
+    def save(self, key: str, session: Session, *, overwrite: bool) -> Session:
+        """A loaded document, compared and swapped on its version."""
+        changed, begins_anew = session.pending()
+        messages = newest_of(session.messages, changed.max_messages)
+        bodies = self._writing.pack_document(payload.body(session.state, messages), len(messages))
+
+        def seal(newest: Newest) -> Sealed:
+            if not isinstance(newest, SealedHead):
+                if not overwrite:
+                    raise absent(session.id)
+                return self._writing.whole(key, newest, self._reborn(changed), bodies)
+            opened = self._reading.opened(newest)
+            if not overwrite and opened.document.hex() != session.version:
+                raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
+            # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
+            head = changed if begins_anew else changed._replace(ttl=opened.head.ttl)
+            if not self._is_alive(newest):
+                return self._writing.whole(key, newest, self._reborn(head), bodies)
+            head = head._replace(
+                created=opened.head.created, updated=self._writing.moment(opened.head), expires=opened.head.expires
+            )
+            expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
+            return self._writing.full(newest, opened, head._replace(expires=expires), bodies)
+
+        return self._saved(key, seal, bodies)
+
+    def remove(self, key: str) -> bool:
+        """Remove at once; whether a living session was there."""
+        found = False
+
+        def seal(newest: Newest) -> Grave | None:
+            nonlocal found
+            if not isinstance(newest, SealedHead):
+                return None
+            found = self._is_alive(newest)
+            return self._writing.grave(newest)
+
+        self._coherent.cache.forget(key)
+        self._backend.commit(key, seal)
+        return found
+
+    def sweep(self, key: str, *, dry_run: bool) -> bool:
+        """Remove if the newest head itself says that it has expired."""
+        found = False
+
+        def seal(newest: Newest) -> Grave | None:
+            nonlocal found
+            found = False
+            if not isinstance(newest, SealedHead) or self._is_alive(newest):
+                return None
+            found = True
+            # Not flushed: one that reappears after a power cut reappears expired.
+            return None if dry_run else self._writing.grave(newest, flush=False)
+
+        self._backend.commit(key, seal)
+        if found:
+            self._coherent.cache.forget(key)
+        return found
+
+    # -- parts of a document -------------------------------------------------------------------------------------------
+
+    def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
+        """Messages behind the history. ``born`` is the head of the session to make where there is none."""
+        addition = self._writing.pack(payload.body({}, messages))
+        written = addition
+        known = self._coherent.cache.get(key)
+        before: Newest = None
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal before, addition, written
+            before = newest
+            if born is not None and not self._is_alive(newest):
+                fresh = _unknown(messages, ()) if dedupe else messages
+                kept = fresh[-born.max_messages :] if born.max_messages else fresh
+                return self._writing.whole(key, newest, born, self._writing.pack_document(payload.body({}, kept)))
+            row, opened = self._living(newest, name)
+            if dedupe:
+                loaded = self._reading.load(key, self._coherent.fetch(key))
+                history = document.whole(loaded.bodies)[1] if loaded else ()
+                addition = self._writing.pack(payload.body({}, _unknown(messages, history)))
+            if not addition.messages:
+                return None
+            change, written = self._writing.fitted(opened.head, addition)
+            return self._writing.delta(row, opened, written, change, self._coherent.fetch(key), known=known)
+
+        row = self._backend.commit(key, seal)
+        self._coherent.advance(known, before, row, written.text)
+        return self._head_of(row)
+
+    def pop(self, key: str, name: str, n: int) -> list[Json]:
+        """The newest messages, removed."""
+        popped: list[bytes] = []
+        addition = self._writing.pack(NOTHING_ADDED)
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal popped
+            row, opened = self._living(newest, name)
+            fetch = self._coherent.fetch(key)
+            read = self._reading.newest(key, fetch, wanted=n)
+            popped = read[1] if read else []
+            if not popped:
+                return None
+            change, operations = self._writing.fitted(opened.head, addition, Change(pop=len(popped)))
+            return self._writing.delta(row, opened, operations, change, fetch)
+
+        self._backend.commit(key, seal)
+        return _parsed(popped)
+
+    def clear(self, key: str, name: str) -> Head:
+        """The state alone, in a container of its own: nothing of the history stays behind."""
+
+        def seal(newest: Newest) -> Sealed:
+            row, opened = self._living(newest, name)
+            loaded = self._reading.load(key, self._coherent.fetch(key))
+            state = document.state_of(loaded.bodies) if loaded else {}
+            head = opened.head._replace(
+                updated=self._writing.moment(opened.head), expires=self._writing.expiry(opened.head)
+            )
+            bodies = self._writing.pack_document(payload.body(state, ()))
+            return self._writing.whole(key, row, head, bodies)._replace(erase=True)
+
+        self._coherent.cache.forget(key)
+        return self._head_of(self._backend.commit(key, seal))
+
+    def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
+        """Keys of the state, set without reading the document."""
+        payload.body(changes, ())  # refuses what JSON cannot give back
+        addition = self._writing.pack(NOTHING_ADDED)
+
+        def seal(newest: Newest) -> Sealed | None:
+            row, opened = self._living(newest, name)
+            if not changes:
+                return None
+            change, operations = self._writing.fitted(opened.head, addition, Change(set=changes))
+            return self._writing.delta(row, opened, operations, change, self._coherent.fetch(key))
+
+        return self._head_of(self._backend.commit(key, seal))
+
+    def touch(self, key: str, name: str, ttl: int | None) -> Head:
+        """Another expiry over the same document."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            row, opened = self._living(newest, name)
+            head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
+            return self._touched(row, opened, head) if head.ttl is not None else None
+
+        return self._head_of(self._commit_touch(key, seal))
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session:
+        """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
+        self._coherent.cache.forget(key)
+        row = _row(self._backend.commit(key, seal))
+        opened = self._reading.opened(row)
+        texts = tuple(body.text for body in bodies)
+        self._coherent.keep(row, opened, texts)
+        return Session(opened.head, opened.document.hex(), texts)
+
+    def _after_read(self, key: str, name: str, head: Head) -> None:
+        """Refuse what has expired, and extend what slides."""
+        if head.expires is None:
+            return
+        now = self._clock.now()
+        if now >= head.expires:
+            raise expired(name)
+        if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
+            self._slide(key)
+
+    def _slide(self, key: str) -> None:
+        """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
+                return None
+            opened = self._reading.opened(newest)
+            return self._touched(newest, opened, opened.head, flush=False)
+
+        try:
+            self._commit_touch(key, seal)
+        except (BackendUnavailable, DurabilityUnknown) as error:
+            _log.warning("a sliding session could not be extended: %s", error)
+
+    def _touched(self, row: SealedHead, opened: Opened, head: Head, *, flush: bool = True) -> Sealed:
+        head = head._replace(expires=self._fresh_expiry(head))
+        return self._writing.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
+
+    def _commit_touch(self, key: str, seal: Callable[[Newest], Sealed | None]) -> Newest:
+        known = self._coherent.cache.get(key)
+        before: Newest = None
+
+        def watched(newest: Newest) -> Sealed | None:
+            nonlocal before
+            before = newest
+            return seal(newest)
+
+        row = self._backend.commit(key, watched)
+        self._coherent.advance(known, before, row, None)
+        return row
+
+    def _living(self, newest: Newest, name: str) -> tuple[SealedHead, Opened]:
+        """The newest row, opened. ``SessionNotFound``, ``SessionExpired``."""
+        if not isinstance(newest, SealedHead):
+            raise absent(name)
+        if not self._is_alive(newest):
+            raise expired(name)
+        return newest, self._reading.opened(newest)
+
+    def _is_alive(self, newest: Newest) -> bool:
+        return isinstance(newest, SealedHead) and (newest.expires is None or self._clock.now() < newest.expires)
+
+    def _fresh_expiry(self, head: Head) -> int | None:
+        return None if head.ttl is None else self._clock.now() + head.ttl
+
+    def _reborn(self, head: Head) -> Head:
+        """The head of a session that begins anew."""
+        now = self._clock.now()
+        return head._replace(created=now, updated=now, expires=self._fresh_expiry(head))
+
+    def _head_of(self, newest: Newest) -> Head:
+        return self._reading.opened(_row(newest)).head
+
+
+def newest_of(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
+    """What ``max_messages`` leaves of a history."""
+    return messages if most is None else messages[-most:]
+
+
+def absent(name: str) -> SessionNotFound:
+    """The error that says so."""
+    return SessionNotFound(f"there is no session {name!r}")
+
+
+def expired(name: str) -> SessionExpired:
+    """The error that says so."""
+    return SessionExpired(f"session {name!r} has expired")
+
+
+def _row(newest: Newest) -> SealedHead:
+    if not isinstance(newest, SealedHead):
+        raise TypeError("the backend did not return the row that was written")
+    return newest
+
+
+def _parsed(elements: list[bytes]) -> list[Json]:
+    messages: list[Json] = payload.parse(payload.join(elements))
+    return messages
+
+
+def _unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
+    """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
+    known = {_message_id(message) for message in history}
+    unknown: list[Json] = []
+    for message in messages:
+        name = _message_id(message)
+        if name is None or name not in known:
+            unknown.append(message)
+            known.add(name)
+    return unknown
+
+
+def _message_id(message: Json) -> str | None:
+    """What tells a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
+    name = message.get("id")
+    return None if name is None else repr(name)

@@ -1,0 +1,383 @@
+"""From sealed bytes to heads and documents, with the tail rules of FORMAT.md. Holds keys, touches no storage.
+
+The fast path opens the newest head by the footer at the end and goes backwards from there: each record proves the one
+before it. Whatever does not fit goes the slow way, which walks the whole container forwards, finds the end of the last
+authentic record, and gives the verdict of the table in FORMAT.md. The bytes come through a ``Fetch``: one container,
+which may grow or be replaced between two calls.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from . import document, payload
+from .envelope import ContainerCipher, Rows, v1
+from .errors import Damaged, RollbackDetected
+from .head import Head, decode
+from .ids import locator_of
+from .keys import Keyring
+from .sealed import Container, Fetch, SealedHead, Witness
+
+TAIL = 64 * 1024
+"""Bytes read at first: a small session whole, of a long one its newest turns."""
+
+LARGEST_BODY = v1.LARGEST_RECORD
+"""Bytes of JSON in one record, after inflation."""
+
+OVERHEAD = 1024
+"""Bytes that a document in memory takes beside its bodies."""
+
+SHORT_TAIL = 4 * 1024
+"""Bytes read at first where only the newest head is asked for: most turns fit."""
+
+_REMEMBERED = 4096
+_PATIENCE = 20
+
+T = TypeVar("T")
+
+
+class Opened(NamedTuple):
+    """The newest head of a session, opened, and the cipher of its container. ``document``: version of the document."""
+
+    row: SealedHead
+    head: Head
+    cipher: ContainerCipher
+    document: bytes
+
+
+class Loaded(NamedTuple):
+    """A document as its bodies, and the point of the chain that they stand for."""
+
+    key: str
+    header: bytes
+    seq: int
+    version: bytes
+    size: int
+    head: Head
+    document: bytes
+    bodies: tuple[bytes, ...]
+    weight: int
+
+
+class _Tail(NamedTuple):
+    """An authentic newest record, and the bytes that it was found in."""
+
+    container: Container
+    cipher: ContainerCipher
+    last: v1.Record
+    plain: bytes
+    torn: bool
+
+
+class _Moved(Exception):  # not an error: the container was replaced between two fetches
+    """Begin again."""
+
+
+class Reading:
+    """Opens what a backend gives. Safe from any thread."""
+
+    def __init__(self, keyring: Keyring, *, largest_body: int = LARGEST_BODY) -> None:
+        self.keyring = keyring
+        self.rows = Rows(keyring)
+        self.largest_body = largest_body
+        self._ciphers: _Recent[bytes, ContainerCipher] = _Recent()
+        self._opened: _Recent[bytes, Opened] = _Recent()
+
+    def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        """The row of a container that a backend found; see ``sealed.Describe``."""
+        return self._patiently(lambda: self._describe(key, fetch, thorough=thorough))
+
+    def load(self, key: str, fetch: Fetch, known: Loaded | None = None) -> Loaded | None:
+        """The document, extending what is ``known`` where the container only grew; None if there is none."""
+        return self._patiently(lambda: self._load(key, fetch, known))
+
+    def newest(
+        self, key: str, fetch: Fetch, *, wanted: int, offset: int | None = None
+    ) -> tuple[Head, list[bytes]] | None:
+        """The head and messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones.
+
+        Reads from the end as far back as the first of them.
+        """
+        return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
+
+    def opened(self, row: SealedHead) -> Opened:
+        """What the row of a critical section says, from memory where this process made or met just that row.
+
+        ``Damaged`` for a row that was forged, also one that borrows the version of another session.
+        """
+        known = self._opened.get(row.version)
+        if known is None or known.row[:-1] != row[:-1]:  # apart from ``torn``, which is an observation
+            header, head = self.rows.open(row)
+            known = self.remember(row, head, self.cipher(row.key, header))
+        return known
+
+    def remember(self, row: SealedHead, head: Head, cipher: ContainerCipher) -> Opened:
+        """Keep what was opened or sealed, so that the next writer need not open it again."""
+        known = Opened(row, head, cipher, head.document or row.version)
+        self._opened.keep(row.version, known)
+        return known
+
+    def cipher(self, key: str, header: bytes) -> ContainerCipher:
+        """The cipher of a container, from memory where its header has been met under this name."""
+        name = key.encode() + header
+        known = self._ciphers.get(name)
+        if known is None:
+            known = ContainerCipher.open(header, self.keyring, locator_of(key))
+            self._ciphers.keep(name, known)
+        return known
+
+    def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        tail = self._tail(key, fetch, first=SHORT_TAIL)
+        if tail is None:
+            return None
+        if thorough and not tail.torn:
+            try:
+                self._prove_unwitnessed(tail, fetch)
+            except Damaged:
+                tail = self._settled(key, fetch)
+                if tail is None:
+                    return None
+        last, head = tail.last, decode(tail.plain)
+        row = self.rows.seal(
+            key, tail.cipher.header, tail.cipher.generation, last.seq, last.tag, last.end, head, tail.plain
+        )
+        self.remember(row, head, tail.cipher)
+        return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
+
+    def _load(self, key: str, fetch: Fetch, known: Loaded | None) -> Loaded | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._document(key, tail, fetch, known)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._document(key, tail, fetch, None)
+
+    def _document(self, key: str, tail: _Tail, fetch: Fetch, known: Loaded | None) -> Loaded:
+        last, head = tail.last, decode(tail.plain)
+        grown = (
+            known is not None
+            and known.header == tail.cipher.header
+            and known.head.full == head.full
+            and known.size <= last.end
+        )
+        start = known.size if known is not None and grown else head.full
+        found: list[bytes] = []
+        link = last.tag
+        for record in self._back(tail, fetch, start):
+            if record.kind != v1.HEAD:
+                found.append(self._body(tail.cipher, record))
+            link = record.link
+        if known is not None and grown and link != known.version:
+            return self._document(key, tail, fetch, None)
+        bodies = (*(known.bodies if known is not None and grown else ()), *reversed(found))
+        return Loaded(
+            key=key,
+            header=tail.cipher.header,
+            seq=last.seq,
+            version=last.tag,
+            size=last.end,
+            head=head,
+            document=head.document or last.tag,
+            bodies=bodies,
+            weight=sum(map(len, bodies)) + OVERHEAD,
+        )
+
+    def _newest(self, key: str, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._page(tail, fetch, wanted, offset)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._page(tail, fetch, wanted, offset)
+
+    def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]]:
+        head = decode(tail.plain)
+        first, end = page(head.messages, wanted, offset)
+        records = self._back(tail, fetch, head.full)
+        bodies = (self._body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
+        return head, document.newest(bodies, end - first, skip=head.messages - end)
+
+    def _body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
+        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body)
+
+    def _tail(self, key: str, fetch: Fetch, *, first: int = TAIL) -> _Tail | None:
+        """The newest record by the footer at the end, authenticated and not older than the witness."""
+        container = fetch(-first)
+        if container is None or self._is_buried(key, container):
+            return None
+        cipher = self.cipher(key, container.header)
+        start = v1.needs_more(container, container.size)
+        if start is not None:
+            container = _again(fetch, start, cipher.header)
+        last = v1.record_before(container, container.size)
+        if last is None:
+            return self._settled(key, fetch)
+        try:
+            plain = cipher.open_head(last)
+            _judge(cipher.generation, last, container, torn=False)
+        except Damaged:
+            return self._settled(key, fetch)
+        return _Tail(container, cipher, last, plain, torn=False)
+
+    def _settled(self, key: str, fetch: Fetch) -> _Tail | None:
+        """The last authentic record by walking the whole container: what the tail rules call V, and their verdict."""
+        container = fetch(0)
+        if container is None or self._is_buried(key, container):
+            return None
+        cipher = self.cipher(key, container.header)
+        authentic: list[tuple[v1.Record, bytes]] = []
+        for record in v1.records_from(container, v1.HEADER_SIZE):
+            try:
+                if record.seq != len(authentic):
+                    break
+                authentic.append((record, cipher.open_head(record)))
+            except Damaged:
+                break
+        while authentic and (broken := self._first_broken_body(cipher, authentic)) is not None:
+            del authentic[broken:]
+        if not authentic:
+            raise Damaged(f"no record of {key} authenticates; nothing was changed")
+        last, plain = authentic[-1]
+        torn = last.end < container.size
+        witness = container.witness
+        if witness is not None and witness.generation == cipher.generation and witness.seq < len(authentic):
+            _refuse_fork(authentic[witness.seq][0], witness)
+        _judge(cipher.generation, last, container, torn=torn)
+        return _Tail(container, cipher, last, plain, torn=torn)
+
+    def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
+        full = decode(records[-1][1]).full
+        for number, (record, _) in enumerate(records):
+            if record.offset >= full:
+                try:
+                    cipher.open_body(record)
+                except Damaged:
+                    return number
+        return None
+
+    def _prove_unwitnessed(self, tail: _Tail, fetch: Fetch) -> None:
+        """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
+        witness = tail.container.witness
+        if witness is not None and witness.generation == tail.cipher.generation:
+            vouched = witness.seq
+        else:
+            vouched = -1
+        if tail.last.seq <= vouched:
+            return
+        for record in self._back(tail, fetch, decode(tail.plain).full):
+            tail.cipher.open_body(record)
+            if witness is not None and record.seq == vouched + 1:
+                # The record that the witness names need not be opened: this one proves which it follows.
+                if record.link != witness.version:
+                    raise Damaged(f"record {record.seq} does not follow the one that was acknowledged: a fork")
+                return
+
+    def _back(self, tail: _Tail, fetch: Fetch, start: int) -> Iterator[v1.Record]:
+        """Authentic records from the newest back to the one that begins at ``start``; ``Damaged`` if none begins there.
+
+        Also ``Damaged`` if the record that the witness names is met, and is another one.
+        """
+        container, record = tail.container, tail.last
+        witness, window = container.witness, 4 * TAIL
+        if witness is not None and witness.generation != tail.cipher.generation:
+            witness = None
+        while record.offset >= start:
+            if (record.offset == v1.HEADER_SIZE) is not (record.seq == 0):
+                raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
+            if witness is not None:
+                _refuse_fork(record, witness)
+            yield record
+            end = record.offset
+            if end == start:
+                return
+            more = v1.needs_more(container, end)
+            if more is not None:
+                wanted = max(start - v1.LINK_AND_FOOTER, v1.HEADER_SIZE)
+                container = _again(fetch, max(wanted, min(more, end - window)), tail.cipher.header)
+                window *= 2
+            before = v1.record_before(container, end)
+            if before is None or before.seq != record.seq - 1:
+                raise Damaged(f"the record that ends at offset {end} is not whole")
+            tail.cipher.open_head(before)
+            record = before
+        if record.end != start:
+            raise Damaged(f"no record begins at offset {start}")
+
+    def _is_buried(self, key: str, container: Container) -> bool:
+        """Whether a genuine tombstone covers this generation: a file that came back after it was removed."""
+        tombstone = container.tombstone
+        if tombstone is None or not self.rows.is_genuine(tombstone._replace(key=key)):
+            return False
+        return v1.parse_header(container.header).generation <= tombstone.generation
+
+    @staticmethod
+    def _patiently(attempt: Callable[[], T]) -> T:
+        for _ in range(_PATIENCE):
+            try:
+                return attempt()
+            except _Moved:
+                continue
+        raise Damaged("the container was replaced faster than it could be read")
+
+
+def page(count: int, wanted: int, offset: int | None) -> tuple[int, int]:
+    """``(first, end)`` of a page of a history of ``count`` messages; without an offset, of its newest ones."""
+    if offset is None:
+        return max(0, count - wanted), count
+    first = min(offset, count)
+    return first, min(count, first + wanted)
+
+
+def _again(fetch: Fetch, start: int, header: bytes) -> Container:
+    container = fetch(start)
+    if container is None or container.header != header:
+        raise _Moved
+    return container
+
+
+def _judge(generation: int, last: v1.Record, container: Container, *, torn: bool) -> None:
+    """Raise the verdict of FORMAT.md §3 unless it is clean, or torn and not witnessed."""
+    witness = container.witness
+    if witness is None or (generation, last.seq) > (witness.generation, witness.seq):
+        return
+    if (generation, last.seq) == (witness.generation, witness.seq):
+        _refuse_fork(last, witness)
+    elif torn:
+        raise Damaged(
+            f"records up to {witness.seq} of generation {witness.generation} were acknowledged; "
+            f"only those up to {last.seq} of generation {generation} authenticate"
+        )
+    else:
+        raise RollbackDetected(
+            f"record {last.seq} of generation {generation} is authentic, but record {witness.seq} of generation "
+            f"{witness.generation} is known to have been written: rolled back or truncated"
+        )
+
+
+def _refuse_fork(record: v1.Record, witness: Witness) -> None:
+    if record.seq == witness.seq and record.tag != witness.version:
+        raise Damaged(f"record {record.seq} is not the one that was acknowledged: the chain has forked")
+
+
+K = TypeVar("K")
+
+
+class _Recent(Generic[K, T]):
+    """A bounded memory of what was derived or opened; the oldest goes first. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._values: dict[K, T] = {}
+        self._lock = threading.Lock()
+        self.get = self._values.get
+
+    def keep(self, name: K, value: T) -> None:
+        with self._lock:
+            self._values[name] = value
+            if len(self._values) > _REMEMBERED:
+                del self._values[next(iter(self._values))]

@@ -1,0 +1,160 @@
+"""What crosses the waist: sealed values, and the questions that can be asked about them. Nobody below holds a key.
+
+Times are microseconds since 1970-01-01 UTC. Everything here is immutable.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+VERSION_SIZE = 16
+
+_COLUMNS = struct.Struct("<QQ16sqqQH")
+_NEVER = -1
+
+
+class Witness(NamedTuple):
+    """A point of a session's life: what is known to be flushed is never older than this. Ordered by (generation, seq)."""
+
+    generation: int
+    seq: int
+    version: bytes
+
+
+class SealedHead(NamedTuple):
+    """One row about one session: what a listing needs, in the clear only as far as a keyless index must compare it.
+
+    ``version`` is the tag of the last record (16 bytes), ``size`` the bytes of the container up to there, ``tags`` the
+    keyed digests of owners and labels, ``blob`` the complete head, sealed with the columns as associated data.
+    ``torn`` means that the container cannot be extended (bytes that are no record behind ``size``, or an earlier
+    write that failed): whoever writes next replaces it. It is an observation, not part of the row.
+    """
+
+    key: str
+    generation: int
+    seq: int
+    version: bytes
+    updated: int
+    expires: int | None
+    size: int
+    tags: tuple[bytes, ...]
+    blob: bytes
+    torn: bool = False
+
+    @property
+    def witness(self) -> Witness:
+        """The point of the session's life that this row speaks of."""
+        return Witness(self.generation, self.seq, self.version)
+
+    def columns(self) -> bytes:
+        """The associated data of ``blob``: every column that a keyless index holds, in one injective string.
+
+        ``ValueError`` for columns that no row has, as an index that was tampered with may give them.
+        """
+        for digest in (self.version, *self.tags):
+            if len(digest) != VERSION_SIZE:
+                raise ValueError(f"versions and tags have {VERSION_SIZE} bytes")
+        expires = _NEVER if self.expires is None else self.expires
+        try:
+            packed = _COLUMNS.pack(
+                self.generation, self.seq, self.version, self.updated, expires, self.size, len(self.tags)
+            )
+        except struct.error as error:
+            raise ValueError(str(error)) from None
+        return b"".join((packed, *self.tags, self.key.encode()))
+
+
+class Tombstone(NamedTuple):
+    """A session of this key was removed at this generation. ``mac`` proves that someone with the vault's keys said so."""
+
+    key: str
+    generation: int
+    mac: bytes
+
+
+class Sealed(NamedTuple):
+    """A head and the sealed bytes that it heads: a whole container (``offset`` 0) or one more record at ``offset``.
+
+    ``flush`` False lets the bytes reach the disk when they will: for what nobody was promised. ``erase`` asks that
+    nothing of what was there before stays behind anywhere, quarantine included.
+    """
+
+    head: SealedHead
+    offset: int
+    data: bytes
+    flush: bool = True
+    erase: bool = False
+
+
+class Grave(NamedTuple):
+    """What ``seal`` returns to remove a session. ``flush`` False: one that may reappear after a power cut, as expired."""
+
+    tombstone: Tombstone
+    flush: bool = True
+
+
+class Container(NamedTuple):
+    """Bytes of a container, read through one descriptor: the header, and the bytes from ``offset`` to the end of the file.
+
+    ``witness`` and ``tombstone`` are what the index knew *before* the file was read. ``spoiled`` marks a file that an
+    earlier writer could neither complete nor replace.
+    """
+
+    header: bytes
+    offset: int
+    data: bytes
+    witness: Witness | None = None
+    tombstone: Tombstone | None = None
+    spoiled: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self.offset + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which heads, in which order. Every tag must match.
+
+    ``alive_at`` keeps those not expired at that time, ``expired_at`` those that are. ``after`` is the
+    ``(updated, locator)`` of the last row of the page before; it stays right while sessions change.
+    """
+
+    tags: tuple[bytes, ...] = ()
+    alive_at: int | None = None
+    expired_at: int | None = None
+    newest_first: bool = True
+    after: tuple[int, str] | None = None
+    offset: int = 0
+    limit: int | None = None
+
+
+Newest = SealedHead | Tombstone | None
+"""What a backend knows of a key: living, removed, or nothing."""
+
+Seal = Callable[[Newest], Sealed | Grave | None]
+"""What a writer hands down: from the newest to what shall follow it; None leaves all as it is.
+
+Called inside the critical section, possibly more than once (an optimistic backend); what it raises passes through.
+"""
+
+Fetch = Callable[[int], Container | None]
+"""Bytes of one container from an offset on; a negative offset counts from the end. None: there is no such container."""
+
+
+class Describe(Protocol):
+    """How a keyless backend learns about a container that it finds: one function, handed down by whoever holds the keys.
+
+    Returns the head of the last authentic record, or None if the container reads as absent (at or below a tombstone).
+    ``thorough`` also opens the body of every record that the witness does not vouch for; asked before a record is
+    written behind them. Raises ``Unreadable``.
+    """
+
+    def __call__(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None: ...
+
+
+Heads = Iterator[SealedHead]

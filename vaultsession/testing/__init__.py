@@ -1,0 +1,32 @@
+"""The test kit, for the tests of whoever uses this package or writes a backend for it.
+
+``clock`` a clock that stands still · ``contract`` what every backend is held to, in parts ``session_promises`` and
+``listing_promises``, with ``scribe``, who seals for it · ``strategies`` and ``machine`` for Hypothesis, which only
+these two import: random documents, and a state machine that a store must agree with
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .clock import ManualClock
+
+if TYPE_CHECKING:
+    from .contract import BackendContract
+
+__all__ = ["BackendContract", "ManualClock"]
+
+
+def __getattr__(name: str) -> object:
+    """``BackendContract`` needs pytest, and a clock does not: it is imported when it is asked for."""
+    if name != "BackendContract":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest  # noqa: PLC0415 - see above
+
+    # An assertion that fails then says what it compared, as in a test file.
+    pytest.register_assert_rewrite(
+        *(f"{__name__}.{part}" for part in ("contract", "session_promises", "listing_promises"))
+    )
+    from .contract import BackendContract  # noqa: PLC0415 - see above
+
+    return BackendContract

@@ -1,0 +1,186 @@
+"""BackendContract: what every backend is held to. A new backend's test file is a subclass with one fixture.
+
+::
+
+    class TestMyBackend(BackendContract):
+        @pytest.fixture
+        def backend(self, scribe):
+            backend = MyBackend(describe=scribe.describe)
+            yield backend
+            backend.close()
+
+A backend that several instances can share also overrides ``reopen``, with a function that opens another instance on the
+same sessions.
+"""
+
+# ruff: noqa: S101, ANN401, PLR2004 - these are tests, and they take whatever claims to be a backend
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from ..errors import Conflict
+from ..sealed import Newest, Query, SealedHead
+from .listing_promises import ListingPromises, fill
+from .scribe import Scribe, looking
+from .session_promises import Result, SessionPromises
+
+Reopen = Callable[[], Any]
+
+
+class BackendContract(SessionPromises, ListingPromises):
+    """Subclass it, and give it the fixture ``backend``. Each method, here and in its bases, is one promise."""
+
+    @pytest.fixture
+    def scribe(self) -> Scribe:
+        """Someone with keys."""
+        return Scribe()
+
+    @pytest.fixture
+    def backend(self, scribe: Scribe) -> Any:
+        """A backend without sessions, closed at the end of the test."""
+        raise NotImplementedError("give this class a fixture named backend")
+
+    @pytest.fixture
+    def reopen(self) -> Reopen:
+        """A function that opens another instance on the same sessions."""
+        pytest.skip("two instances of this backend share nothing")
+
+    # -- threads and instances -----------------------------------------------------------------------------------------
+
+    def test_commits_of_several_threads_lose_nothing(self, backend: Any, scribe: Scribe) -> None:
+        """Every record is there once, those of one thread in its order, while others read and list."""
+        keys = [scribe.key(name) for name in "ab"]
+        for key in keys:
+            backend.commit(key, scribe.create(key))
+        failures: list[BaseException] = []
+        done = threading.Event()
+
+        def write(name: int) -> None:
+            for number in range(25):
+                backend.commit(keys[number % 2], scribe.append(f"{name} {number}"))
+
+        def look() -> None:
+            last = dict.fromkeys(keys, 0)
+            while not done.is_set():
+                for key in keys:
+                    row = backend.head(key)
+                    assert row.seq >= last[key]
+                    last[key] = row.seq
+                    assert scribe.reading.load(key, partial(backend.read, key)) is not None
+                assert backend.count(Query()) == 2
+
+        self._run([partial(write, name) for name in range(4)], [look], done, failures)
+        assert failures == []
+        for parity, key in enumerate(keys):
+            _, *texts = scribe.texts(backend, key) or []
+            for name in range(4):
+                own = [text for text in texts if text.startswith(f"{name} ")]
+                assert own == [f"{name} {number}" for number in range(parity, 25, 2)]
+            assert backend.head(key).seq == len(texts)
+
+    def test_one_of_several_creators_wins(self, backend: Any, scribe: Scribe) -> None:
+        """Compare-and-swap is a seal that raises."""
+        key = scribe.key("a")
+        failures: list[BaseException] = []
+        won: list[str] = []
+
+        def create(name: int) -> None:
+            def seal(newest: Newest) -> Result:
+                if isinstance(newest, SealedHead):
+                    raise Conflict("there already")
+                return scribe.create(key, str(name))(newest)
+
+            try:
+                backend.commit(key, seal)
+            except Conflict:
+                return
+            won.append(str(name))
+
+        self._run([partial(create, name) for name in range(8)], [], threading.Event(), failures)
+        assert failures == []
+        assert len(won) == 1
+        assert scribe.texts(backend, key) == won
+
+    def test_another_instance_sees_what_this_one_did(self, backend: Any, scribe: Scribe, reopen: Reopen) -> None:
+        """At once, and its commits go on from there."""
+        key, seen = scribe.key("a"), _nothing()
+        backend.commit(key, scribe.create(key))
+        other = reopen()
+        assert other.head(key).version == backend.head(key).version
+        for number in range(5):
+            backend.commit(key, scribe.append(f"this {number}"))
+            assert other.head(key).version == backend.head(key).version
+            other.commit(key, scribe.append(f"other {number}"))
+            assert backend.head(key).version == other.head(key).version
+        assert scribe.texts(backend, key) == scribe.texts(other, key)
+        assert len(scribe.texts(backend, key) or []) == 11
+        other.commit(key, scribe.create(key, "replaced"))
+        assert scribe.texts(backend, key) == ["replaced"]
+        grave = other.commit(key, scribe.remove(key))
+        assert backend.head(key) is None
+        backend.commit(key, looking(seen))
+        assert seen in ([grave], [None])  # what another instance has removed may be told a moment later
+
+    def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Scribe, reopen: Reopen) -> None:
+        """Sessions, listing and tombstones."""
+        keys = list(fill(backend, scribe, 5, updated=lambda number: number))
+        grave = backend.commit(keys[0], scribe.remove(keys[0]))
+        rows, seen = list(backend.scan(Query())), _nothing()
+        backend.close()
+        other = reopen()
+        assert list(other.scan(Query())) == rows
+        other.commit(keys[0], looking(seen))
+        assert seen == [grave]
+        assert scribe.texts(other, keys[1]) == ["first"]
+
+    def test_a_closed_backend_says_so(self, backend: Any, scribe: Scribe) -> None:
+        """Closing twice is closing once."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        rows = backend.scan(Query())
+        backend.close()
+        backend.close()
+        verbs: tuple[Callable[[], object], ...] = (
+            lambda: backend.head(key),
+            lambda: backend.read(key),
+            lambda: backend.commit(key, scribe.append()),
+            lambda: backend.scan(Query()),
+            lambda: backend.count(Query()),
+        )
+        for verb in verbs:
+            with pytest.raises(RuntimeError, match="closed"):
+                verb()
+        del rows
+
+    def _run(
+        self,
+        writers: list[Callable[[], None]],
+        readers: list[Callable[[], None]],
+        done: threading.Event,
+        failures: list[BaseException],
+    ) -> None:
+        def guarded(work: Callable[[], None]) -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - told by the test
+                failures.append(error)
+
+        writing = [threading.Thread(target=guarded, args=(work,)) for work in writers]
+        reading = [threading.Thread(target=guarded, args=(work,)) for work in readers]
+        for thread in (*writing, *reading):
+            thread.start()
+        for thread in writing:
+            thread.join()
+        done.set()
+        for thread in reading:
+            thread.join()
+
+
+def _nothing() -> list[Newest]:
+    return []

@@ -1,0 +1,189 @@
+"""What every backend promises about one session. Part of ``BackendContract``."""
+
+# ruff: noqa: S101, ANN401 - these are tests, and they take whatever claims to be a backend
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ..errors import Conflict
+from ..sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .scribe import Scribe, looking
+
+Result = Sealed | Grave | None
+
+
+class SessionPromises:
+    """Each method is one promise."""
+
+    def test_nothing_is_there_at_first(self, backend: Any, scribe: Scribe) -> None:
+        """Absent is None everywhere."""
+        key, seen = scribe.key("a"), _nothing()
+        assert backend.head(key) is None
+        assert backend.read(key) is None
+        assert backend.read(key, -10, settled=True) is None
+        assert backend.commit(key, looking(seen)) is None
+        assert seen == [None]
+        assert list(backend.scan(Query())) == []
+        assert backend.count(Query()) == 0
+
+    def test_what_was_created_is_there(self, backend: Any, scribe: Scribe) -> None:
+        """The head and the bytes are those that were sealed."""
+        key = scribe.key("a")
+        created = backend.commit(key, scribe.create(key, "hello"))
+        assert backend.head(key)[:7] == created[:7]
+        assert scribe.texts(backend, key) == ["hello"]
+        assert backend.read(key).size == created.size
+
+    def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Scribe) -> None:
+        """Each seal sees what the one before has left."""
+        key, seen = scribe.key("a"), _nothing()
+        first = backend.commit(key, scribe.create(key))
+        backend.commit(key, looking(seen))
+        second = backend.commit(key, scribe.append())
+        backend.commit(key, looking(seen))
+        assert [row.version for row in seen if isinstance(row, SealedHead)] == [first.version, second.version]
+        assert [row.torn for row in seen if isinstance(row, SealedHead)] == [False, False]
+
+    def test_a_commit_returns_the_newest(self, backend: Any, scribe: Scribe) -> None:
+        """Also when nothing was changed."""
+        key, seen = scribe.key("a"), _nothing()
+        backend.commit(key, scribe.create(key))
+        appended = backend.commit(key, scribe.append())
+        assert backend.commit(key, looking(seen)).version == appended.version == backend.head(key).version
+
+    def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Scribe) -> None:
+        """An append never touches what is there."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key, "0"))
+        before = backend.read(key).data
+        for number in range(1, 20):
+            backend.commit(key, scribe.append(str(number)))
+        assert scribe.texts(backend, key) == [str(number) for number in range(20)]
+        assert backend.read(key).data.startswith(before)
+
+    def test_a_replacement_leaves_nothing_of_the_old(self, backend: Any, scribe: Scribe) -> None:
+        """A container of its own stands in place of the old."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key, "old"))
+        backend.commit(key, scribe.append("older"))
+        replaced = backend.commit(key, scribe.create(key, "new"))
+        assert scribe.texts(backend, key) == ["new"]
+        assert backend.head(key).version == replaced.version
+        assert backend.count(Query()) == 1
+
+    def test_a_seal_that_raises_changes_nothing(self, backend: Any, scribe: Scribe) -> None:
+        """And what it raises passes through as it is."""
+        key = scribe.key("a")
+
+        def refuse(_: Newest) -> None:
+            raise Conflict("someone was faster")
+
+        with pytest.raises(Conflict, match="someone was faster"):
+            backend.commit(key, refuse)
+        assert backend.head(key) is None
+        created = backend.commit(key, scribe.create(key))
+        with pytest.raises(Conflict):
+            backend.commit(key, refuse)
+        assert backend.head(key).version == created.version
+        backend.commit(key, scribe.append())
+        assert scribe.texts(backend, key) == ["first", "more"]
+
+    def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Scribe) -> None:
+        """Nobody writes behind what is not the newest."""
+        key = scribe.key("a")
+        first = backend.commit(key, scribe.create(key))
+        backend.commit(key, scribe.append())
+        with pytest.raises(ValueError, match="follow"):
+            backend.commit(key, lambda _: scribe.append("stale")(first))
+        assert scribe.texts(backend, key) == ["first", "more"]
+
+    def test_a_seal_may_read_its_own_session(self, backend: Any, scribe: Scribe) -> None:
+        """A replacement carries over what is there."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        sizes = []
+
+        def seal(newest: Newest) -> Result:
+            sizes.append(backend.read(key).size)
+            return scribe.append()(newest)
+
+        backend.commit(key, seal)
+        assert sizes[0] < backend.read(key).size
+
+    def test_what_was_removed_is_absent(self, backend: Any, scribe: Scribe) -> None:
+        """Its tombstone is what the next commit is shown."""
+        key, seen = scribe.key("a"), _nothing()
+        created = backend.commit(key, scribe.create(key))
+        grave = backend.commit(key, scribe.remove(key))
+        assert isinstance(grave, Tombstone)
+        assert (grave.key, grave.generation) == (key, created.generation)
+        assert backend.head(key) is None
+        assert backend.read(key) is None
+        assert list(backend.scan(Query())) == []
+        backend.commit(key, looking(seen))
+        assert seen == [grave]
+
+    def test_what_was_removed_can_be_created_again(self, backend: Any, scribe: Scribe) -> None:
+        """Above its tombstone."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        grave = backend.commit(key, scribe.remove(key))
+        again = backend.commit(key, scribe.create(key, "again"))
+        assert again.generation > grave.generation
+        assert scribe.texts(backend, key) == ["again"]
+        assert [row.key for row in backend.scan(Query())] == [key]
+        assert backend.commit(key, scribe.remove(key)).generation == again.generation
+
+    def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Scribe) -> None:
+        """The header always; the bytes from an offset on, or that many at the end."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        row = backend.commit(key, scribe.append())
+        whole = backend.read(key)
+        assert (len(whole.header), whole.offset, whole.size) == (80, 80, row.size)
+        for start in (0, 1, 80, 100, -1, -50, -row.size, -10 * row.size):
+            part = backend.read(key, start)
+            expected = max(80, row.size + start if start < 0 else start)
+            assert (part.header, part.offset, part.size) == (whole.header, expected, row.size)
+            assert part.data == whole.data[expected - 80 :]
+
+    def test_a_settled_read_is_a_read(self, backend: Any, scribe: Scribe) -> None:
+        """Where nobody writes, it is the same."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        assert backend.read(key, settled=True).data == backend.read(key).data
+
+    def test_sessions_do_not_touch_each_other(self, backend: Any, scribe: Scribe) -> None:
+        """Each key is its own."""
+        keys = [scribe.key(f"session {number}") for number in range(100)]
+        for number, key in enumerate(keys):
+            backend.commit(key, scribe.create(key, str(number)))
+        backend.commit(keys[3], scribe.append("x"))
+        backend.commit(keys[4], scribe.remove(keys[4]))
+        for number, key in enumerate(keys):
+            expected = {3: ["3", "x"], 4: None}.get(number, [str(number)])
+            assert scribe.texts(backend, key) == expected
+
+    def test_unflushed_commits_are_there(self, backend: Any, scribe: Scribe) -> None:
+        """Flushing is about power cuts."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key, flush=False))
+        backend.commit(key, scribe.append(flush=False))
+        backend.commit(key, scribe.append("flushed"))
+        assert scribe.texts(backend, key) == ["first", "more", "flushed"]
+        backend.commit(key, scribe.remove(key, flush=False))
+        assert backend.head(key) is None
+
+    def test_a_large_record_comes_back(self, backend: Any, scribe: Scribe) -> None:
+        """Nothing is cut."""
+        key, text = scribe.key("a"), "long " * 1_000_000
+        backend.commit(key, scribe.create(key))
+        backend.commit(key, scribe.append(text))
+        assert scribe.texts(backend, key) == ["first", text]
+
+
+def _nothing() -> list[Newest]:
+    return []

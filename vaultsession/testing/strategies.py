@@ -1,0 +1,97 @@
+"""Hypothesis strategies for what a store is given: ids, documents, messages, conversations.
+
+Everything drawn here is accepted by every store, and comes back equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from ..ids import LONGEST_ID
+from ..payload import Json
+
+HOSTILE_IDS = (
+    "../../etc/passwd",
+    "/absolute",
+    "..",
+    ".",
+    "a/b",
+    "a_b",
+    "A",
+    "a",
+    "CON",
+    "nul.txt",
+    "with\0nul",
+    "new\nline",
+    "trailing ",
+    "🙂" * 8,
+    "\u00e9",
+    "e\u0301",
+    "\u202eright-to-left",
+    "~" * 32,
+    "0" * 32,
+    "x" * LONGEST_ID,
+)
+"""Ids that have broken stores that made file names of them. All are legal, and all are different sessions."""
+
+_ROLES = ("system", "user", "assistant", "tool")
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+_WORDS = st.sampled_from(
+    ["", "hello", "pop", "set", "unset", "trim", ",\n", '"', "\\", "\x00", "[]", "{}", "🙂", "नमस्ते"]
+)
+
+
+def session_ids() -> SearchStrategy[str]:
+    """Session ids: ordinary ones, any text, and those that have broken stores before."""
+    ordinary = st.from_regex(r"[a-z]{1,8}-[0-9]{1,6}", fullmatch=True)
+    anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+    return st.one_of(ordinary, st.sampled_from(HOSTILE_IDS), anything)
+
+
+def json_values(*, max_leaves: int = 8) -> SearchStrategy[Any]:
+    """Whatever JSON gives back unchanged: null, booleans, 64-bit integers, finite floats, text, lists and objects."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**64 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        _WORDS,
+        _TEXT,
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4), st.dictionaries(st.one_of(_WORDS, _TEXT), inner, max_size=4)
+        ),
+        max_leaves=max_leaves,
+    )
+
+
+def json_documents(*, max_leaves: int = 8) -> SearchStrategy[Json]:
+    """JSON objects, as a session's state."""
+    return st.dictionaries(st.one_of(_WORDS, _TEXT), json_values(max_leaves=max_leaves), max_size=4)
+
+
+def messages() -> SearchStrategy[Json]:
+    """Messages: mostly a role and a content, some with an id, some of any shape."""
+    spoken = st.fixed_dictionaries(
+        {"role": st.sampled_from(_ROLES), "content": st.one_of(_WORDS, _TEXT)},
+        optional={"id": st.sampled_from(["m1", "m2", "m3"]), "metadata": json_values(max_leaves=4)},
+    )
+    return st.one_of(spoken, json_documents(max_leaves=4))
+
+
+def conversations(*, max_size: int = 12) -> SearchStrategy[list[Json]]:
+    """Histories, oldest message first: a system prompt perhaps, then user and assistant in turn."""
+    turns = st.lists(st.one_of(_WORDS, _TEXT), max_size=max_size)
+    return st.builds(_conversation, st.booleans(), turns)
+
+
+def _conversation(prompted: bool, turns: list[str]) -> list[Json]:
+    start: list[Json] = [{"role": "system", "content": "Be brief."}] if prompted else []
+    return start + [
+        {"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(turns)
+    ]

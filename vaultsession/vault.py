@@ -1,0 +1,365 @@
+"""The vault directory: who it is, its key slots, and that it is private. Sessions are the backend's business.
+
+::
+
+    my-vault/                0700, files 0600
+      vault.json             {"format", "version", "vault_id", "names", "created"}, one line, no secrets
+      keyring  keyring.bak   the keyring file (``slots``), twice (``copies``)
+      sessions/  locks/  quarantine/
+
+**Creation.** Everything lies flushed in the directory before ``vault.json`` is renamed into place: a directory
+without it is no vault. One that holds nothing but what an interrupted creation leaves can be created again; any other
+that is not empty is refused. Of two that create at once, one gets ``Conflict`` and can open what the other made.
+
+**Refusals.** What is not ours alone (links, hard links, FIFOs, foreign owners, what others may write) and network
+file systems are ``BackendUnavailable``: nothing was read, so nothing can be said of the bytes. Only the bytes of a
+private file can be ``Damaged``. The vault path itself may be a symbolic link to a directory.
+
+Changes hold an exclusive ``flock`` on ``locks/vault``, against threads and processes alike. Opening takes no lock,
+unless a copy has to be mended; that is attempted without waiting and never fails the opening.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from . import slots
+from .copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
+from .disk import (
+    CREATE,
+    CREATE_NEW,
+    PRIVATE_DIRECTORY,
+    Disk,
+    make_directories,
+    opened,
+    read_file,
+    why_not_private,
+    write_all,
+)
+from .errors import (
+    BackendUnavailable,
+    Conflict,
+    Damaged,
+    DurabilityUnknown,
+    KeyUnavailable,
+    VaultError,
+    VaultNotFound,
+    WrongKey,
+)
+from .identity import FACTS, LARGEST_FACTS, Identity
+from .keys import KEY_SIZE, Keyring, MasterKey
+from .secret import Secret
+from .slots import Slot, Unlocked
+
+if sys.platform != "win32":
+    import fcntl
+else:  # pragma: no cover - Windows only
+    import filelock
+
+SESSIONS, LOCKS = "sessions", "locks"
+DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    (
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
+    )
+)
+"""Where locks and flushes do not mean between hosts what they mean on one."""
+
+_LOCK = "vault"
+_OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVault:
+    """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
+
+    Compare ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
+    """
+
+    unlocked: Unlocked
+    source: str
+    findings: tuple[str, ...] = ()
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot that opened it."""
+        return self.unlocked.slot
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of the vault."""
+        return self.unlocked.keyring
+
+    @property
+    def counter(self) -> int:
+        """Counts the changes of the keyring file."""
+        return self.unlocked.counter
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The public facts of every slot."""
+        return self.unlocked.slots
+
+
+@dataclass(frozen=True, slots=True)
+class VaultDirectory:
+    """A directory that is a vault, or shall become one. Immutable; safe from any thread and process."""
+
+    path: str
+    disk: Disk = field(default_factory=Disk)
+    allow_network: bool = False
+
+    def __post_init__(self) -> None:
+        # Once and for all: the process may change its directory, and a link to the vault may be turned elsewhere.
+        object.__setattr__(self, "path", os.path.realpath(self.path))
+
+    def exists(self) -> bool:
+        """Whether there is a vault to open; False where one can be created, or was half created."""
+        with _storage(self.path):
+            try:
+                self.disk.stat(self._at(FACTS))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return True
+
+    def identity(self) -> Identity:
+        """What ``vault.json`` says, after every check that needs no key. Not proved before ``unlock``."""
+        with _storage(self.path):
+            self._refuse_unsafe()
+            return self._read_identity()
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The public facts of the key slots, without a key and hence not proved."""
+        with _storage(self.path):
+            return self._read_copies(self.identity()).newest.slots
+
+    def create(
+        self,
+        secret: Secret | Callable[[bytes], Secret],
+        *,
+        readable_names: bool = True,
+        label: str = "",
+        now: int = 0,
+    ) -> OpenVault:
+        """Make a new vault, parents included. ``Conflict`` if there is one: open it.
+
+        A function in place of the secret gets the vault id and returns the secret, kept safe already. It is called when
+        it is certain that this process makes the vault, so that of two that try at once only one stores a key.
+        """
+        with _storage(self.path):
+            self._refuse_network()
+            unflushed = self._make_directories()
+            with self._locked():
+                leftovers = self._refuse_foreign()
+                keyring = Keyring.generate(readable_names=readable_names, created=now)
+                chosen = secret(keyring.vault_id) if callable(secret) else secret
+                vault_key = os.urandom(KEY_SIZE)
+                data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
+                self._write_first(Identity.of(keyring).encode(), data, leftovers, unflushed)
+        file = slots.parse(data)
+        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
+
+    def unlock(self, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
+        """Open with the first candidate that fits, each asked for only when those before it failed.
+
+        ``WrongKey`` names those tried, ``KeyUnavailable`` if there was none, ``Damaged`` where the key is right and the
+        keyring is not. A copy that is behind or damaged is mended, and told in ``findings``.
+        """
+        identity = self.identity()
+        with _storage(self.path):
+            both = self._read_copies(identity)
+        tried = []
+        for source, secret in candidates:
+            try:
+                unlocked = both.unlock(secret)
+            except WrongKey as error:
+                tried.append(f"{source}: {error}")
+                continue
+            if Identity.of(unlocked.keyring) != identity:
+                raise Damaged(f"{self._at(FACTS)} was altered: it disagrees with its sealed copy in the keyring")
+            findings = (*both.findings(unlocked), *self._missing())
+            if findings:
+                self._mend(unlocked)
+            return OpenVault(unlocked, source, findings)
+        if not tried:
+            raise KeyUnavailable(f"no key was given for the vault {self.path}")
+        raise WrongKey(f"the vault {self.path} does not open with {'; '.join(tried)}", tried=tuple(tried))
+
+    def reload(self, vault: OpenVault) -> OpenVault:
+        """The keyring as it is now, after another process may have changed it. ``RollbackDetected`` if it went back."""
+        identity = self.identity()
+        with _storage(self.path):
+            return replace(vault, unlocked=self._read_copies(identity).authentic(vault.unlocked))
+
+    def add_slot(self, vault: OpenVault, secret: Secret, *, label: str = "", now: int = 0) -> OpenVault:
+        """One more secret that opens this vault; its slot is the last. Returns when both copies are flushed."""
+        return self._change(vault, lambda current: current.add_slot(secret, label=label, now=now))
+
+    def remove_slot(self, vault: OpenVault, slot_id: bytes) -> OpenVault:
+        """One secret less, never the last. Who kept the secret *and* an old copy of the file still opens that copy."""
+        return self._change(vault, lambda current: current.remove_slot(slot_id))
+
+    def replace_keys(
+        self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
+    ) -> OpenVault:
+        """Other master keys: ``change`` makes them of those of the moment, under the lock, so that none gets lost."""
+        return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
+        identity = self.identity()
+        with _storage(self.path), self._locked():
+            both = self._read_copies(identity)
+            current = both.authentic(vault.unlocked)
+            data = make(current)
+            both.replace(current, data)
+        return replace(vault, unlocked=slots.parse(data).reopen(current.vault_key, current.slot))
+
+    def _missing(self) -> Iterator[str]:
+        for name in DIRECTORIES:
+            try:
+                self.disk.stat(self._at(name))
+            except OSError:
+                yield f"{name}/: was missing"
+
+    def _mend(self, unlocked: Unlocked) -> None:
+        """Bring a copy that is behind or damaged level, if that can be done now. An opening never fails on it."""
+        with contextlib.suppress(OSError, VaultError):
+            for name in DIRECTORIES:
+                with contextlib.suppress(FileExistsError):
+                    self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
+            with self._locked(wait=False):
+                self._read_copies(self._read_identity()).level(unlocked)
+
+    def _write_first(self, facts: bytes, data: bytes, leftovers: set[str], unflushed: Iterable[str]) -> None:
+        """Everything written, then everything flushed, then ``vault.json`` renamed into place."""
+        for name in leftovers.intersection(COPIES):
+            # Should it be no leftover, somebody will miss it.
+            set_aside(self.disk, self.path, name, f".{os.urandom(4).hex()}")
+        new_facts = FACTS + NEW
+        if new_facts in leftovers:
+            self.disk.unlink(self._at(new_facts))
+        with contextlib.ExitStack() as stack:
+            written = []
+            for name, content in (*((name, data) for name in COPIES), (new_facts, facts)):
+                fd = stack.enter_context(opened(self.disk, self._at(name), CREATE_NEW))
+                write_all(self.disk, fd, content, 0)
+                written.append(fd)
+            for fd in written:
+                self.disk.fsync(fd)
+        for directory in (*unflushed, self.path):
+            self.disk.sync_directory(directory)
+        try:
+            self.disk.replace(self._at(new_facts), self._at(FACTS))
+            self.disk.sync_directory(self.path)
+        except OSError as error:
+            raise DurabilityUnknown(
+                f"{self.path}: the last step of making the vault failed: {words(error)}; open it to see if it is there"
+            ) from error
+
+    def _make_directories(self) -> list[str]:
+        """Make what is missing of the vault's directories. The directories that have a new entry since."""
+        changed = [] if self._is_there() else make_directories(self.disk, self.path)
+        self._refuse_foreign()
+        for name in DIRECTORIES:
+            with contextlib.suppress(FileExistsError):
+                self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
+        self._refuse_shared()
+        return changed
+
+    def _is_there(self) -> bool:
+        """Whether there is a directory at the path. A file is refused."""
+        try:
+            is_file = stat.S_ISREG(self.disk.stat(self.path).st_mode)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            is_file = True
+        if is_file:
+            raise VaultNotFound(f"{self.path} is a file, and a vault is a directory: choose another path")
+        return True
+
+    def _refuse_foreign(self) -> set[str]:
+        """Refuse to make a vault of anything but an empty directory and what an interrupted creation leaves: that."""
+        entries = set(self.disk.listdir(self.path))
+        if FACTS in entries:
+            raise Conflict(f"{self.path}: there is a vault already: open it")
+        if foreign := sorted(entries - _OWN_NAMES):
+            raise VaultNotFound(
+                f"{self.path} is no vault (there is no {FACTS}) and is not empty (there is {foreign[0]!r}), "
+                f"so none is made there: choose another directory, or restore {FACTS} from a backup"
+            )
+        for name in (SESSIONS, QUARANTINE):
+            kept = self.disk.listdir(self._at(name)) if name in entries else []
+            if any(name == SESSIONS or not entry.startswith(COPIES[0]) for entry in kept):
+                raise VaultNotFound(f"{self.path} holds sessions and no {FACTS}: restore that file from a backup")
+        return entries
+
+    def _refuse_unsafe(self) -> None:
+        if not self._is_there():
+            raise VaultNotFound(f"there is no vault at {self.path}")
+        self._refuse_shared()
+        self._refuse_network()
+
+    def _refuse_shared(self) -> None:
+        for path in (self.path, *map(self._at, DIRECTORIES)):
+            try:
+                reason = why_not_private(self.disk.stat(path), directory=True)
+            except FileNotFoundError:
+                continue
+            if reason:
+                raise BackendUnavailable(f"{path}: {reason}; a vault's directories are yours alone, mode 0700")
+
+    def _refuse_network(self) -> None:
+        if not self.allow_network and (kind := self.disk.filesystem(self.path)) in NETWORK_FILE_SYSTEMS:
+            raise BackendUnavailable(
+                f"{self.path} lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
+                "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
+            )
+
+    def _read_identity(self) -> Identity:
+        try:
+            return Identity.decode(read_file(self.disk, self._at(FACTS), limit=LARGEST_FACTS))
+        except FileNotFoundError:
+            raise VaultNotFound(f"{self.path} is a directory and no vault: there is no {FACTS} in it") from None
+        except ValueError as error:
+            raise Damaged(f"{FACTS} is not what this package writes: {error}") from None
+
+    def _read_copies(self, identity: Identity) -> Copies:
+        return Copies.read(self.disk, self.path, identity.vault_id)
+
+    def _at(self, *names: str) -> str:
+        return os.path.join(self.path, *names)
+
+    @contextlib.contextmanager
+    def _locked(self, *, wait: bool = True) -> Iterator[None]:
+        """Alone among all that change this vault's keyring; ``BlockingIOError`` where that would mean to wait."""
+        path = self._at(LOCKS, _LOCK)
+        with opened(self.disk, path, CREATE) as fd:
+            if reason := why_not_private(self.disk.fstat(fd)):
+                raise PermissionError(f"{path}: {reason}")
+            if sys.platform == "win32":  # pragma: no cover - Windows only
+                filelock.lock_descriptor(fd, blocking=wait)
+                yield  # closing unlocks
+                return
+            self.disk.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # closing unlocks too, unless a child was forked meanwhile
+                    self.disk.flock(fd, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def _storage(path: str) -> Iterator[None]:
+    """What the storage refuses is ``BackendUnavailable``, with the path and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {words(error)}") from error

@@ -1,0 +1,250 @@
+"""From documents to sealed bytes: what shall follow the newest. Holds keys, touches no storage.
+
+Every method here is called inside a backend's critical section, with the newest row in hand, and returns what to write:
+one more record, or a whole container where dead bytes or small records have piled up, where the tail is torn, or where
+nothing of the old may stay. Compression has happened before, outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import orjson
+
+from . import document, payload
+from .clock import Clock
+from .document import NO_CHANGE, Bodies, Change
+from .envelope import ContainerCipher, v1
+from .errors import Damaged, InvalidDocument, TooLarge
+from .head import Head, encode
+from .ids import locator_of
+from .keys import Keyring
+from .reading import LARGEST_BODY, Loaded, Opened, Reading
+from .sealed import Fetch, Grave, Newest, Sealed, SealedHead
+
+DEAD_FACTOR = 4
+DEAD_FLOOR = 64 * 1024
+"""Dead bytes that a container may carry: 4 × the living, or 64 KiB (16 KiB replaced every second save of 20 KB)."""
+
+SMALL_RECORDS = 512
+BYTES_PER_RECORD = 8 * 1024
+"""Records that a document may consist of: 512, or one per 8 KiB (a fixed 512 would write 100 000 messages 50-fold)."""
+
+
+class Packed(NamedTuple):
+    """One body, compressed: its text too, since a record may have to be put together anew. ``messages``: how many it holds."""
+
+    text: bytes
+    codec: int
+    data: bytes
+    messages: int
+
+
+class Writing:
+    """Seals under the first master key. Safe from any thread."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        clock: Clock,
+        *,
+        level: int | None = 3,
+        padded: bool = False,
+        suite: int = v1.SUITE_AES_GCM,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
+        self._reading = reading
+        self._clock = clock
+        self._level = level
+        self._padded = padded
+        self._suite = suite
+        self._largest_body = largest_body
+
+    @property
+    def _keyring(self) -> Keyring:
+        return self._reading.keyring
+
+    def pack(self, text: bytes, messages: int | None = None) -> Packed:
+        """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
+        codec, data = payload.pack(text, level=self._level, limit=self._largest_body)
+        return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
+
+    def pack_document(self, text: bytes, messages: int | None = None) -> list[Packed]:
+        """A whole document, given as one body, in records of bounded size."""
+        if len(text) <= document.SEGMENT:
+            return [self.pack(text, messages)]
+        first, *elements = payload.split(text)
+        return [self.pack(body) for body in document.segments(first, elements)]
+
+    def whole(
+        self, key: str, newest: Newest, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
+    ) -> Sealed:
+        """A container of its own: the document anew, with nothing of what was there before. Keeps only facts of ``head``.
+
+        ``unchanged`` is the version of a document that stays as it was, and goes on having it.
+        """
+        cipher = ContainerCipher.create(
+            self._keyring,
+            locator_of(key),
+            generation=self._generation(key, newest),
+            suite=self._suite,
+            padded=self._padded,
+        )
+        parts, link, offset = [cipher.header], v1.first_link(cipher.header), v1.HEADER_SIZE
+        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, document=unchanged)
+        plain = b""
+        for seq, body in enumerate(bodies):
+            head = head._replace(
+                messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
+            )
+            plain = encode(head)
+            record = cipher.seal(v1.DELTA if seq else v1.FULL, seq, link, plain, codec=body.codec, body=body.data)
+            parts.append(record)
+            link = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+            offset += len(record)
+        if offset > v1.LARGEST_CONTAINER:
+            raise TooLarge(f"a session of {offset} bytes; the bound is {v1.LARGEST_CONTAINER}")
+        return Sealed(self._row(key, cipher, len(bodies) - 1, link, offset, head, plain), 0, b"".join(parts))
+
+    def full(self, newest: SealedHead, opened: Opened, head: Head, bodies: Sequence[Packed]) -> Sealed:
+        """The document anew, as one more record where that is the cheaper way in the long run."""
+        dead = newest.size - v1.HEADER_SIZE
+        living = sum(len(body.data) for body in bodies)
+        if len(bodies) > 1 or newest.torn or self._is_stale(opened.cipher) or _is_wasteful(dead, living):
+            return self.whole(newest.key, newest, head, bodies)
+        (body,) = bodies
+        head = head._replace(
+            messages=body.messages, raw=len(body.text), records=1, dead=0, full=newest.size, document=None
+        )
+        return self._record(newest, opened, v1.FULL, head, body)
+
+    def fitted(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
+        """The change that an addition makes, with what ``max_messages`` drops, and the body that says so."""
+        kept = head.messages - change.pop + addition.messages
+        if head.max_messages is not None and kept > head.max_messages:
+            change = change._replace(trim=kept - head.max_messages)
+        if change == NO_CHANGE:
+            return change, addition
+        try:
+            operations = orjson.dumps(change.fields())
+        except TypeError:  # what was accepted as a state may be too deep for one level more
+            raise InvalidDocument("state: nested too deeply to be set", path="state") from None
+        return change, self.pack(b"[" + operations + addition.text[len(b"[{}") :], addition.messages)
+
+    def delta(
+        self,
+        newest: SealedHead,
+        opened: Opened,
+        addition: Packed,
+        change: Change,
+        fetch: Fetch,
+        *,
+        known: Loaded | None = None,
+    ) -> Sealed:
+        """A ``fitted`` addition as one more record; the whole container merged where small ones piled up."""
+        head = opened.head
+        head = head._replace(
+            messages=head.messages - change.pop + addition.messages - change.trim,
+            raw=head.raw + len(addition.text),
+            records=head.records + 1,
+            dead=_dead(newest, head, change, addition),
+            updated=self.moment(head),
+            expires=self.expiry(head),
+            document=None,
+        )
+        if newest.torn or self._is_stale(opened.cipher) or self._is_worn(newest.size + len(addition.data), head):
+            loaded = known if known is not None and known.version == newest.version else None
+            bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
+            return self._merged(newest, head, [*bodies, addition.text])
+        return self._record(newest, opened, v1.DELTA, head, addition)
+
+    def touched(self, newest: SealedHead, opened: Opened, head: Head, fetch: Fetch, *, flush: bool = True) -> Sealed:
+        """Another head over the same document: its life extended, or its labels changed."""
+        head = head._replace(records=head.records + 1, document=opened.document)
+        if newest.torn or self._is_worn(newest.size, head):
+            return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
+        return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
+
+    def grave(self, newest: SealedHead, *, flush: bool = True) -> Grave:
+        """What removes a session: nothing of this generation or an earlier one will be believed again."""
+        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush)
+
+    def moment(self, head: Head | None = None) -> int:
+        """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
+        now = self._clock.now()
+        return now if head is None else max(now, head.updated)
+
+    def expiry(self, head: Head) -> int | None:
+        """When a session that is used now expires."""
+        return self._clock.now() + head.ttl if head.sliding and head.ttl is not None else head.expires
+
+    def _bodies(self, newest: SealedHead, fetch: Fetch) -> Bodies:
+        """The document that a row speaks of, inside its critical section."""
+        loaded = self._reading.load(newest.key, fetch)
+        if loaded is None:
+            raise Damaged(f"the container of {newest.key} is gone, though its row is there")
+        return loaded.bodies
+
+    def _merged(self, newest: SealedHead, head: Head, bodies: Bodies, *, unchanged: bytes | None = None) -> Sealed:
+        packed = [self.pack(text) for text in document.merged(bodies)]
+        return self.whole(newest.key, newest, head, packed, unchanged=unchanged)
+
+    def _record(self, newest: SealedHead, opened: Opened, kind: int, head: Head, body: Packed | None) -> Sealed:
+        plain = encode(head)
+        seq = newest.seq + 1
+        if body is None:
+            record = opened.cipher.seal(kind, seq, newest.version, plain)
+        else:
+            record = opened.cipher.seal(kind, seq, newest.version, plain, codec=body.codec, body=body.data)
+        version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+        end = newest.size + len(record)
+        if end > v1.LARGEST_CONTAINER:
+            raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
+        return Sealed(self._row(newest.key, opened.cipher, seq, version, end, head, plain), newest.size, record)
+
+    def _row(
+        self, key: str, cipher: ContainerCipher, seq: int, version: bytes, size: int, head: Head, plain: bytes
+    ) -> SealedHead:
+        row = self._reading.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, plain)
+        self._reading.remember(row, head, cipher)
+        return row
+
+    def _generation(self, key: str, newest: Newest) -> int:
+        """Above every earlier life of this id, also where the clock was set back. A forged tombstone says nothing."""
+        if isinstance(newest, SealedHead):
+            return newest.generation + 1
+        if newest is None or not self._reading.rows.is_genuine(newest._replace(key=key)):
+            return self._clock.now()
+        return max(self._clock.now(), newest.generation + 1)
+
+    def _is_stale(self, cipher: ContainerCipher) -> bool:
+        """Whether a container is sealed in another way than a new one would be: an older key, another suite or padding."""
+        header = v1.parse_header(cipher.header)
+        return (header.key_id, header.suite, cipher.padded) != (self._keyring.first.id, self._suite, self._padded)
+
+    @staticmethod
+    def _is_worn(size: int, head: Head) -> bool:
+        """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
+        living = size - head.full - head.dead
+        if head.records > max(SMALL_RECORDS, living // BYTES_PER_RECORD):
+            return True
+        return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
+
+
+def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> int:
+    """Bytes behind the last FULL that nothing will read again, estimated: no body is opened to know.
+
+    Dropped messages are taken to be as large as the others, and a key of the state that is set to replace one of the same
+    size. An estimate too high only lets the container be replaced earlier, never twice in a row for the same bytes.
+    """
+    span = newest.size - head.full
+    dropped = change.pop + change.trim
+    dead = head.dead + (span - head.dead) * dropped // max(1, head.messages + addition.messages)
+    if change.set or change.unset:
+        dead += len(addition.data)
+    return min(dead, span)
+
+
+def _is_wasteful(dead: int, living: int) -> bool:
+    return dead > max(DEAD_FACTOR * living, DEAD_FLOOR)
