@@ -38,7 +38,9 @@ class Report:
 
     rows: list[Row] = field(default_factory=list)
 
-    def add(self, what: str, value: float, unit: str, bar: float | None = None, *, at_least: bool = False, detail: str = "") -> None:
+    def add(
+        self, what: str, value: float, unit: str, bar: float | None = None, *, at_least: bool = False, detail: str = ""
+    ) -> None:
         row = Row(what, value, unit, bar, at_least, detail)
         self.rows.append(row)
         sign = ">=" if at_least else "<="
@@ -47,7 +49,13 @@ class Report:
         print(f"{what:<58} {value:>9.2f} {unit:<4} {limit:<9} {mark:<5} {detail}", flush=True)
 
     def compare(
-        self, what: str, times: dict[str, list[float]], bar: float | None = None, *, ours: str = "ours", floor: str = "floor"
+        self,
+        what: str,
+        times: dict[str, list[float]],
+        bar: float | None = None,
+        *,
+        ours: str = "ours",
+        floor: str = "floor",
     ) -> None:
         """Our median over the floor's."""
         mine, bare = median(times[ours]), median(times[floor])

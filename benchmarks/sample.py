@@ -7,7 +7,32 @@ from typing import Any
 
 Message = dict[str, Any]
 
-_SYLLABLES = "ka lo mi ren ta vo su ne pri do ga sel un tor ba fi che mar il os wen dra que ly".split()
+_SYLLABLES = [
+    "ka",
+    "lo",
+    "mi",
+    "ren",
+    "ta",
+    "vo",
+    "su",
+    "ne",
+    "pri",
+    "do",
+    "ga",
+    "sel",
+    "un",
+    "tor",
+    "ba",
+    "fi",
+    "che",
+    "mar",
+    "il",
+    "os",
+    "wen",
+    "dra",
+    "que",
+    "ly",
+]
 
 
 def _vocabulary(chance: random.Random, size: int = 4000) -> list[str]:

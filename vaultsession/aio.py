@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .errors import LeaseTimeout
 from .listing import Order, Page
 from .payload import Json
 from .session import Session, SessionInfo
@@ -25,6 +27,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 8
+
+_SLICE = 0.25
+"""Seconds that one wait for a lease takes, where the whole wait has no end."""
 
 
 class AsyncSessionStore:
@@ -125,17 +130,19 @@ class AsyncSessionStore:
         return await self._run(self._store.touch, id, ttl)
 
     @contextlib.asynccontextmanager
-    async def lease(self, id: str, timeout: float | None = None) -> AsyncIterator[None]:
+    async def lease(self, id: str, timeout: float | None = None) -> AsyncIterator[None]:  # noqa: ASYNC109 - as its twin
         """See ``SessionStore.lease``. Waiting for a lease takes a thread of its own, so that waiters block no verb."""
-        held = self._store.lease(id, timeout)
+        abandoned = threading.Event()
+        wait = functools.partial(_entered, functools.partial(self._store.lease, id), timeout, abandoned)
         thread = ThreadPoolExecutor(1, thread_name_prefix="vaultsession-lease")
         try:
-            entering = asyncio.get_running_loop().run_in_executor(thread, held.__enter__)
+            entering = asyncio.get_running_loop().run_in_executor(thread, wait)
             try:
-                await asyncio.shield(entering)
+                held = await asyncio.shield(entering)
             except asyncio.CancelledError:
                 # Whoever waited in vain must not hold the lease for ever: it lets go as soon as it is given.
-                entering.add_done_callback(lambda done: done.exception() or held.__exit__(None, None, None))
+                abandoned.set()
+                entering.add_done_callback(lambda done: done.exception() or done.result().__exit__(None, None, None))
                 raise
             try:
                 yield
@@ -198,8 +205,28 @@ class AsyncSessionStore:
         return await _settled(self._threads, functools.partial(verb, *args, **kwargs))
 
 
+def _entered(
+    lease: Callable[[float | None], contextlib.AbstractContextManager[None]],
+    timeout: float | None,
+    abandoned: threading.Event,
+) -> contextlib.AbstractContextManager[None]:
+    """The lease, entered. A wait without end is one of slices, so that no thread waits on for a task that has gone."""
+    while True:
+        held = lease(_SLICE if timeout is None else timeout)
+        try:
+            held.__enter__()
+        except LeaseTimeout:
+            if timeout is not None or abandoned.is_set():
+                raise
+            continue
+        if abandoned.is_set():
+            held.__exit__(None, None, None)
+            raise LeaseTimeout("given to a task that had stopped waiting")
+        return held
+
+
 async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    """What the call returns from its thread. A cancelled task waits for it, so that no write goes on behind its back."""
+    """What the call returns from its thread. A cancelled task waits for it: no write goes on behind its back."""
     running = asyncio.get_running_loop().run_in_executor(threads, call)
     try:
         return await asyncio.shield(running)

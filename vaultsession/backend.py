@@ -19,7 +19,7 @@ from .sealed import Container, Heads, Newest, Query, Seal, SealedHead
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a backend is: whether it outlives the process, whether several hosts share it, whether it expires by itself."""
+    """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself."""
 
     name: str
     durable: bool

@@ -1,8 +1,8 @@
 """A document as its bodies: the state and the history of a session, read without parsing more than is asked for. Pure.
 
-The first body is a FULL: ``[state, message, …]``. The others are DELTAs: ``[operations, message, …]``, applied in order,
-and within one in this order: drop the newest ``pop`` messages, ``set`` and ``unset`` keys of the state, add the
-messages, drop the oldest ``trim``. Elements are handled as bytes wherever nobody looks inside.
+The first body is a FULL: ``[state, message, …]``. The others are DELTAs: ``[operations, message, …]``, applied one
+after the other, and each in this order: drop the newest ``pop`` messages, ``set`` and ``unset`` keys of the state, add
+the messages, drop the oldest ``trim``. Elements are handled as bytes wherever nobody looks inside.
 """
 
 from __future__ import annotations

@@ -67,9 +67,8 @@ _REQUIRED = _FIELDS - _DEFAULTS.keys()
 def encode(head: Head) -> bytes:
     """The JSON object of a head; fields at their default are left out. ``TooLarge`` beyond the bound of FORMAT.md."""
     fields: dict[str, Any] = {"id": head.id, "created": head.created, "updated": head.updated}
-    for name, value, default in zip(_OPTIONAL, head[len(fields) :], _DEFAULTS.values(), strict=True):
-        if value != default:
-            fields[name] = value
+    optional = zip(_OPTIONAL, head[len(fields) :], _DEFAULTS.values(), strict=True)
+    fields.update({name: value for name, value, default in optional if value != default})
     if head.document is not None:
         fields["document"] = head.document.hex()
     try:

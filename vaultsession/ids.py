@@ -1,6 +1,6 @@
 """SessionId: accept an id or refuse it, and map it to the name that every backend uses.
 
-An id is never cleaned. It is accepted as it is and mapped injectively to a *locator*, a keyed digest of fixed length, so
+An id is never cleaned. It is accepted as it is and mapped injectively to a *locator*, a keyed digest of fixed length:
 ``../..``, NUL and emoji are legal: they never touch a path. The *slug* in front is decoration for people.
 """
 
@@ -49,7 +49,7 @@ def locator(naming_key: bytes, session_id: SessionId) -> str:
 
 
 def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
-    """The name under which backends keep the session: ``slug~locator``, or the bare locator in a private-names vault."""
+    """The name under which backends keep a session: ``slug~locator``, or the bare locator in a private-names vault."""
     place = locator(naming_key, session_id)
     slug = _NOT_IN_SLUG.sub("-", session_id.lower())[:_SLUG_LENGTH].strip("-") if readable else ""
     return f"{slug}~{place}" if slug else place

@@ -1,7 +1,7 @@
 """Settings and open_store: the one place that knows every part by name.
 
-Precedence of a setting: argument, then environment (``VAULTSESSION_…``), then default. Keys have their own order, told in
-``keysources``.
+A setting is what the argument says, else the environment (``VAULTSESSION_…``), else the default. Keys have an order of
+their own, told in ``keysources``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .payload import LEVELS
 from .reading import Reading
 from .secret import Secret
 from .store import Defaults, Origin, SessionStore
-from .vault import OpenVault, VaultDirectory
+from .vault import KEYRING_COUNTER, OpenVault, VaultDirectory
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -48,14 +48,12 @@ SUITES = {
     "aes-256-gcm-siv": v1.SUITE_AES_GCM_SIV,
 }
 
-KEYRING_COUNTER = "keyring counter"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a store behaves. Each field is also ``VAULTSESSION_`` and its name in upper case in the environment.
 
-    ============== ============= ===========================================================================================
+    ============== ============= ===================================================================================
     ttl            None          life span of new sessions: seconds or "30m", "24h", "7d"; None keeps them for ever
     sliding        False         whether reading and writing extend it
     max_messages   None          how many messages a new session keeps
@@ -69,7 +67,7 @@ class Settings:
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
-    ============== ============= ===========================================================================================
+    ============== ============= ===================================================================================
     """
 
     ttl: Duration | None = None
@@ -101,7 +99,7 @@ class Settings:
                 raise InvalidSetting(f"{name} is a whole number from {least} up, not {value!r}")
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:  # noqa: ANN401 - checked below
         """What the environment says, under what the caller says."""
         found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
@@ -138,9 +136,9 @@ def open_store(
     clock: Clock | None = None,
     disk: Disk | None = None,
     sources: KeySources | None = None,
-    **overrides: Any,
+    **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
 ) -> SessionStore:
-    """Open the store at a path, ``file:///…`` or ``memory://``; the vault is created on first use, its key found or made.
+    """Open the store at a path, ``file:///…`` or ``memory://``; a vault is created on first use, its key found or made.
 
     Without a path: ``VAULTSESSION_PATH``, else the platform's data directory. ``overrides`` are fields of ``Settings``.
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
@@ -168,7 +166,7 @@ def open_store(
         raise
 
 
-async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore:
+async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore:  # noqa: ANN401 - those of open_store
     """``open_store``, for asyncio: the same parameters."""
     from .aio import AsyncSessionStore  # noqa: PLC0415 - asyncio costs a third of an import: only who asks pays
 
@@ -214,9 +212,9 @@ def _create(
         return found
 
     vault = directory.create(secret, readable_names=settings.names == "readable", now=clock.now())
-    _log.warning(
-        "made a new vault in %s; its key: %s. Without it nobody can read the vault", directory.path, made[0].name
-    )
+    # Whoever named a key knows where it is; one that was made here is news, and to lose it is to lose the vault.
+    level = logging.INFO if sources.is_configured(key) else logging.WARNING
+    _log.log(level, "made a new vault in %s; keep a copy of its key: %s", directory.path, made[0].name)
     return vault, made[0].name
 
 
@@ -267,7 +265,7 @@ def _split(where: str) -> tuple[str, str]:
     raise InvalidSetting(f"cannot open {parts.scheme}://…: give a path, file:///… with an absolute path, or memory://")
 
 
-def _from_text(name: str, text: str) -> Any:
+def _from_text(name: str, text: str) -> object:
     try:
         if _CHOICES.get(name) == _BOOLEANS:
             return _WORDS[text.strip().lower()]

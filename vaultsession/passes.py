@@ -57,8 +57,8 @@ class Passes:
         loaded = self._coherent.loaded(key)
         if loaded is None:
             raise absent(name)
-        self._after_read(key, name, loaded.head)
-        return loaded
+        expires = self._after_read(key, name, loaded.head)
+        return loaded if expires == loaded.head.expires else loaded._replace(head=loaded.head._replace(expires=expires))
 
     def warm(self, key: str) -> Loaded | None:
         """The living document where it is cached and the newest, and needs no extension."""
@@ -268,17 +268,18 @@ class Passes:
         self._coherent.keep(row, opened, texts)
         return Session(opened.head, opened.document.hex(), texts)
 
-    def _after_read(self, key: str, name: str, head: Head) -> None:
-        """Refuse what has expired, and extend what slides."""
+    def _after_read(self, key: str, name: str, head: Head) -> int | None:
+        """Refuse what has expired, extend what slides, and return when the session expires now."""
         if head.expires is None:
-            return
+            return None
         now = self._clock.now()
         if now >= head.expires:
             raise expired(name)
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
-            self._slide(key)
+            return self._slide(key, head.expires)
+        return head.expires
 
-    def _slide(self, key: str) -> None:
+    def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""
 
         def seal(newest: Newest) -> Sealed | None:
@@ -288,9 +289,11 @@ class Passes:
             return self._touched(newest, opened, opened.head, flush=False)
 
         try:
-            self._commit_touch(key, seal)
+            row = self._commit_touch(key, seal)
         except (BackendUnavailable, DurabilityUnknown) as error:
             _log.warning("a sliding session could not be extended: %s", error)
+            return expires
+        return row.expires if isinstance(row, SealedHead) else expires
 
     def _touched(self, row: SealedHead, opened: Opened, head: Head, *, flush: bool = True) -> Sealed:
         head = head._replace(expires=self._fresh_expiry(head))

@@ -42,6 +42,8 @@ Json = dict[str, Any]
 
 _OBJECTS = {dict}
 
+_LONGEST_PATH = 120
+
 _local = threading.local()
 """zstd contexts are not safe to share: one compressor used by two threads crashes the interpreter."""
 
@@ -138,34 +140,36 @@ def _decompressor() -> zstandard.ZstdDecompressor:
 
 def _refuse(value: object, path: str, depth: int = 1) -> None:
     """Raise ``InvalidDocument`` at the first place below ``value`` that JSON does not give back unchanged."""
-    kind = type(value)
     if depth > DEEPEST:
         raise InvalidDocument(f"{_short(path)}: nested deeper than {DEEPEST} levels", path=path)
-    if depth == 1 and kind is not dict:
-        raise InvalidDocument(f"{path}: a JSON object is a dict, not {kind.__name__}", path=path)
-    if isinstance(value, dict) and kind is dict:
+    if depth == 1 and type(value) is not dict:
+        raise InvalidDocument(f"{path}: a JSON object is a dict, not {type(value).__name__}", path=path)
+    if isinstance(value, dict) and type(value) is dict:
         for name, item in value.items():
             if type(name) is not str:
                 raise InvalidDocument(f"{path}: a key is a str, not {type(name).__name__} ({name!r:.40})", path=path)
             _refuse(name, f"{path} (key {name!r:.40})", depth + 1)
             _refuse(item, f"{path}.{name}", depth + 1)
-    elif isinstance(value, list) and kind is list:
+    elif isinstance(value, list) and type(value) is list:
         for number, item in enumerate(value):
             _refuse(item, f"{path}[{number}]", depth + 1)
-    elif isinstance(value, str) and kind is str:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidDocument(f"{path}: a str with lone surrogates", path=path) from None
-    elif isinstance(value, float) and kind is float:
-        if math.isnan(value) or value in (float("inf"), float("-inf")):
-            raise InvalidDocument(f"{path}: JSON has no {value}", path=path)
-    elif isinstance(value, int) and kind is int:
-        if not -(2**63) <= value < 2**64:
-            raise InvalidDocument(f"{path}: an integer beyond 64 bits", path=path)
-    elif value is not None and kind is not bool:
-        raise InvalidDocument(f"{path}: JSON gives no {kind.__name__} back", path=path)
+    elif reason := _why_not(value):
+        raise InvalidDocument(f"{path}: {reason}", path=path)
+
+
+def _why_not(value: object) -> str | None:
+    """Why JSON does not give this leaf back unchanged, or None."""
+    match value:
+        case None | True | False:
+            return None
+        case str() if type(value) is str:
+            return "a str with lone surrogates" if any("\ud800" <= each <= "\udfff" for each in value) else None
+        case float() if type(value) is float:
+            return None if math.isfinite(value) else f"JSON has no {value}"
+        case int() if type(value) is int:
+            return None if -(2**63) <= value < 2**64 else "an integer beyond 64 bits"
+    return f"JSON gives no {type(value).__name__} back"
 
 
 def _short(path: str) -> str:
-    return path if len(path) <= 120 else f"{path[:60]} … {path[-40:]}"
+    return path if len(path) <= _LONGEST_PATH else f"{path[:60]} … {path[-40:]}"

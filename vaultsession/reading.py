@@ -264,10 +264,9 @@ class Reading:
     def _prove_unwitnessed(self, tail: _Tail, fetch: Fetch) -> None:
         """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
         witness = tail.container.witness
-        if witness is not None and witness.generation == tail.cipher.generation:
-            vouched = witness.seq
-        else:
-            vouched = -1
+        if witness is not None and witness.generation != tail.cipher.generation:
+            witness = None
+        vouched = -1 if witness is None else witness.seq
         if tail.last.seq <= vouched:
             return
         for record in self._back(tail, fetch, decode(tail.plain).full):

@@ -17,7 +17,7 @@ _NEVER = -1
 
 
 class Witness(NamedTuple):
-    """A point of a session's life: what is known to be flushed is never older than this. Ordered by (generation, seq)."""
+    """A point of a session's life: what is flushed is never older than this. Ordered by (generation, seq)."""
 
     generation: int
     seq: int
@@ -68,7 +68,7 @@ class SealedHead(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """A session of this key was removed at this generation. ``mac`` proves that someone with the vault's keys said so."""
+    """A session of this key was removed at this generation; ``mac`` proves that someone with the keys said so."""
 
     key: str
     generation: int
@@ -90,14 +90,14 @@ class Sealed(NamedTuple):
 
 
 class Grave(NamedTuple):
-    """What ``seal`` returns to remove a session. ``flush`` False: one that may reappear after a power cut, as expired."""
+    """What ``seal`` returns to remove a session. ``flush`` False: it may reappear after a power cut, expired."""
 
     tombstone: Tombstone
     flush: bool = True
 
 
 class Container(NamedTuple):
-    """Bytes of a container, read through one descriptor: the header, and the bytes from ``offset`` to the end of the file.
+    """Bytes of a container, read through one descriptor: its header, and from ``offset`` to the end of the file.
 
     ``witness`` and ``tombstone`` are what the index knew *before* the file was read. ``spoiled`` marks a file that an
     earlier writer could neither complete nor replace.
@@ -147,14 +147,16 @@ Fetch = Callable[[int], Container | None]
 
 
 class Describe(Protocol):
-    """How a keyless backend learns about a container that it finds: one function, handed down by whoever holds the keys.
+    """How a keyless backend learns about a container that it finds: a function of whoever holds the keys.
 
     Returns the head of the last authentic record, or None if the container reads as absent (at or below a tombstone).
     ``thorough`` also opens the body of every record that the witness does not vouch for; asked before a record is
     written behind them. Raises ``Unreadable``.
     """
 
-    def __call__(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None: ...
+    def __call__(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        """Describe what ``fetch`` gives."""
+        ...
 
 
 Heads = Iterator[SealedHead]

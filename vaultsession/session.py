@@ -229,15 +229,17 @@ class Session(SessionFacts):
         return self._head, self._new_ttl
 
     def follow(self, saved: Session) -> None:
-        """Take over head and version of what was just saved from this session: for the store."""
+        """Take over what was just saved from this session, without the messages that did not fit: for the store."""
         self._head, self.version, self._new_ttl = saved._head, saved.version, False
+        if self._messages is not None:
+            del self._messages[: len(self._messages) - saved._head.messages]
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r}, {self.message_count} messages, version {self.version[:8]}>"
 
 
 def named(labels: object) -> dict[str, str]:
-    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``checked`` looks at what is inside."""
+    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``checked`` looks inside."""
     if not isinstance(labels, Mapping):
         raise InvalidDocument(f"labels map str to str, not {labels!r:.40}", path="labels")
     return dict(labels)

@@ -4,8 +4,8 @@ Threads may share a store; processes may open a vault as often as they like. A v
 (``durability="sync"``) and leaves the old or the new session behind, never a mix, whatever it raises.
 
 Errors common to all verbs, beside those that each one names: ``InvalidSessionId``, ``Damaged`` (``RollbackDetected``),
-``UnknownKey``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also ``InvalidDocument``, ``TooLarge``
-and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
+``UnknownKey``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also ``InvalidDocument``,
+``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Facts(Filters, total=False):
     """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default."""
 
     title: str | None
-    ttl: Duration | None | _Unset
+    ttl: Duration | _Unset | None
     sliding: bool | None
     max_messages: int | None
 
@@ -138,7 +138,7 @@ class SessionStore:
         """Write a whole document.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
-        ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. Its ``version`` is the new one then.
+        ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
         An id with a document and the facts of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
@@ -155,7 +155,7 @@ class SessionStore:
         return Session(loaded.head, loaded.document.hex(), loaded.bodies)
 
     def load_if_warm(self, id: str) -> Session | None:
-        """The session where the cache has it, it is the newest, and reading it writes nothing; else None. Never waits."""
+        """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
         loaded = self._passes.warm(self._key(id))
         return None if loaded is None else Session(loaded.head, loaded.document.hex(), loaded.bodies)
 
@@ -275,8 +275,8 @@ class SessionStore:
     def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
-        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a forged
-        index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far.
+        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a
+        forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far.
         """
         swept = 0
         for row in self._listing.expired():
@@ -317,7 +317,7 @@ class SessionStore:
         }
 
     def health(self) -> dict[str, Any]:
-        """One verdict over all, ``ok``, and what it rests on: where the store lies, its key's source, each component."""
+        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component."""
         self._check_open()
         components = self._backend.health()
         return {

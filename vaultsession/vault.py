@@ -64,6 +64,9 @@ else:  # pragma: no cover - Windows only
 SESSIONS, LOCKS = "sessions", "locks"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
 
+KEYRING_COUNTER = "keyring counter"
+"""Under what name an index remembers the highest counter of the keyring that it has seen."""
+
 NETWORK_FILE_SYSTEMS = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),

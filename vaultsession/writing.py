@@ -25,7 +25,7 @@ from .sealed import Fetch, Grave, Newest, Sealed, SealedHead
 
 DEAD_FACTOR = 4
 DEAD_FLOOR = 64 * 1024
-"""Dead bytes that a container may carry: 4 × the living, or 64 KiB (16 KiB replaced every second save of 20 KB)."""
+"""Dead bytes that a container may carry: 4 times the living, or 64 KiB (16 KiB replaced every second save of 20 KB)."""
 
 SMALL_RECORDS = 512
 BYTES_PER_RECORD = 8 * 1024
@@ -33,7 +33,7 @@ BYTES_PER_RECORD = 8 * 1024
 
 
 class Packed(NamedTuple):
-    """One body, compressed: its text too, since a record may have to be put together anew. ``messages``: how many it holds."""
+    """One body, compressed, and its text, since a record may have to be put together anew."""
 
     text: bytes
     codec: int
@@ -80,7 +80,7 @@ class Writing:
     def whole(
         self, key: str, newest: Newest, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
     ) -> Sealed:
-        """A container of its own: the document anew, with nothing of what was there before. Keeps only facts of ``head``.
+        """A container of its own: the document anew, and nothing of the old. Of ``head`` it keeps the facts.
 
         ``unchanged`` is the version of a document that stays as it was, and goes on having it.
         """
@@ -99,7 +99,8 @@ class Writing:
                 messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
             )
             plain = encode(head)
-            record = cipher.seal(v1.DELTA if seq else v1.FULL, seq, link, plain, codec=body.codec, body=body.data)
+            kind = v1.DELTA if seq else v1.FULL
+            record = cipher.seal(kind, seq, offset, link, plain, codec=body.codec, body=body.data)
             parts.append(record)
             link = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
             offset += len(record)
@@ -194,9 +195,10 @@ class Writing:
         plain = encode(head)
         seq = newest.seq + 1
         if body is None:
-            record = opened.cipher.seal(kind, seq, newest.version, plain)
+            record = opened.cipher.seal(kind, seq, newest.size, newest.version, plain)
         else:
-            record = opened.cipher.seal(kind, seq, newest.version, plain, codec=body.codec, body=body.data)
+            place = (kind, seq, newest.size, newest.version)
+            record = opened.cipher.seal(*place, plain, codec=body.codec, body=body.data)
         version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
         end = newest.size + len(record)
         if end > v1.LARGEST_CONTAINER:
@@ -219,7 +221,7 @@ class Writing:
         return max(self._clock.now(), newest.generation + 1)
 
     def _is_stale(self, cipher: ContainerCipher) -> bool:
-        """Whether a container is sealed in another way than a new one would be: an older key, another suite or padding."""
+        """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
         header = v1.parse_header(cipher.header)
         return (header.key_id, header.suite, cipher.padded) != (self._keyring.first.id, self._suite, self._padded)
 
@@ -235,8 +237,8 @@ class Writing:
 def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> int:
     """Bytes behind the last FULL that nothing will read again, estimated: no body is opened to know.
 
-    Dropped messages are taken to be as large as the others, and a key of the state that is set to replace one of the same
-    size. An estimate too high only lets the container be replaced earlier, never twice in a row for the same bytes.
+    Dropped messages are taken to be as large as the others, and a key of the state that is set to replace one of the
+    same size. An estimate too high lets the container be replaced earlier, never twice in a row for the same bytes.
     """
     span = newest.size - head.full
     dropped = change.pop + change.trim

@@ -1,4 +1,4 @@
-"""Run the benchmarks of this package: ``python -m benchmarks.own [--quick] [--only NAME] [--directory DIR] [--json FILE]``.
+"""Run: ``python -m benchmarks.own [--quick] [--only NAME] [--directory DIR] [--json FILE]``.
 
 ``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs.
 """

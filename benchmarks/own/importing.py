@@ -9,14 +9,21 @@ import sys
 from ..harness import Report, median
 
 _PACKAGES = "import cryptography.hazmat.primitives.ciphers.aead, zstandard, filelock, orjson, platformdirs"
-_CODE = "import sys, time; sys.path.insert(0, {root!r}); began = time.perf_counter(); {statement}; print((time.perf_counter() - began) * 1e6)"
+_BOTH = f"{_PACKAGES}; import vaultsession; vaultsession.open_store"
+_CODE = """
+import sys, time
+sys.path.insert(0, {root!r})
+began = time.perf_counter()
+{statement}
+print((time.perf_counter() - began) * 1e6)
+"""
 
 
 def run(report: Report, directory: str, scale: float) -> None:
     del directory
     times: dict[str, list[float]] = {"packages": [], "both": []}
     for _ in range(max(3, int(15 * scale))):
-        for name, statement in (("packages", _PACKAGES), ("both", f"{_PACKAGES}; import vaultsession; vaultsession.open_store")):
+        for name, statement in (("packages", _PACKAGES), ("both", _BOTH)):
             code = _CODE.format(root=os.getcwd(), statement=statement)
             out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             times[name].append(float(out.stdout))

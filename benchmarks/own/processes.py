@@ -41,8 +41,14 @@ def run(report: Report, directory: str, scale: float) -> None:
     bare_path = os.path.join(directory, "bare")
     os.makedirs(bare_path)
     bare, _ = _all(_bare, bare_path, seconds)
-    report.add("four processes on 4 hot sessions: appends / bare floor", len(ours) / len(bare), "x", 0.7, at_least=True,
-               detail=f"{len(ours) / seconds:.0f}/s against {len(bare) / seconds:.0f}/s")
+    report.add(
+        "four processes on 4 hot sessions: appends / bare floor",
+        len(ours) / len(bare),
+        "x",
+        0.7,
+        at_least=True,
+        detail=f"{len(ours) / seconds:.0f}/s against {len(bare) / seconds:.0f}/s",
+    )
     report.add("  p99", percentile(ours, 0.99) / 1000, "ms", 3, detail=f"worst {max(ours) / 1000:.1f} ms")
     report.add("  acknowledged appends that are lost", sum(acknowledged) * 2 - kept, "", 0)
 

@@ -46,7 +46,7 @@ class Place:
     key_file: Path
 
     def open(self, **settings: Any) -> SessionStore:
-        return open_store(self.path, key=KeyFile(str(self.key_file)), create=False, durability="os", **settings)
+        return open_store(self.path, key=KeyFile(str(self.key_file)), create=False, **settings)
 
     def file(self, slug: str) -> Path:
         (found,) = self.path.glob(f"sessions/{slug}~*.vss")

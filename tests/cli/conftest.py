@@ -101,7 +101,7 @@ def terminal() -> Run:
             stderr=follower,
             env={**os.environ, **environ},
             start_new_session=True,
-            preexec_fn=take_terminal,
+            preexec_fn=take_terminal,  # noqa: PLW1509 - nothing else runs in this process
         )
         os.close(follower)
         seen, waiting = b"", list(typed)

@@ -18,15 +18,18 @@ def temporary(tmp_path, monkeypatch):
     return place
 
 
-def test_on_a_fresh_machine_it_runs_and_leaves_nothing_behind(spawn, temporary, home):
-    done = spawn("demo")
+def test_it_asks_for_nothing_of_the_users_and_leaves_nothing_behind(spawn, temporary, home):
+    mine = home.parent / "mine"
+    settings = {"VAULTSESSION_PATH": str(mine), "VAULTSESSION_KEY": "no key at all", "VAULTSESSION_TTL": "nonsense"}
+    done = spawn("demo", **settings)
     assert (done.code, done.err) == (0, "")
+    assert not mine.exists()
     assert "\x1b" not in done.out
     assert [line for line in done.out.splitlines() if line != line.rstrip()] == []
     assert list(temporary.iterdir()) == []
     assert list(home.iterdir()) == []
     for step in range(1, 8):
-        assert re.search(rf"^{step}  \w", done.out, flags=re.M)
+        assert re.search(rf"^{step}  \w", done.out, flags=re.MULTILINE)
     assert "found 0 times" in done.out
     assert "Damaged: " in done.out
     assert "Changed back, it reads again: 3 messages." in done.out
@@ -34,13 +37,6 @@ def test_on_a_fresh_machine_it_runs_and_leaves_nothing_behind(spawn, temporary, 
     assert len(re.findall(r"\d+ µs   \(median of \d+\)", done.out)) == 4
     first, second = re.findall(r"process (\d+)", done.out)
     assert first != second
-
-
-def test_the_users_own_settings_are_not_asked(spawn, temporary, tmp_path):
-    mine = tmp_path / "mine"
-    settings = {"VAULTSESSION_PATH": str(mine), "VAULTSESSION_KEY": "no key at all", "VAULTSESSION_TTL": "nonsense"}
-    assert spawn("demo", **settings).code == 0
-    assert not mine.exists()
 
 
 def test_it_can_be_kept_and_looked_at(spawn, run, temporary):
@@ -64,7 +60,7 @@ def test_it_fits_the_terminal_and_has_colours(columns, terminal, temporary):
 def test_what_goes_wrong_is_told_and_still_cleaned_up(run, temporary, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
 
-    def fails(*_):
+    def fails(*_, **__):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr("vaultsession.vault.VaultDirectory.create", fails)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from cli_lab import plain
 
 from vaultsession import errors
 from vaultsession.cli import exit_codes, running
@@ -119,36 +118,18 @@ def test_another_process_ends_with_the_same_code_and_writes_to_the_same_streams(
     assert done.err == f"vaultsession: there is no vault at {tmp_path}/nothing: make one with `vaultsession init`\n"
 
 
-def test_ctrl_c_is_130_without_a_traceback(place):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vaultsession", "append", "a", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while b"vaultsession" not in open(f"/proc/{process.pid}/cmdline", "rb").read():
-        time.sleep(0.01)
-    code = None
-    while code is None:  # until it waits for its input; an interpreter that is still starting may die of it otherwise
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        try:
-            code = process.wait(2)
-        except subprocess.TimeoutExpired:
-            continue
-    _, err = process.communicate()
-    assert code == 130
-    assert "Traceback" not in err
+def test_ctrl_c_is_130_without_a_traceback(place, terminal):
+    done = terminal("append", "a", "-", "--create", typed=(("Ctrl-D", "\x03"),))
+    assert done.code == 130
+    assert "Traceback" not in done.out
 
 
 def test_without_the_extra_one_sentence_says_how_to_install_it(tmp_path):
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-         "from vaultsession.__main__ import main; sys.exit(main())"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom vaultsession.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -166,6 +147,17 @@ def test_help_is_shown_without_loading_what_only_commands_need(run, spawn):
     loaded = set(done.stderr.split())
     assert "vaultsession.cli.app" in loaded
     assert {name for name in loaded if name.startswith("vaultsession.doctor") or name == "rich.progress"} == set()
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("command", [(), ("ls",), ("key", "add")], ids=str)
+def test_help_is_readable_on_any_terminal(command, columns, terminal):
+    done = terminal(*command, "--help", columns=columns)
+    text = " ".join(plain(done.out).split())
+    assert done.code == 0
+    assert max(map(len, plain(done.out).splitlines())) <= columns
+    assert "…" not in text
+    assert "--passphrase-file" in text
 
 
 def test_the_version_is_shown(run):

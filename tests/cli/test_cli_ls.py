@@ -84,7 +84,7 @@ def test_piped_it_is_everything_and_on_a_terminal_fifty(place, run, terminal):
             store.create(f"s{number:02}")
     assert len(run("ls").rows) == 60
     shown = plain(terminal("ls").out)
-    assert len(re.findall(r"^s\d\d ", shown, flags=re.M)) == 50
+    assert len(re.findall(r"^s\d\d ", shown, flags=re.MULTILINE)) == 50
     assert "--after" in shown
 
 

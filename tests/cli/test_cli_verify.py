@@ -22,7 +22,8 @@ def damage(path, place=-60):
 
 
 def contents(place):
-    return {path: path.read_bytes() for path in place.path.rglob("*") if path.is_file()}
+    files = (path for path in place.path.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files}
 
 
 def test_a_whole_vault_is_whole(three, spawn):

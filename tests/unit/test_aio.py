@@ -292,6 +292,24 @@ def test_whoever_stops_waiting_for_a_lease_does_not_keep_it(run: Any) -> None:
     run(test)
 
 
+def test_whoever_stops_waiting_leaves_no_thread_that_waits_on(store: SessionStore) -> None:
+    async def test() -> None:
+        waiting = asyncio.create_task(AsyncSessionStore(store).lease("a").__aenter__())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    with store.lease("a"):  # for longer than the loop lives
+        asyncio.run(test())
+        for thread in threading.enumerate():
+            if thread.name.startswith("vaultsession-lease"):
+                thread.join(60)
+                assert not thread.is_alive()
+    with store.lease("a", timeout=0):
+        pass
+
+
 def test_a_cancelled_holder_lets_go(run: Any) -> None:
     async def test(store: AsyncSessionStore) -> None:
         held = asyncio.Event()

@@ -28,7 +28,7 @@ def sealed(cipher, *bodies, head=b"head"):
     """A container of these bodies; None is a record without one."""
     data, link = cipher.header, v1.first_link(cipher.header)
     for seq, body in enumerate(bodies):
-        data += cipher.seal(v1.HEAD if body is None else v1.DELTA, seq, link, head, body=body)
+        data += cipher.seal(v1.HEAD if body is None else v1.DELTA, seq, len(data), link, head, body=body)
         link = data[-24:-8]
     return list(v1.records_from(container(data), 80))
 
@@ -55,9 +55,10 @@ def test_keys_and_associated_data_are_those_of_the_text():
     assert header[48:80] == derived[64:]
     one, two = sealed(cipher, b"body one", b"body two", head=b"the head")
     for record, link in ((one, header[48:64]), (two, one.head[-16:])):
-        opened = AESGCM(derived[:32]).decrypt(record.nonce, record.head, b"h" + record.bound + link + record.body[-16:])
+        place = record.bound + record.offset.to_bytes(8, "little") + link
+        opened = AESGCM(derived[:32]).decrypt(record.nonce, record.head, b"h" + place + record.body[-16:])
         assert opened == b"the head"
-        AESGCM(derived[32:64]).decrypt(record.nonce, record.body, b"b" + record.bound + link)
+        AESGCM(derived[32:64]).decrypt(record.nonce, record.body, b"b" + place)
 
 
 def test_no_two_containers_or_records_share_salt_keys_or_nonce():
@@ -102,6 +103,7 @@ def test_a_record_opens_at_its_place_in_the_chain_only(suite):
         second._replace(link=first.link),
         second._replace(bound=first.bound),
         second._replace(nonce=first.nonce),
+        second._replace(offset=first.offset),
         second._replace(head=first.head),
         second._replace(body=first.body),
         second._replace(body=b""),
@@ -123,7 +125,7 @@ def test_a_record_of_another_generation_does_not_open():
 @pytest.mark.parametrize("kind", [0, 4, 255])
 def test_an_authentic_record_of_another_kind_is_of_another_version(kind):
     cipher = made()
-    data = cipher.header + cipher.seal(kind, 0, v1.first_link(cipher.header), b"head")
+    data = cipher.header + cipher.seal(kind, 0, 80, v1.first_link(cipher.header), b"head")
     (record,) = v1.records_from(container(data), 80)
     with pytest.raises(UnsupportedFormat) as raised:
         cipher.open_head(record)
@@ -175,5 +177,5 @@ def test_a_body_beyond_the_bound_is_refused_before_it_is_sealed(monkeypatch):
     monkeypatch.setattr(v1, "LARGEST_RECORD", 20_000)
     cipher = made()
     with pytest.raises(TooLarge):
-        cipher.seal(v1.FULL, 0, bytes(16), b"", body=bytes(4000))
-    assert cipher.seal(v1.FULL, 0, bytes(16), b"", body=bytes(3000))
+        cipher.seal(v1.FULL, 0, 80, bytes(16), b"", body=bytes(4000))
+    assert cipher.seal(v1.FULL, 0, 80, bytes(16), b"", body=bytes(3000))

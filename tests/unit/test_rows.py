@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
+import struct
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shelf import KEYRING, Shelf
 
 from vaultsession.envelope import Rows
 from vaultsession.errors import Damaged
+from vaultsession.head import encode
 from vaultsession.sealed import Tombstone
 
 ROWS = Rows(KEYRING)
@@ -30,6 +34,17 @@ def test_a_row_opens_to_the_header_and_the_head(shelf, row):
     header, head = ROWS.open(row)
     assert header == shelf.data[:80]
     assert head == shelf.states[-1].head
+
+
+def test_rows_and_tombstones_are_laid_out_as_the_text_says(shelf, row):
+    columns = struct.pack(
+        "<QQ16sqqQH", row.generation, row.seq, row.version, row.updated, row.expires, row.size, len(row.tags)
+    )
+    columns += b"".join(row.tags) + row.key.encode()
+    opened = AESGCM(KEYRING.index_key).decrypt(row.blob[:12], row.blob[12:], b"row" + columns)
+    assert opened == shelf.data[:80] + encode(shelf.states[-1].head)
+    text = b"tombstone" + struct.pack("<Q", 5) + row.key[-32:].encode()
+    assert ROWS.bury(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
 
 
 def test_tags_are_those_of_owners_and_labels_in_one_order(shelf, row):

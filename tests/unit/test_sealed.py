@@ -22,6 +22,7 @@ ROWS = st.builds(
     size=st.integers(0, 3),
     tags=st.lists(st.sampled_from([b"t" * 16, b"u" * 16]), max_size=3).map(tuple),
     blob=st.just(b""),
+    torn=st.just(False),
 )
 
 

@@ -7,12 +7,14 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vaultsession import (
     Conflict,
+    Damaged,
     InvalidDocument,
     InvalidSessionId,
     InvalidSetting,
@@ -20,6 +22,7 @@ from vaultsession import (
     SessionNotFound,
     SessionStore,
     TooLarge,
+    UnknownKey,
 )
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.strategies import HOSTILE_IDS
@@ -592,3 +595,49 @@ def test_nothing_secret_stands_in_an_error(store: SessionStore) -> None:
             attempt()
         messages.append(str(raised.value))
     assert not any("hunter2" in message for message in messages)
+
+
+def test_damage_is_never_taken_for_absence(open_files: Opening, tmp_path: Path) -> None:
+    store = open_files()
+    store.create("a", state={"x": "y" * 100}, messages=[{}])
+    store.close()
+    (file,) = (tmp_path / "vault" / "sessions").iterdir()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    store = open_files()
+    verbs: list[Callable[[], object]] = [
+        lambda: store.load("a"),
+        lambda: store.get("a"),
+        lambda: store.get("a", "default"),
+        lambda: store.messages("a"),
+        lambda: store.append("a", {}),
+        lambda: store.append("a", {}, create=True),
+        lambda: store.create("a"),
+        lambda: store.save("a", state={}),
+        lambda: store.update("a", {"x": 1}),
+        lambda: store.touch("a"),
+        lambda: store.pop("a"),
+        lambda: store.clear("a"),
+        lambda: store.delete("a"),
+    ]
+    for verb in verbs:
+        with pytest.raises(Damaged):
+            verb()
+    assert store.sweep() == 0
+    assert file.read_bytes() == bytes(data)
+
+
+def test_a_session_under_a_key_that_is_gone_is_locked_and_left_alone(open_files: Opening, tmp_path: Path) -> None:
+    store = open_files()
+    store.create("a", state={"x": 1}, ttl="1s")
+    store.close()
+    (file,) = (tmp_path / "vault" / "sessions").iterdir()
+    data = bytearray(file.read_bytes())
+    data[8] ^= 1  # the key id
+    file.write_bytes(data)
+    store = open_files()
+    for verb in (lambda: store.load("a"), lambda: store.get("a"), lambda: store.append("a", {}, create=True)):
+        with pytest.raises(UnknownKey):
+            verb()
+    assert file.read_bytes() == bytes(data)

@@ -76,7 +76,9 @@ class Building:
             codec, body = payload.pack(body, level=3, limit=1 << 20)
         plain = head if isinstance(head, bytes) else encode(head)
         number = len(self.parts) if seq is None else seq
-        self.parts.append(self.cipher.seal(kind, number, self.link, plain, codec=codec or 0, body=body))
+        self.parts.append(
+            self.cipher.seal(kind, number, len(self.data()), self.link, plain, codec=codec or 0, body=body)
+        )
         self.heads.append(head if isinstance(head, Head) else Head(SESSION, 0, 0))
         self.states.append((state, list(messages)))
         return self
@@ -277,9 +279,13 @@ def records() -> None:  # noqa: PLR0915 - a list of failures, one line each
     broken("first_flipped", [flipped(one, 40), two, last], 0)
     broken("first_dropped", [two, last], 0)
     broken("dropped", [one, last], 1)
+    broken("doubled_in_front", [one, one, two, last], 1)
     broken("duplicated", [one, two, two, last], 2)
     broken("swapped", [one, last, two], 1)
     broken("spliced_other_generation", [one, three().parts[1], last], 1)
+    again = Building().full({"n": 1}, [{}]).delta(payload.body({}, [{}]), {"n": 1}, [{}, {}]).full({"n": 2}, [{"n": 2}])
+    first, dead, alive = again.parts
+    vector("record_moved_by_a_dead_one", again.data([dead, first, dead, alive]), "Damaged")
     branch = three()
     branch.cipher, branch.parts = made.cipher, [one]
     state, messages = made.states[0]

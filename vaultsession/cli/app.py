@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from . import append, demo, doctor, init, inspect, key, ls, reindex, rm, show, stats, sweep, touch, verify
-from .output import line
+from .output import HELP_STYLE, HELP_WIDTH, line
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
 app = typer.Typer(
     name="vaultsession",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=HELP_STYLE,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": HELP_WIDTH},
 )
 
 
@@ -48,7 +48,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Encrypted, compressed sessions of AI assistants, one file each. Begin with [bold]vaultsession demo[/bold]."""
+    """Encrypted, compressed sessions of AI assistants, one file each. Begin with `vaultsession demo`."""
     context.obj = Where(vault, key_file, key_command, passphrase_file)
 
 

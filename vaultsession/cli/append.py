@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ def append(
     *,
     id: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
     source: Annotated[
-        str | None, typer.Argument(metavar="[-]", help="- reads JSON lines from stdin, one message each.")
+        str | None, typer.Argument(metavar="-", help="- reads JSON lines from stdin, one message each.")
     ] = None,
     role: Annotated[str, typer.Option("--role", help="Who says it.")] = "user",
     content: Annotated[
@@ -63,19 +64,25 @@ def _stdin() -> str:
 
 
 def _from_lines(text: str) -> list[dict[str, Any]]:
-    import orjson  # noqa: PLC0415 - with the store: what --help does without
-
     messages = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            message = orjson.loads(line)
-        except ValueError as error:
-            raise InvalidSetting(f"line {number} of stdin is not JSON: {error}") from None
+            message = json.loads(line, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise InvalidSetting(f"line {number} of stdin is not JSON that can be kept: {error}") from None
         if not isinstance(message, dict):
             raise InvalidSetting(f"line {number} of stdin is not a JSON object, and a message is one")
         messages.append(message)
     if not messages:
         raise InvalidSetting("stdin held no messages")
     return messages
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object with each name once. Large integers come as they are, for the store to refuse."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found

@@ -11,7 +11,7 @@ import typer
 from ..errors import Conflict, InvalidSetting
 from .asking import ask_passphrase, key_in_file, warn_of_loss
 from .output import AsJson, Form, document, facts, say
-from .vaults import Where, takes_vault
+from .vaults import Where, local_path, takes_vault
 
 if TYPE_CHECKING:
     from ..secret import Secret
@@ -33,8 +33,9 @@ def init(
 ) -> None:
     """Make a new vault.
 
-    Its key comes from --key-file (made where the file is missing), --key-command, --passphrase or the environment;
-    else a new one is made and kept in the keyring of your system, or in a private file of your configuration directory.
+    Its key comes from --key-file (made where it is missing), --key-command, --passphrase or the environment.
+
+    Else a new one is made, and kept in the keyring of your system or in a private file of your configuration directory.
     """
     from ..clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
     from ..opening import Settings  # noqa: PLC0415 - as above
@@ -45,7 +46,7 @@ def init(
     if passphrase and (where.key_file or where.key_command):
         raise InvalidSetting("a vault is made with one key: give --passphrase or a key, and add others later")
     settings = Settings.from_environment()
-    directory = VaultDirectory(os.path.expanduser(path or where.path), allow_network=settings.allow_network)
+    directory = VaultDirectory(local_path(path or where.path), allow_network=settings.allow_network)
     if directory.exists():
         raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
     first = _FirstSecret(where, directory.path, passphrase=passphrase)

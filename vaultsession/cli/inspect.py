@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..errors import Damaged, InvalidSetting
 from . import exit_codes, output
+from .ls import spelled
 from .output import AsJson, Column, Form
 from .vaults import Where, takes_vault
 
@@ -47,8 +48,9 @@ def inspect(
 
     Header and records, where they end, and how much stands behind the last whole one.
 
-    With --vault or a key each record is authenticated as well, under the key that the file's name says. Exit code 6 for
-    what is torn or not authentic.
+    With --vault or a key each record is authenticated as well, as one of the session that the file is named after.
+
+    Exit code 6 for what is torn or not authentic.
     """
     from ..envelope import v1  # noqa: PLC0415 - the store is dear to import, and --help does without
 
@@ -175,7 +177,7 @@ def _for_people(
     output.table(columns, records)
     if head is not None:
         output.line("")
-        output.facts({name: value for name, value in head.items() if value not in (None, {}, False)})
+        output.facts({name: value for name, value in head.items() if value not in (None, {}, False)}, spelled(head))
     for each in records if bodies else ():
         output.data().print(Text(f"\nrecord {each['seq']}", style="bold"))
         output.line(output.to_json(each["bodies"], indent=2))

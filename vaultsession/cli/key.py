@@ -9,7 +9,7 @@ import typer
 from ..errors import InvalidSetting, KeyUnavailable, WrongKey
 from . import output
 from .asking import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
-from .output import AsJson, Column, Form
+from .output import HELP_STYLE, AsJson, Column, Form
 from .vaults import Where, takes_vault
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..secret import Secret
     from ..slots import Slot
 
-app = typer.Typer(help="Key slots: the secrets that open a vault.", no_args_is_help=True)
+app = typer.Typer(help="Key slots: the secrets that open a vault.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
 
 _COLUMNS = (
     Column("slot", style="bold", whole=True),

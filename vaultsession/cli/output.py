@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -28,6 +29,11 @@ from ..errors import InvalidSetting
 
 NARROW = 72
 """Columns of a terminal below which a table shows only what matters most."""
+
+_WIDTH = shutil.get_terminal_size().columns
+HELP_STYLE: Literal["rich"] | None = "rich" if _WIDTH >= NARROW else None
+"""On a narrow terminal the boxes of the help would leave no room for words."""
+HELP_WIDTH = None if HELP_STYLE else _WIDTH - 1
 
 _JOINERS = "\u200c\u200d"  # within emoji and some scripts; they move nothing
 _TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -101,7 +107,8 @@ def cell(value: object) -> str:
 def to_json(value: object, *, indent: int | None = None) -> str:
     """JSON in which every character is printable; text beyond ASCII stays readable."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    return re.sub(r"[^\n -~\u00a1-\u02ff]", lambda found: _json_escape(found[0]), text)
+    # What the pattern lets pass is printable; the rest is looked at one by one.
+    return re.sub(r"[^\n -~\u00a1-\u00ac\u00ae-\u02ff]", lambda found: _json_escape(found[0]), text)
 
 
 def ago(moment: str | None) -> str:
@@ -167,7 +174,7 @@ def document(value: object) -> None:
 
 
 def lines(records: Iterable[object]) -> None:
-    """JSON lines, each flushed by whole lines, so that a reader of a pipe sees them come."""
+    """JSON lines, as they come."""
     for record in records:
         line(to_json(record))
 
@@ -194,7 +201,7 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
         )
     for record in records:
         drawn.add_row(*(Text(_shown(column, record.get(column.name))) for column in chosen))
-    console.print(Padding(drawn, (0, 0, 0, indent)))
+    console.print(Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
 def facts(record: Record, shown: Mapping[str, str] | None = None) -> None:

@@ -16,7 +16,7 @@ from .vaults import Where, takes_vault
 def rm(
     where: Where,
     *,
-    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The sessions.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.")],
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,

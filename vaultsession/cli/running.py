@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import sys
@@ -36,12 +37,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code. ``arguments`` None: those of the process."""
     from .app import app  # noqa: PLC0415 - after the handlers below could be needed
 
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: nobody listens
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows escapes
+    _prepare_streams()
     log = logging.getLogger("vaultsession")
     handler = _Notes(logging.WARNING)
     log.addHandler(handler)
@@ -53,6 +49,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         log.removeHandler(handler)
         _let_go(sys.stdout)
         _let_go(sys.stderr)
+
+
+def _prepare_streams() -> None:
+    """Make the streams such that whatever is written to them arrives, or fails."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us: nobody listens
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
+        elif isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+            # PYTHONUNBUFFERED: Python drops what the system did not take of a large write, and says nothing.
+            buffered = io.BufferedWriter(stream.buffer)
+            setattr(sys, name, io.TextIOWrapper(buffered, stream.encoding, line_buffering=stream.isatty()))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode shows escapes
 
 
 def _outcome(act: Callable[[], object]) -> int:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -78,9 +80,7 @@ class Where:
     @property
     def path(self) -> str:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
-        import os  # noqa: PLC0415 - with the next: what only some commands need
-
-        import platformdirs  # noqa: PLC0415 - as above
+        import platformdirs  # noqa: PLC0415 - only some commands need it
 
         from ..opening import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
 
@@ -90,8 +90,6 @@ class Where:
 
     def key(self) -> KeySource | None:
         """The source that an option names; None leaves it to the environment and what comes behind it."""
-        import os  # noqa: PLC0415 - as above
-
         from ..keycommand import KeyCommand  # noqa: PLC0415 - as above
         from ..keysources import KeyFile, PassphraseFile  # noqa: PLC0415 - as above
 
@@ -118,13 +116,8 @@ class Where:
         from ..opening import Settings  # noqa: PLC0415 - as above
         from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
-        path = self.path
-        if path.startswith("file://"):
-            path = path.removeprefix("file://")
-        if "://" in path:
-            raise InvalidSetting(f"this command needs a vault directory, and {path} is none")
         allow_network = Settings.from_environment().allow_network
-        directory = VaultDirectory(path, disk or Disk(), allow_network=allow_network)
+        directory = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=allow_network)
         if not directory.exists():
             raise VaultNotFound(f"there is no vault at {directory.path}: make one with `vaultsession init`")
         return directory
@@ -148,6 +141,16 @@ class Where:
 
         vault = directory.unlock(remembered())
         return vault, asked[-1]
+
+
+def local_path(place: str) -> str:
+    """The directory that a path or ``file:///…`` names. ``InvalidSetting`` for what is no directory."""
+    if "://" not in place:
+        return os.path.expanduser(place)
+    parts = urlsplit(place)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return unquote(parts.path)
+    raise InvalidSetting(f"this command needs a vault directory, and {place} is none")
 
 
 def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[..., None]:

@@ -32,7 +32,7 @@ _LOST = frozenset({"damaged", "missing"})
 def verify(
     where: Where,
     *,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Only these sessions.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open and authenticate every record of every session.

@@ -7,17 +7,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from ..backends.files.layout import Layout, key_in
 from ..disk import Disk, opened, read_all, why_not_private
 from ..envelope import v1
-from ..errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound
+from ..errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound, WrongKey
 from ..identity import Identity
 from ..sealed import Container
 from ..secret import Secret
-from ..vault import VaultDirectory
+from ..vault import KEYRING_COUNTER, VaultDirectory
 from . import listing, structure
 from .findings import Finding, Severity, error, info, warning
 from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
@@ -37,6 +38,12 @@ __all__ = [
     "known_keys",
     "opened_read_only",
 ]
+
+
+"""Under this name an opening keeps the number of changes of the key slots in the index."""
+
+_PLACE = re.compile(r"[a-z]+(?:\.[a-z]+)?")
+"""The file that a sentence of the vault begins with."""
 
 
 def examine(
@@ -84,10 +91,9 @@ def examine(
             yield from _with_key(disk, layout, unlocked, told)
             return
     except KeyUnavailable as problem:
-        if candidates is not None:
-            yield warning("no-key", f"no key, so only the structure was looked at: {problem}")
-        else:
-            yield info("no-key", "no key was given, so only the structure was looked at")
+        said = "no key was given" if candidates is None else str(problem)
+        tell = warning if isinstance(problem, WrongKey) else info
+        yield tell("no-key", f"only the structure was looked at: {said}")
     except VaultError as problem:
         yield error("not-opened", f"the vault does not open: {problem}")
     yield from _without_key(disk, layout)
@@ -95,18 +101,37 @@ def examine(
 
 def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet[str]) -> Iterator[Finding]:
     for said in opened.vault.findings:
-        if said.split()[0].rstrip("/") not in told:  # what can be seen without a key was told
-            yield warning("keyring-copy", said, said.split()[0], "vaultsession stats")
-    yield from listing.index(disk, layout, opened.backend, opened.reading)
-    readable = opened.reading.keyring.readable_names
+        place = _PLACE.match(said)
+        if place is None or place.group() not in told:  # what can be seen without a key was told
+            yield warning("keyring-copy", said, place.group() if place else "", "vaultsession stats")
+    yield from _rollback(opened)
+    versions: dict[str, bytes | None] = {}
     keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
-    for checkup in map(lambda key: check(opened.backend, opened.reading, key), keys):  # noqa: C417 - lazily
+    for checkup in check_all(opened.backend, opened.reading, keys):
         yield from _about(checkup)
         if checkup.head is not None and key_of(opened.reading, checkup.head.id) != checkup.key:
-            kind = "slug" if readable else "slug in a vault of private names"
-            yield warning(
-                "foreign-slug", f"its file has the {kind} of another id: rename it back, or remove it", checkup.key
-            )
+            yield warning("foreign-slug", "its file is named after another id: rename it back", checkup.key)
+        versions[checkup.key] = checkup.version
+
+    def newest(key: str) -> bytes | None:
+        """As it was found; read again when it is asked for a second time."""
+        return versions.pop(key) if key in versions else check(opened.backend, opened.reading, key).version
+
+    yield from listing.index(disk, layout, opened.backend, opened.reading, newest)
+
+
+def _rollback(opened: OpenedVault) -> Iterator[Finding]:
+    """Whether the key slots were changed more often than this copy of them knows."""
+    try:
+        remembered = opened.backend.remembered(KEYRING_COUNTER)
+    except VaultError:
+        return  # the index is told about where it is looked at
+    if remembered is not None and opened.vault.counter < remembered:
+        yield error(
+            "keyring-set-back",
+            f"the key slots are an old copy (change {opened.vault.counter}, {remembered} was seen): restore the newer",
+            "keyring",
+        )
 
 
 def _about(checkup: Checkup) -> Iterator[Finding]:

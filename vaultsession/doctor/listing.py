@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..backend import Backend
 from ..backends.files.layout import Layout, key_in
-from ..disk import READ, Disk, opened
-from ..envelope import v1
+from ..disk import Disk
 from ..errors import BackendUnavailable, Damaged
 from ..reading import Reading
 from ..sealed import Query, SealedHead
 from .findings import Finding, error, warning
 
+Newest = Callable[[str], bytes | None]
+"""The version that the file of a key has now; None where it cannot be read."""
+
 _REINDEX = "vaultsession reindex"
-_BATCHES = 4
-_BATCH_SECONDS = 0.05
-"""What a living writer may take to list what it wrote, and a few of those: a drift that stays is one."""
+_PATIENCE_SECONDS = 0.2
+"""Four times what a living writer may take to list what it wrote: a drift that is still there is one."""
 
 
 class _Drift(NamedTuple):
@@ -27,29 +28,26 @@ class _Drift(NamedTuple):
     unlisted: frozenset[str]
     behind: frozenset[str]
 
-    def __and__(self, other: _Drift) -> _Drift:
-        return _Drift(*(mine & theirs for mine, theirs in zip(self, other, strict=True)))
 
-
-def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading) -> Iterator[Finding]:
+def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading, newest: Newest) -> Iterator[Finding]:
     """Drift that stays, and rows that nobody with the vault's keys has written."""
     if not os.path.lexists(layout.index):
-        yield warning(
-            "index-missing", "there is no index: the next opening derives it, and freshness is unproved", fix=_REINDEX
-        )
+        if any(map(key_in, disk.listdir(layout.sessions))):
+            yield warning("index-missing", "there is no index; a new one proves nothing of freshness", fix=_REINDEX)
         return
     try:
         rows = _rows(backend)
-        drift = _drift(disk, layout, rows)
+        drift = _drift(disk, layout, rows, newest)
         if any(drift):
-            time.sleep(_BATCHES * _BATCH_SECONDS)
+            time.sleep(_PATIENCE_SECONDS)
             rows = _rows(backend)
-            drift = drift & _drift(disk, layout, rows)
+            again = _drift(disk, layout, rows, newest)
+            drift = _Drift(drift.lost & again.lost, drift.unlisted & again.unlisted, drift.behind & again.behind)
     except BackendUnavailable as problem:
-        yield warning("index-damaged", f"the index cannot be read: {problem}", fix=_REINDEX)
+        yield warning("index-damaged", f"the index cannot be read: {problem}", "index.sqlite", _REINDEX)
         return
     for key in sorted(drift.lost):
-        yield error("session-lost", "it is listed, and its file is gone: restore it from a backup", key, _REINDEX)
+        yield error("session-lost", "it is listed, and its file is gone: restore it from a backup", key)
     for key in sorted(drift.unlisted):
         yield warning("unlisted", "it has a file, and is not listed", key, _REINDEX)
     for key in sorted(drift.behind):
@@ -65,17 +63,7 @@ def _rows(backend: Backend) -> dict[str, SealedHead]:
     return {row.key: row for row in backend.scan(Query())}
 
 
-def _drift(disk: Disk, layout: Layout, rows: Mapping[str, SealedHead]) -> _Drift:
+def _drift(disk: Disk, layout: Layout, rows: Mapping[str, SealedHead], newest: Newest) -> _Drift:
     keys = {key for key in map(key_in, disk.listdir(layout.sessions)) if key is not None}
-    behind = {key for key in keys & rows.keys() if _newest(disk, layout.session(key)) != rows[key].version}
+    behind = {key for key in keys & rows.keys() if newest(key) not in (None, rows[key].version)}
     return _Drift(frozenset(rows.keys() - keys), frozenset(keys - rows.keys()), frozenset(behind))
-
-
-def _newest(disk: Disk, path: str) -> bytes:
-    """The version that the end of the file claims."""
-    try:
-        with opened(disk, path, READ) as fd:
-            size = disk.fstat(fd).st_size
-            return disk.pread(fd, v1.TAG_SIZE, max(0, size - v1.LINK_AND_FOOTER))
-    except OSError:
-        return b""

@@ -1,7 +1,4 @@
-"""A vault opened without changing anything: on a disk that only reads, the mending that an opening does is refused.
-
-The index is read by SQLite itself, which may put its shared memory beside a log that somebody left; nothing else.
-"""
+"""A vault opened without changing anything: on a disk that only reads, the mending that an opening does is refused."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -61,8 +62,10 @@ def check(backend: Backend, reading: Reading, key: str) -> Checkup:
 
 
 def known_keys(backend: Backend, sessions: str) -> list[str]:
-    """Every key that is listed or has a file, sorted."""
-    found = {row.key for row in backend.scan(Query())}
+    """Every key that is listed or has a file, sorted. Where there is no index, those that have a file."""
+    found: set[str] = set()
+    with contextlib.suppress(BackendUnavailable):
+        found.update(row.key for row in backend.scan(Query()))
     found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
     return sorted(found)
 
@@ -70,11 +73,9 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
 def check_all(
     backend: Backend, reading: Reading, keys: Iterable[str], told: Callable[[int], object] | None = None
 ) -> Iterator[Checkup]:
-    """Each session in turn; ``told`` hears how many are done. One that was removed meanwhile is passed over."""
+    """Each session in turn; ``told`` hears how many are done."""
     for number, key in enumerate(keys, 1):
-        checkup = check(backend, reading, key)
-        if checkup.verdict is not Verdict.REMOVED:
-            yield checkup
+        yield check(backend, reading, key)
         if told is not None:
             told(number)
 

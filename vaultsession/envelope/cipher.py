@@ -71,9 +71,12 @@ class ContainerCipher:
         return cls(header, v1.parse_header(header), keys)
 
     def seal(
-        self, kind: int, seq: int, link: bytes, head: bytes, *, codec: int = 0, body: bytes | None = None
+        self, kind: int, seq: int, offset: int, link: bytes, head: bytes, *, codec: int = 0, body: bytes | None = None
     ) -> bytes:
-        """The bytes of one record. ``head`` and ``body`` are plaintext; a record without a body is a HEAD."""
+        """The bytes of one record, which opens at this offset only.
+
+        ``head`` and ``body`` are plaintext; a record without a body is a HEAD.
+        """
         nonce = os.urandom(v1.NONCE_SIZE)
         if body is not None and self.padded:
             body = _pad(body)
@@ -81,16 +84,16 @@ class ContainerCipher:
         if body_size > v1.LARGEST_RECORD - v1.FRAME_SIZE - LARGEST_HEAD - v1.FOOTER_SIZE:
             raise TooLarge(f"a record of {body_size} bytes; the bound is {v1.LARGEST_RECORD}")
         bound = v1.bound_part(kind=kind, codec=codec, seq=seq, body_size=body_size, head_size=len(head) + v1.TAG_SIZE)
-        sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + bound + link)
+        sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + _place(bound, offset, link))
         body_tag = sealed_body[-v1.TAG_SIZE :] if sealed_body else bytes(v1.TAG_SIZE)
-        sealed_head = self._head.encrypt(nonce, head, b"h" + bound + link + body_tag)
+        sealed_head = self._head.encrypt(nonce, head, b"h" + _place(bound, offset, link) + body_tag)
         return v1.build_record(bound, nonce, sealed_body, sealed_head)
 
     def open_head(self, record: v1.Record) -> bytes:
         """The plaintext of the record's head: proves the record's place in the chain and the tag of its body."""
         try:
             plain: bytes = self._head.decrypt(
-                record.nonce, record.head, b"h" + record.bound + record.link + record.body_tag
+                record.nonce, record.head, b"h" + _place(record.bound, record.offset, record.link) + record.body_tag
             )
         except InvalidTag:
             raise Damaged(f"record {record.seq} at offset {record.offset} does not authenticate") from None
@@ -103,10 +106,21 @@ class ContainerCipher:
         if not record.body:
             return b""
         try:
-            plain: bytes = self._body.decrypt(record.nonce, record.body, b"b" + record.bound + record.link)
+            plain: bytes = self._body.decrypt(
+                record.nonce, record.body, b"b" + _place(record.bound, record.offset, record.link)
+            )
         except InvalidTag:
             raise Damaged(f"the body of record {record.seq} at offset {record.offset} does not authenticate") from None
         return _unpad(plain) if self.padded else plain
+
+
+def _place(bound: bytes, offset: int, link: bytes) -> bytes:
+    """Where a record belongs: its frame, its offset, and the record that it follows.
+
+    The offset is in it because heads name the offset of the last FULL: were records to open anywhere, a dead one that
+    is doubled in front would move the others, and another record would stand where the FULL is said to begin.
+    """
+    return bound + offset.to_bytes(8, "little") + link
 
 
 def _derive(master: MasterKey, committed: bytes, salt: bytes, keyring: Keyring, locator: str) -> bytes:

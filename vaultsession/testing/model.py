@@ -1,4 +1,4 @@
-"""Model: what a store should do, in plain Python. No bytes, no keys, no backend: a dictionary and the rules of the API."""
+"""Model: what a store should do, in plain Python: a dictionary and the rules of the API, no bytes, keys or backend."""
 
 from __future__ import annotations
 
@@ -166,8 +166,7 @@ class Model:
             known.expires = now + ttl
         held.document, held.ttl = known.document, ttl
         self._sessions[held.id] = known
-        # The holder keeps what was cut off at the front, until it is loaded again.
-        return replace(copy.deepcopy(known), messages=copy.deepcopy(session.messages))
+        return copy.deepcopy(known)
 
     def edit(self, held: Known, title: str | None) -> None:
         """What a draft was changed to."""
@@ -257,10 +256,10 @@ class Model:
         return known
 
     def _read(self, known: Known) -> None:
-        now = self._clock.now()
         if known.sliding and known.ttl is not None and known.expires is not None:
-            if now + known.ttl - known.expires >= known.ttl // SLIDE_FRACTION:
-                known.expires = now + known.ttl
+            fresh = self._clock.now() + known.ttl
+            if fresh - known.expires >= known.ttl // SLIDE_FRACTION:
+                known.expires = fresh
 
     def _changed(self, known: Known) -> Known:
         known.document, known.updated = next(self._documents), self._clock.now()

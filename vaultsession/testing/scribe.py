@@ -48,7 +48,9 @@ class Scribe:
             generation = FIRST_GENERATION if newest is None else newest.generation + 1
             cipher = ContainerCipher.create(self.keyring, ids.locator_of(key), generation=generation)
             head = Head(id=key, created=1, updated=updated, full=v1.HEADER_SIZE, **facts)
-            record = cipher.seal(v1.FULL, 0, v1.first_link(cipher.header), encode(head), body=text.encode())
+            record = cipher.seal(
+                v1.FULL, 0, v1.HEADER_SIZE, v1.first_link(cipher.header), encode(head), body=text.encode()
+            )
             data = cipher.header + record
             return Sealed(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
 
@@ -69,7 +71,7 @@ class Scribe:
                 facts = {name: getattr(head, name) for name in ("user_id", "expires", "labels")}
                 return self.create(newest.key, text, updated=head.updated, **facts)(newest)
             seq = newest.seq + 1
-            record = known.cipher.seal(v1.DELTA, seq, newest.version, encode(head), body=text.encode())
+            record = known.cipher.seal(v1.DELTA, seq, newest.size, newest.version, encode(head), body=text.encode())
             row = self._row(newest.key, known.cipher, seq, record, newest.size + len(record), head)
             self.reading.remember(row, head, known.cipher)
             return Sealed(row, newest.size, record, flush)

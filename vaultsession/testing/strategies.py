@@ -37,6 +37,9 @@ HOSTILE_IDS = (
 )
 """Ids that have broken stores that made file names of them. All are legal, and all are different sessions."""
 
+LIFE_SPANS = (60, 600, 3600)
+"""Seconds that drawn sessions live."""
+
 _ROLES = ("system", "user", "assistant", "tool")
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 _WORDS = st.sampled_from(
@@ -88,6 +91,39 @@ def conversations(*, max_size: int = 12) -> SearchStrategy[list[Json]]:
     """Histories, oldest message first: a system prompt perhaps, then user and assistant in turn."""
     turns = st.lists(st.one_of(_WORDS, _TEXT), max_size=max_size)
     return st.builds(_conversation, st.booleans(), turns)
+
+
+def owners() -> SearchStrategy[str | None]:
+    """Few, so that filters find something; "alice" is also a label."""
+    return st.sampled_from([None, "alice", "bob"])
+
+
+def labels() -> SearchStrategy[dict[str, str]]:
+    """Labels, few of them for the same reason."""
+    return st.dictionaries(st.sampled_from(["shade", "alice"]), st.sampled_from(["red", "alice"]), max_size=2)
+
+
+def facts() -> SearchStrategy[dict[str, Any]]:
+    """What ``create`` and ``save`` take beside a document."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "user_id": owners(),
+            "tenant_id": owners(),
+            "assistant_id": owners(),
+            "title": st.sampled_from([None, "", "A title"]),
+            "labels": labels(),
+            "ttl": st.sampled_from([None, *LIFE_SPANS]),
+            "sliding": st.booleans(),
+            "max_messages": st.sampled_from([None, 1, 3]),
+        },
+    )
+
+
+def filters() -> SearchStrategy[dict[str, Any]]:
+    """What ``list`` and ``count`` take."""
+    owned = {"user_id": owners(), "tenant_id": owners(), "assistant_id": owners()}
+    return st.fixed_dictionaries({}, optional={**owned, "labels": labels()})
 
 
 def _conversation(prompted: bool, turns: list[str]) -> list[Json]:

@@ -195,3 +195,17 @@ def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Scr
     backend.close()
     assert descriptors(path) == []
     assert (path / "locks" / "writer-00").read_bytes() == b"0"
+
+
+def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Opening, scribe: Scribe) -> None:
+    backend, key, other = opening(), scribe.key("a"), scribe.key("b")
+    for each in (key, other):
+        backend.commit(each, scribe.create(each))
+    with open(path / "sessions" / f"{key}.vss", "ab") as file:
+        file.write(b"a torn tail")
+    backend.commit(key, scribe.create(key))  # replaces, since nothing can be written behind a torn tail
+    assert [name for _, _, name in backend.quarantine.entries()] != []
+    backend.commit(other, scribe.remove(other))
+    assert [name for _, _, name in backend.quarantine.entries()] != []
+    backend.commit(key, scribe.remove(key))
+    assert backend.quarantine.entries() == []

@@ -130,6 +130,8 @@ class FilesBackend:
             result = seal(newest)
             if result is None:
                 return newest
+            if not self._markers.assured:
+                self._wait_for_marker()
             try:
                 return sessions.put(key, state, newest, result)
             except BaseException as error:
@@ -260,7 +262,7 @@ class FilesBackend:
             self._markers.leave(dead)
 
     def _begin_writing(self) -> None:
-        """Take a writer's marker, before the first byte is written."""
+        """Take a writer's marker. It is flushed meanwhile, and waited for before the first byte is written."""
         self._check_open()
         if not self._writable:
             raise BackendUnavailable(f"{self._layout.root} was opened for reading only")
@@ -268,6 +270,13 @@ class FilesBackend:
             if not self._markers.take():
                 self._absolve_dead()
                 self._markers.take()
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
+        self._contents.start(self._markers.assure)
+
+    def _wait_for_marker(self) -> None:
+        try:
+            self._markers.wait()
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ...disk import Disk
@@ -96,18 +96,27 @@ class Contents:
         self._starting = threading.Lock()
         self._written = False
 
+    def start(self, first: Callable[[], None]) -> None:
+        """Start the writing thread, which does ``first`` before anything else; here, if it is running already."""
+        with self._starting:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
+                self._thread.start()
+                return
+        first()
+
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def note(self, row: SealedHead, *, flushed: bool, replacing: bytes | None = None) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. ``replacing``: see ``Entry``."""
         self._pending.add(locator_of(row.key), Entry(row, None, row.witness if flushed else None, replacing))
         if not self._wake.is_set():
-            self._rouse()
+            self._wake.set()
 
     def note_removed(self, tombstone: Tombstone) -> None:
         """A session was removed."""
         self._pending.add(locator_of(tombstone.key), Entry(None, tombstone, None))
-        self._rouse()
+        self._wake.set()
 
     def remove(self, locator: str, version: bytes) -> None:
         """Take out the row of a session that is not there, if it still is of this version."""
@@ -283,7 +292,8 @@ class Contents:
         self._written = True
         self.error = None
 
-    def _run(self) -> None:
+    def _run(self, first: Callable[[], None]) -> None:
+        first()
         patience = BATCH_SECONDS
         while True:
             self._wake.wait()
@@ -298,14 +308,6 @@ class Contents:
                 self._wake.set()
             else:
                 patience = BATCH_SECONDS
-
-    def _rouse(self) -> None:
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None and not self._stop.is_set():
-                    self._thread = threading.Thread(target=self._run, name="vaultsession-index", daemon=True)
-                    self._thread.start()
-        self._wake.set()
 
     def _lookup(self, locator: str) -> Known:
         with self._reading:

@@ -4,6 +4,9 @@ The index is written behind the sessions, so whoever dies in between leaves a li
 holds the flock of a marker file for life, and the file says "dirty" from before its first session byte until its
 index is flushed. A marker that says so and is held by nobody is that of a dead writer.
 
+A marker is written when a store begins its first write and flushed by another thread while that write is being prepared
+(``assure``); ``wait`` is what stands before the first session byte.
+
 Decision (2026-11): a fixed pool of files, taken in order, in place of one file per store. A new file costs its creation
 and a flush of the directory, each time; the pool pays that once per number of writers at one time.
 """
@@ -28,14 +31,18 @@ class WriterMarkers:
 
     def __init__(self, disk: Disk, layout: Layout, *, flush: bool) -> None:
         self.held = False
+        self.assured = False
+        self._settled = threading.Event()
+        self._failure: OSError | None = None
         self._disk = disk
         self._layout = layout
         self._flush = flush
         self._mutex = threading.Lock()
         self._own: Descriptor | None = None
+        self._is_new = False
 
     def take(self) -> bool:
-        """Mark this store as writing, flushed before it returns. False: only the markers of dead writers are left."""
+        """Mark this store as writing; to be flushed by ``assure``. False: only the markers of dead writers are left."""
         with self._mutex:
             if self.held:
                 return True
@@ -49,20 +56,42 @@ class WriterMarkers:
                     dead = True
                     continue
                 try:
-                    self._say(descriptor, _DIRTY)
+                    self._is_new = not self._disk.pread(descriptor.fd, 1, 0)
+                    write_all(self._disk, descriptor.fd, _DIRTY, 0)
                 except BaseException:
                     unlock(self._disk, descriptor.fd)
                     raise
-                self._own, self.held = descriptor, True
+                self._settled.clear()
+                self._own, self.held, self._failure = descriptor, True, None
                 return True
         if dead:
             return False
         raise BackendUnavailable(f"{self._layout.root}: {WRITERS} stores are writing to this vault; that is the most")
 
+    def assure(self) -> None:
+        """Flush the marker that ``take`` wrote, and let those go on who ``wait``."""
+        own = self._own
+        try:
+            if own is not None and self._flush:
+                self._flush_file(own, new=self._is_new)
+            self.assured = True
+        except OSError as error:
+            self._failure = error.with_traceback(None)  # its frames would keep the descriptor open
+        finally:
+            self._settled.set()
+
+    def wait(self) -> None:
+        """Until the marker is flushed. If that failed the marker is let go, and the next writer takes one again."""
+        self._settled.wait()
+        if not self.assured:
+            failure = self._failure or OSError("the flush of the writer's marker was interrupted")
+            self.release(clean=False)
+            raise failure
+
     def release(self, *, clean: bool) -> None:
         """Let go of the marker; ``clean`` says that the index holds all that this store wrote, flushed."""
         with self._mutex:
-            own, self._own, self.held = self._own, None, False
+            own, self._own, self.held, self.assured = self._own, None, False, False
             if own is None:
                 return
             try:
@@ -107,8 +136,11 @@ class WriterMarkers:
         new = not self._disk.pread(marker.fd, 1, 0)
         write_all(self._disk, marker.fd, state, 0)
         if self._flush:
-            if new:
-                self._disk.fsync(marker.fd)
-                self._disk.sync_directory(self._layout.locks)
-            else:
-                self._disk.fdatasync(marker.fd)
+            self._flush_file(marker, new=new)
+
+    def _flush_file(self, marker: Descriptor, *, new: bool) -> None:
+        if new:
+            self._disk.fsync(marker.fd)
+            self._disk.sync_directory(self._layout.locks)
+        else:
+            self._disk.fdatasync(marker.fd)

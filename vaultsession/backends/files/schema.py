@@ -121,7 +121,9 @@ def inode_of(disk: Disk, path: str) -> int:
 def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int]:
     """A connection to the index, checked, and its inode. SQLite follows links, so the files are looked at before.
 
-    ``fall_back``: one that only reads will do, where nothing may be written.
+    ``fall_back``: one that only reads will do, where nothing may be written. Whoever only reads leaves nothing behind:
+    SQLite would make its side files even so, and is told that an index without a log is immutable. (What a writer that
+    comes meanwhile checkpoints may then look damaged, to this reader alone.)
     """
     try:
         inode = 0
@@ -138,6 +140,8 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
     except OSError as error:
         raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
     with translated(path, inode):
+        if not writable and not inode_of(disk, path + SIDE_FILES[0]):
+            return _checked(_connect(path, "immutable=1"), path, inode), inode
         try:
             return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode
         except sqlite3.OperationalError:

@@ -153,6 +153,8 @@ class Sessions:
         placed = place(self._disk, temporary, self._layout.session(key), sealed.data, flush=flush)
         self.states.keep(key, placed._replace(row=row))
         self._contents.note(row, flushed=flush)
+        if sealed.erase:
+            self._quarantine.forget(locator_of(key))
         return row
 
     def _bury(self, key: str, grave: Grave) -> Tombstone:
@@ -162,6 +164,7 @@ class Sessions:
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(self._layout.session(key))
         self._contents.note_removed(grave.tombstone)
+        self._quarantine.forget(locator_of(key))
         if grave.flush and self._durable:
             try:
                 self._disk.sync_directory(self._layout.sessions)

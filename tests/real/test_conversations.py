@@ -1,0 +1,221 @@
+"""Real agent conversations, and generated ones of sizes that real ones reach: all go in, and all come back equal.
+
+The conversations are no part of the project. ``VAULTSESSION_TEST_CONVERSATIONS`` names the directory that holds them: one
+``*.jsonl.zst`` per source, each line a session with ``source``, ``id`` and ``messages``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.testing.clock import ManualClock
+
+WHERE = Path(
+    os.environ.get("VAULTSESSION_TEST_CONVERSATIONS")
+    or Path(__file__).resolve().parents[3] / "shared" / "data" / "conversations"
+)
+FILES = sorted(WHERE.glob("*.jsonl.zst"))
+WINDOW = 64 << 20  # the frames were made with long-distance matching
+
+needs_conversations = pytest.mark.skipif(
+    not FILES, reason=f"no *.jsonl.zst in {WHERE}: set VAULTSESSION_TEST_CONVERSATIONS to a directory that holds some"
+)
+
+KEY = RawKey(bytes(range(150, 182)))
+CHUNK = 7
+
+
+def conversations() -> Iterator[dict[str, Any]]:
+    for path in FILES:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+        with path.open("rb") as file, decompressor.stream_reader(file) as reader:
+            for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
+                yield json.loads(line)
+
+
+def name_of(number: int, conversation: dict[str, Any]) -> str:
+    return f"{number}/{conversation['source']}/{conversation['id']}"
+
+
+def opened(path: Path, clock: ManualClock, **settings: Any) -> SessionStore:
+    return open_store(path, key=KEY, clock=clock, durability="os", **settings)
+
+
+def put(store: SessionStore, number: int, conversation: dict[str, Any]) -> None:
+    """Half of them whole, half of them message by message, a few at a time."""
+    name, messages = name_of(number, conversation), conversation["messages"]
+    labels = {"source": conversation["source"]}
+    ttl = "1h" if number % 3 == 0 else None
+    if number % 2:
+        store.create(name, labels=labels, messages=messages, ttl=ttl, state={"number": number})
+        return
+    store.create(name, labels=labels, ttl=ttl, state={"number": number})
+    for start in range(0, len(messages), CHUNK):
+        store.append(name, *messages[start : start + CHUNK])
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ManualClock]:
+    path, clock = tmp_path_factory.mktemp("real") / "vault", ManualClock()
+    with opened(path, clock) as store:
+        for number, conversation in enumerate(conversations()):
+            clock.advance("1s")
+            put(store, number, conversation)
+    return path, clock
+
+
+@needs_conversations
+def test_all_come_back_equal_from_a_store_that_has_never_seen_them(filled: tuple[Path, ManualClock]) -> None:
+    path, clock = filled
+    with opened(path, clock, cache_bytes=0) as store:
+        for number, conversation in enumerate(conversations()):
+            name, messages = name_of(number, conversation), conversation["messages"]
+            assert store.messages(name, last=20) == messages[-20:]
+            session = store.load(name)
+            assert session.message_count == len(messages)
+            assert session.messages == messages
+            assert session.state == {"number": number}
+
+
+@needs_conversations
+def test_what_comes_back_is_spelled_as_it_was(filled: tuple[Path, ManualClock]) -> None:
+    """Equal is not enough: 1 == 1.0 == True. The JSON must be the same, key order included."""
+    path, clock = filled
+    with opened(path, clock, cache_bytes=0) as store:
+        for number, conversation in enumerate(conversations()):
+            if number % 10 == 0:
+                found = store.load(name_of(number, conversation)).messages
+                assert json.dumps(found) == json.dumps(conversation["messages"])
+
+
+@needs_conversations
+def test_they_are_listed_and_counted_by_their_source(filled: tuple[Path, ManualClock]) -> None:
+    path, clock = filled
+    names: dict[str, list[str]] = {}
+    lengths = {}
+    for number, conversation in enumerate(conversations()):
+        name = name_of(number, conversation)
+        names.setdefault(conversation["source"], []).append(name)
+        lengths[name] = len(conversation["messages"])
+    with opened(path, clock) as store:
+        assert store.count() == len(lengths)
+        for source, expected in names.items():
+            labels = {"source": source}
+            assert store.count(labels=labels) == len(expected)
+            assert [info.id for info in store.list(labels=labels)] == expected[::-1]
+        seen, after = [], None
+        while True:
+            page = store.list(limit=50, after=after)
+            seen += [(info.id, info.message_count) for info in page]
+            after = page.after
+            if after is None:
+                break
+    assert seen == list(lengths.items())[::-1]
+
+
+@needs_conversations
+def test_they_take_less_room_sealed_than_spelled(filled: tuple[Path, ManualClock]) -> None:
+    path, clock = filled
+    spelled = sum(len(json.dumps(conversation["messages"])) for conversation in conversations())
+    with opened(path, clock) as store:
+        assert store.stats()["bytes"] < spelled / 2
+
+
+@needs_conversations
+def test_those_whose_time_ran_out_are_swept_and_no_others(tmp_path: Path) -> None:
+    clock, sizes = ManualClock(), Counter[bool]()
+    with opened(tmp_path / "vault", clock) as store:
+        for number, conversation in enumerate(conversations()):
+            if len(conversation["messages"]) < 60:
+                put(store, number, {**conversation, "messages": conversation["messages"][:10]})
+                sizes[number % 3 == 0] += 1
+        clock.advance("1h")
+        assert store.sweep() == sizes[True] > 0
+        assert store.count() == store.stats()["sessions"] == sizes[False] > 0
+    with opened(tmp_path / "vault", clock) as store:
+        assert {store.load(info.id).state["number"] % 3 for info in store.list()} == {1, 2}
+
+
+# -- generated ---------------------------------------------------------------------------------------------------------
+
+
+def turn(number: int) -> dict[str, Any]:
+    return {"role": "user" if number % 2 else "assistant", "content": f"Turn {number}: {number * 7919 % 104729} times."}
+
+
+def test_a_tool_output_of_five_megabytes_is_a_message_like_any_other(tmp_path: Path) -> None:
+    text = "".join(f"{number:08d} {number * 2654435761 % 2**32:08x}\n" for number in range(280_000))
+    assert len(text) > 5_000_000
+    large = {"role": "tool", "content": text}
+    with opened(tmp_path / "vault", ManualClock(), cache_bytes=0) as store:
+        store.create("a", messages=[turn(0), large, turn(1)])
+        store.append("a", large)
+        store.append("a", turn(2))
+        assert store.messages("a", last=1) == [turn(2)]
+        assert store.load("a").messages == [turn(0), large, turn(1), large, turn(2)]
+        assert store.pop("a", 2) == [large, turn(2)]
+        assert store.load("a").message_count == 3
+
+
+def test_a_session_of_a_hundred_thousand_messages(tmp_path: Path) -> None:
+    count, chunk = 100_000, 10
+    clock = ManualClock()
+    with opened(tmp_path / "vault", clock) as store:
+        store.create("a", state={"x": 1})
+        for start in range(0, count, chunk):
+            store.append("a", *(turn(number) for number in range(start, start + chunk)))
+    with opened(tmp_path / "vault", clock, cache_bytes=0) as store:
+        assert store.messages("a", last=3) == [turn(number) for number in range(count - 3, count)]
+        assert store.messages("a", offset=55_555, limit=4) == [turn(number) for number in range(55_555, 55_559)]
+        assert store.messages("a", limit=2) == [turn(0), turn(1)]
+        assert store.pop("a", 1001) == [turn(number) for number in range(count - 1001, count)]
+        assert store.append("a", turn(7)).message_count == count - 1000
+        assert store.messages("a", last=2) == [turn(count - 1002), turn(7)]
+        session = store.load("a")
+        assert session.messages == [*(turn(number) for number in range(count - 1001)), turn(7)]
+        assert session.state == {"x": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_vault_of_a_hundred_thousand_sessions(tmp_path: Path) -> None:
+    count = 100_000
+    clock = ManualClock()
+    with opened(tmp_path / "vault", clock) as store:
+        for number in range(count):
+            clock.advance("1ms")
+            store.create(
+                f"session-{number}",
+                user_id=f"user-{number % 1000}",
+                labels={"parity": str(number % 2)},
+                ttl="2h" if number % 10 == 0 else None,
+                messages=[turn(number)],
+            )
+    with opened(tmp_path / "vault", clock) as store:
+        assert store.count() == count
+        assert store.count(user_id="user-7") == count // 1000
+        assert store.count(user_id="user-7", labels={"parity": "0"}) == 0
+        mine = store.list(user_id="user-7", limit=5)
+        assert [info.id for info in mine] == [f"session-{count - 993 - 1000 * number}" for number in range(5)]
+        page = store.list(limit=50, offset=count - 50)
+        assert [info.id for info in page] == [f"session-{number}" for number in range(49, -1, -1)]
+        assert store.messages("session-77777") == [turn(77777)]
+        clock.advance("2h")
+        assert store.sweep() == count // 10
+        assert store.count() == count - count // 10
+    for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+        (tmp_path / "vault" / name).unlink(missing_ok=True)
+    with opened(tmp_path / "vault", clock) as store:
+        assert store.count() == count - count // 10
+        assert store.count(user_id="user-7") == count // 1000
+        assert not store.exists("session-10")

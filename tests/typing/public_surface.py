@@ -1,0 +1,211 @@
+"""The public surface as a type checker sees it. Checked by mypy and pyright, never run.
+
+Each ``assert_type`` is a promise to callers; each ``type: ignore`` and ``pyright: ignore`` a mistake that a checker must
+find: both are told to complain where there is nothing to ignore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, assert_type
+
+import vaultsession
+from vaultsession import (
+    AsyncSessionStore,
+    InvalidDocument,
+    KeyUnavailable,
+    Page,
+    Passphrase,
+    RawKey,
+    Session,
+    SessionExpired,
+    SessionInfo,
+    SessionNotFound,
+    SessionStore,
+    Settings,
+    UnsupportedFormat,
+    open_store,
+    open_store_async,
+)
+
+assert_type(vaultsession.__version__, str)
+
+
+def opening(path: Path) -> None:
+    assert_type(open_store(), SessionStore)
+    assert_type(open_store("memory://", ttl="24h", max_sessions=5), SessionStore)
+    assert_type(open_store(path, key=RawKey.generate(), create=False), SessionStore)
+    assert_type(open_store(path, key=Passphrase("words"), settings=Settings(durability="os")), SessionStore)
+    assert_type(Settings.from_environment({}), Settings)
+    Settings(durability="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Settings().ttl = "1h"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    with open_store("memory://") as store:
+        assert_type(store, SessionStore)
+
+
+def whole_sessions(store: SessionStore) -> None:
+    assert_type(store.create(), Session)
+    assert_type(
+        store.create(
+            "a",
+            user_id="u",
+            tenant_id=None,
+            assistant_id="x",
+            title="t",
+            labels={"k": "v"},
+            state={"n": 1},
+            messages=[{"role": "user"}],
+            ttl=timedelta(hours=1),
+            sliding=True,
+            max_messages=5,
+        ),
+        Session,
+    )
+    session = store.load("a")
+    assert_type(session, Session)
+    assert_type(store.save(session), Session)
+    assert_type(store.save(session, overwrite=True), Session)
+    assert_type(store.save("a", state={}, messages=(), ttl=None), Session)
+    assert_type(store.load_if_warm("a"), Session | None)
+    assert_type(store.delete("a"), bool)
+    assert_type(store.exists("a"), bool)
+    store.create("a", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    store.create("a", ttl=object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.create("a", labels={"k": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    store.load(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def a_session(session: Session, info: SessionInfo) -> None:
+    assert_type(session.id, str)
+    assert_type(session.version, str)
+    assert_type(session.state, dict[str, Any])
+    assert_type(session.messages, list[dict[str, Any]])
+    assert_type(session.message_count, int)
+    assert_type(session.title, str | None)
+    assert_type(session.user_id, str | None)
+    assert_type(session.tenant_id, str | None)
+    assert_type(session.assistant_id, str | None)
+    assert_type(session.labels, dict[str, str])
+    assert_type(session.sliding, bool)
+    assert_type(session.max_messages, int | None)
+    assert_type(session.ttl, timedelta | None)
+    assert_type(session.created_at, datetime)
+    assert_type(session.updated_at, datetime)
+    assert_type(session.expires_at, datetime | None)
+    assert_type(session.info(), SessionInfo)
+    assert_type(session.facts(), dict[str, Any])
+    session.title = "new"
+    session.user_id = None
+    session.sliding = True
+    session.max_messages = 3
+    session.state = {"n": 1}
+    session.messages = []
+    session.title = 5  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    session.id = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+    assert_type(info.id, str)
+    assert_type(info.title, str | None)
+    assert_type(info.labels, dict[str, str])
+    assert_type(info.message_count, int)
+    assert_type(info.ttl, timedelta | None)
+    assert_type(info.expires_at, datetime | None)
+    info.title = "new"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    info.state  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
+
+
+def parts(store: SessionStore, message: dict[str, Any], changes: Mapping[str, int]) -> None:
+    assert_type(store.append("a", message, message, create=True, dedupe=True), SessionInfo)
+    assert_type(store.messages("a"), list[dict[str, Any]])
+    assert_type(store.messages("a", last=20), list[dict[str, Any]])
+    assert_type(store.messages("a", offset=1, limit=2), list[dict[str, Any]])
+    assert_type(store.pop("a", 2), list[dict[str, Any]])
+    assert_type(store.clear("a"), SessionInfo)
+    assert_type(store.update("a", changes), SessionInfo)
+    assert_type(store.update("a", change), SessionInfo)
+    assert_type(store.touch("a"), SessionInfo)
+    assert_type(store.touch("a", "7d"), SessionInfo)
+    with store.edit("a") as draft:
+        assert_type(draft, Session)
+    with store.lease("a", timeout=5) as nothing:
+        assert_type(nothing, None)
+    store.update("a", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.append("a", "text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def change(draft: Session) -> None:
+    draft.state["n"] = 1
+
+
+def many(store: SessionStore) -> None:
+    page = store.list(user_id="u", labels={"k": "v"}, order="oldest", limit=5)
+    assert_type(page, Page)
+    assert_type(page.after, str | None)
+    assert_type(page[0], SessionInfo)
+    for info in page:
+        assert_type(info, SessionInfo)
+    assert_type(store.list(after=page.after, offset=5), Page)
+    assert_type(store.count(tenant_id="t", assistant_id="x"), int)
+    assert_type(store.sweep(), int)
+    assert_type(store.sweep(dry_run=True, progress=print), int)
+    assert_type(store.stats(), dict[str, Any])
+    assert_type(store.health(), dict[str, Any])
+    store.start_sweeper("5m")
+    store.reindex()
+    store.close()
+    store.list(order="random")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.list(colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def errors(store: SessionStore) -> None:
+    try:
+        store.load("a")
+    except SessionExpired as error:
+        found: SessionNotFound = error
+        raise found from None
+    except InvalidDocument as error:
+        assert_type(error.path, str)
+    except UnsupportedFormat as error:
+        assert_type(error.found, object)
+    except KeyUnavailable as error:
+        assert_type(error.tried, tuple[str, ...])
+
+
+async def awaited(path: Path, message: dict[str, Any]) -> None:
+    store = await open_store_async(path, ttl="1h")
+    assert_type(store, AsyncSessionStore)
+    assert_type(await store.create("a", user_id="u", ttl=None), Session)
+    assert_type(await store.load("a"), Session)
+    assert_type(await store.save("a", state={}), Session)
+    assert_type(await store.append("a", message, create=True), SessionInfo)
+    assert_type(await store.messages("a", last=3), list[dict[str, Any]])
+    assert_type(await store.pop("a"), list[dict[str, Any]])
+    assert_type(await store.update("a", change), SessionInfo)
+    assert_type(await store.touch("a"), SessionInfo)
+    assert_type(await store.clear("a"), SessionInfo)
+    assert_type(await store.delete("a"), bool)
+    assert_type(await store.exists("a"), bool)
+    assert_type(await store.list(labels={"k": "v"}), Page)
+    assert_type(await store.count(), int)
+    assert_type(await store.sweep(), int)
+    assert_type(await store.stats(), dict[str, Any])
+    async with store.edit("a") as draft:
+        assert_type(draft, Session)
+    async with store.lease("a") as nothing:
+        assert_type(nothing, None)
+    async with store as again:
+        assert_type(again, AsyncSessionStore)
+    await store.create("a", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def a_subclass_keeps_its_type() -> None:
+    class Mine(SessionStore):
+        pass
+
+    def use(mine: Mine) -> None:
+        with mine as entered:
+            assert_type(entered, Mine)
+        with contextlib.closing(mine) as closing:
+            assert_type(closing, Mine)
