@@ -54,11 +54,12 @@ def body(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> byt
     ``first`` is the state or the operations; the paths in errors call it ``state``.
     """
     try:
-        text = join([orjson.dumps(value, option=_STRICT) for value in (first, *messages)])
+        values = [first, *messages]
+        text = join([orjson.dumps(value, option=_STRICT) for value in values])
         # marshal accepts exact built-in types only: it is what tells an IntEnum or a StrEnum, which compare equal to
         # what comes back, from the int and the str that JSON gives.
-        marshal.dumps([first, *messages], 2)
-        if orjson.loads(text) == [first, *messages] and {type(first), *map(type, messages)} == _OBJECTS:
+        marshal.dumps(values, 2)
+        if orjson.loads(text) == values and {type(first), *map(type, messages)} == _OBJECTS:
             return text
     except (TypeError, ValueError, RecursionError):
         pass  # the walk below names the place

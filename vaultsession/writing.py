@@ -222,8 +222,7 @@ class Writing:
 
     def _is_stale(self, cipher: ContainerCipher) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        header = v1.parse_header(cipher.header)
-        return (header.key_id, header.suite, cipher.padded) != (self._keyring.first.id, self._suite, self._padded)
+        return cipher.sealed_as != (self._keyring.first.id, self._suite, self._padded)
 
     @staticmethod
     def _is_worn(size: int, head: Head) -> bool:

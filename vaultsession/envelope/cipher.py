@@ -30,7 +30,7 @@ _LENGTH_SIZE = 4
 class ContainerCipher:
     """Seals and opens the records of one container. Immutable, hence safe from any thread."""
 
-    __slots__ = ("_body", "_head", "generation", "header", "padded")
+    __slots__ = ("_body", "_head", "generation", "header", "padded", "sealed_as")
 
     def __init__(self, header: bytes, parsed: v1.Header, keys: bytes) -> None:
         try:
@@ -44,6 +44,7 @@ class ContainerCipher:
         self.header = header
         self.generation = parsed.generation
         self.padded = bool(parsed.flags & v1.PADDED)
+        self.sealed_as = (parsed.key_id, parsed.suite, self.padded)
 
     @classmethod
     def open(cls, header: bytes, keyring: Keyring, locator: str) -> ContainerCipher:

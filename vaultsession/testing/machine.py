@@ -181,8 +181,6 @@ class SessionMachine(RuleBasedStateMachine):
         """Remove a session."""
         name = self.ids[place]
         self._agree(lambda: self.model.delete(name), lambda: self._store(which).delete(name))
-        # The clock stands still. Only the index then tells two lives of an id apart, and it may lag by a moment.
-        self._written(which)
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
@@ -331,7 +329,6 @@ class SessionMachine(RuleBasedStateMachine):
         """Remove what has expired."""
         store = self._written(which)
         _same(store.sweep(dry_run=dry_run), self.model.sweep(dry_run=dry_run), "how many were swept")
-        self._written(which)  # as after a delete
 
     @rule(which=_STORE)
     def compare_all(self, which: int) -> None:

@@ -14,8 +14,8 @@ from files_lab import descriptors, session_path
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import descriptors as cached
 from vaultsession.errors import BackendUnavailable, Damaged
-from vaultsession.sealed import Newest, Query, SealedHead
-from vaultsession.testing.scribe import Scribe
+from vaultsession.sealed import Newest, Query, SealedHead, Tombstone
+from vaultsession.testing.scribe import Scribe, looking
 
 Opening = Callable[..., FilesBackend]
 
@@ -209,3 +209,23 @@ def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Openin
     assert [name for _, _, name in backend.quarantine.entries()] != []
     backend.commit(key, scribe.remove(key))
     assert backend.quarantine.entries() == []
+
+
+def test_an_id_made_again_by_another_store_is_not_buried_by_a_tombstone_that_comes_late(
+    opening: Opening, scribe: Scribe
+) -> None:
+    """Two stores, a clock that stands still: one removes a session, the other makes it again at once.
+
+    The tombstone used to wait for the next batch of the index. The new life then had a generation that was not above
+    it, and read as absent from the moment on when the batch had landed.
+    """
+    one, other, key = opening(), opening(), scribe.key("a")
+    one.commit(key, scribe.create(key))
+    one.commit(key, scribe.remove(key))
+    seen: list[Newest] = []
+    other.commit(key, looking(seen))
+    assert isinstance(seen[0], Tombstone)
+    other.commit(key, scribe.create(key, "again"))
+    one.count(Query())
+    other.count(Query())
+    assert scribe.texts(opening(), key) == ["again"]

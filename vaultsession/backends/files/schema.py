@@ -125,20 +125,7 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
     SQLite would make its side files even so, and is told that an index without a log is immutable. (What a writer that
     comes meanwhile checkpoints may then look damaged, to this reader alone.)
     """
-    try:
-        inode = 0
-        for name in (path, *(path + side for side in SIDE_FILES)):
-            try:
-                status = disk.stat(name)
-            except FileNotFoundError:
-                if name == path:
-                    raise IndexDamaged(f"{path} is gone") from None
-                continue
-            inode = inode or status.st_ino
-            if reason := why_not_private(status):
-                raise IndexDamaged(f"{name}: {reason}", inode=inode)
-    except OSError as error:
-        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+    inode = _looked_at(disk, path)
     with translated(path, inode):
         if not writable and not inode_of(disk, path + SIDE_FILES[0]):
             return _checked(_connect(path, "immutable=1"), path, inode), inode
@@ -154,6 +141,25 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
             if inode_of(disk, path + SIDE_FILES[0]):
                 raise
             return _checked(_connect(path, "immutable=1"), path, inode), inode
+
+
+def _looked_at(disk: Disk, path: str) -> int:
+    """The inode of an index whose files are ours alone; ``IndexDamaged`` for what someone planted."""
+    inode = 0
+    try:
+        for name in (path, *(path + side for side in SIDE_FILES)):
+            try:
+                status = disk.stat(name)
+            except FileNotFoundError:
+                if name == path:
+                    raise IndexDamaged(f"{path} is gone") from None
+                continue
+            inode = inode or status.st_ino
+            if reason := why_not_private(status):
+                raise IndexDamaged(f"{name}: {reason}", inode=inode)
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+    return inode
 
 
 def create(disk: Disk, path: str) -> None:

@@ -10,11 +10,11 @@ import contextlib
 from functools import partial
 
 from ...disk import Disk
-from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
 from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed
-from .contents import Contents
+from .contents import Contents, Known
 from .descriptors import Descriptors, FileState
 from .layout import Layout
 from .locks import Stripes
@@ -70,11 +70,13 @@ class Sessions:
 
     def newest(self, key: str) -> tuple[FileState | None, Newest]:
         """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
-        state = self._current(key)
+        state = self._followed(key)
         if state is None:
-            _, tombstone, name = self._contents.known(locator_of(key))
-            self._refuse_second(key, name)
-            return None, tombstone
+            known = self._contents.known(locator_of(key))
+            state = self._opened(key, known)
+            if state is None:
+                self._refuse_second(key, known.key)
+                return None, known.tombstone
         if state.row is not None and state.proved and not state.row.torn:
             if ends_as_expected(self._disk, state):
                 return state, state.row
@@ -107,7 +109,11 @@ class Sessions:
         return state.row
 
     def _current(self, key: str) -> FileState | None:
-        """What the path names now, at its present size; None: nothing.
+        """What the path names now, at its present size; None: nothing."""
+        return self._followed(key) or self._opened(key, self._contents.known(locator_of(key)))
+
+    def _followed(self, key: str) -> FileState | None:
+        """What the path names now, if that is a container whose descriptor is open.
 
         Where the inode is one that is known, the index is not asked again what it acknowledged. It might name a record
         behind the last that was seen here, of the same inode; but then the file is longer than it was, for it only
@@ -119,14 +125,16 @@ class Sessions:
                 now = self._disk.stat(state.path)
             except FileNotFoundError:
                 self.states.drop(key)
-                return None
+                return None  # looked for once more: it may be there again
             if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
                 if now.st_size == state.size and now.st_mode == state.mode:
                     return state
                 return refreshed(self._disk, state, now.st_size, now.st_mode)
-        path = self._layout.session(key)
-        witness, tombstone, _ = self._contents.known(locator_of(key))
-        return open_container(self._disk, path, witness, tombstone)
+        return None
+
+    def _opened(self, key: str, known: Known) -> FileState | None:
+        """What the path names now, opened; None: nothing. ``known`` was read before."""
+        return open_container(self._disk, self._layout.session(key), known.witness, known.tombstone)
 
     def _append(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
         row = sealed.head
@@ -164,6 +172,10 @@ class Sessions:
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(self._layout.session(key))
         self._contents.note_removed(grave.tombstone)
+        # Written before the stripe is let go: whoever creates the id next must see the tombstone, to be above it even
+        # where the clock was set back. If that fails it is written later, as every note.
+        with contextlib.suppress(VaultError):
+            self._contents.flush()
         self._quarantine.forget(locator_of(key))
         if grave.flush and self._durable:
             try:
