@@ -300,6 +300,8 @@ class Contents:
             if self._stop.wait(patience):
                 return
             self._wake.clear()
+            if self._stop.is_set():
+                return  # close() may have come just before: the wake that was cleared was then its own
             try:
                 self.flush()
             except VaultError as error:
