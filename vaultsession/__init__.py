@@ -40,6 +40,7 @@ table and fails on any upward arrow and on any module that is not listed.
     10     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
     11     opening        settings and open_store: the only module that names concrete backends
+    11     repair         what doctor found, mended: nothing that cannot be read is deleted
     12     testing        the test kit: contract, clock
     12     cli            the command line, one file per command
     13     __main__       python -m vaultsession

@@ -212,10 +212,10 @@ class Reading:
         if container is None or self._is_buried(key, container):
             return None
         cipher = self.cipher(key, container.header)
-        start = v1.needs_more(container, container.size)
-        if start is not None:
-            container = _again(fetch, start, cipher.header)
         last = v1.record_before(container, container.size)
+        if last is None and (start := v1.needs_more(container, container.size)) is not None:
+            container = _again(fetch, start, cipher.header)
+            last = v1.record_before(container, container.size)
         if last is None:
             return self._settled(key, fetch)
         try:

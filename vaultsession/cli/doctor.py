@@ -35,7 +35,7 @@ def doctor(where: Where, *, as_json: AsJson = False, as_jsonl: AsJsonLines = Fal
     directory = where.directory()
     worst = 0
     told: list[Finding] = []
-    for finding in examine(directory.path, _candidates(where, directory), key_files=_key_files(where, directory)):
+    for finding in examine(directory.path, candidates(where, directory), key_files=_key_files(where, directory)):
         worst = max(worst, finding.severity)
         told.append(finding)
         if form is Form.JSONL:
@@ -55,7 +55,7 @@ def doctor(where: Where, *, as_json: AsJson = False, as_jsonl: AsJsonLines = Fal
         raise typer.Exit(exit_codes.PARTIAL)
 
 
-def _candidates(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def candidates(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
     """The secrets, with whatever keeps the sources from being asked told as there being none."""
     try:
         yield from where.candidates(directory)

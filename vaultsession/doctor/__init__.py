@@ -20,7 +20,7 @@ from ..sealed import Container
 from ..secret import Secret
 from ..vault import KEYRING_COUNTER, VaultDirectory
 from . import listing, structure
-from .findings import Finding, Severity, error, info, warning
+from .findings import Finding, Remedy, Severity, error, info, warning
 from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
 from .sessions import Checkup, Verdict, check, check_all, key_of, known_keys
 
@@ -29,6 +29,7 @@ __all__ = [
     "Finding",
     "OpenedVault",
     "ReadOnlyDisk",
+    "Remedy",
     "Severity",
     "Verdict",
     "check",
@@ -39,8 +40,7 @@ __all__ = [
     "opened_read_only",
 ]
 
-
-"""Under this name an opening keeps the number of changes of the key slots in the index."""
+_REPAIR = "vaultsession repair"
 
 _PLACE = re.compile(r"[a-z]+(?:\.[a-z]+)?")
 """The file that a sentence of the vault begins with."""
@@ -103,7 +103,7 @@ def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet
     for said in opened.vault.findings:
         place = _PLACE.match(said)
         if place is None or place.group() not in told:  # what can be seen without a key was told
-            yield warning("keyring-copy", said, place.group() if place else "", "vaultsession stats")
+            yield warning("keyring-copy", said, place.group() if place else "", "vaultsession stats", Remedy.OPEN)
     yield from _rollback(opened)
     versions: dict[str, bytes | None] = {}
     keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
@@ -137,15 +137,16 @@ def _rollback(opened: OpenedVault) -> Iterator[Finding]:
 def _about(checkup: Checkup) -> Iterator[Finding]:
     key, problem = checkup.key, checkup.problem
     if checkup.verdict is Verdict.TORN:
-        yield warning("torn", f"its newest record is not whole: {problem}; the next write mends the file", key)
+        said = f"its newest record is not whole: {problem}; the next write mends the file"
+        yield warning("torn", said, key, _REPAIR, Remedy.REPLACE)
     elif checkup.verdict is Verdict.DAMAGED:
-        yield error("damaged", f"{problem}: restore it from a backup", key)
+        yield error("damaged", f"{problem}: restore it from a backup", key, remedy=Remedy.ON_REQUEST)
     elif checkup.verdict is Verdict.LOCKED:
         yield error("locked", problem, key)
     elif checkup.verdict is Verdict.REFUSED:
         yield error("refused", problem, key)
     elif checkup.verdict is Verdict.REMOVED:
-        yield warning("came-back", problem, key)
+        yield warning("came-back", problem, key, remedy=Remedy.ON_REQUEST)
 
 
 def _without_key(disk: Disk, layout: Layout) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
-"""Findings, as values: a name for programs, a sentence for people, and a command that mends it."""
+"""Findings, as values: a name for programs, a sentence for people, what repair does about it, and a command."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Severity(IntEnum):
@@ -14,15 +14,36 @@ class Severity(IntEnum):
     ERROR = 3
 
 
+class Remedy(StrEnum):
+    """What ``repair`` does about a finding. None of it deletes what cannot be read."""
+
+    RESTRICT = "restrict"
+    """Take from a file or directory what others may do with it. ``place`` is its path within the vault."""
+    OPEN = "open"
+    """Open the vault: that mends copies of the keyring and missing directories, and lists what dead writers wrote."""
+    CLEAR = "clear"
+    """Remove what a dead writer left, which nobody was promised. ``place`` is its path within the vault."""
+    REPLACE = "replace"
+    """Replace a container by what of it authenticates; the tail goes to quarantine. ``place`` is its key."""
+    REINDEX = "reindex"
+    """Derive the index anew."""
+    ON_REQUEST = "on-request"
+    """Recover a session to its last authentic record, or move it to quarantine: only when asked. ``place``: its key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding. ``name`` is stable, ``place`` a path within the vault or a key, ``fix`` a command."""
+    """One finding. ``name`` is stable, ``place`` a path within the vault or a key, ``fix`` a command.
+
+    ``remedy`` is what repair does about it; None leaves it to people.
+    """
 
     name: str
     severity: Severity
     sentence: str
     place: str = ""
     fix: str | None = None
+    remedy: Remedy | None = None
 
     def fields(self) -> dict[str, str | None]:
         """The same, ready for JSON."""
@@ -35,16 +56,16 @@ class Finding:
         }
 
 
-def info(name: str, sentence: str, place: str = "", fix: str | None = None) -> Finding:
+def info(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
     """Worth knowing."""
-    return Finding(name, Severity.INFO, sentence, place, fix)
+    return Finding(name, Severity.INFO, sentence, place, fix, remedy)
 
 
-def warning(name: str, sentence: str, place: str = "", fix: str | None = None) -> Finding:
+def warning(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
     """Something to look at; no session is lost."""
-    return Finding(name, Severity.WARNING, sentence, place, fix)
+    return Finding(name, Severity.WARNING, sentence, place, fix, remedy)
 
 
-def error(name: str, sentence: str, place: str = "", fix: str | None = None) -> Finding:
+def error(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
     """Something is lost, exposed, or refuses to work."""
-    return Finding(name, Severity.ERROR, sentence, place, fix)
+    return Finding(name, Severity.ERROR, sentence, place, fix, remedy)

@@ -13,7 +13,7 @@ from ..disk import Disk
 from ..errors import BackendUnavailable, Damaged
 from ..reading import Reading
 from ..sealed import Query, SealedHead
-from .findings import Finding, error, warning
+from .findings import Finding, Remedy, error, warning
 
 Newest = Callable[[str], bytes | None]
 """The version that the file of a key has now; None where it cannot be read."""
@@ -33,7 +33,12 @@ def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading, newest
     """Drift that stays, and rows that nobody with the vault's keys has written."""
     if not os.path.lexists(layout.index):
         if any(map(key_in, disk.listdir(layout.sessions))):
-            yield warning("index-missing", "there is no index; a new one proves nothing of freshness", fix=_REINDEX)
+            yield warning(
+                "index-missing",
+                "there is no index; a new one proves nothing of freshness",
+                fix=_REINDEX,
+                remedy=Remedy.REINDEX,
+            )
         return
     try:
         rows = _rows(backend)
@@ -44,19 +49,21 @@ def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading, newest
             again = _drift(disk, layout, rows, newest)
             drift = _Drift(drift.lost & again.lost, drift.unlisted & again.unlisted, drift.behind & again.behind)
     except BackendUnavailable as problem:
-        yield warning("index-damaged", f"the index cannot be read: {problem}", "index.sqlite", _REINDEX)
+        yield warning("index-damaged", f"the index cannot be read: {problem}", "index.sqlite", _REINDEX, Remedy.REINDEX)
         return
     for key in sorted(drift.lost):
         yield error("session-lost", "it is listed, and its file is gone: restore it from a backup", key)
     for key in sorted(drift.unlisted):
-        yield warning("unlisted", "it has a file, and is not listed", key, _REINDEX)
+        yield warning("unlisted", "it has a file, and is not listed", key, _REINDEX, Remedy.REINDEX)
     for key in sorted(drift.behind):
-        yield warning("row-behind", "its row names another version than its file has", key, _REINDEX)
+        yield warning("row-behind", "its row names another version than its file has", key, _REINDEX, Remedy.REINDEX)
     for key in sorted(rows):
         try:
             reading.rows.open(rows[key])
         except Damaged:
-            yield error("row-forged", "its row was not written with the keys of this vault", key, _REINDEX)
+            yield error(
+                "row-forged", "its row was not written with the keys of this vault", key, _REINDEX, Remedy.REINDEX
+            )
 
 
 def _rows(backend: Backend) -> dict[str, SealedHead]:

@@ -18,7 +18,7 @@ from ..copies import QUARANTINE
 from ..disk import Disk, read_file, why_not_private
 from ..errors import Damaged, UnsupportedFormat, VaultError
 from ..vault import DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS
-from .findings import Finding, error, info, warning
+from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
 _COPIES = ("keyring", "keyring.bak")
@@ -31,6 +31,7 @@ _LOCK_FILES = re.compile(r"vault|index|stripe-[0-9a-f]{2}|writer-[0-9a-f]{2}|lea
 _OTHERS = 0o077
 _MOSTLY = 0.8
 
+_REPAIR = "vaultsession repair"
 _ANY_COMMAND = "vaultsession stats"
 """Whatever opens the vault does it."""
 
@@ -55,7 +56,9 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
             yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in DIRECTORIES)
     for name in DIRECTORIES:
         if name not in entries:
-            yield warning("directory-missing", "this directory of the vault is missing", name, _ANY_COMMAND)
+            yield warning(
+                "directory-missing", "this directory of the vault is missing", name, _ANY_COMMAND, Remedy.OPEN
+            )
     for name in sorted(_list(disk, os.path.join(path, LOCKS))):
         place = f"{LOCKS}/{name}"
         if _LOCK_FILES.fullmatch(name):
@@ -72,14 +75,16 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
         try:
             file = slots.parse(read_file(disk, os.path.join(path, name), limit=slots.LARGEST_FILE))
         except FileNotFoundError:
-            yield warning("keyring-copy", "this copy of the keyring is gone", name, _ANY_COMMAND)
+            yield warning("keyring-copy", "this copy of the keyring is gone", name, _ANY_COMMAND, Remedy.OPEN)
         except UnsupportedFormat as problem:
             yield error("keyring-format", f"{problem}", name)
         except (Damaged, ValueError, OSError) as problem:
-            yield warning("keyring-copy", f"this copy of the keyring cannot be read: {problem}", name, _ANY_COMMAND)
+            said = f"this copy of the keyring cannot be read: {problem}"
+            yield warning("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
         else:
             if vault_id is not None and file.vault_id != vault_id:
-                yield error("keyring-copy", "this copy of the keyring belongs to another vault", name)
+                said = "this copy of the keyring belongs to another vault"
+                yield error("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
                 continue
             counters[name] = file.counter
             found = file if found is None or file.counter > found.counter else found
@@ -90,7 +95,7 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
         return
     if len(set(counters.values())) > 1:
         behind = min(counters, key=lambda name: counters[name])
-        yield warning("keyring-copy", "this copy of the keyring is behind the other", behind, _ANY_COMMAND)
+        yield warning("keyring-copy", "this copy of the keyring is behind the other", behind, _ANY_COMMAND, Remedy.OPEN)
     if len(found.slots) == 1:
         kind = "passphrase" if found.slots[0].takes_passphrase else "key"
         fix = "--new-key-file FILE" if found.slots[0].takes_passphrase else "--new-passphrase"
@@ -116,6 +121,7 @@ def writers(disk: Disk, layout: Layout) -> Iterator[Finding]:
             f"{_so_many(len(dead), 'writer')} died: the listing may lag until the vault is opened",
             LOCKS,
             _ANY_COMMAND,
+            Remedy.OPEN,
         )
 
 
@@ -140,7 +146,7 @@ def sessions(disk: Disk, path: str, layout: Layout) -> Iterator[Finding]:
         key, locator = key_in(name), temporary_in(name)
         if locator is not None:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
-                yield info("orphan-temporary", "a writer that died left this file", place, "vaultsession reindex")
+                yield info("orphan-temporary", "a writer that died left this file", place, _REPAIR, Remedy.CLEAR)
             continue
         if key is None:
             yield warning("foreign-file", "this file is none of the vault's: move it out", place)
@@ -184,15 +190,23 @@ def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool
     except OSError as problem:
         yield error("unreadable", f"it cannot be looked at: {problem.strerror or problem}", place)
         return
-    wanted = "700" if is_directory else "600"
-    fix = f"chmod {wanted} {shlex.quote(os.path.join(root, place) if place else root)}"
+    # A container that its owner may not write either says so on purpose: what others may do is all that is taken away.
+    wanted = 0o700 if is_directory else 0o400 | status.st_mode & 0o200
+    fix = f"chmod {wanted:03o} {shlex.quote(os.path.join(root, place) if place else root)}"
     if stat.S_ISLNK(status.st_mode):
         yield error("link", "this is a symbolic link, and nothing in a vault is: put the file itself there", place)
     elif reason := why_not_private(status, directory=is_directory):
-        mode = status.st_mode & 0o022
-        yield error("not-private", f"it is refused: {reason}", place, fix if mode else None)
+        alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
+        remedy = Remedy.RESTRICT if alone else None
+        yield error("not-private", f"it is refused: {reason}", place, fix if alone else None, remedy)
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
-        yield warning("mode", f"others have access (mode {stat.S_IMODE(status.st_mode):04o})", place, fix)
+        said = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
+        yield warning("mode", said, place, fix, Remedy.RESTRICT)
+
+
+def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
+    """The same, were it of another mode."""
+    return os.stat_result((stat.S_IFMT(status.st_mode) | mode, *status[1:]))
 
 
 def _is_orphan(disk: Disk, layout: Layout, path: str, locator: str) -> bool:

@@ -68,8 +68,9 @@ class ContainerCipher:
         flags = v1.PADDED if padded else 0
         plain = v1.HEADER.pack(v1.MAGIC, v1.FORMAT, suite, flags, keyring.first.id, generation, salt, b"")
         keys = _derive(keyring.first, plain[: v1.COMMITTED_SIZE], salt, keyring, locator)
-        header = plain[:-_COMMITMENT_SIZE] + keys[2 * KEY_SIZE :]
-        return cls(header, v1.parse_header(header), keys)
+        commitment = keys[2 * KEY_SIZE :]
+        parsed = v1.Header(suite, flags, keyring.first.id, generation, salt, commitment)
+        return cls(plain[:-_COMMITMENT_SIZE] + commitment, parsed, keys)
 
     def seal(
         self, kind: int, seq: int, offset: int, link: bytes, head: bytes, *, codec: int = 0, body: bytes | None = None

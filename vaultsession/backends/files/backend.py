@@ -120,26 +120,32 @@ class FilesBackend:
         """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
+        begun = False
         sessions = self._sessions
         stripe = sessions.stripes.of(locator_of(key))
-        with stripe.mutex, stripe:
-            try:
-                state, newest = sessions.newest(key)
-            except OSError as error:
-                raise self._unavailable(key, error) from error
-            result = seal(newest)
-            if result is None:
-                return newest
-            if not self._markers.assured:
-                self._wait_for_marker()
-            try:
-                return sessions.put(key, state, newest, result)
-            except BaseException as error:
+        try:
+            with stripe.mutex, stripe:
+                try:
+                    state, newest = sessions.newest(key)
+                except OSError as error:
+                    raise self._unavailable(key, error) from error
+                result = seal(newest)
+                if result is None:
+                    return newest
+                if not self._markers.assured:
+                    self._wait_for_marker()
+                begun = True
+                after, owed = sessions.put(key, state, newest, result)
+            if owed is not None:
+                sessions.flush(owed)
+        except BaseException as error:
+            if begun:
                 self._lagging = True  # the file may have changed without the index being told: the next opening looks
                 sessions.states.drop(key)
                 if isinstance(error, OSError):
                     raise self._unavailable(key, error) from error
-                raise
+            raise
+        return after
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 

@@ -156,25 +156,26 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
 def extend(
     disk: Disk, temporary: Callable[[], str], state: FileState, data: bytes, *, flush: bool, durable: bool
 ) -> None:
-    """Write one more record behind the newest.
+    """Write one more record behind the newest, to be flushed by ``Descriptor.flush`` once the stripe is let go.
 
-    ``flush`` is for the record, ``durable`` for what may have to be put in place if that fails: after a failed write or
-    flush the container is replaced by what it was, on another inode, since a second fsync after a failed one may pass
-    although the data is gone. Then ``BackendUnavailable``: the old record stands. If it cannot be replaced either, it
-    is marked as spoiled, and whoever writes next replaces it before anything else. ``temporary`` makes a fresh name.
+    ``durable`` is for what may have to be put in place if the write fails: the container is then replaced by what it
+    was, on another inode, and ``BackendUnavailable`` says that the old record stands. If it cannot be replaced either,
+    it is marked as spoiled, and whoever writes next replaces it before anything else. ``temporary`` makes a fresh name.
     """
-    fd = state.descriptor.fd
     if flush and not state.entry_flushed:  # whoever created it did not flush the name, or died before
         disk.sync_directory(os.path.dirname(state.path))
+    end = state.size + len(data)
     try:
-        write_all(disk, fd, data, state.size)
+        write_all(disk, state.descriptor.fd, data, state.size)
     except OSError as error:
-        _undo(disk, temporary, state, error, whole=state.size + len(data), flush=durable)
-    if flush:
-        try:
-            disk.fdatasync(fd)
-        except OSError as error:
-            _undo(disk, temporary, state, error, whole=0, flush=durable)
+        _undo(disk, temporary, state, error, whole=end, flush=durable)
+    state.descriptor.written = end
+
+
+def spoil(disk: Disk, state: FileState) -> None:
+    """Say in the file's mode that a flush of it failed: whoever writes next replaces it before anything else."""
+    with contextlib.suppress(OSError):
+        disk.fchmod(state.descriptor.fd, SPOILED_FILE)
 
 
 def _undo(
@@ -186,7 +187,7 @@ def _undo(
     size = None
     with contextlib.suppress(OSError):
         size = disk.fstat(fd).st_size
-    if whole and size == state.size:
+    if size == state.size:
         raise BackendUnavailable(unchanged) from error  # refused, as by a full disk: there is nothing to put back
     try:
         before = read_all(disk, fd, state.size, 0)
@@ -194,12 +195,11 @@ def _undo(
             raise OSError(f"{len(before)} bytes where there were {state.size}")  # noqa: TRY301 - handled just below
         place(disk, temporary(), state.path, before, flush=flush)
     except (OSError, DurabilityUnknown):
-        with contextlib.suppress(OSError):
-            disk.fchmod(fd, SPOILED_FILE)
+        spoil(disk, state)
         if size is not None and size < whole:  # a torn tail: readers stop before it, the next writer replaces it
             raise BackendUnavailable(unchanged) from error
         raise DurabilityUnknown(
-            f"{state.path}: a flush failed ({error.strerror or error}), and so did putting the container back as it was"
+            f"{state.path}: a write failed ({error.strerror or error}), and so did putting the container back as it was"
         ) from error
     raise BackendUnavailable(unchanged) from error
 

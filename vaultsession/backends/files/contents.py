@@ -320,15 +320,13 @@ class Contents:
                     raise
                 return _NOTHING
             with translated(self._path, self._reader_inode):
-                key, witness, *tombstone = connection.execute(
-                    "SELECT s.key, s.witness, t.key, t.generation, t.mac FROM (SELECT ? AS locator) w"
-                    " LEFT JOIN sessions s ON s.locator = w.locator LEFT JOIN tombstones t ON t.locator = w.locator",
-                    (locator,),
-                ).fetchone()
-                if key is None and tombstone[0] is None:
-                    return _NOTHING
-                buried = None if tombstone[0] is None else tombstone_from(*tombstone)
-                return Known(unpack_witness(witness), buried, key)
+                text = "SELECT key, witness FROM sessions WHERE locator = ?"
+                if found := connection.execute(text, (locator,)).fetchone():
+                    # A row stands above every tombstone of its session: a file below the one is below the other.
+                    return Known(unpack_witness(found[1]), None, found[0])
+                text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
+                found = connection.execute(text, (locator,)).fetchone()
+                return Known(None, tombstone_from(*found), None) if found else _NOTHING
 
     def _one(self, text: str, values: list[object]) -> tuple[int, ...]:
         with self._reading:

@@ -8,6 +8,7 @@ once.)
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
@@ -32,11 +33,34 @@ class Descriptor:
     Never closed explicitly: another thread may be reading, and the kernel would hand out the number again.
     """
 
-    __slots__ = ("_disk", "fd")
+    __slots__ = ("_disk", "_failed", "_flushed", "_mutex", "fd", "written")
 
     def __init__(self, disk: Disk, fd: int) -> None:
         self._disk = disk
+        self._mutex = threading.Lock()
+        self._flushed = 0
+        self._failed = False
         self.fd = fd
+        self.written = 0
+
+    def flush(self, end: int) -> None:
+        """Flush what this process has written up to there; threads share a flush that was begun after their writes.
+
+        A failed flush is reported once for an open file, and the next one may pass although the data is gone: after a
+        failure every flush of this descriptor fails.
+        """
+        with self._mutex:
+            if self._failed:
+                raise OSError(errno.EIO, "an earlier flush of this file failed")
+            if self._flushed >= end:
+                return
+            written = self.written
+            try:
+                self._disk.fdatasync(self.fd)
+            except OSError:
+                self._failed = True
+                raise
+            self._flushed = written
 
     def __del__(self) -> None:
         with contextlib.suppress(OSError):

@@ -7,18 +7,30 @@ writer is half-way, before it is reported or acted on.
 from __future__ import annotations
 
 import contextlib
+import logging
 from functools import partial
+from typing import NamedTuple
 
-from ...disk import Disk
+from ...disk import Disk, read_all
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
-from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed
+from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed, spoil
 from .contents import Contents, Known
 from .descriptors import Descriptors, FileState
 from .layout import Layout
 from .locks import Stripes
 from .quarantine import Quarantine
+
+_log = logging.getLogger("vaultsession")
+
+
+class Owed(NamedTuple):
+    """A record that was written and is to be flushed: its container as it is with it."""
+
+    key: str
+    state: FileState
+    row: SealedHead
 
 
 class Sessions:
@@ -88,16 +100,34 @@ class Sessions:
         self.states.keep(key, state)
         return state, row
 
-    def put(self, key: str, state: FileState | None, newest: Newest, result: Sealed | Grave) -> Newest:
-        """Put behind the newest what was sealed for it, and return what is newest then. Under the stripe."""
+    def put(
+        self, key: str, state: FileState | None, newest: Newest, result: Sealed | Grave
+    ) -> tuple[Newest, Owed | None]:
+        """Put what was sealed behind the newest: what is newest then, and what is to be flushed. Under the stripe."""
         if isinstance(result, Grave):
-            return self._bury(key, result)
+            return self._bury(key, result), None
         row = result.head
         if row.key != key or row.size != result.offset + len(result.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
         if result.offset:
             return self._append(key, state, newest, result)
-        return self._replace(key, state, newest, result)
+        return self._replace(key, state, newest, result), None
+
+    def flush(self, owed: Owed) -> None:
+        """Flush a record, after the stripe was let go: others may follow it meanwhile, and a later flush covers it.
+
+        Where the flush fails, the file is marked as spoiled at once, so that nobody writes behind what may be lost, and
+        put in place anew on another inode. ``DurabilityUnknown`` if that fails too.
+        """
+        path = owed.state.path
+        try:
+            owed.state.descriptor.flush(owed.row.size)
+        except OSError as error:
+            spoil(self._disk, owed.state)
+            if not self._is_rescued(owed):
+                reason = error.strerror or error
+                raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
+        self._contents.note(owed.row, flushed=True)
 
     def _described(self, key: str) -> SealedHead | None:
         state = self._current(key)
@@ -136,7 +166,9 @@ class Sessions:
         """What the path names now, opened; None: nothing. ``known`` was read before."""
         return open_container(self._disk, self._layout.session(key), known.witness, known.tombstone)
 
-    def _append(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
+    def _append(
+        self, key: str, state: FileState | None, newest: Newest, sealed: Sealed
+    ) -> tuple[SealedHead, Owed | None]:
         row = sealed.head
         follows = isinstance(newest, SealedHead) and not newest.torn and newest.size == sealed.offset
         if state is None or not follows or state.size != sealed.offset:
@@ -146,9 +178,38 @@ class Sessions:
         flush = sealed.flush and self._durable
         temporary = partial(self._layout.temporary, locator_of(key))
         extend(self._disk, temporary, state, sealed.data, flush=flush, durable=self._durable)
-        self.states.keep(key, state._replace(size=row.size, row=row, entry_flushed=state.entry_flushed or flush))
-        self._contents.note(row, flushed=flush)
-        return row
+        after = state._replace(size=row.size, row=row, entry_flushed=state.entry_flushed or flush)
+        self.states.keep(key, after)
+        if flush:
+            return row, Owed(key, after, row)
+        self._contents.note(row, flushed=False)
+        return row, None
+
+    def _is_rescued(self, owed: Owed) -> bool:
+        """Bring a record to the disk whose flush failed, with all that others have written behind it meanwhile."""
+        key, path = owed.key, owed.state.path
+        stripe = self.stripes.of(locator_of(key))
+        try:
+            with stripe.mutex, stripe:
+                self.states.drop(key)
+                state = open_container(self._disk, path, owed.state.witness, None)
+                if state is None:
+                    return True  # removed since, on purpose
+                if (state.inode, state.device) != (owed.state.inode, owed.state.device):
+                    # Replaced since, by someone who had read this record: what is there now holds it.
+                    self._disk.fsync(state.descriptor.fd)
+                    self._disk.sync_directory(self._layout.sessions)
+                    return True
+                row = self._describe(key, partial(fetch, self._disk, state), thorough=True)
+                if row is None or row.size != state.size:
+                    return False
+                data = read_all(self._disk, state.descriptor.fd, state.size, 0)
+                placed = place(self._disk, self._layout.temporary(locator_of(key)), path, data, flush=True)
+                self.states.keep(key, placed._replace(row=row._replace(torn=False)))
+        except (OSError, VaultError) as failure:
+            _log.warning("%s could not be written anew: %s", path, str(failure))
+            return False
+        return True
 
     def _replace(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
         row = sealed.head
