@@ -30,6 +30,7 @@ from .leases import FileLeases, Leases, LocalLeases
 from .payload import LEVELS
 from .reading import Reading
 from .secret import Secret
+from .slots import FIRST_COUNTER
 from .store import Defaults, Origin, SessionStore
 from .vault import KEYRING_COUNTER, OpenVault, VaultDirectory
 from .writing import Writing
@@ -226,7 +227,7 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
             f"the key slots are an old copy (change {vault.counter}, while change {remembered} has been seen): restore "
             "the newer keyring file, or delete index.sqlite if the old copy is meant"
         )
-    if remembered != vault.counter:
+    if remembered != vault.counter and vault.counter > FIRST_COUNTER:  # nothing is older than the first
         backend.remember(KEYRING_COUNTER, vault.counter)
 
 

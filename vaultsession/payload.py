@@ -111,8 +111,8 @@ def unpack(codec: int, data: bytes, *, limit: int) -> bytes:
         text = data
     elif codec == CODEC_ZSTD:
         try:
-            size = zstandard.frame_content_size(data)
-            if not 0 <= size <= limit:  # -1: the frame does not say, which this package never writes
+            size = zstandard.get_frame_parameters(data).content_size
+            if size > limit:  # "unknown" is 2**64 - 1, and refused with it
                 raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
             text = _decompressor().decompress(data, allow_extra_data=False)
         except zstandard.ZstdError:

@@ -69,6 +69,7 @@ from .keys import KEY_SIZE, VAULT_ID_SIZE, Keyring, MasterKey, derive
 from .secret import MOST_WORK, Kind, Passphrase, Secret, Stretching
 
 VERSION = 1
+FIRST_COUNTER = 1
 LARGEST_FILE = 64 * 1024
 MOST_SLOTS = 32
 MOST_MASTERS = 1024
@@ -224,7 +225,7 @@ class Unlocked:
 def create(keyring: Keyring, secret: Secret, *, label: str = "", now: int = 0, vault_key: bytes | None = None) -> bytes:
     """The first keyring file of a vault: one slot, counter 1, and a new vault key unless one is given."""
     vault_key = os.urandom(KEY_SIZE) if vault_key is None else vault_key
-    return _encode_file(keyring, vault_key, 1, (_wrap(vault_key, secret, keyring.vault_id, label, now),))
+    return _encode_file(keyring, vault_key, FIRST_COUNTER, (_wrap(vault_key, secret, keyring.vault_id, label, now),))
 
 
 def parse(data: bytes) -> KeyringFile:

@@ -18,6 +18,7 @@ from ..sample import Author
 
 KEY = bytes(range(32))
 _SIZE = 20_000
+_PLACES = 8
 
 
 def run(report: Report, directory: str, scale: float) -> None:
@@ -25,24 +26,32 @@ def run(report: Report, directory: str, scale: float) -> None:
     document = author.history(_SIZE)
     floor = Floor(os.path.join(directory, "floor"))
     with vaultsession.open_store(os.path.join(directory, "one"), key=KEY) as store:
+        _creates(report, directory, document, scale)
         _writes(report, store, floor, document, scale)
         _loads(report, store, floor, author, scale)
     _appends_over_history(report, directory, floor, author, scale)
     _first_of_a_process(report, directory, scale)
 
 
-def _writes(report, store, floor, document, scale) -> None:
-    rounds = int(300 * scale)
-    number = itertools.count()
+def _creates(report, directory, document, scale) -> None:
+    """Over several directories in turn: what it costs to make a file depends on where the file system has put them."""
+    stores = [vaultsession.open_store(os.path.join(directory, f"new-{each}"), key=KEY) for each in range(_PLACES)]
+    floors = [Floor(os.path.join(directory, f"new-floor-{each}")) for each in range(_PLACES)]
+    number, store, floor = itertools.count(), itertools.cycle(stores), itertools.cycle(floors)
     times = interleaved(
         {
-            "ours": lambda: store.create(f"new-{next(number)}", messages=document),
-            "floor": lambda: floor.create(document),
+            "ours": lambda: next(store).create(f"new-{next(number)}", messages=document),
+            "floor": lambda: next(floor).create(document),
         },
-        rounds,
+        int(600 * scale),
     )
     report.compare("durable create of 20 KB / floor", times, 1.4)
+    for each in stores:
+        each.close()
 
+
+def _writes(report, store, floor, document, scale) -> None:
+    rounds = int(300 * scale)
     session = store.create("saved", messages=document)
     times = interleaved({"ours": lambda: store.save(session), "floor": lambda: floor.append(document)}, rounds * 3)
     report.compare("durable save of an existing 20 KB session / floor", times, 1.4)

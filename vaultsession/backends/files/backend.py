@@ -76,7 +76,7 @@ class FilesBackend:
             self._contents,
             self.quarantine,
             self._sessions,
-            begin_writing=self._begin_writing,
+            mark=self._mark,
             writable=self._writable,
         )
 
@@ -279,6 +279,19 @@ class FilesBackend:
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
         self._contents.start(self._markers.assure)
+
+    def _mark(self) -> None:
+        """See to it that the next opening reconciles, whatever becomes of this store: by a dirty marker, flushed.
+
+        Where there are none but those of dead writers, they say so already; to absolve them would take an index.
+        """
+        try:
+            taken = self._markers.take()
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
+        if taken:
+            self._contents.start(self._markers.assure)
+            self._wait_for_marker()
 
     def _wait_for_marker(self) -> None:
         try:

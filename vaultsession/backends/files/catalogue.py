@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Catalogue:
-    """Lists and counts. ``begin_writing`` takes the marker of this store.
+    """Lists and counts. ``mark`` takes the marker of this store, and returns when it is flushed.
 
     No method is called under a stripe: deriving the index takes them one by one.
     """
@@ -41,7 +41,7 @@ class Catalogue:
         quarantine: Quarantine,
         sessions: Sessions,
         *,
-        begin_writing: Callable[[], None],
+        mark: Callable[[], None],
         writable: bool,
     ) -> None:
         self._disk = disk
@@ -49,7 +49,7 @@ class Catalogue:
         self._contents = contents
         self._quarantine = quarantine
         self._sessions = sessions
-        self._begin_writing = begin_writing
+        self._mark = mark
         self._writable = writable
         self._recovering = threading.Lock()
 
@@ -90,12 +90,13 @@ class Catalogue:
     def recover(self, damaged: int) -> None:
         """Put the damaged file aside, and derive another. The witness and the tombstones are lost with it."""
         with self._recovering:
+            # An index that was begun and not completed looks whole: before there is one, a dirty marker has to say
+            # otherwise, flushed.
+            if self._disk.listdir(self._layout.sessions):
+                self._mark()
             if not self._contents.start_over(damaged, self._quarantine):
                 return  # another thread or process has done it
             try:
-                # A pass that is cut short leaves an index that looks whole: a dirty marker has to say otherwise.
-                if self._disk.listdir(self._layout.sessions):
-                    self._begin_writing()
                 self.derive(everything=True)
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was derived anew") from again

@@ -98,7 +98,10 @@ class PathLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor is not None:
-            unlock(self._disk, self._descriptor.fd)
+            try:
+                unlock(self._disk, self._descriptor.fd)
+            except OSError:
+                self._descriptor = None  # closed, and so unlocked; what was done under the lock is done
 
     def close(self) -> None:
         """Close the file, once nobody is inside. It is opened again if it is needed again."""

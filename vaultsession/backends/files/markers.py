@@ -85,8 +85,12 @@ class WriterMarkers:
         self._settled.wait()
         if not self.assured:
             failure = self._failure or OSError("the flush of the writer's marker was interrupted")
+            self._failure = None
             self.release(clean=False)
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # raised from here it refers to this frame, and the frames above it hold descriptors
 
     def release(self, *, clean: bool) -> None:
         """Let go of the marker; ``clean`` says that the index holds all that this store wrote, flushed."""
