@@ -171,8 +171,9 @@ def _first(body: bytes) -> bytes:
 
 def _popped(first: bytes) -> int:
     """The ``pop`` of a DELTA's first element. A FULL's state may hold a key of that name; nothing stands before it."""
-    popped = payload.parse(first).get("pop", 0) if b'"pop"' in first else 0
-    return popped if isinstance(popped, int) else 0
+    fields = payload.parse(first) if b'"pop"' in first else None
+    popped = fields.get("pop") if isinstance(fields, dict) else 0
+    return popped if isinstance(popped, int) and popped > 0 else 0
 
 
 def _change(first: bytes) -> Change:
@@ -183,12 +184,18 @@ def _change_from(fields: object) -> Change:
     if not isinstance(fields, dict):
         raise Damaged("an authentic record does not begin with its operations: it was not written by this package")
     try:
-        return Change(**fields)
+        change = Change(**fields)
     except TypeError:
         unknown = sorted(fields.keys() - set(Change._fields))
         raise UnsupportedFormat(
             f"a record has operations of another version: {unknown}", found=unknown, supported=Change._fields
         ) from None
+    counts = all(type(count) is int and count >= 0 for count in (change.pop, change.trim))
+    keys = isinstance(change.set, Mapping) and isinstance(change.unset, list | tuple)
+    keys = keys and all(isinstance(name, str) for name in change.unset)
+    if not counts or not keys:
+        raise Damaged("the operations of an authentic record hold values of another type: not written by this package")
+    return change
 
 
 def _state(value: object) -> Json:

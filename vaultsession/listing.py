@@ -54,7 +54,7 @@ class Listing:
         )
         rows, infos = self._read(query)
         more = limit is not None and len(rows) > limit
-        return Page(infos[:limit], _cursor(rows[:limit][-1]) if more else None)
+        return Page([info for info in infos[:limit] if info is not None], _cursor(rows[:limit][-1]) if more else None)
 
     def count(self, tags: tuple[bytes, ...]) -> int:
         """How many living sessions match."""
@@ -81,18 +81,31 @@ class Listing:
         found.extend(keyring.tag("label", _text("label", name), _text("label", value)) for name, value in named)
         return tuple(found)
 
-    def _read(self, query: Query) -> tuple[list[SealedHead], list[SessionInfo]]:
+    def _read(self, query: Query) -> tuple[list[SealedHead], list[SessionInfo | None]]:
         """Open the rows. A row that does not authenticate is not believed: the index is derived anew, once."""
         rows = list(self._backend.scan(query))
         try:
-            return rows, self._open(rows)
+            return rows, self._open(rows, query)
         except Damaged:
             self._backend.reindex()
         rows = list(self._backend.scan(query))
-        return rows, self._open(rows)
+        return rows, self._open(rows, query)
 
-    def _open(self, rows: list[SealedHead]) -> list[SessionInfo]:
-        return [SessionInfo(self._reading.rows.open(row)[1]) for row in rows]
+    def _open(self, rows: list[SealedHead], query: Query) -> list[SessionInfo | None]:
+        """What each row says; None for one that an index gave although it is not what was asked for.
+
+        A row proves its own tags and expiry, and not the index entry by which it was found.
+        """
+        infos = []
+        for row in rows:
+            head = self._reading.rows.open(row)[1]
+            infos.append(SessionInfo(head) if _answers(row, query) else None)
+        return infos
+
+
+def _answers(row: SealedHead, query: Query) -> bool:
+    is_alive = row.expires is None or query.alive_at is None or row.expires > query.alive_at
+    return is_alive and all(tag in row.tags for tag in query.tags)
 
 
 def _text(what: str, value: object) -> str:

@@ -23,7 +23,7 @@ from .backends.memory import MemoryBackend
 from .clock import Clock, Duration, SystemClock, to_duration
 from .disk import Disk
 from .envelope import v1
-from .errors import Conflict, InvalidSetting, RollbackDetected, VaultNotFound
+from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import FileLeases, Leases, LocalLeases
@@ -220,15 +220,26 @@ def _create(
 
 
 def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
-    """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back."""
-    remembered = backend.remembered(KEYRING_COUNTER)
+    """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back.
+
+    An index that says nothing, on a medium that is full say, is no reason not to read sessions: it is as one that was
+    removed, which whoever can make it unreadable could have done as well.
+    """
+    try:
+        remembered = backend.remembered(KEYRING_COUNTER)
+    except BackendUnavailable as error:
+        _log.warning("whether the key slots are the newest copy could not be looked at: %s", error)
+        return
     if remembered is not None and vault.counter < remembered:
         raise RollbackDetected(
             f"the key slots are an old copy (change {vault.counter}, while change {remembered} has been seen): restore "
             "the newer keyring file, or delete index.sqlite if the old copy is meant"
         )
     if remembered != vault.counter and vault.counter > FIRST_COUNTER:  # nothing is older than the first
-        backend.remember(KEYRING_COUNTER, vault.counter)
+        try:
+            backend.remember(KEYRING_COUNTER, vault.counter)
+        except BackendUnavailable as error:
+            _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
 
 
 def _assemble(

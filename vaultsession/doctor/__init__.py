@@ -186,4 +186,5 @@ def structure_of(name: str, data: bytes) -> Iterator[Finding]:
     if end == v1.HEADER_SIZE:
         yield error("damaged", "no record of it is whole: restore it from a backup", name)
     elif end < container.size:
-        yield warning("torn", f"{container.size - end} bytes at its end are no whole record", name)
+        said = f"{container.size - end} bytes at its end are no whole record"
+        yield warning("torn", said, name, _REPAIR, Remedy.REPLACE)

@@ -73,4 +73,6 @@ def _rows(backend: Backend) -> dict[str, SealedHead]:
 def _drift(disk: Disk, layout: Layout, rows: Mapping[str, SealedHead], newest: Newest) -> _Drift:
     keys = {key for key in map(key_in, disk.listdir(layout.sessions)) if key is not None}
     behind = {key for key in keys & rows.keys() if newest(key) not in (None, rows[key].version)}
-    return _Drift(frozenset(rows.keys() - keys), frozenset(keys - rows.keys()), frozenset(behind))
+    # What cannot be read, or reads as absent, is listed nowhere: that is told about the session itself.
+    unlisted = {key for key in keys - rows.keys() if newest(key) is not None}
+    return _Drift(frozenset(rows.keys() - keys), frozenset(unlisted), frozenset(behind))

@@ -127,7 +127,10 @@ def writers(disk: Disk, layout: Layout) -> Iterator[Finding]:
 
 def quarantine(disk: Disk, layout: Layout) -> Iterator[Finding]:
     """What was put aside, and whether room for more is running out."""
-    kept = Quarantine(disk, layout, flush=False).entries()
+    try:
+        kept = Quarantine(disk, layout, flush=False).entries()
+    except OSError:
+        return  # what stands in its place is told about already
     if not kept:
         return
     total = sum(size for _, size, _ in kept)

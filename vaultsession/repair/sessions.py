@@ -75,7 +75,7 @@ class Mender:
             if not isinstance(newest, SealedHead):
                 return None
             container = self._read(key)
-            above = _above(newest, container.witness, container.tombstone)
+            above = _above(newest, self.backend.witness_of(key), container.tombstone)
             bare = forgetful(container)
             loaded = self._reading.load(key, lambda _: bare)
             if loaded is None:

@@ -25,8 +25,9 @@ class FaultyDisk(Disk):
 
     ``only`` are the calls that are counted, by name; by default all of ``CALLS``. ``short``: where the call that fails
     is a write, half of it is written before. With ``errno`` None nothing is raised, and a write is merely short. What
-    fails was not done, but for ``close``. ``under`` is where the calls go: a ``LossyDisk``, say, which is told of flushes
-    that failed. ``calls`` are the names of all that were counted. Safe from any thread.
+    fails was not done, but for ``close``. ``under`` is where the calls go: a ``LossyDisk``, say, which is told of
+    flushes that failed. ``calls`` are the names of all that were counted, ``number`` is that of the call that fails.
+    Safe from any thread.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class FaultyDisk(Disk):
         self.errno = errno
         self.times = times
         self.short = short
-        self._first = k
+        self.number = k
         self._mutex = threading.Lock()
         self._under = under or Disk()
         for name in CALLS:
@@ -54,18 +55,18 @@ class FaultyDisk(Disk):
     def fail(self, k: int, *, times: int = 1) -> None:
         """Fail at the ``k``-th call from now on; 0: never again."""
         with self._mutex:
-            self._first, self.times = k and len(self.calls) + k, times
+            self.number, self.times = k and len(self.calls) + k, times
 
     @property
     def failed(self) -> bool:
         """Whether the call that was to fail has come."""
-        return 0 < self._first <= len(self.calls)
+        return 0 < self.number <= len(self.calls)
 
     def _counted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any) -> Any:  # noqa: ANN401 - whatever the call takes and gives
             with self._mutex:
                 self.calls.append(name)
-                fails = 0 < self._first <= len(self.calls) < self._first + self.times
+                fails = 0 < self.number <= len(self.calls) < self.number + self.times
             return self._failing(name, call, args) if fails else call(*args)
 
         return counting

@@ -27,27 +27,27 @@ from dataclasses import dataclass
 
 from ..backends.files.layout import Layout
 from ..disk import READ, Disk
-from .powercut import (
+from .medium import (
     ABOVE,
     Entries,
     Event,
     Flush,
     FlushEntries,
+    Found,
     Image,
     Index,
     Kind,
     Lost,
-    Medium,
     Mode,
     Name,
     Noted,
     Write,
 )
+from .powercut import Medium
 
 if sys.platform != "win32":
     import fcntl
 
-ROOT = 1
 _SIDES = ("-wal", "", "-shm")  # the log before what it is written into: a copy of both is then one of a moment between
 
 
@@ -92,12 +92,13 @@ class LossyDisk(Disk):
         self._index_lock = Layout(self.root).index_lock
         self._index_locks: set[int] = set()
         self._index_changing = 0
-        self._index_signature: tuple[object, ...] = ()
+        self._index_signature: tuple[object, ...] = (None,) * len(_SIDES)
         self._index_files: dict[int, int] = {}
         if os.path.lexists(self.root):
             self._adopt((ABOVE, ""), self.root)
         self._begin_names = dict(self._names)
-        self._look_at_index()
+        self._log.clear()
+        self._look_at_index(found=True)
 
     # -- for the test --------------------------------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class LossyDisk(Disk):
             elif place is not None:
                 if new:
                     node = self._made(Kind(directory=False, mode=stat.S_IMODE(os.fstat(fd).st_mode)))
-                    self._rename_entries((place, node))
+                    self._changed((place, node))
                 else:
                     node = self._names[place] if place in self._names else self._adopt(place, path)
                 self._open[fd] = node
@@ -177,7 +178,7 @@ class LossyDisk(Disk):
                 self._index_locks.add(fd)
             return fd
 
-    def close(self, fd: int) -> None:  # type: ignore[override]  # a staticmethod there
+    def close(self, fd: int) -> None:
         """Close."""
         with self._lock:
             self._open.pop(fd, None)
@@ -189,21 +190,22 @@ class LossyDisk(Disk):
         with self._lock:
             os.mkdir(path, mode)
             if place := self._place(path):
-                self._rename_entries((place, self._made(Kind(directory=True, mode=stat.S_IMODE(os.lstat(path).st_mode)))))
+                kind = Kind(directory=True, mode=stat.S_IMODE(os.lstat(path).st_mode))
+                self._changed((place, self._made(kind)))
 
     def rmdir(self, path: str) -> None:  # type: ignore[override]  # no dir_fd
         """Remove a directory."""
         with self._lock:
             os.rmdir(path)
             if place := self._place(path):
-                self._rename_entries((place, None))
+                self._changed((place, None))
 
     def unlink(self, path: str) -> None:  # type: ignore[override]  # no dir_fd
         """Remove a name."""
         with self._lock:
             os.unlink(path)
             if place := self._place(path):
-                self._rename_entries((place, None))
+                self._changed((place, None))
             else:
                 self._look_at_index()
 
@@ -217,9 +219,9 @@ class LossyDisk(Disk):
             os.replace(source, target)
             changes = [(old, None)] if old else []
             if new is not None:
-                self._rename_entries(*changes, (new, node))
+                self._changed(*changes, (new, node))
             elif changes:
-                self._rename_entries(*changes)
+                self._changed(*changes)
             if old is None or new is None:
                 self._look_at_index()
 
@@ -231,7 +233,7 @@ class LossyDisk(Disk):
                 self._log.append(Write(self._open[fd], offset, bytes(data[:count])))
             return count
 
-    def fchmod(self, fd: int, mode: int) -> None:  # type: ignore[override]  # a staticmethod there
+    def fchmod(self, fd: int, mode: int) -> None:
         """Change a mode."""
         with self._lock:
             os.fchmod(fd, mode)
@@ -292,7 +294,7 @@ class LossyDisk(Disk):
         self._kinds[node] = kind
         return node
 
-    def _rename_entries(self, *changes: tuple[Name, int | None]) -> None:
+    def _changed(self, *changes: tuple[Name, int | None]) -> None:
         for name, node in changes:
             if node is None:
                 self._names.pop(name, None)
@@ -304,7 +306,7 @@ class LossyDisk(Disk):
         """What was there before, or came in another way, is taken to be flushed; it has its name from the beginning."""
         node = self._adopted(path)
         self._names[name] = node
-        self._log.extend((Entries(((name, node),)), FlushEntries(name[0])) if hasattr(self, "_begin_names") else ())
+        self._log.append(Found(name, node))
         if self._kinds[node].directory:
             for entry in sorted(os.listdir(path)):
                 place = os.path.join(path, entry)
@@ -320,7 +322,7 @@ class LossyDisk(Disk):
         with open(path, "rb") as file:
             return self._made(Kind(directory=False, mode=mode, data=file.read()))
 
-    def _look_at_index(self) -> None:
+    def _look_at_index(self, *, found: bool = False) -> None:
         """Copy SQLite's files if they have changed, between two transactions."""
         if self._index_changing:
             return
@@ -334,15 +336,12 @@ class LossyDisk(Disk):
                 signature.append((status.st_ino, status.st_size, status.st_mtime_ns))
         if tuple(signature) == self._index_signature:
             return
-        first = not self._index_signature
         self._index_signature = tuple(signature)
         contents = {side: self._read(self._index + side) for side in _SIDES}
         files = {
             os.path.basename(self._index) + side: data for side in ("", "-wal") if (data := contents[side]) is not None
         }
-        index = Index.of_files(files, contents["-shm"] or b"")
-        if files and index.files.get(os.path.basename(self._index)) is not None and not (first and not self._log and not files):
-            self._log.append(index)
+        self._log.append(Index.of_files(files, contents["-shm"] or b"")._replace(found=found))
 
     def _read(self, path: str) -> bytes | None:
         """A file of SQLite's. Its descriptor stays open: closing it would drop the locks that SQLite has on it."""

@@ -1,6 +1,6 @@
 """What a medium may hold after a power cut: from what was done to it, and what was flushed, to every image in a bound.
 
-Pure, apart from ``Image.write_to``. The assumptions, which are those of POSIX and weaker than ext4's or XFS's:
+Pure. The assumptions, which are those of POSIX and weaker than ext4's or XFS's:
 
 - What was flushed is there: data and size of a file by ``fsync`` or ``fdatasync`` of the file, its mode by ``fsync``,
   entries of a directory by ``fsync`` of that directory. The flush of a file says nothing of its name.
@@ -15,126 +15,31 @@ from __future__ import annotations
 
 import os
 import random
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
+from .medium import (
+    ABOVE,
+    Entries,
+    Event,
+    Flush,
+    FlushEntries,
+    Found,
+    Image,
+    Index,
+    Kind,
+    Lost,
+    Mode,
+    Name,
+    Write,
+    patched,
+)
+
 SECTOR = 512
-ABOVE = 0
-"""The directory above the vault: where the entry of the vault itself stands."""
 
 _MOST_ENTRIES = 8
 _WAL_HEADER, _FRAME_HEADER = 32, 24
-
-Name = tuple[int, str]
-"""A directory by its number, and a name in it."""
-
-
-class Write(NamedTuple):
-    """Bytes were written to a file."""
-
-    node: int
-    offset: int
-    data: bytes
-
-
-class Mode(NamedTuple):
-    """The mode of a file was changed."""
-
-    node: int
-    mode: int
-
-
-class Flush(NamedTuple):
-    """A file was flushed; ``whole``: its mode as well."""
-
-    node: int
-    whole: bool
-
-
-class Lost(NamedTuple):
-    """The flush of a file failed: what it was to write will not be written by another."""
-
-    node: int
-
-
-class Entries(NamedTuple):
-    """Names changed, all of them or none: None for one that is gone."""
-
-    changes: tuple[tuple[Name, int | None], ...]
-
-
-class FlushEntries(NamedTuple):
-    """A directory was flushed."""
-
-    node: int
-
-
-class Index(NamedTuple):
-    """SQLite's files at some moment. ``frames`` of the log are in the table file, flushed, of ``of``; sizes in bytes."""
-
-    files: Mapping[str, bytes]
-    frames: int = 0
-    of: int = 0
-    page: int = 4096
-
-    @property
-    def settled(self) -> bool:
-        """Whether all of it was flushed."""
-        return 0 < self.of == self.frames
-
-    @classmethod
-    def of_files(cls, files: Mapping[str, bytes], shared: bytes) -> Index:
-        """By SQLite's shared memory, in which it keeps how much of the log was checkpointed."""
-        if len(shared) < 100:  # noqa: PLR2004 - up to nBackfill, see "WAL-Index File Format"
-            return cls(files)
-        (page,), (of,), (frames,) = (struct.unpack_from(kind, shared, at) for kind, at in (("H", 14), ("I", 16), ("I", 96)))
-        return cls(files, frames, of, page or 65536)
-
-
-class Noted(NamedTuple):
-    """What the test says has happened until now."""
-
-    value: object
-
-
-Event = Write | Mode | Flush | Lost | Entries | FlushEntries | Index | Noted
-
-
-class Kind(NamedTuple):
-    """What a file was when it was made, or when the recording began."""
-
-    directory: bool
-    mode: int
-    data: bytes = b""
-
-
-class Image(NamedTuple):
-    """What lies on the medium: paths below the vault with modes and bytes (None: a directory), the vault itself at ""."""
-
-    files: Mapping[str, tuple[int, bytes | None]]
-
-    def fingerprint(self) -> int:
-        """Equal for equal images."""
-        return hash(frozenset(self.files.items()))
-
-    def write_to(self, path: str) -> None:
-        """Put it into a directory that does not exist, and will not where the vault was not on the medium."""
-        for name in sorted(self.files):
-            mode, data = self.files[name]
-            place = os.path.join(path, name) if name else path
-            if data is None:
-                os.mkdir(place, mode)
-                continue
-            fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                if data and os.write(fd, data) != len(data):
-                    raise OSError(f"{place}: not all could be written")
-                if mode != 0o600:  # noqa: PLR2004 - what it was made with
-                    os.fchmod(fd, mode)
-            finally:
-                os.close(fd)
 
 
 class Option(NamedTuple):
@@ -205,9 +110,11 @@ class Medium:
             waiting, self._entries = self._entries, []
             for entries in waiting:
                 if any(directory == event.node for (directory, _), _ in entries.changes):
-                    _apply(self._names, entries)
+                    entries.apply(self._names)
                 else:
                     self._entries.append(entries)
+        elif isinstance(event, Found):
+            self._names[event.name] = event.node
         elif isinstance(event, Index):
             if event.settled:
                 self._indexes.clear()
@@ -216,8 +123,10 @@ class Medium:
             self.notes.append(event.value)
 
     def images(self, bound: int) -> Iterator[tuple[str, Image]]:
-        """At most ``bound`` images and what became of what was not flushed: all kept, nothing kept, each part in each
-        way beside all and beside nothing of the others, and then any mixture, chosen at random.
+        """At most ``bound`` images, each with what became of what was not flushed.
+
+        All of it, nothing, each part in each way beside all and beside nothing of the others, and then any mixture,
+        chosen at random.
         """
         parts = list(self._parts())
         seen: set[int] = set()
@@ -232,22 +141,26 @@ class Medium:
                 return
 
     def _choices(self, sizes: Sequence[int], bound: int) -> Iterator[tuple[int, ...]]:
-        yield (0,) * len(sizes)
+        everything = (0,) * len(sizes)
         nothing = tuple(min(1, size - 1) for size in sizes)
+        yield everything
         yield nothing
-        singles = [
-            (*others[:at], option, *others[at + 1 :])
-            for others in ((0,) * len(sizes), nothing)
-            for at, size in enumerate(sizes)
-            for option in range(size)
-            if option != others[at]
-        ]
-        if len(singles) > bound:
-            singles = self._random.sample(singles, bound)
-        yield from singles
-        if len(sizes) > 1:
-            for _ in range(bound):
-                yield tuple(self._random.randrange(size) for size in sizes)
+        if not sizes:
+            return
+        turns = []  # by part, so that a part with many options does not crowd out the others
+        for at, size in enumerate(sizes):
+            each = [
+                (*others[:at], option, *others[at + 1 :])
+                for others in (everything, nothing)
+                for option in range(size)
+                if option != others[at]
+            ]
+            self._random.shuffle(each)
+            turns.append(each)
+        for turn in zip_longest(*turns):
+            yield from filter(None, turn)
+        for _ in range(bound):
+            yield tuple(self._random.randrange(size) for size in sizes)
 
     def _parts(self) -> Iterator[Part]:
         if self._entries:
@@ -291,6 +204,8 @@ class Medium:
             yield from self._cut_options(index)
 
     def _cut_options(self, index: Index) -> Iterator[Option]:
+        if index.found:
+            return
         for name, data in index.files.items():
             if name.endswith("-wal"):
                 frame = _FRAME_HEADER + index.page
@@ -300,10 +215,10 @@ class Medium:
                     cuts.add(self._random.randrange(flushed, len(data)))
                 for cut in sorted(cut for cut in cuts if flushed <= cut < len(data)):
                     yield Option(f"the index' log cut at {cut} of {len(data)}", {**index.files, name: data[:cut]})
-            elif not name.endswith("-shm") and not any(index.frames for index in self._indexes):
-                yield Option("an empty index", {**index.files, name: b""})  # its first flush is a checkpoint
-                yield Option("an index of zeros", {**index.files, name: bytes(len(data))})
-                yield Option("half an index", {**index.files, name: data[: len(data) // 2]})
+            elif not any(index.frames or index.found for index in self._indexes):
+                # Its first flush is a checkpoint.
+                left = self._random.choice((b"", bytes(len(data)), data[: len(data) // 2]))
+                yield Option(f"an index that was never flushed: {len(left)} bytes", {**index.files, name: left})
 
     def _image(self, parts: Sequence[Part], choice: Sequence[int]) -> Image:
         names, data, modes = dict(self._names), {}, {}
@@ -312,7 +227,7 @@ class Medium:
             value = part.options[number].value
             if part.kind == "entries":
                 for at in value:  # type: ignore[attr-defined]  # by the kind of the part
-                    _apply(names, self._entries[at])
+                    self._entries[at].apply(names)
             elif part.kind == "data":
                 data[part.node] = value
             elif part.kind == "mode":
@@ -339,16 +254,6 @@ class Medium:
 
     def _file(self, node: int) -> _File:
         return self._files.setdefault(node, _File(self._kinds[node]))
-
-
-def patched(data: bytes, writes: Iterable[Write]) -> bytes:
-    """The bytes after these writes; what nobody has written is zeros."""
-    result = bytearray(data)
-    for write in writes:
-        if write.offset > len(result):
-            result.extend(bytes(write.offset - len(result)))
-        result[write.offset : write.offset + len(write.data)] = write.data
-    return bytes(result)
 
 
 def torn(file: _File) -> Iterator[tuple[str, bytes]]:
@@ -379,6 +284,8 @@ def torn(file: _File) -> Iterator[tuple[str, bytes]]:
         yield "its last sector", patched(zeros, pieces[-1:])
         yield "all but its first sector", patched(zeros, pieces[1:])
         yield "every other sector", patched(zeros, pieces[::2])
+        middle = len(pieces) // 2
+        yield "all but a sector in its middle", patched(zeros, [*pieces[:middle], *pieces[middle + 1 :]])
 
 
 def _cuts(write: Write) -> list[int]:
@@ -392,14 +299,3 @@ def _cuts(write: Write) -> list[int]:
 
 def _next_sector(offset: int) -> int:
     return (offset // SECTOR + 1) * SECTOR
-
-
-def _apply(names: dict[Name, int], entries: Entries) -> None:
-    for name, node in entries.changes:
-        if node is None:
-            names.pop(name, None)
-        else:
-            names[name] = node
-
-
-Follow = Callable[[Event], None]

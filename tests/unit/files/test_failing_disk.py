@@ -197,7 +197,7 @@ def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Sc
     disk.fail(len(disk.calls) + 1)
     descriptor.written += 1
     for _ in range(2):
-        with pytest.raises(OSError, match="error|failed"):
+        with pytest.raises(OSError, match=r"error|failed"):
             descriptor.flush(descriptor.written)
     assert len(disk.calls) == disk.fail_at
 

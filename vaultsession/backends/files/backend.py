@@ -13,6 +13,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from ...backend import Traits
@@ -166,7 +167,10 @@ class FilesBackend:
         self._check_open()
         self._catalogue.refresh()
         sessions, size, tombstones = self._catalogue.ask(self._contents.totals)
-        kept = self.quarantine.entries()
+        try:
+            kept = self.quarantine.entries()
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.quarantine}: {error.strerror or error}") from error
         return {
             "sessions": sessions,
             "bytes": size,
@@ -197,8 +201,16 @@ class FilesBackend:
         return self._catalogue.ask(lambda: self._contents.remembered(name))
 
     def remember(self, name: str, value: int) -> None:
-        """Keep a number in the index, flushed."""
+        """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
+
+        Else the index could remember a change of the keyring that a power cut takes back.
+        """
         self._check_open()
+        if self._durable:
+            try:
+                self._disk.sync_directory(self._layout.root)
+            except OSError as error:
+                raise BackendUnavailable(f"{self._layout.root}: {error.strerror or error}") from error
         self._catalogue.ask(lambda: self._contents.remember(name, value))
 
     def health(self) -> dict[str, str | None]:
@@ -250,21 +262,24 @@ class FilesBackend:
             with contextlib.suppress(OSError):  # it exists, or the vault is read-only: the first write will say so
                 self._disk.mkdir(directory, PRIVATE_DIRECTORY)
         try:
-            if self._contents.is_missing():
-                self._catalogue.recover(0)
             self._absolve_dead()
         except (OSError, VaultError) as error:
             # Sessions can be read without an index: the next listing, or the next opening, tries again.
             _log.warning("the index of %s was not brought up to date: %s", self._layout.root, str(error))
 
     def _absolve_dead(self) -> None:
+        """Make an index if there is none, and bring it up to date with what writers that died did not list."""
         dead = self._markers.dead()
         try:
+            self._catalogue.thorough = bool(dead)
+            if self._contents.is_missing():
+                self._catalogue.recover(0)
             if dead:
                 self.reconcile()
-                self._catalogue.ask(self._contents.settle)
+                self._catalogue.ask(partial(self._contents.settle, others=True))
                 self._markers.absolve(dead)
         finally:
+            self._catalogue.thorough = False
             self._markers.leave(dead)
 
     def _begin_writing(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -52,6 +53,8 @@ class Catalogue:
         self._mark = mark
         self._writable = writable
         self._recovering = threading.Lock()
+        self.thorough = False
+        """Whether bodies are opened where everything is derived anew: a writer that died may have left torn ones."""
 
     def pages(self, query: Query, check_open: Callable[[], None]) -> Heads:
         """Heads in the order asked for; nothing is held between two pages."""
@@ -109,12 +112,15 @@ class Catalogue:
                 self._layout,
                 self._contents,
                 self._sessions.stripes,
-                self._sessions.observe,
+                partial(self._sessions.observe, thorough=self.thorough or not everything),
                 everything=everything,
                 progress=progress,
             )
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
+        if report.temporaries:
+            with contextlib.suppress(OSError):  # else one may come back, when nobody looks for it
+                self._disk.sync_directory(self._layout.sessions)
         if any(report):
             _log.info("the index was derived from the sessions: %s", report)
         return report

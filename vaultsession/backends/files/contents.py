@@ -124,6 +124,7 @@ class Contents:
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode), _transaction(connection):
                 remove(connection, locator, "version = ?", version)
+            self._written = True
 
     def flush(self) -> None:
         """Write what is pending."""
@@ -132,9 +133,12 @@ class Contents:
         with self._writing.mutex, self._writing:
             self._flush()
 
-    def settle(self) -> None:
-        """Write what is pending and flush all of it: what a marker waits for before it says "clean"."""
-        if not self._written and not self._pending:
+    def settle(self, *, others: bool = False) -> None:
+        """Write what is pending and flush all of it: what a marker waits for before it says "clean".
+
+        ``others``: for the marker of someone else, whose transactions may have been seen and never flushed.
+        """
+        if not self._written and not self._pending and not others:
             return
         with self._writing.mutex, self._writing:
             self._flush()

@@ -60,17 +60,17 @@ class Sessions:
         self.stripes.close()
         self.states.clear()
 
-    def observe(self, key: str) -> SealedHead | None:
-        """The newest head, read without a lock if it is clean, else under the stripe."""
+    def observe(self, key: str, *, thorough: bool = False) -> SealedHead | None:
+        """The newest head, read without a lock if it is clean, else under the stripe; ``thorough``: its bodies too."""
         try:
-            row = self._described(key)
+            row = self._described(key, thorough=thorough)
             if row is None or not row.torn:
                 return row
         except Damaged:
             pass
         stripe = self.stripes.of(locator_of(key))
         with stripe.mutex, stripe:
-            return self._described(key)
+            return self._described(key, thorough=thorough)
 
     def read(self, key: str, start: int) -> Container | None:
         """The container from ``start`` on; None: there is none."""
@@ -83,7 +83,7 @@ class Sessions:
     def newest(self, key: str) -> tuple[FileState | None, Newest]:
         """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
         state = self._followed(key)
-        if state is None:
+        if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             known = self._contents.known(locator_of(key))
             state = self._opened(key, known)
             if state is None:
@@ -129,12 +129,12 @@ class Sessions:
                 raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
         self._contents.note(owed.row, flushed=True)
 
-    def _described(self, key: str) -> SealedHead | None:
+    def _described(self, key: str, *, thorough: bool) -> SealedHead | None:
         state = self._current(key)
         if state is None:
             return None
-        if state.row is None:
-            state = state._replace(row=self._describe(key, partial(fetch, self._disk, state), thorough=False))
+        if state.row is None or (thorough and not state.proved):
+            state = state._replace(row=self._describe(key, partial(fetch, self._disk, state), thorough=thorough))
         self.states.keep(key, state)
         return state.row
 
