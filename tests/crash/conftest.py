@@ -1,0 +1,56 @@
+"""What the crash lab needs: memory to lie in, an index thread that comes as late as it may, and a count at the end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_lab import explored
+
+from vaultsession.backends.files.contents import Contents
+from vaultsession.backends.files.markers import WriterMarkers
+
+
+@pytest.fixture
+def where() -> Iterator[Path]:
+    """A directory in memory where there is one: nothing here depends on what a real medium does."""
+    memory = Path("/dev/shm")
+    path = Path(tempfile.mkdtemp(prefix="vaultsession-", dir=memory if memory.is_dir() else None))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def late_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index thread: what it would do is done by whoever waits for it, at the last moment. So every run is the same."""
+    wait, close = WriterMarkers.wait, Contents.close
+
+    def start(self: Any, first: Any) -> None:
+        self.owed = first
+
+    def waiting(self: Any) -> None:
+        if not self._settled.is_set():
+            self.assure()
+        wait(self)
+
+    def closing(self: Any) -> None:
+        owed = getattr(self, "owed", None)
+        if owed is not None and not owed.__self__._settled.is_set():
+            owed()
+        close(self)
+
+    monkeypatch.setattr(Contents, "start", start)
+    monkeypatch.setattr(WriterMarkers, "wait", waiting)
+    monkeypatch.setattr(Contents, "close", closing)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if explored:
+        terminalreporter.section("crash states explored")
+        for name, count in sorted(explored.items()):
+            terminalreporter.line(f"{count:7} {name}")
+        terminalreporter.line(f"{sum(explored.values()):7} in all")

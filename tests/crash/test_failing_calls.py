@@ -1,0 +1,254 @@
+"""Every call of every operation fails once, with each error: the store is used on, opened again, and nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reading, survived
+from files_lab import descriptors
+
+from vaultsession import SessionStore, open_store, writing
+from vaultsession.errors import VaultError
+from vaultsession.testing.clock import ManualClock
+from vaultsession.testing.faulty import ERRNOS, FaultyDisk
+
+pytestmark = pytest.mark.usefixtures("late_index")
+
+Operation = Callable[[SessionStore], object]
+
+SAID = [{"role": "user", "content": f"message {number}"} for number in range(3)]
+
+
+def saved(store: SessionStore) -> None:
+    session = store.load("a")
+    session.state["n"] = 2
+    store.save(session)
+
+
+def replaced(store: SessionStore) -> None:
+    store.save("a", messages=SAID[:1])
+
+
+def appended_and_closed(store: SessionStore) -> None:
+    try:
+        store.append("a", SAID[0])
+    finally:
+        store.close()
+
+
+OPERATIONS: dict[str, Operation] = {
+    "create": lambda store: store.create("b", messages=SAID),
+    "save": saved,
+    "append": lambda store: store.append("a", SAID[0]),
+    "pop": lambda store: store.pop("a"),
+    "update": lambda store: store.update("a", {"n": 3}),
+    "touch": lambda store: store.touch("a", ttl="2h"),
+    "clear": lambda store: store.clear("a"),
+    "delete": lambda store: store.delete("a"),
+    "sweep": lambda store: store.sweep(),
+    "replace": replaced,
+    "list": lambda store: list(store.list()),
+    "count": lambda store: store.count(),
+    "load": lambda store: store.load("a"),
+    "messages": lambda store: store.messages("a", last=1),
+    "exists": lambda store: store.exists("a"),
+    "stats": lambda store: store.stats(),
+    "reindex": lambda store: store.reindex(),
+    "close": appended_and_closed,
+}
+
+
+@pytest.fixture(autouse=True)
+def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "DEAD_FLOOR", 1000)
+
+
+@pytest.fixture
+def origin(where: Path) -> Path:
+    """A vault with a session that lives, and one that has expired."""
+    with open_store(where / "origin", key=KEY, clock=ManualClock()) as store:
+        store.create("a", state={"n": 1, "noise": os.urandom(1500).hex()}, messages=SAID, ttl="1h")
+        store.append("a", SAID[1])
+        store.create("c", messages=SAID, ttl="1m")
+    return where / "origin"
+
+
+def every_other() -> list[Any]:
+    """The errors that the quick part leaves out."""
+    return [pytest.param(code, marks=pytest.mark.slow) for code in ERRNOS if code != errno.EIO]
+
+
+def now() -> ManualClock:
+    clock = ManualClock()
+    clock.advance("2m")
+    return clock
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("vaultsession")]
+
+
+def fresh(origin: Path) -> Path:
+    path = origin.parent / "vault"
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(origin, path)
+    return path
+
+
+def faults(errnos: Any) -> Iterator[tuple[int | None, bool]]:
+    """Every error, and for writes also: half of it and the error, or half of it and no error."""
+    yield from ((code, False) for code in errnos)
+    yield errno.ENOSPC, True
+    yield None, True
+
+
+def sweep(origin: Path, operation: Operation, errnos: Any) -> int:
+    """Fail at every call of an operation, in every way; how many failures there were."""
+    path = fresh(origin)
+    with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
+        before = reading(store)
+        operation(store)
+        if not store._closed:
+            after = reading(store)
+    with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
+        after = reading(store)
+    count = 0
+    for code, short in faults(errnos):
+        for k in range(1, 1000):
+            path = fresh(origin)
+            disk = FaultyDisk(errno=code, short=short, only=("pwrite",) if short else CALLS, under=QuickDisk())
+            store = open_store(path, key=KEY, clock=now(), disk=disk)
+            disk.fail(k)
+            refused = False
+            try:
+                operation(store)
+            except VaultError:
+                refused = True
+            failed = disk.failed
+            said = f"{code and errno.errorcode[code]} at call {k}, {disk.calls[disk.number - 1] if failed else None}"
+            disk.fail(0)
+            if not failed:
+                store.close()
+                assert not refused
+                break
+            count += 1
+            closed = store._closed
+            if not closed:
+                found = reading(store)
+                assert all(found[name] in (before[name], after[name]) for name in IDS), said
+                assert refused or found == after or operation in MAY_BE_PUT_OFF, said
+                store.append("a", NEXT, create=True)
+                found = reading(store)
+                assert found["a"][1][-1] == NEXT, said
+                store.close()
+            del store
+            assert descriptors(path) == [], said
+            assert threads() == [], said
+            if closed:
+                with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
+                    found = reading(store)
+                assert found == after or (refused and found == before), said
+            try:
+                survived(path, [found], now().now(), settings={})
+            except BaseException as error:
+                error.add_note(said)
+                raise
+    return count
+
+
+CALLS = (
+    "open",
+    "stat",
+    "fstat",
+    "mkdir",
+    "unlink",
+    "listdir",
+    "rename",
+    "pread",
+    "pwrite",
+    "fchmod",
+    "flock",
+    "fsync",
+    "fdatasync",
+    "close",
+)
+MAY_BE_PUT_OFF = (OPERATIONS["sweep"],)
+
+
+def test_the_operation_that_is_to_replace_a_container_does(origin: Path) -> None:
+    (file,) = (origin / "sessions").glob("a~*")
+    before = file.stat()
+    with open_store(origin, key=KEY, clock=now()) as store:
+        replaced(store)
+    assert file.stat().st_size < before.st_size
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_any_call_may_fail_once(origin: Path, name: str) -> None:
+    count = sweep(origin, OPERATIONS[name], (errno.EIO,))
+    explored[f"failures: {name}"] += count
+    assert count >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_any_call_may_fail_once_with_any_error(origin: Path, name: str) -> None:
+    count = sweep(origin, OPERATIONS[name], ERRNOS)
+    explored[f"failures, every errno: {name}"] += count
+    assert count >= len(ERRNOS)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, *every_other()])
+def test_any_call_of_an_opening_may_fail_once(origin: Path, code: int) -> None:
+    with open_store(fresh(origin), key=KEY, clock=now(), disk=QuickDisk()) as store:
+        before = reading(store)
+    count = 0
+    for k in range(1, 1000):
+        path = fresh(origin)
+        disk = FaultyDisk(k, errno=code, only=CALLS, under=QuickDisk())
+        try:
+            store = open_store(path, key=KEY, clock=now(), disk=disk)
+        except VaultError:
+            store = None
+        failed = disk.failed
+        disk.fail(0)
+        if store is not None:
+            assert reading(store) == before
+            store.close()
+        del store
+        if not failed:
+            break
+        count += 1
+        assert descriptors(path) == []
+        assert threads() == []
+        survived(path, [before], now().now(), settings={})
+    assert count >= 30
+    explored["failures: the vault is opened"] += count
+
+
+@pytest.mark.parametrize("code", [errno.EIO, *every_other()])
+def test_any_call_of_a_creation_may_fail_once(where: Path, code: int) -> None:
+    count = 0
+    for k in range(1, 1000):
+        path = where / "new"
+        shutil.rmtree(path, ignore_errors=True)
+        disk = FaultyDisk(k, errno=code, only=CALLS, under=QuickDisk())
+        with contextlib.suppress(VaultError):
+            open_store(path, key=KEY, clock=now(), disk=disk).close()
+        if not disk.failed:
+            break
+        count += 1
+        assert descriptors(path) == []
+        assert threads() == []
+        survived(path, [dict.fromkeys(IDS)], now().now(), settings={})
+        assert [name for name in os.listdir(path) if name.endswith(".new")] == []
+    assert count >= 30
+    explored["failures: the vault is made"] += count

@@ -1,0 +1,257 @@
+"""The power is cut at every moment of every public operation: what was acknowledged is there, old or new, never a mix.
+
+The quick part looks at a bounded sample of every scenario; the slow part at all legal states up to a wide bound.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_lab import IDS, Act, Life
+
+from vaultsession import writing
+
+pytestmark = pytest.mark.usefixtures("late_index")
+
+SAID = [{"role": "user", "content": f"message {number} " + "x" * 40} for number in range(4)]
+LONG = [
+    {"role": "user", "content": f"{number} " + "".join(chr(97 + (number * i * i) % 26) for i in range(3000))}
+    for number in range(40)
+]
+
+
+def saved(id: str, **state: Any) -> Act:
+    def act(store: Any) -> None:
+        session = store.load(id)
+        session.state.update(state)
+        store.save(session)
+
+    return act
+
+
+def life_of_a_session(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", state={"n": 1}, messages=SAID[:1], title="first", user_id="alice"),
+        lambda store: store.append("a", *SAID[1:3]),
+        lambda store: store.pop("a"),
+        lambda store: store.update("a", {"n": 2}),
+        lambda store: store.touch("a", ttl="1h"),
+        saved("a", n=3),
+        lambda store: store.save("a", state={"n": 4}, messages=SAID),
+        lambda store: store.clear("a"),
+        lambda store: store.delete("a"),
+    )
+    life.store.close()
+
+
+def several_sessions(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", messages=SAID[:1]),
+        lambda store: store.append("b", SAID[0], create=True),
+        lambda store: store.append("a", SAID[1]),
+        lambda store: store.update("b", {"k": "v"}),
+        lambda store: store.delete("a"),
+        lambda store: store.create("a", messages=SAID[2:3]),
+        lambda store: store.append("b", SAID[1]),
+    )
+
+
+def a_session_made_again(life: Life) -> None:
+    for number in range(3):
+        life.act(
+            lambda store, number=number: store.create("a", messages=SAID[: number + 1]),
+            lambda store: store.append("a", SAID[3]),
+            lambda store: store.delete("a"),
+        )
+    life.store.close()
+
+
+def expiry_and_sweep(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", ttl="1m", messages=SAID[:1]),
+        lambda store: store.create("b", ttl="1h", sliding=True),
+        lambda store: store.create("c", ttl="1m"),
+        lambda store: life.clock.advance("2m"),
+        lambda store: store.load("b"),
+        lambda store: store.sweep(),
+        lambda store: store.create("a", messages=SAID[:2]),
+        lambda store: store.append("c", SAID[0], create=True),
+        lambda store: life.clock.advance("2h"),
+        lambda store: store.sweep(),
+    )
+    life.store.close()
+
+
+def replaced_for_dead_bytes(life: Life) -> None:
+    life.act(lambda store: store.create("a", messages=SAID), *(saved("a", n=number) for number in range(9)))
+    life.store.close()
+
+
+def replaced_for_small_records(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a"),
+        *((lambda store, n=number: store.append("a", {"n": n, "text": "y" * 200})) for number in range(9)),
+        lambda store: store.touch("a", ttl=None),
+    )
+
+
+def large_records(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", messages=LONG[:20]),
+        lambda store: store.append("a", *LONG[20:]),
+        lambda store: store.save("a", messages=LONG),
+        lambda store: store.clear("a"),
+    )
+
+
+def the_index_is_written(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", messages=SAID[:1]),
+        lambda store: store.count(),
+        lambda store: store.append("a", SAID[1]),
+        lambda store: store.create("b", user_id="bob"),
+        lambda store: store.list(user_id="bob"),
+        lambda store: store.delete("b"),
+        lambda store: store.count(),
+        lambda store: store.append("a", SAID[2]),
+    )
+    life.restart()
+    life.act(lambda store: store.append("a", SAID[3]), lambda store: store.create("b"))
+    life.restart()
+    life.restart()
+    life.act(lambda store: store.delete("b"))
+    life.store.close()
+
+
+def the_index_is_derived_anew(life: Life) -> None:
+    life.act(
+        lambda store: store.create("a", messages=SAID[:1]),
+        lambda store: store.create("b", messages=SAID[:2]),
+        lambda store: store.reindex(),
+        lambda store: store.append("a", SAID[1]),
+        lambda store: store.reindex(),
+    )
+    life.restart()
+    life.act(lambda store: store.reindex(), lambda store: store.append("b", SAID[1]))
+
+
+def the_index_is_lost(life: Life) -> None:
+    life.act(lambda store: store.create("a", messages=SAID[:1]), lambda store: store.create("b", messages=SAID[:2]))
+    life.store.close()
+    for side in ("", "-wal", "-shm"):
+        Path(f"{life.path}/index.sqlite{side}").unlink(missing_ok=True)
+    life.store = life.open()
+    life.acknowledge()
+    life.act(lambda store: store.count(), lambda store: store.append("a", SAID[1]))
+    life.store.close()
+
+
+def the_index_is_damaged(life: Life) -> None:
+    life.act(lambda store: store.create("a", messages=SAID[:1]), lambda store: store.create("b", messages=SAID[:2]))
+    life.store.close()
+    Path(f"{life.path}/index.sqlite").write_bytes(b"not what it was" * 400)
+    life.store = life.open()
+    life.acknowledge()
+    life.act(lambda store: store.count(), lambda store: store.append("a", SAID[1]), lambda store: store.delete("b"))
+    life.store.close()
+
+
+def a_writer_died(life: Life) -> None:
+    """Killed: what it wrote is in memory, not on the medium; whoever opens next finds it there."""
+    life.act(
+        lambda store: store.create("a", messages=SAID[:1]),
+        lambda store: store.count(),
+        lambda store: store.append("a", SAID[1]),
+        lambda store: store.count(),
+    )
+    life.die()
+    life.restart()
+    life.restart()
+    life.act(lambda store: store.create("b"), lambda store: store.delete("a"))
+    life.die()
+    life.act(lambda store: store.list(), lambda store: store.append("b", SAID[1]))
+    life.store.close()
+
+
+SCENARIOS: list[Callable[[Life], None]] = [
+    life_of_a_session,
+    several_sessions,
+    a_session_made_again,
+    expiry_and_sweep,
+    replaced_for_dead_bytes,
+    replaced_for_small_records,
+    large_records,
+    the_index_is_written,
+    the_index_is_derived_anew,
+    the_index_is_lost,
+    the_index_is_damaged,
+    a_writer_died,
+]
+
+
+@pytest.fixture(autouse=True)
+def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
+    monkeypatch.setattr(writing, "SMALL_RECORDS", 5)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
+    life = Life(where, f"quick: {scenario.__name__}")
+    scenario(life)
+    assert life.survive(bound=6, most=100) >= 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_every_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
+    life = Life(where, f"slow: {scenario.__name__}")
+    scenario(life)
+    assert life.survive(bound=48) >= 200
+
+
+def any_act(chance: random.Random, life: Life) -> Act:
+    """Something that somebody might do next."""
+    who, n = chance.choice(IDS), chance.randrange(1000)
+    said = [
+        {"role": "user", "n": n, "content": chance.randbytes(chance.choice((10, 300, 900))).hex()} for _ in range(2)
+    ]
+    acts: tuple[Act, ...] = (
+        lambda store: store.create(who, state={"n": n}, messages=said, user_id=chance.choice(("alice", "bob"))),
+        lambda store: store.append(who, *said, create=True),
+        lambda store: store.append(who, said[0]),
+        lambda store: store.append(who, said[1]),
+        lambda store: store.pop(who),
+        lambda store: store.update(who, {"n": n}),
+        lambda store: store.touch(who, ttl="5m"),
+        saved(who, n=n),
+        lambda store: store.save(who, state={"n": n}, messages=said),
+        lambda store: store.clear(who),
+        lambda store: store.delete(who),
+        lambda store: store.sweep(),
+        lambda store: store.count(),
+        lambda store: life.clock.advance("4m"),
+        lambda _: life.restart(),
+    )
+    return chance.choice(acts)
+
+
+def any_life(where: Path, seed: int, name: str) -> Life:
+    chance = random.Random(seed)
+    life = Life(where / f"{seed}", name)
+    for _ in range(14):
+        life.attempt(any_act(chance, life), [])
+    return life
+
+
+def test_a_power_cut_in_any_life_leaves_old_or_new(where: Path) -> None:
+    assert sum(any_life(where, seed, "quick: any life").survive(bound=5, most=60) for seed in range(3)) >= 120
+
+
+@pytest.mark.slow
+def test_a_power_cut_in_many_lives_leaves_old_or_new(where: Path) -> None:
+    assert sum(any_life(where, seed, "slow: any life").survive(bound=24) for seed in range(3, 10)) >= 1500

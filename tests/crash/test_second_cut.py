@@ -1,0 +1,56 @@
+"""The power is cut again while what the first cut left is mended and written to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from crash_lab import Life
+from test_power_cuts import SCENARIOS, life_of_a_session, several_sessions
+
+from vaultsession import writing
+
+pytestmark = pytest.mark.usefixtures("late_index")
+
+
+@pytest.fixture(autouse=True)
+def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
+
+
+def cut_twice(where: Path, first: Life, name: str, *, every: int, bound: int) -> int:
+    """Live on in every so many of the states that a first cut leaves, and cut the power at every moment of that."""
+    count = 0
+    for number, crashed in enumerate(first.crash_states(bound=12)):
+        if number % every:
+            continue
+        allowed, now = first.allowed(crashed)
+        shutil.copytree(crashed, where / f"{number}" / "vault")
+        second = Life(where / f"{number}", name, now=now)
+        assert all(second.history[0][0][name] in [each[name] for each in allowed] for name in allowed[0])
+        second.act(
+            lambda store: store.append("a", {"text": "after the first cut"}, create=True),
+            lambda store: store.count(),
+            lambda store: store.append("b", {"text": "after the first cut"}, create=True),
+            lambda store: store.delete("a"),
+        )
+        second.store.close()
+        count += second.survive(bound=bound)
+    first.close()
+    return count
+
+
+@pytest.mark.parametrize("scenario", [life_of_a_session, several_sessions], ids=lambda scenario: scenario.__name__)
+def test_a_second_power_cut_leaves_old_or_new(where: Path, scenario: object) -> None:
+    first = Life(where / "first", "")
+    scenario(first)  # type: ignore[operator]
+    assert cut_twice(where, first, "quick: a second cut", every=89, bound=3) >= 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_many_second_power_cuts_leave_old_or_new(where: Path, scenario: object) -> None:
+    first = Life(where / "first", "")
+    scenario(first)  # type: ignore[operator]
+    assert cut_twice(where, first, "slow: a second cut", every=61, bound=6) >= 60
