@@ -107,9 +107,7 @@ def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Scribe, opening: 
     assert scribe.texts(backend, key) == ["first", "then"]
 
 
-def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(
-    path: Path, scribe: Scribe, opening: Any
-) -> None:
+def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path, scribe: Scribe, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk(only="fdatasync")
     backend = opening(disk=disk)
