@@ -20,7 +20,7 @@ from ...sealed import SealedHead, Tombstone, Witness
 
 APPLICATION_ID = 0x56535801
 USER_VERSION = 1
-SIDE_FILES = ("-wal", "-shm")
+SIDE_FILES = ("-wal", "-shm", "-journal")
 
 _TABLES = {
     "sessions": (
