@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...disk import Disk
 from ...errors import BackendUnavailable, VaultError
-from ...ids import locator_of
+from ...ids import is_key, locator_of
 from ...sealed import Query, SealedHead, Tombstone, Witness
 from . import queries
 from .layout import Layout
@@ -162,7 +162,7 @@ class Contents:
         try:
             written = self._lookup(locator)
         except IndexDamaged as error:
-            self.error = error
+            self.error = error.with_traceback(None)  # its frames would keep descriptors open
             written = _NOTHING
         if pending is None:
             return written
@@ -202,7 +202,10 @@ class Contents:
             connection = self._reader_connection(check=True)
             with translated(self._path, self._reader_inode):
                 rows = connection.execute("SELECT locator, key, version, size FROM sessions")
-                return {locator: Outline(key, version, size) for locator, key, version, size in rows}
+                found = {locator: Outline(key, version, size) for locator, key, version, size in rows}
+                if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
+                    raise ValueError("a row under another locator")
+                return found
 
     def remembered(self, name: str) -> int | None:
         """A number that was kept in this index; None in one that was derived anew since."""
@@ -290,7 +293,7 @@ class Contents:
         except BaseException as error:
             self._pending.put_back()
             if isinstance(error, VaultError):
-                self.error = error
+                self.error = type(error)(str(error))  # not the one that is raised: its frames hold descriptors
             raise
         self._pending.landed()
         self._written = True

@@ -94,7 +94,7 @@ def _remove_temporary(disk: Disk, layout: Layout, stripes: Stripes, name: str) -
     if locator is None:
         return 0
     stripe = stripes.of(locator)
-    with stripe.mutex, stripe, contextlib.suppress(FileNotFoundError):
+    with stripe.mutex, stripe, contextlib.suppress(OSError):  # gone, or a directory that someone planted
         disk.unlink(os.path.join(layout.sessions, name))
         return 1
     return 0

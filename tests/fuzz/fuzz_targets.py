@@ -1,0 +1,98 @@
+"""What is fuzzed: one function of bytes per parser. It returns, or raises a ``VaultError``; anything else is a finding.
+
+The bytes are what a hostile medium may hold. Where a checksum or a seal stands in front of a parser, a second look is
+taken behind it, as whoever can make it fit would have it: a mutation would otherwise never come further.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from vaultsession import document, ids, payload, slots
+from vaultsession.doctor import structure_of
+from vaultsession.envelope import ContainerCipher, v1
+from vaultsession.errors import VaultError
+from vaultsession.head import decode
+from vaultsession.identity import Identity
+from vaultsession.keys import Keyring, MasterKey
+from vaultsession.reading import Reading
+from vaultsession.sealed import Container, Witness
+from vaultsession.secret import RawKey
+
+CORPUS = Path(__file__).with_name("corpus")
+
+KEY = RawKey(bytes(range(200, 232)))
+KEYRING = Keyring(
+    vault_id=bytes(range(16)),
+    readable_names=True,
+    created=1_700_000_000_000_000,
+    root=bytes(range(32, 64)),
+    masters=(MasterKey(b"fuzz-new", bytes(range(64, 96))), MasterKey(b"fuzz-old", bytes(range(96, 128)), retired=True)),
+)
+GENERATION = 1_700_000_000_000_000
+SESSION = ids.key(KEYRING.naming_key, ids.parse("fuzzed"), readable=True)
+LARGEST_BODY = 1 << 20
+
+_MEMORIES = (None, Witness(GENERATION, 1, bytes(16)), Witness(GENERATION + 1, 0, bytes(16)))
+_CIPHER = ContainerCipher.create(KEYRING, ids.locator_of(SESSION), generation=GENERATION)
+
+
+def container(data: bytes) -> None:
+    """The bytes of a session's file, to each that reads them; and records of any kind, sealed with the keys."""
+    for _ in structure_of("file", data):
+        pass
+    for witness in _MEMORIES:
+        _read(data, witness)
+    if len(data) > 2:  # the same as a plain head and a plain body, in a container that authenticates
+        cut, kind, codec = data[0] * (len(data) - 2) // 256, data[1] & 3, data[1] >> 2 & 3
+        record = _CIPHER.seal(
+            kind, 0, v1.HEADER_SIZE, v1.first_link(_CIPHER.header), data[2:][:cut], codec=codec, body=data[2:][cut:]
+        )
+        _read(_CIPHER.header + record, None)
+
+
+def _read(data: bytes, witness: Witness | None) -> None:
+    def fetch(start: int) -> Container:
+        offset = min(len(data), max(v1.HEADER_SIZE, len(data) + start if start < 0 else start))
+        return Container(data[: v1.HEADER_SIZE], offset, data[offset:], witness)
+
+    reading = Reading(KEYRING, largest_body=LARGEST_BODY)
+    for consume in (
+        lambda: reading.describe(SESSION, fetch, thorough=True),
+        lambda: document.whole(loaded.bodies) if (loaded := reading.load(SESSION, fetch)) else None,
+        lambda: reading.newest(SESSION, fetch, wanted=2),
+    ):
+        _allowed(consume)
+
+
+def keyring(data: bytes) -> None:
+    """The bytes of a keyring file, and the same with a checksum that fits."""
+    for each in (data, data[:-16] + hashlib.sha512(data[:-16]).digest()[:16]):
+        _allowed(lambda each=each: slots.parse(each).unlock(KEY))
+
+
+def facts(data: bytes) -> None:
+    """The bytes of vault.json."""
+    _allowed(lambda: Identity.decode(data))
+
+
+def body(data: bytes) -> None:
+    """A head and a body as they come out of their seals, and a document of several bodies."""
+    _allowed(lambda: decode(data))
+    for codec in range(3):
+        _allowed(lambda codec=codec: payload.unpack(codec, data, limit=LARGEST_BODY))
+    bodies = data.split(b"\0")
+    for consume in (document.whole, document.state_of, document.elements, document.merged):
+        _allowed(lambda consume=consume: consume(bodies))
+    _allowed(lambda: document.newest(reversed(bodies), 2))
+
+
+def _allowed(act: Callable[[], object]) -> None:
+    with contextlib.suppress(VaultError):
+        act()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {each.__name__: each for each in (container, keyring, facts, body)}

@@ -1,0 +1,106 @@
+"""kill -9 at any moment, with four processes writing to one vault: nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from kernel_lab import Ledger, Writer, errors_in, made, opened
+
+WRITERS = 4
+SPELL = 25
+"""Kills after which all is looked at, and new sessions are begun."""
+
+
+def rampage(vault: Path, kills: int, seed: int, **settings: str) -> Ledger:
+    """Four processes write; again and again one of them is killed and another put in its place."""
+    chance = random.Random(seed)
+    ledger, number = Ledger(), 0
+    writers: list[Writer] = []
+
+    def begin() -> Writer:
+        nonlocal number
+        number += 1
+        return Writer(vault, str(number), str(number // SPELL), ledger, **settings)
+
+    try:
+        writers += [begin() for _ in range(WRITERS)]
+        for done in range(1, kills + 1):
+            victim = writers.pop(0)
+            victim.reach(2)
+            time.sleep(chance.uniform(0, 0.03))  # not a bound: it only varies where the kill strikes
+            victim.kill()
+            writers.append(begin())
+            for writer in writers:
+                assert writer.hear(), f"writer {writer.number} ended by itself: {writer.end()}"
+            if done % SPELL == 0:
+                with opened(vault) as store:  # beside writers that are at work
+                    assert ledger.lost(store) == []
+    finally:
+        for writer in writers:
+            writer.kill()
+    return ledger
+
+
+def check(vault: Path, ledger: Ledger) -> None:
+    with opened(vault) as store:
+        assert ledger.lost(store) == []
+        store.append("afterwards", {"n": 1}, create=True)
+    assert errors_in(vault) == []
+    assert list(vault.glob("sessions/.*.tmp")) == []
+
+
+def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
+    vault = made(tmp_path / "vault")
+    ledger = rampage(vault, 20, seed=1)
+    check(vault, ledger)
+    assert ledger.acknowledged > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
+    vault = made(tmp_path / "vault")
+    ledger = rampage(vault, 500, seed=2)
+    check(vault, ledger)
+    assert ledger.acknowledged > 5000
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_of_all_at_once_lose_nothing(tmp_path: Path) -> None:
+    vault = made(tmp_path / "vault")
+    chance, ledger = random.Random(3), Ledger()
+    for fall in range(25):
+        writers = [Writer(vault, f"{fall}.{each}", str(fall), ledger) for each in range(WRITERS)]
+        try:
+            for writer in writers:
+                writer.reach(3)
+            time.sleep(chance.uniform(0, 0.05))  # as above
+        finally:
+            for writer in writers:
+                writer.kill()
+        with opened(vault) as store:
+            assert ledger.lost(store) == []
+    check(vault, ledger)
+
+
+def test_the_ledger_notices_a_loss(tmp_path: Path) -> None:
+    """A test of the test: what was never written is missed, each kind of it."""
+    vault = made(tmp_path / "vault")
+    with opened(vault) as store:
+        store.append("hot", {"w": "1", "n": 0}, {"w": "1", "n": 2}, create=True)
+        store.save("own", state={"n": 3})
+        store.create("risen")
+        for lines, missed in (
+            (["append hot 0"], "hot: writer 1 reads"),
+            (["append other 0"], "other:"),
+            (["save own 4"], "own: state 4"),
+            (["create gone"], "gone: its creation"),
+            (["create risen", "deleting risen", "delete risen"], "risen: its removal"),
+        ):
+            ledger = Ledger()
+            for line in lines:
+                ledger.note("1", line)
+            assert any(problem.startswith(missed) for problem in ledger.lost(store)), missed
