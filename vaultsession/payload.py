@@ -102,6 +102,12 @@ def pack(text: bytes, *, level: int | None, limit: int) -> tuple[int, bytes]:
     return (CODEC_ZSTD, squeezed) if len(squeezed) < len(text) else (CODEC_NONE, text)
 
 
+def prepare(level: int | None) -> None:
+    """Make this thread's compressor ready, so that the first write of a store need not (0.1 ms)."""
+    if level is not None:
+        _compressor(level).compress(b"")
+
+
 def unpack(codec: int, data: bytes, *, limit: int) -> bytes:
     """The body again. The declared size is checked before anything is allocated: zstandard itself would believe it.
 

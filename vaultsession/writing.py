@@ -60,6 +60,7 @@ class Writing:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
+        payload.prepare(level)
 
     @property
     def _keyring(self) -> Keyring:
