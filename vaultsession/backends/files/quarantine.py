@@ -55,11 +55,15 @@ class Quarantine:
     def forget(self, locator: str) -> int:
         """Remove every copy of a session: what its erasure asks for. Returns how many there were."""
         gone = 0
-        with contextlib.suppress(FileNotFoundError):
-            for name in self._disk.listdir(self._path):
-                if name.partition(".")[0].endswith(locator):
+        try:
+            names = self._disk.listdir(self._path)
+        except FileNotFoundError:
+            return 0
+        for name in names:
+            if name.partition(".")[0].endswith(locator):
+                with contextlib.suppress(FileNotFoundError):  # made room for by another: the others go all the same
                     self._disk.unlink(os.path.join(self._path, name))
-                    gone += 1
+                gone += 1
         return gone
 
     def entries(self) -> list[tuple[int, int, str]]:
