@@ -20,7 +20,8 @@ table and fails on any upward arrow and on any module that is not listed.
     2      identity       what vault.json says: which vault this is, in the open
     2      oskeyring      a key in the keyring of the operating system
     2      keycommand     a key that a command prints
-    2      backend        the protocol of backends
+    2      leases         turn leases: one holder answers a session at a time
+    3      backend        the protocols of backends and engines
     3      envelope       the container: format, records, chain, rows
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
@@ -28,8 +29,9 @@ table and fails on any upward arrow and on any module that is not listed.
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
     5      backends       memory and files
     5      keysources     where secrets come from
-    5      leases         turn leases: one holder answers a session at a time
-    5      vault          the vault directory: creation, unlocking, changes, privacy
+    5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
+    6      sites          where a vault lies, by path or URL: the only module that names concrete backends
+    6      settings       how a store behaves: argument, environment, default
     6      reading        from sealed bytes to documents, with the tail rules
     7      writing        from documents to sealed bytes, as functions of the newest
     7      listing        from filters to queries, from rows to what is read
@@ -39,7 +41,7 @@ table and fails on any upward arrow and on any module that is not listed.
     9      store          SessionStore
     10     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
-    11     opening        settings and open_store: the only module that names concrete backends
+    11     opening        open_store: from a path or URL, settings and keys to a store
     11     repair         what doctor found, mended: nothing that cannot be read is deleted
     12     testing        the test kit: contract, clock
     12     cli            the command line, one file per command
@@ -73,9 +75,10 @@ from .errors import (
     WrongKey,
 )
 from .listing import Page
-from .opening import Settings, open_store, open_store_async
+from .opening import open_store, open_store_async
 from .secret import Passphrase, RawKey
 from .session import Session, SessionInfo
+from .settings import Settings
 from .store import SessionStore
 
 if TYPE_CHECKING:

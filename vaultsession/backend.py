@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from .sealed import Container, Heads, Newest, Query, Seal, SealedHead
+from .leases import Leases
+from .sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +73,36 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release what is held. Idempotent."""
+        ...
+
+
+class Engine(Protocol):
+    """A server or a database that keeps the sessions of a vault, and the vault's own papers beside them.
+
+    Opened by its URL before there is a keyring; ``backend`` is asked for when there is one. Safe from any thread.
+    """
+
+    @property
+    def where(self) -> str:
+        """Which engine, in words that may be shown: scheme, host, database and prefix, never a password."""
+        ...
+
+    def paper(self, name: str) -> bytes | None:
+        """A small value that belongs to the vault as a whole, such as its key slots."""
+        ...
+
+    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it, atomically and durably, if it is what is expected (None: absent); False if it is not."""
+        ...
+
+    def backend(self, describe: Describe) -> Backend:
+        """The sessions. Whoever closes the backend closes the engine."""
+        ...
+
+    def leases(self) -> Leases:
+        """Turn leases among all that use this engine."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every connection. Idempotent."""
         ...

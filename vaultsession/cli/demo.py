@@ -51,7 +51,8 @@ class _Demo:
 
     def store(self, *, cache_bytes: int = 64 << 20) -> SessionStore:
         from ..keysources import KeyFile  # noqa: PLC0415 - the store is dear to import, and --help does without
-        from ..opening import Settings, open_store  # noqa: PLC0415 - as above
+        from ..opening import open_store  # noqa: PLC0415 - as above
+        from ..settings import Settings  # noqa: PLC0415 - as above
 
         return open_store(
             self.vault, key=KeyFile(self.key_file), settings=Settings(cache_bytes=cache_bytes), create=False

@@ -38,7 +38,7 @@ def init(
     Else a new one is made, and kept in the keyring of your system or in a private file of your configuration directory.
     """
     from ..clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
-    from ..opening import Settings  # noqa: PLC0415 - as above
+    from ..settings import Settings  # noqa: PLC0415 - as above
     from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
     if path is not None and where.vault is not None:

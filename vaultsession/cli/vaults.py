@@ -82,7 +82,7 @@ class Where:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
         import platformdirs  # noqa: PLC0415 - only some commands need it
 
-        from ..opening import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
+        from ..settings import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
 
         return os.path.expanduser(
             self.vault or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
@@ -113,7 +113,7 @@ class Where:
     def directory(self, disk: Disk | None = None) -> VaultDirectory:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none."""
         from ..disk import Disk  # noqa: PLC0415 - as above
-        from ..opening import Settings  # noqa: PLC0415 - as above
+        from ..settings import Settings  # noqa: PLC0415 - as above
         from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
         allow_network = Settings.from_environment().allow_network

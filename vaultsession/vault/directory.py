@@ -28,9 +28,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from . import slots
-from .copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
-from .disk import (
+from .. import slots
+from ..copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
+from ..disk import (
     CREATE,
     CREATE_NEW,
     PRIVATE_DIRECTORY,
@@ -41,7 +41,7 @@ from .disk import (
     why_not_private,
     write_all,
 )
-from .errors import (
+from ..errors import (
     BackendUnavailable,
     Conflict,
     Damaged,
@@ -51,10 +51,11 @@ from .errors import (
     VaultNotFound,
     WrongKey,
 )
-from .identity import FACTS, LARGEST_FACTS, Identity
-from .keys import KEY_SIZE, Keyring, MasterKey
-from .secret import Secret
-from .slots import Slot, Unlocked
+from ..identity import FACTS, LARGEST_FACTS, Identity
+from ..keys import KEY_SIZE, Keyring, MasterKey
+from ..secret import Secret
+from ..slots import Slot, Unlocked
+from .opened import OpenVault
 
 if sys.platform != "win32":
     import fcntl
@@ -77,38 +78,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
-
-
-@dataclass(frozen=True, slots=True)
-class OpenVault:
-    """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
-
-    Compare ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
-    """
-
-    unlocked: Unlocked
-    source: str
-    findings: tuple[str, ...] = ()
-
-    @property
-    def slot(self) -> Slot | None:
-        """The slot that opened it."""
-        return self.unlocked.slot
-
-    @property
-    def keyring(self) -> Keyring:
-        """The keys of the vault."""
-        return self.unlocked.keyring
-
-    @property
-    def counter(self) -> int:
-        """Counts the changes of the keyring file."""
-        return self.unlocked.counter
-
-    @property
-    def slots(self) -> tuple[Slot, ...]:
-        """The public facts of every slot."""
-        return self.unlocked.slots
 
 
 @dataclass(frozen=True, slots=True)

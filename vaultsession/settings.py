@@ -1,0 +1,110 @@
+"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .clock import Duration, to_duration
+from .envelope import v1
+from .errors import InvalidSetting
+from .payload import LEVELS
+
+PREFIX = "VAULTSESSION_"
+PATH = PREFIX + "PATH"
+
+SUITES = {
+    "aes-256-gcm": v1.SUITE_AES_GCM,
+    "chacha20-poly1305": v1.SUITE_CHACHA,
+    "aes-256-gcm-siv": v1.SUITE_AES_GCM_SIV,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a store behaves. Each field is also ``VAULTSESSION_`` and its name in upper case in the environment.
+
+    ============== ============= ===================================================================================
+    ttl            None          life span of new sessions: seconds or "30m", "24h", "7d"; None keeps them for ever
+    sliding        False         whether reading and writing extend it
+    max_messages   None          how many messages a new session keeps
+    max_sessions   None          how many sessions a memory store keeps; the least recently used go
+    cache_bytes    64 MiB        documents kept in memory, decrypted
+    compression    "zstd"        or "none", where secrets share a document with text that an attacker chooses
+    level          3             of zstd: 1 to 3
+    padding        False         hide lengths (Padmé): at most 12 % more bytes
+    durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
+    names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
+    suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
+    sweep_interval None          sweep in the background, every so often
+    allow_network  False         open a vault on a network file system, whose locks may exclude nobody
+    ============== ============= ===================================================================================
+    """
+
+    ttl: Duration | None = None
+    sliding: bool = False
+    max_messages: int | None = None
+    max_sessions: int | None = None
+    cache_bytes: int = 64 << 20
+    compression: Literal["zstd", "none"] = "zstd"
+    level: int = 3
+    padding: bool = False
+    durability: Literal["sync", "os"] = "sync"
+    names: Literal["readable", "private"] = "readable"
+    suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
+    sweep_interval: Duration | None = None
+    allow_network: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            chosen = getattr(self, name)
+            if not any(type(chosen) is type(option) and chosen == option for option in allowed):  # 1 is not True
+                raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
+        for name in ("ttl", "sweep_interval"):
+            if getattr(self, name) is not None:
+                to_duration(getattr(self, name))
+        for name in ("max_messages", "max_sessions", "cache_bytes"):
+            value = getattr(self, name)
+            least = 0 if name == "cache_bytes" else 1
+            if (value is not None or name == "cache_bytes") and (type(value) is not int or value < least):
+                raise InvalidSetting(f"{name} is a whole number from {least} up, not {value!r}")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:  # noqa: ANN401 - checked below
+        """What the environment says, under what the caller says."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            text = environ.get(PREFIX + field.name.upper())
+            if text and field.name not in overrides:
+                found[field.name] = _from_text(field.name, text)
+        unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
+        return cls(**found, **overrides)
+
+
+_BOOLEANS = (True, False)
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "compression": ("zstd", "none"),
+    "level": tuple(LEVELS),
+    "durability": ("sync", "os"),
+    "names": ("readable", "private"),
+    "suite": tuple(SUITES),
+    "sliding": _BOOLEANS,
+    "padding": _BOOLEANS,
+    "allow_network": _BOOLEANS,
+}
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
+
+
+def _from_text(name: str, text: str) -> object:
+    try:
+        if _CHOICES.get(name) == _BOOLEANS:
+            return _WORDS[text.strip().lower()]
+        return int(text) if name in _NUMBERS else text
+    except (KeyError, ValueError):
+        raise InvalidSetting(f"{PREFIX}{name.upper()} is not understood: {text!r:.40}") from None
