@@ -65,21 +65,12 @@ def derive(
         outline = outlines.pop(locator, None)
         if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
             continue
-        buried = contents.tombstone(locator)
-        if buried is not None and outline is not None and outline.generation <= buried.generation:
-            # No transaction of ours leaves both. The tombstone is shown to whoever has the keys, who hears of it only
-            # where no row stands.
-            contents.remove(locator, outline.version)
-            outline = None
         try:
-            row = observe(key)
+            found = _derive_row(contents, observe, key, outline)
         except (Unreadable, BackendUnavailable, OSError):
             unreadable += 1
             continue
-        if row is not None:
-            if buried is not None and row.generation <= buried.generation:
-                contents.disbelieve(locator, buried)  # whoever has the keys read past it: it is not genuine
-            contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
+        if found:
             changed += 1
         elif outline is not None:
             outlines[locator] = outline
@@ -90,6 +81,23 @@ def derive(
     if progress is not None:
         progress(len(names), len(names))
     return Report(scanned, changed, removed, unreadable, temporaries)
+
+
+def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline | None) -> bool:
+    """The row of one container, noted; False where it reads as absent."""
+    locator = locator_of(key)
+    buried = contents.tombstone(locator)
+    if buried is not None and outline is not None and outline.generation <= buried.generation:
+        # No transaction of ours leaves both. Whoever has the keys is told of a tombstone only where no row stands.
+        contents.remove(locator, outline.version)
+        outline = None
+    row = observe(key)
+    if row is None:
+        return False
+    if buried is not None and row.generation <= buried.generation:
+        contents.disbelieve(locator, buried)  # it was read past, so it is not genuine
+    contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
+    return True
 
 
 def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
