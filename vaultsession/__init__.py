@@ -33,6 +33,7 @@ table and fails on any upward arrow and on any module that is not listed.
     6      sites          where a vault lies, by path or URL: the only module that names concrete backends
     6      settings       how a store behaves: argument, environment, default
     6      reading        from sealed bytes to documents, with the tail rules
+    7      configuration  the configuration file, beneath the environment
     7      writing        from documents to sealed bytes, as functions of the newest
     7      listing        from filters to queries, from rows to what is read
     7      sweeper        the thread that removes what has expired
@@ -45,6 +46,7 @@ table and fails on any upward arrow and on any module that is not listed.
     11     repair         what doctor found, mended: nothing that cannot be read is deleted
     12     testing        the test kit: contract, clock
     12     cli            the command line, one file per command
+    12     integrations   this store as other frameworks know it, one file per framework, each removable
     13     __main__       python -m vaultsession
 """
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
@@ -14,6 +15,7 @@ from .backend import Backend
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
+from .configuration import environment
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .keys import Keyring
@@ -52,11 +54,10 @@ def open_store(
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
     ``KeyUnavailable``, ``WrongKey``; ``RollbackDetected`` for key slots older than this vault has seen.
     """
-    chosen = _settings(settings, overrides)
+    environ = environment()
+    chosen = _settings(settings, environ, overrides)
     clock = clock or SystemClock()
-    where = os.fspath(
-        path_or_url or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
-    )
+    where = os.fspath(path_or_url or environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False))
     if where.startswith(MEMORY):
         reading = Reading(Keyring.generate(created=clock.now()))
         memory = MemoryBackend(max_sessions=chosen.max_sessions)
@@ -65,7 +66,7 @@ def open_store(
     site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     backend: Backend | None = None
     try:
-        vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
+        vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
         reading = Reading(vault.keyring)
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
@@ -83,9 +84,9 @@ async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore:  #
     return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
 
 
-def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+def _settings(settings: Settings | None, environ: Mapping[str, str], overrides: dict[str, Any]) -> Settings:
     if settings is None:
-        return Settings.from_environment(**overrides)
+        return Settings.from_environment(environ, **overrides)
     try:
         return dataclasses.replace(settings, **overrides)
     except TypeError as error:

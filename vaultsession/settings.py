@@ -1,4 +1,7 @@
-"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default."""
+"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default.
+
+The configuration file stands beneath the environment: see ``configuration``.
+"""
 
 from __future__ import annotations
 
@@ -77,9 +80,12 @@ class Settings:
         """What the environment says, under what the caller says."""
         found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            text = environ.get(PREFIX + field.name.upper())
-            if text and field.name not in overrides:
-                found[field.name] = _from_text(field.name, text)
+            variable = PREFIX + field.name.upper()
+            if (text := environ.get(variable)) and field.name not in overrides:
+                try:
+                    found[field.name] = from_text(field.name, text)
+                except InvalidSetting as error:
+                    raise InvalidSetting(f"{variable}: {error}") from None
         unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
@@ -101,10 +107,11 @@ _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false":
 _NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
 
 
-def _from_text(name: str, text: str) -> object:
+def from_text(name: str, text: str) -> object:
+    """The value of a field that a text stands for. ``InvalidSetting``."""
     try:
         if _CHOICES.get(name) == _BOOLEANS:
             return _WORDS[text.strip().lower()]
         return int(text) if name in _NUMBERS else text
     except (KeyError, ValueError):
-        raise InvalidSetting(f"{PREFIX}{name.upper()} is not understood: {text!r:.40}") from None
+        raise InvalidSetting(f"{name} is not understood: {text!r:.40}") from None
