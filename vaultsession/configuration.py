@@ -22,7 +22,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import tomllib
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -114,6 +113,8 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
         raise InvalidSetting(f"{path}: a configuration file ends in .toml, .yaml, .yml or .json")
     try:
         if kind == "toml":
+            import tomllib  # noqa: PLC0415 - dear, and most have no such file
+
             table: Any = tomllib.loads(data.decode())
         else:
             table = orjson.loads(data) if kind == "json" else _yaml(path, data)
