@@ -1,10 +1,10 @@
 """The test kit, for the tests of whoever uses this package or writes a backend for it.
 
-``clock`` a clock that stands still · ``seeded`` ids that are the same in every run · ``faulty`` and ``lossy`` disks that
-fail, and that lose what was not flushed, with ``medium`` and ``powercut``, which say what a power cut may leave ·
-``contract`` what every backend is held to, in parts ``session_promises`` and ``listing_promises``, with ``scribe``, who
-seals for it · ``strategies`` and ``machine`` for Hypothesis, which only these two import: random documents, and a state
-machine that a store must agree with
+``clock`` a clock that stands still · ``seeded`` ids that are the same in every run · ``faulty`` and ``lossy`` disks
+that fail, and that lose what was not flushed, with ``medium`` and ``powercut``, which say what a power cut may leave ·
+``contract`` what every backend is held to, in parts ``session_promises`` and ``listing_promises``, with ``scribe``,
+who seals for it · ``strategies`` and ``machine`` for Hypothesis, which only these two import: random documents, and a
+state machine that a store must agree with
 """
 
 from __future__ import annotations
