@@ -52,6 +52,7 @@ table and fails on any upward arrow and on any module that is not listed.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -76,15 +77,15 @@ from .errors import (
     VaultNotFound,
     WrongKey,
 )
-from .listing import Page
-from .opening import open_store, open_store_async
-from .secret import Passphrase, RawKey
-from .session import Session, SessionInfo
-from .settings import Settings
-from .store import SessionStore
 
 if TYPE_CHECKING:
     from .aio import AsyncSessionStore
+    from .listing import Page
+    from .opening import open_store, open_store_async
+    from .secret import Passphrase, RawKey
+    from .session import Session, SessionInfo
+    from .settings import Settings
+    from .store import SessionStore
 
 __version__ = "0.1.0"
 
@@ -123,13 +124,28 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
-    """AsyncSessionStore on first use: asyncio takes a third of the time of an import, and a command needs none."""
-    if name == "AsyncSessionStore":
-        from .aio import AsyncSessionStore  # noqa: PLC0415 - on first use is what this is for
+_HOMES = {
+    "AsyncSessionStore": "aio",
+    "Page": "listing",
+    "Passphrase": "secret",
+    "RawKey": "secret",
+    "Session": "session",
+    "SessionInfo": "session",
+    "SessionStore": "store",
+    "Settings": "settings",
+    "open_store": "opening",
+    "open_store_async": "opening",
+}
+"""Where the names are that are imported on first use: the help of a command needs no store, and few need asyncio."""
 
-        return AsyncSessionStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
+    """A name of ``_HOMES``, imported when it is asked for."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return found
 
 
 def __dir__() -> list[str]:
