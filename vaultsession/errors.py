@@ -21,13 +21,16 @@
     ├── KeyUnavailable        no key source answered; lists what was tried
     │   └── WrongKey          a key was found and opens no slot of this vault
     ├── BackendUnavailable    the storage said no; wraps the OSError or client error
-    └── DurabilityUnknown     the write may or may not have reached the disk
+    ├── DurabilityUnknown     the write may or may not have reached the disk
+    └── PartialFailure        some of many; .failures says which and why, the others are done
 
 Every error pickles: the message is the only positional argument and everything else is an attribute. Ids and paths may
 appear in messages; content and key material never.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class VaultError(Exception):
@@ -124,3 +127,15 @@ class BackendUnavailable(VaultError):
 
 class DurabilityUnknown(VaultError):
     """A flush failed and the state could not be written anew: the write may or may not survive a power cut."""
+
+
+class PartialFailure(VaultError):
+    """Of many sessions some failed; everything else was done. ``failures`` has the error of each by its id.
+
+    ``done`` is what the verb would have returned, with the successful ones alone.
+    """
+
+    def __init__(self, message: str, *, failures: Mapping[str, VaultError] | None = None, done: object = None) -> None:
+        super().__init__(message)
+        self.failures = dict(failures or {})
+        self.done = done

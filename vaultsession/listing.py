@@ -19,6 +19,8 @@ from .session import SessionInfo
 
 Order = Literal["newest", "oldest"]
 
+_PAGE = 256
+_SAMPLE = 200
 _CURSOR = struct.Struct(f"<q{LOCATOR_LENGTH}s")
 
 
@@ -55,6 +57,26 @@ class Listing:
         rows, infos = self._read(query)
         more = limit is not None and len(rows) > limit
         return Page([info for info in infos[:limit] if info is not None], _cursor(rows[:limit][-1]) if more else None)
+
+    def each(self, tags: tuple[bytes, ...], *, order: Order) -> Iterator[SessionInfo]:
+        """Every living session that matches, a page at a time; nothing is held between two of them.
+
+        From the oldest on, a session that is changed meanwhile comes again, and none is left out; from the newest on,
+        one that is changed before its turn is left out.
+        """
+        after: str | None = None
+        while True:
+            page = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
+            yield from page
+            after = page.after
+            if after is None:
+                return
+
+    def ratio(self) -> float | None:
+        """Bytes of JSON to a stored byte, over the sessions changed last; None where there are none."""
+        rows = list(self._backend.scan(Query(alive_at=self._clock.now(), limit=_SAMPLE)))
+        stored = sum(row.size for row in rows)
+        return sum(self._reading.rows.open(row)[1].raw for row in rows) / stored if stored else None
 
     def count(self, tags: tuple[bytes, ...]) -> int:
         """How many living sessions match."""

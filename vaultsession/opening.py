@@ -16,6 +16,7 @@ from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
+from .facts import Defaults, Origin
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
@@ -24,7 +25,7 @@ from .secret import Secret
 from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
-from .store import Defaults, Origin, SessionStore
+from .store import SessionStore
 from .vault import KEYRING_COUNTER, OpenVault, Vault
 from .writing import Writing
 

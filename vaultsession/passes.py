@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from . import document, payload
 from .backend import Backend
@@ -31,6 +31,8 @@ from .session import Session
 from .writing import Packed, Writing
 
 _log = logging.getLogger("vaultsession")
+
+Existing = Literal["error", "skip", "replace"]
 
 NOTHING_ADDED = b"[{}]"
 
@@ -94,8 +96,37 @@ class Passes:
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = newest_of(messages, head.max_messages)
-        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+        return self._put(key, head, self._writing.pack_document(payload.body(state, kept), len(kept)), replace=replace)
 
+    def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Session:
+        """The document of another session, or the beginning of it, under a head that is made of its head."""
+        loaded = self.load(source, name)
+        head = head_of(loaded.head)
+        bodies = [self._writing.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
+        return self._put(key, head, bodies, replace=False)
+
+    def restore(
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
+    ) -> Literal["made", "replaced", "skipped"]:
+        """A document with the head that it had elsewhere: its times and its life span as they are."""
+        kept = newest_of(messages, head.max_messages)
+        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+        outcome: Literal["made", "replaced", "skipped"] = "made"
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal outcome
+            outcome = "made"
+            if self._is_alive(newest):
+                if existing == "error":
+                    raise SessionExists(f"there is a session {head.id!r} already")
+                outcome = "skipped" if existing == "skip" else "replaced"
+            return None if outcome == "skipped" else self._writing.whole(key, newest, head, bodies)
+
+        self._coherent.cache.forget(key)
+        self._backend.commit(key, seal)
+        return outcome
+
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session:
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead) or not self._is_alive(newest):
                 return self._writing.whole(key, newest, head, bodies)
@@ -181,14 +212,14 @@ class Passes:
             nonlocal before, addition, written
             before = newest
             if born is not None and not self._is_alive(newest):
-                fresh = _unknown(messages, ()) if dedupe else messages
+                fresh = document.unknown(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
                 return self._writing.whole(key, newest, born, self._writing.pack_document(payload.body({}, kept)))
             row, opened = self._living(newest, name)
             if dedupe:
                 loaded = self._reading.load(key, self._coherent.fetch(key))
                 history = document.whole(loaded.bodies)[1] if loaded else ()
-                addition = self._writing.pack(payload.body({}, _unknown(messages, history)))
+                addition = self._writing.pack(payload.body({}, document.unknown(messages, history)))
             if not addition.messages:
                 return None
             change, written = self._writing.fitted(opened.head, addition)
@@ -359,21 +390,3 @@ def _row(newest: Newest) -> SealedHead:
 def _parsed(elements: list[bytes]) -> list[Json]:
     messages: list[Json] = payload.parse(payload.join(elements))
     return messages
-
-
-def _unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
-    """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
-    known = {_message_id(message) for message in history}
-    unknown: list[Json] = []
-    for message in messages:
-        name = _message_id(message)
-        if name is None or name not in known:
-            unknown.append(message)
-            known.add(name)
-    return unknown
-
-
-def _message_id(message: Json) -> str | None:
-    """What tells a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
-    name = message.get("id")
-    return None if name is None else repr(name)
