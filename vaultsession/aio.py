@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
 from .errors import LeaseTimeout
@@ -27,6 +27,7 @@ from .payload import Json
 from .searching import Match, Needle
 from .session import Session, SessionInfo
 from .store import SessionStore
+from .typed import StateT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,21 +41,21 @@ _SLICE = 0.25
 """Seconds that one wait for a lease takes, where the whole wait has no end."""
 
 
-class AsyncSessionStore:
+class AsyncSessionStore(Generic[StateT]):
     """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
 
     Every verb has the parameters, the result and the errors of its twin in ``SessionStore``.
     """
 
-    def __init__(self, store: SessionStore, threads: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, store: SessionStore[StateT], threads: ThreadPoolExecutor | None = None) -> None:
         self._store = store
         self._threads = threads or _pool()
 
     @classmethod
-    async def opened(cls, opening: Callable[[], SessionStore]) -> Self:
+    async def opened(cls, opening: Callable[[], SessionStore[StateT]]) -> Self:
         """The store that ``opening`` makes, opened in a thread of its own pool."""
         threads = _pool()
-        made: list[SessionStore] = []
+        made: list[SessionStore[StateT]] = []
         try:
             await _settled(threads, lambda: made.append(opening()))
         except BaseException:
@@ -68,26 +69,26 @@ class AsyncSessionStore:
         self,
         id: str | None = None,
         *,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """See ``SessionStore.create``."""
         return await self._run(self._store.create, id, state=state, messages=messages, **facts)
 
     async def save(
         self,
-        session: Session | str,
+        session: Session[StateT] | str,
         *,
         overwrite: bool = False,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """See ``SessionStore.save``."""
         return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
 
-    async def load(self, id: str) -> Session:
+    async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
         warm = self._store.load_if_warm(id)
         return warm if warm is not None else await self._run(self._store.load, id)
@@ -98,7 +99,7 @@ class AsyncSessionStore:
 
     async def copy(
         self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
-    ) -> Session:
+    ) -> Session[StateT]:
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **facts)
 
@@ -128,12 +129,12 @@ class AsyncSessionStore:
         """See ``SessionStore.clear``."""
         return await self._run(self._store.clear, id)
 
-    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session], object]) -> SessionInfo:
+    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """See ``SessionStore.update``. A function is called in a thread."""
         return await self._run(self._store.update, id, changes)
 
     @contextlib.asynccontextmanager
-    async def edit(self, id: str) -> AsyncIterator[Session]:
+    async def edit(self, id: str) -> AsyncIterator[Session[StateT]]:
         """See ``SessionStore.edit``."""
         session = await self.load(id)
         yield session
@@ -197,11 +198,13 @@ class AsyncSessionStore:
         )
         return self._streamed(found)
 
-    async def save_many(self, sessions: Iterable[Session | Document], *, overwrite: bool = False) -> Sequence[Session]:
+    async def save_many(
+        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+    ) -> Sequence[Session[StateT]]:
         """See ``SessionStore.save_many``."""
         return await self._run(self._store.save_many, sessions, overwrite=overwrite)
 
-    async def load_many(self, ids: Iterable[str]) -> Mapping[str, Session]:
+    async def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """See ``SessionStore.load_many``."""
         return await self._run(self._store.load_many, ids)
 

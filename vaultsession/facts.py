@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Required, TypedDict
+from typing import Any, Required, TypedDict
 
 from . import ids
 from .clock import Duration, to_duration
@@ -45,7 +45,7 @@ class Document(Facts, total=False):
     """A whole session to be written: its id, its document, and its facts."""
 
     id: Required[str]
-    state: Json | None
+    state: Any
     messages: Sequence[Json]
 
 

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar, Unpack
+from typing import Generic, NamedTuple, TypeVar, Unpack, cast
 
 import orjson
 
@@ -21,10 +21,12 @@ from .head import Head
 from .listing import Listing, Order, Page
 from .measuring import Watch, verb
 from .passes import Existing, Passes, absent
+from .payload import Json
 from .reading import Reading
 from .sealed import Query
 from .searching import Match, Needle, Probe, Searching
 from .session import Session
+from .typed import Shape, StateT
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -59,7 +61,7 @@ class Verified(NamedTuple):
         return not self.problems
 
 
-class ManySessions:
+class ManySessions(Generic[StateT]):
     """The part of a SessionStore that is about many sessions at once."""
 
     _backend: Backend
@@ -70,6 +72,7 @@ class ManySessions:
     _clock: Clock
     _defaults: Defaults
     _watch: Watch
+    _shape: Shape[StateT] | None
     _key: Callable[[str], str]
     _check_open: Callable[[], None]
 
@@ -126,7 +129,9 @@ class ManySessions:
     # -- batches -------------------------------------------------------------------------------------------------------
 
     @verb
-    def save_many(self, sessions: Iterable[Session | Document], *, overwrite: bool = False) -> Sequence[Session]:
+    def save_many(
+        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+    ) -> Sequence[Session[StateT]]:
         """Save each, in the way of ``save``: a loaded session, or a mapping of an id, a document and facts.
 
         They are written side by side, so that their flushes overlap. Each is written whole or not at all, by itself:
@@ -134,7 +139,7 @@ class ManySessions:
         """
         self._check_open()
 
-        def save(item: Session | Document) -> Session:
+        def save(item: Session[StateT] | Document) -> Session[StateT]:
             if isinstance(item, Session):
                 item.follow(self._passes.save(self._key(item.id), item, overwrite=overwrite))
                 return item
@@ -142,7 +147,7 @@ class ManySessions:
             for name in ("id", "state", "messages"):
                 facts.pop(name, None)
             head = self._new_head(item["id"], facts)  # type: ignore[arg-type]  # what is left of it is its facts
-            return self._passes.put(self._key(head.id), head, state or {}, messages, replace=True)
+            return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=True)
 
         named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
         done, failures = _batch(save, named, overlap=self._backend.traits.durable)
@@ -151,16 +156,15 @@ class ManySessions:
         return done
 
     @verb
-    def load_many(self, ids: Iterable[str]) -> Mapping[str, Session]:
+    def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
         self._check_open()
 
-        def load(id: str) -> tuple[str, Session] | None:
+        def load(id: str) -> tuple[str, Session[StateT]] | None:
             try:
-                loaded = self._passes.load(self._key(id), id)
+                return id, self._passes.session(self._key(id), id)
             except SessionNotFound:
                 return None
-            return id, Session(loaded.head, loaded.document.hex(), loaded.bodies)
 
         found, failures = _batch(load, ((name, name) for name in ids), overlap=self._backend.traits.shared)
         sessions = dict(filter(None, found))
@@ -258,6 +262,8 @@ class ManySessions:
         head, state, messages = transfer.read_line(line, self._clock.now())
         if head.is_expired(self._clock.now()):
             return "expired"
+        if self._shape is not None:
+            self._shape.read(state)
         return self._passes.restore(self._key(head.id), head, state, messages, existing=existing)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
@@ -299,6 +305,12 @@ class ManySessions:
         return Verified(sessions, records, size, tuple(problems))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _plain(self, state: StateT | None) -> Json:
+        """The state as a JSON object; one that is not given is empty, or what the state_type begins with."""
+        if self._shape is None:
+            return {} if state is None else cast("Json", state)
+        return self._shape.write(self._shape.read({}) if state is None else state)
 
     def _new_head(self, id: str, facts: Facts) -> Head:
         return new_head(id, facts, self._defaults, self._clock.now())

@@ -28,6 +28,7 @@ from .payload import Json
 from .reading import Loaded, Opened, Reading, page
 from .sealed import Grave, Newest, Sealed, SealedHead
 from .session import Session
+from .typed import Shape
 from .writing import Packed, Writing
 
 _log = logging.getLogger("vaultsession")
@@ -44,15 +45,30 @@ class Passes:
     """The verbs over keys. Safe from any thread."""
 
     def __init__(
-        self, backend: Backend, reading: Reading, writing: Writing, coherent: CoherentReading, clock: Clock
+        self,
+        backend: Backend,
+        reading: Reading,
+        writing: Writing,
+        coherent: CoherentReading,
+        clock: Clock,
+        shape: Shape[Any] | None = None,
     ) -> None:
         self._backend = backend
         self._reading = reading
         self._writing = writing
         self._coherent = coherent
         self._clock = clock
+        self._shape = shape
 
     # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def session(self, key: str, name: str) -> Session[Any]:
+        """The living document, as its user sees it."""
+        return self.shown(self.load(key, name))
+
+    def shown(self, loaded: Loaded) -> Session[Any]:
+        """A document as its user sees it."""
+        return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
 
     def load(self, key: str, name: str) -> Loaded:
         """The living document, and its life extended if it slides."""
@@ -93,12 +109,14 @@ class Passes:
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session:
+    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = newest_of(messages, head.max_messages)
         return self._put(key, head, self._writing.pack_document(payload.body(state, kept), len(kept)), replace=replace)
 
-    def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Session:
+    def fork(
+        self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
+    ) -> Session[Any]:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
         loaded = self.load(source, name)
         head = head_of(loaded.head)
@@ -126,7 +144,7 @@ class Passes:
         self._backend.commit(key, seal)
         return outcome
 
-    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session:
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session[Any]:
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead) or not self._is_alive(newest):
                 return self._writing.whole(key, newest, head, bodies)
@@ -140,11 +158,11 @@ class Passes:
 
         return self._saved(key, seal, bodies)
 
-    def save(self, key: str, session: Session, *, overwrite: bool) -> Session:
+    def save(self, key: str, session: Session[Any], *, overwrite: bool) -> Session[Any]:
         """A loaded document, compared and swapped on its version."""
         changed, begins_anew = session.pending()
         messages = newest_of(session.messages, changed.max_messages)
-        bodies = self._writing.pack_document(payload.body(session.state, messages), len(messages))
+        bodies = self._writing.pack_document(payload.body(session.plain_state(), messages), len(messages))
 
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead):
@@ -290,14 +308,14 @@ class Passes:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session:
+    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session[Any]:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.cache.forget(key)
         row = _row(self._backend.commit(key, seal))
         opened = self._reading.opened(row)
         texts = tuple(body.text for body in bodies)
         self._coherent.keep(row, opened, texts)
-        return Session(opened.head, opened.document.hex(), texts)
+        return Session(opened.head, opened.document.hex(), texts, self._shape)
 
     def _after_read(self, key: str, name: str, head: Head) -> int | None:
         """Refuse what has expired, extend what slides, and return when the session expires now."""

@@ -34,6 +34,7 @@ from .reading import Reading
 from .searching import Searching
 from .session import Session, SessionInfo
 from .sweeper import Sweeper
+from .typed import Shape, StateT
 from .writing import Writing
 
 _TRIES = 100
@@ -42,7 +43,7 @@ _PROBE_SECONDS = 2.0
 """Seconds that a backend has to say how it is."""
 
 
-class SessionStore(ManySessions):
+class SessionStore(ManySessions[StateT]):
     """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
 
     def __init__(
@@ -56,6 +57,7 @@ class SessionStore(ManySessions):
         origin: Origin,
         defaults: Defaults | None = None,
         cache_bytes: int = 64 << 20,
+        shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self.origin = origin
@@ -66,7 +68,8 @@ class SessionStore(ManySessions):
         self._clock = clock
         self._defaults = defaults or Defaults()
         self._coherent = CoherentReading(backend, reading, cache_bytes)
-        self._passes = Passes(backend, reading, writing, self._coherent, clock)
+        self._shape = shape
+        self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
         self._listing = Listing(backend, reading, clock)
         self._sweeper: Sweeper | None = None
         self._closed = False
@@ -82,24 +85,24 @@ class SessionStore(ManySessions):
         self,
         id: str | None = None,
         *,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(ids.new(self._clock.now()) if id is None else id, facts)
-        return self._passes.put(self._key(head.id), head, state or {}, messages, replace=False)
+        return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=False)
 
     @verb
     def save(
         self,
-        session: Session | str,
+        session: Session[StateT] | str,
         *,
         overwrite: bool = False,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """Write a whole document.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
@@ -108,25 +111,24 @@ class SessionStore(ManySessions):
         """
         if isinstance(session, str):
             head = self._new_head(session, facts)
-            return self._passes.put(self._key(session), head, state or {}, messages, replace=True)
+            return self._passes.put(self._key(session), head, self._plain(state), messages, replace=True)
         if state is not None or messages or facts:
             raise TypeError("a Session is saved as it is: change it, then save it")
         session.follow(self._passes.save(self._key(session.id), session, overwrite=overwrite))
         return session
 
     @verb
-    def load(self, id: str) -> Session:
+    def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        loaded = self._passes.load(self._key(id), id)
-        return Session(loaded.head, loaded.document.hex(), loaded.bodies)
+        return self._passes.session(self._key(id), id)
 
-    def load_if_warm(self, id: str) -> Session | None:
+    def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
         started = time.perf_counter_ns()
         loaded = self._passes.warm(self._key(id))
         if loaded is None:
             return None
-        session = Session(loaded.head, loaded.document.hex(), loaded.bodies)
+        session = self._passes.shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -139,7 +141,9 @@ class SessionStore(ManySessions):
             return default
 
     @verb
-    def copy(self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]) -> Session:
+    def copy(
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+    ) -> Session[StateT]:
         """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
 
         Its life begins now, with the facts of the other apart from those that are given. ``SessionNotFound``,
@@ -173,6 +177,8 @@ class SessionStore(ManySessions):
         it reads the history, so its cost follows that.
         """
         born = self._new_head(id, {}) if create else None
+        if born is not None:
+            self._plain(None)  # refused where the state_type has no default
         return SessionInfo(self._passes.append(self._key(id), id, messages, born=born, dedupe=dedupe))
 
     @verb
@@ -204,14 +210,17 @@ class SessionStore(ManySessions):
         return SessionInfo(self._passes.clear(self._key(id), id))
 
     @verb
-    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session], object]) -> SessionInfo:
+    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """Merge a mapping into the state, or apply a function to the loaded session and save it.
 
         Both are an atomic read-modify-write over all threads and processes: a function is applied again, to what is
         newest then, where someone else saved in between.
         """
         if isinstance(changes, Mapping):
-            return SessionInfo(self._passes.merge(self._key(id), id, dict(changes)))
+            merged = dict(changes)
+            if self._shape is None:
+                return SessionInfo(self._passes.merge(self._key(id), id, merged))
+            return self.update(id, lambda session: session.merge(merged))
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
         for _ in range(_TRIES):
@@ -224,7 +233,7 @@ class SessionStore(ManySessions):
         raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
 
     @contextlib.contextmanager
-    def edit(self, id: str) -> Iterator[Session]:
+    def edit(self, id: str) -> Iterator[Session[StateT]]:
         """Load, change anything, saved once on exit; nothing is saved if the block raises. ``Conflict``."""
         session = self.load(id)
         yield session

@@ -53,7 +53,7 @@ def test_an_iterator_becomes_an_asynchronous_one(verb: str) -> None:
 @pytest.mark.parametrize("verb", sorted(MANAGERS))
 def test_a_context_manager_becomes_an_asynchronous_one(verb: str) -> None:
     given = {
-        "Iterator[Session]": "AsyncIterator[Session]",
+        "Iterator[Session[StateT]]": "AsyncIterator[Session[StateT]]",
         "contextlib.AbstractContextManager[None]": "AsyncIterator[None]",
     }
     assert AWAITED[verb].return_annotation == given[str(BLOCKING[verb].return_annotation)]
