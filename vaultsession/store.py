@@ -275,7 +275,7 @@ class SessionStore(ManySessions[StateT]):
         """Counts and bytes, of the backend and of the cache, and how long each verb of this store has taken.
 
         ``ratio`` is how many bytes of JSON a stored byte holds, over the 200 sessions changed last. ``verbs`` has, by
-        name: ``calls``, ``errors``, and in milliseconds ``p50_ms``, ``p90_ms``, ``p99_ms``, ``max_ms``.
+        name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
         cache = self._coherent.cache

@@ -15,6 +15,8 @@ it out would lose it. Version 1 is read for ever: files in ``tests/vectors`` are
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -35,6 +37,9 @@ _TIMES = {"created_at": "created", "updated_at": "updated", "expires_at": "expir
 _AS_THEY_ARE = ("title", "user_id", "tenant_id", "assistant_id", "labels", "sliding", "max_messages")
 _FIELDS = frozenset({"vaultsession", "id", "ttl", "state", "messages", *_TIMES, *_AS_THEY_ARE})
 _SECOND = 1_000_000
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_LONGEST_NUMBER = 20
+"""Characters of an integer of 64 bits."""
 
 
 class Restored(NamedTuple):
@@ -74,8 +79,10 @@ def read_line(line: bytes, now: int) -> Restored:
     """
     try:
         fields = orjson.loads(line)
-    except ValueError as error:
-        raise InvalidDocument(f"this is no JSON: {error}") from None
+        if _LONG_NUMBER.search(line):
+            json.loads(line, parse_int=_whole)
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocument(f"this is no JSON that could be given back: {error}") from None
     if not isinstance(fields, dict) or "vaultsession" not in fields:
         raise InvalidDocument('this is no exported session, which is an object with a field "vaultsession"')
     version = fields["vaultsession"]
@@ -93,6 +100,13 @@ def read_line(line: bytes, now: int) -> Restored:
     if not isinstance(messages, list):
         raise InvalidDocument("messages is a list of JSON objects", path="messages")
     return Restored(_head(fields, now), fields.get("state", {}), messages)
+
+
+def _whole(digits: str) -> int:
+    """A whole number, if it is one of 64 bits: the quick parser would make a rounded float of another."""
+    if len(digits) > _LONGEST_NUMBER or not -(2**63) <= int(digits) < 2**64:
+        raise ValueError("an integer beyond 64 bits")
+    return int(digits)
 
 
 def _head(fields: dict[str, Any], now: int) -> Head:
