@@ -7,7 +7,7 @@ the same JSON object as without one, so that stores with and without types, or w
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Generic, is_typeddict
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from .errors import InvalidDocument, InvalidSetting
 from .payload import Json
@@ -33,37 +33,39 @@ class Shape(Generic[StateT]):
     def __init__(self, kind: type[StateT]) -> None:
         try:
             import pydantic  # noqa: PLC0415 - an extra: imported when used
+            from typing_extensions import is_typeddict  # noqa: PLC0415 - comes with pydantic, and knows both kinds
         except ImportError:
             raise InvalidSetting("state_type needs pydantic: pip install 'vaultsession[typed]'") from None
         is_model = isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
         if not (is_model or is_typeddict(kind) or (isinstance(kind, type) and dataclasses.is_dataclass(kind))):
             raise InvalidSetting(f"state_type is a dataclass, a TypedDict or a pydantic model, not {kind!r:.60}")
-        has_own = is_model or hasattr(kind, "__pydantic_config__")
         try:
-            self._adapter: pydantic.TypeAdapter[StateT] = pydantic.TypeAdapter(
-                kind, config=None if has_own else pydantic.ConfigDict(extra="forbid")
-            )
+            self._adapter: pydantic.TypeAdapter[StateT] = pydantic.TypeAdapter(kind)
         except pydantic.errors.PydanticUserError as error:
             raise InvalidSetting(f"state_type {kind.__name__}: {error.message}") from None
+        self._extra: Literal["forbid"] | None = None if is_model else "forbid"
         self._refused = pydantic.ValidationError
 
     def read(self, state: Json) -> StateT:
         """The state as its type. ``InvalidDocument`` names the place that does not fit; values are not shown."""
         try:
-            return self._adapter.validate_python(state)
+            return self._adapter.validate_python(state, extra=self._extra)
         except self._refused as error:
             raise _invalid(error) from None
 
     def write(self, value: StateT) -> Json:
-        """The state as JSON, proved to fit. ``InvalidDocument``."""
-        try:
-            told: Any = self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
-        except Exception as error:  # noqa: BLE001 - a serialiser of a user's own may raise anything
-            raise InvalidDocument(f"state: cannot be told as JSON ({type(error).__name__})", path="state") from None
+        """The state as JSON, proved to fit: what comes back is what was written. ``InvalidDocument``."""
+        told = self._told(value)
         if type(told) is not dict:
             raise InvalidDocument(f"state: not of the state_type, but {type(value).__name__}", path="state")
-        self.read(told)
-        return told
+        again: Json = self._told(self.read(told))
+        return again
+
+    def _told(self, value: StateT) -> Any:  # noqa: ANN401 - JSON, if the value is of the type
+        try:
+            return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
+        except Exception as error:  # noqa: BLE001 - a serialiser of a user's own may raise anything
+            raise InvalidDocument(f"state: cannot be told as JSON ({type(error).__name__})", path="state") from None
 
 
 def _invalid(error: ValidationError) -> InvalidDocument:
