@@ -68,7 +68,7 @@ class Origin:
 
 def new_head(id: str, facts: Facts, defaults: Defaults, now: int) -> Head:
     """The head of a session that begins now."""
-    _refuse_unknown(facts)
+    refuse_unknown(facts, Facts)
     ttl = facts.get("ttl", UNSET)
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
     sliding = facts.get("sliding")
@@ -93,7 +93,7 @@ def new_head(id: str, facts: Facts, defaults: Defaults, now: int) -> Head:
 
 def forked_head(head: Head, id: str, facts: Facts, now: int) -> Head:
     """The head of a session that begins now with the facts of another, apart from those that are given."""
-    _refuse_unknown(facts)
+    refuse_unknown(facts, Facts)
     changes = {name: value for name, value in facts.items() if name not in ("ttl", "labels") and value is not UNSET}
     ttl = facts.get("ttl", UNSET)
     span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
@@ -107,6 +107,7 @@ def forked_head(head: Head, id: str, facts: Facts, now: int) -> Head:
     return checked(fork._replace(**changes))  # type: ignore[arg-type]  # named as the fields, and checked as they are
 
 
-def _refuse_unknown(facts: Facts) -> None:
-    if unknown := facts.keys() - Facts.__annotations__.keys():
+def refuse_unknown(given: Mapping[str, object], kind: type) -> None:
+    """``TypeError`` for a name that a kind of facts does not have."""
+    if unknown := given.keys() - kind.__annotations__.keys():
         raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")

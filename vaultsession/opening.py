@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import platformdirs
 
-from .backend import Backend
+from .backend import Backend, Engine
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
@@ -39,7 +39,7 @@ _log = logging.getLogger("vaultsession")
 
 @overload
 def open_store(
-    path_or_url: str | os.PathLike[str] | None = None,
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
     *,
     state_type: type[StateT],
     key: Key = None,
@@ -53,7 +53,7 @@ def open_store(
 ) -> SessionStore[StateT]: ...
 @overload
 def open_store(
-    path_or_url: str | os.PathLike[str] | None = None,
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
     *,
     key: Key = None,
     settings: Settings | None = None,
@@ -65,7 +65,7 @@ def open_store(
     **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
 ) -> SessionStore: ...
 def open_store(
-    path_or_url: str | os.PathLike[str] | None = None,
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
     *,
     key: Key = None,
     settings: Settings | None = None,
@@ -80,6 +80,7 @@ def open_store(
     """Open the store at a path or URL; a vault is created on first use, its key found or made.
 
     Which URLs there are is listed in ``sites``. Without any: ``VAULTSESSION_PATH``, else the platform's data directory.
+    An ``Engine`` of your own may stand in the place of a URL; the store closes it.
     ``overrides`` are fields of ``Settings``. With a ``state_type`` (a dataclass, a TypedDict or a pydantic model; extra
     "typed") states are of that type, checked on the way in and out. ``tracing`` sees each call; see ``telemetry``.
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
@@ -93,15 +94,18 @@ def open_store(
         tracing = Telemetry.installed()
     seen = Seen(shape, tracing)
     clock = clock or SystemClock()
-    where = os.fspath(
-        path_or_url or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
-    )
-    if where.startswith(MEMORY):
-        reading = Reading(Keyring.generate(created=clock.now()))
-        memory = MemoryBackend(max_sessions=chosen.max_sessions)
-        return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"), seen)
     disk = disk or Disk()
-    site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+    if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
+        where = os.fspath(
+            path_or_url or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
+        )
+        if where.startswith(MEMORY):
+            reading = Reading(Keyring.generate(created=clock.now()))
+            memory = MemoryBackend(max_sessions=chosen.max_sessions)
+            return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"), seen)
+        site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+    else:
+        site = Site.of(path_or_url)
     backend: Backend | None = None
     try:
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
