@@ -31,6 +31,7 @@ appear in messages; content and key material never.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 
 class VaultError(Exception):
@@ -139,3 +140,15 @@ class PartialFailure(VaultError):
         super().__init__(message)
         self.failures = dict(failures or {})
         self.done = done
+
+
+E = TypeVar("E", bound=VaultError)
+
+
+def without_frames(error: E) -> E:
+    """The error itself, to be kept: its frames, and those of its causes, would keep descriptors open."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

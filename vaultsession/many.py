@@ -15,7 +15,15 @@ from . import document, transfer
 from .backend import Backend
 from .checkup import Checkup, Verdict, check
 from .clock import Clock
-from .errors import BackendUnavailable, InvalidSetting, PartialFailure, SessionNotFound, Unreadable, VaultError
+from .errors import (
+    BackendUnavailable,
+    InvalidSetting,
+    PartialFailure,
+    SessionNotFound,
+    Unreadable,
+    VaultError,
+    without_frames,
+)
 from .facts import Defaults, Document, Facts, Filters, new_head
 from .head import Head
 from .listing import Listing, Order, Page
@@ -222,7 +230,7 @@ class ManySessions(Generic[StateT]):
                 elif ids is not None:
                     raise absent(name)
             except (Unreadable, BackendUnavailable) as error:
-                failures[name] = error
+                failures[name] = without_frames(error)
             if progress is not None:
                 progress(len(told))
         if failures:
@@ -326,7 +334,7 @@ def _batch(
         try:
             return [work(item[1])]
         except VaultError as error:
-            failures[item[0]] = error
+            failures[item[0]] = without_frames(error)
             return []
 
     if not overlap:

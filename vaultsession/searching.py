@@ -18,7 +18,7 @@ import orjson
 
 from . import document, payload
 from .coherent import CoherentReading
-from .errors import BackendUnavailable, InvalidSetting, PartialFailure, Unreadable, VaultError
+from .errors import BackendUnavailable, InvalidSetting, PartialFailure, Unreadable, VaultError, without_frames
 from .listing import Listing
 from .payload import Json
 from .reading import Loaded, Reading
@@ -129,7 +129,7 @@ class Searching:
                         if left == 0:
                             return
             except (Unreadable, BackendUnavailable) as error:
-                failures[info.id] = error
+                failures[info.id] = without_frames(error)
             if progress is not None:
                 progress(number)
         if failures:
