@@ -58,7 +58,9 @@ class Probe:
         if not isinstance(needle, str | re.Pattern) or not needle or isinstance(getattr(needle, "pattern", ""), bytes):
             raise InvalidSetting("look for a str that is not empty, or for a compiled pattern of str")
         self._text = needle if isinstance(needle, str) and not ignore_case else None
-        self._spelled: tuple[bytes, ...] = ()
+        self._spelled = b""
+        self._others: tuple[bytes, ...] = ()
+        self._escapes: tuple[bytes, ...] = (b"\\u",)
         self._folded = ignore_case
         if isinstance(needle, re.Pattern):
             if ignore_case:
@@ -70,19 +72,22 @@ class Probe:
             spelled = orjson.dumps(needle)[1:-1]
         except TypeError:
             raise InvalidSetting("the text to look for is no valid Unicode") from None
+        if "/" in needle:
+            self._escapes = (b"\\u", b"\\/")
         if not ignore_case:
-            self._spelled = (spelled,)
+            self._spelled = spelled
         elif needle.isascii():
+            self._spelled = spelled.lower()
             others = "".join(_OTHER_CASES.get(letter, "") for letter in set(needle.lower()))
-            self._spelled = (spelled.lower(), *(other.encode() for other in others))
+            self._others = tuple(other.encode() for other in others)
 
     def may_be_in(self, text: bytes) -> bool:
         """False only if no text value within this JSON matches."""
         if not self._spelled:
             return True
-        if self._folded:
-            text = text.lower()
-        return any(spelled in text for spelled in self._spelled) or b"\\u" in text or b"\\/" in text
+        if self._spelled in (text.lower() if self._folded else text) or any(each in text for each in self._escapes):
+            return True
+        return bool(self._others) and not text.isascii() and any(other in text for other in self._others)
 
     def find(self, text: str) -> tuple[int, int] | None:
         """Where the first match is."""
