@@ -15,7 +15,6 @@ it out would lose it. Version 1 is read for ever: files in ``tests/vectors`` are
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -80,6 +79,8 @@ def read_line(line: bytes, now: int) -> Restored:
     try:
         fields = orjson.loads(line)
         if _LONG_NUMBER.search(line):
+            import json  # noqa: PLC0415 - hardly a line needs it, and every import of the package would pay
+
             json.loads(line, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise InvalidDocument(f"this is no JSON that could be given back: {error}") from None
