@@ -141,6 +141,13 @@ class PartialFailure(VaultError):
         self.failures = dict(failures or {})
         self.done = done
 
+    @classmethod
+    def of(cls, what: str, failures: Mapping[str, VaultError], done: object = None) -> PartialFailure:
+        """The error that says what could not be done ("saved"), and of one session why."""
+        id, first = next(iter(failures.items()))  # noqa: A001 - the word that every user of a session store knows
+        count = f"{len(failures)} session{'' if len(failures) == 1 else 's'}"
+        return cls(f"{count} could not be {what}; {id!r}: {first}", failures=failures, done=done)
+
 
 E = TypeVar("E", bound=VaultError)
 

@@ -159,7 +159,7 @@ class ManySessions(Generic[StateT]):
         named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
         done, failures = _batch(save, named, overlap=self._backend.traits.durable)
         if failures:
-            raise _partial("saved", failures, done)
+            raise PartialFailure.of("saved", failures, done)
         return done
 
     @verb
@@ -176,7 +176,7 @@ class ManySessions(Generic[StateT]):
         found, failures = _batch(load, ((name, name) for name in ids), overlap=self._backend.traits.shared)
         sessions = dict(filter(None, found))
         if failures:
-            raise _partial("loaded", failures, sessions)
+            raise PartialFailure.of("loaded", failures, sessions)
         return sessions
 
     @verb
@@ -189,7 +189,7 @@ class ManySessions(Generic[StateT]):
 
         found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.durable)
         if failures:
-            raise _partial("removed", failures, sum(found))
+            raise PartialFailure.of("removed", failures, sum(found))
         return sum(found)
 
     # -- to other places, and back -------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class ManySessions(Generic[StateT]):
             if progress is not None:
                 progress(len(told))
         if failures:
-            raise PartialFailure(f"{len(failures)} sessions could not be exported", failures=failures)
+            raise PartialFailure.of("exported", failures)
 
     @verb
     def import_(
@@ -346,10 +346,3 @@ def _batch(
         while batch := list(itertools.islice(waiting, _BATCH)):
             done.extend(itertools.chain.from_iterable(threads.map(attempt, batch)))
     return done, failures
-
-
-def _partial(what: str, failures: Mapping[str, VaultError], done: object) -> PartialFailure:
-    name, first = next(iter(failures.items()))
-    return PartialFailure(
-        f"{len(failures)} of the sessions could not be {what}; {name!r}: {first}", failures=failures, done=done
-    )

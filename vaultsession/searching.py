@@ -141,7 +141,7 @@ class Searching:
             if progress is not None:
                 progress(number)
         if failures:
-            raise PartialFailure(f"{len(failures)} sessions could not be searched", failures=failures)
+            raise PartialFailure.of("searched", failures)
 
     def loaded(self, id: str) -> Loaded | None:
         """The newest document, without a place in the cache and without extending its life."""
