@@ -14,6 +14,10 @@ table and fails on any upward arrow and on any module that is not listed.
     1      payload        values to strict JSON to zstd, and back
     1      secret         what opens a vault: a raw key, or a passphrase
     1      sealed         the values that cross the waist
+    1      measuring      how long each verb takes
+    1      pulse          how a backend is, in bounded time
+    1      telemetry      calls as OpenTelemetry spans and durations
+    2      typed          states as dataclasses, TypedDicts or models
     2      head           what the newest record says of its whole session
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
@@ -27,6 +31,8 @@ table and fails on any upward arrow and on any module that is not listed.
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    4      facts          what a session is given when it begins, and what sessions are asked for by
+    4      transfer       sessions as JSON lines, for other programs and other times
     5      backends       memory and files
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
@@ -38,16 +44,19 @@ table and fails on any upward arrow and on any module that is not listed.
     7      listing        from filters to queries, from rows to what is read
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
+    7      checkup        every record of a session opened, and a verdict
     8      passes         what each verb does, from arguments to the backend and back
-    9      store          SessionStore
-    10     aio            AsyncSessionStore
+    8      searching      matches in the texts of sessions, decrypted one at a time
+    9      many           the verbs over many sessions
+    10     store          SessionStore
+    11     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
-    11     opening        open_store: from a path or URL, settings and keys to a store
-    11     repair         what doctor found, mended: nothing that cannot be read is deleted
-    12     testing        the test kit: contract, clock
-    12     cli            the command line, one file per command
-    12     integrations   this store as other frameworks know it, one file per framework, each removable
-    13     __main__       python -m vaultsession
+    12     opening        open_store: from a path or URL, settings and keys to a store
+    12     repair         what doctor found, mended: nothing that cannot be read is deleted
+    13     testing        the test kit: contract, clock
+    13     cli            the command line, one file per command
+    13     integrations   this store as other frameworks know it, one file per framework, each removable
+    14     __main__       python -m vaultsession
 """
 
 from __future__ import annotations
@@ -65,6 +74,7 @@ from .errors import (
     InvalidSetting,
     KeyUnavailable,
     LeaseTimeout,
+    PartialFailure,
     RollbackDetected,
     SessionExists,
     SessionExpired,
@@ -81,7 +91,9 @@ from .errors import (
 if TYPE_CHECKING:
     from .aio import AsyncSessionStore
     from .listing import Page
+    from .many import Imported, Verified
     from .opening import open_store, open_store_async
+    from .searching import Match
     from .secret import Passphrase, RawKey
     from .session import Session, SessionInfo
     from .settings import Settings
@@ -95,12 +107,15 @@ __all__ = [
     "Conflict",
     "Damaged",
     "DurabilityUnknown",
+    "Imported",
     "InvalidDocument",
     "InvalidSessionId",
     "InvalidSetting",
     "KeyUnavailable",
     "LeaseTimeout",
+    "Match",
     "Page",
+    "PartialFailure",
     "Passphrase",
     "RawKey",
     "RollbackDetected",
@@ -117,6 +132,7 @@ __all__ = [
     "UnsupportedFormat",
     "VaultError",
     "VaultNotFound",
+    "Verified",
     "WrongKey",
     "__version__",
     "open_store",
@@ -126,6 +142,8 @@ __all__ = [
 
 _HOMES = {
     "AsyncSessionStore": "aio",
+    "Imported": "many",
+    "Match": "searching",
     "Page": "listing",
     "Passphrase": "secret",
     "RawKey": "secret",
@@ -133,6 +151,7 @@ _HOMES = {
     "SessionInfo": "session",
     "SessionStore": "store",
     "Settings": "settings",
+    "Verified": "many",
     "open_store": "opening",
     "open_store_async": "opening",
 }

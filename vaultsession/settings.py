@@ -43,6 +43,7 @@ class Settings:
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
+    telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
     ============== ============= ===================================================================================
     """
@@ -59,6 +60,7 @@ class Settings:
     names: Literal["readable", "private"] = "readable"
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
+    telemetry: bool = False
     allow_network: bool = False
 
     def __post_init__(self) -> None:
@@ -101,6 +103,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
+    "telemetry": _BOOLEANS,
     "allow_network": _BOOLEANS,
 }
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

@@ -18,6 +18,8 @@ FORBIDDEN = [
     "sqlalchemy",
     "asyncio",
     "pydantic",
+    "opentelemetry",
+    "typing_extensions",
     "yaml",
     "numpy",
 ]
