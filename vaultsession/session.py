@@ -119,6 +119,11 @@ class SessionInfo(SessionFacts):
         """How many messages are kept; older ones are dropped."""
         return self._head.max_messages
 
+    @property
+    def size(self) -> int:
+        """Bytes of JSON that a load of the whole session reads; compressed and sealed it is smaller."""
+        return self._head.raw
+
     def __repr__(self) -> str:
         return f"<SessionInfo {self.id!r}, {self.message_count} messages, updated {self.updated_at:%Y-%m-%d %H:%M:%S}Z>"
 

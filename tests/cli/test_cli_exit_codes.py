@@ -86,7 +86,7 @@ def test_a_bug_is_told_without_a_traceback_and_with_one_on_request(place, run, m
         ("show",),
         ("ls", "--nonsense"),
         ("ls", "--limit", "0"),
-        ("ls", "--order", "sideways"),
+        ("ls", "--sort", "sideways"),
         ("ls", "--json", "--jsonl"),
         ("ls", "--key-file", "a", "--key-command", "b"),
         ("key", "frobnicate"),

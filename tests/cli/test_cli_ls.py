@@ -9,7 +9,7 @@ import pytest
 from cli_lab import plain
 
 FIELDS = ["id", "title", "user_id", "tenant_id", "assistant_id", "labels", "message_count", "created_at", "updated_at",
-          "expires_at", "ttl", "sliding", "max_messages"]  # fmt: skip
+          "expires_at", "ttl", "sliding", "max_messages", "size"]  # fmt: skip
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_json_lines_are_one_session_each(three, run):
         (("--label", "client=web"), ["b", "a"]),
         (("--label", "client=web", "--label", "env=prod"), ["a"]),
         (("--user", "bob", "--label", "client=web"), []),
-        (("--order", "oldest"), ["a", "b", "c"]),
+        (("--reverse",), ["a", "b", "c"]),
         (("--limit", "2"), ["c", "b"]),
     ],
 )
@@ -93,7 +93,7 @@ def test_more_than_one_page_of_the_store_is_all_of_it(place, run, monkeypatch):
     with place.open() as store:
         for number in range(20):
             store.create(f"s{number:02}")
-    assert [row["id"] for row in run("ls", "--order", "oldest").rows] == [f"s{number:02}" for number in range(20)]
+    assert [row["id"] for row in run("ls", "--reverse").rows] == [f"s{number:02}" for number in range(20)]
     assert len(run("ls", "--limit", "9").rows) == 9
 
 

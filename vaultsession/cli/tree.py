@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from .examples import section
 from .output import HELP_STYLE
+
+
+_TERM = 8
+"""Columns of a name beside which there still is room for what it means, on a narrow terminal."""
 
 
 class Entry(NamedTuple):
@@ -23,9 +31,20 @@ class Entry(NamedTuple):
     line: str
 
 
+class NarrowContext(typer.Context):
+    """What each option means stands beneath it, where a column of its own would have no room."""
+
+    def make_formatter(self) -> Any:  # noqa: ANN401 - typer keeps the type to itself
+        """The formatter of a help without boxes."""
+        formatter = super().make_formatter()
+        formatter.write_dl = functools.partial(formatter.write_dl, col_max=_TERM)  # type: ignore[method-assign]  # of this one alone
+        return formatter
+
+
 class Tree(TyperGroup):
     """A group whose commands are ``entries``, in that order."""
 
+    context_class = NarrowContext if HELP_STYLE is None else TyperGroup.context_class
     entries: tuple[Entry, ...] = ()
     _naming = False
 
@@ -43,14 +62,26 @@ class Tree(TyperGroup):
         if entry is None:
             return None
         if self._naming:
-            return TyperCommand(entry.name, help=entry.line, rich_help_panel=entry.panel)
+            command = TyperCommand(entry.name, help=entry.line, rich_help_panel=entry.panel)
+            command.get_short_help_str = lambda limit=0, line=entry.line: line  # type: ignore[misc]  # noqa: ARG005 - whole, over as many lines as it needs
+            return command
         return loaded(entry)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """The help of the whole, from the entries."""
+        with self._by_name():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:  # noqa: ANN401 - as above
+        """The names that begin so, and the lines of the help."""
+        with self._by_name():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextlib.contextmanager
+    def _by_name(self) -> Iterator[None]:
         self._naming = True
         try:
-            super().format_help(ctx, formatter)
+            yield
         finally:
             self._naming = False
 
@@ -67,4 +98,15 @@ def loaded(entry: Entry) -> Any:  # noqa: ANN401 - typer keeps its command type 
         app.command(entry.name)(getattr(module, entry.module.rstrip("_")))
         command = typer.main.get_command(app)
     command.name = entry.name
+    _explain(command, entry.name)
     return command
+
+
+def _explain(command: Any, line: str) -> None:  # noqa: ANN401 - as above
+    """Put the examples of a command, or of each command of a group, at the end of its help."""
+    for name, inner in getattr(command, "commands", {}).items():
+        _explain(inner, f"{line} {name}")
+    if not getattr(command, "commands", {}):
+        command.epilog = section(line)
+    if HELP_STYLE is None:
+        command.context_class = NarrowContext

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ..disk import Disk
     from ..keysources import Key, KeySource
     from ..secret import Secret
+    from ..sites import Site
     from ..store import SessionStore
-    from ..vault import OpenVault, VaultDirectory
+    from ..vault import OpenVault, Vault, VaultDirectory
 
 P = ParamSpec("P")
 
@@ -31,7 +32,7 @@ _PANEL = "Vault and key"
 VaultPath = Annotated[
     str | None,
     typer.Option(
-        "--vault", "-V", metavar="PATH", help="The vault; else $VAULTSESSION_PATH, else your data directory.",
+        "--vault", "-V", metavar="PATH", help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
         rich_help_panel=_PANEL,
     ),
 ]  # fmt: skip
@@ -111,8 +112,21 @@ class Where:
 
         return open_store(self.path, key=key or self.key(), create=False)
 
+    def site(self, place: str | None = None) -> Site:
+        """Where the vault lies, of whatever kind, there or not; ``place`` in the stead of the options."""
+        from ..configuration import environment  # noqa: PLC0415 - as above
+        from ..disk import Disk  # noqa: PLC0415 - as above
+        from ..settings import Settings  # noqa: PLC0415 - as above
+        from ..sites import MEMORY, Site  # noqa: PLC0415 - as above
+
+        settings = Settings.from_environment(environment())
+        place = place or self.path
+        if place.startswith(MEMORY):
+            raise InvalidSetting("a vault in memory is gone with its process: name one that lasts")
+        return Site.at(place, Disk(), durability=settings.durability, allow_network=settings.allow_network)
+
     def directory(self, disk: Disk | None = None) -> VaultDirectory:
-        """The vault directory, locked. ``VaultNotFound`` for a path that has none."""
+        """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
         from ..configuration import environment  # noqa: PLC0415 - as above
         from ..disk import Disk  # noqa: PLC0415 - as above
         from ..settings import Settings  # noqa: PLC0415 - as above
@@ -124,7 +138,7 @@ class Where:
             raise VaultNotFound(f"there is no vault at {directory.path}: make one with `vaultsession init`")
         return directory
 
-    def candidates(self, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+    def candidates(self, directory: Vault) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open it, each asked for as the iteration reaches it."""
         from ..configuration import environment  # noqa: PLC0415 - as above
         from ..keysources import KeySources  # noqa: PLC0415 - as above
@@ -153,7 +167,7 @@ def local_path(place: str) -> str:
     parts = urlsplit(place)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return unquote(parts.path)
-    raise InvalidSetting(f"this command needs a vault directory, and {place} is none")
+    raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
 
 
 def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[..., None]:
