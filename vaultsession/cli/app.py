@@ -21,7 +21,10 @@ class Commands(Tree):
         Entry("init", "init", _BEGIN, "Make a new vault."),
         Entry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
         Entry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
+        Entry("grep", "grep", _SESSIONS, "Find messages by what they say."),
         Entry("append", "append", _SESSIONS, "Append messages to a session."),
+        Entry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
+        Entry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
         Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
         Entry("rm", "rm", _SESSIONS, "Remove sessions."),
         Entry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
@@ -33,6 +36,7 @@ class Commands(Tree):
         Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
         Entry("key", "key", _VAULT, "Key slots: the secrets that open a vault."),
         Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
+        Entry("completion", "completion", _BEGIN, "Print what makes a shell complete commands, options and ids."),
     )
 
 
@@ -40,6 +44,7 @@ app = typer.Typer(
     name="vaultsession",
     cls=Commands,
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=HELP_STYLE,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": HELP_WIDTH},

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InvalidSetting
 from . import output
+from .completing import SessionId
 from .output import AsJson, Form
 from .vaults import Where, takes_vault
 
@@ -18,7 +19,7 @@ from .vaults import Where, takes_vault
 def append(
     where: Where,
     *,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
+    id: SessionId,
     source: Annotated[
         str | None, typer.Argument(metavar="-", help="- reads JSON lines from stdin, one message each.")
     ] = None,

@@ -92,7 +92,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "key add": (Example("A passphrase as a second way in", "vaultsession key add --new-passphrase"),),
     "key remove": (Example("The slot that `key list` names", "vaultsession key remove 4f1c09aa"),),
     "config show": (Example("Who says what", "vaultsession config show"),),
-    "config path": (Example("Edit the file that is read", "$EDITOR \"$(vaultsession config path)\""),),
+    "config path": (Example("Edit the file that is read", '$EDITOR "$(vaultsession config path)"'),),
     "completion": (
         Example("For bash, in ~/.bashrc", "source <(vaultsession completion bash)"),
         Example("For zsh, in ~/.zshrc behind compinit", "source <(vaultsession completion zsh)"),

@@ -69,12 +69,11 @@ class Period:
 
     def within(self, infos: Iterable[SessionInfo], *, newest_first: bool) -> Iterator[SessionInfo]:
         """Those within, of sessions by the time of their last change; nothing is read behind the last that may be."""
+        end = self.since if newest_first else self.before
         for info in infos:
             if info.updated_at in self:
                 yield info
-            elif newest_first and self.since is not None and info.updated_at < self.since:
-                return
-            elif not newest_first and self.before is not None and info.updated_at >= self.before:
+            elif end is not None and (info.updated_at < end) is newest_first:
                 return
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from ..errors import InvalidSetting, PartialFailure
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("id", "index", "role", "path", "excerpt")
 _FOUND = "bold red"
+_PLACE = 4
+_LONGEST = 160
+"""Characters that are shown of a message around a match."""
 
 
 @takes_vault
@@ -36,7 +42,7 @@ def grep(
     label: Label = None,
     fixed: Annotated[bool, typer.Option("--fixed", "-F", help="PATTERN is a text, taken as it stands.")] = False,
     ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Upper and lower case alike.")] = False,
-    context: Annotated[
+    around: Annotated[
         int, typer.Option("--context", "-C", metavar="N", min=0, help="So many messages before and behind as well.")
     ] = 0,
     state: Annotated[bool, typer.Option("--state", help="Look through the state as well.")] = False,
@@ -56,12 +62,12 @@ def grep(
     Exit code 4 where nothing matches, 3 where a session could not be read.
     """
     form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
-    if context and (ids_only or form is Form.TSV):
-        raise InvalidSetting("--context is for a terminal, --json or --jsonl: leave out --ids, and say which when piped")
+    if around and (ids_only or form is Form.TSV):
+        raise InvalidSetting("--context has no place among ids or tab-separated values: give --json or --jsonl")
     needle = _needle(pattern, fixed=fixed, ignore_case=ignore_case)
     as_text = isinstance(needle, str)
     wanted = filters(user, tenant, assistant, label)
-    with where.open() as store, bar("Searching") as progress:
+    with where.open() as store, bar("Searching", shown=form is Form.JSON) as progress:
         found = _Found(
             store.search(
                 needle,
@@ -75,9 +81,9 @@ def grep(
         if ids_only:
             _tell_ids(found, limit, form)
         elif form is Form.TABLE:
-            _for_people(store, found, context)
+            _for_people(store, found, around)
         else:
-            records = (_record(store, match, context) for match in found)
+            records = (_record(store, match, around) for match in found)
             if form is Form.JSON:
                 output.document({"matches": list(records)})
             elif form is Form.JSONL:
@@ -131,17 +137,11 @@ def _record(store: SessionStore, match: Match, context: int) -> output.Record:
         "span": list(match.span),
     }
     if context and match.index is not None:
-        before, _, behind = _around(store, match.id, match.index, context)
-        record |= {"before": before, "behind": behind}
+        first = max(0, match.index - context)
+        messages = store.messages(match.id, offset=first, limit=match.index - first + 1 + context)
+        place = match.index - first
+        record |= {"before": messages[:place], "behind": messages[place + 1 :]}
     return record
-
-
-def _around(store: SessionStore, id: str, index: int, context: int) -> tuple[list[Any], list[Any], list[Any]]:
-    """The messages before one, that one, and those behind it."""
-    first = max(0, index - context)
-    messages = store.messages(id, offset=first, limit=index - first + 1 + context)
-    place = index - first
-    return messages[:place], messages[place : place + 1], messages[place + 1 :]
 
 
 def _tell_ids(found: _Found, limit: int | None, form: Form) -> None:
@@ -160,36 +160,76 @@ def _tell_ids(found: _Found, limit: int | None, form: Form) -> None:
 
 
 def _for_people(store: SessionStore, found: _Found, context: int) -> None:
-    """Each session with its matches beneath it, and messages around them that are told once."""
+    """Each session with its matches beneath it, as they are found."""
     shown: str | None = None
-    told = -1  # the message up to which a session has been told
-    for match in found:
-        if match.id != shown:
-            if shown is not None:
-                output.line("")
-            output.paragraph(Text(output.escaped(match.id), style="bold"))
-            shown, told = match.id, -1
-        if not context or match.index is None:
-            output.paragraph(_line(match), indent=2)
+    for name, group in itertools.groupby(found, lambda match: match.id):
+        if shown is not None:
+            output.line("")
+        shown = name
+        output.paragraph(Text(output.escaped(name), style="bold"))
+        if not context:
+            for match in group:
+                _show(match)
             continue
-        before, _, behind = _around(store, match.id, match.index, context)
-        if told >= 0 and match.index - len(before) > told + 1:
-            output.paragraph(Text("…", style="dim"), indent=2)
-        for place, message in enumerate(before, match.index - len(before)):
-            if place > told:
-                _tell_message(place, message)
-        output.paragraph(_line(match), indent=2)
-        told = match.index
-        del behind
+        matches: dict[int, list[Match]] = {}
+        for match in group:
+            if match.index is None:
+                _show(match)
+            else:
+                matches.setdefault(match.index, []).append(match)
+        _in_context(store, name, matches, context)
+        sys.stdout.flush()
 
 
-def _line(match: Match) -> Text:
+def _in_context(store: SessionStore, id: str, matches: dict[int, list[Match]], context: int) -> None:
+    """The matches of a session among the messages around them; each message is told once."""
+    told = -1
+    for (index, found), following in itertools.zip_longest(matches.items(), list(matches)[1:]):
+        first = max(told + 1, index - context)
+        last = index + context if following is None else min(index + context, following - 1)
+        if told >= 0 and first > told + 1:
+            _row("…", Text())
+        for place, message in enumerate(store.messages(id, offset=first, limit=last - first + 1), first):
+            if place == index:
+                for match in found:
+                    _show(match)
+            else:
+                _tell(place, message)
+            told = place
+
+
+def _show(match: Match) -> None:
     """Where it is, and the excerpt with the match in colour."""
-    place = "state" if match.index is None else str(match.index)
-    line = Text(f"{place:>4} ", style="dim")
-    if match.role:
-        line.append(f"{output.escaped(match.role)} ", style=ROLES.get(match.role, "blue"))
+    whole = f"messages[{match.index}]."
+    path = match.path.removeprefix(whole)
+    said = _begun(match.role, "" if path == "content" else path)
     start, end = match.span
     for text, style in ((match.excerpt[:start], ""), (match.excerpt[start:end], _FOUND), (match.excerpt[end:], "")):
-        line.append(output.escaped(text), style=style or "default")
+        said.append(output.escaped(text), style=style or "default")
+    _row("" if match.index is None else str(match.index), said)
+
+
+def _tell(index: int, message: output.Record) -> None:
+    """A message around a match, in one paragraph."""
+    role, content, rest = spoken(message)
+    said = output.escaped(output.to_json(rest) if content is None else content)
+    shown = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    _row(str(index), _begun(role, "").append(shown, style="dim"))
+
+
+def _begun(role: str | None, path: str) -> Text:
+    line = Text()
+    if role:
+        line.append(f"{output.escaped(role)} ", style=ROLES.get(role, "blue"))
+    if path:
+        line.append(f"{output.escaped(path)} ", style="dim")
     return line
+
+
+def _row(place: str, said: Text) -> None:
+    """The number of a message, and beside it what it says."""
+    drawn = Table.grid(padding=(0, 1, 0, 0))
+    drawn.add_column(style="dim", justify="right", min_width=_PLACE)
+    drawn.add_column(overflow="fold")
+    drawn.add_row(place, said)
+    output.data().print(drawn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from ..errors import Conflict, InvalidSetting
 from .asking import ask_passphrase, key_in_file, warn_of_loss
 from .output import AsJson, Form, document, facts, say
-from .vaults import Where, local_path, takes_vault
+from .vaults import Where, takes_vault
 
 if TYPE_CHECKING:
     from ..secret import Secret
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 def init(
     where: Where,
     *,
-    path: Annotated[str | None, typer.Argument(help="The directory; the same as --vault.", show_default=False)] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="The directory or URL; the same as --vault.", show_default=False)
+    ] = None,
     passphrase: Annotated[
         bool,
         typer.Option("--passphrase", help="Open it with a passphrase, typed twice or from --passphrase-file."),
@@ -40,19 +43,20 @@ def init(
     from ..clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
     from ..configuration import environment  # noqa: PLC0415 - as above
     from ..settings import Settings  # noqa: PLC0415 - as above
-    from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
     if path is not None and where.vault is not None:
         raise InvalidSetting("give the path once")
     if passphrase and (where.key_file or where.key_command):
         raise InvalidSetting("a vault is made with one key: give --passphrase or a key, and add others later")
     settings = Settings.from_environment(environment())
-    directory = VaultDirectory(local_path(path or where.path), allow_network=settings.allow_network)
-    if directory.exists():
-        raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
-    first = _FirstSecret(where, directory.path, passphrase=passphrase)
-    names = not private_names and settings.names == "readable"
-    vault = directory.create(first.secret, readable_names=names, now=SystemClock().now())
+    site = where.site(path)
+    with contextlib.closing(site):
+        directory = site.vault
+        if directory.exists():
+            raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
+        first = _FirstSecret(where, directory.path, passphrase=passphrase)
+        names = not private_names and settings.names == "readable"
+        vault = directory.create(first.secret, readable_names=names, now=SystemClock().now())
     record = {
         "vault": directory.path,
         "vault_id": vault.keyring.vault_id.hex(),

@@ -110,7 +110,7 @@ def ls(
         limit = ON_A_TERMINAL
     wanted = filters(user, tenant, assistant, label)
     with where.open() as store:
-        listed = _Listed(store, filters(user, tenant, assistant, label), oldest_first=reverse and sort is Sort.updated)
+        listed = _Listed(store, wanted, oldest_first=reverse and sort is Sort.updated)
         if count:
             _tell_count(listed.count(period), form)
             return

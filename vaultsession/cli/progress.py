@@ -9,10 +9,10 @@ from .output import notes
 
 
 @contextlib.contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """To be told ``(done, total)``; a total of None is one that nobody knows."""
+def bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
+    """To be told ``(done, total)``; a total of None is one that nobody knows. ``shown`` False: not among data."""
     console = notes()
-    if not console.is_terminal:
+    if not shown or not console.is_terminal:
         yield lambda _done, _total: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - dear to import

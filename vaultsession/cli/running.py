@@ -38,6 +38,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     from .app import app  # noqa: PLC0415 - after the handlers below could be needed
 
     _prepare_streams()
+    if COMPLETION in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # there, and not in __all__  # noqa: PLC0415 - only while a line is completed
+
+        completion_init()
     log = logging.getLogger("vaultsession")
     handler = _Notes(logging.WARNING)
     log.addHandler(handler)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import output
+from .completing import SessionId
 from .output import AsJson, Form
 from .vaults import Where, takes_vault
 
@@ -15,7 +16,7 @@ from .vaults import Where, takes_vault
 def touch(
     where: Where,
     *,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
+    id: SessionId,
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d.")
     ] = None,

@@ -14,7 +14,6 @@ from typer.core import TyperCommand, TyperGroup
 from .examples import section
 from .output import HELP_STYLE
 
-
 _TERM = 8
 """Columns of a name beside which there still is room for what it means, on a narrow terminal."""
 
@@ -63,7 +62,7 @@ class Tree(TyperGroup):
             return None
         if self._naming:
             command = TyperCommand(entry.name, help=entry.line, rich_help_panel=entry.panel)
-            command.get_short_help_str = lambda limit=0, line=entry.line: line  # type: ignore[misc]  # noqa: ARG005 - whole, over as many lines as it needs
+            command.get_short_help_str = lambda limit=0, line=entry.line: line  # type: ignore[method-assign]  # noqa: ARG005 - whole, over as many lines as it needs
             return command
         return loaded(entry)
 

@@ -32,7 +32,8 @@ _PANEL = "Vault and key"
 VaultPath = Annotated[
     str | None,
     typer.Option(
-        "--vault", "-V", metavar="PATH", help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
+        "--vault", "-V", metavar="PATH",
+        help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
         rich_help_panel=_PANEL,
     ),
 ]  # fmt: skip
@@ -125,6 +126,20 @@ class Where:
             raise InvalidSetting("a vault in memory is gone with its process: name one that lasts")
         return Site.at(place, Disk(), durability=settings.durability, allow_network=settings.allow_network)
 
+    @property
+    def is_directory(self) -> bool:
+        """Whether it lies in files of this machine, there or not. ``InvalidSetting`` for a URL that names nothing."""
+        from ..sites import split  # noqa: PLC0415 - as above
+
+        return not self.path.startswith("memory://") and split(self.path)[0] == "file"
+
+    @staticmethod
+    def existing(vault: Vault) -> Vault:
+        """The vault. ``VaultNotFound`` where there is none: no command but ``init`` makes one."""
+        if not vault.exists():
+            raise VaultNotFound(f"there is no vault at {vault.path}: make one with `vaultsession init`")
+        return vault
+
     def directory(self, disk: Disk | None = None) -> VaultDirectory:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
         from ..configuration import environment  # noqa: PLC0415 - as above
@@ -134,8 +149,7 @@ class Where:
 
         allow_network = Settings.from_environment(environment()).allow_network
         directory = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=allow_network)
-        if not directory.exists():
-            raise VaultNotFound(f"there is no vault at {directory.path}: make one with `vaultsession init`")
+        self.existing(directory)
         return directory
 
     def candidates(self, directory: Vault) -> Iterator[tuple[str, Secret]]:

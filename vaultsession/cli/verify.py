@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +18,9 @@ from .progress import bar
 from .vaults import Where, takes_vault
 
 if TYPE_CHECKING:
-    from ..doctor import Checkup, OpenedVault
+    from ..backend import Backend
+    from ..checkup import Checkup
+    from ..reading import Reading
 
 _COLUMNS = (
     Column("session", style="bold"),
@@ -41,16 +46,11 @@ def verify(
 
     Exit code 6 where a session is damaged or its file is gone, 3 where one is only torn, locked or refused.
     """
-    from ..disk import Disk  # noqa: PLC0415 - with the next: the store is dear to import, and --help does without
-    from ..doctor import check_all, known_keys, opened_read_only  # noqa: PLC0415 - as above
+    from ..checkup import check_all  # noqa: PLC0415 - the store is dear to import, and --help does without
 
     form = Form.chosen(as_json=as_json)
-    directory = where.directory(Disk())
-    with opened_read_only(directory.path, where.candidates(directory)) as vault, bar("Verifying") as progress:
-        if ids:
-            keys = [_existing(vault, directory.path, name) for name in dict.fromkeys(ids)]
-        else:
-            keys = known_keys(vault.backend, os.path.join(directory.path, "sessions"))
+    with _opened(where) as vault, bar("Verifying") as progress:
+        keys = list(map(vault.existing, dict.fromkeys(ids))) if ids else vault.known()
         checked = list(check_all(vault.backend, vault.reading, keys, lambda done: progress(done, len(keys))))
     counts = Counter(str(each.verdict) for each in checked)
     records = [_record(each) for each in checked]
@@ -75,13 +75,53 @@ def verify(
         raise typer.Exit(exit_codes.PARTIAL)
 
 
-def _existing(vault: OpenedVault, path: str, id: str) -> str:
-    from ..doctor import key_of  # noqa: PLC0415 - as above
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A vault to be looked at. ``sessions``: the directory of its files; None where an engine keeps it."""
 
-    key = key_of(vault.reading, id)
-    if not os.path.lexists(os.path.join(path, "sessions", f"{key}.vss")):
-        raise SessionNotFound(f"there is no session {id!r}")
-    return key
+    backend: Backend
+    reading: Reading
+    sessions: str | None
+
+    def known(self) -> list[str]:
+        """The key of each session that is listed or has a file."""
+        from ..doctor import known_keys  # noqa: PLC0415 - as above
+        from ..sealed import Query  # noqa: PLC0415 - as above
+
+        if self.sessions is None:
+            return [row.key for row in self.backend.scan(Query(newest_first=False))]
+        return known_keys(self.backend, self.sessions)
+
+    def existing(self, id: str) -> str:
+        """The key of a session. ``SessionNotFound``."""
+        from ..doctor import key_of  # noqa: PLC0415 - as above
+
+        key = key_of(self.reading, id)
+        if self.sessions is None:
+            is_there = self.backend.head(key) is not None
+        else:
+            is_there = os.path.lexists(os.path.join(self.sessions, f"{key}.vss"))
+        if not is_there:
+            raise SessionNotFound(f"there is no session {id!r}")
+        return key
+
+
+@contextlib.contextmanager
+def _opened(where: Where) -> Iterator[_Opened]:
+    """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
+    from ..doctor import opened_read_only  # noqa: PLC0415 - as above
+    from ..reading import Reading  # noqa: PLC0415 - as above
+
+    if where.is_directory:
+        directory = where.directory()
+        with opened_read_only(directory.path, where.candidates(directory)) as vault:
+            yield _Opened(vault.backend, vault.reading, os.path.join(directory.path, "sessions"))
+        return
+    site = where.site()
+    with contextlib.closing(site):
+        reading = Reading(where.existing(site.vault).unlock(where.candidates(site.vault)).keyring)
+        with contextlib.closing(site.backend(reading.describe)) as backend:
+            yield _Opened(backend, reading, None)
 
 
 def _record(checkup: Checkup) -> dict[str, object]:

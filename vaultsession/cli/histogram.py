@@ -1,0 +1,76 @@
+"""Small histograms: how many sessions there are of each size and age, as text bars on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.text import Text
+
+from .output import data, line, size
+
+_KIB = 1024
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+_LONGEST_BAR = 40
+
+
+class Scale(NamedTuple):
+    """What is counted: the bounds between its classes, ascending, and a name for each class."""
+
+    bounds: tuple[float, ...]
+    names: tuple[str, ...]
+
+
+def _sizes() -> Scale:
+    bounds = [_KIB * 4**power for power in range(7)]
+    spelled = [size(bound).replace(".0", "") for bound in bounds]
+    return Scale(tuple(bounds), (*(f"< {name}" for name in spelled), f"≥ {spelled[-1]}"))
+
+
+SIZES = _sizes()
+AGES = Scale(
+    (_HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY),
+    ("< 1 h", "< 1 d", "< 7 d", "< 30 d", "< 365 d", "≥ 365 d"),
+)
+
+
+class Bar(NamedTuple):
+    """One class: from a bound on (None: from nothing on), below another (None: without end), and how many."""
+
+    name: str
+    least: float | None
+    below: float | None
+    sessions: int
+
+
+def counted(scale: Scale, values: Iterable[float]) -> list[Bar]:
+    """How many values there are of each class, from the first class that has one to the last."""
+    counts = [0] * len(scale.names)
+    for value in values:
+        counts[bisect_right(scale.bounds, value)] += 1
+    edges: Sequence[float | None] = (None, *scale.bounds, None)
+    bars = [Bar(name, edges[place], edges[place + 1], counts[place]) for place, name in enumerate(scale.names)]
+    used = [place for place, bar in enumerate(bars) if bar.sessions]
+    return bars[used[0] : used[-1] + 1] if used else []
+
+
+def draw(title: str, bars: Sequence[Bar]) -> None:
+    """A line for each class, on a terminal of any width."""
+    if not bars:
+        return
+    console = data()
+    named, told = max(len(bar.name) for bar in bars), max(len(str(bar.sessions)) for bar in bars)
+    room = max(1, min(_LONGEST_BAR, console.width - named - told - 4))
+    most = max(bar.sessions for bar in bars)
+    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+    line("")
+    console.print(Text(title, style="bold"))
+    for bar in bars:
+        length = max(1, round(room * bar.sessions / most)) if bar.sessions else 0
+        row = Text(f"{bar.name:>{named}}  ", style="dim")
+        row.append(block * length, style="cyan")
+        row.append(f"{' ' if length else ''}{bar.sessions}", style="default")
+        console.print(row, soft_wrap=True)
