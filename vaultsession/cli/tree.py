@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import typer
@@ -40,6 +40,14 @@ class NarrowContext(typer.Context):
         return formatter
 
 
+class _Named(TyperCommand):
+    """A command of which only the name and the line are known."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - over as many lines as it needs
+        """The line, whole."""
+        return self.help or ""
+
+
 class Tree(TyperGroup):
     """A group whose commands are ``entries``, in that order."""
 
@@ -61,9 +69,7 @@ class Tree(TyperGroup):
         if entry is None:
             return None
         if self._naming:
-            command = TyperCommand(entry.name, help=entry.line, rich_help_panel=entry.panel)
-            command.get_short_help_str = lambda limit=0, line=entry.line: line  # type: ignore[method-assign]  # noqa: ARG005 - whole, over as many lines as it needs
-            return command
+            return _Named(entry.name, help=entry.line, rich_help_panel=entry.panel)
         return loaded(entry)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
@@ -109,3 +115,12 @@ def _explain(command: Any, line: str) -> None:  # noqa: ANN401 - as above
         command.epilog = section(line)
     if HELP_STYLE is None:
         command.context_class = NarrowContext
+
+
+def leaves(entries: Iterable[Entry]) -> Iterator[tuple[str, Entry, Any]]:
+    """``(what is typed, entry, command)`` of every command that does something, those of groups included."""
+    for entry in entries:
+        command = loaded(entry)
+        inner = getattr(command, "commands", None)
+        for name, each in {"": command}.items() if inner is None else inner.items():
+            yield f"{entry.name} {name}".strip(), entry, each
