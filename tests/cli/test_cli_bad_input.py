@@ -291,5 +291,3 @@ def test_a_terminal_is_no_place_for_an_export(kept: Place, terminal) -> None:
     assert done.code == 2
     assert "-o" in done.out
     assert "hello" not in done.out
-
-

@@ -8,6 +8,7 @@ import typer
 
 from . import exit_codes, output
 from .asking import DryRun, Yes, confirm
+from .completing import complete_id
 from .output import AsJson, Form
 from .vaults import Where, takes_vault
 
@@ -16,7 +17,7 @@ from .vaults import Where, takes_vault
 def rm(
     where: Where,
     *,
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.", autocompletion=complete_id)],
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,

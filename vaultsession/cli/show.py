@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..errors import InvalidSetting
 from . import output
+from .completing import SessionId
 from .ls import spelled
 from .output import AsJson, AsJsonLines, Form
 from .vaults import Where, takes_vault
@@ -24,7 +25,7 @@ _OTHER_ROLE = "blue"
 def show(
     where: Where,
     *,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The session.")],
+    id: SessionId,
     last: Annotated[
         int | None, typer.Option("--last", metavar="N", min=0, show_default=False, help="Only the newest N messages.")
     ] = None,

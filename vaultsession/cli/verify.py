@@ -13,6 +13,7 @@ import typer
 
 from ..errors import SessionNotFound
 from . import exit_codes, output
+from .completing import complete_id
 from .output import AsJson, Column, Form
 from .progress import bar
 from .vaults import Where, takes_vault
@@ -37,7 +38,9 @@ _LOST = frozenset({"damaged", "missing"})
 def verify(
     where: Where,
     *,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.", autocompletion=complete_id)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open and authenticate every record of every session.

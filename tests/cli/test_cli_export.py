@@ -1,0 +1,136 @@
+"""``vaultsession export``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vaultsession import open_store
+
+
+@pytest.fixture
+def three(place):
+    with place.open() as store:
+        for name, user in (("a", "alice"), ("b", "bob"), ("c", "alice")):
+            store.create(name, user_id=user, messages=[{"role": "user", "content": f"I am {name}"}], ttl="30d")
+    return place
+
+
+def ids(text):
+    return [json.loads(line)["id"] for line in text.splitlines()]
+
+
+def test_all_of_it_piped_is_json_lines_oldest_change_first(three, spawn):
+    done = spawn("export", "--all")
+    assert (done.code, done.err) == (0, "")
+    assert ids(done.out) == ["a", "b", "c"]
+
+
+def test_what_was_exported_is_read_again(three, spawn):
+    lines = spawn("export", "--all").out.encode().splitlines()
+    with open_store("memory://") as store, three.open() as old:
+        assert store.import_(lines).made == 3
+        assert [info.facts() for info in store.list()] == [info.facts() for info in old.list()]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [(("b", "a", "b"), ["b", "a"]), (("--user", "alice"), ["a", "c"]), (("--user", "nobody"), [])],
+    ids=str,
+)
+def test_ids_in_their_order_and_filters(options, found, three, run):
+    done = run("export", *options)
+    assert (done.code, ids(done.out)) == (0, found)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("a", "--all"), ("--all", "--user", "alice"), ("a", "--user", "alice")], ids=str
+)
+def test_what_to_export_is_said_in_one_way(options, three, run):
+    done = run("export", *options)
+    assert (done.code, done.out) == (2, "")
+
+
+def test_a_file_is_private_and_there_is_a_warning(three, run):
+    old = os.umask(0)
+    try:
+        done = run("export", "--all", "-o", "out.jsonl")
+    finally:
+        os.umask(old)
+    assert (done.code, done.out) == (0, "")
+    assert "3 sessions" in done.err
+    assert "in the clear" in done.err
+    assert stat.S_IMODE(Path("out.jsonl").stat().st_mode) == 0o600
+    assert ids(Path("out.jsonl").read_text()) == ["a", "b", "c"]
+
+
+def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(three, run):
+    Path("out.jsonl").write_text("mine")
+    assert run("export", "--all", "-o", "out.jsonl").code == 5
+    assert Path("out.jsonl").read_text() == "mine"
+    assert run("export", "a", "-o", "out.jsonl", "--replace").code == 0
+    assert ids(Path("out.jsonl").read_text()) == ["a"]
+    assert run("export", "a", "-o", ".").code == 2
+
+
+def test_an_id_that_is_not_there_is_4_before_a_line_is_written(three, run):
+    done = run("export", "a", "nobody")
+    assert (done.code, done.out) == (4, "")
+    assert run("export", "a", "nobody", "-o", "out.jsonl").code == 4
+    assert not list(Path().glob("out.jsonl*"))
+
+
+def test_a_session_that_cannot_be_read_is_3_and_the_others_are_written(three, run):
+    file = three.file("b")
+    data = bytearray(file.read_bytes())
+    data[-40] ^= 1
+    file.write_bytes(data)
+    done = run("export", "--all", "-o", "out.jsonl")
+    assert done.code == 3
+    assert ids(Path("out.jsonl").read_text()) == ["a", "c"]
+    assert "b" in done.err
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_disk_that_fails_leaves_what_was_there(failing, three, run, monkeypatch):
+    Path("out.jsonl").write_text("mine")
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"vaultsession.cli.export.os.{failing}", fails)
+        done = run("export", "a", "-o", "out.jsonl", "--replace")
+    assert done.code == 1
+    assert "no space left" in done.err
+    assert Path("out.jsonl").read_text() == "mine"
+    assert [path.name for path in Path().glob("out.jsonl*")] == ["out.jsonl"]
+
+
+def test_ctrl_c_half_way_leaves_no_file(three):
+    with three.open() as store:
+        store.create("large", messages=[{"role": "user", "content": os.urandom(1 << 20).hex()}])
+    fifo = Path("pipe")
+    os.mkfifo(fifo)
+    line = [sys.executable, "-m", "vaultsession", "export", "--all", "-o", str(fifo)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process, open(fifo, "rb") as reader:
+        reader.read(1000)
+        time.sleep(0.2)  # it waits for a reader now, with most of the last line in hand
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+
+
+def test_a_terminal_is_refused_before_the_vault_is_opened(three, terminal):
+    done = terminal("export", "--all", "--key-file", "/nonexistent")
+    assert done.code == 2
+    assert "I am" not in done.out
