@@ -128,6 +128,14 @@ def test_a_shell_that_nobody_knows_is_2(run):
     assert run("completion", "tcsh").code == 2
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish_itself_offers_them(several, run, tmp_path):
+    (tmp_path / "script").write_text(run("completion", "fish").out)
+    asked = f'source "{tmp_path}/script"; complete -C "vaultsession show telegram:"; complete -C "vaultsession tou"'
+    done = in_shell("fish", asked, tmp_path)
+    assert done[:2] == ["telegram:8125", "touch"]
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("line", "offered"),
@@ -143,18 +151,23 @@ def test_a_shell_that_nobody_knows_is_2(run):
 )
 def test_bash_itself_offers_them(line, offered, several, run, tmp_path):
     (tmp_path / "script").write_text(run("completion", "bash").out)
-    program = tmp_path / "bin" / "vaultsession"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vaultsession "$@"\n')
-    program.chmod(0o755)
     asked = (
         f'source "{tmp_path}/script"; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}};'
         '_vaultsession_completion vaultsession; printf "%s\\n" "${COMPREPLY[@]}"'
     )
+    assert in_shell("bash", asked, tmp_path) == offered
+    assert not Path("owned").exists()
+
+
+def in_shell(shell, script, tmp_path):
+    """The words that a shell writes, in which ``vaultsession`` is this one."""
+    program = tmp_path / "bin" / "vaultsession"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vaultsession "$@"\n')
+    program.chmod(0o755)
     environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "--norc", "-c", asked], capture_output=True, text=True, env=environ, timeout=PATIENCE, check=True
+        [shell, "-c", script], capture_output=True, text=True, env=environ, timeout=PATIENCE, check=True
     )
     assert done.stderr == ""
-    assert done.stdout.split() == offered
-    assert not Path("owned").exists()
+    return done.stdout.split()

@@ -8,6 +8,10 @@ import re
 import pytest
 from cli_lab import plain
 
+from vaultsession import SessionStore
+from vaultsession.clock import SystemClock
+from vaultsession.testing import ManualClock
+
 FIELDS = ["id", "title", "user_id", "tenant_id", "assistant_id", "labels", "message_count", "created_at", "updated_at",
           "expires_at", "ttl", "sliding", "max_messages", "size"]  # fmt: skip
 
@@ -129,3 +133,115 @@ def test_a_key_that_does_not_fit_is_12(three, run, tmp_path):
     other.write_bytes(bytes(range(100, 132)).hex().encode())
     assert run("ls", "--key-file", other).code == 12
     assert run("ls", "--key-file", tmp_path / "missing").code == 12
+
+
+@pytest.fixture
+def lengths(place):
+    """Sessions whose orders by each fact differ; two have the same number of messages."""
+    said = {"role": "user", "content": "hi"}
+    with place.open() as store:
+        store.create("one", title="b", messages=[said])
+        store.create("large", title="C", messages=[{"role": "user", "content": "x" * 5000}])
+        store.create("many", title="a", messages=[said] * 9)
+        store.create("none")
+        store.append("one", {"role": "assistant", "content": "?"})
+    return place
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--sort", "updated"), ["one", "none", "many", "large"]),
+        (("--sort", "created"), ["none", "many", "large", "one"]),
+        (("--sort", "messages"), ["many", "one", "large", "none"]),
+        (("--sort", "size"), ["large", "many", "one", "none"]),
+        (("--sort", "title"), ["many", "one", "large", "none"]),
+        (("--sort", "messages", "--reverse"), ["none", "large", "one", "many"]),
+        (("--sort", "messages", "--limit", "2"), ["many", "one"]),
+        (("-r",), ["large", "many", "none", "one"]),
+    ],
+    ids=str,
+)
+def test_each_fact_is_one_to_sort_by(options, found, lengths, run):
+    assert [row["id"] for row in run("ls", *options).rows] == found
+
+
+def test_equal_ones_stay_in_the_order_of_their_last_change(place, run):
+    with place.open() as store:
+        for name in "abc":
+            store.create(name)
+    assert [row["id"] for row in run("ls", "--sort", "messages").rows] == ["c", "b", "a"]
+
+
+def test_what_is_left_out_is_told_where_there_is_no_cursor(lengths, run):
+    done = run("ls", "--sort", "size", "--limit", "3")
+    assert "larger --limit" in done.err
+    assert run("ls", "--sort", "size", "--limit", "4").err == ""
+    assert run("ls", "--sort", "size", "--json").json["after"] is None
+    for options in (("--sort", "size"), ("--since", "1h"), ("--count",)):
+        assert run("ls", "--after", "x", *options).code == 2
+
+
+def test_the_size_is_shown_where_it_is_sorted_by(lengths, terminal):
+    assert "size" in terminal("ls", "--sort", "size", columns=40).out
+    assert "size" not in terminal("ls", columns=40).out
+    assert "of JSON" in terminal("ls", "--long").out
+
+
+@pytest.fixture
+def days(place, monkeypatch):
+    """One session a day, for five days up to now."""
+    clock = ManualClock(SystemClock().now() - 4 * 86_400_000_000 - 3_600_000_000)
+    with place.open(clock=clock) as store:
+        for number in range(5):
+            store.create(f"d{number}", user_id="alice" if number % 2 else "bob")
+            clock.advance(86_400)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--since", "36h"), ["d4", "d3"]),
+        (("--before", "36h"), ["d2", "d1", "d0"]),
+        (("--since", "60h", "--before", "12h"), ["d3", "d2"]),
+        (("--since", "60h", "--reverse"), ["d2", "d3", "d4"]),
+        (("--before", "60h", "-r"), ["d0", "d1"]),
+        (("--since", "1s"), []),
+        (("--since", "2001-01-01", "--limit", "1"), ["d4"]),
+        (("--before", "2001-01-01T00:00+02:00"), []),
+        (("--since", "80h", "--user", "alice"), ["d3", "d1"]),
+    ],
+    ids=str,
+)
+def test_a_period_is_one_of_the_last_change(options, found, days, run):
+    assert [row["id"] for row in run("ls", *options).rows] == found
+    assert int(run("ls", *options, "--count").out) == max(len(found), 5 if "--limit" in options else 0)
+
+
+def test_a_period_ends_the_reading(days, run, monkeypatch):
+    monkeypatch.setattr("vaultsession.cli.ls._PAGE", 1)
+    pages = []
+    listed = SessionStore.list
+    monkeypatch.setattr(SessionStore, "list", lambda *a, **k: pages.append(1) or listed(*a, **k))
+    assert len(run("ls", "--since", "12h").rows) == 1
+    assert len(pages) == 2
+
+
+@pytest.mark.parametrize("when", ["yesterday", "-1d", "0", "", "2026-13-01"])
+def test_a_time_that_is_none_is_2_and_says_how_to_write_one(when, place, run):
+    done = run("ls", f"--since={when}")
+    assert (done.code, done.out) == (2, "")
+    assert "--since" in done.err
+    assert "7d" in done.err
+
+
+def test_a_period_that_ends_before_it_begins_is_2(place, run):
+    assert run("ls", "--since", "1d", "--before", "2d").code == 2
+
+
+def test_a_count_is_a_number(lengths, run, terminal):
+    assert run("ls", "--count").out == "4\n"
+    assert terminal("ls", "--count").out == "4\n"
+    assert run("ls", "--count", "--json").json == {"sessions": 4}
+    assert run("ls", "--count", "--label", "a=b").out == "0\n"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from cli_lab import plain
+
+from vaultsession.cli.histogram import SIZES, counted
+
 
 def test_counts_and_health(place, spawn):
     with place.open() as store:
@@ -28,3 +33,43 @@ def test_what_is_not_well_is_1(place, run, monkeypatch):
     done = run("stats")
     assert done.code == 1
     assert "index\tgone" in done.out
+
+
+def test_sizes_and_ages_are_drawn_on_a_terminal_and_are_numbers_in_json(place, run, terminal):
+    with place.open() as store:
+        for number in range(3):
+            store.create(f"small{number}", messages=[{"role": "user", "content": "hi"}])
+        store.create("large", messages=[{"role": "user", "content": "x" * 100_000}])
+    document = run("stats", "--json").json
+    assert [bar["sessions"] for bar in document["sizes"]] == [3, 0, 0, 0, 1]
+    assert document["sizes"][0] == {"least": None, "below": 1024, "sessions": 3}
+    assert document["ages"] == [{"least": None, "below": 3600.0, "sessions": 4}]
+    shown = plain(terminal("stats").out)
+    assert "< 1 KiB  █" in shown
+    assert shown.splitlines()[-1].strip().startswith("< 1 h  █")
+    assert "█" not in run("stats").out
+
+
+@pytest.mark.parametrize("columns", [80, 40, 20])
+def test_it_fits_its_terminal(columns, place, terminal):
+    with place.open() as store:
+        for number in range(30):
+            store.create(f"s{number}")
+    assert max(map(len, plain(terminal("stats", columns=columns).out).splitlines())) <= columns
+
+
+def test_a_terminal_without_unicode_gets_bars_as_well(place, terminal):
+    with place.open() as store:
+        store.create("a")
+    shown = terminal("stats", PYTHONIOENCODING="ascii").out
+    assert "######" in shown
+    assert "\\u2588" not in shown
+
+
+def test_an_empty_vault_has_nothing_to_draw(place, terminal):
+    assert "last changed" not in terminal("stats").out
+
+
+@pytest.mark.parametrize(("value", "name"), [(0, "< 1 KiB"), (1023, "< 1 KiB"), (1024, "< 4 KiB"), (1 << 40, "≥ 4 MiB")])
+def test_a_bound_belongs_to_what_is_above_it(value, name):
+    assert [bar.name for bar in counted(SIZES, [value])] == [name]
