@@ -1,13 +1,21 @@
-"""Every Python block of the README runs, as a reader would run it: one after another, in a new directory."""
+"""Every Python block of the README runs, as a reader would run it, and its table of commands is what their help says.
+
+The table is written anew with ``VAULTSESSION_WRITE_README=1 python -m pytest tests/laws/test_readme.py``.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from vaultsession.cli.app import EPILOG, Commands
+from vaultsession.cli.tree import leaves
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
@@ -54,6 +62,49 @@ def test_the_readme_runs(tmp_path: Path) -> None:
     assert blocks(text), "a README without one block of Python"
     ran = run(text, tmp_path)
     assert ran.returncode == 0, ran.stderr
+
+
+# -- the table of commands ---------------------------------------------------------------------------------------------
+
+_TABLE = re.compile(r"(?<=<!-- commands -->\n).*?(?=<!-- /commands -->)", re.DOTALL)
+_SHARED = {"vault", "key_file", "key_command", "passphrase_file", "as_json", "as_jsonl", "yes", "dry_run"}
+
+
+def argument(parameter: Any) -> str:
+    name = (parameter.metavar or parameter.name.upper()).strip("[]")
+    told = name + ("…" if parameter.nargs == -1 else "")
+    return told if parameter.required else f"[{told}]"
+
+
+def table() -> str:
+    """A row for each command: what is typed, the first line of its help, and the options that are its own."""
+    rows = ["| command | | options of its own |", "|---|---|---|"]
+    for name, _, command in leaves(Commands.entries):
+        arguments = [argument(each) for each in command.params if each.param_type_name == "argument"]
+        options = [
+            max(each.opts, key=len)
+            for each in command.params
+            if each.param_type_name == "option" and each.name not in _SHARED
+        ]
+        says = (command.help or "").splitlines()[0].replace("|", "\\|")
+        cells = (f"`{' '.join([name, *arguments])}`", says, " ".join(f"`{option}`" for option in options))
+        rows.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(rows) + "\n"
+
+
+def test_every_command_stands_in_the_readme_as_its_help_has_it() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(_TABLE.findall(text)) == 1
+    if os.environ.get("VAULTSESSION_WRITE_README"):
+        text = _TABLE.sub(lambda _: table(), text)
+        README.write_text(text, encoding="utf-8")
+    assert _TABLE.findall(text) == [table()], "write it anew: see the first lines of this file"
+
+
+def test_the_readme_names_every_exit_code() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    codes = EPILOG.removeprefix("Exit codes: ").removesuffix(".")
+    assert codes in text
 
 
 # -- tests of the test -------------------------------------------------------------------------------------------------
