@@ -17,11 +17,13 @@ table and fails on any upward arrow and on any module that is not listed.
     2      head           what the newest record says of its whole session
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
+    2      tenants        the keys of one tenant, in a small file of their own
     2      identity       what vault.json says: which vault this is, in the open
     2      oskeyring      a key in the keyring of the operating system
     2      keycommand     a key that a command prints
     2      leases         turn leases: one holder answers a session at a time
     3      backend        the protocols of backends and engines
+    3      livekeys       the keyring as it is now, although other processes may change it
     3      envelope       the container: format, records, chain, rows
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
@@ -38,6 +40,8 @@ table and fails on any upward arrow and on any module that is not listed.
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
     8      passes         what each verb does, from arguments to the backend and back
+    8      rotating       new master keys, and every session sealed under them; old ones pruned
+    8      erasing        a tenant's keys destroyed, and its sessions removed
     9      store          SessionStore
     10     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values

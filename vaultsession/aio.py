@@ -20,6 +20,7 @@ from .clock import Duration
 from .errors import LeaseTimeout
 from .listing import Order, Page
 from .payload import Json
+from .rotating import Rotation
 from .session import Session, SessionInfo
 from .store import Facts, Filters, SessionStore
 
@@ -174,6 +175,14 @@ class AsyncSessionStore:
     async def start_sweeper(self, interval: Duration = "5m") -> None:
         """See ``SessionStore.start_sweeper``."""
         await self._run(self._store.start_sweeper, interval)
+
+    async def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """See ``SessionStore.rotate_key``. ``progress`` is called in a thread."""
+        return await self._run(self._store.rotate_key, progress=progress)
+
+    async def prune_keys(self) -> tuple[str, ...]:
+        """See ``SessionStore.prune_keys``."""
+        return await self._run(self._store.prune_keys)
 
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""

@@ -18,6 +18,7 @@ from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
+from .livekeys import KeysInMemory, LiveKeyring
 from .leases import Leases, LocalLeases
 from .reading import Reading
 from .secret import Secret
@@ -25,7 +26,7 @@ from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import Defaults, Origin, SessionStore
-from .vault import KEYRING_COUNTER, OpenVault, Vault
+from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultPapers
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def open_store(
         path_or_url or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
     )
     if where.startswith(MEMORY):
-        reading = Reading(Keyring.generate(created=clock.now()))
+        keyring = Keyring.generate(created=clock.now(), tenant_keys=chosen.tenant_keys)
+        reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
         memory = MemoryBackend(max_sessions=chosen.max_sessions)
         return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"))
     disk = disk or Disk()
@@ -66,7 +68,7 @@ def open_store(
     backend: Backend | None = None
     try:
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
-        reading = Reading(vault.keyring)
+        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault)))
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
@@ -119,7 +121,9 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
         made.append(source)
         return found
 
-    vault = place.create(secret, readable_names=settings.names == "readable", now=clock.now())
+    vault = place.create(
+        secret, readable_names=settings.names == "readable", now=clock.now(), tenant_keys=settings.tenant_keys
+    )
     # Whoever named a key knows where it is; one that was made here is news, and to lose it is to lose the vault.
     level = logging.INFO if sources.is_configured(key) else logging.WARNING
     _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)

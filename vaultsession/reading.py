@@ -18,6 +18,7 @@ from .errors import Damaged, RollbackDetected
 from .head import Head, decode
 from .ids import locator_of
 from .keys import Keyring
+from .livekeys import LiveKeyring
 from .sealed import Container, Fetch, SealedHead, Witness
 
 TAIL = 64 * 1024
@@ -61,6 +62,15 @@ class Loaded(NamedTuple):
     weight: int
 
 
+class Kept(NamedTuple):
+    """A living record as it was opened: its head, and its body as its codec left it."""
+
+    head: Head
+    kind: int
+    codec: int
+    body: bytes
+
+
 class _Tail(NamedTuple):
     """An authentic newest record, and the bytes that it was found in."""
 
@@ -78,12 +88,17 @@ class _Moved(Exception):  # not an error: the container was replaced between two
 class Reading:
     """Opens what a backend gives. Safe from any thread."""
 
-    def __init__(self, keyring: Keyring, *, largest_body: int = LARGEST_BODY) -> None:
-        self.keyring = keyring
-        self.rows = Rows(keyring)
+    def __init__(self, keys: Keyring | LiveKeyring, *, largest_body: int = LARGEST_BODY) -> None:
+        self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
+        self.rows = Rows(self.keys.current)
         self.largest_body = largest_body
         self._ciphers: _Recent[bytes, ContainerCipher] = _Recent()
         self._opened: _Recent[bytes, Opened] = _Recent()
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring as it was seen last."""
+        return self.keys.current
 
     def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""
@@ -101,6 +116,13 @@ class Reading:
         Reads from the end as far back as the first of them.
         """
         return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
+
+    def kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        """The living records from the last FULL on, oldest first, bodies neither inflated nor parsed. HEADs are left out.
+
+        The head of the last one is the newest head, whichever record said it.
+        """
+        return self._patiently(lambda: self._kept(key, fetch))
 
     def opened(self, row: SealedHead) -> Opened:
         """What the row of a critical section says, from memory where this process made or met just that row.
@@ -124,7 +146,7 @@ class Reading:
         name = key.encode() + header
         known = self._ciphers.get(name)
         if known is None:
-            known = ContainerCipher.open(header, self.keyring, locator_of(key))
+            known = ContainerCipher.open(header, self.keys, locator_of(key))
             self._ciphers.keep(name, known)
         return known
 
@@ -195,6 +217,25 @@ class Reading:
         except Damaged:
             tail = self._settled(key, fetch)
             return None if tail is None else self._page(tail, fetch, wanted, offset)
+
+    def _kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._living(tail, fetch)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._living(tail, fetch)
+
+    def _living(self, tail: _Tail, fetch: Fetch) -> list[Kept]:
+        newest, cipher = decode(tail.plain), tail.cipher
+        living = [record for record in self._back(tail, fetch, newest.full) if record.kind != v1.HEAD]
+        found = []
+        for record in reversed(living):
+            head = newest if record is living[0] else decode(cipher.open_head(record))
+            found.append(Kept(head, record.kind, record.codec, cipher.open_body(record)))
+        return found
 
     def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]]:
         head = decode(tail.plain)

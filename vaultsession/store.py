@@ -29,6 +29,7 @@ from .listing import Listing, Order, Page
 from .passes import Passes
 from .payload import Json
 from .reading import Reading
+from .rotating import Rotating, Rotation
 from .session import Session, SessionInfo, checked, named
 from .sweeper import Sweeper
 from .writing import Writing
@@ -108,6 +109,7 @@ class SessionStore:
         self._coherent = CoherentReading(backend, reading, cache_bytes)
         self._passes = Passes(backend, reading, writing, self._coherent, clock)
         self._listing = Listing(backend, reading, clock)
+        self._rotating = Rotating(backend, reading, writing, self._coherent)
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -295,6 +297,22 @@ class SessionStore:
         if self._sweeper is not None:
             self._sweeper.stop()
         self._sweeper = Sweeper(self.sweep, seconds)
+
+    # -- its keys ------------------------------------------------------------------------------------------------------
+
+    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
+
+        Killed half-way, or refused by the storage, it is gone on with by the next call. ``progress`` is told how many
+        sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
+        """
+        self._check_open()
+        return self._rotating.rotate(progress)
+
+    def prune_keys(self) -> tuple[str, ...]:
+        """Delete retired master keys; their ids. ``Conflict`` while a session needs one. Backups may need them still."""
+        self._check_open()
+        return self._rotating.prune()
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
