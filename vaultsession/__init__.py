@@ -28,6 +28,7 @@ table and fails on any upward arrow and on any module that is not listed.
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
+    4      tailrules      the verdicts on the newest authentic record of a container
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
     5      backends       memory and files
     5      keysources     where secrets come from

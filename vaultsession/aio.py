@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .erasing import Receipt
 from .errors import LeaseTimeout
 from .listing import Order, Page
 from .payload import Json
-from .rotating import Rotation
+from .rotating import KeyUse, Rotation
 from .session import Session, SessionInfo
 from .store import Facts, Filters, SessionStore
 
@@ -89,9 +90,9 @@ class AsyncSessionStore:
         """See ``SessionStore.get``."""
         return await self._run(self._store.get, id, default)
 
-    async def delete(self, id: str) -> bool:
+    async def delete(self, id: str, *, shred: bool = False) -> bool:
         """See ``SessionStore.delete``."""
-        return await self._run(self._store.delete, id)
+        return await self._run(self._store.delete, id, shred=shred)
 
     async def exists(self, id: str) -> bool:
         """See ``SessionStore.exists``."""
@@ -183,6 +184,14 @@ class AsyncSessionStore:
     async def prune_keys(self) -> tuple[str, ...]:
         """See ``SessionStore.prune_keys``."""
         return await self._run(self._store.prune_keys)
+
+    async def keys(self) -> Sequence[KeyUse]:
+        """See ``SessionStore.keys``."""
+        return await self._run(self._store.keys)
+
+    async def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """See ``SessionStore.destroy_tenant``."""
+        return await self._run(self._store.destroy_tenant, tenant_id)
 
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""

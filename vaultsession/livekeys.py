@@ -117,7 +117,7 @@ class LiveKeyring:
                 self._follow(papers.load(), stamp)
 
     def master(self, key_id: bytes) -> MasterKey:
-        """The key of that id, after looking again. ``UnknownKey``, ``destroyed`` where it was a tenant's and is gone."""
+        """The key of that id. ``UnknownKey`` after looking again; ``destroyed`` where it was a tenant's."""
         tenant = self._tenants.get(name_of(key_id))
         known = tenant.find(key_id) if tenant is not None else None
         if known is not None:
@@ -190,7 +190,9 @@ class LiveKeyring:
             before = papers.tenant(name)
             known = TenantKeys(digest) if before is None else TenantKeys.decode(before, keyring, name)
             if known.digest != digest:
-                raise Damaged(f"tenants/{name} belongs to another tenant, by a chance of one in 2^56: rename the tenant")
+                raise Damaged(
+                    f"tenants/{name} belongs to another tenant, by a chance of one in 2^56: rename the tenant"
+                )
             after = make(known)
             if after is None or papers.put_tenant(name, after.encode(keyring), before):
                 held = known if after is None else after

@@ -18,8 +18,8 @@ from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
-from .livekeys import KeysInMemory, LiveKeyring
 from .leases import Leases, LocalLeases
+from .livekeys import KeysInMemory, LiveKeyring
 from .reading import Reading
 from .secret import Secret
 from .settings import PATH, SUITES, Settings

@@ -8,18 +8,19 @@ which may grow or be replaced between two calls.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from . import document, payload
+from .cache import Recent
 from .envelope import ContainerCipher, Rows, v1
-from .errors import Damaged, RollbackDetected
+from .errors import Damaged, UnknownKey, Unreadable
 from .head import Head, decode
 from .ids import locator_of
 from .keys import Keyring
 from .livekeys import LiveKeyring
-from .sealed import Container, Fetch, SealedHead, Witness
+from .sealed import Container, Fetch, SealedHead
+from .tailrules import judge, refuse_fork
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
@@ -92,8 +93,8 @@ class Reading:
         self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
         self.rows = Rows(self.keys.current)
         self.largest_body = largest_body
-        self._ciphers: _Recent[bytes, ContainerCipher] = _Recent()
-        self._opened: _Recent[bytes, Opened] = _Recent()
+        self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
+        self._opened: Recent[bytes, Opened] = Recent(_REMEMBERED)
 
     @property
     def keyring(self) -> Keyring:
@@ -118,7 +119,7 @@ class Reading:
         return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
 
     def kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
-        """The living records from the last FULL on, oldest first, bodies neither inflated nor parsed. HEADs are left out.
+        """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
 
         The head of the last one is the newest head, whichever record said it.
         """
@@ -150,8 +151,23 @@ class Reading:
             self._ciphers.keep(name, known)
         return known
 
+    def is_erased(self, key: str, header: bytes) -> bool:
+        """Whether a container was sealed under a key of a tenant that has been destroyed."""
+        try:
+            self.cipher(key, header)
+        except UnknownKey as error:
+            return error.destroyed
+        except Unreadable:
+            pass
+        return False
+
     def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
-        tail = self._tail(key, fetch, first=SHORT_TAIL)
+        try:
+            tail = self._tail(key, fetch, first=SHORT_TAIL)
+        except UnknownKey as error:
+            if error.destroyed:  # nobody will ever read it: whoever writes is not held up by it
+                return None
+            raise
         if tail is None:
             return None
         if thorough and not tail.torn:
@@ -261,7 +277,7 @@ class Reading:
             return self._settled(key, fetch)
         try:
             plain = cipher.open_head(last)
-            _judge(cipher.generation, last, container, torn=False)
+            judge(cipher.generation, last, container, torn=False)
         except Damaged:
             return self._settled(key, fetch)
         return _Tail(container, cipher, last, plain, torn=False)
@@ -288,8 +304,8 @@ class Reading:
         torn = last.end < container.size
         witness = container.witness
         if witness is not None and witness.generation == cipher.generation and witness.seq < len(authentic):
-            _refuse_fork(authentic[witness.seq][0], witness)
-        _judge(cipher.generation, last, container, torn=torn)
+            refuse_fork(authentic[witness.seq][0], witness)
+        judge(cipher.generation, last, container, torn=torn)
         return _Tail(container, cipher, last, plain, torn=torn)
 
     def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
@@ -331,7 +347,7 @@ class Reading:
             if (record.offset == v1.HEADER_SIZE) is not (record.seq == 0):
                 raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
             if witness is not None:
-                _refuse_fork(record, witness)
+                refuse_fork(record, witness)
             yield record
             end = record.offset
             if end == start:
@@ -379,45 +395,3 @@ def _again(fetch: Fetch, start: int, header: bytes) -> Container:
     if container is None or container.header != header:
         raise _Moved
     return container
-
-
-def _judge(generation: int, last: v1.Record, container: Container, *, torn: bool) -> None:
-    """Raise the verdict of FORMAT.md §3 unless it is clean, or torn and not witnessed."""
-    witness = container.witness
-    if witness is None or (generation, last.seq) > (witness.generation, witness.seq):
-        return
-    if (generation, last.seq) == (witness.generation, witness.seq):
-        _refuse_fork(last, witness)
-    elif torn:
-        raise Damaged(
-            f"records up to {witness.seq} of generation {witness.generation} were acknowledged; "
-            f"only those up to {last.seq} of generation {generation} authenticate"
-        )
-    else:
-        raise RollbackDetected(
-            f"record {last.seq} of generation {generation} is authentic, but record {witness.seq} of generation "
-            f"{witness.generation} is known to have been written: rolled back or truncated"
-        )
-
-
-def _refuse_fork(record: v1.Record, witness: Witness) -> None:
-    if record.seq == witness.seq and record.tag != witness.version:
-        raise Damaged(f"record {record.seq} is not the one that was acknowledged: the chain has forked")
-
-
-K = TypeVar("K")
-
-
-class _Recent(Generic[K, T]):
-    """A bounded memory of what was derived or opened; the oldest goes first. Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._values: dict[K, T] = {}
-        self._lock = threading.Lock()
-        self.get = self._values.get
-
-    def keep(self, name: K, value: T) -> None:
-        with self._lock:
-            self._values[name] = value
-            if len(self._values) > _REMEMBERED:
-                del self._values[next(iter(self._values))]

@@ -55,6 +55,17 @@ class Rotation(NamedTuple):
     resumed: bool = False
 
 
+class KeyUse(NamedTuple):
+    """A key by its id, in hex, and how many sessions lie under it.
+
+    ``state``: "seals" (the first), "opens" (an older one, while a rotation is under way), "retired", or "tenant".
+    """
+
+    id: str
+    state: str
+    sessions: int
+
+
 class Rotating:
     """Changes master keys. Safe from any thread, and beside any other process."""
 
@@ -82,11 +93,18 @@ class Rotating:
         retired = tuple(master.id.hex() for master in keyring.masters if master.retired)
         return Rotation(first.id.hex(), retired, total, replaced + more, left, resumed=first.id in before)
 
-    def usage(self) -> dict[bytes, int]:
-        """How many sessions lie under each key that is held or used, by its id."""
+    def usage(self) -> list[KeyUse]:
+        """The master keys, the one that seals first, then those of tenants: only such as sessions lie under."""
         self._keys.look()
         used = Counter(header[v1.KEY_ID] for _, header in self._headers())
-        return {**{master.id: 0 for master in self._keys.current.masters}, **used}
+        masters = self._keys.current.masters
+        found = [
+            KeyUse(
+                master.id.hex(), "retired" if master.retired else "opens" if number else "seals", used.pop(master.id, 0)
+            )
+            for number, master in enumerate(masters)
+        ]
+        return found + [KeyUse(key_id.hex(), "tenant", count) for key_id, count in sorted(used.items())]
 
     def prune(self) -> tuple[str, ...]:
         """Delete the retired keys; their ids in hex.
@@ -157,9 +175,8 @@ class Rotating:
     def _refuse_used(self, retired: set[bytes]) -> None:
         unreadable = getattr(self._backend.reindex(), "unreadable", 0)
         if unreadable:
-            raise Conflict(
-                f"{unreadable} sessions cannot be read, so nobody can say which key they need: see `vaultsession doctor`"
-            )
+            said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
+            raise Conflict(f"{unreadable} {said}")
         used = sum(header[v1.KEY_ID] in retired for _, header in self._headers())
         if used:
             raise Conflict(f"{used} sessions lie under a retired key: `vaultsession key rotate` replaces them first")

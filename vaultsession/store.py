@@ -22,6 +22,7 @@ from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
+from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound, Unreadable
 from .head import Head
 from .leases import Leases
@@ -29,7 +30,7 @@ from .listing import Listing, Order, Page
 from .passes import Passes
 from .payload import Json
 from .reading import Reading
-from .rotating import Rotating, Rotation
+from .rotating import KeyUse, Rotating, Rotation
 from .session import Session, SessionInfo, checked, named
 from .sweeper import Sweeper
 from .writing import Writing
@@ -110,6 +111,7 @@ class SessionStore:
         self._passes = Passes(backend, reading, writing, self._coherent, clock)
         self._listing = Listing(backend, reading, clock)
         self._rotating = Rotating(backend, reading, writing, self._coherent)
+        self._erasing = Erasing(backend, reading, clock, lambda key: self._passes.remove(key, shred=True))
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -168,9 +170,13 @@ class SessionStore:
         except SessionNotFound:
             return default
 
-    def delete(self, id: str) -> bool:
-        """Remove the session at once; False where there was none."""
-        return self._passes.remove(self._key(id))
+    def delete(self, id: str, *, shred: bool = False) -> bool:
+        """Remove the session at once; False where there was none.
+
+        ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
+        removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
+        """
+        return self._passes.remove(self._key(id), shred=shred)
 
     def exists(self, id: str) -> bool:
         """Whether there is a living session of that id."""
@@ -310,9 +316,23 @@ class SessionStore:
         return self._rotating.rotate(progress)
 
     def prune_keys(self) -> tuple[str, ...]:
-        """Delete retired master keys; their ids. ``Conflict`` while a session needs one. Backups may need them still."""
+        """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
         self._check_open()
         return self._rotating.prune()
+
+    def keys(self) -> Sequence[KeyUse]:
+        """The keys that sessions lie under, and how many under each."""
+        self._check_open()
+        return self._rotating.usage()
+
+    def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
+
+        Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
+        ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
+        """
+        self._check_open()
+        return self._erasing.destroy(tenant_id)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 

@@ -117,9 +117,7 @@ class TenantKeys:
     def encode(self, keyring: Keyring) -> bytes:
         """The bytes of the file."""
         header = _FILE.pack(_MAGIC, VERSION, 0, len(self.keys), keyring.vault_id, self.digest, os.urandom(12))
-        plain = b"".join(
-            _KEY.pack(key.master.id, key.master.secret, key.made_under, key.state) for key in self.keys
-        )
+        plain = b"".join(_KEY.pack(key.master.id, key.master.secret, key.made_under, key.state) for key in self.keys)
         return header + AESGCM(keyring.tenants_key).encrypt(header[-12:], plain, header)
 
     @classmethod

@@ -188,9 +188,17 @@ class Writing:
         """Whether a new container of this session would be sealed under another key."""
         return opened.cipher.sealed_as[0] != self._keys.sealing(opened.head.tenant_id).id
 
-    def grave(self, newest: SealedHead, *, flush: bool = True) -> Grave:
+    def grave(self, newest: SealedHead, *, flush: bool = True, shred: bool = False) -> Grave:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
-        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush)
+        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush, shred)
+
+    def grave_of_erased(self, key: str, fetch: Fetch, *, shred: bool = False) -> Grave | None:
+        """What removes a container whose key was destroyed, a backup come back say; None for any other."""
+        container = fetch(-1)
+        if container is None or not self._reading.is_erased(key, container.header):
+            return None
+        # Its own generation cannot be proved any more.
+        return Grave(self._reading.rows.bury(key, self._clock.now()), shred=shred)
 
     def moment(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""

@@ -53,7 +53,9 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
         elif name not in _OWN:
             yield warning("foreign-file", "this file is none of the vault's: move it out", name)
         else:
-            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in {*DIRECTORIES, TENANTS})
+            yield from _privacy(
+                disk, path, os.path.join(path, name), name, is_directory=name in {*DIRECTORIES, TENANTS}
+            )
     for name in DIRECTORIES:
         if name not in entries:
             yield warning(

@@ -67,7 +67,9 @@ class ContainerCipher:
         key is not held, ``UnsupportedFormat``.
         """
         parsed = v1.parse_header(header)
-        keys = _derive(keyring.master(parsed.key_id), header[: v1.COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator)
+        keys = _derive(
+            keyring.master(parsed.key_id), header[: v1.COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator
+        )
         if not hmac.compare_digest(keys[2 * KEY_SIZE :], parsed.commitment):
             raise Damaged("the header does not fit its key and name: edited, swapped, or of another vault")
         return cls(header[: v1.HEADER_SIZE], parsed, keys)

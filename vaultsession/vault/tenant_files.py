@@ -6,10 +6,9 @@ one is one more to destroy; a power cut leaves the old file or the new.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
-from ..disk import PRIVATE_DIRECTORY, READ_WRITE, Disk, opened, read_file, why_not_private, write_all, write_new
+from ..disk import PRIVATE_DIRECTORY, READ_WRITE, Disk, read_file, shred_file, why_not_private, write_all, write_new
 from ..tenants import LARGEST_FILE
 
 TENANTS = "tenants"
@@ -43,7 +42,7 @@ def keep_keys(disk: Disk, path: str, name: str, data: bytes) -> None:
         disk.sync_directory(path)
     _refuse_shared(disk, directory)
     place, new = os.path.join(directory, name), os.path.join(directory, name + _NEW)
-    overwrite_and_unlink(disk, new)
+    shred_file(disk, new)
     write_new(disk, new, data)
     try:
         old = disk.open(place, READ_WRITE)
@@ -58,15 +57,6 @@ def keep_keys(disk: Disk, path: str, name: str, data: bytes) -> None:
     finally:
         if old is not None:
             disk.close(old)
-
-
-def overwrite_and_unlink(disk: Disk, path: str) -> None:
-    """Write noise over a file, flushed, and remove its name. One that is not there is well."""
-    with contextlib.suppress(FileNotFoundError):
-        with opened(disk, path, READ_WRITE) as fd:
-            write_all(disk, fd, os.urandom(disk.fstat(fd).st_size), 0)
-            disk.fsync(fd)
-        disk.unlink(path)
 
 
 def _refuse_shared(disk: Disk, directory: str) -> None:
