@@ -185,9 +185,9 @@ class AsyncSessionStore:
         """See ``SessionStore.prune_keys``."""
         return await self._run(self._store.prune_keys)
 
-    async def keys(self) -> Sequence[KeyUse]:
-        """See ``SessionStore.keys``."""
-        return await self._run(self._store.keys)
+    async def key_usage(self) -> Sequence[KeyUse]:
+        """See ``SessionStore.key_usage``."""
+        return await self._run(self._store.key_usage)
 
     async def destroy_tenant(self, tenant_id: str) -> Receipt:
         """See ``SessionStore.destroy_tenant``."""

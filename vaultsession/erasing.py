@@ -18,8 +18,8 @@ _LAG = 0.15
 """Seconds after which a listing holds what other processes wrote before: three batches of index writes."""
 
 NOT_COVERED = (
-    "a copy of the tenant's key file (tenants/) with a copy of the keyring and a secret that opens it: destroy them all",
-    "ids, titles, labels and owners in copies of the index: its rows are sealed under keys of the vault, which stay",
+    "a copy of the tenant's key file (tenants/) with a copy of the keyring and a secret that opens it: destroy it too",
+    "ids, titles, labels and owners in the index' free pages and copies: rows are sealed under the vault's own keys",
     "what was overwritten in place and may still lie in the journals, snapshots or spare cells of the medium",
     "what another program, a log or a model provider was given in the clear, and what processes hold in memory",
 )

@@ -51,12 +51,13 @@ class KeysInMemory:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
+        self._changes = 0
         self._tenants: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def stamp(self) -> object:
-        """The keyring itself."""
-        return self._keyring.masters
+        """How often it was changed."""
+        return self._changes
 
     def load(self) -> Keyring:
         """The keyring."""
@@ -66,6 +67,7 @@ class KeysInMemory:
         """Other master keys."""
         with self._lock:
             self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
+            self._changes += 1
             return self._keyring
 
     def tenant(self, name: str) -> bytes | None:
@@ -140,9 +142,9 @@ class LiveKeyring:
         keyring = self._keyring
         if tenant_id is None or not keyring.tenant_keys:
             return keyring.first
-        name = name_of(TenantKeys.digest_of(keyring, tenant_id))
-        held = self._tenants.get(name)
-        found = held.sealing(keyring.first.id) if held is not None else None
+        digest = TenantKeys.digest_of(keyring, tenant_id)
+        held = self._tenants.get(name_of(digest))
+        found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
         return self._grown(tenant_id) if found is None else found
 
     def change(self, change: Change) -> Keyring:

@@ -320,7 +320,7 @@ class SessionStore:
         self._check_open()
         return self._rotating.prune()
 
-    def keys(self) -> Sequence[KeyUse]:
+    def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
         self._check_open()
         return self._rotating.usage()

@@ -20,7 +20,7 @@ def masters(where: Where, *, as_json: AsJson = False) -> None:
     """List the keys that sessions are sealed under, and how many lie under each."""
     form = Form.chosen(as_json=as_json)
     with where.open() as store:
-        records = [{"key": use.id, "state": use.state, "sessions": use.sessions} for use in store.keys()]
+        records = [{"key": use.id, "state": use.state, "sessions": use.sessions} for use in store.key_usage()]
     if form is Form.JSON:
         output.document({"keys": records})
     elif form is Form.TSV:
