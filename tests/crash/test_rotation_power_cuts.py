@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, Life, QuickDisk, explored, reading, survived
+from crash_lab import IDS, KEY, Life, QuickDisk, explored, reading
 
 from vaultsession import SessionNotFound, SessionStore, UnknownKey, open_store
 from vaultsession.livekeys import LiveKeyring
@@ -119,11 +119,10 @@ def erased_or_whole(crashed: Any, life: Life) -> None:
                 assert reading_of(store, name) == whole[name]
                 verdicts.add("whole")
             except UnknownKey as error:
-                assert error.destroyed
-                verdicts.add("erased")
+                verdicts.add("erased" if error.destroyed else "locked")
             except SessionNotFound:
                 verdicts.add("erased")
-        assert len(verdicts) == 1, "one session of the tenant is readable and another is not"
+        assert verdicts in ({"whole"}, {"erased"}), "one session of the tenant is readable and another is not"
         if "destroyed" in crashed.notes:
             assert verdicts == {"erased"}
         assert reading_of(store, "c") == whole["c"]
@@ -193,9 +192,10 @@ def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypat
             lambda self, newest, opened, fetch: _without_last(kept, self, newest, opened, fetch),
         )
         life.store.rotate_key()
+    life.acknowledge()
+    life.history[-1] = life.history[-2]  # a rotation changes nothing that is read
     with pytest.raises(AssertionError):
-        for crashed in life.crash_states(bound=4):
-            survived(crashed, *life.allowed(crashed), settings=life.settings)
+        life.survive(bound=4)
     life.close()
 
 
