@@ -86,13 +86,14 @@ class KeysInMemory:
 class LiveKeyring:
     """The keys of a vault, current. Safe from any thread.
 
-    Without papers it is the keyring that it was given, for ever.
+    Without papers it is the keyring that it was given, for ever. ``stamp`` is theirs from before it was read; without
+    one the first look reads it once more.
     """
 
-    def __init__(self, keyring: Keyring, papers: KeyPapers | None = None) -> None:
+    def __init__(self, keyring: Keyring, papers: KeyPapers | None = None, stamp: object = None) -> None:
         self._papers = papers
         self._keyring = keyring
-        self._stamp: object = None  # what was read before there was a stamp is read once more
+        self._stamp = stamp
         self._tenants: dict[str, TenantKeys] = {}
         self._lock = threading.Lock()
 

@@ -67,8 +67,9 @@ def open_store(
     site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     backend: Backend | None = None
     try:
+        stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
-        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault)))
+        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault), stamp))
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)

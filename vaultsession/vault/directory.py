@@ -192,7 +192,7 @@ class VaultDirectory:
         with _storage(self.path):
             try:
                 found = self.disk.stat(self._at(COPIES[0]))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return "gone"
             return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
