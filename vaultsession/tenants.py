@@ -140,7 +140,9 @@ class TenantKeys:
 
     def _is_ordered(self) -> bool:
         ids = [self.digest[:PREFIX_SIZE] + bytes([number]) for number in range(len(self.keys))]
-        return [key.master.id for key in self.keys] == ids
+        blank = all((key.master.secret == _NO_SECRET) is (key.state is State.DESTROYED) for key in self.keys)
+        only_last_seals = all(key.state is not State.SEALS for key in self.keys[:-1])
+        return blank and only_last_seals and [key.master.id for key in self.keys] == ids
 
 
 def name_of(key_id_or_digest: bytes) -> str:

@@ -7,11 +7,34 @@ from dataclasses import replace
 import pytest
 
 from vaultsession.errors import Damaged, TooLarge, UnsupportedFormat
-from vaultsession.keys import Keyring
+from vaultsession.keys import Keyring, MasterKey
 from vaultsession.tenants import MOST_KEYS, State, TenantKeys, name_of
 
 KEYRING = Keyring.generate(tenant_keys=True)
 FIRST, SECOND = b"master-1", b"master-2"
+
+
+VECTOR = bytes.fromhex(
+    "5653543101000300000102030405060708090a0b0c0d0e0f580f5169090f98ab6f9b52b81e194cbf040b121920272e353c434a51ffaa9b46"
+    "5b96e2e8dcea124541b9e00fe85fc01bf8102b7023e8c7668f3b089c0ab0da26bcc36f79fa4d8b8ac76d76798b6ea8eb5d76f4b8a58b9601"
+    "fa086947e0a407bf906fef5c8f07a712076f20ef2be2eb3d797e80d484f701c6b4c53e255a9e271867035746d53e7b96ffb87a7e2f3087de"
+    "206a82b543f69c894c5586a2789466f174f428a440b15ff2f18dc3f9d4b71a93202e5a0a20e4dcfe4b990e7fa18710"
+)
+"""Made once, and never again: what version 1 reads for ever."""
+
+
+def test_a_file_of_this_version_reads_for_ever() -> None:
+    master = MasterKey(b"vsf1-new", bytes(range(64, 96)))
+    keyring = Keyring(bytes(range(16)), True, 1_700_000_000_000_000, bytes(range(32, 64)), (master,), True)
+    held = TenantKeys.decode(VECTOR, keyring, "580f5169090f98")
+    assert held.digest == TenantKeys.digest_of(keyring, "acme")
+    assert [(key.master.id.hex()[-2:], key.made_under, key.state.name) for key in held.keys] == [
+        ("00", b"vsf1-old", "DESTROYED"),
+        ("01", b"vsf1-old", "RETIRED"),
+        ("02", b"vsf1-new", "SEALS"),
+    ]
+    assert [key.master.secret[:4].hex() for key in held.keys] == ["00000000", "02091017", "030a1118"]
+    assert [key.master.retired for key in held.keys] == [True, True, False]
 
 
 def alices() -> TenantKeys:
