@@ -21,15 +21,18 @@ table and fails on any upward arrow and on any module that is not listed.
     2      head           what the newest record says of its whole session
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
+    2      tenants        the keys of one tenant, in a small file of their own
     2      identity       what vault.json says: which vault this is, in the open
     2      oskeyring      a key in the keyring of the operating system
     2      keycommand     a key that a command prints
     2      leases         turn leases: one holder answers a session at a time
     3      backend        the protocols of backends and engines
+    3      livekeys       the keyring as it is now, although other processes may change it
     3      envelope       the container: format, records, chain, rows
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
+    4      tailrules      the verdicts on the newest authentic record of a container
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
     4      facts          what a session is given when it begins, and what sessions are asked for by
     4      transfer       sessions as JSON lines, for other programs and other times
@@ -47,6 +50,8 @@ table and fails on any upward arrow and on any module that is not listed.
     7      checkup        every record of a session opened, and a verdict
     8      passes         what each verb does, from arguments to the backend and back
     8      searching      matches in the texts of sessions, decrypted one at a time
+    8      rotating       new master keys, and every session sealed under them; old ones pruned
+    8      erasing        a tenant's keys destroyed, and its sessions removed
     9      many           the verbs over many sessions
     10     store          SessionStore
     11     aio            AsyncSessionStore

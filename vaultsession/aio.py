@@ -18,12 +18,14 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .erasing import Receipt
 from .errors import LeaseTimeout
 from .facts import Document, Facts, Filters
 from .listing import Order, Page
 from .many import Imported, Verified
 from .passes import Existing
 from .payload import Json
+from .rotating import KeyUse, Rotation
 from .searching import Match, Needle
 from .session import Session, SessionInfo
 from .store import SessionStore
@@ -103,9 +105,9 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **facts)
 
-    async def delete(self, id: str) -> bool:
+    async def delete(self, id: str, *, shred: bool = False) -> bool:
         """See ``SessionStore.delete``."""
-        return await self._run(self._store.delete, id)
+        return await self._run(self._store.delete, id, shred=shred)
 
     async def exists(self, id: str) -> bool:
         """See ``SessionStore.exists``."""
@@ -243,6 +245,22 @@ class AsyncSessionStore(Generic[StateT]):
     async def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
         """See ``SessionStore.verify``. ``progress`` is called in a thread."""
         return await self._run(self._store.verify, progress=progress)
+
+    async def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """See ``SessionStore.rotate_key``. ``progress`` is called in a thread."""
+        return await self._run(self._store.rotate_key, progress=progress)
+
+    async def prune_keys(self) -> tuple[str, ...]:
+        """See ``SessionStore.prune_keys``."""
+        return await self._run(self._store.prune_keys)
+
+    async def key_usage(self) -> Sequence[KeyUse]:
+        """See ``SessionStore.key_usage``."""
+        return await self._run(self._store.key_usage)
+
+    async def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """See ``SessionStore.destroy_tenant``."""
+        return await self._run(self._store.destroy_tenant, tenant_id)
 
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""

@@ -25,6 +25,7 @@ class Verdict(StrEnum):
     DAMAGED = "damaged"
     MISSING = "missing"
     REMOVED = "removed"
+    ERASED = "erased"
 
 
 _VERDICTS: dict[type[VaultError], Verdict] = {
@@ -84,6 +85,10 @@ def _attempt(reading: Reading, key: str, read: Callable[[], Container | None]) -
 
 def _opened(reading: Reading, key: str, container: Container) -> Checkup:
     row = reading.describe(key, lambda _: container, thorough=True)
+    if row is None and reading.is_erased(key, container.header):
+        return Checkup(
+            key, Verdict.ERASED, "the keys of its tenant were destroyed: nobody can read it", size=container.size
+        )
     if row is None:
         return Checkup(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
     loaded = reading.load(key, lambda _: container)

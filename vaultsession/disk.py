@@ -39,6 +39,7 @@ REPLACE_PATIENCE = 2.0
 """Seconds during which a refused replacement is tried again, on platforms where a reader can refuse it."""
 
 _F_FULLFSYNC = 51
+_NOISE = 1 << 20
 
 
 class Disk:
@@ -169,6 +170,25 @@ def write_new(disk: Disk, path: str, data: bytes, *, flush: bool = True) -> None
         raise
     finally:
         disk.close(fd)
+
+
+def shred_file(disk: Disk, path: str) -> None:
+    """Write noise over a private file, flushed, and remove its name. One that is not there is well. ``OSError``.
+
+    The medium may keep what was there: in a journal, a snapshot, or a cell that it has replaced.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not disk.stat(path).st_mode & stat.S_IWUSR:  # spoiled, see SPOILED_FILE
+            with opened(disk, path) as fd:
+                disk.fchmod(fd, PRIVATE_FILE)
+        with opened(disk, path, READ_WRITE) as fd:
+            status = disk.fstat(fd)
+            if reason := why_not_private(status):
+                raise PermissionError(f"{path}: {reason}; it was not overwritten")
+            for offset in range(0, status.st_size, _NOISE):
+                write_all(disk, fd, os.urandom(min(_NOISE, status.st_size - offset)), offset)
+            disk.fsync(fd)
+        disk.unlink(path)
 
 
 def replace_file(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool = True) -> None:

@@ -90,7 +90,14 @@ class RollbackDetected(Damaged):
 
 
 class UnknownKey(Unreadable):
-    """Sealed under a master key that this keyring does not hold. Locked, not damaged."""
+    """Sealed under a master key that this keyring does not hold. Locked, not damaged.
+
+    ``destroyed`` where it was the key of a tenant, and was destroyed: erased, not locked.
+    """
+
+    def __init__(self, message: str, *, destroyed: bool = False) -> None:
+        super().__init__(message)
+        self.destroyed = destroyed
 
 
 class UnsupportedFormat(Unreadable):

@@ -22,6 +22,7 @@ from .facts import Defaults, Origin
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
+from .livekeys import KeysInMemory, LiveKeyring
 from .measuring import Tracing
 from .reading import Reading
 from .secret import Secret
@@ -30,7 +31,7 @@ from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
-from .vault import KEYRING_COUNTER, OpenVault, Vault
+from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultPapers
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def open_store(
         site = Site.of(path_or_url)
     backend: Backend | None = None
     try:
+        stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        reading = Reading(vault.keyring)
+        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault), stamp))
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
@@ -149,7 +151,8 @@ def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Setti
 
 
 def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any]:
-    reading = Reading(Keyring.generate(created=clock.now()))
+    keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
+    reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
     memory = MemoryBackend(max_sessions=settings.max_sessions)
     return _assemble(memory, reading, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen)
 
@@ -190,7 +193,9 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
         made.append(source)
         return found
 
-    vault = place.create(secret, readable_names=settings.names == "readable", now=clock.now())
+    vault = place.create(
+        secret, readable_names=settings.names == "readable", now=clock.now(), tenant_keys=settings.tenant_keys
+    )
     # Whoever named a key knows where it is; one that was made here is news, and to lose it is to lose the vault.
     level = logging.INFO if sources.is_configured(key) else logging.WARNING
     _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)

@@ -184,16 +184,18 @@ class Passes:
 
         return self._saved(key, seal, bodies)
 
-    def remove(self, key: str) -> bool:
-        """Remove at once; whether a living session was there."""
+    def remove(self, key: str, *, shred: bool = False) -> bool:
+        """Remove at once; whether a living session was there, or an erased one."""
         found = False
 
         def seal(newest: Newest) -> Grave | None:
             nonlocal found
             if not isinstance(newest, SealedHead):
-                return None
+                erased = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+                found = erased is not None
+                return erased
             found = self._is_alive(newest)
-            return self._writing.grave(newest)
+            return self._writing.grave(newest, shred=shred)
 
         self._coherent.cache.forget(key)
         self._backend.commit(key, seal)

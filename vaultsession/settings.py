@@ -41,6 +41,7 @@ class Settings:
     padding        False         hide lengths (Padmé): at most 12 % more bytes
     durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
+    tenant_keys    False         of a new vault: sessions of a tenant are sealed under keys of that tenant
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
     telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
@@ -58,6 +59,7 @@ class Settings:
     padding: bool = False
     durability: Literal["sync", "os"] = "sync"
     names: Literal["readable", "private"] = "readable"
+    tenant_keys: bool = False
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
     telemetry: bool = False
@@ -104,6 +106,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
     "telemetry": _BOOLEANS,
+    "tenant_keys": _BOOLEANS,
     "allow_network": _BOOLEANS,
 }
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

@@ -21,6 +21,7 @@ from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
+from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
 from .facts import Defaults, Facts, Origin, forked_head
 from .leases import Leases
@@ -31,6 +32,7 @@ from .passes import Passes
 from .payload import Json
 from .pulse import Pulse
 from .reading import Reading
+from .rotating import KeyUse, Rotating, Rotation
 from .searching import Searching
 from .session import Session, SessionInfo
 from .sweeper import Sweeper
@@ -71,6 +73,8 @@ class SessionStore(ManySessions[StateT]):
         self._shape = shape
         self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
         self._listing = Listing(backend, reading, clock)
+        self._rotating = Rotating(backend, reading, writing, self._coherent)
+        self._erasing = Erasing(backend, reading, clock, lambda key: self._passes.remove(key, shred=True))
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -158,9 +162,13 @@ class SessionStore(ManySessions[StateT]):
         )
 
     @verb
-    def delete(self, id: str) -> bool:
-        """Remove the session at once; False where there was none."""
-        return self._passes.remove(self._key(id))
+    def delete(self, id: str, *, shred: bool = False) -> bool:
+        """Remove the session at once; False where there was none.
+
+        ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
+        removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
+        """
+        return self._passes.remove(self._key(id), shred=shred)
 
     @verb
     def exists(self, id: str) -> bool:
@@ -263,6 +271,42 @@ class SessionStore(ManySessions[StateT]):
         if self._sweeper is not None:
             self._sweeper.stop()
         self._sweeper = Sweeper(self.sweep, seconds)
+
+    # -- its keys ------------------------------------------------------------------------------------------------------
+
+    @verb
+    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
+
+        Killed half-way, or refused by the storage, it is gone on with by the next call. ``progress`` is told how many
+        sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
+        """
+        self._check_open()
+        return self._rotating.rotate(progress)
+
+    @verb
+    def prune_keys(self) -> tuple[str, ...]:
+        """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
+        self._check_open()
+        return self._rotating.prune()
+
+    @verb
+    def key_usage(self) -> Sequence[KeyUse]:
+        """The keys that sessions lie under, and how many under each."""
+        self._check_open()
+        return self._rotating.usage()
+
+    @verb
+    def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
+
+        Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
+        ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
+        """
+        self._check_open()
+        return self._erasing.destroy(tenant_id)
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
 
     @verb
     def reindex(self) -> None:

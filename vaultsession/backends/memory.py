@@ -77,6 +77,8 @@ class MemoryBackend:
                 return newest
             with self._lock:
                 if isinstance(result, Grave):
+                    if result.shred and session is not None:
+                        session.data[:] = bytes(len(session.data))
                     self._forget(key)
                     self._tombstones[key] = result.tombstone
                     return result.tombstone

@@ -31,7 +31,12 @@ class Commands(Tree):
         Entry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
         Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
         Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
-        Entry("key", "key", _VAULT, "Key slots: the secrets that open a vault."),
+        Entry(
+            "key",
+            "key",
+            _VAULT,
+            "Keys: the secrets that open a vault, and the keys that its sessions are sealed under.",
+        ),
         Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
     )
 

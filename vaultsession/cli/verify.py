@@ -24,7 +24,7 @@ _COLUMNS = (
     Column("bytes", show=output.size, right=True, wide=True),
     Column("problem"),
 )
-_VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing")
+_VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing", "erased")
 _LOST = frozenset({"damaged", "missing"})
 
 

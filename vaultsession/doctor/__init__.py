@@ -146,6 +146,8 @@ def _about(checkup: Checkup) -> Iterator[Finding]:
         yield error("locked", problem, key)
     elif checkup.verdict is Verdict.REFUSED:
         yield error("refused", problem, key)
+    elif checkup.verdict is Verdict.ERASED:
+        yield info("erased", f"{checkup.problem}; `vaultsession rm` removes it", key)
     elif checkup.verdict is Verdict.REMOVED:
         yield warning("came-back", problem, key, remedy=Remedy.ON_REQUEST)
 

@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from ..backends.files import FilesBackend
 from ..disk import READ, Disk
+from ..livekeys import LiveKeyring
 from ..reading import Reading
 from ..secret import Secret
-from ..vault import OpenVault, VaultDirectory
+from ..vault import OpenVault, VaultDirectory, VaultPapers
 
 
 def _refused(*_: object, **__: object) -> NoReturn:
@@ -53,7 +54,7 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    reading = Reading(vault.keyring)
+    reading = Reading(LiveKeyring(vault.keyring, VaultPapers(directory, vault)))
     backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
     try:
         yield OpenedVault(vault, reading, backend)

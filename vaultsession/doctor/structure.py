@@ -17,13 +17,13 @@ from ..backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
 from ..copies import QUARANTINE
 from ..disk import Disk, read_file, why_not_private
 from ..errors import Damaged, UnsupportedFormat, VaultError
-from ..vault import DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS
+from ..vault import DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
 _COPIES = ("keyring", "keyring.bak")
 _INDEX = frozenset({"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
-_OWN = frozenset({_FACTS, *_COPIES, *DIRECTORIES, *_INDEX})
+_OWN = frozenset({_FACTS, *_COPIES, *DIRECTORIES, TENANTS, *_INDEX})
 _LEFT_OVER = re.compile(
     r"(?:vault\.json|keyring|keyring\.bak|index\.sqlite)\.new(?:-wal|-shm|-journal)?|index\.sqlite-journal"
 )
@@ -53,7 +53,9 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
         elif name not in _OWN:
             yield warning("foreign-file", "this file is none of the vault's: move it out", name)
         else:
-            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in DIRECTORIES)
+            yield from _privacy(
+                disk, path, os.path.join(path, name), name, is_directory=name in {*DIRECTORIES, TENANTS}
+            )
     for name in DIRECTORIES:
         if name not in entries:
             yield warning(

@@ -30,9 +30,10 @@ from ..disk import Disk
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
 from ..errors import SessionNotFound, VaultError
 from ..ids import is_key
+from ..livekeys import LiveKeyring
 from ..reading import Reading
 from ..secret import Secret
-from ..vault import VaultDirectory
+from ..vault import VaultDirectory, VaultPapers
 from .sessions import Mender
 from .structure import clear, restrict
 
@@ -137,8 +138,10 @@ class Repair:
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
         said: dict[Finding, str] = {}
-        vault = VaultDirectory(self.path, self.disk, allow_network=self.allow_network).unlock(self.candidates or ())
-        with contextlib.closing(Mender(self.disk, self.path, Reading(vault.keyring), self.clock)) as mender:
+        directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
+        vault = directory.unlock(self.candidates or ())
+        keys = LiveKeyring(vault.keyring, VaultPapers(directory, vault))
+        with contextlib.closing(Mender(self.disk, self.path, Reading(keys), self.clock)) as mender:
             derive = False
             for finding in found:
                 mend = self._mend(mender, finding)

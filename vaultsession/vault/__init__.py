@@ -1,7 +1,7 @@
 """A vault: who it is, and its key slots. Sessions are the backend's business.
 
 ``directory`` on files, and that it is private · ``engine`` in an engine, beside the sessions · ``opened`` what
-unlocking yields, and what both can do
+unlocking yields, and what both can do · ``keypapers`` its keys, for whoever uses them for long
 """
 
 from .directory import (
@@ -14,6 +14,8 @@ from .directory import (
 )
 from .engine import EngineVault
 from .opened import OpenVault, Vault
+from .keypapers import VaultPapers
+from .tenant_files import TENANTS
 
 __all__ = [
     "DIRECTORIES",
@@ -21,8 +23,10 @@ __all__ = [
     "LOCKS",
     "NETWORK_FILE_SYSTEMS",
     "SESSIONS",
+    "TENANTS",
     "EngineVault",
     "OpenVault",
     "Vault",
     "VaultDirectory",
+    "VaultPapers",
 ]

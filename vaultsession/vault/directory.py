@@ -6,6 +6,7 @@
       vault.json             {"format", "version", "vault_id", "names", "created"}, one line, no secrets
       keyring  keyring.bak   the keyring file (``slots``), twice (``copies``)
       sessions/  locks/  quarantine/
+      tenants/               the keys of tenants (``tenants``), where they have any; for no backup of the sessions
 
 **Creation.** Everything lies flushed in the directory before ``vault.json`` is renamed into place: a directory
 without it is no vault. One that holds nothing but what an interrupted creation leaves can be created again; any other
@@ -56,6 +57,7 @@ from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import Slot, Unlocked
 from .opened import OpenVault
+from .tenant_files import keep_keys, kept_keys
 
 if sys.platform != "win32":
     import fcntl
@@ -119,6 +121,7 @@ class VaultDirectory:
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault, parents included. ``Conflict`` if there is one: open it.
 
@@ -130,7 +133,7 @@ class VaultDirectory:
             unflushed = self._make_directories()
             with self._locked():
                 leftovers = self._refuse_foreign()
-                keyring = Keyring.generate(readable_names=readable_names, created=now)
+                keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
                 chosen = secret(keyring.vault_id) if callable(secret) else secret
                 vault_key = os.urandom(KEY_SIZE)
                 data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
@@ -183,6 +186,28 @@ class VaultDirectory:
     ) -> OpenVault:
         """Other master keys: ``change`` makes them of those of the moment, under the lock, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def stamp(self) -> object:
+        """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
+        with _storage(self.path):
+            try:
+                found = self.disk.stat(self._at(COPIES[0]))
+            except (FileNotFoundError, NotADirectoryError):
+                return "gone"
+            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys."""
+        with _storage(self.path):
+            return kept_keys(self.disk, self.path, name)
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap it, under the lock of the vault. What was there is overwritten before it goes."""
+        with _storage(self.path), self._locked():
+            if kept_keys(self.disk, self.path, name) != expected:
+                return False
+            keep_keys(self.disk, self.path, name, data)
+            return True
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         identity = self.identity()

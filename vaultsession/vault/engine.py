@@ -3,6 +3,7 @@
 ::
 
     paper "vault"          vault.json, one line, then the keyring file (``slots``)
+    paper "tenant/<name>"  the keys of one tenant (``tenants``)
 
 One value, replaced by compare-and-swap: of two that create or change at once, one is told to look again, and there is
 no moment between identity and keys for a crash. An engine answers for its own durability; there is no second copy.
@@ -24,6 +25,7 @@ from ..slots import KeyringFile, Slot, Unlocked
 from .opened import OpenVault
 
 PAPER = "vault"
+TENANT = "tenant/"
 
 _TRIES = 100
 
@@ -58,11 +60,12 @@ class EngineVault:
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault. ``Conflict`` if there is one, or another process was quicker: open it."""
         if self.exists():
             raise Conflict(f"{self.path}: there is a vault already: open it")
-        keyring = Keyring.generate(readable_names=readable_names, created=now)
+        keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
         chosen = secret(keyring.vault_id) if callable(secret) else secret
         vault_key = os.urandom(KEY_SIZE)
         data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
@@ -103,6 +106,18 @@ class EngineVault:
     ) -> OpenVault:
         """Other master keys: ``change`` makes them of those of the moment, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def stamp(self) -> object:
+        """The paper as it is: one round trip."""
+        return self.engine.paper(PAPER)
+
+    def tenant(self, name: str) -> bytes | None:
+        """The paper of a tenant's keys."""
+        return self.engine.paper(TENANT + name)
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap it. What an engine still keeps of what was there, in its logs say, is its own affair."""
+        return self.engine.put_paper(TENANT + name, data, expected)
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):

@@ -71,6 +71,7 @@ class Vault(Protocol):
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault; ``Conflict`` if there is one. A function is given the vault id and returns the secret."""
         ...
@@ -95,4 +96,16 @@ class Vault(Protocol):
         self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
     ) -> OpenVault:
         """Other master keys, made of those of the moment so that none gets lost."""
+        ...
+
+    def stamp(self) -> object:
+        """A value that differs once the keyring has changed; quick to get."""
+        ...
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys; see ``tenants``."""
+        ...
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
         ...
