@@ -15,6 +15,7 @@ table and fails on any upward arrow and on any module that is not listed.
     1      secret         what opens a vault: a raw key, or a passphrase
     1      sealed         the values that cross the waist
     2      head           what the newest record says of its whole session
+    2      dictionaries   the dictionaries of trained compression, sealed, opened and found by their numbers
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
     2      identity       what vault.json says: which vault this is, in the open
@@ -38,6 +39,7 @@ table and fails on any upward arrow and on any module that is not listed.
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
     8      passes         what each verb does, from arguments to the backend and back
+    8      training       learning a dictionary from the sessions of a vault
     9      store          SessionStore
     10     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
@@ -67,6 +69,8 @@ from .errors import (
     SessionExpired,
     SessionNotFound,
     TooLarge,
+    TrainingRefused,
+    UnknownDictionary,
     UnknownKey,
     Unreadable,
     UnsupportedFormat,
@@ -109,6 +113,8 @@ __all__ = [
     "SessionStore",
     "Settings",
     "TooLarge",
+    "TrainingRefused",
+    "UnknownDictionary",
     "UnknownKey",
     "Unreadable",
     "UnsupportedFormat",

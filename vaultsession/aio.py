@@ -22,6 +22,7 @@ from .listing import Order, Page
 from .payload import Json
 from .session import Session, SessionInfo
 from .store import Facts, Filters, SessionStore
+from .training import SIZE, Trained
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,6 +179,17 @@ class AsyncSessionStore:
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""
         await self._run(self._store.reindex)
+
+    async def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """See ``SessionStore.train``. ``progress`` is called in a thread."""
+        return await self._run(self._store.train, size=size, dry_run=dry_run, progress=progress, **filters)
 
     async def stats(self) -> dict[str, Any]:
         """See ``SessionStore.stats``."""

@@ -96,6 +96,11 @@ class Keyring:
         """K_tombstone: signs tombstones. Its own key, since K_index is a cipher's."""
         return self._from_root(b"tombstone")
 
+    @cached_property
+    def dictionary_key(self) -> bytes:
+        """K_dictionary: seals the dictionaries of trained compression, whatever master key is the first."""
+        return self._from_root(b"dictionary")
+
     def tag(self, kind: str, name: str, value: str) -> bytes:
         """The 16-byte keyed digest by which a backend knows an owner or a label.
 

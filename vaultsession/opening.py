@@ -14,6 +14,7 @@ from .backend import Backend
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
+from .dictionaries import Dictionaries
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .keys import Keyring
@@ -66,7 +67,10 @@ def open_store(
     backend: Backend | None = None
     try:
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
-        reading = Reading(vault.keyring)
+        dictionaries = Dictionaries(vault.keyring, site.vault)
+        if chosen.compression == "zstd":
+            dictionaries.choose()
+        reading = Reading(vault.keyring, dictionaries)
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)

@@ -31,6 +31,7 @@ from .payload import Json
 from .reading import Reading
 from .session import Session, SessionInfo, checked, named
 from .sweeper import Sweeper
+from .training import SIZE, Trained, Training
 from .writing import Writing
 
 _log = logging.getLogger("vaultsession")
@@ -108,6 +109,7 @@ class SessionStore:
         self._coherent = CoherentReading(backend, reading, cache_bytes)
         self._passes = Passes(backend, reading, writing, self._coherent, clock)
         self._listing = Listing(backend, reading, clock)
+        self._training = Training(backend, reading, self._coherent, clock, level=writing.level)
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -302,6 +304,23 @@ class SessionStore:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
+
+    def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it is worth.
+
+        New records are compressed with it, by this store at once and by others when they are opened. It is kept with
+        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures, ``progress`` is
+        told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
+        """
+        self._check_open()
+        return self._training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     def stats(self) -> dict[str, Any]:
         """Counts and bytes, of the backend and of the cache."""

@@ -36,6 +36,8 @@ PUBLIC = [
     "SessionStore",
     "Settings",
     "TooLarge",
+    "TrainingRefused",
+    "UnknownDictionary",
     "UnknownKey",
     "Unreadable",
     "UnsupportedFormat",

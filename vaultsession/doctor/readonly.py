@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..backends.files import FilesBackend
+from ..dictionaries import Dictionaries
 from ..disk import READ, Disk
 from ..reading import Reading
 from ..secret import Secret
@@ -53,7 +54,7 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    reading = Reading(vault.keyring)
+    reading = Reading(vault.keyring, Dictionaries(vault.keyring, directory))
     backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
     try:
         yield OpenedVault(vault, reading, backend)

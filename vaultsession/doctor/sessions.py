@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .. import document, ids, payload
+from .. import document, ids
 from ..backend import Backend
 from ..backends.files.layout import key_in
 from ..envelope import v1
-from ..errors import BackendUnavailable, Damaged, TooLarge, UnknownKey, Unreadable, UnsupportedFormat, VaultError
+from ..errors import (
+    BackendUnavailable,
+    Damaged,
+    TooLarge,
+    UnknownDictionary,
+    UnknownKey,
+    Unreadable,
+    UnsupportedFormat,
+    VaultError,
+)
 from ..head import Head, decode
 from ..reading import Reading
 from ..sealed import Container, Query
@@ -32,6 +41,7 @@ class Verdict(StrEnum):
 
 _VERDICTS: dict[type[VaultError], Verdict] = {
     UnknownKey: Verdict.LOCKED,
+    UnknownDictionary: Verdict.LOCKED,
     UnsupportedFormat: Verdict.LOCKED,
     TooLarge: Verdict.REFUSED,
     Unreadable: Verdict.DAMAGED,
@@ -109,7 +119,7 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
             break
         head = decode(cipher.open_head(record))
         if record.body:
-            payload.unpack(record.codec, cipher.open_body(record), limit=reading.largest_body)
+            reading.body(cipher, record)
         records += 1
     if records != row.seq + 1:
         raise Damaged(f"{records} of {row.seq + 1} records are whole")

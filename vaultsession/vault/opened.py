@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,4 +95,16 @@ class Vault(Protocol):
         self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
     ) -> OpenVault:
         """Other master keys, made of those of the moment so that none gets lost."""
+        ...
+
+    def dictionaries(self) -> Sequence[int]:
+        """The numbers of the dictionaries that records may refer to; see ``dictionaries.Shelf``."""
+        ...
+
+    def dictionary(self, number: int) -> Sequence[bytes]:
+        """The sealed copies of one, the best known first, not proved; none where there is none."""
+        ...
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, durably and for ever; False where there is one of that number already."""
         ...
