@@ -83,7 +83,7 @@ class Dictionaries:
     """The dictionaries that records of one vault refer to, loaded as they are met. Safe from any thread."""
 
     def __init__(self, keyring: Keyring, shelf: Shelf | None = None) -> None:
-        self._keyring = keyring
+        self.keyring = keyring
         self._shelf = shelf
         self._known: dict[int, Dictionary] = {}
         self._lock = threading.Lock()
@@ -141,7 +141,7 @@ class Dictionaries:
     def seal(self, dictionary: Dictionary) -> bytes:
         """The sealed bytes, which open under this number in this vault only."""
         front, nonce = _FRONT.pack(MAGIC, dictionary.number), os.urandom(_NONCE_SIZE)
-        return front + nonce + self._cipher().encrypt(nonce, dictionary.content, front + self._keyring.vault_id)
+        return front + nonce + self._cipher().encrypt(nonce, dictionary.content, front + self.keyring.vault_id)
 
     def open(self, number: int, data: bytes) -> Dictionary:
         """A sealed dictionary, proved. ``UnknownDictionary`` for anything that this vault did not seal so."""
@@ -150,7 +150,7 @@ class Dictionaries:
             raise UnknownDictionary(f"it is none, or of another number than {number}")
         sealed = data[_FRONT.size :]
         try:
-            content = self._cipher().decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], front + self._keyring.vault_id)
+            content = self._cipher().decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], front + self.keyring.vault_id)
             made = Dictionary(content)
         except (InvalidTag, ValueError):  # a nonce that was cut is a ValueError
             raise UnknownDictionary("it does not authenticate: edited, or of another vault") from None
@@ -171,7 +171,7 @@ class Dictionaries:
         )
 
     def _cipher(self) -> AESGCM:
-        return AESGCM(self._keyring.dictionary_key)
+        return AESGCM(self.keyring.dictionary_key)
 
 
 def numbered(content: bytes, number: int) -> Dictionary:

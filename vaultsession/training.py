@@ -78,6 +78,11 @@ class Trained:
         """Bytes with the new dictionary by bytes of plain zstd."""
         return self.after / self.plain
 
+    @property
+    def is_worthwhile(self) -> bool:
+        """Whether records become smaller by more than chance."""
+        return self.after <= WORTH * self.before
+
 
 class Training:
     """Samples the sessions that a backend has, and learns from them. Safe from any thread."""
@@ -128,7 +133,7 @@ class Training:
         )
         if dry_run:
             return result
-        if result.after > WORTH * result.before:
+        if not result.is_worthwhile:
             raise TrainingRefused(
                 f"nothing would be gained: records that take {result.before} bytes now would take {result.after}"
             )

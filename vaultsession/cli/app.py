@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from . import append, demo, doctor, init, inspect, key, ls, reindex, repair, rm, show, stats, sweep, touch, verify
+from . import (
+    append,
+    demo,
+    doctor,
+    init,
+    inspect,
+    key,
+    ls,
+    reindex,
+    repair,
+    rm,
+    show,
+    stats,
+    sweep,
+    touch,
+    train,
+    verify,
+)
 from .output import HELP_STYLE, HELP_WIDTH, line
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
@@ -66,6 +83,7 @@ app.command("stats", rich_help_panel=_VAULT)(stats.stats)
 app.command("verify", rich_help_panel=_VAULT)(verify.verify)
 app.command("doctor", rich_help_panel=_VAULT)(doctor.doctor)
 app.command("repair", rich_help_panel=_VAULT)(repair.repair)
+app.command("train", rich_help_panel=_VAULT)(train.train)
 app.command("inspect", rich_help_panel=_VAULT)(inspect.inspect)
 app.command("reindex", rich_help_panel=_VAULT)(reindex.reindex)
 app.add_typer(key.app, name="key", rich_help_panel=_VAULT)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
-_CODECS = {0: "none", 1: "zstd", 2: "zstd, dictionary"}
+_CODECS = {0: "none", 1: "zstd", 2: "dictionary"}
 _COLUMNS = (
     Column("seq", right=True),
     Column("offset", right=True),

@@ -38,16 +38,16 @@ class DictionaryFiles:
     def numbers(self, *, whole: bool = True) -> tuple[int, ...]:
         """The numbers of those that no power cut can take back, ascending; or of all that have a file."""
         with contextlib.suppress(FileNotFoundError):
-            found = {number for name in self._names() if (number := number_in(name)) and self._counts(name, whole)}
-            return tuple(sorted(found))
+            names = [name for name in self._names() if name.endswith(_SECOND) or not whole]
+            return tuple(sorted({number for name in names if (number := number_in(name)) is not None}))
         return ()
 
     def read(self, number: int) -> tuple[bytes, ...]:
         """The copies that can be read, the second first. ``OSError`` if none can be, and not for want of one."""
         found, failure = [], None
-        for suffix in (_SECOND, _FIRST):
+        for name in self.names(number):
             try:
-                found.append(self.copy(f"{number}{suffix}"))
+                found.append(self.copy(name))
             except (FileNotFoundError, ValueError):
                 continue
             except OSError as error:
@@ -55,6 +55,11 @@ class DictionaryFiles:
         if failure is not None and not found:
             raise failure
         return tuple(found)
+
+    @staticmethod
+    def names(number: int) -> tuple[str, str]:
+        """The names of both copies, the better known first."""
+        return f"{number}{_SECOND}", f"{number}{_FIRST}"
 
     def copy(self, name: str) -> bytes:
         """One of the files. ``ValueError`` for one that is too large."""
@@ -69,14 +74,18 @@ class DictionaryFiles:
         self.disk.sync_directory(self.path)
         if number in self.numbers(whole=False):
             return False
-        for suffix in (_FIRST, _SECOND):
-            self._write(f"{number}{suffix}", data)
+        for name in reversed(self.names(number)):
+            self._write(name, data)
         return True
 
     def level(self, number: int, data: bytes) -> None:
-        """Write each copy anew that is not the one that was proved."""
-        for suffix in (_FIRST, _SECOND):
-            name = f"{number}{suffix}"
+        """Write each copy anew that is not the one that was proved.
+
+        Whoever wrote that one may have died before its name was flushed, and that comes before the second is seen.
+        """
+        self.disk.sync_directory(self.path)
+        self.disk.sync_directory(self._directory)
+        for name in reversed(self.names(number)):
             with contextlib.suppress(FileNotFoundError, ValueError):
                 if self.copy(name) == data:
                     continue
@@ -96,10 +105,6 @@ class DictionaryFiles:
         if reason := why_not_private(self.disk.stat(self._directory), directory=True):
             raise PermissionError(f"{self._directory}: {reason}")
 
-    @staticmethod
-    def _counts(name: str, whole: bool) -> bool:
-        return not whole or name.endswith(_SECOND)
-
     @property
     def _directory(self) -> str:
         return os.path.join(self.path, DICTIONARIES)
@@ -109,8 +114,3 @@ def number_in(name: str) -> int | None:
     """The number of the dictionary that a file holds by its name; None if it is none."""
     match = _NAME.fullmatch(name)
     return None if match is None else int(match[1])
-
-
-def names_of(number: int) -> tuple[str, str]:
-    """The names of both copies."""
-    return f"{number}{_FIRST}", f"{number}{_SECOND}"
