@@ -101,7 +101,7 @@ class Dictionaries:
         except VaultError as error:
             _log.warning("the dictionaries of the vault cannot be looked at: %s", error)
             return
-        for number in sorted(numbers, reverse=True):
+        for number in sorted(numbers, reverse=True)[:MOST_DICTIONARIES]:
             try:
                 self._newest = self.find(number)
             except VaultError as error:

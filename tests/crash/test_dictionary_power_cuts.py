@@ -20,23 +20,8 @@ from vaultsession.vault.dictionaries import DictionaryFiles
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
-WORDS = [
-    "lorem",
-    "ipsum",
-    "dolor",
-    "sit",
-    "amet",
-    "consectetur",
-    "adipiscing",
-    "elit",
-    "sed",
-    "do",
-    "eiusmod",
-    "tempor",
-    "incididunt",
-    "ut",
-    "labore",
-]
+TEXT = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore"
+WORDS = TEXT.split()
 
 
 def message(number: int) -> dict[str, Any]:

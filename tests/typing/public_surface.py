@@ -150,6 +150,7 @@ def many(store: SessionStore) -> None:
     assert_type(store.count(tenant_id="t", assistant_id="x"), int)
     assert_type(store.sweep(), int)
     assert_type(store.sweep(dry_run=True, progress=print), int)
+    assert_type(store.train(size=8192, dry_run=True, user_id="alice").number, int | None)
     assert_type(store.stats(), dict[str, Any])
     assert_type(store.health(), dict[str, Any])
     store.start_sweeper("5m")
@@ -190,6 +191,7 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.list(labels={"k": "v"}), Page)
     assert_type(await store.count(), int)
     assert_type(await store.sweep(), int)
+    assert_type((await store.train()).ratio, float)
     assert_type(await store.stats(), dict[str, Any])
     async with store.edit("a") as draft:
         assert_type(draft, Session)

@@ -21,23 +21,8 @@ from vaultsession.testing.clock import ManualClock
 from vaultsession.training import FEWEST_SESSIONS, SIZES
 
 KEY = RawKey(bytes(range(160, 192)))
-WORDS = [
-    "lorem",
-    "ipsum",
-    "dolor",
-    "sit",
-    "amet",
-    "consectetur",
-    "adipiscing",
-    "elit",
-    "sed",
-    "do",
-    "eiusmod",
-    "tempor",
-    "incididunt",
-    "ut",
-    "labore",
-]
+TEXT = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore"
+WORDS = TEXT.split()
 
 
 def reply(chance: random.Random, subject: str = "weather") -> dict:
