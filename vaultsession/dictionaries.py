@@ -10,8 +10,8 @@ number for as long as they live. It hangs on the root key, which never rotates. 
     20          AES-256-GCM under K_dictionary of the zstd dictionary, AAD = the first 8 bytes ‖ vault_id
 
 Number 32768 is the one that comes with the package: learned from synthetic conversations, it serves until there is a
-better one. A record whose dictionary is gone or damaged is ``UnknownDictionary``: locked, and whole again once the
-dictionary is.
+better one, and for what that one has never seen. A record whose dictionary is gone or damaged is ``UnknownDictionary``:
+locked, and whole again once the dictionary is.
 """
 
 from __future__ import annotations
@@ -91,8 +91,13 @@ class Dictionaries:
 
     @property
     def newest(self) -> Dictionary:
-        """The one to compress with."""
+        """The newest that was chosen or kept, else the one of the package."""
         return self._newest or shipped()
+
+    @property
+    def current(self) -> tuple[Dictionary, ...]:
+        """Those to compress with: the newest, and the one of the package for what the newest has never seen."""
+        return (shipped(),) if self._newest is None else (self._newest, shipped())
 
     def choose(self) -> None:
         """Compress with the newest that the vault holds from now on. One that cannot be read is passed over."""

@@ -36,10 +36,12 @@ DEEPEST = 253
 _WORTH_TRYING = 64
 """Bytes below which compression cannot win against its own frame header."""
 
-LARGEST_WITH_DICTIONARY = 32 * 1024
-"""Bytes of a body up to which a dictionary is tried: to 2 KiB for 1 µs beside 7, here for 25 beside 35.
+SHORT_REACH = 4 * 1024
+REACH = 8
+"""A dictionary is tried on bodies of up to 4 KiB, or an eighth of its own size.
 
-A larger one repeats itself: it gains little by what others say, and would wait as long again.
+Measured on real conversations it takes 4 µs beside 6 of zstd alone for 2 KB, and 10 beside 14 for 8 KB. A larger body
+mostly repeats itself, and would wait as long again for little.
 """
 
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -104,10 +106,11 @@ class Dictionary:
     ``content`` is a dictionary in zstd's own format. ``ValueError`` for anything else.
     """
 
-    __slots__ = ("_digested", "_inflating", "_local", "_lock", "content", "number")
+    __slots__ = ("_digested", "_inflating", "_local", "_lock", "content", "number", "reach")
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+        self.reach = max(SHORT_REACH, len(content) // REACH)
         try:
             self._inflating = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_FULLDICT)
             self.number = self._inflating.dict_id()
@@ -151,8 +154,8 @@ Find = Callable[[int], Dictionary]
 """The dictionary of a number, or ``UnknownDictionary``."""
 
 
-def pack(text: bytes, *, level: int | None, limit: int, dictionary: Dictionary | None = None) -> tuple[int, bytes]:
-    """``(codec, bytes)`` of a body, the smallest of: as it is, zstd, and where it is small zstd with the dictionary.
+def pack(text: bytes, *, level: int | None, limit: int, dictionaries: Sequence[Dictionary] = ()) -> tuple[int, bytes]:
+    """``(codec, bytes)`` of a body, the smallest of: as it is, zstd, and where it is small zstd with each dictionary.
 
     As it is where ``level`` is None. ``TooLarge`` above ``limit`` bytes, before anything is allocated.
     """
@@ -164,18 +167,19 @@ def pack(text: bytes, *, level: int | None, limit: int, dictionary: Dictionary |
     squeezed = _compressor(level).compress(text)
     if len(squeezed) < len(packed):
         codec, packed = CODEC_ZSTD, squeezed
-    if dictionary is not None and len(text) <= LARGEST_WITH_DICTIONARY:
-        squeezed = dictionary.compress(text, level)
-        if len(squeezed) < len(packed):
-            codec, packed = CODEC_DICTIONARY, squeezed
+    for dictionary in dictionaries:
+        if len(text) <= dictionary.reach:
+            squeezed = dictionary.compress(text, level)
+            if len(squeezed) < len(packed):
+                codec, packed = CODEC_DICTIONARY, squeezed
     return codec, packed
 
 
-def prepare(level: int | None, dictionary: Dictionary | None = None) -> None:
+def prepare(level: int | None, dictionaries: Sequence[Dictionary] = ()) -> None:
     """Make this thread's compressors ready, so that the first write of a store need not (0.1 ms, 1 ms)."""
     if level is not None:
         _compressor(level).compress(b"")
-        if dictionary is not None:
+        for dictionary in dictionaries:
             dictionary.compress(b"", level)
 
 

@@ -18,9 +18,9 @@ from . import payload
 from .backend import Backend
 from .clock import Clock
 from .coherent import CoherentReading
-from .dictionaries import FIRST, LARGEST_DICTIONARY
+from .dictionaries import FIRST, LARGEST_DICTIONARY, shipped
 from .errors import InvalidSetting, TooLarge, TrainingRefused, Unreadable
-from .payload import LARGEST_WITH_DICTIONARY, Dictionary
+from .payload import REACH, Dictionary
 from .reading import Reading
 from .sealed import Query, SealedHead
 
@@ -53,6 +53,7 @@ _SEGMENTS = (128, 256, 512, 1024, 2048)
 _LETTERS = 8
 """Bytes that must recur for zstd to take notice."""
 _NOTHING = b"{}"
+_LARGEST_RECORD = LARGEST_DICTIONARY // REACH
 _WHOLE = 4 << 20
 """Bytes of a session up to which it is read whole; of a longer one its newest messages are."""
 
@@ -112,7 +113,7 @@ class Training:
         sessions = list(self._sessions(tags, progress))
         learned = [_piece(element[:LONGEST]) for session in _learned(sessions) for element in session]
         records = [record for session in _held_out(sessions) for record in map(_piece, session)]
-        records = [record for record in records if len(record) <= LARGEST_WITH_DICTIONARY]
+        records = [record for record in records if len(record) <= _LARGEST_RECORD]
         sampled = sum(map(len, learned))
         if len(sessions) < FEWEST_SESSIONS or sampled < LEAST or not records:
             raise TrainingRefused(
@@ -120,16 +121,16 @@ class Training:
                 f"at least {FEWEST_SESSIONS} sessions and {LEAST} bytes are needed"
             )
         level, dictionaries = self._level, self._reading.dictionaries
-        best = min(learn(learned, size, level), key=lambda each: packed(records, level, each))
+        best = min(learn(learned, size, level), key=lambda each: packed(records, level, (each, shipped())))
         result = Trained(
             number=None,
             size=len(best.content),
             sessions=len(sessions),
             sampled=sampled,
             records=len(records),
-            plain=packed(records, level, None),
-            before=packed(records, level, dictionaries.newest),
-            after=packed(records, level, best),
+            plain=packed(records, level, ()),
+            before=packed(records, level, dictionaries.current),
+            after=packed(records, level, (best, shipped())),
         )
         if dry_run:
             return result
@@ -183,10 +184,10 @@ def learn(pieces: list[bytes], size: int, level: int) -> list[Dictionary]:
     return [Dictionary(each.as_bytes()) for each in made]
 
 
-def packed(records: Sequence[bytes], level: int, dictionary: Dictionary | None) -> int:
+def packed(records: Sequence[bytes], level: int, dictionaries: Sequence[Dictionary]) -> int:
     """Bytes that the records take."""
-    limit = LARGEST_WITH_DICTIONARY
-    return sum(len(payload.pack(each, level=level, limit=limit, dictionary=dictionary)[1]) for each in records)
+    limit = _LARGEST_RECORD
+    return sum(len(payload.pack(each, level=level, limit=limit, dictionaries=dictionaries)[1]) for each in records)
 
 
 def _learned(sessions: Sequence[list[bytes]]) -> Iterator[list[bytes]]:

@@ -60,7 +60,8 @@ class Writing:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
-        payload.prepare(level, reading.dictionaries.newest)
+        if level is not None:
+            payload.prepare(level, reading.dictionaries.current)
 
     @property
     def _keyring(self) -> Keyring:
@@ -68,8 +69,8 @@ class Writing:
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
-        dictionary = self._reading.dictionaries.newest
-        codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionary=dictionary)
+        dictionaries = self._reading.dictionaries.current
+        codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionaries=dictionaries)
         return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
 
     def pack_document(self, text: bytes, messages: int | None = None) -> list[Packed]:

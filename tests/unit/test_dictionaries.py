@@ -116,8 +116,10 @@ def test_the_one_of_the_package_serves_until_there_is_a_newer_one(shelf):
     dictionaries = Dictionaries(KEYRING, shelf)
     dictionaries.choose()
     assert dictionaries.newest is shipped() is dictionaries.find(SHIPPED)
+    assert dictionaries.current == (shipped(),)
     first = dictionaries.keep(CONTENT, NOW)
     assert dictionaries.newest is first
+    assert dictionaries.current == (first, shipped())
     second = dictionaries.keep(OTHER, NOW + 5_000_000)
     assert (first.number, second.number) == (NUMBER, NUMBER + 5)
     again = Dictionaries(KEYRING, shelf)
@@ -250,7 +252,7 @@ FOUND = {each.number: each for each in (ONE, TWO, shipped())}
 
 def test_a_small_body_becomes_smaller_and_names_its_dictionary():
     text = body(7)
-    codec, packed = payload.pack(text, level=3, limit=LIMIT, dictionary=ONE)
+    codec, packed = payload.pack(text, level=3, limit=LIMIT, dictionaries=[ONE])
     assert codec == CODEC_DICTIONARY
     assert payload.dictionary_of(packed) == NUMBER
     assert len(packed) < len(payload.pack(text, level=3, limit=LIMIT)[1]) * 0.6
@@ -258,18 +260,24 @@ def test_a_small_body_becomes_smaller_and_names_its_dictionary():
 
 def test_what_says_nothing_that_the_dictionary_says_is_no_larger_than_without():
     text = b"".join(b"%x" % (number * number * 2654435761 % 2**64) for number in range(200))
-    assert payload.pack(text, level=3, limit=LIMIT, dictionary=ONE) == payload.pack(text, level=3, limit=LIMIT)
+    assert payload.pack(text, level=3, limit=LIMIT, dictionaries=[ONE]) == payload.pack(text, level=3, limit=LIMIT)
+
+
+def test_of_several_dictionaries_the_one_that_makes_it_smallest_is_named():
+    for dictionaries in ([ONE, TWO], [TWO, ONE]):
+        packed = payload.pack(body(7), level=3, limit=LIMIT, dictionaries=dictionaries)[1]
+        assert payload.dictionary_of(packed) == ONE.number
 
 
 def test_a_large_body_is_not_tried():
     text = body(7) * 1000
-    codec, packed = payload.pack(text, level=3, limit=LIMIT, dictionary=ONE)
+    codec, packed = payload.pack(text, level=3, limit=LIMIT, dictionaries=[ONE])
     assert (codec, packed) == payload.pack(text, level=3, limit=LIMIT)
     assert codec == CODEC_ZSTD
 
 
 def test_without_compression_there_is_no_dictionary():
-    assert payload.pack(body(7), level=None, limit=LIMIT, dictionary=ONE) == (CODEC_NONE, body(7))
+    assert payload.pack(body(7), level=None, limit=LIMIT, dictionaries=[ONE]) == (CODEC_NONE, body(7))
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -279,7 +287,7 @@ def test_without_compression_there_is_no_dictionary():
     | st.lists(st.integers(0, 1000), max_size=40).map(lambda numbers: b"".join(map(body, numbers)))
 )
 def test_whatever_it_is_it_comes_back_and_is_never_larger(level, dictionary, text):
-    codec, packed = payload.pack(text, level=level, limit=LIMIT, dictionary=dictionary)
+    codec, packed = payload.pack(text, level=level, limit=LIMIT, dictionaries=[dictionary])
     assert payload.unpack(codec, packed, limit=LIMIT, find=FOUND.__getitem__) == text
     assert len(packed) <= len(payload.pack(text, level=level, limit=LIMIT)[1])
 
