@@ -19,7 +19,7 @@ import zstandard
 from vaultsession import payload
 from vaultsession.dictionaries import SHIPPED
 
-SIZE = 32 * 1024
+SIZE = 8 * 1024
 SAMPLES = 12_000
 
 WORDS = """

@@ -116,8 +116,6 @@ class Dictionary:
             self.number = self._inflating.dict_id()
             if not self.number:
                 raise ValueError("no zstd dictionary with a number")
-            # Digested here, by one thread: on first use two threads might do it at once.
-            zstandard.ZstdDecompressor(dict_data=self._inflating).decompress(_FRAME)
         except zstandard.ZstdError as error:
             raise ValueError(f"no zstd dictionary: {error}") from None
         self._digested: dict[int, zstandard.ZstdCompressionDict] = {}
@@ -142,11 +140,17 @@ class Dictionary:
 
     @property
     def decompressor(self) -> zstandard.ZstdDecompressor:
-        """That of this thread."""
+        """That of this thread. ``UnknownDictionary`` where zstd cannot use what the dictionary holds."""
         try:
             return self._local.decompressor  # type: ignore[no-any-return]  # attributes of a threading.local are Any
         except AttributeError:
-            self._local.decompressor = zstandard.ZstdDecompressor(dict_data=self._inflating)
+            made = zstandard.ZstdDecompressor(dict_data=self._inflating)
+            try:
+                with self._lock:  # its first use digests the dictionary, which two threads must not do at once
+                    made.decompress(_FRAME)
+            except zstandard.ZstdError:
+                raise UnknownDictionary(f"dictionary {self.number} was not written by this package") from None
+            self._local.decompressor = made
             return self._local.decompressor  # type: ignore[no-any-return]  # as above
 
 

@@ -4,8 +4,8 @@ Threads may share a store; processes may open a vault as often as they like. A v
 (``durability="sync"``) and leaves the old or the new session behind, never a mix, whatever it raises.
 
 Errors common to all verbs, beside those that each one names: ``InvalidSessionId``, ``Damaged`` (``RollbackDetected``),
-``UnknownKey``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also ``InvalidDocument``,
-``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
+``UnknownKey``, ``UnknownDictionary``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also
+``InvalidDocument``, ``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
 """
 
 from __future__ import annotations

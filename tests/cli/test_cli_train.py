@@ -78,3 +78,18 @@ def test_a_size_that_cannot_be_is_a_usage_error(place, run, size):
 
 def test_without_a_vault_it_is_10(tmp_path, run):
     assert run("train", "--vault", tmp_path / "nowhere").code == 10
+
+
+def test_verify_names_the_sessions_that_a_lost_dictionary_locks(filled, run):
+    assert run("train").code == 0
+    with filled.open() as store:
+        store.create("late", messages=[{"role": "user", "content": "lorem ipsum dolor sit amet " * 4}])
+    for path in filled.path.glob("dictionaries/*"):
+        path.unlink()
+    done = run("verify")
+    assert done.code == 3
+    assert [row["verdict"] for row in done.rows if row["verdict"] != "ok"] == ["locked"]
+    assert run("show", "late").code == 6
+    (container,) = filled.path.glob("sessions/late~*")
+    where = ("--vault", filled.path, "--key-file", filled.key_file)
+    assert "which cannot be read" in run("inspect", container, *where, "--json").json["problem"]
