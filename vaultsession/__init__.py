@@ -19,6 +19,7 @@ table and fails on any upward arrow and on any module that is not listed.
     1      telemetry      calls as OpenTelemetry spans and durations
     2      typed          states as dataclasses, TypedDicts or models
     2      head           what the newest record says of its whole session
+    2      dictionaries   the dictionaries of trained compression, sealed, opened and found by their numbers
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
     2      tenants        the keys of one tenant, in a small file of their own
@@ -52,6 +53,7 @@ table and fails on any upward arrow and on any module that is not listed.
     8      searching      matches in the texts of sessions, decrypted one at a time
     8      rotating       new master keys, and every session sealed under them; old ones pruned
     8      erasing        a tenant's keys destroyed, and its sessions removed
+    8      training       learning a dictionary from the sessions of a vault
     9      many           the verbs over many sessions
     10     store          SessionStore
     11     aio            AsyncSessionStore
@@ -85,6 +87,8 @@ from .errors import (
     SessionExpired,
     SessionNotFound,
     TooLarge,
+    TrainingRefused,
+    UnknownDictionary,
     UnknownKey,
     Unreadable,
     UnsupportedFormat,
@@ -132,6 +136,8 @@ __all__ = [
     "SessionStore",
     "Settings",
     "TooLarge",
+    "TrainingRefused",
+    "UnknownDictionary",
     "UnknownKey",
     "Unreadable",
     "UnsupportedFormat",

@@ -29,6 +29,7 @@ from .rotating import KeyUse, Rotation
 from .searching import Match, Needle
 from .session import Session, SessionInfo
 from .store import SessionStore
+from .training import SIZE, Trained
 from .typed import StateT
 
 P = ParamSpec("P")
@@ -265,6 +266,17 @@ class AsyncSessionStore(Generic[StateT]):
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""
         await self._run(self._store.reindex)
+
+    async def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """See ``SessionStore.train``. ``progress`` is called in a thread."""
+        return await self._run(self._store.train, size=size, dry_run=dry_run, progress=progress, **filters)
 
     async def stats(self) -> dict[str, Any]:
         """See ``SessionStore.stats``."""

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from . import document, payload
+from . import document
 from .backend import Backend
 from .envelope import v1
-from .errors import BackendUnavailable, Damaged, TooLarge, UnknownKey, Unreadable, UnsupportedFormat, VaultError
+from .errors import (
+    BackendUnavailable,
+    Damaged,
+    TooLarge,
+    UnknownDictionary,
+    UnknownKey,
+    Unreadable,
+    UnsupportedFormat,
+    VaultError,
+)
 from .head import Head, decode
 from .reading import Reading
 from .sealed import Container
@@ -30,6 +39,7 @@ class Verdict(StrEnum):
 
 _VERDICTS: dict[type[VaultError], Verdict] = {
     UnknownKey: Verdict.LOCKED,
+    UnknownDictionary: Verdict.LOCKED,
     UnsupportedFormat: Verdict.LOCKED,
     TooLarge: Verdict.REFUSED,
     Unreadable: Verdict.DAMAGED,
@@ -102,7 +112,7 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
             break
         head = decode(cipher.open_head(record))
         if record.body:
-            payload.unpack(record.codec, cipher.open_body(record), limit=reading.largest_body)
+            reading.body(cipher, record)
         records += 1
     if records != row.seq + 1:
         raise Damaged(f"{records} of {row.seq + 1} records are whole")

@@ -15,8 +15,10 @@
     │   ├── Damaged           authentication, structure or witness failed
     │   │   └── RollbackDetected   authentic, but older than what is known to be flushed
     │   ├── UnknownKey        sealed under a key that this keyring does not hold
+    │   ├── UnknownDictionary compressed with a dictionary that this vault has lost
     │   └── UnsupportedFormat a format, suite or flag of another version (.found, .supported)
     ├── TooLarge              a bound, before or after inflation
+    ├── TrainingRefused       too little to learn from, or nothing to gain
     ├── VaultNotFound         there is no vault at that path, or what is there is not one
     ├── KeyUnavailable        no key source answered; lists what was tried
     │   └── WrongKey          a key was found and opens no slot of this vault
@@ -100,6 +102,10 @@ class UnknownKey(Unreadable):
         self.destroyed = destroyed
 
 
+class UnknownDictionary(Unreadable):
+    """Compressed with a dictionary that this vault does not hold, or holds damaged. Locked, not damaged itself."""
+
+
 class UnsupportedFormat(Unreadable):
     """Written by another version: ``found`` is what the bytes say, ``supported`` what this version reads."""
 
@@ -111,6 +117,10 @@ class UnsupportedFormat(Unreadable):
 
 class TooLarge(VaultError):
     """A bound was exceeded, before or after inflation. Nothing was written."""
+
+
+class TrainingRefused(VaultError):
+    """There is too little to learn a dictionary from, or nothing to gain by one. Nothing was kept."""
 
 
 class VaultNotFound(VaultError):

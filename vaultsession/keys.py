@@ -104,6 +104,11 @@ class Keyring:
         """K_tenants: seals the files that hold the keys of tenants."""
         return self._from_root(b"tenants")
 
+    @cached_property
+    def dictionary_key(self) -> bytes:
+        """K_dictionary: seals the dictionaries of trained compression, whatever master key is the first."""
+        return self._from_root(b"dictionary")
+
     def tag(self, kind: str, name: str, value: str) -> bytes:
         """The 16-byte keyed digest by which a backend knows an owner or a label.
 

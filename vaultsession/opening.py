@@ -16,6 +16,7 @@ from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
 from .configuration import environment
+from .dictionaries import Dictionaries
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .facts import Defaults, Origin
@@ -105,7 +106,10 @@ def open_store(
     try:
         stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault), stamp))
+        dictionaries = Dictionaries(vault.keyring, site.vault)
+        if chosen.compression == "zstd":
+            dictionaries.choose()
+        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault), stamp), dictionaries)
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from . import document, payload
 from .cache import Recent
+from .dictionaries import Dictionaries
 from .envelope import ContainerCipher, Rows, v1
 from .errors import Damaged, UnknownKey, Unreadable
 from .head import Head, decode
@@ -89,8 +90,15 @@ class _Moved(Exception):  # not an error: the container was replaced between two
 class Reading:
     """Opens what a backend gives. Safe from any thread."""
 
-    def __init__(self, keys: Keyring | LiveKeyring, *, largest_body: int = LARGEST_BODY) -> None:
+    def __init__(
+        self,
+        keys: Keyring | LiveKeyring,
+        dictionaries: Dictionaries | None = None,
+        *,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
         self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
+        self.dictionaries = dictionaries or Dictionaries(self.keys.current)
         self.rows = Rows(self.keys.current)
         self.largest_body = largest_body
         self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
@@ -207,7 +215,7 @@ class Reading:
         link = last.tag
         for record in self._back(tail, fetch, start):
             if record.kind != v1.HEAD:
-                found.append(self._body(tail.cipher, record))
+                found.append(self.body(tail.cipher, record))
             link = record.link
         if known is not None and grown and link != known.version:
             return self._document(key, tail, fetch, None)
@@ -257,11 +265,13 @@ class Reading:
         head = decode(tail.plain)
         first, end = page(head.messages, wanted, offset)
         records = self._back(tail, fetch, head.full)
-        bodies = (self._body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
+        bodies = (self.body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
         return head, document.newest(bodies, end - first, skip=head.messages - end)
 
-    def _body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
-        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body)
+    def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
+        """The JSON in a record."""
+        find = self.dictionaries.find
+        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
     def _tail(self, key: str, fetch: Fetch, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""

@@ -4,8 +4,8 @@ Threads may share a store; processes may open a vault as often as they like. A v
 (``durability="sync"``) and leaves the old or the new session behind, never a mix, whatever it raises.
 
 Errors common to all verbs, beside those that each one names: ``InvalidSessionId``, ``Damaged`` (``RollbackDetected``),
-``UnknownKey``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also ``InvalidDocument``,
-``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
+``UnknownKey``, ``UnknownDictionary``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also
+``InvalidDocument``, ``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
 from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
-from .facts import Defaults, Facts, Origin, forked_head
+from .facts import Defaults, Facts, Filters, Origin, forked_head
 from .leases import Leases
 from .listing import Listing
 from .many import ManySessions
@@ -36,6 +36,7 @@ from .rotating import KeyUse, Rotating, Rotation
 from .searching import Searching
 from .session import Session, SessionInfo
 from .sweeper import Sweeper
+from .training import SIZE, Trained, Training
 from .typed import Shape, StateT
 from .writing import Writing
 
@@ -75,6 +76,7 @@ class SessionStore(ManySessions[StateT]):
         self._listing = Listing(backend, reading, clock)
         self._rotating = Rotating(backend, reading, writing, self._coherent)
         self._erasing = Erasing(backend, reading, clock, lambda key: self._passes.remove(key, shred=True))
+        self._training = Training(backend, reading, self._coherent, clock, level=writing.level)
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -313,6 +315,24 @@ class SessionStore(ManySessions[StateT]):
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
+
+    @verb
+    def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it is worth.
+
+        New records are compressed with it, by this store at once and by others when they are opened. It is kept with
+        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures, ``progress`` is
+        told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
+        """
+        self._check_open()
+        return self._training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     @verb
     def stats(self) -> dict[str, Any]:

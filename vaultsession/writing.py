@@ -56,11 +56,12 @@ class Writing:
     ) -> None:
         self._reading = reading
         self._clock = clock
-        self._level = level
+        self.level = level
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
-        payload.prepare(level)
+        if level is not None:
+            payload.prepare(level, reading.dictionaries.current)
 
     @property
     def _keys(self) -> LiveKeyring:
@@ -68,7 +69,8 @@ class Writing:
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
-        codec, data = payload.pack(text, level=self._level, limit=self._largest_body)
+        dictionaries = self._reading.dictionaries.current
+        codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionaries=dictionaries)
         return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
 
     def pack_document(self, text: bytes, messages: int | None = None) -> list[Packed]:

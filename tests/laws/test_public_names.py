@@ -39,6 +39,8 @@ PUBLIC = [
     "SessionStore",
     "Settings",
     "TooLarge",
+    "TrainingRefused",
+    "UnknownDictionary",
     "UnknownKey",
     "Unreadable",
     "UnsupportedFormat",

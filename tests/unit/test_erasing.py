@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Opening
 
 from vaultsession import (
     BackendUnavailable,
@@ -24,6 +24,8 @@ from vaultsession import (
 from vaultsession.disk import Disk
 from vaultsession.doctor import Severity, examine
 from vaultsession.erasing import NOT_COVERED
+
+Opening = Callable[..., SessionStore]
 
 SECRET = b"nobody may ever read this again"
 

@@ -29,6 +29,12 @@ class Commands(Tree):
         Entry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
         Entry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
         Entry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
+        Entry(
+            "train",
+            "train",
+            _VAULT,
+            "Learn a compression dictionary from the newest sessions, and say what it is worth.",
+        ),
         Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
         Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
         Entry(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..backends.files import FilesBackend
+from ..dictionaries import Dictionaries
 from ..disk import READ, Disk
 from ..livekeys import LiveKeyring
 from ..reading import Reading
@@ -54,7 +55,8 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    reading = Reading(LiveKeyring(vault.keyring, VaultPapers(directory, vault)))
+    keys = LiveKeyring(vault.keyring, VaultPapers(directory, vault))
+    reading = Reading(keys, Dictionaries(vault.keyring, directory))
     backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
     try:
         yield OpenedVault(vault, reading, backend)

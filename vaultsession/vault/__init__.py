@@ -4,6 +4,7 @@
 unlocking yields, and what both can do · ``keypapers`` its keys, for whoever uses them for long
 """
 
+from .dictionaries import DICTIONARIES, DictionaryFiles, number_in
 from .directory import (
     DIRECTORIES,
     KEYRING_COUNTER,
@@ -13,20 +14,23 @@ from .directory import (
     VaultDirectory,
 )
 from .engine import EngineVault
-from .opened import OpenVault, Vault
 from .keypapers import VaultPapers
+from .opened import OpenVault, Vault
 from .tenant_files import TENANTS
 
 __all__ = [
+    "DICTIONARIES",
     "DIRECTORIES",
     "KEYRING_COUNTER",
     "LOCKS",
     "NETWORK_FILE_SYSTEMS",
     "SESSIONS",
     "TENANTS",
+    "DictionaryFiles",
     "EngineVault",
     "OpenVault",
     "Vault",
     "VaultDirectory",
     "VaultPapers",
+    "number_in",
 ]

@@ -5,8 +5,8 @@
     my-vault/                0700, files 0600
       vault.json             {"format", "version", "vault_id", "names", "created"}, one line, no secrets
       keyring  keyring.bak   the keyring file (``slots``), twice (``copies``)
-      sessions/  locks/  quarantine/
-      tenants/               the keys of tenants (``tenants``), where they have any; for no backup of the sessions
+       sessions/  locks/  quarantine/  dictionaries/, once there are any
+       tenants/               the keys of tenants (``tenants``), where they have any; for no backup of the sessions
 
 **Creation.** Everything lies flushed in the directory before ``vault.json`` is renamed into place: a directory
 without it is no vault. One that holds nothing but what an interrupted creation leaves can be created again; any other
@@ -56,6 +56,7 @@ from ..identity import FACTS, LARGEST_FACTS, Identity
 from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import Slot, Unlocked
+from .dictionaries import DictionaryFiles
 from .opened import OpenVault
 from .tenant_files import keep_keys, kept_keys
 
@@ -208,6 +209,30 @@ class VaultDirectory:
                 return False
             keep_keys(self.disk, self.path, name, data)
             return True
+
+    def dictionaries(self) -> tuple[int, ...]:
+        """The numbers of the dictionaries of which both copies were begun: no power cut can take them back."""
+        with _storage(self.path):
+            return self._dictionaries.numbers()
+
+    def dictionary(self, number: int) -> tuple[bytes, ...]:
+        """The sealed copies of one, as far as they can be read."""
+        with _storage(self.path):
+            return self._dictionaries.read(number)
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, twice. Returns when both copies are flushed; False where there is one of that number."""
+        with _storage(self.path), self._locked():
+            return self._dictionaries.add(number, data)
+
+    def level_dictionary(self, number: int, data: bytes) -> None:
+        """Replace the copies of one that are not the bytes that were proved."""
+        with _storage(self.path), self._locked():
+            self._dictionaries.level(number, data)
+
+    @property
+    def _dictionaries(self) -> DictionaryFiles:
+        return DictionaryFiles(self.disk, self.path)
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         identity = self.identity()

@@ -2,8 +2,10 @@
 
 ::
 
-    paper "vault"          vault.json, one line, then the keyring file (``slots``)
-    paper "tenant/<name>"  the keys of one tenant (``tenants``)
+    paper "vault"               vault.json, one line, then the keyring file (``slots``)
+    paper "dictionaries"        the numbers of the dictionaries, ascending, one per line
+    paper "dictionary-<number>" a dictionary, sealed: there before its number is listed
+    paper "tenant/<name>"       the keys of one tenant (``tenants``)
 
 One value, replaced by compare-and-swap: of two that create or change at once, one is told to look again, and there is
 no moment between identity and keys for a crash. An engine answers for its own durability; there is no second copy.
@@ -12,6 +14,7 @@ no moment between identity and keys for a crash. An engine answers for its own d
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -26,8 +29,10 @@ from .opened import OpenVault
 
 PAPER = "vault"
 TENANT = "tenant/"
+REGISTER = "dictionaries"
 
 _TRIES = 100
+_LINES = re.compile(rb"(?:[1-9][0-9]{4,9}\n){0,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,26 @@ class EngineVault:
         """Compare and swap it. What an engine still keeps of what was there, in its logs say, is its own affair."""
         return self.engine.put_paper(TENANT + name, data, expected)
 
+    def dictionaries(self) -> tuple[int, ...]:
+        """The numbers that are listed."""
+        return _numbers(self.engine.paper(REGISTER))
+
+    def dictionary(self, number: int) -> tuple[bytes, ...]:
+        """The sealed bytes of one, or nothing."""
+        paper = self.engine.paper(f"dictionary-{number}")
+        return () if paper is None else (paper,)
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, then list it; False where there is one of that number already."""
+        if not self.engine.put_paper(f"dictionary-{number}", data, None):
+            return False
+        for _ in range(_TRIES):
+            listed = self.engine.paper(REGISTER)
+            numbers = sorted({*_numbers(listed), number})
+            if self.engine.put_paper(REGISTER, b"".join(b"%d\n" % each for each in numbers), listed):
+                return True
+        raise DurabilityUnknown(f"{self.path}: the dictionaries were listed by others {_TRIES} times in a row")
+
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):
             paper, current = self._current(vault)
@@ -153,3 +178,12 @@ def _proved(unlocked: Unlocked, identity: Identity) -> Unlocked:
     if Identity.of(unlocked.keyring) != identity:
         raise Damaged("the vault's identity was altered: it disagrees with its sealed copy in the keyring")
     return unlocked
+
+
+def _numbers(paper: bytes | None) -> tuple[int, ...]:
+    """What the register lists. It is not sealed: each dictionary proves itself, and none is believed for its number."""
+    if paper is None:
+        return ()
+    if _LINES.fullmatch(paper) is None:
+        raise Damaged("the list of the vault's dictionaries is not what this package writes: restore it from a backup")
+    return tuple(map(int, paper.split()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,4 +108,16 @@ class Vault(Protocol):
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
+        ...
+
+    def dictionaries(self) -> Sequence[int]:
+        """The numbers of the dictionaries that records may refer to; see ``dictionaries.Shelf``."""
+        ...
+
+    def dictionary(self, number: int) -> Sequence[bytes]:
+        """The sealed copies of one, the best known first, not proved; none where there is none."""
+        ...
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, durably and for ever; False where there is one of that number already."""
         ...
