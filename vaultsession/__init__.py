@@ -21,12 +21,15 @@ table and fails on any upward arrow and on any module that is not listed.
     2      oskeyring      a key in the keyring of the operating system
     2      keycommand     a key that a command prints
     2      leases         turn leases: one holder answers a session at a time
+    2      steps          what an agent says, gathered into messages
     3      backend        the protocols of backends and engines
     3      envelope       the container: format, records, chain, rows
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
+    4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    5      conversation   a session that an agent answers, over the verbs of a store
     5      backends       memory and files
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
@@ -52,6 +55,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .conversation import AsyncConversation, Conversation
 from .errors import (
     BackendUnavailable,
     Conflict,
@@ -79,7 +83,9 @@ from .opening import open_store, open_store_async
 from .secret import Passphrase, RawKey
 from .session import Session, SessionInfo
 from .settings import Settings
+from .steps import Step
 from .store import SessionStore
+from .turns import Reply
 
 if TYPE_CHECKING:
     from .aio import AsyncSessionStore
@@ -87,9 +93,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncConversation",
     "AsyncSessionStore",
     "BackendUnavailable",
     "Conflict",
+    "Conversation",
     "Damaged",
     "DurabilityUnknown",
     "InvalidDocument",
@@ -100,6 +108,7 @@ __all__ = [
     "Page",
     "Passphrase",
     "RawKey",
+    "Reply",
     "RollbackDetected",
     "Session",
     "SessionExists",
@@ -108,6 +117,7 @@ __all__ = [
     "SessionNotFound",
     "SessionStore",
     "Settings",
+    "Step",
     "TooLarge",
     "UnknownKey",
     "Unreadable",

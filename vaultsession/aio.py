@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .conversation import AsyncConversation
 from .errors import LeaseTimeout
 from .listing import Order, Page
 from .payload import Json
 from .session import Session, SessionInfo
-from .store import Facts, Filters, SessionStore
+from .steps import AsyncAgent
+from .store import Conversing, Facts, Filters, SessionStore, refuse_unknown
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -150,6 +152,13 @@ class AsyncSessionStore:
                 await _settled(thread, functools.partial(held.__exit__, None, None, None))
         finally:
             thread.shutdown(wait=False)
+
+    def conversation(
+        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+    ) -> AsyncConversation:
+        """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
+        refuse_unknown(given, Conversing)
+        return AsyncConversation(self, id, agent=agent, **given)
 
     async def list(
         self,

@@ -22,6 +22,7 @@ from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
+from .conversation import Conversation
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound, Unreadable
 from .head import Head
 from .leases import Leases
@@ -30,7 +31,9 @@ from .passes import Passes
 from .payload import Json
 from .reading import Reading
 from .session import Session, SessionInfo, checked, named
+from .steps import Agent
 from .sweeper import Sweeper
+from .turns import Habits
 from .writing import Writing
 
 _log = logging.getLogger("vaultsession")
@@ -65,6 +68,10 @@ class Facts(Filters, total=False):
     ttl: Duration | _Unset | None
     sliding: bool | None
     max_messages: int | None
+
+
+class Conversing(Facts, Habits, total=False):
+    """How a conversation goes, and the facts of its session where that is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +256,11 @@ class SessionStore:
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
+    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
+        """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
+        refuse_unknown(given, Conversing)
+        return Conversation(self, id, agent=agent, **given)
+
     # -- many sessions -------------------------------------------------------------------------------------------------
 
     def list(
@@ -354,8 +366,7 @@ class SessionStore:
 
     def _new_head(self, id: str, facts: Facts) -> Head:
         """The head of a session that begins now."""
-        if unknown := facts.keys() - Facts.__annotations__.keys():
-            raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")
+        refuse_unknown(facts, Facts)
         now, defaults = self._clock.now(), self._defaults
         ttl = facts.get("ttl", UNSET)
         span = defaults.ttl if isinstance(ttl, _Unset) else None if ttl is None else to_duration(ttl)
@@ -377,3 +388,9 @@ class SessionStore:
                 max_messages=defaults.max_messages if most is None else most,
             )
         )
+
+
+def refuse_unknown(given: Mapping[str, object], kind: type) -> None:
+    """``TypeError`` for a name that a kind of facts does not have."""
+    if unknown := given.keys() - kind.__annotations__.keys():
+        raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")

@@ -14,9 +14,11 @@ import vaultsession
 REPOSITORY = Path(__file__).parents[2]
 
 PUBLIC = [
+    "AsyncConversation",
     "AsyncSessionStore",
     "BackendUnavailable",
     "Conflict",
+    "Conversation",
     "Damaged",
     "DurabilityUnknown",
     "InvalidDocument",
@@ -27,6 +29,7 @@ PUBLIC = [
     "Page",
     "Passphrase",
     "RawKey",
+    "Reply",
     "RollbackDetected",
     "Session",
     "SessionExists",
@@ -35,6 +38,7 @@ PUBLIC = [
     "SessionNotFound",
     "SessionStore",
     "Settings",
+    "Step",
     "TooLarge",
     "UnknownKey",
     "Unreadable",
