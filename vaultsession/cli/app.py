@@ -6,7 +6,25 @@ from typing import Annotated
 
 import typer
 
-from . import append, demo, doctor, init, inspect, key, ls, reindex, repair, rm, show, stats, sweep, touch, verify
+from . import (
+    append,
+    chat,
+    demo,
+    doctor,
+    init,
+    inspect,
+    key,
+    ls,
+    reindex,
+    repair,
+    rm,
+    show,
+    stats,
+    sweep,
+    tail,
+    touch,
+    verify,
+)
 from .output import HELP_STYLE, HELP_WIDTH, line
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
@@ -58,6 +76,8 @@ app.command("demo", rich_help_panel=_BEGIN)(demo.demo)
 app.command("init", rich_help_panel=_BEGIN)(init.init)
 app.command("ls", rich_help_panel=_SESSIONS)(ls.ls)
 app.command("show", rich_help_panel=_SESSIONS)(show.show)
+app.command("tail", rich_help_panel=_SESSIONS)(tail.tail)
+app.command("chat", rich_help_panel=_SESSIONS)(chat.chat)
 app.command("append", rich_help_panel=_SESSIONS)(append.append)
 app.command("touch", rich_help_panel=_SESSIONS)(touch.touch)
 app.command("rm", rich_help_panel=_SESSIONS)(rm.rm)
