@@ -24,7 +24,7 @@ class Following:
 
     def begin(self, last: int) -> list[dict[str, Any]]:
         """The newest messages; what comes later is new."""
-        messages = self._read(last)
+        messages, _ = self._read(last)
         return messages[max(0, len(messages) - last) :]
 
     def look(self) -> list[dict[str, Any]]:
@@ -35,18 +35,17 @@ class Following:
         if self._store.load(self._id).version == self._version:
             return []
         before = self._tail
-        messages = self._read(0)
-        return messages[_known(before, self._tail) :] if before else messages
+        messages, texts = self._read(0)
+        return messages[_known(before, texts) :]
 
-    def _read(self, last: int) -> list[dict[str, Any]]:
-        """The newest messages: ``last``, those that have come, and some more to know them by."""
+    def _read(self, last: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """The newest messages, and each as text: ``last``, those that have come, and some more to know them by."""
         session = self._store.load(self._id)
         grown = max(0, session.message_count - self._count)
-        wanted = _REMEMBERED + (last if not self._version else grown)
-        messages = self._store.messages(self._id, last=wanted)
-        self._version, self._count = session.version, session.message_count
-        self._tail = [output.to_json(message) for message in messages][-wanted:]
-        return messages
+        messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
+        texts = [output.to_json(message) for message in messages]
+        self._version, self._count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
+        return messages, texts
 
 
 def _known(before: list[str], after: list[str]) -> int:

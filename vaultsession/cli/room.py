@@ -87,7 +87,7 @@ class Room:
             if line:
                 self._say(line.removeprefix("/"))
         elif command == "/help":
-            self._help()
+            output.facts(dict(_HELP))
         elif command == "/count":
             output.line(self._counted())
         elif command == "/list":
@@ -147,11 +147,6 @@ class Room:
             transcript(new)
 
     # -- commands ------------------------------------------------------------------------------------------------------
-
-    def _help(self) -> None:
-        widest = max(len(name) for name, _ in _HELP)
-        for name, what in _HELP:
-            output.line(f"  {name:<{widest}}  {what}")
 
     def _list(self) -> None:
         records = [info.facts() for info in self._store.list(limit=_LISTED)]
