@@ -41,8 +41,10 @@ def demo(
         steps(stage, _STEPS[which])
     finally:
         if not keep:
-            stage.forget()
-            shutil.rmtree(stage.place, ignore_errors=True)
+            try:
+                stage.forget()
+            finally:
+                shutil.rmtree(stage.place, ignore_errors=True)
     if keep:
         say("Kept. Look around with:")
         say(f"  vaultsession ls -V {stage.vault} {' '.join(stage.key_options)}".rstrip(), "green")

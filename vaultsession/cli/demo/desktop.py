@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -38,24 +39,19 @@ def _make(stage: Stage) -> None:
 def _windows(stage: Stage) -> None:
     with stage.store() as store:
         store.create(_ID, title="Notes")
-    follower = stage.process("tail", _ID, "--follow", "--jsonl")
-    windows = {name: stage.process("chat", _ID, "--agent", f"{__name__}:takes_its_time") for name in _WINDOWS}
+    follower = stage.process("tail", _ID, "--follow", "--jsonl", "--last", "100")
     try:
+        windows = {name: stage.process("chat", _ID, "--agent", f"{__name__}:takes_its_time") for name in _WINDOWS}
         for name, window in windows.items():
-            if window.stdin is None:
-                raise RuntimeError("the process has no pipe")
-            window.stdin.write("".join(f"{name} {number}\n" for number in range(1, _TURNS + 1)).encode())
-            window.stdin.close()
-            window.stdin = None
-        said = len(_WINDOWS) * _TURNS * 2
-        followed = _lines(follower.stdout, said)
+            _write(window, "".join(f"{name} {number}\n" for number in range(1, _TURNS + 1)))
+        for window in windows.values():
+            stage.ended(window)
+        with stage.store() as store:
+            messages = store.messages(_ID)
+        followed = _lines(follower, len(messages))
     finally:
-        for process in (follower, *windows.values()):
-            if process is follower or process.wait() is None:
-                process.terminate()
-            process.communicate()
-    with stage.store() as store:
-        messages = store.messages(_ID)
+        follower.terminate()
+        follower.communicate()
     ids = ", ".join(str(window.pid) for window in windows.values())
     say(f"Three windows, processes {ids}, say {_TURNS} things each at the same time:")
     transcript(messages[:4])
@@ -83,9 +79,20 @@ def _again(stage: Stage) -> None:
         say(line, "green")
 
 
-def _lines(stream: Any, count: int) -> int:  # noqa: ANN401 - the pipe of a process
+def _write(process: subprocess.Popen[bytes], text: str) -> None:
+    """All that the process will hear."""
+    if process.stdin is None:
+        raise RuntimeError("the process has no pipe")
+    process.stdin.write(text.encode())
+    process.stdin.close()
+    process.stdin = None
+
+
+def _lines(process: subprocess.Popen[bytes], count: int) -> int:
     """How many of so many lines came."""
-    return sum(bool(stream.readline()) for _ in range(count))
+    if process.stdout is None:
+        raise RuntimeError("the process has no pipe")
+    return sum(bool(process.stdout.readline()) for _ in range(count))
 
 
 STEPS: tuple[tuple[str, Callable[[Stage], None]], ...] = (

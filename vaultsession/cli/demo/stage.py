@@ -74,8 +74,11 @@ class Stage:
 
         try:
             self._create(kept)
-        except KeyUnavailable:
-            self.make()
+        except BaseException as error:
+            for entry in made:
+                entry.forget()
+            if isinstance(error, KeyUnavailable):
+                self.make()
             raise
         return made[0].name
 
@@ -103,11 +106,15 @@ class Stage:
 
     def run(self, *arguments: str, said: str = "") -> tuple[int, str]:
         """The same to its end, hearing ``said``; its process id and what it wrote."""
-        with self.process(*arguments) as process:
-            told, _ = process.communicate(said.encode())
+        process = self.process(*arguments)
+        return process.pid, self.ended(process, said)
+
+    def ended(self, process: subprocess.Popen[bytes], said: str | None = None) -> str:
+        """What a process wrote until its end."""
+        told, _ = process.communicate(None if said is None else said.encode())
         if process.returncode:
-            raise RuntimeError(f"the process for {arguments[0]} ended with {process.returncode}")
-        return process.pid, told.decode()
+            raise RuntimeError(f"a second process ended with {process.returncode}")
+        return told.decode()
 
     def _create(self, secret: RawKey | Callable[[bytes], RawKey]) -> None:
         from ...clock import SystemClock  # noqa: PLC0415 - as above
