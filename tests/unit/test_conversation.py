@@ -310,17 +310,22 @@ def test_what_others_wrote_behind_is_never_dropped_with_a_turn(store: SessionSto
 
 
 def test_a_listener_that_raises_breaks_the_stream_which_is_told_so(store: SessionStore) -> None:
-    def agent(_: list[Any]) -> Iterator[str]:
+    def stream() -> Iterator[str]:
         try:
             yield "one "
             yield "two"
         finally:
             ended.append(True)
 
+    def agent(_: list[Any]) -> Iterator[str]:
+        held.append(stream())  # so that it is the conversation that ends it
+        return held[0]
+
     def listener(text: str) -> None:
         raise BrokenPipeError
 
     ended: list[bool] = []
+    held: list[Iterator[str]] = []
     with pytest.raises(BrokenPipeError):
         store.conversation("a", agent=agent).send("x", on_text=listener)
     assert ended == [True]

@@ -43,14 +43,15 @@ def tail(
         raise InvalidSetting("--json is one document, which has no end with --follow: take --jsonl")
     write = _writer(form)
     with where.open() as store:
-        following = Following(store, id)
+        if not follow:
+            write(store.messages(id, last=number))
+            return
+        following, pause = Following(store, id), _pause()
         write(following.begin(number))
-        if follow:
-            pause = _pause()
-            while True:
-                sys.stdout.flush()
-                pause(INTERVAL)
-                write(following.look())
+        while True:
+            sys.stdout.flush()
+            pause(INTERVAL)
+            write(following.look())
 
 
 def _writer(form: Form) -> Callable[[list[dict[str, Any]]], None]:
