@@ -14,6 +14,10 @@ table and fails on any upward arrow and on any module that is not listed.
     1      payload        values to strict JSON to zstd, and back
     1      secret         what opens a vault: a raw key, or a passphrase
     1      sealed         the values that cross the waist
+    1      measuring      how long each verb takes
+    1      pulse          how a backend is, in bounded time
+    1      telemetry      calls as OpenTelemetry spans and durations
+    2      typed          states as dataclasses, TypedDicts or models
     2      head           what the newest record says of its whole session
     2      document       a document as its bodies: state, history, changes
     2      slots          the keyring file: a vault key wrapped once per secret
@@ -27,8 +31,10 @@ table and fails on any upward arrow and on any module that is not listed.
     3      session        the session as its user sees it
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
-    4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    4      facts          what a session is given when it begins, and what sessions are asked for by
+    4      transfer       sessions as JSON lines, for other programs and other times
+    4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
     5      conversation   a session that an agent answers, over the verbs of a store
     5      backends       memory and files
     5      keysources     where secrets come from
@@ -36,26 +42,31 @@ table and fails on any upward arrow and on any module that is not listed.
     6      sites          where a vault lies, by path or URL: the only module that names concrete backends
     6      settings       how a store behaves: argument, environment, default
     6      reading        from sealed bytes to documents, with the tail rules
+    7      configuration  the configuration file, beneath the environment
     7      writing        from documents to sealed bytes, as functions of the newest
     7      listing        from filters to queries, from rows to what is read
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
+    7      checkup        every record of a session opened, and a verdict
     8      passes         what each verb does, from arguments to the backend and back
-    9      store          SessionStore
-    10     aio            AsyncSessionStore
+    8      searching      matches in the texts of sessions, decrypted one at a time
+    9      many           the verbs over many sessions
+    10     store          SessionStore
+    11     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
-    11     opening        open_store: from a path or URL, settings and keys to a store
-    11     repair         what doctor found, mended: nothing that cannot be read is deleted
-    12     testing        the test kit: contract, clock
-    12     cli            the command line, one file per command
-    13     __main__       python -m vaultsession
+    12     opening        open_store: from a path or URL, settings and keys to a store
+    12     repair         what doctor found, mended: nothing that cannot be read is deleted
+    13     testing        the test kit: contract, clock
+    13     cli            the command line, one file per command
+    13     integrations   this store as other frameworks know it, one file per framework, each removable
+    14     __main__       python -m vaultsession
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from .conversation import AsyncConversation, Conversation
 from .errors import (
     BackendUnavailable,
     Conflict,
@@ -66,6 +77,7 @@ from .errors import (
     InvalidSetting,
     KeyUnavailable,
     LeaseTimeout,
+    PartialFailure,
     RollbackDetected,
     SessionExists,
     SessionExpired,
@@ -78,17 +90,20 @@ from .errors import (
     VaultNotFound,
     WrongKey,
 )
-from .listing import Page
-from .opening import open_store, open_store_async
-from .secret import Passphrase, RawKey
-from .session import Session, SessionInfo
-from .settings import Settings
-from .steps import Step
-from .store import SessionStore
-from .turns import Reply
 
 if TYPE_CHECKING:
     from .aio import AsyncSessionStore
+    from .conversation import AsyncConversation, Conversation
+    from .listing import Page
+    from .many import Imported, Verified
+    from .opening import open_store, open_store_async
+    from .searching import Match
+    from .secret import Passphrase, RawKey
+    from .session import Session, SessionInfo
+    from .settings import Settings
+    from .steps import Step
+    from .store import SessionStore
+    from .turns import Reply
 
 __version__ = "0.1.0"
 
@@ -100,12 +115,15 @@ __all__ = [
     "Conversation",
     "Damaged",
     "DurabilityUnknown",
+    "Imported",
     "InvalidDocument",
     "InvalidSessionId",
     "InvalidSetting",
     "KeyUnavailable",
     "LeaseTimeout",
+    "Match",
     "Page",
+    "PartialFailure",
     "Passphrase",
     "RawKey",
     "Reply",
@@ -124,6 +142,7 @@ __all__ = [
     "UnsupportedFormat",
     "VaultError",
     "VaultNotFound",
+    "Verified",
     "WrongKey",
     "__version__",
     "open_store",
@@ -131,13 +150,35 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
-    """AsyncSessionStore on first use: asyncio takes a third of the time of an import, and a command needs none."""
-    if name == "AsyncSessionStore":
-        from .aio import AsyncSessionStore  # noqa: PLC0415 - on first use is what this is for
+_HOMES = {
+    "AsyncConversation": "conversation",
+    "AsyncSessionStore": "aio",
+    "Conversation": "conversation",
+    "Imported": "many",
+    "Match": "searching",
+    "Page": "listing",
+    "Passphrase": "secret",
+    "RawKey": "secret",
+    "Reply": "turns",
+    "Session": "session",
+    "SessionInfo": "session",
+    "SessionStore": "store",
+    "Settings": "settings",
+    "Step": "steps",
+    "Verified": "many",
+    "open_store": "opening",
+    "open_store_async": "opening",
+}
+"""Where the names are that are imported on first use: the help of a command needs no store, and few need asyncio."""
 
-        return AsyncSessionStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
+    """A name of ``_HOMES``, imported when it is asked for."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+    return found
 
 
 def __dir__() -> list[str]:

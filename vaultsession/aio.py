@@ -9,46 +9,55 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
-from .conversation import AsyncConversation
+from .conversation import AsyncConversation, Conversing
 from .errors import LeaseTimeout
+from .facts import Document, Facts, Filters
 from .listing import Order, Page
+from .many import Imported, Verified
+from .passes import Existing
 from .payload import Json
+from .searching import Match, Needle
 from .session import Session, SessionInfo
 from .steps import AsyncAgent
-from .store import Conversing, Facts, Filters, SessionStore, refuse_unknown
+from .store import SessionStore
+from .typed import StateT
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS = 8
 
+_END: Any = object()
+"""Behind the last item of a stream."""
+
 _SLICE = 0.25
 """Seconds that one wait for a lease takes, where the whole wait has no end."""
 
 
-class AsyncSessionStore:
+class AsyncSessionStore(Generic[StateT]):
     """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
 
     Every verb has the parameters, the result and the errors of its twin in ``SessionStore``.
     """
 
-    def __init__(self, store: SessionStore, threads: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, store: SessionStore[StateT], threads: ThreadPoolExecutor | None = None) -> None:
         self._store = store
         self._threads = threads or _pool()
 
     @classmethod
-    async def opened(cls, opening: Callable[[], SessionStore]) -> Self:
+    async def opened(cls, opening: Callable[[], SessionStore[StateT]]) -> Self:
         """The store that ``opening`` makes, opened in a thread of its own pool."""
         threads = _pool()
-        made: list[SessionStore] = []
+        made: list[SessionStore[StateT]] = []
         try:
             await _settled(threads, lambda: made.append(opening()))
         except BaseException:
@@ -62,26 +71,26 @@ class AsyncSessionStore:
         self,
         id: str | None = None,
         *,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """See ``SessionStore.create``."""
         return await self._run(self._store.create, id, state=state, messages=messages, **facts)
 
     async def save(
         self,
-        session: Session | str,
+        session: Session[StateT] | str,
         *,
         overwrite: bool = False,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """See ``SessionStore.save``."""
         return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
 
-    async def load(self, id: str) -> Session:
+    async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
         warm = self._store.load_if_warm(id)
         return warm if warm is not None else await self._run(self._store.load, id)
@@ -89,6 +98,12 @@ class AsyncSessionStore:
     async def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
         """See ``SessionStore.get``."""
         return await self._run(self._store.get, id, default)
+
+    async def copy(
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+    ) -> Session[StateT]:
+        """See ``SessionStore.copy``."""
+        return await self._run(self._store.copy, id, new_id, until=until, **facts)
 
     async def delete(self, id: str) -> bool:
         """See ``SessionStore.delete``."""
@@ -116,12 +131,12 @@ class AsyncSessionStore:
         """See ``SessionStore.clear``."""
         return await self._run(self._store.clear, id)
 
-    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session], object]) -> SessionInfo:
+    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """See ``SessionStore.update``. A function is called in a thread."""
         return await self._run(self._store.update, id, changes)
 
     @contextlib.asynccontextmanager
-    async def edit(self, id: str) -> AsyncIterator[Session]:
+    async def edit(self, id: str) -> AsyncIterator[Session[StateT]]:
         """See ``SessionStore.edit``."""
         session = await self.load(id)
         yield session
@@ -157,7 +172,6 @@ class AsyncSessionStore:
         self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
     ) -> AsyncConversation:
         """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
-        refuse_unknown(given, Conversing)
         return AsyncConversation(self, id, agent=agent, **given)
 
     async def list(
@@ -176,6 +190,56 @@ class AsyncSessionStore:
         """See ``SessionStore.count``."""
         return await self._run(self._store.count, **filters)
 
+    def search(
+        self,
+        needle: Needle,
+        *,
+        ignore_case: bool = False,
+        state: bool = False,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> AsyncIterator[Match]:
+        """See ``SessionStore.search``. ``progress`` is called in a thread."""
+        found = self._store.search(
+            needle, ignore_case=ignore_case, state=state, limit=limit, progress=progress, **filters
+        )
+        return self._streamed(found)
+
+    async def save_many(
+        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+    ) -> Sequence[Session[StateT]]:
+        """See ``SessionStore.save_many``."""
+        return await self._run(self._store.save_many, sessions, overwrite=overwrite)
+
+    async def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
+        """See ``SessionStore.load_many``."""
+        return await self._run(self._store.load_many, ids)
+
+    async def delete_many(self, ids: Iterable[str]) -> int:
+        """See ``SessionStore.delete_many``."""
+        return await self._run(self._store.delete_many, ids)
+
+    def export(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> AsyncIterator[bytes]:
+        """See ``SessionStore.export``. ``progress`` is called in a thread."""
+        return self._streamed(self._store.export(ids, progress=progress, **filters))
+
+    async def import_(
+        self,
+        lines: Iterable[bytes],
+        *,
+        existing: Existing = "error",
+        progress: Callable[[int], object] | None = None,
+    ) -> Imported:
+        """See ``SessionStore.import_``. ``lines`` are read, and ``progress`` is called, in a thread."""
+        return await self._run(self._store.import_, lines, existing=existing, progress=progress)
+
     async def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
         """See ``SessionStore.sweep``. ``progress`` is called in a thread."""
         return await self._run(self._store.sweep, dry_run=dry_run, progress=progress)
@@ -183,6 +247,10 @@ class AsyncSessionStore:
     async def start_sweeper(self, interval: Duration = "5m") -> None:
         """See ``SessionStore.start_sweeper``."""
         await self._run(self._store.start_sweeper, interval)
+
+    async def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
+        """See ``SessionStore.verify``. ``progress`` is called in a thread."""
+        return await self._run(self._store.verify, progress=progress)
 
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""
@@ -193,8 +261,8 @@ class AsyncSessionStore:
         return await self._run(self._store.stats)
 
     async def health(self) -> dict[str, Any]:
-        """See ``SessionStore.health``."""
-        return await self._run(self._store.health)
+        """See ``SessionStore.health``. Told from a thread of its own: a probe waits for no verb."""
+        return await asyncio.to_thread(self._store.health)
 
     async def close(self) -> None:
         """See ``SessionStore.close``."""
@@ -210,8 +278,18 @@ class AsyncSessionStore:
     ) -> None:
         await self.close()
 
+    async def _streamed(self, found: Iterator[T]) -> AsyncIterator[T]:
+        """What an iterator gives, each looked for in a thread; it is closed with this one."""
+        try:
+            while (item := await self._run(next, found, _END)) is not _END:
+                yield item
+        finally:
+            if isinstance(found, Generator):
+                found.close()
+
     async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await _settled(self._threads, functools.partial(verb, *args, **kwargs))
+        context = contextvars.copy_context()  # for spans: their parent is the caller's
+        return await _settled(self._threads, functools.partial(context.run, verb, *args, **kwargs))
 
 
 def _entered(

@@ -24,22 +24,27 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from .errors import SessionExists, SessionNotFound, VaultError
+from .facts import Facts, refuse_unknown
 from .payload import Json
 from .session import Session, SessionInfo
 from .steps import Agent, AsyncAgent, Step
-from .turns import Habitual, Reply, Turn, bounded, is_answered, message_of, refuse
+from .turns import Habits, Habitual, Reply, Turn, bounded, is_answered, message_of, refuse
 
 OnText = Callable[[str], object]
+
+
+class Conversing(Facts, Habits, total=False):
+    """How a conversation goes, and the facts of its session where that is new."""
 
 
 class Verbs(Protocol):
     """What a conversation needs of a store."""
 
     @property
-    def create(self) -> Callable[..., Session]:
+    def create(self) -> Callable[..., Session[Any]]:
         """See ``SessionStore.create``."""
         ...
 
@@ -51,11 +56,11 @@ class Verbs(Protocol):
         """See ``SessionStore.messages``."""
         ...
 
-    def load(self, id: str) -> Session:
+    def load(self, id: str) -> Session[Any]:
         """See ``SessionStore.load``."""
         ...
 
-    def update(self, id: str, changes: Callable[[Session], object]) -> SessionInfo:
+    def update(self, id: str, changes: Callable[[Session[Any]], object]) -> SessionInfo:
         """See ``SessionStore.update``."""
         ...
 
@@ -72,7 +77,7 @@ class AsyncVerbs(Protocol):
     """The same, awaited."""
 
     @property
-    def create(self) -> Callable[..., Awaitable[Session]]:
+    def create(self) -> Callable[..., Awaitable[Session[Any]]]:
         """See ``SessionStore.create``."""
         ...
 
@@ -84,11 +89,11 @@ class AsyncVerbs(Protocol):
         """See ``SessionStore.messages``."""
         ...
 
-    async def load(self, id: str) -> Session:
+    async def load(self, id: str) -> Session[Any]:
         """See ``SessionStore.load``."""
         ...
 
-    async def update(self, id: str, changes: Callable[[Session], object]) -> SessionInfo:
+    async def update(self, id: str, changes: Callable[[Session[Any]], object]) -> SessionInfo:
         """See ``SessionStore.update``."""
         ...
 
@@ -112,8 +117,9 @@ class Conversation(Habitual):
     said last and the store refused.
     """
 
-    def __init__(self, store: Verbs, id: str | None = None, *, agent: Agent, **given: Any) -> None:  # noqa: ANN401 - Conversing, of a higher floor
+    def __init__(self, store: Verbs, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> None:
         refuse(agent, because=inspect.iscoroutinefunction(agent) or inspect.isasyncgenfunction(agent))
+        refuse_unknown(given, Conversing)
         super().__init__(id, given)
         self._store = store
         self._agent = agent
@@ -225,8 +231,11 @@ class AsyncConversation(Habitual):
     A cancelled turn is one that fails: what ``on_failure`` wants kept is written before the task ends.
     """
 
-    def __init__(self, store: AsyncVerbs, id: str | None = None, *, agent: AsyncAgent, **given: Any) -> None:  # noqa: ANN401 - as above
+    def __init__(
+        self, store: AsyncVerbs, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+    ) -> None:
         refuse(agent, because=False)
+        refuse_unknown(given, Conversing)
         super().__init__(id, given)
         self._store = store
         self._agent = agent

@@ -9,6 +9,7 @@ that someone reads. Both have only been simulated.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -219,6 +220,16 @@ def why_not_private(status: os.stat_result, *, directory: bool = False) -> str |
         if status.st_mode & 0o022:
             return f"writable by group or others (mode {stat.S_IMODE(status.st_mode):04o})"
     return None
+
+
+def refuse_link(disk: Disk, directory: str) -> None:
+    """``NotADirectoryError`` where the directory is a link or anything else: beneath it every path leads elsewhere.
+
+    Asked before a file in it is opened by its path. Between the two somebody who may write to the vault's own directory
+    can still put a link there: against that race a name is no defence.
+    """
+    if not stat.S_ISDIR(disk.stat(directory).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "a link or a file in the place of a directory of the vault", directory)
 
 
 @contextlib.contextmanager

@@ -137,6 +137,32 @@ def merged(bodies: Bodies) -> list[bytes]:
     return [*bodies[:kept], *segments(_NOTHING, elements([payload.join([_NOTHING]), *rest]))] if rest else list(bodies)
 
 
+def cut(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:
+    """The same document with the messages before ``end`` alone, and of those the newest ``most``."""
+    if end is None and most is None:
+        return merged(bodies)
+    found = elements(bodies)[:end]
+    return list(segments(orjson.dumps(state_of(bodies)), found if most is None else found[-most:]))
+
+
+def unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
+    """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
+    known = {_message_id(message) for message in history}
+    fresh: list[Json] = []
+    for message in messages:
+        name = _message_id(message)
+        if name is None or name not in known:
+            fresh.append(message)
+            known.add(name)
+    return fresh
+
+
+def _message_id(message: Json) -> str | None:
+    """What tells a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
+    name = message.get("id")
+    return None if name is None else repr(name)
+
+
 def _untouched(bodies: Bodies) -> int:
     """How many large bodies at the front can be carried over as they are: no later body changes what they say.
 

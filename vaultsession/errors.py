@@ -21,13 +21,17 @@
     ├── KeyUnavailable        no key source answered; lists what was tried
     │   └── WrongKey          a key was found and opens no slot of this vault
     ├── BackendUnavailable    the storage said no; wraps the OSError or client error
-    └── DurabilityUnknown     the write may or may not have reached the disk
+    ├── DurabilityUnknown     the write may or may not have reached the disk
+    └── PartialFailure        some of many; .failures says which and why, the others are done
 
 Every error pickles: the message is the only positional argument and everything else is an attribute. Ids and paths may
 appear in messages; content and key material never.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
 
 
 class VaultError(Exception):
@@ -124,3 +128,34 @@ class BackendUnavailable(VaultError):
 
 class DurabilityUnknown(VaultError):
     """A flush failed and the state could not be written anew: the write may or may not survive a power cut."""
+
+
+class PartialFailure(VaultError):
+    """Of many sessions some failed; everything else was done. ``failures`` has the error of each by its id.
+
+    ``done`` is what the verb would have returned, with the successful ones alone.
+    """
+
+    def __init__(self, message: str, *, failures: Mapping[str, VaultError] | None = None, done: object = None) -> None:
+        super().__init__(message)
+        self.failures = dict(failures or {})
+        self.done = done
+
+    @classmethod
+    def of(cls, what: str, failures: Mapping[str, VaultError], done: object = None) -> PartialFailure:
+        """The error that says what could not be done ("saved"), and of one session why."""
+        id, first = next(iter(failures.items()))  # noqa: A001 - the word that every user of a session store knows
+        count = f"{len(failures)} session{'' if len(failures) == 1 else 's'}"
+        return cls(f"{count} could not be {what}; {id!r}: {first}", failures=failures, done=done)
+
+
+E = TypeVar("E", bound=VaultError)
+
+
+def without_frames(error: E) -> E:
+    """The error itself, to be kept: its frames, and those of its causes, would keep descriptors open."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+from collections.abc import Callable
 from typing import NewType
 
 from .errors import InvalidSessionId
@@ -68,9 +69,9 @@ def locator_of(session_key: str) -> str:
     return session_key[-LOCATOR_LENGTH:]
 
 
-def new(now: int) -> SessionId:
+def new(now: int, randomness: Callable[[int], bytes] = os.urandom) -> SessionId:
     """A fresh UUIDv7 (RFC 9562): sorts by the time of creation. ``now`` in microseconds since 1970."""
-    random = int.from_bytes(os.urandom(10), "big")
+    random = int.from_bytes(randomness(10), "big")
     value = (now // 1000) << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | (random & ((1 << 62) - 1))
     text = f"{value:032x}"
     return SessionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")

@@ -12,6 +12,7 @@ from typing import Literal
 from .backend import Backend
 from .clock import Clock
 from .errors import Damaged, InvalidSetting
+from .head import Head
 from .ids import LOCATOR_LENGTH, locator_of
 from .reading import Reading
 from .sealed import Query, SealedHead
@@ -19,6 +20,8 @@ from .session import SessionInfo
 
 Order = Literal["newest", "oldest"]
 
+_PAGE = 256
+_SAMPLE = 200
 _CURSOR = struct.Struct(f"<q{LOCATOR_LENGTH}s")
 
 
@@ -52,9 +55,30 @@ class Listing:
             offset=offset,
             limit=None if limit is None else limit + 1,
         )
-        rows, infos = self._read(query)
+        rows, heads = self._read(query)
         more = limit is not None and len(rows) > limit
-        return Page([info for info in infos[:limit] if info is not None], _cursor(rows[:limit][-1]) if more else None)
+        infos = [SessionInfo(head) for head in heads[:limit] if head is not None]
+        return Page(infos, _cursor(rows[:limit][-1]) if more else None)
+
+    def each(self, tags: tuple[bytes, ...], *, order: Order) -> Iterator[SessionInfo]:
+        """Every living session that matches, a page at a time; nothing is held between two of them.
+
+        From the oldest on, a session that is changed meanwhile comes again, and none is left out; from the newest on,
+        one that is changed before its turn is left out.
+        """
+        after: str | None = None
+        while True:
+            page = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
+            yield from page
+            after = page.after
+            if after is None:
+                return
+
+    def ratio(self) -> float | None:
+        """Bytes of JSON to a stored byte, over the sessions changed last; None where there are none."""
+        rows, heads = self._read(Query(alive_at=self._clock.now(), limit=_SAMPLE))
+        stored = sum(row.size for row in rows)
+        return sum(head.raw for head in heads if head is not None) / stored if stored else None
 
     def count(self, tags: tuple[bytes, ...]) -> int:
         """How many living sessions match."""
@@ -81,7 +105,7 @@ class Listing:
         found.extend(keyring.tag("label", _text("label", name), _text("label", value)) for name, value in named)
         return tuple(found)
 
-    def _read(self, query: Query) -> tuple[list[SealedHead], list[SessionInfo | None]]:
+    def _read(self, query: Query) -> tuple[list[SealedHead], list[Head | None]]:
         """Open the rows. A row that does not authenticate is not believed: the index is derived anew, once."""
         rows = list(self._backend.scan(query))
         try:
@@ -91,16 +115,16 @@ class Listing:
         rows = list(self._backend.scan(query))
         return rows, self._open(rows, query)
 
-    def _open(self, rows: list[SealedHead], query: Query) -> list[SessionInfo | None]:
+    def _open(self, rows: list[SealedHead], query: Query) -> list[Head | None]:
         """What each row says; None for one that an index gave although it is not what was asked for.
 
         A row proves its own tags and expiry, and not the index entry by which it was found.
         """
-        infos = []
+        heads = []
         for row in rows:
             head = self._reading.rows.open(row)[1]
-            infos.append(SessionInfo(head) if _answers(row, query) else None)
-        return infos
+            heads.append(head if _answers(row, query) else None)
+        return heads
 
 
 def _answers(row: SealedHead, query: Query) -> bool:

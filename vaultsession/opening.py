@@ -6,25 +6,30 @@ import dataclasses
 import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import platformdirs
 
-from .backend import Backend
+from .backend import Backend, Engine
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
+from .configuration import environment
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
+from .facts import Defaults, Origin
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
+from .measuring import Tracing
 from .reading import Reading
 from .secret import Secret
 from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
-from .store import Defaults, Origin, SessionStore
+from .store import SessionStore
+from .typed import Shape, StateT
 from .vault import KEYRING_COUNTER, OpenVault, Vault
 from .writing import Writing
 
@@ -34,8 +39,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger("vaultsession")
 
 
+@overload
 def open_store(
-    path_or_url: str | os.PathLike[str] | None = None,
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
+    *,
+    state_type: type[StateT],
+    key: Key = None,
+    settings: Settings | None = None,
+    create: bool = True,
+    clock: Clock | None = None,
+    disk: Disk | None = None,
+    sources: KeySources | None = None,
+    tracing: Tracing | None = None,
+    **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
+) -> SessionStore[StateT]: ...
+@overload
+def open_store(
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
     *,
     key: Key = None,
     settings: Settings | None = None,
@@ -43,49 +63,100 @@ def open_store(
     clock: Clock | None = None,
     disk: Disk | None = None,
     sources: KeySources | None = None,
+    tracing: Tracing | None = None,
     **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
-) -> SessionStore:
+) -> SessionStore: ...
+def open_store(
+    path_or_url: str | os.PathLike[str] | Engine | None = None,
+    *,
+    key: Key = None,
+    settings: Settings | None = None,
+    create: bool = True,
+    clock: Clock | None = None,
+    disk: Disk | None = None,
+    sources: KeySources | None = None,
+    state_type: type[Any] | None = None,
+    tracing: Tracing | None = None,
+    **overrides: Any,
+) -> SessionStore[Any]:
     """Open the store at a path or URL; a vault is created on first use, its key found or made.
 
     Which URLs there are is listed in ``sites``. Without any: ``VAULTSESSION_PATH``, else the platform's data directory.
-    ``overrides`` are fields of ``Settings``.
+    An ``Engine`` of your own may stand in the place of a URL; the store closes it.
+    ``overrides`` are fields of ``Settings``. With a ``state_type`` (a dataclass, a TypedDict or a pydantic model; extra
+    "typed") states are of that type, checked on the way in and out. ``tracing`` sees each call; see ``telemetry``.
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
     ``KeyUnavailable``, ``WrongKey``; ``RollbackDetected`` for key slots older than this vault has seen.
     """
-    chosen = _settings(settings, overrides)
+    environ = environment()
+    chosen = _settings(settings, environ, overrides)
+    seen = _seen(state_type, tracing, chosen)
     clock = clock or SystemClock()
-    where = os.fspath(
-        path_or_url or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
-    )
-    if where.startswith(MEMORY):
-        reading = Reading(Keyring.generate(created=clock.now()))
-        memory = MemoryBackend(max_sessions=chosen.max_sessions)
-        return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"))
     disk = disk or Disk()
-    site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+    if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
+        where = os.fspath(path_or_url or environ.get(PATH) or default_path())
+        if where.startswith(MEMORY):
+            return _in_memory(chosen, clock, seen)
+        site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+    else:
+        site = Site.of(path_or_url)
     backend: Backend | None = None
     try:
-        vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
+        vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
         reading = Reading(vault.keyring)
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source))
+        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
         raise
 
 
-async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore:  # noqa: ANN401 - those of open_store
+@overload
+async def open_store_async(
+    *args: Any,  # noqa: ANN401 - those of open_store
+    state_type: type[StateT],
+    **settings: Any,  # noqa: ANN401 - as above
+) -> AsyncSessionStore[StateT]: ...
+@overload
+async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore: ...  # noqa: ANN401 - as above
+async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore[Any]:
     """``open_store``, for asyncio: the same parameters."""
     from .aio import AsyncSessionStore  # noqa: PLC0415 - asyncio costs a third of an import: only who asks pays
 
     return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
 
 
-def _settings(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+def default_path() -> str:
+    """Where the vault is if nobody says where."""
+    return platformdirs.user_data_dir("vaultsession", appauthor=False)
+
+
+class Seen(NamedTuple):
+    """How a store is seen: its states by their user, its calls by whoever traces them."""
+
+    shape: Shape[Any] | None
+    tracing: Tracing | None
+
+
+def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> Seen:
+    if tracing is None and settings.telemetry:
+        from .telemetry import Telemetry  # noqa: PLC0415 - an extra: imported when used
+
+        tracing = Telemetry.installed()
+    return Seen(None if state_type is None else Shape(state_type), tracing)
+
+
+def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any]:
+    reading = Reading(Keyring.generate(created=clock.now()))
+    memory = MemoryBackend(max_sessions=settings.max_sessions)
+    return _assemble(memory, reading, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen)
+
+
+def _settings(settings: Settings | None, environ: Mapping[str, str], overrides: dict[str, Any]) -> Settings:
     if settings is None:
-        return Settings.from_environment(**overrides)
+        return Settings.from_environment(environ, **overrides)
     try:
         return dataclasses.replace(settings, **overrides)
     except TypeError as error:
@@ -150,8 +221,8 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 
 
 def _assemble(
-    backend: Backend, reading: Reading, leases: Leases, settings: Settings, clock: Clock, origin: Origin
-) -> SessionStore:
+    backend: Backend, reading: Reading, leases: Leases, settings: Settings, clock: Clock, origin: Origin, seen: Seen
+) -> SessionStore[Any]:
     writing = Writing(
         reading,
         clock,
@@ -164,8 +235,17 @@ def _assemble(
         sliding=settings.sliding,
         max_messages=settings.max_messages,
     )
-    store = SessionStore(
-        backend, reading, writing, leases, clock, origin=origin, defaults=defaults, cache_bytes=settings.cache_bytes
+    store: SessionStore[Any] = SessionStore(
+        backend,
+        reading,
+        writing,
+        leases,
+        clock,
+        origin=origin,
+        defaults=defaults,
+        cache_bytes=settings.cache_bytes,
+        shape=seen.shape,
+        tracing=seen.tracing,
     )
     if settings.sweep_interval is not None:
         store.start_sweeper(settings.sweep_interval)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from . import document, payload
 from .backend import Backend
@@ -28,9 +28,12 @@ from .payload import Json
 from .reading import Loaded, Opened, Reading, page
 from .sealed import Grave, Newest, Sealed, SealedHead
 from .session import Session
+from .typed import Shape
 from .writing import Packed, Writing
 
 _log = logging.getLogger("vaultsession")
+
+Existing = Literal["error", "skip", "replace"]
 
 NOTHING_ADDED = b"[{}]"
 
@@ -42,15 +45,30 @@ class Passes:
     """The verbs over keys. Safe from any thread."""
 
     def __init__(
-        self, backend: Backend, reading: Reading, writing: Writing, coherent: CoherentReading, clock: Clock
+        self,
+        backend: Backend,
+        reading: Reading,
+        writing: Writing,
+        coherent: CoherentReading,
+        clock: Clock,
+        shape: Shape[Any] | None = None,
     ) -> None:
         self._backend = backend
         self._reading = reading
         self._writing = writing
         self._coherent = coherent
         self._clock = clock
+        self._shape = shape
 
     # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def session(self, key: str, name: str) -> Session[Any]:
+        """The living document, as its user sees it."""
+        return self.shown(self.load(key, name))
+
+    def shown(self, loaded: Loaded) -> Session[Any]:
+        """A document as its user sees it."""
+        return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
 
     def load(self, key: str, name: str) -> Loaded:
         """The living document, and its life extended if it slides."""
@@ -91,11 +109,42 @@ class Passes:
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session:
+    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = newest_of(messages, head.max_messages)
-        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+        return self._put(key, head, self._writing.pack_document(payload.body(state, kept), len(kept)), replace=replace)
 
+    def fork(
+        self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
+    ) -> Session[Any]:
+        """The document of another session, or the beginning of it, under a head that is made of its head."""
+        loaded = self.load(source, name)
+        head = head_of(loaded.head)
+        bodies = [self._writing.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
+        return self._put(key, head, bodies, replace=False)
+
+    def restore(
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
+    ) -> Literal["made", "replaced", "skipped"]:
+        """A document with the head that it had elsewhere: its times and its life span as they are."""
+        kept = newest_of(messages, head.max_messages)
+        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+        outcome: Literal["made", "replaced", "skipped"] = "made"
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal outcome
+            outcome = "made"
+            if self._is_alive(newest):
+                if existing == "error":
+                    raise SessionExists(f"there is a session {head.id!r} already")
+                outcome = "skipped" if existing == "skip" else "replaced"
+            return None if outcome == "skipped" else self._writing.whole(key, newest, head, bodies)
+
+        self._coherent.cache.forget(key)
+        self._backend.commit(key, seal)
+        return outcome
+
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session[Any]:
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead) or not self._is_alive(newest):
                 return self._writing.whole(key, newest, head, bodies)
@@ -109,11 +158,11 @@ class Passes:
 
         return self._saved(key, seal, bodies)
 
-    def save(self, key: str, session: Session, *, overwrite: bool) -> Session:
+    def save(self, key: str, session: Session[Any], *, overwrite: bool) -> Session[Any]:
         """A loaded document, compared and swapped on its version."""
         changed, begins_anew = session.pending()
         messages = newest_of(session.messages, changed.max_messages)
-        bodies = self._writing.pack_document(payload.body(session.state, messages), len(messages))
+        bodies = self._writing.pack_document(payload.body(session.plain_state(), messages), len(messages))
 
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead):
@@ -181,14 +230,14 @@ class Passes:
             nonlocal before, addition, written
             before = newest
             if born is not None and not self._is_alive(newest):
-                fresh = _unknown(messages, ()) if dedupe else messages
+                fresh = document.unknown(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
                 return self._writing.whole(key, newest, born, self._writing.pack_document(payload.body({}, kept)))
             row, opened = self._living(newest, name)
             if dedupe:
                 loaded = self._reading.load(key, self._coherent.fetch(key))
                 history = document.whole(loaded.bodies)[1] if loaded else ()
-                addition = self._writing.pack(payload.body({}, _unknown(messages, history)))
+                addition = self._writing.pack(payload.body({}, document.unknown(messages, history)))
             if not addition.messages:
                 return None
             change, written = self._writing.fitted(opened.head, addition)
@@ -259,14 +308,14 @@ class Passes:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session:
+    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session[Any]:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.cache.forget(key)
         row = _row(self._backend.commit(key, seal))
         opened = self._reading.opened(row)
         texts = tuple(body.text for body in bodies)
         self._coherent.keep(row, opened, texts)
-        return Session(opened.head, opened.document.hex(), texts)
+        return Session(opened.head, opened.document.hex(), texts, self._shape)
 
     def _after_read(self, key: str, name: str, head: Head) -> int | None:
         """Refuse what has expired, extend what slides, and return when the session expires now."""
@@ -359,21 +408,3 @@ def _row(newest: Newest) -> SealedHead:
 def _parsed(elements: list[bytes]) -> list[Json]:
     messages: list[Json] = payload.parse(payload.join(elements))
     return messages
-
-
-def _unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
-    """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
-    known = {_message_id(message) for message in history}
-    unknown: list[Json] = []
-    for message in messages:
-        name = _message_id(message)
-        if name is None or name not in known:
-            unknown.append(message)
-            known.add(name)
-    return unknown
-
-
-def _message_id(message: Json) -> str | None:
-    """What tells a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
-    name = message.get("id")
-    return None if name is None else repr(name)

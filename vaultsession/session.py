@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from . import document
 from .clock import Duration, to_datetime, to_duration
 from .errors import InvalidDocument
 from .head import Head
 from .payload import Json
+from .typed import Shape, StateT
 
 T = TypeVar("T")
 
@@ -132,26 +133,26 @@ class _Field(Generic[T]):
     @overload
     def __get__(self, session: None, owner: type) -> _Field[T]: ...
     @overload
-    def __get__(self, session: Session, owner: type) -> T: ...
-    def __get__(self, session: Session | None, owner: type) -> T | _Field[T]:
+    def __get__(self, session: Session[Any], owner: type) -> T: ...
+    def __get__(self, session: Session[Any] | None, owner: type) -> T | _Field[T]:
         if session is None:
             return self
         value: T = getattr(session._head, self._name)  # noqa: SLF001 - the field is a part of the session
         return value
 
-    def __set__(self, session: Session, value: T) -> None:
+    def __set__(self, session: Session[Any], value: T) -> None:
         change: dict[str, Any] = {self._name: value}
         session._head = checked(session._head._replace(**change))  # noqa: SLF001 - as above
 
 
-class Session(SessionFacts):
+class Session(SessionFacts, Generic[StateT]):
     """A session and its document. It belongs to one thread at a time.
 
     ``version`` names the document that was loaded or last saved; ``store.save`` compares it with what is newest, and
-    raises ``Conflict`` if someone else saved in between.
+    raises ``Conflict`` if someone else saved in between. ``state`` is of the store's ``state_type``, where it has one.
     """
 
-    __slots__ = ("_bodies", "_messages", "_new_ttl", "_state", "version")
+    __slots__ = ("_bodies", "_messages", "_new_ttl", "_shape", "_state", "version")
 
     title = _Field[str | None]("title", "The title.")
     user_id = _Field[str | None]("user_id", "Whose session it is.")
@@ -160,24 +161,27 @@ class Session(SessionFacts):
     sliding = _Field[bool]("sliding", "Whether reading and writing extend its life.")
     max_messages = _Field[int | None]("max_messages", "How many messages are kept; saving drops older ones.")
 
-    def __init__(self, head: Head, version: str, bodies: Sequence[bytes]) -> None:
+    def __init__(self, head: Head, version: str, bodies: Sequence[bytes], shape: Shape[StateT] | None = None) -> None:
         self._head = head
         self.version = version
         self._bodies = bodies
-        self._state: Json | None = None
+        self._shape = shape
+        self._state: StateT | None = None
         self._messages: list[Json] | None = None
         self._new_ttl = False
 
     @property
-    def state(self) -> Json:
-        """The state: a JSON object, yours to change."""
+    def state(self) -> StateT:
+        """The state: a JSON object, or what stands for it in the store's ``state_type``; yours to change."""
         if self._state is None:
-            self._state = document.state_of(self._bodies)
+            self._state = self._shaped(document.state_of(self._bodies))
         return self._state
 
     @state.setter
-    def state(self, value: Json) -> None:
-        if type(value) is not dict:
+    def state(self, value: StateT) -> None:
+        if self._shape is not None:
+            self._shape.write(value)  # refuses what does not fit
+        elif type(value) is not dict:
             raise InvalidDocument(f"state: a JSON object is a dict, not {type(value).__name__}", path="state")
         self._state = value
 
@@ -186,8 +190,8 @@ class Session(SessionFacts):
         """The history, oldest first: a list of JSON objects, yours to change."""
         if self._messages is None:
             state, self._messages = document.whole(self._bodies)
-            if self._state is None:
-                self._state = state
+            if self._state is None and self._shape is None:
+                self._state = self._shaped(state)
         return self._messages
 
     @messages.setter
@@ -228,11 +232,22 @@ class Session(SessionFacts):
         """What a save would write beside the document, and whether the ttl was assigned: for the store."""
         return self._head, self._new_ttl
 
-    def follow(self, saved: Session) -> None:
+    def plain_state(self) -> Json:
+        """The state as a JSON object: for the store."""
+        return cast("Json", self.state) if self._shape is None else self._shape.write(self.state)
+
+    def merge(self, changes: Mapping[str, Any]) -> None:
+        """Set keys of the state: for the store."""
+        self.state = self._shaped({**self.plain_state(), **changes})
+
+    def follow(self, saved: Session[Any]) -> None:
         """Take over what was just saved from this session, without the messages that did not fit: for the store."""
         self._head, self.version, self._new_ttl = saved._head, saved.version, False
         if self._messages is not None:
             del self._messages[: len(self._messages) - saved._head.messages]
+
+    def _shaped(self, state: Json) -> StateT:
+        return cast("StateT", state) if self._shape is None else self._shape.read(state)
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r}, {self.message_count} messages, version {self.version[:8]}>"

@@ -1,4 +1,7 @@
-"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default."""
+"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default.
+
+The configuration file stands beneath the environment: see ``configuration``.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ class Settings:
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
+    telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
     ============== ============= ===================================================================================
     """
@@ -56,6 +60,7 @@ class Settings:
     names: Literal["readable", "private"] = "readable"
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
+    telemetry: bool = False
     allow_network: bool = False
 
     def __post_init__(self) -> None:
@@ -77,9 +82,12 @@ class Settings:
         """What the environment says, under what the caller says."""
         found: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            text = environ.get(PREFIX + field.name.upper())
-            if text and field.name not in overrides:
-                found[field.name] = _from_text(field.name, text)
+            variable = PREFIX + field.name.upper()
+            if (text := environ.get(variable)) and field.name not in overrides:
+                try:
+                    found[field.name] = from_text(field.name, text)
+                except InvalidSetting as error:
+                    raise InvalidSetting(f"{variable}: {error}") from None
         unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
@@ -95,16 +103,18 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
+    "telemetry": _BOOLEANS,
     "allow_network": _BOOLEANS,
 }
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
 
 
-def _from_text(name: str, text: str) -> object:
+def from_text(name: str, text: str) -> object:
+    """The value of a field that a text stands for. ``InvalidSetting``."""
     try:
         if _CHOICES.get(name) == _BOOLEANS:
             return _WORDS[text.strip().lower()]
         return int(text) if name in _NUMBERS else text
     except (KeyError, ValueError):
-        raise InvalidSetting(f"{PREFIX}{name.upper()} is not understood: {text!r:.40}") from None
+        raise InvalidSetting(f"{name} is not understood: {text!r:.40}") from None

@@ -12,86 +12,40 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
-from .conversation import Conversation
-from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound, Unreadable
-from .head import Head
+from .conversation import Conversation, Conversing
+from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
+from .facts import Defaults, Facts, Origin, forked_head
 from .leases import Leases
-from .listing import Listing, Order, Page
+from .listing import Listing
+from .many import ManySessions
+from .measuring import Tracing, Watch, verb
 from .passes import Passes
 from .payload import Json
+from .pulse import Pulse
 from .reading import Reading
-from .session import Session, SessionInfo, checked, named
+from .searching import Searching
+from .session import Session, SessionInfo
 from .steps import Agent
 from .sweeper import Sweeper
-from .turns import Habits
+from .typed import Shape, StateT
 from .writing import Writing
-
-_log = logging.getLogger("vaultsession")
 
 _TRIES = 100
 _ALL = 1 << 62
+_PROBE_SECONDS = 2.0
+"""Seconds that a backend has to say how it is."""
 
 
-class _Unset:
-    """Stands for "not given" where None means something."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET = _Unset()
-
-
-class Filters(TypedDict, total=False):
-    """What sessions are asked for by; each that is given must match."""
-
-    user_id: str | None
-    tenant_id: str | None
-    assistant_id: str | None
-    labels: Mapping[str, str] | None
-
-
-class Facts(Filters, total=False):
-    """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default."""
-
-    title: str | None
-    ttl: Duration | _Unset | None
-    sliding: bool | None
-    max_messages: int | None
-
-
-class Conversing(Facts, Habits, total=False):
-    """How a conversation goes, and the facts of its session where that is new."""
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a new session gets where the caller says nothing. ``ttl`` in microseconds."""
-
-    ttl: int | None = None
-    sliding: bool = False
-    max_messages: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a store lies, and where its key came from, in words."""
-
-    where: str
-    key: str
-
-
-class SessionStore:
+class SessionStore(ManySessions[StateT]):
     """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
 
     def __init__(
@@ -105,43 +59,52 @@ class SessionStore:
         origin: Origin,
         defaults: Defaults | None = None,
         cache_bytes: int = 64 << 20,
+        shape: Shape[StateT] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.origin = origin
         self._backend = backend
+        self._reading = reading
         self._keyring = reading.keyring
         self._leases = leases
         self._clock = clock
         self._defaults = defaults or Defaults()
         self._coherent = CoherentReading(backend, reading, cache_bytes)
-        self._passes = Passes(backend, reading, writing, self._coherent, clock)
+        self._shape = shape
+        self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
         self._listing = Listing(backend, reading, clock)
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
+        self._searching = Searching(self._listing, self._coherent, reading, self._key)
+        self._watch = Watch(tracing)
+        self._pulse = Pulse(backend.health)
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
+    @verb
     def create(
         self,
         id: str | None = None,
         *,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(ids.new(self._clock.now()) if id is None else id, facts)
-        return self._passes.put(self._key(head.id), head, state or {}, messages, replace=False)
+        return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=False)
 
+    @verb
     def save(
         self,
-        session: Session | str,
+        session: Session[StateT] | str,
         *,
         overwrite: bool = False,
-        state: Json | None = None,
+        state: StateT | None = None,
         messages: Sequence[Json] = (),
         **facts: Unpack[Facts],
-    ) -> Session:
+    ) -> Session[StateT]:
         """Write a whole document.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
@@ -150,22 +113,28 @@ class SessionStore:
         """
         if isinstance(session, str):
             head = self._new_head(session, facts)
-            return self._passes.put(self._key(session), head, state or {}, messages, replace=True)
+            return self._passes.put(self._key(session), head, self._plain(state), messages, replace=True)
         if state is not None or messages or facts:
             raise TypeError("a Session is saved as it is: change it, then save it")
         session.follow(self._passes.save(self._key(session.id), session, overwrite=overwrite))
         return session
 
-    def load(self, id: str) -> Session:
+    @verb
+    def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        loaded = self._passes.load(self._key(id), id)
-        return Session(loaded.head, loaded.document.hex(), loaded.bodies)
+        return self._passes.session(self._key(id), id)
 
-    def load_if_warm(self, id: str) -> Session | None:
+    def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
+        started = time.perf_counter_ns()
         loaded = self._passes.warm(self._key(id))
-        return None if loaded is None else Session(loaded.head, loaded.document.hex(), loaded.bodies)
+        if loaded is None:
+            return None
+        session = self._passes.shown(loaded)
+        self._watch.latency("load").note(time.perf_counter_ns() - started)
+        return session
 
+    @verb
     def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
         """The session, or the default where it is absent or expired; damage is raised, never defaulted."""
         try:
@@ -173,16 +142,36 @@ class SessionStore:
         except SessionNotFound:
             return default
 
+    @verb
+    def copy(
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+    ) -> Session[StateT]:
+        """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
+
+        Its life begins now, with the facts of the other apart from those that are given. ``SessionNotFound``,
+        ``SessionExpired``; ``SessionExists`` where a living session has the new id, a UUIDv7 where none is given.
+        """
+        if until is not None and until < 0:
+            raise InvalidSetting("until is at least 0")
+        now = self._clock.now()
+        name = ids.new(now) if new_id is None else new_id
+        return self._passes.fork(
+            self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
+        )
+
+    @verb
     def delete(self, id: str) -> bool:
         """Remove the session at once; False where there was none."""
         return self._passes.remove(self._key(id))
 
+    @verb
     def exists(self, id: str) -> bool:
         """Whether there is a living session of that id."""
         return self._passes.exists(self._key(id))
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
+    @verb
     def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool = False) -> SessionInfo:
         """Add messages to the history; what it costs follows what is added. ``SessionNotFound``, ``SessionExpired``.
 
@@ -190,8 +179,11 @@ class SessionStore:
         it reads the history, so its cost follows that.
         """
         born = self._new_head(id, {}) if create else None
+        if born is not None:
+            self._plain(None)  # refused where the state_type has no default
         return SessionInfo(self._passes.append(self._key(id), id, messages, born=born, dedupe=dedupe))
 
+    @verb
     def messages(
         self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
     ) -> list[Json]:
@@ -207,24 +199,30 @@ class SessionStore:
         wanted = last if last is not None else _ALL if limit is None else limit
         return self._passes.messages(self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0)
 
+    @verb
     def pop(self, id: str, n: int = 1) -> list[Json]:
         """Remove the newest ``n`` messages and return them, oldest first; fewer where there are fewer."""
         if n < 0:
             raise InvalidSetting("n is at least 0")
         return self._passes.pop(self._key(id), id, n)
 
+    @verb
     def clear(self, id: str) -> SessionInfo:
         """Empty the history and keep the session. Nothing of the history stays in the file."""
         return SessionInfo(self._passes.clear(self._key(id), id))
 
-    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session], object]) -> SessionInfo:
+    @verb
+    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """Merge a mapping into the state, or apply a function to the loaded session and save it.
 
         Both are an atomic read-modify-write over all threads and processes: a function is applied again, to what is
         newest then, where someone else saved in between.
         """
         if isinstance(changes, Mapping):
-            return SessionInfo(self._passes.merge(self._key(id), id, dict(changes)))
+            merged = dict(changes)
+            if self._shape is None:
+                return SessionInfo(self._passes.merge(self._key(id), id, merged))
+            return self.update(id, lambda session: session.merge(merged))
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
         for _ in range(_TRIES):
@@ -237,12 +235,13 @@ class SessionStore:
         raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
 
     @contextlib.contextmanager
-    def edit(self, id: str) -> Iterator[Session]:
+    def edit(self, id: str) -> Iterator[Session[StateT]]:
         """Load, change anything, saved once on exit; nothing is saved if the block raises. ``Conflict``."""
         session = self.load(id)
         yield session
         self.save(session)
 
+    @verb
     def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
         """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
         span = None if ttl is None else to_duration(ttl)
@@ -258,48 +257,11 @@ class SessionStore:
 
     def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
-        refuse_unknown(given, Conversing)
         return Conversation(self, id, agent=agent, **given)
 
-    # -- many sessions -------------------------------------------------------------------------------------------------
+    # -- the store itself ----------------------------------------------------------------------------------------------
 
-    def list(
-        self,
-        *,
-        order: Order = "newest",
-        limit: int | None = None,
-        offset: int = 0,
-        after: str | None = None,
-        **filters: Unpack[Filters],
-    ) -> Page:
-        """Living sessions that match every filter, by the time of their last change, without opening a body.
-
-        ``after`` is the ``.after`` of an earlier page: a cursor that stays right while sessions change. What another
-        process wrote within the last moment (50 ms) may be missing.
-        """
-        tags = self._listing.tags(**filters)
-        return self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
-
-    def count(self, **filters: Unpack[Filters]) -> int:
-        """How many living sessions match every filter."""
-        return self._listing.count(self._listing.tags(**filters))
-
-    def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
-        """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
-
-        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a
-        forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far.
-        """
-        swept = 0
-        for row in self._listing.expired():
-            try:
-                swept += self._passes.sweep(row.key, dry_run=dry_run)
-            except Unreadable as error:
-                _log.warning("not swept: %s: %s", row.key, error)
-            if progress is not None:
-                progress(swept)
-        return swept
-
+    @verb
     def start_sweeper(self, interval: Duration = "5m") -> None:
         """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
         self._check_open()
@@ -308,30 +270,38 @@ class SessionStore:
             self._sweeper.stop()
         self._sweeper = Sweeper(self.sweep, seconds)
 
-    # -- the store itself ----------------------------------------------------------------------------------------------
-
+    @verb
     def reindex(self) -> None:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
 
+    @verb
     def stats(self) -> dict[str, Any]:
-        """Counts and bytes, of the backend and of the cache."""
+        """Counts and bytes, of the backend and of the cache, and how long each verb of this store has taken.
+
+        ``ratio`` is how many bytes of JSON a stored byte holds, over the 200 sessions changed last. ``verbs`` has, by
+        name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
+        """
         self._check_open()
         cache = self._coherent.cache
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),
+            "ratio": self._listing.ratio(),
             "cache_sessions": len(cache),
             "cache_bytes": cache.weight,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
+            "verbs": self._watch.summary(),
         }
 
     def health(self) -> dict[str, Any]:
-        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component."""
-        self._check_open()
-        components = self._backend.health()
+        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
+
+        For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
+        """
+        components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
@@ -363,34 +333,3 @@ class SessionStore:
 
     def _derive_key(self, id: str) -> str:
         return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)
-
-    def _new_head(self, id: str, facts: Facts) -> Head:
-        """The head of a session that begins now."""
-        refuse_unknown(facts, Facts)
-        now, defaults = self._clock.now(), self._defaults
-        ttl = facts.get("ttl", UNSET)
-        span = defaults.ttl if isinstance(ttl, _Unset) else None if ttl is None else to_duration(ttl)
-        sliding = facts.get("sliding")
-        most = facts.get("max_messages")
-        return checked(
-            Head(
-                id=ids.parse(id),
-                created=now,
-                updated=now,
-                user_id=facts.get("user_id"),
-                tenant_id=facts.get("tenant_id"),
-                assistant_id=facts.get("assistant_id"),
-                title=facts.get("title"),
-                labels=named(facts.get("labels") or {}),
-                expires=None if span is None else now + span,
-                ttl=span,
-                sliding=defaults.sliding if sliding is None else sliding,
-                max_messages=defaults.max_messages if most is None else most,
-            )
-        )
-
-
-def refuse_unknown(given: Mapping[str, object], kind: type) -> None:
-    """``TypeError`` for a name that a kind of facts does not have."""
-    if unknown := given.keys() - kind.__annotations__.keys():
-        raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")

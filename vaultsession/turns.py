@@ -76,7 +76,7 @@ class Turn:
         self._seen += said
         return said
 
-    def take_back(self, draft: Session) -> None:
+    def take_back(self, draft: Session[Any]) -> None:
         """Remove from the end of a history what this turn wrote, as far as it stands there."""
         for count in range(len(self._written), 0, -1):
             if draft.messages[-count:] == self._written[:count]:

@@ -94,14 +94,12 @@ PLACES = [
 QUICK = {"a link to nothing", "a link to a directory", "a hard link", "a fifo", "a directory"}
 
 
-def plantings(known: dict[tuple[str, str], str] | None = None) -> list[object]:
-    """Every kind at every place. Those that are like another are slow; known weaknesses are marked with their reason."""
+def plantings() -> list[object]:
+    """Every kind at every place. Those that are like another are slow."""
     made = []
     for kind in PLANTS:
         for place in PLACES:
-            reason = (known or {}).get((kind, place))
             marks = [] if kind in QUICK else [pytest.mark.slow]
-            marks += [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
             made.append(pytest.param(kind, place, marks=marks))
     return made
 
@@ -168,11 +166,7 @@ def test_what_is_planted_is_refused_or_does_no_harm(
     unharmed(outside, before)
 
 
-LEADS_OUT = "a directory that becomes a link beneath an open store is followed"
-FOLLOWED = {("a link to a directory", place): LEADS_OUT for place in ("sessions", "locks")}
-
-
-@pytest.mark.parametrize(("kind", "place"), plantings(FOLLOWED))
+@pytest.mark.parametrize(("kind", "place"), plantings())
 def test_what_is_planted_beneath_an_open_store_is_refused_or_does_no_harm(
     kind: str, place: str, made: Scene, vault: Path, outside: Path
 ) -> None:

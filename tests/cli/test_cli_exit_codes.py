@@ -37,6 +37,7 @@ EXPECTED = {
     "WrongKey": 12,
     "BackendUnavailable": 1,
     "DurabilityUnknown": 1,
+    "PartialFailure": 3,
 }
 
 

@@ -62,6 +62,11 @@ OPERATIONS: dict[str, Operation] = {
     "exists": lambda store: store.exists("a"),
     "stats": lambda store: store.stats(),
     "reindex": lambda store: store.reindex(),
+    "copy": lambda store: store.copy("a", "b"),
+    "import": lambda store: store.import_([b'{"vaultsession":1,"id":"b","state":{"n":1}}'] * 2, existing="replace"),
+    "export": lambda store: list(store.export()),
+    "search": lambda store: list(store.search("text")),
+    "verify": lambda store: store.verify(),
     "close": appended_and_closed,
 }
 

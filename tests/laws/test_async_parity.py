@@ -22,12 +22,13 @@ WARM = {"load_if_warm"}  # what AsyncSessionStore.load is made of
 OPENING = {"opened"}  # how open_store_async makes one
 MANAGERS = {"edit", "lease"}
 MAKERS = {"conversation"}  # not awaited itself: what it makes is, and so is its agent
+STREAMS = {"search", "export"}
 
 
 def verbs(store: type) -> dict[str, inspect.Signature]:
     return {
         name: inspect.signature(member)
-        for name, member in vars(store).items()
+        for name, member in inspect.getmembers(store)
         if callable(member) and not name.startswith("_")
     }
 
@@ -46,16 +47,22 @@ def test_a_verb_takes_the_same_parameters(verb: str) -> None:
     assert list(AWAITED[verb].parameters.values()) == list(BLOCKING[verb].parameters.values())
 
 
-@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM - MANAGERS - MAKERS))
+@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM - MANAGERS - STREAMS - MAKERS))
 def test_a_verb_gives_the_same_result(verb: str) -> None:
     assert AWAITED[verb].return_annotation == BLOCKING[verb].return_annotation
     assert inspect.iscoroutinefunction(getattr(AsyncSessionStore, verb))
 
 
+@pytest.mark.parametrize("verb", sorted(STREAMS))
+def test_an_iterator_becomes_an_asynchronous_one(verb: str) -> None:
+    assert AWAITED[verb].return_annotation == f"Async{BLOCKING[verb].return_annotation}"
+    assert not inspect.iscoroutinefunction(getattr(AsyncSessionStore, verb))
+
+
 @pytest.mark.parametrize("verb", sorted(MANAGERS))
 def test_a_context_manager_becomes_an_asynchronous_one(verb: str) -> None:
     given = {
-        "Iterator[Session]": "AsyncIterator[Session]",
+        "Iterator[Session[StateT]]": "AsyncIterator[Session[StateT]]",
         "contextlib.AbstractContextManager[None]": "AsyncIterator[None]",
     }
     assert AWAITED[verb].return_annotation == given[str(BLOCKING[verb].return_annotation)]

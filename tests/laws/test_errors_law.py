@@ -19,11 +19,12 @@ WITH_FACTS: list[errors.VaultError] = [
     errors.UnsupportedFormat("version 9", found=9, supported=[1]),
     errors.KeyUnavailable("nothing", tried=("variable X: not set",)),
     errors.WrongKey("no slot", tried=("the key argument",)),
+    errors.PartialFailure("1 of 2", done=["b"]),
 ]
 
 
 def test_there_are_errors() -> None:
-    assert len(ALL) == 20
+    assert len(ALL) == 21
 
 
 @pytest.mark.parametrize("error", ALL, ids=lambda error: error.__name__)

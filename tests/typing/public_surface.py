@@ -7,19 +7,24 @@ find: both are told to complain where there is nothing to ignore.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, TypedDict, assert_type
 
 import vaultsession
 from vaultsession import (
     AsyncConversation,
     AsyncSessionStore,
     Conversation,
+    Imported,
     InvalidDocument,
     KeyUnavailable,
+    Match,
     Page,
+    PartialFailure,
     Passphrase,
     RawKey,
     Reply,
@@ -31,6 +36,8 @@ from vaultsession import (
     Settings,
     Step,
     UnsupportedFormat,
+    VaultError,
+    Verified,
     open_store,
     open_store_async,
 )
@@ -215,6 +222,60 @@ async def awaited_conversations(store: AsyncSessionStore) -> None:
     assert_type(await store.conversation(agent=streams).message_count(), int)
 
 
+def searching(store: SessionStore) -> None:
+    assert_type(store.search("text", ignore_case=True, state=True, limit=5, progress=print), Iterator[Match])
+    for match in store.search(re.compile("t.xt"), user_id="u"):
+        assert_type(match.id, str)
+        assert_type(match.index, int | None)
+        assert_type(match.role, str | None)
+        assert_type(match.path, str)
+        assert_type(match.excerpt[slice(*match.span)], str)
+    store.search(re.compile(b"text"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def moving(store: SessionStore, session: Session, path: Path) -> None:
+    assert_type(store.copy("a", "b", until=3, title="fork", ttl=None), Session)
+    assert_type(store.export(), Iterator[bytes])
+    assert_type(store.export(["a"], progress=print), Iterator[bytes])
+    assert_type(store.import_(store.export(), existing="skip"), Imported)
+    with path.open("rb") as file:
+        assert_type(store.import_(file).made, int)
+    assert_type(store.save_many([session, {"id": "b", "state": {}, "user_id": "u"}]), Sequence[Session])
+    assert_type(store.load_many(["a", "b"]), Mapping[str, Session])
+    assert_type(store.delete_many(["a"]), int)
+    assert_type(store.verify(progress=print), Verified)
+    assert_type(store.verify().ok, bool)
+    store.import_([], existing="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.copy("a", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+@dataclass
+class Progress:
+    step: int = 0
+
+
+class Loose(TypedDict, total=False):
+    step: int
+
+
+def typed(path: Path) -> None:
+    store = open_store(path, state_type=Progress)
+    assert_type(store, SessionStore[Progress])
+    assert_type(store.create("a", state=Progress(1)), Session[Progress])
+    assert_type(store.load("a").state, Progress)
+    assert_type(store.load("a").state.step, int)
+    with store.edit("a") as draft:
+        draft.state.step += 1
+        draft.state.step = "one"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    store.update("a", advance)
+    store.create("b", state={"step": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(open_store(path, state_type=Loose).load("a").state, Loose)
+
+
+def advance(draft: Session[Progress]) -> None:
+    draft.state.step += 1
+
+
 def errors(store: SessionStore) -> None:
     try:
         store.load("a")
@@ -227,6 +288,8 @@ def errors(store: SessionStore) -> None:
         assert_type(error.found, object)
     except KeyUnavailable as error:
         assert_type(error.tried, tuple[str, ...])
+    except PartialFailure as error:
+        assert_type(error.failures, dict[str, VaultError])
 
 
 async def awaited(path: Path, message: dict[str, Any]) -> None:
@@ -247,6 +310,13 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.count(), int)
     assert_type(await store.sweep(), int)
     assert_type(await store.stats(), dict[str, Any])
+    assert_type(store.search("text"), AsyncIterator[Match])
+    assert_type(store.export(), AsyncIterator[bytes])
+    assert_type(await store.import_([]), Imported)
+    assert_type(await store.copy("a"), Session)
+    assert_type(await store.load_many(["a"]), Mapping[str, Session])
+    assert_type(await store.verify(), Verified)
+    assert_type(await open_store_async(path, state_type=Progress), AsyncSessionStore[Progress])
     async with store.edit("a") as draft:
         assert_type(draft, Session)
     async with store.lease("a") as nothing:

@@ -60,7 +60,7 @@ def test_mypy_finds_a_broken_promise(tmp_path: Path) -> None:
     broken.write_text(SURFACE.read_text(encoding="utf-8") + BROKEN, encoding="utf-8")
     ran = mypy(broken, tmp_path)
     assert ran.returncode == 1
-    assert 'Expression is of type "Session", not "int"' in ran.stdout
+    assert 'Expression is of type "Session[dict[str, Any]]", not "int"' in ran.stdout
 
 
 def test_pyright_agrees_with_every_promise(tmp_path: Path) -> None:

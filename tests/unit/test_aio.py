@@ -14,6 +14,7 @@ from vaultsession import (
     Conflict,
     InvalidDocument,
     InvalidSessionId,
+    InvalidSetting,
     LeaseTimeout,
     SessionExists,
     SessionExpired,
@@ -384,3 +385,97 @@ def test_an_opening_that_is_cancelled_closes_what_it_opened(open_one: Any) -> No
     asyncio.run(test())
     with pytest.raises(RuntimeError):
         opened[0].count()
+
+
+# -- many sessions -----------------------------------------------------------------------------------------------------
+
+
+def test_matches_and_lines_come_as_asynchronous_iterators(run: Any) -> None:
+    async def test(store: AsyncSessionStore) -> None:
+        await store.save_many({"id": f"s{n}", "messages": [{"content": f"word {n}"}]} for n in range(5))
+        found = [match.id async for match in store.search("word", limit=3)]
+        assert len(found) == 3
+        lines = [line async for line in store.export()]
+        assert len(lines) == 5
+        assert await store.delete_many([f"s{n}" for n in range(5)]) == 5
+        assert (await store.import_(lines)).made == 5
+        assert list(await store.load_many(["s1", "absent"])) == ["s1"]
+        assert (await store.copy("s1", "s9", until=0)).messages == []
+        assert (await store.verify()).ok
+
+    run(test)
+
+
+def test_a_search_that_is_broken_off_is_closed(run: Any) -> None:
+    async def test(store: AsyncSessionStore) -> None:
+        await store.save_many({"id": f"s{n}", "messages": [{"content": "word"}]} for n in range(5))
+        matches = store.search("word")
+        async for _ in matches:
+            break
+        await matches.aclose()  # type: ignore[attr-defined]  # it is a generator
+        assert [match async for match in matches] == []
+        with pytest.raises(InvalidSetting):
+            store.search("")
+
+    run(test)
+
+
+def test_other_tasks_go_on_while_a_search_looks(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(store: AsyncSessionStore) -> None:
+        await store.create("a", messages=[{"content": "word"}])
+        looking, go_on = threading.Event(), threading.Event()
+
+        def progress(done: int) -> None:
+            del done
+            looking.set()
+            go_on.wait(60)
+
+        async def search() -> int:
+            return len([match async for match in store.search("word", progress=progress)])
+
+        task = asyncio.create_task(search())
+        await asyncio.to_thread(looking.wait, 60)
+        assert await store.exists("a")
+        go_on.set()
+        assert await task == 1
+
+    run(test)
+
+
+def test_an_import_whose_task_is_cancelled_is_settled(run: Any) -> None:
+    """The task learns of its cancellation when the session that was under way, and all behind it, are written."""
+
+    async def test(store: AsyncSessionStore) -> None:
+        await store.save_many({"id": f"s{n}"} for n in range(3))
+        lines = [line async for line in store.export()]
+        await store.delete_many(f"s{n}" for n in range(3))
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slowly() -> Any:
+            for line in lines:
+                begun.set()
+                go_on.wait(60)
+                yield line
+
+        task = asyncio.create_task(store.import_(slowly()))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await store.count() == 3
+
+    run(test)
+
+
+def test_a_probe_is_answered_while_every_thread_of_the_store_is_busy(run: Any) -> None:
+    async def test(store: AsyncSessionStore) -> None:
+        await store.create("a")
+        go_on = threading.Event()
+        waiting = [asyncio.create_task(store.update("a", lambda _: go_on.wait(60))) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert (await store.health())["ok"] is True
+        go_on.set()
+        await asyncio.gather(*waiting)
+
+    run(test)

@@ -44,3 +44,18 @@ def test_a_cause_and_facts_are_carried_where_a_process_passes_an_error_on():
     assert errors.InvalidDocument("x").path == ""
     assert errors.KeyUnavailable("x").tried == ()
     assert (errors.UnsupportedFormat("x").found, errors.UnsupportedFormat("x").supported) == (None, None)
+
+
+def test_a_kept_error_keeps_no_frames() -> None:
+    def fails() -> None:
+        try:
+            int("below")
+        except ValueError as error:
+            raise errors.BackendUnavailable("above") from error
+
+    with pytest.raises(errors.BackendUnavailable) as raised:
+        fails()
+    kept = errors.without_frames(raised.value)
+    assert kept.__traceback__ is None
+    assert kept.__cause__ is not None
+    assert kept.__cause__.__traceback__ is None

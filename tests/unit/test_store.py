@@ -562,7 +562,14 @@ def test_a_closed_store_refuses_every_verb(open_one: Opening) -> None:
         "start_sweeper": store.start_sweeper,
         "reindex": store.reindex,
         "stats": store.stats,
-        "health": store.health,
+        "copy": lambda: store.copy("a"),
+        "search": lambda: store.search("x"),
+        "export": store.export,
+        "import": lambda: store.import_([]),
+        "save_many": lambda: store.save_many([]),
+        "load_many": lambda: store.load_many([]),
+        "delete_many": lambda: store.delete_many([]),
+        "verify": store.verify,
     }
     accepted = []
     for name, verb in verbs.items():

@@ -6,30 +6,41 @@ from typing import Annotated
 
 import typer
 
-from . import (
-    append,
-    chat,
-    demo,
-    doctor,
-    init,
-    inspect,
-    key,
-    ls,
-    reindex,
-    repair,
-    rm,
-    show,
-    stats,
-    sweep,
-    tail,
-    touch,
-    verify,
-)
 from .output import HELP_STYLE, HELP_WIDTH, line
+from .tree import Entry, Tree
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
+
+_BEGIN, _SESSIONS, _VAULT = "Begin", "Sessions", "The vault"
+
+
+class Commands(Tree):
+    """Every command, in the order of need. A line is the first of the command's own help."""
+
+    entries = (
+        Entry("demo", "demo", _BEGIN, "See a vault at work, in a few seconds."),
+        Entry("init", "init", _BEGIN, "Make a new vault."),
+        Entry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
+        Entry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
+        Entry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
+        Entry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
+        Entry("append", "append", _SESSIONS, "Append messages to a session."),
+        Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
+        Entry("rm", "rm", _SESSIONS, "Remove sessions."),
+        Entry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
+        Entry("stats", "stats", _VAULT, "Count sessions and bytes, and say whether all is well."),
+        Entry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
+        Entry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
+        Entry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
+        Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
+        Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
+        Entry("key", "key", _VAULT, "Key slots: the secrets that open a vault."),
+        Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
+    )
+
 
 app = typer.Typer(
     name="vaultsession",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=HELP_STYLE,
@@ -68,24 +79,3 @@ def root(
 ) -> None:
     """Encrypted, compressed sessions of AI assistants, one file each. Begin with `vaultsession demo`."""
     context.obj = Where(vault, key_file, key_command, passphrase_file)
-
-
-_BEGIN, _SESSIONS, _VAULT = "Begin", "Sessions", "The vault"
-
-app.command("demo", rich_help_panel=_BEGIN)(demo.demo)
-app.command("init", rich_help_panel=_BEGIN)(init.init)
-app.command("ls", rich_help_panel=_SESSIONS)(ls.ls)
-app.command("show", rich_help_panel=_SESSIONS)(show.show)
-app.command("tail", rich_help_panel=_SESSIONS)(tail.tail)
-app.command("chat", rich_help_panel=_SESSIONS)(chat.chat)
-app.command("append", rich_help_panel=_SESSIONS)(append.append)
-app.command("touch", rich_help_panel=_SESSIONS)(touch.touch)
-app.command("rm", rich_help_panel=_SESSIONS)(rm.rm)
-app.command("sweep", rich_help_panel=_SESSIONS)(sweep.sweep)
-app.command("stats", rich_help_panel=_VAULT)(stats.stats)
-app.command("verify", rich_help_panel=_VAULT)(verify.verify)
-app.command("doctor", rich_help_panel=_VAULT)(doctor.doctor)
-app.command("repair", rich_help_panel=_VAULT)(repair.repair)
-app.command("inspect", rich_help_panel=_VAULT)(inspect.inspect)
-app.command("reindex", rich_help_panel=_VAULT)(reindex.reindex)
-app.add_typer(key.app, name="key", rich_help_panel=_VAULT)

@@ -69,9 +69,11 @@ def _key_files(where: Where, directory: VaultDirectory) -> Iterator[str]:
     """Files with secrets that this process would use."""
     import os  # noqa: PLC0415 - only here
 
+    from ..configuration import environment  # noqa: PLC0415 - as above
     from ..keysources import KEY_FILE, PASSPHRASE_FILE, KeySources  # noqa: PLC0415 - as above
 
-    named = (where.key_file, where.passphrase_file, os.environ.get(KEY_FILE), os.environ.get(PASSPHRASE_FILE))
+    environ = environment()
+    named = (where.key_file, where.passphrase_file, environ.get(KEY_FILE), environ.get(PASSPHRASE_FILE))
     yield from (os.path.abspath(os.path.expanduser(path)) for path in named if path)
     try:
         yield KeySources().key_file(directory.identity().vault_id).path

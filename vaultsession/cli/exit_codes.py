@@ -39,6 +39,7 @@ CODES: dict[type[errors.VaultError], int] = {
     errors.WrongKey: NO_KEY,
     errors.BackendUnavailable: ERROR,
     errors.DurabilityUnknown: ERROR,
+    errors.PartialFailure: PARTIAL,
 }
 
 ADVICE: dict[type[errors.VaultError], str] = {

@@ -38,6 +38,7 @@ def init(
     Else a new one is made, and kept in the keyring of your system or in a private file of your configuration directory.
     """
     from ..clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
+    from ..configuration import environment  # noqa: PLC0415 - as above
     from ..settings import Settings  # noqa: PLC0415 - as above
     from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
@@ -45,7 +46,7 @@ def init(
         raise InvalidSetting("give the path once")
     if passphrase and (where.key_file or where.key_command):
         raise InvalidSetting("a vault is made with one key: give --passphrase or a key, and add others later")
-    settings = Settings.from_environment()
+    settings = Settings.from_environment(environment())
     directory = VaultDirectory(local_path(path or where.path), allow_network=settings.allow_network)
     if directory.exists():
         raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
@@ -71,12 +72,14 @@ class _FirstSecret:
     """Where the secret of a new vault comes from. ``place`` names it once it was asked for."""
 
     def __init__(self, where: Where, vault: str, *, passphrase: bool) -> None:
+        from ..configuration import environment  # noqa: PLC0415 - as above
         from ..keysources import PASSPHRASE_FILE  # noqa: PLC0415 - as above
 
         self.place = ""
         self._where, self._vault = where, vault
-        if passphrase and where.passphrase_file is None and os.environ.get(PASSPHRASE_FILE):
-            self._where = replace(where, passphrase_file=os.environ[PASSPHRASE_FILE])
+        self._environ = environment()
+        if passphrase and where.passphrase_file is None and self._environ.get(PASSPHRASE_FILE):
+            self._where = replace(where, passphrase_file=self._environ[PASSPHRASE_FILE])
         # Asked before anything is made, so that whoever thinks better of it leaves nothing behind.
         self._typed = ask_passphrase() if passphrase and self._where.passphrase_file is None else None
 
@@ -92,6 +95,6 @@ class _FirstSecret:
             file = os.path.abspath(os.path.expanduser(self._where.key_file))
             self.place = f"{'new ' if is_new else ''}key file {file}"
             return key
-        source, found = KeySources().for_creation(self._where.key(), vault_id, self._vault)
+        source, found = KeySources(self._environ).for_creation(self._where.key(), vault_id, self._vault)
         self.place = source.name
         return found

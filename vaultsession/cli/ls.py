@@ -14,7 +14,8 @@ from .output import AsJson, AsJsonLines, Column, Form
 from .vaults import Where, takes_vault
 
 if TYPE_CHECKING:
-    from ..store import Filters, SessionStore
+    from ..facts import Filters
+    from ..store import SessionStore
 
 ON_A_TERMINAL = 50
 _PAGE = 500

@@ -18,8 +18,9 @@ def stats(where: Where, *, as_json: AsJson = False) -> None:
     form = Form.chosen(as_json=as_json)
     with where.open() as store:
         health = store.health()
-        # The cache of a store that was opened a moment ago says nothing about the vault.
-        counts = {name: value for name, value in store.stats().items() if not name.startswith("cache_")}
+        # The cache and the calls of a store that was opened a moment ago say nothing about the vault.
+        own = ("cache_", "verbs")
+        counts = {name: value for name, value in store.stats().items() if not name.startswith(own)}
     record = {**counts, **health}
     if form is Form.JSON:
         output.document(record)

@@ -82,10 +82,11 @@ class Where:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
         import platformdirs  # noqa: PLC0415 - only some commands need it
 
+        from ..configuration import environment  # noqa: PLC0415 - the store is dear to import, and --help does without
         from ..settings import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
 
         return os.path.expanduser(
-            self.vault or os.environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
+            self.vault or environment().get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
         )
 
     def key(self) -> KeySource | None:
@@ -112,11 +113,12 @@ class Where:
 
     def directory(self, disk: Disk | None = None) -> VaultDirectory:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none."""
+        from ..configuration import environment  # noqa: PLC0415 - as above
         from ..disk import Disk  # noqa: PLC0415 - as above
         from ..settings import Settings  # noqa: PLC0415 - as above
         from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
-        allow_network = Settings.from_environment().allow_network
+        allow_network = Settings.from_environment(environment()).allow_network
         directory = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=allow_network)
         if not directory.exists():
             raise VaultNotFound(f"there is no vault at {directory.path}: make one with `vaultsession init`")
@@ -124,11 +126,12 @@ class Where:
 
     def candidates(self, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open it, each asked for as the iteration reaches it."""
+        from ..configuration import environment  # noqa: PLC0415 - as above
         from ..keysources import KeySources  # noqa: PLC0415 - as above
 
         identity = directory.identity()
         takes_passphrase = any(slot.takes_passphrase for slot in directory.slots())
-        return KeySources().candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
+        return KeySources(environment()).candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
 
     def unlock(self, directory: VaultDirectory) -> tuple[OpenVault, Secret]:
         """The vault unlocked, and the secret that did it."""

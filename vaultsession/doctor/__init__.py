@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from ..backends.files.layout import Layout, key_in
+from ..checkup import Checkup, Verdict, check, check_all
 from ..disk import Disk, opened, read_all, why_not_private
 from ..envelope import v1
 from ..errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound, WrongKey
@@ -22,7 +23,7 @@ from ..vault import KEYRING_COUNTER, VaultDirectory
 from . import listing, structure
 from .findings import Finding, Remedy, Severity, error, info, warning
 from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
-from .sessions import Checkup, Verdict, check, check_all, key_of, known_keys
+from .sessions import key_of, known_keys
 
 __all__ = [
     "Checkup",

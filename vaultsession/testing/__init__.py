@@ -1,9 +1,10 @@
 """The test kit, for the tests of whoever uses this package or writes a backend for it.
 
-``clock`` a clock that stands still · ``faulty`` and ``lossy`` disks that fail, and that lose what was not flushed, with
-``medium`` and ``powercut``, which say what a power cut may leave · ``contract`` what every backend is held to, in parts
-``session_promises`` and ``listing_promises``, with ``scribe``, who seals for it · ``strategies`` and ``machine`` for
-Hypothesis, which only these two import: random documents, and a state machine that a store must agree with
+``clock`` a clock that stands still · ``seeded`` ids that are the same in every run · ``faulty`` and ``lossy`` disks
+that fail, and that lose what was not flushed, with ``medium`` and ``powercut``, which say what a power cut may leave ·
+``contract`` what every backend is held to, in parts ``session_promises`` and ``listing_promises``, with ``scribe``,
+who seals for it · ``strategies`` and ``machine`` for Hypothesis, which only these two import: random documents, and a
+state machine that a store must agree with
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ from typing import TYPE_CHECKING
 from .clock import ManualClock
 from .faulty import FaultyDisk
 from .lossy import LossyDisk
+from .seeded import SeededIds
 
 if TYPE_CHECKING:
     from .contract import BackendContract
+    from .machine import SessionMachine
 
-__all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock"]
+__all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock", "SeededIds", "SessionMachine"]
 
 
 def __getattr__(name: str) -> object:
-    """``BackendContract`` needs pytest, and a clock does not: it is imported when it is asked for."""
+    """``BackendContract`` needs pytest and ``SessionMachine`` Hypothesis: each is imported when it is asked for."""
+    if name == "SessionMachine":
+        from .machine import SessionMachine  # noqa: PLC0415 - see above
+
+        return SessionMachine
     if name != "BackendContract":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pytest  # noqa: PLC0415 - see above

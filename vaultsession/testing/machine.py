@@ -152,6 +152,15 @@ class SessionMachine(RuleBasedStateMachine):
         )
         return self._kept(made)
 
+    @rule(target=loaded, which=_STORE, place=_PLACE, other=_PLACE, until=st.none() | st.integers(0, 6))
+    def copy(self, which: int, place: int, other: int, until: int | None) -> Any:  # noqa: ANN401 - as above
+        """A fork of a session, or of its beginning."""
+        name, new = self.ids[place], self.ids[other]
+        made = self._agree(
+            lambda: self.model.fork(name, new, until), lambda: self._store(which).copy(name, new, until=until)
+        )
+        return self._kept(made)
+
     @rule(target=loaded, which=_STORE, place=_PLACE)
     def load(self, which: int, place: int) -> Any:  # noqa: ANN401 - as above
         """A session, to be saved some time later."""

@@ -168,6 +168,23 @@ class Model:
         self._sessions[held.id] = known
         return copy.deepcopy(known)
 
+    def fork(self, name: str, new: str, until: int | None) -> Known:
+        """The document of another session, or its beginning, with a life of its own."""
+        known, now = self.load(name), self._clock.now()
+        if self.alive(new) is not None:
+            raise SessionExists
+        return self._keep(
+            replace(
+                known,
+                id=new,
+                document=next(self._documents),
+                created=now,
+                updated=now,
+                expires=_after(now, known.ttl),
+                messages=known.messages[:until],
+            )
+        )
+
     def edit(self, held: Known, title: str | None) -> None:
         """What a draft was changed to."""
         known = self._living(held.id)

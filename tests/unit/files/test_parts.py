@@ -85,7 +85,7 @@ class NoFlock:
 
     def __init__(self) -> None:
         real = Disk()
-        for name in ("open", "close", "fstat", "pread", "pwrite"):
+        for name in ("open", "close", "stat", "fstat", "pread", "pwrite"):
             setattr(self, name, getattr(real, name))
 
 
@@ -173,6 +173,28 @@ def test_a_marker_is_flushed_before_the_first_session(opening: Opening, scribe: 
     backend.commit(key, scribe.create(key))
     writes = [name for name in disk.calls if name in {"pwrite", "fsync", "fdatasync", "rename"}]
     assert writes == ["pwrite", "fsync", "fsync", "pwrite", "fsync", "rename", "fsync"]
+
+
+def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
+    """Two threads began a store's first write at once, and each saw to the marker.
+
+    The first flush failed, the second one said yes: a flush after a failed one says nothing about the bytes, and the
+    next session would have been written before the marker that must be there first.
+    """
+    (path / "locks").mkdir()
+    disk = FailingDisk(1, only="fsync")
+    marker = WriterMarkers(disk, Layout(str(path)), flush=True)
+    assert marker.take()
+    assert marker.take()
+    marker.assure()
+    marker.assure()
+    with pytest.raises(OSError):
+        marker.wait()
+    assert not marker.held
+    assert marker.take()
+    marker.assure()
+    marker.wait()
+    assert (path / "locks" / "writer-01").read_bytes() == b"1"
 
 
 def test_more_writers_than_markers_are_told_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,3 +456,25 @@ def test_witnesses_are_compared_as_they_are_stored() -> None:
     assert pending.newest_witness(one, other) == other == pending.newest_witness(other, one)
     assert schema.unpack_witness(schema.pack_witness(other)) == other
     assert schema.pack_witness(one) < schema.pack_witness(other)
+
+
+def test_an_erasure_goes_on_where_one_copy_has_gone_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process made room just then, and the other copies of a session that was erased stayed behind."""
+    (path / "quarantine").mkdir()
+    disk = Disk()
+    quarantine = Quarantine(disk, Layout(str(path)), flush=True)
+    locator = "0" * 32
+    names = [f"{slug}{locator}.80.{number}" for slug in ("", "a~") for number in range(2)]
+    for name in (*names, "1" * 32 + ".80.0"):
+        (path / "quarantine" / name).write_bytes(b"x")
+    listed = disk.listdir
+    gone = path / "quarantine" / names[0]
+
+    def raced(directory: str) -> list[str]:
+        found = sorted(listed(directory))
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(disk, "listdir", raced)
+    quarantine.forget(locator)
+    assert [entry.name for entry in (path / "quarantine").iterdir()] == ["1" * 32 + ".80.0"]

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -287,30 +287,35 @@ class FilesBackend:
         self._check_open()
         if not self._writable:
             raise BackendUnavailable(f"{self._layout.root} was opened for reading only")
-        try:
-            if not self._markers.take():
+        if not self._take_marker():
+            with self._locks_named():
                 self._absolve_dead()
-                self._markers.take()
-        except OSError as error:
-            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
-        self._contents.start(self._markers.assure)
+            self._take_marker()
+
+    def _take_marker(self) -> bool:
+        """Take a marker and have it flushed; False where there are none but those of dead writers."""
+        with self._locks_named():
+            taken = self._markers.take()
+        if taken:
+            self._contents.start(self._markers.assure)
+        return taken
 
     def _mark(self) -> None:
         """See to it that the next opening reconciles, whatever becomes of this store: by a dirty marker, flushed.
 
         Where there are none but those of dead writers, they say so already; to absolve them would take an index.
         """
-        try:
-            taken = self._markers.take()
-        except OSError as error:
-            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
-        if taken:
-            self._contents.start(self._markers.assure)
+        if self._take_marker():
             self._wait_for_marker()
 
     def _wait_for_marker(self) -> None:
-        try:
+        with self._locks_named():
             self._markers.wait()
+
+    @contextlib.contextmanager
+    def _locks_named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
 

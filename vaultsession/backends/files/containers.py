@@ -20,6 +20,7 @@ from ...disk import (
     SPOILED_FILE,
     Disk,
     read_all,
+    refuse_link,
     why_not_private,
     write_all,
 )
@@ -120,6 +121,7 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
+    refuse_link(disk, os.path.dirname(path))
     descriptor = Descriptor(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
@@ -209,6 +211,7 @@ def _generation(header: bytes) -> int | None:
 
 
 def _open(disk: Disk, path: str) -> tuple[Descriptor, bool]:
+    refuse_link(disk, os.path.dirname(path))
     try:
         return Descriptor(disk, disk.open(path, READ_WRITE)), True
     except PermissionError:

@@ -33,6 +33,7 @@ from .schema import (
     inode_of,
     is_consistent,
     remove,
+    retag,
     row_from,
     tombstone_from,
     translated,
@@ -63,6 +64,7 @@ class Outline(NamedTuple):
     key: str
     version: bytes
     size: int
+    generation: int
 
 
 _NOTHING = Known(None, None, None)
@@ -126,6 +128,25 @@ class Contents:
                 remove(connection, locator, "version = ?", version)
             self._written = True
 
+    def disbelieve(self, locator: str, tombstone: Tombstone) -> None:
+        """Take out a tombstone that is not genuine, if it is still this one."""
+        with self._writing.mutex, self._writing:
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode):
+                connection.execute(
+                    "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?",
+                    (locator, tombstone.generation, tombstone.mac),
+                )
+            self._written = True
+
+    def retag(self) -> None:
+        """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was."""
+        with self._writing.mutex, self._writing:
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode), _transaction(connection):
+                retag(connection)
+            self._written = True
+
     def flush(self) -> None:
         """Write what is pending."""
         if not self._pending:
@@ -174,6 +195,15 @@ class Contents:
             return Known(witness, tombstone, pending.row.key)
         return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
 
+    def tombstone(self, locator: str) -> Tombstone | None:
+        """What is written of a session's removal, also where a row stands beside it."""
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
+                found = connection.execute(text, (locator,)).fetchone()
+                return None if found is None else tombstone_from(*found)
+
     def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[SealedHead]:
         """At most ``size`` heads behind ``after``, in the order of the query."""
         text, values = queries.page(query, after, size, skip)
@@ -201,10 +231,12 @@ class Contents:
         with self._reading:
             connection = self._reader_connection(check=True)
             with translated(self._path, self._reader_inode):
-                rows = connection.execute("SELECT locator, key, version, size FROM sessions")
-                found = {locator: Outline(key, version, size) for locator, key, version, size in rows}
+                rows = connection.execute("SELECT locator, key, version, size, generation FROM sessions")
+                found = {locator: Outline(*columns) for locator, *columns in rows}
                 if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
                     raise ValueError("a row under another locator")
+                if not all(isinstance(each.generation, int) for each in found.values()):
+                    raise ValueError("a row with values of another type")
                 return found
 
     def remembered(self, name: str) -> int | None:

@@ -9,10 +9,11 @@ with polling every 50 ms, and 11 ms at worst with the kernel's queue.
 
 from __future__ import annotations
 
+import os
 import threading
 from types import TracebackType
 
-from ...disk import CREATE, PRIVATE_FILE, Disk, why_not_private
+from ...disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from ...errors import BackendUnavailable
 from .descriptors import Descriptor
 from .layout import STRIPES, Layout, stripe_of
@@ -60,6 +61,7 @@ def unlock(disk: Disk, fd: int) -> None:
 
 def open_lock(disk: Disk, path: str) -> Descriptor:
     """A lock file, made if it is missing."""
+    refuse_link(disk, os.path.dirname(path))
     descriptor = Descriptor(disk, disk.open(path, CREATE, PRIVATE_FILE))
     if reason := why_not_private(disk.fstat(descriptor.fd)):
         raise BackendUnavailable(f"{path}: {reason}; it is not used as a lock")

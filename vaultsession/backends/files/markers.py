@@ -33,6 +33,7 @@ class WriterMarkers:
         self.held = False
         self.assured = False
         self._settled = threading.Event()
+        self._assuring = True
         self._failure: OSError | None = None
         self._disk = disk
         self._layout = layout
@@ -62,6 +63,7 @@ class WriterMarkers:
                     unlock(self._disk, descriptor.fd)
                     raise
                 self._settled.clear()
+                self._assuring = False
                 self._own, self.held, self._failure = descriptor, True, None
                 return True
         if dead:
@@ -69,8 +71,12 @@ class WriterMarkers:
         raise BackendUnavailable(f"{self._layout.root}: {WRITERS} stores are writing to this vault; that is the most")
 
     def assure(self) -> None:
-        """Flush the marker that ``take`` wrote, and let those go on who ``wait``."""
-        own = self._own
+        """Flush the marker that ``take`` wrote, and let those go on who ``wait``. A failure is final."""
+        with self._mutex:
+            if self._assuring:
+                return
+            self._assuring = True
+            own = self._own
         try:
             if own is not None and self._flush:
                 self._flush_file(own, new=self._is_new)

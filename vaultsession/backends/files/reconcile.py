@@ -46,7 +46,8 @@ def derive(
 ) -> Report:
     """Make the rows agree with the containers.
 
-    A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew.
+    A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
+    the tags among it. A tombstone over a container that reads as living is forged, and is taken out.
     Rows are read before the directory: whatever they name was there before, so what is missing was removed.
     """
     outlines = contents.outlines()
@@ -60,24 +61,43 @@ def derive(
             temporaries += _remove_temporary(disk, layout, stripes, name)
             continue
         scanned += 1
-        outline = outlines.pop(locator_of(key), None)
+        locator = locator_of(key)
+        outline = outlines.pop(locator, None)
         if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
             continue
         try:
-            row = observe(key)
+            found = _derive_row(contents, observe, key, outline)
         except (Unreadable, BackendUnavailable, OSError):
             unreadable += 1
             continue
-        if row is not None:
-            contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
+        if found:
             changed += 1
         elif outline is not None:
-            outlines[locator_of(key)] = outline
+            outlines[locator] = outline
     removed = sum(_remove_row(disk, layout, contents, stripes, locator, outlines[locator]) for locator in outlines)
     contents.flush()
+    if everything:
+        contents.retag()
     if progress is not None:
         progress(len(names), len(names))
     return Report(scanned, changed, removed, unreadable, temporaries)
+
+
+def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline | None) -> bool:
+    """The row of one container, noted; False where it reads as absent."""
+    locator = locator_of(key)
+    buried = contents.tombstone(locator)
+    if buried is not None and outline is not None and outline.generation <= buried.generation:
+        # No transaction of ours leaves both. Whoever has the keys is told of a tombstone only where no row stands.
+        contents.remove(locator, outline.version)
+        outline = None
+    row = observe(key)
+    if row is None:
+        return False
+    if buried is not None and row.generation <= buried.generation:
+        contents.disbelieve(locator, buried)  # it was read past, so it is not genuine
+    contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
+    return True
 
 
 def _agrees(disk: Disk, path: str, outline: Outline) -> bool:

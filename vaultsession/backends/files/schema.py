@@ -46,6 +46,7 @@ _UPDATE = (
     "UPDATE sessions SET witness = ?, key = ?, generation = ?, seq = ?, version = ?, updated = ?, expires = ?,"
     " size = ?, tags = ?, blob = ? WHERE locator = ?"
 )
+_PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
 _TYPES = (str, int, int, bytes, int, int, int, bytes, bytes)
 _KEPT_FOR_EVER = (*_TYPES[:5], type(None), *_TYPES[6:])
 _TAG_SIZE = 16
@@ -274,16 +275,21 @@ def remove(connection: sqlite3.Connection, locator: str, condition: str, value: 
         _untag(connection, locator, tags, updated)
 
 
+def retag(connection: sqlite3.Connection) -> None:
+    """Derive the table of tags from the rows. Within a transaction of the caller."""
+    connection.execute("DELETE FROM tags")
+    rows = connection.execute("SELECT locator, updated, expires, tags FROM sessions")
+    for locator, updated, expires, tags in rows:
+        connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
+
+
 def is_consistent(row: SealedHead, locator: object) -> bool:
     """Whether the row stands under its own locator."""
     return locator_of(row.key) == locator
 
 
 def _tag(connection: sqlite3.Connection, locator: str, row: SealedHead) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)",
-        [(tag, row.updated, locator, row.expires) for tag in row.tags],
-    )
+    connection.executemany(_PUT_TAG, [(tag, row.updated, locator, row.expires) for tag in row.tags])
 
 
 def _untag(connection: sqlite3.Connection, locator: str, tags: bytes, updated: int) -> None:

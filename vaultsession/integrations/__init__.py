@@ -1,0 +1,1 @@
+"""This store as other frameworks know it: one file per framework, each imported by name and each removable."""

@@ -1,0 +1,348 @@
+"""The verbs over many sessions: listing, searching, batches, export and import, sweeping, verifying."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar, Unpack, cast
+
+import orjson
+
+from . import document, transfer
+from .backend import Backend
+from .checkup import Checkup, Verdict, check
+from .clock import Clock
+from .errors import (
+    BackendUnavailable,
+    InvalidSetting,
+    PartialFailure,
+    SessionNotFound,
+    Unreadable,
+    VaultError,
+    without_frames,
+)
+from .facts import Defaults, Document, Facts, Filters, new_head
+from .head import Head
+from .listing import Listing, Order, Page
+from .measuring import Watch, verb
+from .passes import Existing, Passes, absent
+from .payload import Json
+from .reading import Reading
+from .sealed import Query
+from .searching import Match, Needle, Probe, Searching
+from .session import Session
+from .typed import Shape, StateT
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_log = logging.getLogger("vaultsession")
+
+_THREADS = 8
+_BATCH = 256
+"""Sessions of a batch that are held at once."""
+
+
+class Imported(NamedTuple):
+    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out."""
+
+    made: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    expired: int = 0
+
+
+class Verified(NamedTuple):
+    """What a verification met: counts, and the sessions that are not well."""
+
+    sessions: int
+    records: int
+    bytes: int
+    problems: tuple[Checkup, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every record of every session authenticates."""
+        return not self.problems
+
+
+class ManySessions(Generic[StateT]):
+    """The part of a SessionStore that is about many sessions at once."""
+
+    _backend: Backend
+    _reading: Reading
+    _passes: Passes
+    _listing: Listing
+    _searching: Searching
+    _clock: Clock
+    _defaults: Defaults
+    _watch: Watch
+    _shape: Shape[StateT] | None
+    _key: Callable[[str], str]
+    _check_open: Callable[[], None]
+
+    # -- listing -------------------------------------------------------------------------------------------------------
+
+    @verb
+    def list(
+        self,
+        *,
+        order: Order = "newest",
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page:
+        """Living sessions that match every filter, by the time of their last change, without opening a body.
+
+        ``after`` is the ``.after`` of an earlier page: a cursor that stays right while sessions change. What another
+        process wrote within the last moment (50 ms) may be missing.
+        """
+        tags = self._listing.tags(**filters)
+        return self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
+
+    @verb
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """How many living sessions match every filter."""
+        return self._listing.count(self._listing.tags(**filters))
+
+    def search(
+        self,
+        needle: Needle,
+        *,
+        ignore_case: bool = False,
+        state: bool = False,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Iterator[Match]:
+        """Matches of a text or a compiled pattern in the messages of living sessions, those changed last first.
+
+        Found is the first match within each text value of a message, as it reads and not as JSON escapes it; with
+        ``state`` in the state as well. ``ignore_case`` compares as ``re.IGNORECASE`` does. Sessions are opened one at
+        a time while the matches are read; reading them extends no life. ``progress`` is told how many sessions are
+        done. ``limit`` ends the search after so many matches. ``PartialFailure``, behind the last match, for sessions
+        that could not be read.
+        """
+        self._check_open()
+        if limit is not None and limit < 1:
+            raise InvalidSetting(f"limit is at least 1, not {limit!r}")
+        probe = Probe(needle, ignore_case=ignore_case)
+        tags = self._listing.tags(**filters)
+        return self._searching.matches(probe, tags, state=state, limit=limit, progress=progress)
+
+    # -- batches -------------------------------------------------------------------------------------------------------
+
+    @verb
+    def save_many(
+        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+    ) -> Sequence[Session[StateT]]:
+        """Save each, in the way of ``save``: a loaded session, or a mapping of an id, a document and facts.
+
+        They are written side by side, so that their flushes overlap. Each is written whole or not at all, by itself:
+        ``PartialFailure`` tells those that failed, when all have been tried.
+        """
+        self._check_open()
+
+        def save(item: Session[StateT] | Document) -> Session[StateT]:
+            if isinstance(item, Session):
+                item.follow(self._passes.save(self._key(item.id), item, overwrite=overwrite))
+                return item
+            facts, state, messages = {**item}, item.get("state"), item.get("messages", ())
+            for name in ("id", "state", "messages"):
+                facts.pop(name, None)
+            head = self._new_head(item["id"], facts)  # type: ignore[arg-type]  # what is left of it is its facts
+            return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=True)
+
+        named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
+        done, failures = _batch(save, named, overlap=self._backend.traits.durable)
+        if failures:
+            raise PartialFailure.of("saved", failures, done)
+        return done
+
+    @verb
+    def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
+        """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
+        self._check_open()
+
+        def load(id: str) -> tuple[str, Session[StateT]] | None:
+            try:
+                return id, self._passes.session(self._key(id), id)
+            except SessionNotFound:
+                return None
+
+        found, failures = _batch(load, ((name, name) for name in ids), overlap=self._backend.traits.shared)
+        sessions = dict(filter(None, found))
+        if failures:
+            raise PartialFailure.of("loaded", failures, sessions)
+        return sessions
+
+    @verb
+    def delete_many(self, ids: Iterable[str]) -> int:
+        """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
+        self._check_open()
+
+        def remove(id: str) -> bool:
+            return self._passes.remove(self._key(id))
+
+        found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.durable)
+        if failures:
+            raise PartialFailure.of("removed", failures, sum(found))
+        return sum(found)
+
+    # -- to other places, and back -------------------------------------------------------------------------------------
+
+    def export(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Iterator[bytes]:
+        """Living sessions as JSON lines, decrypted: the format is told in ``vaultsession.transfer``.
+
+        Those of the ``ids``, or all that match every filter, oldest change first; one session is held at a time.
+        ``SessionNotFound``, ``SessionExpired`` for an id; ``PartialFailure``, behind the last line, for sessions that
+        could not be read.
+        """
+        self._check_open()
+        if ids is not None and filters:
+            raise InvalidSetting("give ids, or filters")
+        return self._lines(ids, self._listing.tags(**filters), progress)
+
+    def _lines(
+        self, ids: Iterable[str] | None, tags: tuple[bytes, ...], progress: Callable[[int], object] | None
+    ) -> Iterator[bytes]:
+        failures: dict[str, VaultError] = {}
+        told: set[str] = set()  # a session that is changed meanwhile is listed again
+        for name in ids if ids is not None else (info.id for info in self._listing.each(tags, order="oldest")):
+            if name in told:
+                continue
+            told.add(name)
+            try:
+                loaded = self._searching.loaded(name)
+                if loaded is not None and not loaded.head.is_expired(self._clock.now()):
+                    state = orjson.dumps(document.state_of(loaded.bodies))
+                    yield transfer.line_of(loaded.head, state, document.elements(loaded.bodies))
+                elif ids is not None:
+                    raise absent(name)
+            except (Unreadable, BackendUnavailable) as error:
+                failures[name] = without_frames(error)
+            if progress is not None:
+                progress(len(told))
+        if failures:
+            raise PartialFailure.of("exported", failures)
+
+    @verb
+    def import_(
+        self,
+        lines: Iterable[bytes],
+        *,
+        existing: Existing = "error",
+        progress: Callable[[int], object] | None = None,
+    ) -> Imported:
+        """Write exported sessions, with their ids, times, owners and life spans as they were.
+
+        ``lines`` is a file opened for reading bytes, or any iterable of lines. Each session is written whole before the
+        next line is read. ``existing`` says what becomes of a living session of the same id: "error" raises
+        ``SessionExists``, "skip" leaves it, "replace" replaces it. A line that is damaged or refused ends the import:
+        the error names it, and the lines before it are written. ``progress`` is told how many lines are done.
+        """
+        if existing not in ("error", "skip", "replace"):
+            raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
+        self._check_open()
+        counts: Counter[str] = Counter()
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip():
+                    counts[self._restore(line, existing)] += 1
+            except VaultError as error:
+                error.args = (f"line {number}: {error}",)
+                raise
+            if progress is not None:
+                progress(number)
+        return Imported(**counts)
+
+    def _restore(self, line: bytes, existing: Existing) -> str:
+        head, state, messages = transfer.read_line(line, self._clock.now())
+        if head.is_expired(self._clock.now()):
+            return "expired"
+        if self._shape is not None:
+            self._shape.read(state)
+        return self._passes.restore(self._key(head.id), head, state, messages, existing=existing)
+
+    # -- upkeep --------------------------------------------------------------------------------------------------------
+
+    @verb
+    def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
+        """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
+
+        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a
+        forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far.
+        """
+        swept = 0
+        for row in self._listing.expired():
+            try:
+                swept += self._passes.sweep(row.key, dry_run=dry_run)
+            except Unreadable as error:
+                _log.warning("not swept: %s: %s", row.key, error)
+            if progress is not None:
+                progress(swept)
+        return swept
+
+    @verb
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
+        """Open and authenticate every record of every session that is listed, expired ones included. Changes nothing.
+
+        What is wrong is told and not raised. ``progress`` is told how many sessions are done.
+        """
+        sessions = records = size = 0
+        problems = []
+        for row in self._backend.scan(Query(newest_first=False)):
+            checkup = check(self._backend, self._reading, row.key)
+            if checkup.verdict is Verdict.MISSING and self._backend.head(row.key) is None:
+                continue  # removed since it was listed
+            sessions, records, size = sessions + 1, records + checkup.records, size + checkup.size
+            if checkup.verdict is not Verdict.OK:
+                problems.append(checkup)
+            if progress is not None:
+                progress(sessions)
+        return Verified(sessions, records, size, tuple(problems))
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _plain(self, state: StateT | None) -> Json:
+        """The state as a JSON object; one that is not given is empty, or what the state_type begins with."""
+        if self._shape is None:
+            return {} if state is None else cast("Json", state)
+        return self._shape.write(self._shape.read({}) if state is None else state)
+
+    def _new_head(self, id: str, facts: Facts) -> Head:
+        return new_head(id, facts, self._defaults, self._clock.now())
+
+
+def _batch(
+    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, overlap: bool
+) -> tuple[list[R], dict[str, VaultError]]:
+    """What the work gives for each item, in order, and the error of each id that failed."""
+    failures: dict[str, VaultError] = {}
+
+    def attempt(item: tuple[str, T]) -> list[R]:
+        try:
+            return [work(item[1])]
+        except VaultError as error:
+            failures[item[0]] = without_frames(error)
+            return []
+
+    if not overlap:
+        return list(itertools.chain.from_iterable(map(attempt, items))), failures
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a millisecond that only a batch pays
+
+    done: list[R] = []
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="vaultsession-batch") as threads:
+        waiting = iter(items)
+        while batch := list(itertools.islice(waiting, _BATCH)):
+            done.extend(itertools.chain.from_iterable(threads.map(attempt, batch)))
+    return done, failures
