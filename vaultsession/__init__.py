@@ -27,6 +27,7 @@ table and fails on any upward arrow and on any module that is not listed.
     2      oskeyring      a key in the keyring of the operating system
     2      keycommand     a key that a command prints
     2      leases         turn leases: one holder answers a session at a time
+    2      steps          what an agent says, gathered into messages
     3      backend        the protocols of backends and engines
     3      livekeys       the keyring as it is now, although other processes may change it
     3      envelope       the container: format, records, chain, rows
@@ -37,6 +38,8 @@ table and fails on any upward arrow and on any module that is not listed.
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
     4      facts          what a session is given when it begins, and what sessions are asked for by
     4      transfer       sessions as JSON lines, for other programs and other times
+    4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
+    5      conversation   a session that an agent answers, over the verbs of a store
     5      backends       memory and files
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
@@ -99,6 +102,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .aio import AsyncSessionStore
+    from .conversation import AsyncConversation, Conversation
     from .listing import Page
     from .many import Imported, Verified
     from .opening import open_store, open_store_async
@@ -106,14 +110,18 @@ if TYPE_CHECKING:
     from .secret import Passphrase, RawKey
     from .session import Session, SessionInfo
     from .settings import Settings
+    from .steps import Step
     from .store import SessionStore
+    from .turns import Reply
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncConversation",
     "AsyncSessionStore",
     "BackendUnavailable",
     "Conflict",
+    "Conversation",
     "Damaged",
     "DurabilityUnknown",
     "Imported",
@@ -127,6 +135,7 @@ __all__ = [
     "PartialFailure",
     "Passphrase",
     "RawKey",
+    "Reply",
     "RollbackDetected",
     "Session",
     "SessionExists",
@@ -135,6 +144,7 @@ __all__ = [
     "SessionNotFound",
     "SessionStore",
     "Settings",
+    "Step",
     "TooLarge",
     "TrainingRefused",
     "UnknownDictionary",
@@ -152,16 +162,20 @@ __all__ = [
 
 
 _HOMES = {
+    "AsyncConversation": "conversation",
     "AsyncSessionStore": "aio",
+    "Conversation": "conversation",
     "Imported": "many",
     "Match": "searching",
     "Page": "listing",
     "Passphrase": "secret",
     "RawKey": "secret",
+    "Reply": "turns",
     "Session": "session",
     "SessionInfo": "session",
     "SessionStore": "store",
     "Settings": "settings",
+    "Step": "steps",
     "Verified": "many",
     "open_store": "opening",
     "open_store_async": "opening",

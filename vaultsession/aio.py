@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .conversation import AsyncConversation, Conversing
 from .erasing import Receipt
 from .errors import LeaseTimeout
 from .facts import Document, Facts, Filters
@@ -28,6 +29,7 @@ from .payload import Json
 from .rotating import KeyUse, Rotation
 from .searching import Match, Needle
 from .session import Session, SessionInfo
+from .steps import AsyncAgent
 from .store import SessionStore
 from .training import SIZE, Trained
 from .typed import StateT
@@ -168,6 +170,12 @@ class AsyncSessionStore(Generic[StateT]):
                 await _settled(thread, functools.partial(held.__exit__, None, None, None))
         finally:
             thread.shutdown(wait=False)
+
+    def conversation(
+        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+    ) -> AsyncConversation:
+        """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
+        return AsyncConversation(self, id, agent=agent, **given)
 
     async def list(
         self,

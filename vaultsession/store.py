@@ -21,6 +21,7 @@ from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
+from .conversation import Conversation, Conversing
 from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
 from .facts import Defaults, Facts, Filters, Origin, forked_head
@@ -35,6 +36,7 @@ from .reading import Reading
 from .rotating import KeyUse, Rotating, Rotation
 from .searching import Searching
 from .session import Session, SessionInfo
+from .steps import Agent
 from .sweeper import Sweeper
 from .training import SIZE, Trained, Training
 from .typed import Shape, StateT
@@ -262,6 +264,10 @@ class SessionStore(ManySessions[StateT]):
         """
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
+
+    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
+        """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
+        return Conversation(self, id, agent=agent, **given)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ from typing import Any, TypedDict, assert_type
 
 import vaultsession
 from vaultsession import (
+    AsyncConversation,
     AsyncSessionStore,
+    Conversation,
     Imported,
     InvalidDocument,
     KeyUnavailable,
@@ -25,12 +27,14 @@ from vaultsession import (
     PartialFailure,
     Passphrase,
     RawKey,
+    Reply,
     Session,
     SessionExpired,
     SessionInfo,
     SessionNotFound,
     SessionStore,
     Settings,
+    Step,
     UnsupportedFormat,
     VaultError,
     Verified,
@@ -165,6 +169,58 @@ def many(store: SessionStore) -> None:
     store.close()
     store.list(order="random")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     store.list(colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def says(messages: list[dict[str, Any]]) -> str:
+    return str(len(messages))
+
+
+def streams(messages: list[dict[str, Any]]) -> Iterator[str]:
+    yield str(len(messages))
+
+
+def steps(messages: list[dict[str, Any]]) -> Step | list[dict[str, Any]]:
+    return Step(messages, done=False) if messages else []
+
+
+async def says_later(messages: list[dict[str, Any]]) -> str:
+    return str(len(messages))
+
+
+async def streams_later(messages: list[dict[str, Any]]) -> AsyncIterator[str]:
+    yield str(len(messages))
+
+
+def conversations(store: SessionStore, message: dict[str, Any]) -> None:
+    chat = store.conversation(
+        "a", agent=says, window=5, system="s", on_failure="drop", lease=True, user_id="u", ttl="1h"
+    )
+    assert_type(chat, Conversation)
+    reply = chat.send("hello", max_iterations=3, on_text=print)
+    assert_type(reply, Reply)
+    assert_type(reply.text, str)
+    assert_type(reply.done, bool)
+    assert_type(reply.messages, tuple[dict[str, Any], ...])
+    assert_type(reply.session, SessionInfo)
+    assert_type(store.conversation(agent=streams).send(message), Reply)
+    assert_type(store.conversation(agent=steps).answer(), Reply)
+    assert_type(chat.message_count(), int)
+    assert_type(chat.history(last=3), list[dict[str, Any]])
+    assert_type(chat.is_answered(), bool)
+    assert_type(chat.session_id, str)
+    assert_type(chat.unsaved, list[dict[str, Any]])
+    store.conversation("a", agent=says_later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.conversation("a", agent=says, on_failure="retry")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.conversation("a", agent=says, colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def awaited_conversations(store: AsyncSessionStore) -> None:
+    for agent in (says_later, says):
+        chat = store.conversation("a", agent=agent, lease=True, lease_timeout=5)
+        assert_type(chat, AsyncConversation)
+        assert_type(await chat.send("hello"), Reply)
+    assert_type(await store.conversation(agent=streams_later).answer(), Reply)
+    assert_type(await store.conversation(agent=streams).message_count(), int)
 
 
 def searching(store: SessionStore) -> None:

@@ -21,6 +21,8 @@ class Commands(Tree):
         Entry("init", "init", _BEGIN, "Make a new vault."),
         Entry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
         Entry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
+        Entry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
+        Entry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
         Entry("append", "append", _SESSIONS, "Append messages to a session."),
         Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
         Entry("rm", "rm", _SESSIONS, "Remove sessions."),
