@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -23,6 +24,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 PATIENCE = 30.0
 """Seconds that a server may take to answer."""
@@ -252,10 +256,6 @@ class Certificates:
     """An authority and a certificate for 127.0.0.1, made for this test."""
 
     def __init__(self, directory: Path) -> None:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         self.authority = str(directory / "authority.pem")
         self.certificate = str(directory / "server.pem")
         self.key = str(directory / "server.key")
@@ -287,10 +287,8 @@ class Certificates:
         plain = serialization.NoEncryption()
         Path(self.key).write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
 
-    def context(self):
+    def context(self) -> ssl.SSLContext:
         """What a client needs to believe it."""
-        import ssl
-
         return ssl.create_default_context(cafile=self.authority)
 
 
