@@ -7,7 +7,7 @@ missing skips the test with the command that installs it; with ``VAULTSESSION_RE
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import importlib.util
 import ipaddress
 import os
@@ -259,7 +259,7 @@ class Certificates:
         self.authority = str(directory / "authority.pem")
         self.certificate = str(directory / "server.pem")
         self.key = str(directory / "server.key")
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority for tests")])
         own_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 
@@ -271,8 +271,8 @@ class Certificates:
                 .issuer_name(issuer)
                 .public_key(public)
                 .serial_number(x509.random_serial_number())
-                .not_valid_before(now - datetime.timedelta(hours=1))
-                .not_valid_after(now + datetime.timedelta(days=1))
+                .not_valid_before(now - dt.timedelta(hours=1))
+                .not_valid_after(now + dt.timedelta(days=1))
                 .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
                 .add_extension(x509.SubjectAlternativeName([address]), critical=False)
                 .sign(own_key, hashes.SHA256())
