@@ -67,8 +67,3 @@ def place(redis_url: str) -> Iterator[Place]:
     place = Place(redis_url)
     yield place
     place.close()
-
-
-@pytest.fixture
-def scribe() -> Scribe:
-    return Scribe()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from redis_lab import Place, place  # noqa: F401 - a fixture
-from servers import redis_cluster, redis_url  # noqa: F401 - a fixture
+from redis_lab import Place
+from servers import redis_cluster
 
 from vaultsession.backends.redis import RedisBackend, connect
 from vaultsession.testing import BackendContract
@@ -17,7 +17,7 @@ Opening = Callable[[], RedisBackend]
 
 class TestRedis(BackendContract):
     @pytest.fixture
-    def reopen(self, place: Place, scribe: Scribe) -> Opening:  # noqa: F811 - the fixture that was imported
+    def reopen(self, place: Place, scribe: Scribe) -> Opening:
         return lambda: place.backend(scribe)
 
     @pytest.fixture

@@ -164,18 +164,29 @@ class RedisBackend:
     # -- what is newest ------------------------------------------------------------------------------------------------
 
     def _look(self, key: str) -> _State:
+        for attempt in range(_TRIES):
+            stored, size = self._stored(key)
+            state = self._state(key, stored, size)
+            if state is not None:
+                return state
+            _pause(attempt)
+        raise Conflict(f"others wrote to {key} {_TRIES} times while it was looked at: try again")
+
+    def _stored(self, key: str) -> tuple[bytes, int]:
+        """What is stored as newest, and the size of the container, as of one moment."""
         _, container, newest = self._layout.session(key)
         stored, size = self._server.look(LOOK, (container, newest))
-        return self._state(key, stored, size)
+        return stored or b"", size
 
     def _is_there(self, key: str, state: _State) -> bool:
         """Whether what is remembered is still what is there."""
-        _, container, newest = self._layout.session(key)
-        stored, size = self._server.look(LOOK, (container, newest))
-        return (stored or b"", size) == (state.stored, state.size)
+        return self._stored(key) == (state.stored, state.size)
 
-    def _state(self, key: str, stored: bytes | None, size: int) -> _State:
-        """What is newest, by the row where it fits the container, else by the container itself."""
+    def _state(self, key: str, stored: bytes, size: int) -> _State | None:
+        """What is newest, by the row where it fits the container, else by the container itself.
+
+        None where the container has changed since: what it says then is not of the moment that was asked about.
+        """
         said = self._said(key, stored)
         newest: Newest = said
         if isinstance(said, SealedHead) and size == 0:
@@ -189,7 +200,9 @@ class RedisBackend:
                 raise Damaged(f"what is kept beside {key} is no row of vaultsession; nothing was changed")
         if not isinstance(newest, SealedHead):
             newest = self._grave(key, newest)
-        state = _State(stored or b"", size, newest)
+        elif newest.size != size and not newest.torn:
+            return None
+        state = _State(stored, size, newest)
         self._remember(key, state)
         return state
 
@@ -309,7 +322,7 @@ class RedisBackend:
         self, key: str, ours: SealedHead | Tombstone, there: bytes, size: int, doubt: AnswerLost | None
     ) -> _State:
         """What someone else has written. ``DurabilityUnknown`` where that may hide that ours was written before."""
-        state = self._state(key, there, size)
+        state = self._state(key, there, size) or self._look(key)
         if doubt is not None and (state.newest is None or state.newest.generation > ours.generation):
             raise DurabilityUnknown(
                 f"{key} was replaced by someone else while the answer to this write was lost: whether it was part of "
@@ -339,9 +352,8 @@ class RedisBackend:
 
     def _enter(self, key: str) -> bool:
         """Derive the row of a container anew, and its entries; whether it can be read."""
-        _, container, newest = self._layout.session(key)
         for attempt in range(_TRIES):
-            stored, size = self._server.look(LOOK, (container, newest))
+            stored, size = self._stored(key)
             if not size:
                 return True
             try:
@@ -350,7 +362,7 @@ class RedisBackend:
                 return False
             if row is None:  # a tombstone covers it
                 return True
-            state = _State(stored or b"", size, None)
+            state = _State(stored, size, None)
             if not isinstance(self._put(key, state, Sealed(row, size, b"")), _State):
                 return True
             _pause(attempt)
