@@ -85,13 +85,12 @@ class RedisBackend:
             if row is not None:
                 raise self._gone(key)
             return None
-        known = self._seen.get(key)
-        if row is not None and (known is None or row.witness[:2] > known[:2]):
+        if row is not None and row.witness == container.witness and row.witness != self._seen.get(key):
             # Only what authenticates is remembered: a forged row is forgotten when it is gone. Where it does not,
             # whoever reads will find the same, and say so.
             with contextlib.suppress(VaultError):
                 self._found(key, self._behind(key, container), thorough=False)
-        return self._witnessed(key, container, row)
+        return container
 
     def commit(self, key: str, seal: Seal) -> Newest:
         """Put behind the newest what ``seal`` makes of it. ``Conflict`` where others were quicker for too long.
@@ -242,8 +241,12 @@ class RedisBackend:
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
-    def _read(self, key: str, start: int) -> tuple[Container | None, SealedHead | None]:
-        """The container and its row, as of one moment. Of the witness the container tells nothing yet."""
+    def _read(self, key: str, start: int, *, witnessed: bool = True) -> tuple[Container | None, SealedHead | None]:
+        """The container and its row, as of one moment. Unwitnessed: what the row says is no witness.
+
+        What was seen is looked at *before*, so that it is never ahead of the bytes because another thread was quick.
+        """
+        known, grave = self._seen.get(key), self._seen.grave(key)
         _, container, newest = self._layout.session(key)
         stored, size, *found = self._server.look(READ, (container, newest), v1.HEADER_SIZE, start)
         said = self._said(key, stored)
@@ -251,21 +254,17 @@ class RedisBackend:
         if not size:
             return None, row
         offset, header, data = found
-        if row is not None and row.size == size:
+        if row is not None and self._is_news(key, row, size):
             self._remember(key, _State(stored, size, row))
-        return Container(header, offset, data, tombstone=said if isinstance(said, Tombstone) else None), row
+        if row is not None and witnessed and (known is None or row.witness[:2] > known[:2]):
+            known = row.witness
+        if isinstance(said, Tombstone) and (grave is None or said.generation > grave.generation):
+            grave = said
+        return Container(header, offset, data, known, grave), row
 
     def _fetch(self, key: str, start: int, *, witnessed: bool = True) -> Container | None:
-        """``read``, for whoever describes: nothing is described on the way. Unwitnessed: the row is not asked."""
-        container, row = self._read(key, start)
-        return None if container is None else self._witnessed(key, container, row if witnessed else None)
-
-    def _witnessed(self, key: str, container: Container, row: SealedHead | None) -> Container:
-        """With the newest point that is known, by its row or from memory; and the newest tombstone."""
-        known = self._seen.get(key)
-        if row is not None and (known is None or row.witness[:2] > known[:2]):
-            known = row.witness
-        return container._replace(witness=known, tombstone=self._grave(key, container.tombstone))
+        """``read``, for whoever describes: nothing is described on the way."""
+        return self._read(key, start, witnessed=witnessed)[0]
 
     def _behind(self, key: str, container: Container) -> Fetch:
         """A fetch that serves from bytes that are there already, as far as they go."""
@@ -372,7 +371,10 @@ class RedisBackend:
 
     def _remembered(self, key: str) -> _State | None:
         with self._guard:
-            return self._states.get(key)
+            state = self._states.get(key)
+        if state is None or not isinstance(state.newest, SealedHead) or state.newest.torn:
+            return state
+        return state if self._is_news(key, state.newest, state.size) else None
 
     def _remember(self, key: str, state: _State) -> None:
         with self._guard:
