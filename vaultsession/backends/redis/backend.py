@@ -35,7 +35,7 @@ from ...sealed import (
 )
 from ..seen import Seen
 from .health import problems
-from .layout import MARGIN, SWEPT, Layout, all_of, expiring, pack, tagged, unpack
+from .layout import MARGIN, SWEPT, Layout, all_of, expiring, pack, tagged, told_by, unpack
 from .listing import Listing
 from .scripts import COMMIT, LOOK, READ
 from .server import AnswerLost, Server
@@ -338,16 +338,18 @@ class RedisBackend:
         said = self._said(key, state.stored)
         before = set(said.tags) if isinstance(said, SealedHead) else set()
         locator = locator_of(key)
+        told = told_by(state.stored)
+        compared = len(told) if len(told) < len(state.stored) else -1
         if isinstance(result, Grave):
             keys += [tagged(shard, tag) for tag in before]
             life = "" if result.flush else SWEPT
-            return keys, (state.stored, state.size, -1, b"", stored, locator, 0, "", life, 0)
+            return keys, (told, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
         head = result.head
         lost = before.difference(head.tags)
         keys += [tagged(shard, tag) for tag in (*lost, *head.tags)]
         expires = "" if head.expires is None else head.expires
-        place = (state.stored, state.size, result.offset, result.data, stored)
-        return keys, (*place, locator, head.updated, expires, MARGIN, len(lost))
+        place = (told, state.size, result.offset, result.data, stored)
+        return keys, (*place, locator, head.updated, expires, MARGIN, len(lost), compared)
 
     def _enter(self, key: str) -> bool:
         """Derive the row of a container anew, and its entries; whether it can be read."""

@@ -44,6 +44,8 @@ _ROW = 1
 _GRAVE = 2
 _COLUMNS = struct.Struct("<QQ16sqqQH")
 _SIZE = struct.Struct("<BH")
+_TOLD = 3 + 8 + 8 + VERSION_SIZE
+_ROW_BEGINS = bytes([_ROW])
 _TOMBSTONE = struct.Struct("<BQ16s")
 
 
@@ -115,6 +117,14 @@ def parse_schema(text: bytes) -> tuple[int, int]:
     if found is None or not 1 <= int(found[2]) <= LARGEST_SHARDS:
         raise ValueError("no schema of vaultsession")
     return int(found[1]), int(found[2])
+
+
+def told_by(stored: bytes) -> bytes:
+    """The beginning of what is stored as newest that tells it from whatever else could be there: of a row its version.
+
+    Two rows of one version speak of the same bytes. All of it where it is no row.
+    """
+    return stored[:_TOLD] if stored[:1] == _ROW_BEGINS else stored
 
 
 def parse_locator(name: bytes) -> str:

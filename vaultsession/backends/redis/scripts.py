@@ -42,7 +42,7 @@ COMMIT = Script("""
 local newest = redis.call('GET', KEYS[2]) or ''
 local size = redis.call('STRLEN', KEYS[1])
 local offset, data = tonumber(ARGV[3]), ARGV[4]
-if newest ~= ARGV[1] or size ~= tonumber(ARGV[2]) then
+if string.sub(newest, 1, tonumber(ARGV[11])) ~= ARGV[1] or size ~= tonumber(ARGV[2]) then
   local stop, tail = offset + #data, ''
   if #data > 0 and size >= stop then
     tail = redis.call('GETRANGE', KEYS[1], math.max(offset, stop - 64), stop - 1)
@@ -79,9 +79,10 @@ return 1
 """Write, if what is there is what ``seal`` saw; else tell what is there, and what stands where our bytes would.
 
 Keys: container, newest, all, expiring, then the sets of the tags that the session loses, then of those that it has.
-Arguments: newest and size as seen, offset (-1: a tombstone), data, newest as it shall be, locator, updated, expires
+Arguments: newest as seen and size, offset (-1: a tombstone), data, newest as it shall be, locator, updated, expires
 (or empty), milliseconds that the server keeps it (behind the expiry; of a tombstone: from now, or empty), count of the
-tags that it loses. → 1, or ``[newest, size, tail]``.
+tags that it loses, and how many bytes of newest are compared: those of a row up to its version tell it from any other.
+→ 1, or ``[newest, size, tail]``.
 
 Expiry on the server is a margin behind that of the session *and* behind this moment of the server, so that no clock of
 a host, however wrong, makes the server drop what was just written.
