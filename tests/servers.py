@@ -208,7 +208,7 @@ def redis_server(*options: str, password: str | None = None, tls: bool = False) 
         try:
             yield server
         finally:
-            server.stop()
+            server.kill()  # nothing of it is needed: a polite end waits for replicas
 
 
 @contextlib.contextmanager
@@ -220,7 +220,7 @@ def redis_cluster(nodes: int = 3) -> Iterator[list[RedisServer]]:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-"))
             server = RedisServer(Path(directory), cluster=True)
             server.start()
-            stack.callback(server.stop)
+            stack.callback(server.kill)
             servers.append(server)
         for number, server in enumerate(servers):
             first, end = 16384 * number // nodes, 16384 * (number + 1) // nodes

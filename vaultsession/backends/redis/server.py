@@ -24,7 +24,15 @@ from .scripts import Script
 
 Word = bytes | str | int | float
 
-_CLIENT_FAILURES = (told.RedisError, OSError, ValueError, TypeError, LookupError, AttributeError)
+_CLIENT_FAILURES = (
+    told.RedisError,
+    told.RedisClusterException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
 """What redis-py raises, the last four where a server answers what no Redis would."""
 
 
