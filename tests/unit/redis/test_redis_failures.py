@@ -13,6 +13,7 @@ from servers import RedisServer, free_port, redis_server, talking_junk
 
 from vaultsession import RawKey, open_store
 from vaultsession.backends.redis import connect
+from vaultsession.cli.vaults import local_path
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from vaultsession.sealed import Query
 from vaultsession.testing.scribe import Scribe
@@ -294,3 +295,9 @@ def test_an_address_shows_no_password(server: RedisServer) -> None:
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
         engine.paper("vault")
+
+
+def test_a_command_for_directories_refuses_a_server_without_its_password() -> None:
+    with pytest.raises(InvalidSetting, match="vault directory") as caught:
+        local_path("redis://:s3cret@127.0.0.1/0")
+    assert "s3cret" not in str(caught.value)

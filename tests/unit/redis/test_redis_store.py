@@ -145,7 +145,7 @@ def test_a_lease_that_is_lost_is_told_and_fails_nothing(place: Place, scribe, ca
     leases, key = place.engine().leases(), scribe.key("a")
     with leases.lease(key, 0):
         place.bare.delete(leases._layout.lease(key))
-    assert "not given back" in caplog.text
+    assert "ended before its holder" in caplog.text
 
 
 def test_a_lease_waits_for_its_turn(place: Place, scribe) -> None:

@@ -29,7 +29,9 @@ from ...ids import LOCATOR_LENGTH, is_key, locator_of
 from ...sealed import VERSION_SIZE, SealedHead, Tombstone
 
 SCHEMA = 1
-CLUSTER_SHARDS = 128
+CLUSTER_SHARDS = 32
+"""Of a vault that is made on a cluster: a listing asks each of them, and each lies on one node."""
+
 LARGEST_SHARDS = 16384
 
 MARGIN = 24 * 3600 * 1000

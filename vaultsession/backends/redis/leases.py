@@ -17,6 +17,8 @@ from .server import Server
 LIFE = 30.0
 """Seconds after which the lease of a holder that died is free. A living one renews it three times as often."""
 
+_ENDED = "the lease of a session ended before its holder let go of it: another may have answered meanwhile"
+
 _log = logging.getLogger("vaultsession")
 
 
@@ -58,7 +60,7 @@ class RedisLeases:
                     lock.reacquire()
             except BackendUnavailable as error:
                 if isinstance(error.__cause__, LockError):
-                    _log.warning("the lease of a session ended before its holder let go of it")
+                    _log.warning(_ENDED)
                     return
                 _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)
 
@@ -68,4 +70,7 @@ class RedisLeases:
             with self._server.translating():
                 lock.release()
         except BackendUnavailable as error:
-            _log.warning("the lease of a session was not given back and ends by itself: %s", error)
+            if isinstance(error.__cause__, LockError):
+                _log.warning(_ENDED)
+            else:
+                _log.warning("the lease of a session was not given back and ends by itself: %s", error)

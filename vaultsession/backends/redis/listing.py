@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ...ids import locator_of
 from ...sealed import Query, SealedHead, Tombstone
 from .layout import MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
-from .scripts import MEND, PAGE
+from .scripts import COUNT, MEND, PAGE
 from .server import Server
 
 _log = logging.getLogger("vaultsession")
@@ -63,17 +63,13 @@ class Listing:
         if query.tags or (query.alive_at is not None and query.expired_at is not None):
             whole = Query(query.tags, alive_at=query.alive_at, expired_at=query.expired_at)
             return sum(1 for _ in self.scan(whole))
+        moment = query.expired_at if query.alive_at is None else query.alive_at
         total = 0
         for shard in self._layout.every():
-            self._drop_vanished(shard)
-            expired = 0
-            moment = query.expired_at if query.alive_at is None else query.alive_at
-            if moment is not None:
-                expired = self._server.ask("ZCOUNT", expiring(shard), "-inf", moment)
-            if query.expired_at is not None:
-                total += expired
-            else:
-                total += self._server.ask("ZCARD", all_of(shard)) - expired
+            there, expired, over, past = self._counted(shard, moment)
+            if over and self._drop_vanished(shard, past):
+                there, expired, *_ = self._counted(shard, moment)
+            total += expired if query.expired_at is not None else there - expired
         return total
 
     def derive(self) -> None:
@@ -89,7 +85,7 @@ class Listing:
         for shard in self._layout.every():
             for _ in self._walk(shard, all_of(shard), False, None):
                 pass
-            self._drop_vanished(shard)
+            self._drop_vanished(shard, self._counted(shard, None)[-1])
         for name in self._server.names(f"{beginning}tag:*"):
             shard, _, digest = name.decode("utf-8", "replace").rpartition("tag:")
             try:
@@ -218,14 +214,20 @@ class Listing:
         keys = (name, b"%sn:%s" % (shard.encode(), entry.member))
         self._server.look(MEND, keys, entry.member, entry.stored or b"", "" if score is None else score)
 
-    def _drop_vanished(self, shard: str) -> None:
-        """Forget the sessions that the server has dropped: their expiry lies a margin behind, and there is no row."""
-        seconds, _ = self._server.ask("TIME")
-        past = int(seconds) * 1_000_000 - MARGIN * 1000
+    def _counted(self, shard: str, moment: int | None) -> list[int]:
+        """What ``COUNT`` tells of a shard."""
+        keys = [all_of(shard), expiring(shard)]
+        return [int(number) for number in self._server.look(COUNT, keys, "" if moment is None else moment, MARGIN)]
+
+    def _drop_vanished(self, shard: str, past: int) -> bool:
+        """Forget the sessions that the server has dropped: they expired before that, and there is no row."""
+        found = False
         for entry in self._pages(shard, expiring(shard), newest_first=False, first=None, last=past):
             if not entry.stored:
+                found = True
                 self._mend(shard, expiring(shard), entry, None)
                 self._mend(shard, all_of(shard), entry, None)
+        return found
 
     def _key_of(self, name: bytes) -> str | None:
         """The key of the session whose container has this name, by its row where there is one; None: not one of ours.

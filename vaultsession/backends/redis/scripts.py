@@ -97,6 +97,16 @@ return {found, redis.call('MGET', unpack(names))}
 """)
 """A sorted set; ZRANGEBYSCORE or ZREVRANGEBYSCORE, from, to, skip, count, how keys of rows begin → entries, rows."""
 
+COUNT = Script("""
+local now = tonumber(redis.call('TIME')[1]) * 1000
+local past = string.format('%.0f', (now - tonumber(ARGV[2])) * 1000)
+local expired = 0
+if ARGV[1] ~= '' then expired = redis.call('ZCOUNT', KEYS[2], '-inf', ARGV[1]) end
+return {redis.call('ZCARD', KEYS[1]), expired, redis.call('ZCOUNT', KEYS[2], '-inf', past), past}
+""")
+"""All, expiring; a moment or empty, milliseconds that the server keeps what has expired → how many there are, how many
+have expired at that moment, of how many the time on the server is over, and since when that is."""
+
 MEND = Script("""
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
