@@ -153,7 +153,7 @@ def local_path(place: str) -> str:
     parts = urlsplit(place)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return unquote(parts.path)
-    raise InvalidSetting(f"this command needs a vault directory, and {place} is none")
+    raise InvalidSetting(f"this command needs a vault directory, and {parts.scheme}://… is none")
 
 
 def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[..., None]:
