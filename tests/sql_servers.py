@@ -132,19 +132,21 @@ def mariadb() -> Iterator[Server]:
     data, port = os.path.join(directory, "data"), free_port()
     setup = os.path.join(directory, "setup.sql")
     Path(setup).write_text(
-        f"CREATE USER tester@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
+        f"CREATE USER IF NOT EXISTS tester@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n"
         "GRANT ALL ON *.* TO tester@'127.0.0.1' WITH GRANT OPTION;\n"
     )
     common = ["--no-defaults", f"--user={owner}", f"--datadir={data}"]
     try:
         subprocess.run(
-            [maker, *common, "--auth-root-authentication-method=normal", "--skip-test-db", f"--extra-file={setup}"],
-            check=True, capture_output=True, timeout=300,
+            [maker, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            check=True,
+            capture_output=True,
+            timeout=300,
         )
         command = [
             daemon, *common, "--bind-address=127.0.0.1", f"--port={port}", f"--socket={directory}/socket",
             f"--pid-file={directory}/pid", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M",
-            "--skip-name-resolve",
+            "--skip-name-resolve", f"--init-file={setup}",
         ]  # fmt: skip
         url = sa.URL.create("mysql+pymysql", "tester", PASSWORD, "127.0.0.1", port)
         server = Server(url, command, log=os.path.join(directory, "log"))

@@ -55,5 +55,3 @@ class TestPostgresql(SqlContract):
     @pytest.fixture
     def url(self, postgresql_server: Server) -> str:
         return postgresql_server.database()
-
-

@@ -37,7 +37,7 @@ from ..seen import Seen
 from . import queries
 from .database import AnswerLost, Database, pause
 from .rebuild import Report, rebuild
-from .sessions import Found, Known, SessionTables, Stamp
+from .sessions import Found, Known, SessionTables, Stamp, tail_of
 from .tables import Tables, signed, unsigned
 
 _log = logging.getLogger("vaultsession")
@@ -63,7 +63,7 @@ class SqlBackend:
         self.traits = Traits(database.dialect, durable=True, shared=database.dialect != "sqlite")
         self._database = database
         self._tables = tables
-        self._sessions = SessionTables(tables)
+        self._sessions = SessionTables(tables, database.dialect)
         self._describe = describe
         self._close = close
         self._seen = Seen()
@@ -200,7 +200,7 @@ class SqlBackend:
         if found is None:
             return Known(None, self._seen.grave(key), lives=False)
         newest: Newest = found.tombstone if row is None else row
-        known = Known(found.stamp, newest, lives=found.container is not None)
+        known = Known(found.stamp, newest, lives=found.container is not None, tail=found.tail)
         self._keep(key, known)
         return known
 
@@ -218,12 +218,13 @@ class SqlBackend:
                 return self._sessions.bury(connection, known, result)
             return self._sessions.put(connection, known, result)
 
+        one = isinstance(result, Sealed) and self._sessions.is_one_statement(known, result)
         try:
-            written = self._database.change(act)
+            written = (self._database.change_at_once if one else self._database.change)(act)
         except AnswerLost as error:
             written = self._has_landed(key, known, result, error)
         if written:
-            self._keep(key, _after(result))
+            self._keep(key, _after(known, result))
         return written
 
     def _has_landed(self, key: str, known: Known, result: Sealed | Grave, lost: AnswerLost) -> bool:
@@ -341,11 +342,11 @@ def _check(key: str, newest: Newest, result: Sealed | Grave) -> None:
         raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
 
 
-def _after(result: Sealed | Grave) -> Known:
+def _after(known: Known, result: Sealed | Grave) -> Known:
     if isinstance(result, Grave):
         return Known(None, result.tombstone, lives=False)
     row = result.head
-    return Known(Stamp(signed(row.generation), row.version), row, lives=True)
+    return Known(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
 
 
 def _sqlite(connection: sa.Connection) -> str | None:

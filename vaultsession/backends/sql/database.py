@@ -94,6 +94,22 @@ class Database:
         except _Duplicate:
             return False
 
+    def change_at_once(self, act: Callable[[sa.Connection], bool]) -> bool:
+        """``change`` for an ``act`` that is one statement: it commits by itself."""
+
+        def run(connection: sa.Connection) -> bool:
+            try:
+                return act(connection)
+            except exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    raise AnswerLost(self._reason(error)) from error
+                raise
+
+        try:
+            return self._patiently(run)
+        except _Duplicate:
+            return False
+
     def refusal(self, error: BaseException) -> VaultError:
         """What the database said, as an error that names it."""
         return BackendUnavailable(f"{self.where}: {self._reason(error)}")

@@ -119,7 +119,9 @@ def _where(url: sa.URL, prefix: str) -> str:
     if scheme == "sqlite":
         return f"sqlite:///{os.path.abspath((url.database or '').removeprefix('file:'))}{tables}"
     host = url.host or "localhost"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{url.port}' if url.port else ''}/{url.database}{tables}"
+    return (
+        f"{scheme}://{f'[{host}]' if ':' in host else host}{f':{url.port}' if url.port else ''}/{url.database}{tables}"
+    )
 
 
 def _arguments(url: sa.URL, timeout: float) -> dict[str, Any]:

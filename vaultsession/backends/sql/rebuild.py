@@ -45,37 +45,33 @@ class _Row(NamedTuple):
     header: Any = None
     grave: Any = None
     mac: Any = None
+    begin: Any = None
+    tail: Any = None
 
 
-def rebuild(
-    database: Database, tables: Tables, sessions: SessionTables, seen: Seen, describe: Describe
-) -> Report:
+def rebuild(database: Database, tables: Tables, sessions: SessionTables, seen: Seen, describe: Describe) -> Report:
     """Derive the row of every container, unless somebody writes it meanwhile: then it is right already."""
     scanned = changed = removed = unreadable = 0
     for row in (*_rows(database, tables), *_strays(database, tables)):
         key = _key_of(row)
-        generation = _newest_generation(database, tables, row.locator)
-        if generation is None:
+        pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
+        if not pieces.header:
             if row.header is not None and key != _text(row.key):
                 removed += database.change(lambda connection, row=row: _remove(connection, tables, row))  # type: ignore[misc] # a lambda with a default is not inferred
             continue
         scanned += 1
-        if key is None:
-            unreadable += 1
-            continue
-        pieces = _Pieces(database, tables, row, key, generation, seen)
         try:
-            head = describe(key, pieces.fetch, thorough=False)
+            head = None if key is None else describe(key, pieces.fetch, thorough=False)
         except Unreadable as error:
             _log.warning("%s: its row was left as it is: %s", key, error)
             unreadable += 1
             continue
         if head is None:
-            continue  # a tombstone covers it
+            continue  # a tombstone covers it, or it stands where no session can
         try:
             changed += database.change(
-                lambda connection, row=row, head=head, header=pieces.header: sessions.derive(  # type: ignore[misc] # as above
-                    connection, row.stamp, head, header
+                lambda connection, row=row, head=head, pieces=pieces: sessions.derive(  # type: ignore[misc] # as above
+                    connection, row.stamp, head, pieces.header, pieces.end
                 )
             )
         except AnswerLost as error:
@@ -86,37 +82,61 @@ def rebuild(
 
 
 class _Pieces:
-    """The container of one generation, whatever its row says of it."""
+    """The container of one session, whatever its row says of it: the pieces of the newest generation, and the tail."""
 
-    def __init__(self, database: Database, tables: Tables, row: _Row, key: str, generation: int, seen: Seen) -> None:
+    def __init__(self, database: Database, tables: Tables, row: _Row, key: str, seen: Seen) -> None:
         self._database = database
         self._key = key
         pieces = tables.pieces.c
         self._ending, self._data = pieces.ending, pieces.data
-        self._here = (pieces.locator == row.locator, pieces.generation == generation)
+        here = pieces.locator == sa.literal(row.locator, pieces.locator.type)
+        newest = sa.select(pieces.generation).where(here).order_by(pieces.generation.desc()).limit(1)
+        generation = database.ask(lambda connection: connection.execute(newest).scalar())
+        self._here = (here, pieces.generation == sa.literal(generation, pieces.generation.type))
+        has_tail = isinstance(row.tail, bytes) and isinstance(row.begin, int) and row.header is not None
+        self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
         stamp = row.stamp or Stamp(0, b"")
-        self._witness = later(witness_from(stamp.generation, row.seq, stamp.version), seen.get(key))
+        living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)
+        self._witness = later(living, seen.get(key))
         self._tombstone = newer(tombstone_from(key, row.grave, row.mac), seen.grave(key))
         first = sa.select(self._data).where(*self._here).order_by(self._ending).limit(1)
+        last = sa.select(self._ending).where(*self._here).order_by(self._ending.desc()).limit(1)
         found = database.ask(lambda connection: connection.execute(first).scalar())
+        ending = database.ask(lambda connection: connection.execute(last).scalar())
+        if not isinstance(found, bytes) and self._tail and row.begin == 0:
+            found = row.tail
         self.header = found[: v1.HEADER_SIZE] if isinstance(found, bytes) else b""
+        self.end = ending if isinstance(ending, int) else 0
 
     def fetch(self, start: int) -> Container | None:
         """See ``sealed.Fetch``."""
         statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
-        if start > 0:
-            statement = statement.where(self._ending > start)
+        wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
+        statement = statement.where(self._ending > wanted)
         rows = self._database.ask(lambda connection: connection.execute(statement).all())
-        begin, data = joined(self._key, [(row[0], row[1]) for row in rows])
-        end = begin + len(data) if rows else v1.HEADER_SIZE
-        offset = min(end, max(v1.HEADER_SIZE, begin, end + start if start < 0 else start))
-        return Container(self.header, offset, data[offset - begin :] if rows else b"", self._witness, self._tombstone)
+        pieces = [(row[0], row[1]) for row in rows] + self._tail
+        if not pieces:
+            return Container(self.header, self.end, b"", self._witness, self._tombstone)
+        begin, data = joined(self._key, pieces)
+        offset = min(begin + len(data), max(v1.HEADER_SIZE, begin, wanted))
+        return Container(self.header, offset, data[offset - begin :], self._witness, self._tombstone)
 
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
     rows = tables.sessions.c
     statement = (
-        sa.select(rows.locator, rows.generation, rows.version, rows.key, rows.seq, rows.header, rows.grave, rows.mac)
+        sa.select(
+            rows.locator,
+            rows.generation,
+            rows.version,
+            rows.key,
+            rows.seq,
+            rows.header,
+            rows.grave,
+            rows.mac,
+            rows.begin,
+            rows.tail,
+        )
         .order_by(rows.locator)
         .limit(_PAGE)
     )
@@ -139,14 +159,6 @@ def _strays(database: Database, tables: Tables) -> Iterator[_Row]:
         yield _Row(locator)
         behind = statement.where(pieces.locator > sa.literal(locator, pieces.locator.type))
         found = database.ask(lambda connection, behind=behind: connection.execute(behind).all())  # type: ignore[misc] # as above
-
-
-def _newest_generation(database: Database, tables: Tables, locator: object) -> int | None:
-    pieces = tables.pieces.c
-    here = pieces.locator == sa.literal(locator, pieces.locator.type)
-    statement = sa.select(pieces.generation).where(here).order_by(pieces.generation.desc()).limit(1)
-    found = database.ask(lambda connection: connection.execute(statement).scalar())
-    return found if isinstance(found, int) else None
 
 
 def _key_of(row: _Row) -> str | None:

@@ -1,7 +1,8 @@
 """One session: a row that every change is compared and swapped on, and the pieces of its container.
 
-What a row says is a claim until ``describe`` has proved it against the pieces; only the point that it names as the
-newest is taken over, as the witness: pieces that are damaged or missing are then told from a container that ends there.
+The container is the pieces of its generation, one behind the other, and the tail that the row itself holds. What a row
+says is a claim until ``describe`` has proved it against them; only the point that it names as the newest is taken over,
+as the witness: bytes that are damaged or missing are then told from a container that ends there.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from ...envelope import v1
 from ...errors import Damaged
 from ...ids import locator_of
 from ...sealed import VERSION_SIZE, Container, Grave, Newest, Sealed, SealedHead, Tombstone, Witness
-from .tables import Tables, signed, unsigned
+from .tables import Bytes, Tables, signed, unsigned
 
 PIECE = 1 << 20
 """Bytes of the largest piece: a statement stays far below what servers accept by default (16 MiB)."""
+
+
+TAIL = 4096
+"""Bytes of the largest tail: a row with it still fits a page of InnoDB, and is rewritten with every append."""
 
 
 class Stamp(NamedTuple):
@@ -29,29 +34,31 @@ class Stamp(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one statement found of a session. ``container`` None: it was removed."""
+    """What one statement found of a session. ``container`` None: it was removed. ``tail``: bytes that the row holds."""
 
     stamp: Stamp
     container: Container | None
     tombstone: Tombstone | None
+    tail: int = 0
 
 
 class Known(NamedTuple):
     """The newest of a session, and what a change of it is compared and swapped on; ``stamp`` None: no row.
 
-    ``lives`` says that there is a container, be it one that a tombstone covers.
+    ``lives`` says that there is a container, be it one that a tombstone covers; ``tail`` how many bytes of it the row
+    holds.
     """
 
     stamp: Stamp | None
     newest: Newest
     lives: bool
+    tail: int = 0
 
 
 class SessionTables:
     """Statements about one session each, made once. Immutable; safe from any thread."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, dialect: str) -> None:
         sessions, pieces = tables.sessions.c, tables.pieces.c
         here = sessions.locator == sa.bindparam("here")
         is_piece = sa.and_(pieces.locator == sessions.locator, pieces.generation == sessions.generation)
@@ -66,6 +73,10 @@ class SessionTables:
                 sessions.header,
                 sessions.grave,
                 sessions.mac,
+                sessions.begin,
+                sa.case((sa.or_(pieces.ending.is_(None), pieces.ending == sessions.begin), sessions.tail)).label(
+                    "tail"
+                ),
                 pieces.ending,
                 pieces.data,
             )
@@ -75,16 +86,24 @@ class SessionTables:
             for first in (start, sessions.size + start)
         )
         self._any_piece = sa.select(pieces.ending).where(pieces.locator == sa.bindparam("here")).limit(1)
-        self._piece = sa.select(pieces.data).where(
-            pieces.locator == sa.bindparam("here"),
-            pieces.generation == sa.bindparam("generation"),
-            pieces.ending == sa.bindparam("ending"),
-        )
         self._insert = tables.sessions.insert()
-        self._update = tables.sessions.update().where(
+        is_newest = sa.and_(
             here,
             sessions.generation == sa.bindparam("was_generation"),
             sessions.version == sa.bindparam("was_version"),
+        )
+        self._update = tables.sessions.update().where(is_newest)
+        longer: sa.ColumnElement[bytes] = sessions.tail.concat(sa.bindparam("more", type_=Bytes()))
+        if dialect == "sqlite":
+            longer = sa.cast(longer, Bytes())  # it takes the sum of two blobs for a text, though the bytes are right
+        self._extend = self._update.values(tail=longer)
+        moved = sa.select(
+            sessions.locator, sessions.generation, sa.bindparam("ending", type_=sa.BigInteger), sessions.tail
+        )
+        self._move_tail = (
+            tables.pieces.insert()
+            .from_select(["locator", "generation", "ending", "data"], moved.where(is_newest))
+            .execution_options(preserve_rowcount=True)
         )
         self._insert_piece = tables.pieces.insert()
         self._delete_pieces = tables.pieces.delete().where(pieces.locator == sa.bindparam("here"))
@@ -115,23 +134,35 @@ class SessionTables:
         rows = connection.execute(statement, {"here": locator_of(key).encode(), "start": start}).all()
         if not rows:
             return None
-        generation, version, seq, size, header, buried, mac = rows[0][:7]
+        generation, version, seq, size, header, buried, mac, begin = rows[0][:8]
         if not isinstance(generation, int) or not isinstance(version, bytes):
             raise Damaged(f"the row of {key} holds values of another type; nothing was changed")
         tombstone = newer(tombstone_from(key, buried, mac), grave)
         if header is None:
             return Found(Stamp(generation, version), None, tombstone)
-        pieces = [(row[7], row[8]) for row in rows if row[7] is not None]
-        container = _container(key, start, header, size, pieces)._replace(
+        tail = rows[-1][8]
+        if not isinstance(begin, int) or not isinstance(tail, bytes):
+            raise Damaged(f"the end of {key} is gone; nothing was changed")
+        pieces = [(row[9], row[10]) for row in rows if row[9] is not None]
+        container = _container(key, start, header, [*pieces, (begin + len(tail), tail)])._replace(
             witness=later(witness_from(generation, seq, version), witness), tombstone=tombstone
         )
-        return Found(Stamp(generation, version), container, tombstone)
+        return Found(Stamp(generation, version), container, tombstone, len(tail))
 
     def has_pieces(self, connection: sa.Connection, locator: str) -> bool:
         """Whether there is any piece of a container, of whichever generation."""
         return connection.execute(self._any_piece, {"here": locator.encode()}).first() is not None
 
     # -- changing ------------------------------------------------------------------------------------------------------
+
+    def is_one_statement(self, known: Known, sealed: Sealed) -> bool:
+        """Whether ``put`` is nothing but an UPDATE of the row."""
+        row, before = sealed.head, known.newest
+        if not isinstance(before, SealedHead) or before.tags != row.tags or not known.lives:
+            return False
+        if sealed.offset == 0:
+            return before.size == known.tail and len(sealed.data) <= TAIL and not before.torn
+        return known.tail + len(sealed.data) <= TAIL
 
     def put(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
         """Put what was sealed in place of what is known, or behind it; False if something else stands there.
@@ -140,24 +171,47 @@ class SessionTables:
         """
         row, before = sealed.head, known.newest
         name = locator_of(row.key)
-        locator = name.encode()
         if not known.lives and self.has_pieces(connection, name):
-            raise Damaged(f"{row.key} is absent, and pieces of it are there; nothing was changed: reindex finds it again")
-        values = columns(row)
-        if sealed.offset == 0:
-            values["header"] = sealed.data[: v1.HEADER_SIZE]
-        if not self._swap(connection, locator, known.stamp, values):
+            raise Damaged(f"{row.key} is absent, and pieces of it are there; nothing was changed: reindex finds them")
+        if not (self._replaced if sealed.offset == 0 else self._extended)(connection, known, sealed):
             return False
-        if sealed.offset == 0 and known.lives:
+        if not isinstance(before, SealedHead) or before.tags != row.tags:
+            self.tag(connection, name.encode(), row.tags)
+        return True
+
+    def _replaced(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
+        locator = locator_of(sealed.head.key).encode()
+        header = sealed.data[: v1.HEADER_SIZE]
+        if not self._swap(
+            connection, locator, known.stamp, {**columns(sealed.head), "header": header, **_ended(sealed)}
+        ):
+            return False
+        if known.lives and not self.is_one_statement(known, sealed):
             connection.execute(self._delete_pieces, {"here": locator})
-        generation = signed(row.generation)
+        self._add_pieces(connection, sealed)
+        return True
+
+    def _extended(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
+        locator = locator_of(sealed.head.key).encode()
+        if known.stamp is None:
+            raise ValueError("a record behind nothing")
+        named = {"here": locator, "was_generation": known.stamp.generation, "was_version": known.stamp.version}
+        if known.tail + len(sealed.data) <= TAIL:
+            values = {**named, **columns(sealed.head), "more": sealed.data}
+            return connection.execute(self._extend, values).rowcount == 1
+        if known.tail and connection.execute(self._move_tail, {**named, "ending": sealed.offset}).rowcount != 1:
+            return False
+        if not self._swap(connection, locator, known.stamp, {**columns(sealed.head), **_ended(sealed)}):
+            return False
+        self._add_pieces(connection, sealed)
+        return True
+
+    def _add_pieces(self, connection: sa.Connection, sealed: Sealed) -> None:
+        locator, generation = locator_of(sealed.head.key).encode(), signed(sealed.head.generation)
         for ending, data in pieces_of(sealed):
             connection.execute(
                 self._insert_piece, {"locator": locator, "generation": generation, "ending": ending, "data": data}
             )
-        if not isinstance(before, SealedHead) or before.tags != row.tags:
-            self.tag(connection, locator, row.tags)
-        return True
 
     def bury(self, connection: sa.Connection, known: Known, grave: Grave) -> bool:
         """A tombstone in place of what is known, and nothing else of it; False if something else stands there."""
@@ -174,23 +228,24 @@ class SessionTables:
         if tags:
             connection.execute(self._insert_tag, [{"tag": tag, "locator": locator} for tag in dict.fromkeys(tags)])
 
-    def derive(self, connection: sa.Connection, was: Stamp | None, row: SealedHead, header: bytes) -> bool:
-        """Another row over the same container, and its tags; False if something else stands there."""
+    def derive(self, connection: sa.Connection, was: Stamp | None, row: SealedHead, header: bytes, end: int) -> bool:
+        """Another row over the same container, and its tags; False if something else stands there.
+
+        Where there was no row, the container is the pieces alone, up to ``end``.
+        """
         locator = locator_of(row.key).encode()
-        if not self._swap(connection, locator, was, {**columns(row), "header": header}):
+        bare = {"begin": end, "tail": b""} if was is None else {}
+        if not self._swap(connection, locator, was, {**columns(row), "header": header, **bare}):
             return False
         self.tag(connection, locator, row.tags)
         return True
 
-    def landed(
-        self, connection: sa.Connection, key: str, was: Stamp | None, written: Sealed | Grave
-    ) -> bool | None:
+    def landed(self, connection: sa.Connection, key: str, was: Stamp | None, written: Sealed | Grave) -> bool | None:
         """Whether a change whose answer was lost is there; None if nobody can tell. In a transaction.
 
         The row is waited for: a transaction that still holds it is over then, one way or the other.
         """
-        locator = locator_of(key)
-        held = connection.execute(self._stamp.with_for_update(), {"here": locator.encode()}).one_or_none()
+        held = connection.execute(self._stamp.with_for_update(), {"here": locator_of(key).encode()}).one_or_none()
         now = None if held is None else Stamp(held[0], held[1])
         if now == was:
             return False
@@ -198,15 +253,15 @@ class SessionTables:
             return None
         if isinstance(written, Grave):
             return True if now.version == written.tombstone.mac else None
-        generation = signed(written.head.generation)
-        if now.generation != generation:
-            # Replaced by whoever came next: of a record that was behind it, or never there, nothing is left to tell.
-            return None if unsigned(now.generation) > written.head.generation else False
-        ending, data = list(pieces_of(written))[-1]
-        found = connection.execute(
-            self._piece, {"here": locator.encode(), "generation": generation, "ending": ending}
-        ).one_or_none()
-        return found is not None and found[0] == data
+        row = written.head
+        if now == Stamp(signed(row.generation), row.version):
+            return True
+        if unsigned(now.generation) != row.generation:
+            # Replaced by whoever came next: of a record that was in front of it, or never there, nothing is left.
+            return None if unsigned(now.generation) > row.generation else False
+        found = self.find(connection, key, max(written.offset, v1.HEADER_SIZE))
+        container = None if found is None else found.container
+        return container is not None and container.data.startswith(written.data[container.offset - written.offset :])
 
     def _swap(self, connection: sa.Connection, locator: bytes, was: Stamp | None, values: dict[str, Any]) -> bool:
         if was is None:
@@ -235,21 +290,37 @@ def columns(row: SealedHead) -> dict[str, Any]:
 def removed(tombstone: Tombstone) -> dict[str, Any]:
     """The row of a session that was removed."""
     generation = signed(tombstone.generation)
+    bare = ("seq", "updated", "expires", "size", "tags", "head", "header", "begin", "tail")
     return {
         "key": tombstone.key.encode(),
         "generation": generation,
         "version": tombstone.mac,
         "grave": generation,
         "mac": tombstone.mac,
-        **dict.fromkeys(("seq", "updated", "expires", "size", "tags", "head", "header")),
+        **dict.fromkeys(bare),
     }
 
 
 def pieces_of(sealed: Sealed) -> Iterator[tuple[int, bytes]]:
-    """What was sealed, cut to pieces: each with the offset of its end."""
-    for at in range(0, len(sealed.data), PIECE):
-        data = sealed.data[at : at + PIECE]
-        yield sealed.offset + at + len(data), data
+    """What is too large for a tail, cut to pieces: each with the offset of its end."""
+    if len(sealed.data) > TAIL:
+        for at in range(0, len(sealed.data), PIECE):
+            data = sealed.data[at : at + PIECE]
+            yield sealed.offset + at + len(data), data
+
+
+def tail_of(known: Known, sealed: Sealed) -> int:
+    """Bytes in the row once that was put there."""
+    if sealed.offset and known.tail + len(sealed.data) <= TAIL:
+        return known.tail + len(sealed.data)
+    return len(_ended(sealed)["tail"])
+
+
+def _ended(sealed: Sealed) -> dict[str, Any]:
+    """The end of the container where the old tail is none any more."""
+    if len(sealed.data) <= TAIL:
+        return {"begin": sealed.offset, "tail": sealed.data}
+    return {"begin": sealed.head.size, "tail": b""}
 
 
 def joined(key: str, pieces: Sequence[tuple[object, object]]) -> tuple[int, bytes]:
@@ -269,13 +340,10 @@ def joined(key: str, pieces: Sequence[tuple[object, object]]) -> tuple[int, byte
     return begin, b"".join(parts)
 
 
-def _container(key: str, start: int, header: object, size: object, pieces: Sequence[tuple[object, object]]) -> Container:
+def _container(key: str, start: int, header: object, pieces: Sequence[tuple[object, object]]) -> Container:
     if not isinstance(header, bytes) or len(header) != v1.HEADER_SIZE:
         raise Damaged(f"the row of {key} holds no header; nothing was changed")
     begin, data = joined(key, pieces)
-    if not pieces:  # nothing from there on
-        end = size if isinstance(size, int) and size > v1.HEADER_SIZE else v1.HEADER_SIZE
-        return Container(header, min(end, max(v1.HEADER_SIZE, end + start if start < 0 else start)), b"")
     end = begin + len(data)
     offset = min(end, max(v1.HEADER_SIZE, end + start if start < 0 else start))
     if offset < begin:

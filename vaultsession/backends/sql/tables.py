@@ -3,8 +3,8 @@
 ::
 
     {prefix}_papers      name, data                     what belongs to the vault, and the version of these tables
-    {prefix}_sessions    locator, generation, version…  one row per session that lives or was removed
-    {prefix}_pieces      locator, generation, ending    the container: what each commit put behind the newest
+    {prefix}_sessions    locator, generation, version…  one row per session that lives or was removed, with the tail
+    {prefix}_pieces      locator, generation, ending    the container in front of the tail
     {prefix}_tags        tag, locator                   which sessions carry an owner or a label
     {prefix}_leases      locator, token, expires        who answers a session
 
@@ -15,6 +15,10 @@ are kept as those with one (``signed``); the order of those is never asked for.
 that was removed the version is the tombstone's, and what only a living one has is NULL.
 
 A piece is found by the offset of its end, so that the last bytes of a container are a range of the primary key.
+
+Decision (2026-11): the newest bytes of a container, 4 KiB at most, stand in its row: ``tail``, from the offset ``begin``
+on. Most appends are then one UPDATE and one round trip, and only one in several moves the tail to a piece. A row in
+``pieces`` for each append took four round trips, and 1.8 times as long as a bare insert in MariaDB and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -87,6 +91,8 @@ class Tables:
             sa.Column("tags", Bytes()),
             sa.Column("head", Bytes()),
             sa.Column("header", Bytes(80)),
+            sa.Column("begin", sa.BigInteger),
+            sa.Column("tail", Bytes()),
             sa.Column("grave", sa.BigInteger),
             sa.Column("mac", Bytes(32)),
             sa.Index(f"{prefix}_sessions_updated", "updated", "locator"),
