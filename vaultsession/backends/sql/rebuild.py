@@ -93,7 +93,7 @@ class _Pieces:
         newest = sa.select(pieces.generation).where(here).order_by(pieces.generation.desc()).limit(1)
         generation = database.ask(lambda connection: connection.execute(newest).scalar())
         self._here = (here, pieces.generation == sa.literal(generation, pieces.generation.type))
-        has_tail = isinstance(row.tail, bytes) and isinstance(row.begin, int) and row.header is not None
+        has_tail = isinstance(row.tail, bytes) and isinstance(row.begin, int)
         self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
         stamp = row.stamp or Stamp(0, b"")
         living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)

@@ -63,7 +63,9 @@ class SessionTables:
         here = sessions.locator == sa.bindparam("here")
         is_piece = sa.and_(pieces.locator == sessions.locator, pieces.generation == sessions.generation)
         start = sa.bindparam("start", type_=sa.BigInteger)
-        self._stamp = sa.select(sessions.generation, sessions.version, sessions.header.is_(None)).where(here)
+        self._stamp = sa.select(
+            sessions.generation, sessions.version, sa.and_(sessions.header.is_(None), sessions.tail.is_(None))
+        ).where(here)
         self._from, self._last = (
             sa.select(
                 sessions.generation,
@@ -138,9 +140,9 @@ class SessionTables:
         if not isinstance(generation, int) or not isinstance(version, bytes):
             raise Damaged(f"the row of {key} holds values of another type; nothing was changed")
         tombstone = newer(tombstone_from(key, buried, mac), grave)
-        if header is None:
-            return Found(Stamp(generation, version), None, tombstone)
         tail = rows[-1][8]
+        if header is None and tail is None and begin is None:
+            return Found(Stamp(generation, version), None, tombstone)
         if not isinstance(begin, int) or not isinstance(tail, bytes):
             raise Damaged(f"the end of {key} is gone; nothing was changed")
         pieces = [(row[9], row[10]) for row in rows if row[9] is not None]
