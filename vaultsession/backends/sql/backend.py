@@ -138,7 +138,8 @@ class SqlBackend:
         """How many heads ``scan`` would give without a limit."""
         self._check_open()
         statement = queries.count(self._tables, query)
-        return self._database.ask(lambda connection: int(connection.execute(statement).scalar_one()))
+        found: int = self._database.ask(lambda connection: connection.execute(statement).scalar_one())
+        return int(found)
 
     def reindex(self) -> Report:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
@@ -265,7 +266,7 @@ class SqlBackend:
             most = min(2 * most, _LARGEST_PAGE)
 
     def _listed(self, row: Any) -> SealedHead | None:  # noqa: ANN401 - ten values of whatever type a file gives
-        """The head that a row holds. One that no honest writer wrote is described from its container, if there is one."""
+        """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
         head = head_from(row)
         if head is not None:
             return head

@@ -1,7 +1,7 @@
 """Connections, transactions, and what a database says in words.
 
 Every connection commits by itself, so that a question is one statement and one round trip; a transaction is begun and
-ended in so many words. A transaction whose COMMIT got no answer is ``AnswerLost``: whoever wrote looks what became of it.
+ended in so many words. One whose COMMIT got no answer is ``AnswerLost``: whoever wrote looks what became of it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _POSTGRES_AGAIN = frozenset({"40001", "40P01", "55P03"})
 _LONGEST_REASON = 300
 
 
-class AnswerLost(Exception):  # noqa: N818 - not an error yet: whoever wrote looks what became of it
-    """The connection ended while a transaction was being committed."""
+class AnswerLost(Exception):
+    """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
 
 
 class Database:
@@ -64,7 +64,10 @@ class Database:
 
     def ask(self, question: Callable[[sa.Connection], T]) -> T:
         """The answer to a question that may be asked again. ``BackendUnavailable``."""
-        return self._patiently(question)
+        try:
+            return self._patiently(question)
+        except _Duplicate as error:
+            raise self.refusal(error) from error
 
     def change(self, act: Callable[[sa.Connection], bool]) -> bool:
         """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
@@ -130,7 +133,7 @@ class Database:
                 with self._connection() as connection:
                     return act(connection)
             except exc.IntegrityError as error:
-                raise _Duplicate from error
+                raise _Duplicate(self._reason(error)) from error
             except exc.DBAPIError as error:
                 lost += error.connection_invalidated
                 again = lost == 1 if error.connection_invalidated else _is_transient(error)
@@ -171,7 +174,7 @@ class Database:
         return " ".join(text.split("\n", 1)[0].split())[:_LONGEST_REASON] or type(error).__name__
 
 
-class _Duplicate(Exception):  # noqa: N818 - not an error: someone was faster
+class _Duplicate(Exception):
     """A row of that key is there already."""
 
 

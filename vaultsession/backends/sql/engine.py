@@ -131,14 +131,9 @@ class SqlEngine:
         papers = self._tables.papers
         if not there:
             return False
-        if papers.name not in there:
+        if papers.name not in there or not self._can_read(connection, papers):
             self._refuse_foreign(sorted(there))
-        try:
-            found = {row[0]: row[1] for row in connection.execute(sa.select(papers.c.name, papers.c.data))}
-        except exc.DBAPIError as error:
-            if error.connection_invalidated:
-                raise
-            self._refuse_foreign([papers.name])
+        found = {row[0]: row[1] for row in connection.execute(sa.select(papers.c.name, papers.c.data))}
         schema = found.get(SCHEMA_PAPER.encode())
         if schema is None:
             if found or there != {papers.name}:
@@ -150,16 +145,29 @@ class SqlEngine:
                 found=schema,
                 supported=SCHEMA,
             )
-        if there != names:
+        foreign = [each for each in self._tables.metadata.tables.values() if each.name in there]
+        foreign = [each for each in foreign if not self._can_read(connection, each)]
+        if foreign:
+            self._refuse_foreign([each.name for each in foreign])
+        return there == names and all(
+            self._is_indexed(connection, each) for each in self._tables.metadata.sorted_tables
+        )
+
+    @staticmethod
+    def _can_read(connection: sa.Connection, table: sa.Table) -> bool:
+        """Whether the table has our columns."""
+        try:
+            connection.execute(sa.select(table).limit(0))
+        except exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
             return False
-        for table in self._tables.metadata.sorted_tables:
-            try:
-                connection.execute(sa.select(table).limit(0))
-            except exc.DBAPIError as error:
-                if error.connection_invalidated:
-                    raise
-                self._refuse_foreign([table.name])
         return True
+
+    @staticmethod
+    def _is_indexed(connection: sa.Connection, table: sa.Table) -> bool:
+        known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
+        return known >= {index.name for index in table.indexes}
 
     def _make(self) -> None:
         """Make what is missing."""
@@ -173,20 +181,13 @@ class SqlEngine:
                 else:
                     # DDL commits by itself in MySQL; in PostgreSQL a table that another session makes is waited for.
                     self._database.ask(self._make_tables)
-            except (BackendUnavailable, AnswerLost):
-                if attempt == _TRIES - 1 or self._is_refused():
-                    raise
+            except (BackendUnavailable, AnswerLost) as error:
+                if attempt == _TRIES - 1:
+                    raise BackendUnavailable(f"{self.where}: the tables could not be made: {error}") from error
             if self.is_made():
                 return
-            pause(attempt)
+            pause(attempt + 3)  # someone else is making them: whoever meets half of it looks again
         raise BackendUnavailable(f"{self.where}: the tables could not be made")
-
-    def _is_refused(self) -> bool:
-        """Whether making the tables failed though nobody else makes them."""
-        try:
-            return not self.is_made()
-        except VaultError:
-            return True
 
     def _make_file(self) -> None:
         path = self._place.path

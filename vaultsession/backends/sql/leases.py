@@ -45,12 +45,15 @@ class SqlLeases:
         self._renewal = renewal
         now: sa.ColumnElement[int] = sa.literal_column(_NOW[database.dialect], sa.BigInteger)
         later = now + int(life * 1_000_000)
-        rows, here, token = tables.leases.c, sa.bindparam("here"), sa.bindparam("mine")
+        rows = tables.leases.c
+        here: sa.BindParameter[bytes] = sa.bindparam("here")
+        token: sa.BindParameter[bytes] = sa.bindparam("mine")
         self._take = tables.leases.insert().values(locator=here, token=token, expires=later)
         self._take_over = tables.leases.update().where(rows.locator == here, rows.expires <= now)
         self._take_over = self._take_over.values(token=token, expires=later)
         self._renew = tables.leases.update().where(rows.locator == here, rows.token == token).values(expires=later)
         self._let_go = tables.leases.delete().where(rows.locator == here, rows.token == token)
+        self._renewing: threading.Thread | None = None
         self._begin()
 
     @contextlib.contextmanager
@@ -64,13 +67,12 @@ class SqlLeases:
                 raise LeaseTimeout(f"the session is being answered elsewhere; waited {timeout:g} s for its lease")
             pause(attempt)
             attempt = min(attempt + 1, _SLOWEST_LOOK)
-        token = names["mine"]
         try:
-            self._hold(token, names)
+            self._hold(names)
             yield
         finally:
             with self._changed:
-                self._held.pop(token, None)
+                self._held.pop(names["mine"], None)
             try:
                 self._database.change(lambda connection: connection.execute(self._let_go, names).rowcount >= 0)
             except (VaultError, AnswerLost) as error:
@@ -92,7 +94,7 @@ class SqlLeases:
     def _begin(self) -> None:
         self._changed = threading.Condition()
         self._held: dict[bytes, dict[str, bytes]] = {}
-        self._renewing: threading.Thread | None = None
+        self._renewing = None
         self._closed = False
 
     def _is_taken(self, names: dict[str, bytes]) -> bool:
@@ -100,7 +102,8 @@ class SqlLeases:
             return connection.execute(self._take_over, names).rowcount == 1
 
         def take(connection: sa.Connection) -> bool:
-            return connection.execute(self._take, names).rowcount == 1
+            connection.execute(self._take, names)
+            return True
 
         try:
             return self._database.change(take) or self._database.change(take_over)
@@ -108,9 +111,9 @@ class SqlLeases:
             # Perhaps it is ours. If so, the look that finds it held waits until it ends by itself.
             return False
 
-    def _hold(self, token: bytes, names: dict[str, bytes]) -> None:
+    def _hold(self, names: dict[str, bytes]) -> None:
         with self._changed:
-            self._held[token] = names
+            self._held[names["mine"]] = names
             if self._renewing is None and not self._closed:
                 self._renewing = threading.Thread(target=self._renew_all, name="vaultsession leases", daemon=True)
                 self._renewing.start()

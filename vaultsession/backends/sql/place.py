@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
     @property
     def dialect(self) -> str:
-        """ "sqlite", "mysql" or "postgresql"."""
+        """One of "sqlite", "mysql" and "postgresql"."""
         return self.url.get_backend_name()
 
     @property

@@ -37,7 +37,7 @@ def page(tables: Tables, query: Query, after: tuple[object, object] | None, size
     return statement.limit(size).offset(skip) if skip else statement.limit(size)
 
 
-def count(tables: Tables, query: Query) -> sa.Select[tuple[int]]:
+def count(tables: Tables, query: Query) -> sa.Select[int]:
     """How many match; ``after``, ``offset`` and ``limit`` are of a listing."""
     rows = tables.sessions.c
     if not query.tags and query.expired_at is None and query.alive_at is not None:

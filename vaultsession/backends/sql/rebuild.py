@@ -1,7 +1,7 @@
 """Rows derived anew from containers: for a listing that met a row which proves nothing, and for whoever asks.
 
-The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach, and
-of which there is no piece, is removed.
+The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach,
+and of which there is no piece, is removed.
 """
 
 from __future__ import annotations

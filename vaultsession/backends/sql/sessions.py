@@ -95,7 +95,7 @@ class SessionTables:
             sessions.version == sa.bindparam("was_version"),
         )
         self._update = tables.sessions.update().where(is_newest)
-        longer: sa.ColumnElement[bytes] = sessions.tail.concat(sa.bindparam("more", type_=Bytes()))
+        longer: sa.ColumnElement[Any] = sessions.tail.concat(sa.bindparam("more", type_=Bytes()))
         if dialect == "sqlite":
             longer = sa.cast(longer, Bytes())  # it takes the sum of two blobs for a text, though the bytes are right
         self._extend = self._update.values(tail=longer)
@@ -136,7 +136,7 @@ class SessionTables:
         rows = connection.execute(statement, {"here": locator_of(key).encode(), "start": start}).all()
         if not rows:
             return None
-        generation, version, seq, size, header, buried, mac, begin = rows[0][:8]
+        generation, version, seq, _, header, buried, mac, begin = rows[0][:8]
         if not isinstance(generation, int) or not isinstance(version, bytes):
             raise Damaged(f"the row of {key} holds values of another type; nothing was changed")
         tombstone = newer(tombstone_from(key, buried, mac), grave)
@@ -356,6 +356,7 @@ def _container(key: str, start: int, header: object, pieces: Sequence[tuple[obje
 
 
 def witness_from(generation: object, seq: object, version: object) -> Witness | None:
+    """The point that a row names as the newest; None for values that none of us wrote."""
     if isinstance(generation, int) and isinstance(seq, int) and isinstance(version, bytes):
         return Witness(unsigned(generation), unsigned(seq), version) if len(version) == VERSION_SIZE else None
     return None
@@ -369,12 +370,14 @@ def later(row: Witness | None, seen: Witness | None) -> Witness | None:
 
 
 def tombstone_from(key: str, generation: object, mac: object) -> Tombstone | None:
+    """The tombstone of a row; None where there is none."""
     if isinstance(generation, int) and isinstance(mac, bytes):
         return Tombstone(key, unsigned(generation), mac)
     return None
 
 
 def newer(stored: Tombstone | None, seen: Tombstone | None) -> Tombstone | None:
+    """The tombstone of the later generation."""
     if stored is None or seen is None:
         return stored or seen
     return stored if stored.generation > seen.generation else seen

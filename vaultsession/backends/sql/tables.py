@@ -8,8 +8,8 @@
     {prefix}_tags        tag, locator                   which sessions carry an owner or a label
     {prefix}_leases      locator, token, expires        who answers a session
 
-Nothing is text, so that no collation compares it: locators and names are ASCII bytes. Numbers of 64 bits without a sign
-are kept as those with one (``signed``); the order of those is never asked for.
+Nothing is text, so that no collation compares it: locators and names are ASCII bytes. Numbers of 64 bits without a
+sign are kept as those with one (``signed``); the order of those is never asked for.
 
 ``generation`` and ``version`` of a session are what every change is compared and swapped on. In the row of a session
 that was removed the version is the tombstone's, and what only a living one has is NULL.
