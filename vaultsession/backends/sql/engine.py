@@ -60,7 +60,8 @@ class SqlEngine:
     def paper(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole."""
         self._check_open()
-        return self._paper(_name(name)) if self.is_made() else None
+        named = _name(name)
+        return self._paper(named) if self.is_made() else None
 
     def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not."""

@@ -87,6 +87,8 @@ def parse(text: str) -> Place:
     url = url.difference_update_query(("prefix", "pool_size", "timeout"))
     if not url.database or (driver.startswith("sqlite") and _is_in_memory(url)):
         raise InvalidSetting(f"{url.drivername}:// names no database: a path or name goes behind the last slash")
+    if driver.startswith("sqlite") and url.query and url.query.get("uri") != "true":
+        raise InvalidSetting(f"SQLite has no option {', '.join(url.query)}, unless uri=true is one of them")
     return Place(url, _where(url, prefix), prefix, int(pool_size), timeout, _arguments(url, timeout))
 
 

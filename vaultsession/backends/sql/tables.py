@@ -16,9 +16,9 @@ that was removed the version is the tombstone's, and what only a living one has 
 
 A piece is found by the offset of its end, so that the last bytes of a container are a range of the primary key.
 
-Decision (2026-11): the newest bytes of a container, 4 KiB at most, stand in its row: ``tail``, from the offset ``begin``
-on. Most appends are then one UPDATE and one round trip, and only one in several moves the tail to a piece. A row in
-``pieces`` for each append took four round trips, and 1.8 times as long as a bare insert in MariaDB and PostgreSQL.
+Decision (2026-11): the newest bytes of a container, 4 KiB at most, stand in its row: ``tail``, from the offset
+``begin`` on. Most appends are then one UPDATE and one round trip, and only one in several moves the tail to a piece. A
+row in ``pieces`` for each append took four round trips, and 1.8 times as long as a bare insert in MariaDB.
 """
 
 from __future__ import annotations
