@@ -172,7 +172,7 @@ def test_tables_that_someone_who_died_left_half_made_are_completed(any_url: str)
 
 def test_a_refused_connection_is_told(tmp_path: Path) -> None:
     for scheme in ("mysql+pymysql", "postgresql+psycopg"):
-        with pytest.raises(BackendUnavailable, match="127.0.0.1") as refused:
+        with pytest.raises(BackendUnavailable, match=r"127.0.0.1") as refused:
             open_store(f"{scheme}://me:{PASSWORD}@127.0.0.1:{free_port()}/app", key=KEY)
         assert PASSWORD not in str(refused.value)
 
@@ -237,7 +237,7 @@ def test_a_server_that_answers_garbage_is_told(scheme: str, said: bytes) -> None
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"{scheme}://me:{PASSWORD}@127.0.0.1:{listening.getsockname()[1]}/app?timeout=2"
-        with pytest.raises(BackendUnavailable, match="127.0.0.1") as refused:
+        with pytest.raises(BackendUnavailable, match=r"127.0.0.1") as refused:
             open_store(url, key=KEY)
         assert PASSWORD not in str(refused.value)
         listening.shutdown(socket.SHUT_RDWR)
