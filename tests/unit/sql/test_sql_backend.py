@@ -144,6 +144,39 @@ def test_what_a_seal_says_of_a_head_that_is_no_longer_the_newest_does_not_count(
     assert backend.commit(key, lambda _: None).version == newer.version
 
 
+@pytest.mark.parametrize("what", ["short", "long", "replace", "remove", "create again"])
+def test_nothing_is_written_over_what_came_between(
+    backend: SqlBackend, other: SqlBackend, scribe: Scribe, what: str
+) -> None:
+    """Another commits after the seal was asked: it is asked again, about what is there then."""
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    if what == "create again":
+        backend.commit(key, scribe.remove(key))
+    between = scribe.create(key, "between") if what == "create again" else scribe.append("between")
+    mine = {
+        "short": scribe.append("mine"),
+        "long": scribe.append("mine" * TAIL),
+        "replace": scribe.create(key, "mine"),
+        "remove": scribe.remove(key),
+        "create again": scribe.create(key, "mine"),
+    }[what]
+    shown: list[Any] = []
+
+    def seal(newest: Any) -> Any:
+        shown.append(newest)
+        if len(shown) == 1:
+            shown.append(other.commit(key, between))
+        return mine(newest)
+
+    after = backend.commit(key, seal)
+    assert shown[2].version == shown[1].version
+    assert len(shown) == 3
+    assert after.generation >= shown[1].generation
+    expected = {"short": ["first", "between", "mine"], "long": ["first", "between", "mine" * TAIL], "remove": None}
+    assert scribe.texts(other, key) == expected.get(what, ["mine"])
+
+
 # -- lost answers ------------------------------------------------------------------------------------------------------
 
 
