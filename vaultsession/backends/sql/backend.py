@@ -66,12 +66,13 @@ class SqlBackend:
         self._sessions = SessionTables(tables, database.dialect)
         self._describe = describe
         self._close = close
-        self._seen = Seen()
         self._closed = False
         self._begin()
         _alive.add(self)
 
     def _begin(self) -> None:
+        """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
+        self._seen = Seen()
         self._mutexes = [threading.Lock() for _ in range(_MUTEXES)]
         self._guard = threading.Lock()
         self._known: OrderedDict[str, Known] = OrderedDict()
