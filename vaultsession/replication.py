@@ -10,7 +10,7 @@ bytes that will not authenticate, a target that lies spoils its own copy. Reader
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -22,6 +22,10 @@ from .sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombsto
 
 _TRIES = 3
 """How often a row and its bytes are looked for without keeping writers out."""
+
+
+_BETWEEN = 256
+"""Rows, while two listings are compared."""
 
 
 class Outcome(StrEnum):
@@ -88,17 +92,19 @@ def newest_of(backend: Backend, key: str) -> Newest:
     return seen
 
 
-def differing(source: Backend, target: Backend) -> Iterator[Difference]:
+def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[Difference]:
     """Every session that is not the same on both sides, as of some moment while the iteration goes on.
 
     One that changes meanwhile may be told twice. Both listings are walked side by side, in pages as the backends give
     them, so that memory does not grow with the number of sessions. What stands in both costs nothing more; what does
-    not costs one look at the other side.
+    not costs one look at the other side. ``between`` is called every now and then: a place to rest, or to leave.
     """
     ours = ((_place(row), 0, row) for row in _rows(source))
     theirs = ((_place(row), 1, row) for row in _rows(target))
     waiting: SealedHead | None = None  # a row of the source, until it is known whether the target has the same
-    for _, side, row in heapq.merge(ours, theirs, key=lambda each: each[:2]):
+    for number, (_, side, row) in enumerate(heapq.merge(ours, theirs, key=lambda each: each[:2])):
+        if between is not None and number % _BETWEEN == 0:
+            between()
         if side == 0:
             if waiting is not None:
                 yield from _gap_of(waiting, target)
