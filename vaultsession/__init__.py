@@ -36,6 +36,7 @@ table and fails on any upward arrow and on any module that is not listed.
     6      reading        from sealed bytes to documents, with the tail rules
     7      writing        from documents to sealed bytes, as functions of the newest
     7      listing        from filters to queries, from rows to what is read
+    7      mirroring      where the mirror of a vault lies, and how it is opened
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
     8      passes         what each verb does, from arguments to the backend and back
@@ -43,6 +44,7 @@ table and fails on any upward arrow and on any module that is not listed.
     10     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
     11     opening        open_store: from a path or URL, settings and keys to a store
+    11     recovery       what a mirror holds, proved with the keys; a lost vault made of it
     11     repair         what doctor found, mended: nothing that cannot be read is deleted
     12     testing        the test kit: contract, clock
     12     cli            the command line, one file per command

@@ -24,7 +24,7 @@ from .secret import Secret
 from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
-from .store import Defaults, Origin, SessionStore
+from .store import Defaults, Origin, Remarks, SessionStore
 from .vault import KEYRING_COUNTER, OpenVault, Vault
 from .writing import Writing
 
@@ -70,7 +70,14 @@ def open_store(
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source))
+        remarks = None
+        if chosen.mirror is not None:
+            from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
+
+            backend = followed = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
+            remarks = followed.remarks
+        origin = Origin(site.vault.path, source)
+        return _assemble(backend, reading, site.leases(), chosen, clock, origin, remarks)
     except BaseException:
         (backend or site).close()
         raise
@@ -150,7 +157,13 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 
 
 def _assemble(
-    backend: Backend, reading: Reading, leases: Leases, settings: Settings, clock: Clock, origin: Origin
+    backend: Backend,
+    reading: Reading,
+    leases: Leases,
+    settings: Settings,
+    clock: Clock,
+    origin: Origin,
+    remarks: Remarks | None = None,
 ) -> SessionStore:
     writing = Writing(
         reading,
@@ -165,7 +178,15 @@ def _assemble(
         max_messages=settings.max_messages,
     )
     store = SessionStore(
-        backend, reading, writing, leases, clock, origin=origin, defaults=defaults, cache_bytes=settings.cache_bytes
+        backend,
+        reading,
+        writing,
+        leases,
+        clock,
+        origin=origin,
+        defaults=defaults,
+        cache_bytes=settings.cache_bytes,
+        remarks=remarks,
     )
     if settings.sweep_interval is not None:
         store.start_sweeper(settings.sweep_interval)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from .backend import Backend
 from .envelope import v1
-from .errors import BackendUnavailable
+from .errors import BackendUnavailable, Unreadable
 from .ids import is_key, locator_of
 from .sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombstone
 
@@ -50,6 +50,8 @@ class Gap(StrEnum):
     """The source has its tombstone; the target has the session."""
     AHEAD = "ahead"
     EXTRA = "extra"
+    UNREADABLE = "unreadable"
+    """It cannot be looked at, at one side: ``follow`` says why."""
 
 
 class Difference(NamedTuple):
@@ -129,7 +131,11 @@ def _rows(backend: Backend) -> Iterator[SealedHead]:
 
 def _gap_of(row: SealedHead, target: Backend) -> Iterator[Difference]:
     """What a row of the source lacks at the target. A target that is ahead is told from its own row."""
-    there = target.head(row.key)
+    try:
+        there = target.head(row.key)
+    except Unreadable:
+        yield Difference(row.key, Gap.UNREADABLE)
+        return
     if there is None:
         yield Difference(row.key, Gap.MISSING)
     elif not _is_newer(there, row) and not is_same(there, row._replace(torn=False)):
@@ -138,7 +144,11 @@ def _gap_of(row: SealedHead, target: Backend) -> Iterator[Difference]:
 
 def _gap_beyond(row: SealedHead, source: Backend) -> Iterator[Difference]:
     """Why the source has no such row: it has none at all, or another, which is told from its own row unless older."""
-    ours = newest_of(source, row.key)
+    try:
+        ours = newest_of(source, row.key)
+    except Unreadable:
+        yield Difference(row.key, Gap.UNREADABLE)
+        return
     if ours is None:
         yield Difference(row.key, Gap.EXTRA)
     elif isinstance(ours, Tombstone):

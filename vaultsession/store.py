@@ -84,6 +84,10 @@ class Origin:
     key: str
 
 
+Remarks = Callable[[], Mapping[str, str]]
+"""What components say of themselves where ``health`` has nothing to complain of: a mirror, how far it is behind."""
+
+
 class SessionStore:
     """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
 
@@ -98,8 +102,10 @@ class SessionStore:
         origin: Origin,
         defaults: Defaults | None = None,
         cache_bytes: int = 64 << 20,
+        remarks: Remarks | None = None,
     ) -> None:
         self.origin = origin
+        self._remarks = remarks
         self._backend = backend
         self._keyring = reading.keyring
         self._leases = leases
@@ -317,14 +323,19 @@ class SessionStore:
         }
 
     def health(self) -> dict[str, Any]:
-        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component."""
+        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
+
+        A mirror that is out of reach is told, and makes the store unwell only after 15 minutes, or at once where it
+        will not come right by itself.
+        """
         self._check_open()
         components = self._backend.health()
+        remarks = self._remarks() if self._remarks is not None else {}
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or "ok" for name, problem in components.items()},
+            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:

@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from . import append, demo, doctor, init, inspect, key, ls, reindex, repair, rm, show, stats, sweep, touch, verify
+from . import (
+    append,
+    demo,
+    doctor,
+    init,
+    inspect,
+    key,
+    ls,
+    mirror,
+    reindex,
+    repair,
+    rm,
+    show,
+    stats,
+    sweep,
+    touch,
+    verify,
+)
 from .output import HELP_STYLE, HELP_WIDTH, line
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
@@ -69,3 +86,4 @@ app.command("repair", rich_help_panel=_VAULT)(repair.repair)
 app.command("inspect", rich_help_panel=_VAULT)(inspect.inspect)
 app.command("reindex", rich_help_panel=_VAULT)(reindex.reindex)
 app.add_typer(key.app, name="key", rich_help_panel=_VAULT)
+app.add_typer(mirror.app, name="mirror", rich_help_panel=_VAULT)

@@ -14,7 +14,7 @@ from .directory import (
 )
 from .engine import EngineVault
 from .opened import OpenVault, Vault
-from .papers import follow_papers
+from .papers import follow_papers, taken_apart
 
 __all__ = [
     "DIRECTORIES",
@@ -27,4 +27,5 @@ __all__ = [
     "Vault",
     "VaultDirectory",
     "follow_papers",
+    "taken_apart",
 ]

@@ -74,6 +74,12 @@ class Mirrored:
         """Those of the primary, and the mirror where somebody has to see to it; see ``MirrorStatus.problem``."""
         return {**self.primary.health(), "mirror": self.mirror.status().problem}
 
+    def remarks(self) -> dict[str, str]:
+        """How the mirror stands, where that is no problem."""
+        status = self.mirror.status()
+        level = status.error is None and not status.behind and not status.comparing
+        return {"mirror": "ok" if level else status.words}
+
     def close(self) -> None:
         """Give the mirror its time, then close the primary. Idempotent."""
         try:
