@@ -6,6 +6,8 @@ Bars: the median at most 1.10 times, the 99th percentile at most 1.5 times the u
 outage all arrive, in order. Stores are measured in turns, each in its own vault on the same disk.
 """
 
+# ruff: noqa: SLF001 - a follower that can be frozen is put where no setting reaches
+
 from __future__ import annotations
 
 import argparse

@@ -21,8 +21,8 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fill(place: Place, *ids: str) -> None:
     with place.open(mirror=None) as store:
-        for id in ids:
-            store.create(id, messages=[{"role": "user", "content": f"of {id}"}])
+        for name in ids:
+            store.create(name, messages=[{"role": "user", "content": f"of {name}"}])
 
 
 def session(path: Path, slug: str) -> Path:
