@@ -143,6 +143,7 @@ class Passes:
             nonlocal found
             if not isinstance(newest, SealedHead):
                 return None
+            self._reading.opened(newest)  # a forged generation would bury what is yet to come
             found = self._is_alive(newest)
             return self._writing.grave(newest)
 
@@ -321,7 +322,13 @@ class Passes:
         return newest, self._reading.opened(newest)
 
     def _is_alive(self, newest: Newest) -> bool:
-        return isinstance(newest, SealedHead) and (newest.expires is None or self._clock.now() < newest.expires)
+        """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""
+        if not isinstance(newest, SealedHead):
+            return False
+        if newest.expires is None or self._clock.now() < newest.expires:
+            return True
+        self._reading.opened(newest)
+        return False
 
     def _fresh_expiry(self, head: Head) -> int | None:
         return None if head.ttl is None else self._clock.now() + head.ttl
