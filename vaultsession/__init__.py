@@ -40,15 +40,18 @@ table and fails on any upward arrow and on any module that is not listed.
     4      transfer       sessions as JSON lines, for other programs and other times
     4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
     5      conversation   a session that an agent answers, over the verbs of a store
+    4      replication    one session of a backend brought to what another has, sealed bytes only
     5      backends       memory and files
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
     6      sites          where a vault lies, by path or URL: the only module that names concrete backends
     6      settings       how a store behaves: argument, environment, default
     6      reading        from sealed bytes to documents, with the tail rules
+    7      unlocked       from an unlocked vault to whoever reads its sessions
     7      configuration  the configuration file, beneath the environment
     7      writing        from documents to sealed bytes, as functions of the newest
     7      listing        from filters to queries, from rows to what is read
+    7      mirroring      where the mirror of a vault lies, and how it is opened
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
     7      checkup        every record of a session opened, and a verdict
@@ -62,6 +65,7 @@ table and fails on any upward arrow and on any module that is not listed.
     11     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
     12     opening        open_store: from a path or URL, settings and keys to a store
+    12     recovery       what a mirror holds, proved with the keys; a lost vault made of it
     12     repair         what doctor found, mended: nothing that cannot be read is deleted
     13     testing        the test kit: contract, clock
     13     cli            the command line, one file per command

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from . import document
 from .backend import Backend
@@ -59,7 +60,15 @@ class Checkup:
     version: bytes | None = None
 
 
-def check(backend: Backend, reading: Reading, key: str) -> Checkup:
+class Readable(Protocol):
+    """What a checkup asks of a backend."""
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """See ``Backend``."""
+        ...
+
+
+def check(backend: Readable, reading: Reading, key: str) -> Checkup:
     """Open everything of one session. A verdict other than ok is reached again where no writer is half-way."""
     first = _attempt(reading, key, lambda: backend.read(key))
     if first.verdict is Verdict.OK:

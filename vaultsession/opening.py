@@ -16,10 +16,9 @@ from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
 from .configuration import environment
-from .dictionaries import Dictionaries
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
-from .facts import Defaults, Origin
+from .facts import Defaults, Origin, Remarks
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
@@ -32,7 +31,8 @@ from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
-from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultPapers
+from .unlocked import reading_of
+from .vault import KEYRING_COUNTER, OpenVault, Vault
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -101,18 +101,20 @@ def open_store(
             return _in_memory(chosen, clock, seen)
         site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
-        site = Site.of(path_or_url)
+        where, site = path_or_url.where, Site.of(path_or_url)
     backend: Backend | None = None
     try:
         stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        dictionaries = Dictionaries(vault.keyring, site.vault)
-        if chosen.compression == "zstd":
-            dictionaries.choose()
-        reading = Reading(LiveKeyring(vault.keyring, VaultPapers(site.vault, vault), stamp), dictionaries)
+        reading = reading_of(site.vault, vault, stamp=stamp, compressing=chosen.compression == "zstd")
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
+        if chosen.mirror is not None:
+            from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
+
+            backend = followed = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
+            seen = seen._replace(remarks=followed.remarks)
         return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
@@ -140,10 +142,11 @@ def default_path() -> str:
 
 
 class Seen(NamedTuple):
-    """How a store is seen: its states by their user, its calls by whoever traces them."""
+    """How a store is seen: its states by their user, its calls by whoever traces them, and what its parts say."""
 
     shape: Shape[Any] | None
     tracing: Tracing | None
+    remarks: Remarks | None = None
 
 
 def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> Seen:
@@ -255,6 +258,7 @@ def _assemble(
         cache_bytes=settings.cache_bytes,
         shape=seen.shape,
         tracing=seen.tracing,
+        remarks=seen.remarks,
     )
     if settings.sweep_interval is not None:
         store.start_sweeper(settings.sweep_interval)

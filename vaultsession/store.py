@@ -24,7 +24,7 @@ from .coherent import CoherentReading
 from .conversation import Conversation, Conversing
 from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
-from .facts import Defaults, Facts, Filters, Origin, forked_head
+from .facts import Defaults, Facts, Filters, Origin, Remarks, forked_head
 from .leases import Leases
 from .listing import Listing
 from .many import ManySessions
@@ -64,8 +64,10 @@ class SessionStore(ManySessions[StateT]):
         cache_bytes: int = 64 << 20,
         shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
+        remarks: Remarks | None = None,
     ) -> None:
         self.origin = origin
+        self._remarks = remarks
         self._backend = backend
         self._reading = reading
         self._keyring = reading.keyring
@@ -364,13 +366,16 @@ class SessionStore(ManySessions[StateT]):
         """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
 
         For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
+        A mirror that is out of reach is told, and makes the store unwell only after 15 minutes, or at once where it
+        will not come right by itself.
         """
         components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
+        remarks = self._remarks() if self._remarks is not None else {}
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or "ok" for name, problem in components.items()},
+            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:

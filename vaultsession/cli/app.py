@@ -45,6 +45,7 @@ class Commands(Tree):
             _VAULT,
             "Keys: the secrets that open a vault, and the keys that its sessions are sealed under.",
         ),
+        Entry("mirror", "mirror", _VAULT, "The mirror of a vault at a second place."),
         Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
     )
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..backends.files import FilesBackend
-from ..dictionaries import Dictionaries
 from ..disk import READ, Disk
-from ..livekeys import LiveKeyring
 from ..reading import Reading
 from ..secret import Secret
-from ..vault import OpenVault, VaultDirectory, VaultPapers
+from ..unlocked import reading_of
+from ..vault import OpenVault, VaultDirectory
 
 
 def _refused(*_: object, **__: object) -> NoReturn:
@@ -55,8 +54,7 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    keys = LiveKeyring(vault.keyring, VaultPapers(directory, vault))
-    reading = Reading(keys, Dictionaries(vault.keyring, directory))
+    reading = reading_of(directory, vault)
     backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
     try:
         yield OpenedVault(vault, reading, backend)

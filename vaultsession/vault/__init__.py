@@ -1,7 +1,8 @@
 """A vault: who it is, and its key slots. Sessions are the backend's business.
 
-``directory`` on files, and that it is private · ``engine`` in an engine, beside the sessions · ``opened`` what
-unlocking yields, and what both can do · ``keypapers`` its keys, for whoever uses them for long
+``directory`` on files, and that it is private · ``dictionaries`` and ``tenant_files`` their files · ``engine`` in an
+engine, beside the sessions · ``opened`` what unlocking yields, and what both can do · ``keypapers`` its keys, for
+whoever uses them for long · ``papers`` identity and key slots as one value, and how a copy follows
 """
 
 from .dictionaries import DICTIONARIES, DictionaryFiles, number_in
@@ -16,6 +17,7 @@ from .directory import (
 from .engine import EngineVault
 from .keypapers import VaultPapers
 from .opened import OpenVault, Vault
+from .papers import follow_papers, taken_apart
 from .tenant_files import TENANTS
 
 __all__ = [
@@ -32,5 +34,7 @@ __all__ = [
     "Vault",
     "VaultDirectory",
     "VaultPapers",
+    "follow_papers",
     "number_in",
+    "taken_apart",
 ]

@@ -121,3 +121,14 @@ class Vault(Protocol):
     def add_dictionary(self, number: int, data: bytes) -> bool:
         """Keep a sealed one, durably and for ever; False where there is one of that number already."""
         ...
+
+    def papers(self) -> bytes:
+        """Identity and key slots as one value (``papers``), unproved. ``VaultNotFound``."""
+        ...
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Become the vault that they speak of, or replace those expected (None: there is none); False if it is not so.
+
+        For copies: nothing is proved here.
+        """
+        ...
