@@ -15,12 +15,13 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 from . import ids
 from .backend import Backend
-from .clock import Clock, Duration, to_duration
+from .clock import Clock, Duration, to_duration, to_micros
 from .coherent import CoherentReading
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound, Unreadable
 from .head import Head
@@ -59,12 +60,18 @@ class Filters(TypedDict, total=False):
 
 
 class Facts(Filters, total=False):
-    """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default."""
+    """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default.
+
+    The times are for a session that has a past elsewhere: aware datetimes; None leaves them to the store.
+    """
 
     title: str | None
     ttl: Duration | _Unset | None
     sliding: bool | None
     max_messages: int | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,23 +364,46 @@ class SessionStore:
         if unknown := facts.keys() - Facts.__annotations__.keys():
             raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")
         now, defaults = self._clock.now(), self._defaults
-        ttl = facts.get("ttl", UNSET)
+        created, updated, expires = _past(facts, now)
+        ttl = facts.get("ttl", UNSET if expires is None else None)
         span = defaults.ttl if isinstance(ttl, _Unset) else None if ttl is None else to_duration(ttl)
         sliding = facts.get("sliding")
         most = facts.get("max_messages")
         return checked(
             Head(
                 id=ids.parse(id),
-                created=now,
-                updated=now,
+                created=created,
+                updated=updated,
                 user_id=facts.get("user_id"),
                 tenant_id=facts.get("tenant_id"),
                 assistant_id=facts.get("assistant_id"),
                 title=facts.get("title"),
                 labels=named(facts.get("labels") or {}),
-                expires=None if span is None else now + span,
+                expires=now + span if span is not None and expires is None else expires,
                 ttl=span,
                 sliding=defaults.sliding if sliding is None else sliding,
                 max_messages=defaults.max_messages if most is None else most,
             )
         )
+
+
+def _past(facts: Facts, now: int) -> tuple[int, int, int | None]:
+    """``(created, updated, expires)`` of a new session, which may have a past elsewhere."""
+    given: dict[str, int] = {}
+    for name in ("created_at", "updated_at", "expires_at"):
+        moment: Any = facts.get(name)
+        if moment is not None:
+            try:
+                given[name] = to_micros(moment)
+            except (TypeError, AttributeError, ValueError):
+                raise InvalidDocument(f"{name} is an aware datetime, not {moment!r:.60}", path=name) from None
+            if given[name] < 0:
+                raise InvalidDocument(f"{name} lies before 1970", path=name)
+    created = given.get("created_at", given.get("updated_at", now))
+    updated = given.get("updated_at", created)
+    expires = given.get("expires_at")
+    if updated < created:
+        raise InvalidDocument("updated_at lies before created_at", path="updated_at")
+    if expires is not None and expires <= now:
+        raise InvalidDocument("expires_at has passed: the session would be gone at once", path="expires_at")
+    return created, updated, expires

@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from . import append, demo, doctor, init, inspect, key, ls, reindex, repair, rm, show, stats, sweep, touch, verify
+from . import (
+    append,
+    demo,
+    doctor,
+    import_,
+    init,
+    inspect,
+    key,
+    ls,
+    reindex,
+    repair,
+    rm,
+    show,
+    stats,
+    sweep,
+    touch,
+    verify,
+)
 from .output import HELP_STYLE, HELP_WIDTH, line
 from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
@@ -59,6 +76,7 @@ app.command("init", rich_help_panel=_BEGIN)(init.init)
 app.command("ls", rich_help_panel=_SESSIONS)(ls.ls)
 app.command("show", rich_help_panel=_SESSIONS)(show.show)
 app.command("append", rich_help_panel=_SESSIONS)(append.append)
+app.command("import", rich_help_panel=_SESSIONS)(import_.import_)
 app.command("touch", rich_help_panel=_SESSIONS)(touch.touch)
 app.command("rm", rich_help_panel=_SESSIONS)(rm.rm)
 app.command("sweep", rich_help_panel=_SESSIONS)(sweep.sweep)
