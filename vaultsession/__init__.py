@@ -27,6 +27,7 @@ table and fails on any upward arrow and on any module that is not listed.
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    4      replication    one session of a backend brought to what another has, sealed bytes only
     5      backends       memory and files
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
