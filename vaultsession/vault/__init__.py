@@ -1,7 +1,7 @@
 """A vault: who it is, and its key slots. Sessions are the backend's business.
 
 ``directory`` on files, and that it is private · ``engine`` in an engine, beside the sessions · ``opened`` what
-unlocking yields, and what both can do
+unlocking yields, and what both can do · ``papers`` identity and key slots as one value, and how a copy follows
 """
 
 from .directory import (
@@ -14,6 +14,7 @@ from .directory import (
 )
 from .engine import EngineVault
 from .opened import OpenVault, Vault
+from .papers import follow_papers
 
 __all__ = [
     "DIRECTORIES",
@@ -25,4 +26,5 @@ __all__ = [
     "OpenVault",
     "Vault",
     "VaultDirectory",
+    "follow_papers",
 ]

@@ -56,6 +56,7 @@ from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import Slot, Unlocked
 from .opened import OpenVault
+from .papers import joined, taken_apart
 
 if sys.platform != "win32":
     import fcntl
@@ -183,6 +184,33 @@ class VaultDirectory:
     ) -> OpenVault:
         """Other master keys: ``change`` makes them of those of the moment, under the lock, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def papers(self) -> bytes:
+        """Identity and the newest copy of the key slots."""
+        identity = self.identity()
+        with _storage(self.path):
+            return joined(identity, self._read_copies(identity).newest.data)
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Those of another copy of this vault. Returns when both copies of the key slots are flushed."""
+        identity, file = taken_apart(papers, self.path)
+        with _storage(self.path):
+            if expected is None:
+                self._refuse_network()
+                try:
+                    unflushed = self._make_directories()
+                    with self._locked():
+                        self._write_first(identity.encode(), file.data, self._refuse_foreign(), unflushed)
+                except Conflict:
+                    return False
+                return True
+            with self._locked():
+                there = self._read_identity()
+                copies = self._read_copies(there)
+                if there != identity or joined(there, copies.newest.data) != expected:
+                    return False
+                copies.follow(file.data)
+                return True
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         identity = self.identity()

@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from .. import slots
 from ..backend import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
-from ..identity import LARGEST_FACTS, Identity
+from ..identity import Identity
 from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import KeyringFile, Slot, Unlocked
 from .opened import OpenVault
+from .papers import joined, taken_apart
 
 PAPER = "vault"
 
@@ -66,7 +67,7 @@ class EngineVault:
         chosen = secret(keyring.vault_id) if callable(secret) else secret
         vault_key = os.urandom(KEY_SIZE)
         data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
-        if not self.engine.put_paper(PAPER, Identity.of(keyring).encode() + data, None):
+        if not self.engine.put_paper(PAPER, joined(Identity.of(keyring), data), None):
             raise Conflict(f"{self.path}: another process made a vault in this moment: open it")
         file = slots.parse(data)
         return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
@@ -104,11 +105,22 @@ class EngineVault:
         """Other master keys: ``change`` makes them of those of the moment, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
+    def papers(self) -> bytes:
+        """Identity and key slots, as they lie there."""
+        paper = self.engine.paper(PAPER)
+        if paper is None:
+            raise VaultNotFound(f"there is no vault at {self.path}: make one with `vaultsession init`")
+        return paper
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Those of a copy, by compare-and-swap."""
+        return self.engine.put_paper(PAPER, papers, expected)
+
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):
             paper, current = self._current(vault)
             data = make(current)
-            written = Identity.of(current.keyring).encode() + data
+            written = joined(Identity.of(current.keyring), data)
             if self.engine.put_paper(PAPER, written, paper):
                 return replace(vault, unlocked=slots.parse(data).reopen(current.vault_key, current.slot))
         raise DurabilityUnknown(f"{self.path}: the key slots were changed by others {_TRIES} times in a row: try again")
@@ -123,15 +135,8 @@ class EngineVault:
         return paper, _proved(current, identity)
 
     def _read(self) -> tuple[bytes, Identity, KeyringFile]:
-        paper = self.engine.paper(PAPER)
-        if paper is None:
-            raise VaultNotFound(f"there is no vault at {self.path}: make one with `vaultsession init`")
-        facts = paper[: paper.find(b"\n", 0, LARGEST_FACTS) + 1]
-        identity = Identity.decode(facts)
-        file = slots.parse(paper[len(facts) :])
-        if file.vault_id != identity.vault_id:
-            raise Damaged(f"{self.path}: the key slots belong to another vault: restore the paper from a backup")
-        return paper, identity, file
+        paper = self.papers()
+        return paper, *taken_apart(paper, self.path)
 
 
 def _proved(unlocked: Unlocked, identity: Identity) -> Unlocked:

@@ -96,3 +96,14 @@ class Vault(Protocol):
     ) -> OpenVault:
         """Other master keys, made of those of the moment so that none gets lost."""
         ...
+
+    def papers(self) -> bytes:
+        """Identity and key slots as one value (``papers``), unproved. ``VaultNotFound``."""
+        ...
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Become the vault that they speak of, or replace those expected (None: there is none); False if it is not so.
+
+        For copies: nothing is proved here.
+        """
+        ...
