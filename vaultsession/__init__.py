@@ -44,6 +44,7 @@ table and fails on any upward arrow and on any module that is not listed.
     10     doctor         findings about a vault, as named values
     10     importing      what people have, as sessions: readers of other formats
     11     opening        open_store: from a path or URL, settings and keys to a store
+    11     migration      a vault copied to another place, or sealed anew for one
     11     repair         what doctor found, mended: nothing that cannot be read is deleted
     12     testing        the test kit: contract, clock
     12     cli            the command line, one file per command

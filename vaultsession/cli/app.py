@@ -15,6 +15,7 @@ from . import (
     inspect,
     key,
     ls,
+    migrate,
     reindex,
     repair,
     rm,
@@ -84,6 +85,7 @@ app.command("stats", rich_help_panel=_VAULT)(stats.stats)
 app.command("verify", rich_help_panel=_VAULT)(verify.verify)
 app.command("doctor", rich_help_panel=_VAULT)(doctor.doctor)
 app.command("repair", rich_help_panel=_VAULT)(repair.repair)
+app.command("migrate", rich_help_panel=_VAULT)(migrate.migrate)
 app.command("inspect", rich_help_panel=_VAULT)(inspect.inspect)
 app.command("reindex", rich_help_panel=_VAULT)(reindex.reindex)
 app.add_typer(key.app, name="key", rich_help_panel=_VAULT)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -20,7 +20,7 @@ from ...backend import Traits
 from ...disk import PRIVATE_DIRECTORY, Disk
 from ...errors import BackendUnavailable, VaultError
 from ...ids import locator_of
-from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Witness
+from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .catalogue import Catalogue
 from .contents import Contents
 from .layout import Layout
@@ -30,6 +30,9 @@ from .reconcile import Progress, Report
 from .sessions import Sessions
 
 _log = logging.getLogger("vaultsession")
+
+_TOMBSTONES = 500
+"""Tombstones in one page."""
 
 Durability = Literal["sync", "os"]
 
@@ -178,6 +181,16 @@ class FilesBackend:
             "quarantined": len(kept),
             "quarantine_bytes": sum(entry[1] for entry in kept),
         }
+
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those that the index remembers, in pages; nothing is held between two of them."""
+        self._check_open()
+        self._catalogue.refresh()
+        after = ""
+        while page := self._catalogue.ask(partial(self._contents.tombstones, after, _TOMBSTONES)):
+            yield from page
+            after = locator_of(page[-1].key)
+            self._check_open()
 
     def reindex(self, progress: Progress | None = None) -> Report:
         """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""

@@ -196,6 +196,20 @@ class Contents:
         sessions, size, tombstones = self._one(text, [])
         return int(sessions), int(size), int(tombstones)
 
+    def tombstones(self, after: str, size: int) -> list[Tombstone]:
+        """At most ``size`` tombstones behind a locator, by locator."""
+        text = (
+            "SELECT locator, key, generation, mac FROM tombstones WHERE locator > ? "
+            "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
+        )
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                found = connection.execute(text, (after, size)).fetchall()
+                if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+                    raise ValueError("a tombstone under another locator")
+                return [tombstone_from(*row[1:]) for row in found]
+
     def outlines(self) -> dict[str, Outline]:
         """All rows by locator, in outline."""
         with self._reading:

@@ -1,0 +1,252 @@
+"""Sealed bytes from one backend to another: authenticated where there is a key, put in place, read back and compared.
+
+Sessions go in the order of the source's listing, a page at a time. Each of a page is authenticated and committed; then
+each is read back from the target and compared with the bytes that were authenticated, also one that was there before:
+what a power cut left of an earlier run shows here, and is written anew. At the end both listings are walked side by
+side. A session that changes meanwhile is brought up to date then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..backend import Backend, Graveyard
+from ..envelope import v1
+from ..errors import Conflict, Damaged, UnknownKey, Unreadable
+from ..ids import is_key
+from ..replication import Gap, Outcome, differing, follow, is_same
+from ..sealed import Container, Describe, Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .keyless import Unproved, ends_as
+from .report import Problem, Progress, Report, Trouble, silent
+
+PAGE = 200
+PAGE_BYTES = 16 << 20
+"""Sessions, and bytes of them, that are held in memory until they are compared; one alone may be larger."""
+
+_NAMED = 3
+_LEFT = {
+    Outcome.AHEAD: (Trouble.AHEAD, "the target has a newer one, or removed it: it was left as it is"),
+    Outcome.EXTRA: (Trouble.EXTRA, "only the target has it: it was left as it is"),
+}
+_ALL = Query(newest_first=False)
+
+
+class _Sent(NamedTuple):
+    """A session of the page, and the bytes that are to be found at the target; None: those of the source, read anew."""
+
+    key: str
+    data: bytes | None
+
+
+def copy(
+    source: Backend,
+    target: Backend,
+    *,
+    describe: Describe | None = None,
+    unproved: Unproved | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Make ``target`` hold what ``source`` holds; see the module. Only what a tombstone names is removed from it.
+
+    ``describe`` opens containers with the keys; without one, ``unproved`` is what the backends were given in its place.
+    ``Conflict``, before anything is changed, for a target whose sessions are newer than the source's. A session that
+    cannot be copied is a ``Problem`` of the report, and the others go on.
+    """
+    refuse_newer(source, target)
+    return _Copying(source, target, describe, unproved or Unproved(), progress).run()
+
+
+def refuse_newer(source: Backend, target: Backend) -> None:
+    """``Conflict`` for a target that went on by itself."""
+    if target.count(Query()) == 0:
+        return
+    ahead = [each.key for each in differing(source, target) if each.gap is Gap.AHEAD]
+    if ahead:
+        named = ", ".join(ahead[:_NAMED]) + (", …" if len(ahead) > _NAMED else "")
+        raise Conflict(
+            f"{len(ahead)} sessions of the target are newer than those of the source ({named}): nothing was changed; "
+            "copy the other way, or choose another place"
+        )
+
+
+class _Copying:
+    def __init__(
+        self, source: Backend, target: Backend, describe: Describe | None, unproved: Unproved, progress: Progress
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._describe = describe
+        self._unproved = unproved
+        self._progress = progress
+        self._report = Report()
+
+    def run(self) -> Report:
+        """All of it."""
+        self._copy_tombstones()
+        total, done = self._source.count(Query()), 0
+        for page in _pages(self._source):
+            self._unproved.rows = {row.key: row for row in page}
+            sent = [each for each in map(self._sent, page) if each is not None]
+            for each in sent:
+                self._compare(each)
+            done += len(page)
+            self._progress(done, max(done, total))
+        self._report.sessions = done
+        self._level()
+        return self._report
+
+    def _copy_tombstones(self) -> None:
+        """So that nothing comes back at the target that was removed at the source."""
+        if not isinstance(self._source, Graveyard):
+            return
+        for tombstone in self._source.tombstones():
+            result: Newest = None
+
+            def seal(newest: Newest, tombstone: Tombstone = tombstone) -> Grave | None:
+                above = newest is not None and newest.generation > tombstone.generation
+                return None if above or newest == tombstone else Grave(tombstone, flush=False)
+
+            try:
+                result = self._target.commit(tombstone.key, seal)
+            except Unreadable as error:
+                self._problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
+            self._report.tombstones += result == tombstone
+
+    def _sent(self, row: SealedHead) -> _Sent | None:
+        """One session, authenticated and put in place if it is not there."""
+        try:
+            container = self._source.read(row.key)
+            if container is None:
+                return None  # removed since; told at the end, if the target has it
+            if not ends_as(row, container):
+                return self._followed(row.key)
+            data = container.header + container.data[: row.size - v1.HEADER_SIZE]
+            proved = self._proved(row, data)
+        except UnknownKey as error:
+            self._problem(row.key, Trouble.LOCKED, str(error))
+            return None
+        except Unreadable as error:
+            self._problem(row.key, Trouble.DAMAGED, f"at the source: {error}; it was left out")
+            return None
+        try:
+            return _Sent(row.key, data) if self._is_put(proved, data) else self._followed(row.key)
+        except Unreadable as error:
+            self._in_the_way(row.key, error)
+            return None
+
+    def _proved(self, row: SealedHead, data: bytes) -> SealedHead:
+        """The row that the keys make of the bytes; without a key, the one that the source lists."""
+        if self._describe is None:
+            return row._replace(torn=False)
+        whole = Container(data[: v1.HEADER_SIZE], v1.HEADER_SIZE, data[v1.HEADER_SIZE :])
+        described = self._describe(row.key, lambda _start: whole, thorough=True)
+        if described is None or described.torn or described.version != row.version:
+            raise Damaged(f"the newest records of {row.key} do not authenticate")
+        self._report.authenticated += 1
+        return described
+
+    def _is_put(self, row: SealedHead, data: bytes) -> bool:
+        """Whether these bytes are now what the target has; it may have had them."""
+        known: Newest = None
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal known
+            known = newest
+            return Sealed(row, 0, data) if _is_below(newest, row) else None
+
+        self._target.commit(row.key, seal)
+        if _is_below(known, row):
+            self._report.copied += 1
+            self._report.bytes += len(data)
+            return True
+        if isinstance(known, SealedHead) and is_same(known, row):
+            self._report.current += 1
+            return True
+        return False
+
+    def _followed(self, key: str, *, anew: bool = False) -> _Sent | None:
+        """A session that the target has in another state, or that changes while it is copied."""
+        if self._describe is None:
+            reason = "it has changed since it was listed or copied: to bring it up to date takes the key of the vault"
+            self._problem(key, Trouble.LOCKED, reason)
+            return None
+        try:
+            outcome = follow(self._source, self._target, key, anew=anew)
+        except Unreadable as error:
+            self._in_the_way(key, error)
+            return None
+        if outcome in _LEFT:
+            self._problem(key, *_LEFT[outcome])
+            return None
+        self._report.updated += outcome in (Outcome.APPENDED, Outcome.REPLACED)
+        self._report.removed += outcome is Outcome.REMOVED
+        return None if outcome is Outcome.REMOVED else _Sent(key, None)
+
+    def _compare(self, sent: _Sent, *, again: bool = True) -> None:
+        """Read back what is to be there. What an earlier run left torn is written anew, once."""
+        try:
+            data = _bytes_of(self._source, sent.key) if sent.data is None else sent.data
+            there = _bytes_of(self._target, sent.key)
+            if there is not None and there == data:
+                self._report.verified += 1
+            elif data is None and there is None:
+                return  # removed meanwhile
+            elif again:
+                repeated = self._followed(sent.key, anew=True)
+                if repeated is not None:
+                    self._compare(repeated, again=False)
+            else:
+                self._problem(
+                    sent.key, Trouble.DIFFERENT, "what was read back is not what the source has: run it again"
+                )
+        except Unreadable as error:
+            self._in_the_way(sent.key, error)
+
+    def _level(self) -> None:
+        """What has changed meanwhile, and what only the target has."""
+        known = {problem.key for problem in self._report.problems}
+        try:
+            for each in differing(self._source, self._target):
+                if each.key in known:
+                    continue
+                known.add(each.key)
+                sent = self._followed(each.key)
+                if sent is not None:
+                    self._compare(sent)
+        except UnknownKey as error:  # without a key, a session that differs cannot be looked into
+            self._problem("", Trouble.LOCKED, f"the listings could not be compared to their end: {error}")
+
+    def _in_the_way(self, key: str, error: Unreadable) -> None:
+        trouble = Trouble.LOCKED if isinstance(error, UnknownKey) else Trouble.DAMAGED
+        advice = "" if trouble is Trouble.LOCKED else "; mend the target with `vaultsession repair`, and run it again"
+        self._problem(key, trouble, f"{error}{advice}")
+
+    def _problem(self, key: str, trouble: Trouble, reason: str) -> None:
+        self._report.problems.append(Problem(key, trouble, reason))
+
+
+def _is_below(newest: Newest, row: SealedHead) -> bool:
+    """Whether a row is news to who has that: nothing, or the tombstone of an earlier life."""
+    return newest is None or (isinstance(newest, Tombstone) and newest.generation < row.generation)
+
+
+def _bytes_of(backend: Backend, key: str) -> bytes | None:
+    container = backend.read(key)
+    return None if container is None else container.header + container.data
+
+
+def _pages(source: Backend) -> Iterator[list[SealedHead]]:
+    """The source's listing, oldest first, in pages that are bounded in number and in bytes."""
+    page: list[SealedHead] = []
+    size = 0
+    for row in source.scan(_ALL):
+        if not is_key(row.key):
+            continue
+        if page and (len(page) == PAGE or size + row.size > PAGE_BYTES):
+            yield page
+            page, size = [], 0
+        page.append(row)
+        size += row.size
+    if page:
+        yield page
