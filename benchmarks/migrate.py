@@ -1,7 +1,7 @@
 """Run: ``python -m benchmarks.migrate [--sessions N] [--directory DIR] [--json FILE] [--profile]``.
 
-Sessions of 2 KB from files to memory, to a second vault of files without a flush per file, and as bare files of the same
-bytes, in one run. Everything is authenticated, read back and compared, as the command does.
+Sessions of 2 KB from files to memory, to a second vault of files without a flush per file, and as bare files of the
+same bytes, in one run. Everything is authenticated, read back and compared, as the command does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import vaultsession
 from vaultsession.backends import MemoryBackend
 from vaultsession.disk import Disk
 from vaultsession.migration import copy, migrate
+from vaultsession.migration.describing import Describing
 from vaultsession.reading import Reading
 from vaultsession.sites import Site
 
@@ -77,7 +78,7 @@ def main() -> None:
         def to_memory() -> None:
             backend = source.backend(reading.describe)
             try:
-                copied = copy(backend, MemoryBackend(), describe=reading.describe)
+                copied = copy(backend, MemoryBackend(), Describing(reading.describe))
                 if not copied.is_complete or copied.verified != chosen.sessions:
                     raise SystemExit("not everything was copied")
             finally:

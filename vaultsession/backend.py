@@ -86,6 +86,15 @@ class Graveyard(Protocol):
         ...
 
 
+@runtime_checkable
+class Shelf(Protocol):
+    """A backend that may hold containers which it cannot list. No other is asked."""
+
+    def unlisted(self) -> Iterator[str]:
+        """The key of every container that has no row: it could not be described when it was found."""
+        ...
+
+
 class Engine(Protocol):
     """A server or a database that keeps the sessions of a vault, and the vault's own papers beside them.
 

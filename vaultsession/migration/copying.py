@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..backend import Backend, Graveyard
+from ..backend import Backend, Graveyard, Shelf
 from ..envelope import v1
 from ..errors import Conflict, Damaged, UnknownKey, Unreadable
 from ..ids import is_key
-from ..replication import Gap, Outcome, differing, follow, is_same
-from ..sealed import Container, Describe, Grave, Newest, Query, Sealed, SealedHead, Tombstone
-from .keyless import Unproved, ends_as
+from ..replication import Difference, Gap, Outcome, differing, follow, is_same
+from ..sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .describing import Copied, Describing, ends_as
 from .report import Problem, Progress, Report, Trouble, silent
 
 PAGE = 200
@@ -39,45 +39,49 @@ class _Sent(NamedTuple):
     data: bytes | None
 
 
-def copy(
-    source: Backend,
-    target: Backend,
-    *,
-    describe: Describe | None = None,
-    unproved: Unproved | None = None,
-    progress: Progress = silent,
-) -> Report:
+def copy(source: Backend, target: Backend, describing: Describing, *, progress: Progress = silent) -> Report:
     """Make ``target`` hold what ``source`` holds; see the module. Only what a tombstone names is removed from it.
 
-    ``describe`` opens containers with the keys; without one, ``unproved`` is what the backends were given in its place.
-    ``Conflict``, before anything is changed, for a target whose sessions are newer than the source's. A session that
-    cannot be copied is a ``Problem`` of the report, and the others go on.
+    ``describing`` is what both were opened with. ``Conflict``, before anything is changed, for a target whose
+    sessions went on by themselves. A session that cannot be copied is a ``Problem`` of the report; the others go on.
     """
-    refuse_newer(source, target)
-    return _Copying(source, target, describe, unproved or Unproved(), progress).run()
+    refuse_newer(source, target, describing)
+    return _Copying(source, target, describing, progress).run()
 
 
-def refuse_newer(source: Backend, target: Backend) -> None:
-    """``Conflict`` for a target that went on by itself."""
+def refuse_newer(source: Backend, target: Backend, describing: Describing) -> None:
+    """``Conflict`` for a target that has what the source has not: newer sessions, or others of the same beginning."""
     if target.count(Query()) == 0:
         return
-    ahead = [each.key for each in differing(source, target) if each.gap is Gap.AHEAD]
+    with describing.leniently():
+        ahead = [each.key for each in differing(source, target) if _went_on(source, target, each)]
     if ahead:
         named = ", ".join(ahead[:_NAMED]) + (", …" if len(ahead) > _NAMED else "")
         raise Conflict(
-            f"{len(ahead)} sessions of the target are newer than those of the source ({named}): nothing was changed; "
-            "copy the other way, or choose another place"
+            f"{len(ahead)} sessions of the target went on by themselves and are no older copies of the source's "
+            f"({named}): nothing was changed; copy the other way, or choose another place"
         )
 
 
+def _went_on(source: Backend, target: Backend, each: Difference) -> bool:
+    """Whether a session of the target is newer, or seems to be behind and is no beginning of the source's."""
+    if each.gap is Gap.AHEAD:
+        return True
+    there = target.head(each.key) if each.gap is Gap.BEHIND else None
+    if there is None or there.torn:
+        return False
+    container = source.read(each.key, there.size - v1.LINK_AND_FOOTER)
+    if container is None or v1.parse_header(container.header).generation != there.generation:
+        return False
+    return not ends_as(there, container)
+
+
 class _Copying:
-    def __init__(
-        self, source: Backend, target: Backend, describe: Describe | None, unproved: Unproved, progress: Progress
-    ) -> None:
+    def __init__(self, source: Backend, target: Backend, describing: Describing, progress: Progress) -> None:
         self._source = source
         self._target = target
-        self._describe = describe
-        self._unproved = unproved
+        self._describing = describing
+        self._keys = describing.keys
         self._progress = progress
         self._report = Report()
 
@@ -86,13 +90,13 @@ class _Copying:
         self._copy_tombstones()
         total, done = self._source.count(Query()), 0
         for page in _pages(self._source):
-            self._unproved.rows = {row.key: row for row in page}
             sent = [each for each in map(self._sent, page) if each is not None]
             for each in sent:
                 self._compare(each)
             done += len(page)
             self._progress(done, max(done, total))
         self._report.sessions = done
+        self._look_for_unlisted()
         self._level()
         return self._report
 
@@ -137,10 +141,10 @@ class _Copying:
 
     def _proved(self, row: SealedHead, data: bytes) -> SealedHead:
         """The row that the keys make of the bytes; without a key, the one that the source lists."""
-        if self._describe is None:
+        if self._keys is None:
             return row._replace(torn=False)
         whole = Container(data[: v1.HEADER_SIZE], v1.HEADER_SIZE, data[v1.HEADER_SIZE :])
-        described = self._describe(row.key, lambda _start: whole, thorough=True)
+        described = self._keys(row.key, lambda _start: whole, thorough=True)
         if described is None or described.torn or described.version != row.version:
             raise Damaged(f"the newest records of {row.key} do not authenticate")
         self._report.authenticated += 1
@@ -155,7 +159,11 @@ class _Copying:
             known = newest
             return Sealed(row, 0, data) if _is_below(newest, row) else None
 
-        self._target.commit(row.key, seal)
+        self._describing.copied = Copied(row, data)
+        try:
+            self._target.commit(row.key, seal)
+        finally:
+            self._describing.copied = None
         if _is_below(known, row):
             self._report.copied += 1
             self._report.bytes += len(data)
@@ -167,7 +175,7 @@ class _Copying:
 
     def _followed(self, key: str, *, anew: bool = False) -> _Sent | None:
         """A session that the target has in another state, or that changes while it is copied."""
-        if self._describe is None:
+        if self._keys is None:
             reason = "it has changed since it was listed or copied: to bring it up to date takes the key of the vault"
             self._problem(key, Trouble.LOCKED, reason)
             return None
@@ -186,8 +194,9 @@ class _Copying:
     def _compare(self, sent: _Sent, *, again: bool = True) -> None:
         """Read back what is to be there. What an earlier run left torn is written anew, once."""
         try:
-            data = _bytes_of(self._source, sent.key) if sent.data is None else sent.data
-            there = _bytes_of(self._target, sent.key)
+            data = self._data_now(sent.key) if sent.data is None else sent.data
+            container = self._target.read(sent.key)
+            there = None if container is None else container.header + container.data
             if there is not None and there == data:
                 self._report.verified += 1
             elif data is None and there is None:
@@ -203,24 +212,33 @@ class _Copying:
         except Unreadable as error:
             self._in_the_way(sent.key, error)
 
+    def _data_now(self, key: str) -> bytes | None:
+        """What the source has now, without what is torn behind it."""
+        row, container = self._source.head(key), self._source.read(key)
+        return None if row is None or container is None else (container.header + container.data)[: row.size]
+
+    def _look_for_unlisted(self) -> None:
+        """What lies at the source and is not listed there: nobody could describe it, so the index does not know it."""
+        if not isinstance(self._source, Shelf):
+            return
+        for key in self._source.unlisted():
+            self._report.sessions += 1
+            sent = self._followed(key)
+            if sent is not None:
+                self._compare(sent)
+
     def _level(self) -> None:
         """What has changed meanwhile, and what only the target has."""
         known = {problem.key for problem in self._report.problems}
-        try:
-            for each in differing(self._source, self._target):
-                if each.key in known:
-                    continue
-                known.add(each.key)
-                sent = self._followed(each.key)
-                if sent is not None:
-                    self._compare(sent)
-        except UnknownKey as error:  # without a key, a session that differs cannot be looked into
-            self._problem("", Trouble.LOCKED, f"the listings could not be compared to their end: {error}")
+        with self._describing.leniently():
+            differ = [each.key for each in differing(self._source, self._target) if each.key not in known]
+        for key in dict.fromkeys(differ):
+            sent = self._followed(key)
+            if sent is not None:
+                self._compare(sent)
 
     def _in_the_way(self, key: str, error: Unreadable) -> None:
-        trouble = Trouble.LOCKED if isinstance(error, UnknownKey) else Trouble.DAMAGED
-        advice = "" if trouble is Trouble.LOCKED else "; mend the target with `vaultsession repair`, and run it again"
-        self._problem(key, trouble, f"{error}{advice}")
+        self._problem(key, Trouble.LOCKED if isinstance(error, UnknownKey) else Trouble.DAMAGED, str(error))
 
     def _problem(self, key: str, trouble: Trouble, reason: str) -> None:
         self._report.problems.append(Problem(key, trouble, reason))
@@ -229,11 +247,6 @@ class _Copying:
 def _is_below(newest: Newest, row: SealedHead) -> bool:
     """Whether a row is news to who has that: nothing, or the tombstone of an earlier life."""
     return newest is None or (isinstance(newest, Tombstone) and newest.generation < row.generation)
-
-
-def _bytes_of(backend: Backend, key: str) -> bytes | None:
-    container = backend.read(key)
-    return None if container is None else container.header + container.data
 
 
 def _pages(source: Backend) -> Iterator[list[SealedHead]]:

@@ -9,14 +9,14 @@ from ..clock import Clock
 from ..errors import Conflict, InvalidSetting
 from ..reading import Reading
 from ..replication import Gap, Outcome, differing
-from ..sealed import Describe, Query
+from ..sealed import Query
 from ..settings import SUITES, Settings
 from ..sites import Site
 from ..vault import OpenVault, follow_papers
 from ..vault.papers import taken_apart
 from ..writing import Writing
 from .copying import copy, refuse_newer
-from .keyless import Unproved
+from .describing import Describing
 from .report import Progress, Report, silent
 from .resealing import reseal
 
@@ -37,10 +37,16 @@ def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Pr
     """
     _refuse_same(source, target)
     papers = follow_papers(source.vault, target.vault)
-    unproved = Unproved()
-    reading = None if vault is None else Reading(vault.keyring)
-    describe = unproved.describe if reading is None else reading.describe
-    report = _between(source, target, describe, reading, unproved, progress)
+    describing = Describing(None if vault is None else Reading(vault.keyring).describe)
+    ours = source.backend(describing.describe)
+    try:
+        theirs = target.backend(describing.describe)
+        try:
+            report = copy(ours, theirs, describing, progress=progress)
+        finally:
+            theirs.close()
+    finally:
+        ours.close()
     target.settle()
     report.papers = _PAPERS[papers]
     return report
@@ -49,18 +55,17 @@ def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Pr
 def plan(source: Site, target: Site, vault: OpenVault | None) -> Report:
     """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
     _refuse_same(source, target)
-    unproved = Unproved()
-    describe = unproved.describe if vault is None else Reading(vault.keyring).describe
-    ours = source.backend(describe)
+    describing = Describing(None if vault is None else Reading(vault.keyring).describe)
+    ours = source.backend(describing.describe)
     try:
         report = Report(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
         if not target.vault.exists():
             report.copied = report.sessions
             return report
         _refuse_other(source, target)
-        theirs = target.backend(describe)
+        theirs = target.backend(describing.describe)
         try:
-            _foresee(ours, theirs, report)
+            _foresee(ours, theirs, describing, report)
         finally:
             theirs.close()
     finally:
@@ -107,27 +112,13 @@ def rekey(
     return report
 
 
-def _between(
-    source: Site, target: Site, describe: Describe, reading: Reading | None, unproved: Unproved, progress: Progress
-) -> Report:
-    ours = source.backend(describe)
-    try:
-        theirs = target.backend(describe)
-        try:
-            authenticate = None if reading is None else reading.describe
-            return copy(ours, theirs, describe=authenticate, unproved=unproved, progress=progress)
-        finally:
-            theirs.close()
-    finally:
-        ours.close()
-
-
-def _foresee(ours: Backend, theirs: Backend, report: Report) -> None:
-    refuse_newer(ours, theirs)
-    for each in differing(ours, theirs):
-        report.copied += each.gap is Gap.MISSING
-        report.updated += each.gap is Gap.BEHIND
-        report.removed += each.gap is Gap.REMOVED
+def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: Report) -> None:
+    refuse_newer(ours, theirs, describing)
+    with describing.leniently():
+        for each in differing(ours, theirs):
+            report.copied += each.gap is Gap.MISSING
+            report.updated += each.gap is Gap.BEHIND
+            report.removed += each.gap is Gap.REMOVED
     report.current = report.sessions - report.copied - report.updated
 
 
