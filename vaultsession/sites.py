@@ -83,9 +83,13 @@ def engine_at(url: str) -> Engine:
     extra = "redis" if scheme.startswith("redis") else "sql"
     try:
         if extra == "redis":
-            from .backends.redis import connect  # noqa: PLC0415 - an extra: imported when used
+            from .backends import redis as package  # noqa: PLC0415 - an extra: imported when used
+
+            connect: Callable[[str], Engine] = package.connect
         else:
-            from .backends.sql import connect  # noqa: PLC0415 - as above
+            from .backends import sql  # noqa: PLC0415 - as above
+
+            connect = sql.connect
     except ImportError as error:
         raise InvalidSetting(f"{scheme}:// needs an extra ({error}): pip install 'vaultsession[{extra}]'") from None
     return connect(url)
