@@ -9,6 +9,7 @@ side. A session that changes meanwhile is brought up to date then.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..backend import Backend, Graveyard, Shelf
@@ -84,6 +85,8 @@ class _Copying:
         self._keys = describing.keys
         self._progress = progress
         self._report = Report()
+        self._found: list[Copied] = []
+        """What of the page was there already."""
 
     def run(self) -> Report:
         """All of it."""
@@ -91,6 +94,7 @@ class _Copying:
         total, done = self._source.count(Query()), 0
         for page in _pages(self._source):
             sent = [each for each in map(self._sent, page) if each is not None]
+            self._list_found(page)
             for each in sent:
                 self._compare(each)
             done += len(page)
@@ -170,8 +174,39 @@ class _Copying:
             return True
         if isinstance(known, SealedHead) and is_same(known, row):
             self._report.current += 1
+            self._found.append(Copied(row, data))
             return True
         return False
+
+    def _list_found(self, page: list[SealedHead]) -> None:
+        """Put once more what is there and not listed: a power cut may have taken the index and left the containers."""
+        found, self._found = self._found, []
+        if not found:
+            return
+        listed: set[tuple[str, bytes]] = set()
+        before = (page[0].updated, "")
+        for row in self._target.scan(replace(_ALL, after=before)):
+            if row.updated > page[-1].updated:
+                break
+            listed.add((row.key, row.version))
+        for each in found:
+            if (each.row.key, each.row.version) not in listed:
+                self._put_again(each)
+
+    def _put_again(self, copied: Copied) -> None:
+        """The same bytes in the place of themselves, so that they are listed."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            is_it = isinstance(newest, SealedHead) and is_same(newest, copied.row)
+            return Sealed(copied.row, 0, copied.data) if is_it else None
+
+        self._describing.copied = copied
+        try:
+            self._target.commit(copied.row.key, seal)
+        except Unreadable as error:
+            self._in_the_way(copied.row.key, error)
+        finally:
+            self._describing.copied = None
 
     def _followed(self, key: str, *, anew: bool = False) -> _Sent | None:
         """A session that the target has in another state, or that changes while it is copied."""
