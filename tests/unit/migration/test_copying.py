@@ -389,7 +389,8 @@ class Busy(MemoryBackend):
         return super().read(key, start, settled=settled)
 
 
-def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab) -> None:
+@pytest.mark.parametrize("key", [True, False])
+def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool) -> None:
     source = lab.site(lab.first)
     reading = Reading(source.vault.unlock([("key", KEY)]).keyring)
     backend, busy, target = source.backend(reading.describe), Busy(), MemoryBackend()
@@ -399,12 +400,17 @@ def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab) -> None:
         with lab.store(lab.first) as store:
             store.append("alice", {"content": "meanwhile"})
             store.append("eve", {"content": "meanwhile"})
+            store.clear("dave")
             store.delete("bob")
             store.create("frank")
         copy(backend, busy, Describing(reading.describe))
 
     busy.act = act
     try:
+        if not key:
+            report = copy(busy, target, Describing(None))
+            assert troubles(report)["dave"] is Trouble.LOCKED
+            assert set(troubles(report).values()) == {Trouble.LOCKED}
         report = copy(busy, target, Describing(reading.describe))
         assert report.problems == []
         there = {row.key: target.read(row.key).data for row in target.scan(Query())}

@@ -9,13 +9,17 @@ import pytest
 from vaults import KEY, OTHER
 
 from vaultsession import Settings, open_store
+from vaultsession.backends import MemoryBackend
 from vaultsession.disk import Disk
 from vaultsession.errors import Conflict, WrongKey
 from vaultsession.migration import Report, Trouble, migrate, rekey
-from vaultsession.migration.resealing import _Resealing
+from vaultsession.migration.resealing import _Resealing, reseal
+from vaultsession.reading import Reading
+from vaultsession.sealed import Newest, Seal, Sealed
 from vaultsession.sites import Site
 from vaultsession.store import SessionStore
 from vaultsession.testing.clock import ManualClock
+from vaultsession.writing import Writing
 
 NAMES = ("alice", "bob", "carol", "dave")
 
@@ -126,6 +130,27 @@ def test_a_damaged_session_is_left_out_and_told(lab: Lab) -> None:
     report = lab.rekey()
     assert list(troubles(report).values()) == [Trouble.DAMAGED]
     assert (report.copied, report.verified) == (3, 3)
+
+
+class Dropping(MemoryBackend):
+    """Acknowledges what it does not keep."""
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        result = seal(None)
+        return result.head if isinstance(result, Sealed) else None
+
+
+def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
+    first, second = lab.site(lab.first), lab.site(lab.second)
+    ours = Reading(first.vault.unlock([("key", KEY)]).keyring)
+    theirs = Reading(second.vault.unlock([("other", OTHER)]).keyring)
+    source = first.backend(ours.describe)
+    try:
+        report = reseal(source, ours, Dropping(), theirs, Writing(theirs, lab.clock))
+    finally:
+        source.close()
+    assert set(troubles(report).values()) == {Trouble.DIFFERENT}
+    assert (len(report.problems), report.verified) == (4, 0)
 
 
 def test_a_run_that_was_interrupted_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
