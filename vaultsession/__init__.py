@@ -64,7 +64,9 @@ table and fails on any upward arrow and on any module that is not listed.
     10     store          SessionStore
     11     aio            AsyncSessionStore
     10     doctor         findings about a vault, as named values
+    11     importing      what people have, as sessions: readers of other formats
     12     opening        open_store: from a path or URL, settings and keys to a store
+    12     migration      a vault copied to another place, or sealed anew for one
     12     recovery       what a mirror holds, proved with the keys; a lost vault made of it
     12     repair         what doctor found, mended: nothing that cannot be read is deleted
     13     testing        the test kit: contract, clock

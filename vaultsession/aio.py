@@ -21,7 +21,7 @@ from .clock import Duration
 from .conversation import AsyncConversation, Conversing
 from .erasing import Receipt
 from .errors import LeaseTimeout
-from .facts import Document, Facts, Filters
+from .facts import Document, Facts, Filters, Past
 from .listing import Order, Page
 from .many import Imported, Verified
 from .passes import Existing
@@ -76,7 +76,7 @@ class AsyncSessionStore(Generic[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """See ``SessionStore.create``."""
         return await self._run(self._store.create, id, state=state, messages=messages, **facts)
@@ -88,7 +88,7 @@ class AsyncSessionStore(Generic[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
         return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)

@@ -87,6 +87,11 @@ class Disk:
         else:
             os.fsync(fd)
 
+    def sync(self) -> None:
+        """Ask the system to write out what it holds. A hint: ``fsync`` is what tells that it did."""
+        if hasattr(os, "sync"):
+            os.sync()
+
     def fdatasync(self, fd: int) -> None:
         """Flush data and size of a file: all that an append needs."""
         if self.platform == "darwin" or not hasattr(os, "fdatasync"):
@@ -250,6 +255,31 @@ def refuse_link(disk: Disk, directory: str) -> None:
     """
     if not stat.S_ISDIR(disk.stat(directory).st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "a link or a file in the place of a directory of the vault", directory)
+
+
+def sync_tree(disk: Disk, path: str) -> None:
+    """Flush a directory with everything below it, once for all that was written without a flush. ``OSError``.
+
+    The system is asked to write everything first, which is quick and tells no error; then each file is flushed, which
+    costs little by then and does tell.
+    """
+    disk.sync()
+    _sync_below(disk, path)
+
+
+def _sync_below(disk: Disk, path: str) -> None:
+    for name in disk.listdir(path):
+        below = os.path.join(path, name)
+        try:
+            mode = disk.stat(below).st_mode
+            if stat.S_ISDIR(mode):
+                _sync_below(disk, below)
+            elif stat.S_ISREG(mode):
+                with opened(disk, below) as fd:
+                    disk.fsync(fd)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+    disk.sync_directory(path)
 
 
 @contextlib.contextmanager

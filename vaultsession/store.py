@@ -24,7 +24,7 @@ from .coherent import CoherentReading
 from .conversation import Conversation, Conversing
 from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
-from .facts import Defaults, Facts, Filters, Origin, Remarks, forked_head
+from .facts import Defaults, Facts, Filters, Origin, Past, Remarks, forked_head
 from .leases import Leases
 from .listing import Listing
 from .many import ManySessions
@@ -97,7 +97,7 @@ class SessionStore(ManySessions[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(ids.new(self._clock.now()) if id is None else id, facts)
@@ -111,7 +111,7 @@ class SessionStore(ManySessions[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """Write a whole document.
 

@@ -24,6 +24,7 @@ class Commands(Tree):
         Entry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
         Entry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
         Entry("append", "append", _SESSIONS, "Append messages to a session."),
+        Entry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
         Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
         Entry("rm", "rm", _SESSIONS, "Remove sessions."),
         Entry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
@@ -36,6 +37,9 @@ class Commands(Tree):
             "train",
             _VAULT,
             "Learn a compression dictionary from the newest sessions, and say what it is worth.",
+        ),
+        Entry(
+            "migrate", "migrate", _VAULT, "Copy a vault to another place: files, Redis or a database, in any direction."
         ),
         Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
         Entry("reindex", "reindex", _VAULT, "Derive the index anew."),

@@ -64,7 +64,7 @@ def loaded(entry: Entry) -> Any:  # noqa: ANN401 - typer keeps its command type 
         command = typer.main.get_group(app)
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=HELP_STYLE, pretty_exceptions_enable=False)
-        app.command(entry.name)(getattr(module, entry.module.rstrip("_")))
+        app.command(entry.name)(getattr(module, entry.module))
         command = typer.main.get_command(app)
     command.name = entry.name
     return command

@@ -17,7 +17,7 @@ from .directory import (
 from .engine import EngineVault
 from .keypapers import VaultPapers
 from .opened import OpenVault, Vault
-from .papers import follow_papers, taken_apart
+from .papers import follow_papers, follow_tenants, taken_apart
 from .tenant_files import TENANTS
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "VaultDirectory",
     "VaultPapers",
     "follow_papers",
+    "follow_tenants",
     "number_in",
     "taken_apart",
 ]

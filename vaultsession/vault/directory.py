@@ -59,7 +59,7 @@ from ..slots import Slot, Unlocked
 from .dictionaries import DictionaryFiles
 from .opened import OpenVault
 from .papers import joined, taken_apart
-from .tenant_files import keep_keys, kept_keys
+from .tenant_files import keep_keys, kept_keys, kept_names
 
 if sys.platform != "win32":
     import fcntl
@@ -202,6 +202,11 @@ class VaultDirectory:
         """The file of a tenant's keys."""
         with _storage(self.path):
             return kept_keys(self.disk, self.path, name)
+
+    def tenants(self) -> tuple[str, ...]:
+        """The names of the tenants that have a file here."""
+        with _storage(self.path):
+            return kept_names(self.disk, self.path)
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Compare and swap it, under the lock of the vault. What was there is overwritten before it goes."""

@@ -5,7 +5,8 @@
     paper "vault"               vault.json, one line, then the keyring file (``slots``)
     paper "dictionaries"        the numbers of the dictionaries, ascending, one per line
     paper "dictionary-<number>" a dictionary, sealed: there before its number is listed
-    paper "tenant/<name>"       the keys of one tenant (``tenants``)
+    paper "tenants"             the names of the tenants that have keys of their own, one per line
+    paper "tenant/<name>"       the keys of one tenant (``tenants``): its name was listed before
 
 One value, replaced by compare-and-swap: of two that create or change at once, one is told to look again, and there is
 no moment between identity and keys for a crash. An engine answers for its own durability; there is no second copy.
@@ -30,6 +31,7 @@ from .papers import joined, taken_apart
 
 PAPER = "vault"
 TENANT = "tenant/"
+TENANTS = "tenants"
 REGISTER = "dictionaries"
 
 _TRIES = 100
@@ -121,8 +123,14 @@ class EngineVault:
         """The paper of a tenant's keys."""
         return self.engine.paper(TENANT + name)
 
+    def tenants(self) -> tuple[str, ...]:
+        """The names that are listed: of each tenant that has a paper, and of some that nearly had one."""
+        return tuple((self.engine.paper(TENANTS) or b"").decode("ascii", "replace").split())
+
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Compare and swap it. What an engine still keeps of what was there, in its logs say, is its own affair."""
+        if expected is None:
+            self._list(TENANTS, name)
         return self.engine.put_paper(TENANT + name, data, expected)
 
     def dictionaries(self) -> tuple[int, ...]:
@@ -138,12 +146,8 @@ class EngineVault:
         """Keep a sealed one, then list it; False where there is one of that number already."""
         if not self.engine.put_paper(f"dictionary-{number}", data, None):
             return False
-        for _ in range(_TRIES):
-            listed = self.engine.paper(REGISTER)
-            numbers = sorted({*_numbers(listed), number})
-            if self.engine.put_paper(REGISTER, b"".join(b"%d\n" % each for each in numbers), listed):
-                return True
-        raise DurabilityUnknown(f"{self.path}: the dictionaries were listed by others {_TRIES} times in a row")
+        self._list(REGISTER, str(number))
+        return True
 
     def papers(self) -> bytes:
         """Identity and key slots, as they lie there."""
@@ -155,6 +159,16 @@ class EngineVault:
     def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
         """Those of a copy, by compare-and-swap."""
         return self.engine.put_paper(PAPER, papers, expected)
+
+    def _list(self, register: str, name: str) -> None:
+        """Put a name on a list, which is sorted by its length and then as text: numbers ascend."""
+        for _ in range(_TRIES):
+            listed = self.engine.paper(register)
+            names = sorted({*(listed or b"").split(), name.encode()}, key=lambda each: (len(each), each))
+            paper = b"".join(each + b"\n" for each in names)
+            if paper == listed or self.engine.put_paper(register, paper, listed):
+                return
+        raise DurabilityUnknown(f"{self.path}: the {register} were listed by others {_TRIES} times in a row")
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):

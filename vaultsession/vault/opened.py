@@ -106,6 +106,10 @@ class Vault(Protocol):
         """The file of a tenant's keys; see ``tenants``."""
         ...
 
+    def tenants(self) -> Sequence[str]:
+        """The names of the tenants that have a file here."""
+        ...
+
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
         ...

@@ -49,6 +49,17 @@ def follow_papers(source: Vault, target: Vault) -> Outcome:
     return outcome
 
 
+def follow_tenants(source: Vault, target: Vault) -> None:
+    """Bring the keys of tenants too, for a vault that moves: a copy that is kept beside it shall not have them.
+
+    Only where the target's keyring is not the newer one: it tells whether a key was destroyed.
+    """
+    for name in source.tenants():
+        ours, theirs = source.tenant(name), target.tenant(name)
+        if ours is not None and ours != theirs and not target.put_tenant(name, ours, theirs):
+            raise Conflict(f"{target.path}: the keys of a tenant were changed by someone else: try again")
+
+
 def _follow_papers(source: Vault, target: Vault) -> Outcome:
     for _ in range(_TRIES):
         ours = source.papers()

@@ -27,6 +27,16 @@ def kept_keys(disk: Disk, path: str, name: str) -> bytes | None:
         raise OSError(str(error)) from None
 
 
+def kept_names(disk: Disk, path: str) -> tuple[str, ...]:
+    """The names of the files that are there, leftovers of a change that was cut apart. ``OSError``."""
+    try:
+        _refuse_shared(disk, os.path.join(path, TENANTS))
+        names = disk.listdir(os.path.join(path, TENANTS))
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(name for name in names if not name.endswith(_NEW)))
+
+
 def keep_keys(disk: Disk, path: str, name: str, data: bytes) -> None:
     """Put it in place, flushed; then overwrite what was there. Under the lock of the vault. ``OSError``.
 

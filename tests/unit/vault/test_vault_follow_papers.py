@@ -12,7 +12,7 @@ from vaultsession import RawKey
 from vaultsession.disk import Disk
 from vaultsession.errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
 from vaultsession.replication import Outcome
-from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_papers
+from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_papers, follow_tenants
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
@@ -169,3 +169,17 @@ def test_dictionaries_follow_and_the_keys_of_tenants_do_not(source: Vault, targe
     assert target.dictionary(70_000)[0] == b"sealed"
     assert target.tenant("00" * 16) is None
     assert follow_papers(source, target) is Outcome.CURRENT
+
+
+def test_the_keys_of_tenants_follow_where_a_vault_moves(source: Vault, target: Vault) -> None:
+    source.create(KEY, now=7, tenant_keys=True)
+    follow_papers(source, target)
+    assert list(source.tenants()) == []
+    for name in ("aa" * 16, "bb" * 16):
+        assert source.put_tenant(name, b"keys of " + name.encode(), None)
+    follow_tenants(source, target)
+    assert sorted(target.tenants()) == ["aa" * 16, "bb" * 16]
+    assert source.put_tenant("aa" * 16, b"destroyed", source.tenant("aa" * 16))
+    follow_tenants(source, target)
+    assert target.tenant("aa" * 16) == b"destroyed"
+    assert target.tenant("bb" * 16) == source.tenant("bb" * 16)

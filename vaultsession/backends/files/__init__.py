@@ -2,7 +2,7 @@
 
 ``layout`` names · ``locks`` stripes · ``markers`` writers · ``descriptors`` open containers · ``containers`` reading,
 extending and replacing one · ``sessions`` finding the newest, and writing behind it · ``schema``, ``queries``,
-``pending``, ``contents`` the index · ``reconcile`` deriving it from the files · ``catalogue`` the index, mended ·
+``pending``, ``known``, ``contents`` the index · ``reconcile`` deriving it from the files · ``catalogue`` the index, mended ·
 ``quarantine`` what was damaged · ``backend`` the verbs
 """
 

@@ -16,8 +16,9 @@ from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
 from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed, spoil
-from .contents import Contents, Known
+from .contents import Contents
 from .descriptors import Descriptors, FileState
+from .known import Known
 from .layout import Layout
 from .locks import Stripes
 from .quarantine import Quarantine
