@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Opening
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
 from vaultsession.envelope import v1
 from vaultsession.sealed import Query
 from vaultsession.vault import VaultDirectory
+
+Opening = Callable[..., SessionStore]
 
 LONG = [{"role": "user", "content": f"{n} " + "word " * 400} for n in range(700)]
 
