@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .backend import Backend
 from .clock import Clock, to_datetime
 from .envelope import v1
-from .errors import InvalidSetting
+from .errors import Damaged, InvalidSetting
+from .listing import Proved, proved
 from .reading import Reading
 from .sealed import Query
 from .tenants import TenantKeys
@@ -63,14 +65,16 @@ class Erasing:
         keys.look()
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
+        # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.
+        sessions = proved(self._backend, self._reading, self._query(tenant_id))
         held = keys.destroy(tenant_id)
         if held is None:
             raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")
         when = self._clock.now()
-        removed, under_vault_key = self._remove_all(tenant_id)
+        removed, under_vault_key = self._remove_all(tenant_id, sessions)
         if self._backend.traits.durable:
             time.sleep(_LAG)
-            more = self._remove_all(tenant_id)
+            more = self._remove_all(tenant_id, self._readable(self._query(tenant_id)))
             removed, under_vault_key = removed + more[0], under_vault_key + more[1]
         return Receipt(
             vault=keys.vault_id.hex(),
@@ -81,13 +85,22 @@ class Erasing:
             under_vault_key=under_vault_key,
         )
 
-    def _remove_all(self, tenant_id: str) -> tuple[int, int]:
-        keyring = self._reading.keyring
+    def _query(self, tenant_id: str) -> Query:
+        return Query(tags=(self._reading.keyring.tag("tenant", "", tenant_id),))
+
+    def _readable(self, query: Query) -> Iterator[Proved]:
+        """What others have written meanwhile, as far as its rows authenticate."""
+        for row in self._backend.scan(query):
+            with contextlib.suppress(Damaged):
+                yield Proved(row, *self._reading.rows.open(row))
+
+    def _remove_all(self, tenant_id: str, sessions: Iterable[Proved]) -> tuple[int, int]:
+        """How many were removed, and how many of those were sealed under a key of the vault."""
+        masters = {master.id for master in self._reading.keyring.masters}
         removed = under_vault_key = 0
-        for row in self._backend.scan(Query(tags=(keyring.tag("tenant", "", tenant_id),))):
-            header, head = self._reading.rows.open(row)
+        for row, header, head in sessions:
             if head.tenant_id == tenant_id:
                 self._remove(row.key)
                 removed += 1
-                under_vault_key += any(master.id == header[v1.KEY_ID] for master in keyring.masters)
+                under_vault_key += header[v1.KEY_ID] in masters
         return removed, under_vault_key

@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from .coherent import CoherentReading
 from .envelope import v1
 from .errors import Conflict, TooLarge, Unreadable
 from .keys import MasterKey
+from .listing import proved
 from .livekeys import LiveKeyring
 from .reading import Reading
 from .sealed import Newest, Query, Sealed, SealedHead
@@ -96,7 +97,7 @@ class Rotating:
     def usage(self) -> list[KeyUse]:
         """The master keys, the one that seals first, then those of tenants: only such as sessions lie under."""
         self._keys.look()
-        used = Counter(header[v1.KEY_ID] for _, header in self._headers())
+        used = Counter(each.header[v1.KEY_ID] for each in proved(self._backend, self._reading, Query()))
         masters = self._keys.current.masters
         found = [
             KeyUse(
@@ -168,16 +169,12 @@ class Rotating:
             return True
         return header[v1.KEY_ID] != self._keys.sealing(head.tenant_id).id
 
-    def _headers(self) -> Iterator[tuple[SealedHead, bytes]]:
-        for row in self._backend.scan(Query()):
-            yield row, self._reading.rows.open(row)[0]
-
     def _refuse_used(self, retired: set[bytes]) -> None:
         unreadable = getattr(self._backend.reindex(), "unreadable", 0)
         if unreadable:
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
             raise Conflict(f"{unreadable} {said}")
-        used = sum(header[v1.KEY_ID] in retired for _, header in self._headers())
+        used = sum(each.header[v1.KEY_ID] in retired for each in proved(self._backend, self._reading, Query()))
         if used:
             raise Conflict(f"{used} sessions lie under a retired key: `vaultsession key rotate` replaces them first")
 

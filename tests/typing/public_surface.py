@@ -82,6 +82,7 @@ def whole_sessions(store: SessionStore) -> None:
     assert_type(store.save("a", state={}, messages=(), ttl=None), Session)
     assert_type(store.load_if_warm("a"), Session | None)
     assert_type(store.delete("a"), bool)
+    assert_type(store.delete("a", shred=True), bool)
     assert_type(store.exists("a"), bool)
     store.create("a", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     store.create("a", ttl=object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -165,6 +166,10 @@ def many(store: SessionStore) -> None:
     assert_type(store.stats(), dict[str, Any])
     assert_type(store.health(), dict[str, Any])
     store.start_sweeper("5m")
+    assert_type(store.rotate_key(progress=print).left, tuple[str, ...])
+    assert_type(store.prune_keys(), tuple[str, ...])
+    assert_type([use.sessions for use in store.key_usage()], list[int])
+    assert_type(store.destroy_tenant("acme").removed, int)
     store.reindex()
     store.close()
     store.list(order="random")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -311,6 +316,7 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.count(), int)
     assert_type(await store.sweep(), int)
     assert_type((await store.train()).ratio, float)
+    assert_type((await store.rotate_key()).key, str)
     assert_type(await store.stats(), dict[str, Any])
     assert_type(store.search("text"), AsyncIterator[Match])
     assert_type(store.export(), AsyncIterator[bytes])

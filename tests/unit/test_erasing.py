@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,32 @@ def test_repeated_it_removes_what_was_left(open_files: Opening, monkeypatch: pyt
         store.load("a0")
     assert store.destroy_tenant("acme").removed == 3
     assert not list(store.list(tenant_id="acme"))
+
+
+@pytest.mark.parametrize("verb", ["destroy_tenant", "key_usage", "prune_keys", "rotate_key"])
+def test_an_index_that_was_tampered_with_is_derived_anew(open_files: Opening, tmp_path: Path, verb: str) -> None:
+    store = open_files(tenant_keys=True)
+    furnished(store)
+    store.rotate_key()
+    store.close()
+    with sqlite3.connect(tmp_path / "vault/index.sqlite") as index:
+        (table,) = [
+            name
+            for (name,) in index.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if "blob" in {column[1] for column in index.execute(f"PRAGMA table_info({name})")}
+        ]
+        index.execute(f"UPDATE {table} SET blob = zeroblob(100)")
+    index.close()
+    store = open_files()
+    if verb == "destroy_tenant":
+        assert store.destroy_tenant("acme").removed == 3
+        assert sorted(info.id for info in store.list()) == ["b", "c"]
+    elif verb == "rotate_key":
+        assert store.rotate_key().left == ()
+        assert {use.state: use.sessions for use in store.key_usage()}["seals"] == 1
+    else:
+        assert getattr(store, verb)()
+        assert store.count() == 5
 
 
 def test_a_vault_without_tenant_keys_refuses(open_one: Opening) -> None:
