@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from redis_lab import place  # noqa: F401 - a fixture for every test
+from servers import redis_url  # noqa: F401 - as above: one server for the whole run
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.testing.clock import ManualClock

@@ -18,6 +18,9 @@ class Entries(dict):
     def set_password(self, service, username, password):
         self[service, username] = password
 
+    def delete_password(self, service, username):
+        del self[service, username]
+
 
 def backend(name="keyring.backends.SecretService.Keyring", base=Entries):
     module, _, kind = name.rpartition(".")

@@ -18,15 +18,20 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
+from .conversation import AsyncConversation, Conversing
+from .erasing import Receipt
 from .errors import LeaseTimeout
-from .facts import Document, Facts, Filters
+from .facts import Document, Facts, Filters, Past
 from .listing import Order, Page
 from .many import Imported, Verified
 from .passes import Existing
 from .payload import Json
+from .rotating import KeyUse, Rotation
 from .searching import Match, Needle
 from .session import Session, SessionInfo
+from .steps import AsyncAgent
 from .store import SessionStore
+from .training import SIZE, Trained
 from .typed import StateT
 
 P = ParamSpec("P")
@@ -71,7 +76,7 @@ class AsyncSessionStore(Generic[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """See ``SessionStore.create``."""
         return await self._run(self._store.create, id, state=state, messages=messages, **facts)
@@ -83,7 +88,7 @@ class AsyncSessionStore(Generic[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
         return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
@@ -103,9 +108,9 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **facts)
 
-    async def delete(self, id: str) -> bool:
+    async def delete(self, id: str, *, shred: bool = False) -> bool:
         """See ``SessionStore.delete``."""
-        return await self._run(self._store.delete, id)
+        return await self._run(self._store.delete, id, shred=shred)
 
     async def exists(self, id: str) -> bool:
         """See ``SessionStore.exists``."""
@@ -165,6 +170,12 @@ class AsyncSessionStore(Generic[StateT]):
                 await _settled(thread, functools.partial(held.__exit__, None, None, None))
         finally:
             thread.shutdown(wait=False)
+
+    def conversation(
+        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+    ) -> AsyncConversation:
+        """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
+        return AsyncConversation(self, id, agent=agent, **given)
 
     async def list(
         self,
@@ -244,9 +255,36 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.verify``. ``progress`` is called in a thread."""
         return await self._run(self._store.verify, progress=progress)
 
+    async def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """See ``SessionStore.rotate_key``. ``progress`` is called in a thread."""
+        return await self._run(self._store.rotate_key, progress=progress)
+
+    async def prune_keys(self) -> tuple[str, ...]:
+        """See ``SessionStore.prune_keys``."""
+        return await self._run(self._store.prune_keys)
+
+    async def key_usage(self) -> Sequence[KeyUse]:
+        """See ``SessionStore.key_usage``."""
+        return await self._run(self._store.key_usage)
+
+    async def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """See ``SessionStore.destroy_tenant``."""
+        return await self._run(self._store.destroy_tenant, tenant_id)
+
     async def reindex(self) -> None:
         """See ``SessionStore.reindex``."""
         await self._run(self._store.reindex)
+
+    async def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """See ``SessionStore.train``. ``progress`` is called in a thread."""
+        return await self._run(self._store.train, size=size, dry_run=dry_run, progress=progress, **filters)
 
     async def stats(self) -> dict[str, Any]:
         """See ``SessionStore.stats``."""

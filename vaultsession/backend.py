@@ -11,11 +11,12 @@ newest, so ``commit`` takes that function and the backend guarantees that nothin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .leases import Leases
-from .sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead
+from .sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,24 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release what is held. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Graveyard(Protocol):
+    """A backend that can tell which sessions were removed. No other is asked."""
+
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Every tombstone of a session that is not there, in no order; as of some moment of the iteration."""
+        ...
+
+
+@runtime_checkable
+class Shelf(Protocol):
+    """A backend that may hold containers which it cannot list. No other is asked."""
+
+    def unlisted(self) -> Iterator[str]:
+        """The key of every container that has no row: it could not be described when it was found."""
         ...
 
 

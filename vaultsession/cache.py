@@ -1,4 +1,4 @@
-"""Cache: least recently used, bounded by weight."""
+"""Cache: least recently used, bounded by weight; and Recent: the newest, bounded by their number."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Weighted(Protocol):
 
 
 V = TypeVar("V", bound=Weighted)
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class Cache(Generic[V]):
@@ -71,3 +73,20 @@ class Cache(Generic[V]):
         value = self._values.pop(key, None)
         if value is not None:
             self.weight -= value.weight
+
+
+class Recent(Generic[K, T]):
+    """A bounded memory of what was derived or opened; the oldest goes first. Safe from any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: dict[K, T] = {}
+        self._lock = threading.Lock()
+        self.get = self._values.get
+
+    def keep(self, name: K, value: T) -> None:
+        """Remember it, and forget the oldest beyond the bound."""
+        with self._lock:
+            self._values[name] = value
+            if len(self._values) > self._most:
+                del self._values[next(iter(self._values))]

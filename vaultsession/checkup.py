@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from . import document, payload
+from . import document
 from .backend import Backend
 from .envelope import v1
-from .errors import BackendUnavailable, Damaged, TooLarge, UnknownKey, Unreadable, UnsupportedFormat, VaultError
+from .errors import (
+    BackendUnavailable,
+    Damaged,
+    TooLarge,
+    UnknownDictionary,
+    UnknownKey,
+    Unreadable,
+    UnsupportedFormat,
+    VaultError,
+)
 from .head import Head, decode
 from .reading import Reading
 from .sealed import Container
@@ -25,10 +35,12 @@ class Verdict(StrEnum):
     DAMAGED = "damaged"
     MISSING = "missing"
     REMOVED = "removed"
+    ERASED = "erased"
 
 
 _VERDICTS: dict[type[VaultError], Verdict] = {
     UnknownKey: Verdict.LOCKED,
+    UnknownDictionary: Verdict.LOCKED,
     UnsupportedFormat: Verdict.LOCKED,
     TooLarge: Verdict.REFUSED,
     Unreadable: Verdict.DAMAGED,
@@ -48,7 +60,15 @@ class Checkup:
     version: bytes | None = None
 
 
-def check(backend: Backend, reading: Reading, key: str) -> Checkup:
+class Readable(Protocol):
+    """What a checkup asks of a backend."""
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """See ``Backend``."""
+        ...
+
+
+def check(backend: Readable, reading: Reading, key: str) -> Checkup:
     """Open everything of one session. A verdict other than ok is reached again where no writer is half-way."""
     first = _attempt(reading, key, lambda: backend.read(key))
     if first.verdict is Verdict.OK:
@@ -84,6 +104,10 @@ def _attempt(reading: Reading, key: str, read: Callable[[], Container | None]) -
 
 def _opened(reading: Reading, key: str, container: Container) -> Checkup:
     row = reading.describe(key, lambda _: container, thorough=True)
+    if row is None and reading.is_erased(key, container.header):
+        return Checkup(
+            key, Verdict.ERASED, "the keys of its tenant were destroyed: nobody can read it", size=container.size
+        )
     if row is None:
         return Checkup(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
     loaded = reading.load(key, lambda _: container)
@@ -97,7 +121,7 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
             break
         head = decode(cipher.open_head(record))
         if record.body:
-            payload.unpack(record.codec, cipher.open_body(record), limit=reading.largest_body)
+            reading.body(cipher, record)
         records += 1
     if records != row.seq + 1:
         raise Damaged(f"{records} of {row.seq + 1} records are whole")

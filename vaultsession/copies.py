@@ -21,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -129,12 +129,19 @@ class Copies:
     def level(self, known: Unlocked) -> None:
         """Replace a copy that is behind or damaged by the newest."""
         newest = self.authentic(known)
-        self._write(self._stale(newest), newest.data, newest.vault_key)
+        self._write(self._stale(newest), newest.data, lambda file: file.is_authentic(newest.vault_key))
 
     def replace(self, current: Unlocked, data: bytes) -> None:
         """Replace both by what comes after the newest copy, ``current``. Returns when both are flushed."""
         level = [copy for copy in reversed(self.both) if copy.holds(current)]
-        self._write(self._stale(current) + level, data, current.vault_key)
+        self._write(self._stale(current) + level, data, lambda file: file.is_authentic(current.vault_key))
+
+    def follow(self, data: bytes) -> None:
+        """Replace both by those of another copy of this vault; nothing is proved. Returns when both are flushed."""
+        newest = self.newest.data
+        level = [copy for copy in reversed(self.both) if copy.file and copy.file.data == newest]
+        stale = [copy for copy in self.both if copy not in level]
+        self._write(stale + level, data, lambda _: True)
 
     def _newest_first(self) -> list[KeyringFile]:
         return sorted((copy.file for copy in self.both if copy.file), key=lambda file: -file.counter)
@@ -142,13 +149,13 @@ class Copies:
     def _stale(self, newest: Unlocked) -> list[Copy]:
         return [copy for copy in self.both if not copy.holds(newest)]
 
-    def _write(self, copies: Iterable[Copy], data: bytes, vault_key: bytes) -> None:
+    def _write(self, copies: Iterable[Copy], data: bytes, is_ours: Callable[[KeyringFile], bool]) -> None:
         begun = False
         for copy in copies:
             path = os.path.join(self.path, copy.name)
             temporary = path + NEW
             try:
-                if not copy.gone and not (copy.file and copy.file.is_authentic(vault_key)):
+                if not copy.gone and not (copy.file and is_ours(copy.file)):
                     set_aside(self.disk, self.path, copy.name, ".damaged")
                 with contextlib.suppress(FileNotFoundError):
                     self.disk.unlink(temporary)

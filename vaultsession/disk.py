@@ -39,6 +39,7 @@ REPLACE_PATIENCE = 2.0
 """Seconds during which a refused replacement is tried again, on platforms where a reader can refuse it."""
 
 _F_FULLFSYNC = 51
+_NOISE = 1 << 20
 
 
 class Disk:
@@ -85,6 +86,11 @@ class Disk:
             self.fcntl(fd, _F_FULLFSYNC)  # macOS' fsync stops at the drive's cache
         else:
             os.fsync(fd)
+
+    def sync(self) -> None:
+        """Ask the system to write out what it holds. A hint: ``fsync`` is what tells that it did."""
+        if hasattr(os, "sync"):
+            os.sync()
 
     def fdatasync(self, fd: int) -> None:
         """Flush data and size of a file: all that an append needs."""
@@ -171,6 +177,25 @@ def write_new(disk: Disk, path: str, data: bytes, *, flush: bool = True) -> None
         disk.close(fd)
 
 
+def shred_file(disk: Disk, path: str) -> None:
+    """Write noise over a private file, flushed, and remove its name. One that is not there is well. ``OSError``.
+
+    The medium may keep what was there: in a journal, a snapshot, or a cell that it has replaced.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not disk.stat(path).st_mode & stat.S_IWUSR:  # spoiled, see SPOILED_FILE
+            with opened(disk, path) as fd:
+                disk.fchmod(fd, PRIVATE_FILE)
+        with opened(disk, path, READ_WRITE) as fd:
+            status = disk.fstat(fd)
+            if reason := why_not_private(status):
+                raise PermissionError(f"{path}: {reason}; it was not overwritten")
+            for offset in range(0, status.st_size, _NOISE):
+                write_all(disk, fd, os.urandom(min(_NOISE, status.st_size - offset)), offset)
+            disk.fsync(fd)
+        disk.unlink(path)
+
+
 def replace_file(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool = True) -> None:
     """Replace a file atomically: temp beside it, written and flushed, renamed, the directory flushed."""
     write_new(disk, temporary, data, flush=flush)
@@ -230,6 +255,31 @@ def refuse_link(disk: Disk, directory: str) -> None:
     """
     if not stat.S_ISDIR(disk.stat(directory).st_mode):
         raise NotADirectoryError(errno.ENOTDIR, "a link or a file in the place of a directory of the vault", directory)
+
+
+def sync_tree(disk: Disk, path: str) -> None:
+    """Flush a directory with everything below it, once for all that was written without a flush. ``OSError``.
+
+    The system is asked to write everything first, which is quick and tells no error; then each file is flushed, which
+    costs little by then and does tell.
+    """
+    disk.sync()
+    _sync_below(disk, path)
+
+
+def _sync_below(disk: Disk, path: str) -> None:
+    for name in disk.listdir(path):
+        below = os.path.join(path, name)
+        try:
+            mode = disk.stat(below).st_mode
+            if stat.S_ISDIR(mode):
+                _sync_below(disk, below)
+            elif stat.S_ISREG(mode):
+                with opened(disk, below) as fd:
+                    disk.fsync(fd)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+    disk.sync_directory(path)
 
 
 @contextlib.contextmanager

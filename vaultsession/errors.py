@@ -15,8 +15,10 @@
     │   ├── Damaged           authentication, structure or witness failed
     │   │   └── RollbackDetected   authentic, but older than what is known to be flushed
     │   ├── UnknownKey        sealed under a key that this keyring does not hold
+    │   ├── UnknownDictionary compressed with a dictionary that this vault has lost
     │   └── UnsupportedFormat a format, suite or flag of another version (.found, .supported)
     ├── TooLarge              a bound, before or after inflation
+    ├── TrainingRefused       too little to learn from, or nothing to gain
     ├── VaultNotFound         there is no vault at that path, or what is there is not one
     ├── KeyUnavailable        no key source answered; lists what was tried
     │   └── WrongKey          a key was found and opens no slot of this vault
@@ -90,7 +92,18 @@ class RollbackDetected(Damaged):
 
 
 class UnknownKey(Unreadable):
-    """Sealed under a master key that this keyring does not hold. Locked, not damaged."""
+    """Sealed under a master key that this keyring does not hold. Locked, not damaged.
+
+    ``destroyed`` where it was the key of a tenant, and was destroyed: erased, not locked.
+    """
+
+    def __init__(self, message: str, *, destroyed: bool = False) -> None:
+        super().__init__(message)
+        self.destroyed = destroyed
+
+
+class UnknownDictionary(Unreadable):
+    """Compressed with a dictionary that this vault does not hold, or holds damaged. Locked, not damaged itself."""
 
 
 class UnsupportedFormat(Unreadable):
@@ -104,6 +117,10 @@ class UnsupportedFormat(Unreadable):
 
 class TooLarge(VaultError):
     """A bound was exceeded, before or after inflation. Nothing was written."""
+
+
+class TrainingRefused(VaultError):
+    """There is too little to learn a dictionary from, or nothing to gain by one. Nothing was kept."""
 
 
 class VaultNotFound(VaultError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Required, TypedDict
 
 from . import ids
-from .clock import Duration, to_duration
+from .clock import Duration, to_duration, to_micros
+from .errors import InvalidDocument
 from .head import Head
 from .payload import Json
 from .session import checked, named
@@ -41,7 +43,15 @@ class Facts(Filters, total=False):
     max_messages: int | None
 
 
-class Document(Facts, total=False):
+class Past(Facts, total=False):
+    """The same for a session that has a past elsewhere: aware datetimes; None leaves them to the store."""
+
+    created_at: datetime | None
+    updated_at: datetime | None
+    expires_at: datetime | None
+
+
+class Document(Past, total=False):
     """A whole session to be written: its id, its document, and its facts."""
 
     id: Required[str]
@@ -66,29 +76,56 @@ class Origin:
     key: str
 
 
-def new_head(id: str, facts: Facts, defaults: Defaults, now: int) -> Head:
-    """The head of a session that begins now."""
-    refuse_unknown(facts, Facts)
-    ttl = facts.get("ttl", UNSET)
+Remarks = Callable[[], Mapping[str, str]]
+"""What components say of themselves where ``health`` has nothing to complain of: a mirror, how far it is behind."""
+
+
+def new_head(id: str, facts: Past, defaults: Defaults, now: int) -> Head:
+    """The head of a session that begins now, or goes on here."""
+    refuse_unknown(facts, Past)
+    created, updated, expires = _past(facts, now)
+    ttl = facts.get("ttl", UNSET if expires is None else None)
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
     sliding = facts.get("sliding")
     most = facts.get("max_messages")
     return checked(
         Head(
             id=ids.parse(id),
-            created=now,
-            updated=now,
+            created=created,
+            updated=updated,
             user_id=facts.get("user_id"),
             tenant_id=facts.get("tenant_id"),
             assistant_id=facts.get("assistant_id"),
             title=facts.get("title"),
             labels=named(facts.get("labels") or {}),
-            expires=None if span is None else now + span,
+            expires=now + span if span is not None and expires is None else expires,
             ttl=span,
             sliding=defaults.sliding if sliding is None else sliding,
             max_messages=defaults.max_messages if most is None else most,
         )
     )
+
+
+def _past(facts: Past, now: int) -> tuple[int, int, int | None]:
+    """``(created, updated, expires)`` of a new session, which may have a past elsewhere."""
+    given: dict[str, int] = {}
+    for name in ("created_at", "updated_at", "expires_at"):
+        moment: Any = facts.get(name)
+        if moment is not None:
+            try:
+                given[name] = to_micros(moment)
+            except (TypeError, AttributeError, ValueError):
+                raise InvalidDocument(f"{name} is an aware datetime, not {moment!r:.60}", path=name) from None
+            if given[name] < 0:
+                raise InvalidDocument(f"{name} lies before 1970", path=name)
+    created = given.get("created_at", given.get("updated_at", now))
+    updated = given.get("updated_at", created)
+    expires = given.get("expires_at")
+    if updated < created:
+        raise InvalidDocument("updated_at lies before created_at", path="updated_at")
+    if expires is not None and expires <= now:
+        raise InvalidDocument("expires_at has passed: the session would be gone at once", path="expires_at")
+    return created, updated, expires
 
 
 def forked_head(head: Head, id: str, facts: Facts, now: int) -> Head:

@@ -43,7 +43,8 @@ class Keyring:
     """What unlocking a vault yields: its identity, its root key and its master keys.
 
     ``vault_id`` is 16 random bytes, ``readable_names`` says whether keys carry a slug, ``created`` is in microseconds
-    since 1970. Immutable, hence safe from any thread.
+    since 1970, ``tenant_keys`` says whether sessions of a tenant are sealed under keys of that tenant (``tenants``).
+    Immutable, hence safe from any thread.
     """
 
     vault_id: bytes
@@ -51,9 +52,10 @@ class Keyring:
     created: int
     root: bytes = field(repr=False)
     masters: tuple[MasterKey, ...]
+    tenant_keys: bool = False
 
     @classmethod
-    def generate(cls, *, readable_names: bool = True, created: int = 0) -> Keyring:
+    def generate(cls, *, readable_names: bool = True, created: int = 0, tenant_keys: bool = False) -> Keyring:
         """The keyring of a new vault: random identity, random root, one random master key."""
         return cls(
             vault_id=os.urandom(VAULT_ID_SIZE),
@@ -61,6 +63,7 @@ class Keyring:
             created=created,
             root=os.urandom(KEY_SIZE),
             masters=(MasterKey.generate(),),
+            tenant_keys=tenant_keys,
         )
 
     @property
@@ -95,6 +98,16 @@ class Keyring:
     def tombstone_key(self) -> bytes:
         """K_tombstone: signs tombstones. Its own key, since K_index is a cipher's."""
         return self._from_root(b"tombstone")
+
+    @cached_property
+    def tenants_key(self) -> bytes:
+        """K_tenants: seals the files that hold the keys of tenants."""
+        return self._from_root(b"tenants")
+
+    @cached_property
+    def dictionary_key(self) -> bytes:
+        """K_dictionary: seals the dictionaries of trained compression, whatever master key is the first."""
+        return self._from_root(b"dictionary")
 
     def tag(self, kind: str, name: str, value: str) -> bytes:
         """The 16-byte keyed digest by which a backend knows an owner or a label.

@@ -7,7 +7,7 @@ import binascii
 import contextlib
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .backend import Backend
 from .clock import Clock
@@ -31,6 +31,23 @@ class Page(list[SessionInfo]):
     def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
         super().__init__(infos)
         self.after = after
+
+
+class Proved(NamedTuple):
+    """A row that authenticates, and what it says: the header of its container, and its head."""
+
+    row: SealedHead
+    header: bytes
+    head: Head
+
+
+def proved(backend: Backend, reading: Reading, query: Query) -> list[Proved]:
+    """Every row that an index gives, opened. Where one does not authenticate the index is derived anew, once."""
+    try:
+        return [Proved(row, *reading.rows.open(row)) for row in backend.scan(query)]
+    except Damaged:
+        backend.reindex()
+    return [Proved(row, *reading.rows.open(row)) for row in backend.scan(query)]
 
 
 class Listing:

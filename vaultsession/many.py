@@ -23,7 +23,7 @@ from .errors import (
     VaultError,
     without_frames,
 )
-from .facts import Defaults, Document, Facts, Filters, new_head
+from .facts import Defaults, Document, Filters, Past, new_head
 from .head import Head
 from .listing import Listing, Order, Page
 from .measuring import Watch, verb
@@ -319,7 +319,7 @@ class ManySessions(Generic[StateT]):
             return {} if state is None else cast("Json", state)
         return self._shape.write(self._shape.read({}) if state is None else state)
 
-    def _new_head(self, id: str, facts: Facts) -> Head:
+    def _new_head(self, id: str, facts: Past) -> Head:
         return new_head(id, facts, self._defaults, self._clock.now())
 
 

@@ -18,10 +18,11 @@ from .clock import Clock, SystemClock, to_duration
 from .configuration import environment
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
-from .facts import Defaults, Origin
+from .facts import Defaults, Origin, Remarks
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
+from .livekeys import KeysInMemory, LiveKeyring
 from .measuring import Tracing
 from .reading import Reading
 from .secret import Secret
@@ -30,6 +31,7 @@ from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
+from .unlocked import reading_of
 from .vault import KEYRING_COUNTER, OpenVault, Vault
 from .writing import Writing
 
@@ -99,14 +101,20 @@ def open_store(
             return _in_memory(chosen, clock, seen)
         site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
-        site = Site.of(path_or_url)
+        where, site = path_or_url.where, Site.of(path_or_url)
     backend: Backend | None = None
     try:
+        stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        reading = Reading(vault.keyring)
+        reading = reading_of(site.vault, vault, stamp=stamp, compressing=chosen.compression == "zstd")
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
+        if chosen.mirror is not None:
+            from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
+
+            backend = followed = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
+            seen = seen._replace(remarks=followed.remarks)
         return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
@@ -134,10 +142,11 @@ def default_path() -> str:
 
 
 class Seen(NamedTuple):
-    """How a store is seen: its states by their user, its calls by whoever traces them."""
+    """How a store is seen: its states by their user, its calls by whoever traces them, and what its parts say."""
 
     shape: Shape[Any] | None
     tracing: Tracing | None
+    remarks: Remarks | None = None
 
 
 def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> Seen:
@@ -149,7 +158,8 @@ def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Setti
 
 
 def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any]:
-    reading = Reading(Keyring.generate(created=clock.now()))
+    keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
+    reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
     memory = MemoryBackend(max_sessions=settings.max_sessions)
     return _assemble(memory, reading, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen)
 
@@ -190,7 +200,9 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
         made.append(source)
         return found
 
-    vault = place.create(secret, readable_names=settings.names == "readable", now=clock.now())
+    vault = place.create(
+        secret, readable_names=settings.names == "readable", now=clock.now(), tenant_keys=settings.tenant_keys
+    )
     # Whoever named a key knows where it is; one that was made here is news, and to lose it is to lose the vault.
     level = logging.INFO if sources.is_configured(key) else logging.WARNING
     _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)
@@ -246,6 +258,7 @@ def _assemble(
         cache_bytes=settings.cache_bytes,
         shape=seen.shape,
         tracing=seen.tracing,
+        remarks=seen.remarks,
     )
     if settings.sweep_interval is not None:
         store.start_sweeper(settings.sweep_interval)

@@ -38,6 +38,10 @@ class Entries(Protocol):
         """Make the entry."""
         ...
 
+    def delete_password(self, service: str, username: str) -> None:
+        """Remove the entry."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OsKeyring:
@@ -70,6 +74,15 @@ class OsKeyring:
             raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
         if kept != key.text():
             raise KeyUnavailable(f"{self.name}: it did not give back what it was given")
+
+    def forget(self) -> None:
+        """Remove the entry, if there is one. ``KeyUnavailable`` if it is still there then."""
+        backend = self._trusted()
+        try:
+            if backend.get_password(_SERVICE, self.vault_id.hex()) is not None:
+                backend.delete_password(_SERVICE, self.vault_id.hex())
+        except Exception as error:  # as above
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
 
     def _trusted(self) -> Entries:
         """The backend, if it is one that encrypts what it holds."""

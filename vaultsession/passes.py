@@ -184,16 +184,19 @@ class Passes:
 
         return self._saved(key, seal, bodies)
 
-    def remove(self, key: str) -> bool:
-        """Remove at once; whether a living session was there."""
+    def remove(self, key: str, *, shred: bool = False) -> bool:
+        """Remove at once; whether a living session was there, or an erased one."""
         found = False
 
         def seal(newest: Newest) -> Grave | None:
             nonlocal found
             if not isinstance(newest, SealedHead):
-                return None
+                erased = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+                found = erased is not None
+                return erased
+            self._reading.opened(newest)  # a forged generation would bury what is yet to come
             found = self._is_alive(newest)
-            return self._writing.grave(newest)
+            return self._writing.grave(newest, shred=shred)
 
         self._coherent.cache.forget(key)
         self._backend.commit(key, seal)
@@ -370,7 +373,13 @@ class Passes:
         return newest, self._reading.opened(newest)
 
     def _is_alive(self, newest: Newest) -> bool:
-        return isinstance(newest, SealedHead) and (newest.expires is None or self._clock.now() < newest.expires)
+        """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""
+        if not isinstance(newest, SealedHead):
+            return False
+        if newest.expires is None or self._clock.now() < newest.expires:
+            return True
+        self._reading.opened(newest)
+        return False
 
     def _fresh_expiry(self, head: Head) -> int | None:
         return None if head.ttl is None else self._clock.now() + head.ttl

@@ -14,17 +14,18 @@ from __future__ import annotations
 import marshal
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 import zstandard
 
-from .errors import Damaged, InvalidDocument, TooLarge, UnsupportedFormat
+from .errors import Damaged, InvalidDocument, TooLarge, UnknownDictionary, UnsupportedFormat
 
 CODEC_NONE = 0
 CODEC_ZSTD = 1
-CODECS = frozenset({CODEC_NONE, CODEC_ZSTD})
+CODEC_DICTIONARY = 2
+CODECS = frozenset({CODEC_NONE, CODEC_ZSTD, CODEC_DICTIONARY})
 
 LEVELS = range(1, 4)
 """zstd levels on offer. Above 3 a turn costs more than its flush and shrinks hardly further."""
@@ -35,6 +36,14 @@ DEEPEST = 253
 _WORTH_TRYING = 64
 """Bytes below which compression cannot win against its own frame header."""
 
+SHORT_REACH = 4 * 1024
+REACH = 8
+"""A dictionary is tried on bodies of up to 4 KiB, or an eighth of its own size.
+
+Measured on real conversations it takes 4 µs beside 6 of zstd alone for 2 KB, and 10 beside 14 for 8 KB. A larger body
+mostly repeats itself, and would wait as long again for little.
+"""
+
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 Json = dict[str, Any]
@@ -43,6 +52,8 @@ Json = dict[str, Any]
 _OBJECTS = {dict}
 
 _LONGEST_PATH = 120
+
+_FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
 
 _local = threading.local()
 """zstd contexts are not safe to share: one compressor used by two threads crashes the interpreter."""
@@ -89,45 +100,138 @@ def parse(text: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types
         raise Damaged("an authentic record does not hold JSON: it was not written by this package") from None
 
 
-def pack(text: bytes, *, level: int | None, limit: int) -> tuple[int, bytes]:
-    """``(codec, bytes)`` of a body: zstd where that is smaller, as it is otherwise or where ``level`` is None.
+class Dictionary:
+    """What bodies have in common, for zstd to refer to, under the number in it. Immutable; safe from any thread.
 
-    ``TooLarge`` above ``limit`` bytes, before anything is allocated.
+    ``content`` is a dictionary in zstd's own format. ``ValueError`` for anything else.
+    """
+
+    __slots__ = ("_digested", "_inflating", "_local", "_lock", "content", "number", "reach")
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.reach = max(SHORT_REACH, len(content) // REACH)
+        try:
+            self._inflating = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_FULLDICT)
+            self.number = self._inflating.dict_id()
+            if not self.number:
+                raise ValueError("no zstd dictionary with a number")
+        except zstandard.ZstdError as error:
+            raise ValueError(f"no zstd dictionary: {error}") from None
+        self._digested: dict[int, zstandard.ZstdCompressionDict] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def compress(self, text: bytes, level: int) -> bytes:
+        """One zstd frame that names the dictionary and declares its size."""
+        compressors: dict[int, zstandard.ZstdCompressor] = self._local.__dict__.setdefault("compressors", {})
+        compressor = compressors.get(level)
+        if compressor is None:
+            with self._lock:
+                digested = self._digested.get(level)
+                if digested is None:
+                    digested = zstandard.ZstdCompressionDict(self.content, dict_type=zstandard.DICT_TYPE_FULLDICT)
+                    digested.precompute_compress(level=level)
+                    self._digested[level] = digested
+            compressor = compressors[level] = zstandard.ZstdCompressor(
+                level=level, dict_data=digested, write_content_size=True, write_checksum=False
+            )
+        return compressor.compress(text)
+
+    @property
+    def decompressor(self) -> zstandard.ZstdDecompressor:
+        """That of this thread. ``UnknownDictionary`` where zstd cannot use what the dictionary holds."""
+        try:
+            return self._local.decompressor  # type: ignore[no-any-return]  # attributes of a threading.local are Any
+        except AttributeError:
+            made = zstandard.ZstdDecompressor(dict_data=self._inflating)
+            try:
+                with self._lock:  # its first use digests the dictionary, which two threads must not do at once
+                    made.decompress(_FRAME)
+            except zstandard.ZstdError:
+                raise UnknownDictionary(f"dictionary {self.number} was not written by this package") from None
+            self._local.decompressor = made
+            return self._local.decompressor  # type: ignore[no-any-return]  # as above
+
+
+Find = Callable[[int], Dictionary]
+"""The dictionary of a number, or ``UnknownDictionary``."""
+
+
+def pack(text: bytes, *, level: int | None, limit: int, dictionaries: Sequence[Dictionary] = ()) -> tuple[int, bytes]:
+    """``(codec, bytes)`` of a body, the smallest of: as it is, zstd, and where it is small zstd with each dictionary.
+
+    As it is where ``level`` is None. ``TooLarge`` above ``limit`` bytes, before anything is allocated.
     """
     if len(text) > limit:
         raise TooLarge(f"{len(text)} bytes of JSON in one record; the bound is {limit}")
     if level is None or len(text) < _WORTH_TRYING:
         return CODEC_NONE, text
+    codec, packed = CODEC_NONE, text
     squeezed = _compressor(level).compress(text)
-    return (CODEC_ZSTD, squeezed) if len(squeezed) < len(text) else (CODEC_NONE, text)
+    if len(squeezed) < len(packed):
+        codec, packed = CODEC_ZSTD, squeezed
+    for dictionary in dictionaries:
+        if len(text) <= dictionary.reach:
+            squeezed = dictionary.compress(text, level)
+            if len(squeezed) < len(packed):
+                codec, packed = CODEC_DICTIONARY, squeezed
+    return codec, packed
 
 
-def prepare(level: int | None) -> None:
-    """Make this thread's compressor ready, so that the first write of a store need not (0.1 ms)."""
+def prepare(level: int | None, dictionaries: Sequence[Dictionary] = ()) -> None:
+    """Make this thread's compressors ready, so that the first write of a store need not (0.1 ms, 1 ms)."""
     if level is not None:
         _compressor(level).compress(b"")
+        for dictionary in dictionaries:
+            dictionary.compress(b"", level)
 
 
-def unpack(codec: int, data: bytes, *, limit: int) -> bytes:
+def _no_dictionary(number: int) -> Dictionary:
+    raise UnknownDictionary(f"compressed with dictionary {number}, and there are none here")
+
+
+def unpack(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) -> bytes:
     """The body again. The declared size is checked before anything is allocated: zstandard itself would believe it.
 
-    Called on authenticated bytes only. ``TooLarge``, ``Damaged``, ``UnsupportedFormat``.
+    Called on authenticated bytes only. ``TooLarge``, ``Damaged``, ``UnsupportedFormat``, ``UnknownDictionary``.
     """
     if codec == CODEC_NONE:
         text = data
     elif codec == CODEC_ZSTD:
-        try:
-            size = zstandard.get_frame_parameters(data).content_size
-            if size > limit:  # "unknown" is 2**64 - 1, and refused with it
-                raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
-            text = _decompressor().decompress(data, allow_extra_data=False)
-        except zstandard.ZstdError:
-            raise Damaged("an authentic record does not inflate: it was not written by this package") from None
+        text = _inflated(data, limit, _decompressor())
+    elif codec == CODEC_DICTIONARY:
+        text = _inflated(data, limit, find(dictionary_of(data)).decompressor)
     else:
         raise UnsupportedFormat(f"codec {codec} is of another version", found=codec, supported=sorted(CODECS))
     if len(text) > limit:
         raise TooLarge(f"a record of {len(text)} bytes; the bound is {limit}")
     return text
+
+
+def dictionary_of(data: bytes) -> int:
+    """The number of the dictionary that a body of that codec was compressed with; ``UnsupportedFormat``."""
+    try:
+        number: int = zstandard.get_frame_parameters(data).dict_id
+    except zstandard.ZstdError:
+        number = 0
+    if not number:
+        raise UnsupportedFormat(
+            f"a body of codec {CODEC_DICTIONARY} that names no dictionary is of another version",
+            found=CODEC_DICTIONARY,
+            supported=sorted(CODECS),
+        )
+    return number
+
+
+def _inflated(data: bytes, limit: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+        if size > limit:  # "unknown" is 2**64 - 1, and refused with it
+            raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
+        return decompressor.decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise Damaged("an authentic record does not inflate: it was not written by this package") from None
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:

@@ -8,17 +8,20 @@ which may grow or be replaced between two calls.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from . import document, payload
+from .cache import Recent
+from .dictionaries import Dictionaries
 from .envelope import ContainerCipher, Rows, v1
-from .errors import Damaged, RollbackDetected
+from .errors import Damaged, UnknownKey, Unreadable
 from .head import Head, decode
 from .ids import locator_of
 from .keys import Keyring
-from .sealed import Container, Fetch, SealedHead, Witness
+from .livekeys import LiveKeyring
+from .sealed import Container, Fetch, SealedHead
+from .tailrules import judge, refuse_fork
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
@@ -61,6 +64,15 @@ class Loaded(NamedTuple):
     weight: int
 
 
+class Kept(NamedTuple):
+    """A living record as it was opened: its head, and its body as its codec left it."""
+
+    head: Head
+    kind: int
+    codec: int
+    body: bytes
+
+
 class _Tail(NamedTuple):
     """An authentic newest record, and the bytes that it was found in."""
 
@@ -78,12 +90,24 @@ class _Moved(Exception):  # not an error: the container was replaced between two
 class Reading:
     """Opens what a backend gives. Safe from any thread."""
 
-    def __init__(self, keyring: Keyring, *, largest_body: int = LARGEST_BODY) -> None:
-        self.keyring = keyring
-        self.rows = Rows(keyring)
+    def __init__(
+        self,
+        keys: Keyring | LiveKeyring,
+        dictionaries: Dictionaries | None = None,
+        *,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
+        self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
+        self.dictionaries = dictionaries or Dictionaries(self.keys.current)
+        self.rows = Rows(self.keys.current)
         self.largest_body = largest_body
-        self._ciphers: _Recent[bytes, ContainerCipher] = _Recent()
-        self._opened: _Recent[bytes, Opened] = _Recent()
+        self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
+        self._opened: Recent[bytes, Opened] = Recent(_REMEMBERED)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring as it was seen last."""
+        return self.keys.current
 
     def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""
@@ -101,6 +125,13 @@ class Reading:
         Reads from the end as far back as the first of them.
         """
         return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
+
+    def kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
+
+        The head of the last one is the newest head, whichever record said it.
+        """
+        return self._patiently(lambda: self._kept(key, fetch))
 
     def opened(self, row: SealedHead) -> Opened:
         """What the row of a critical section says, from memory where this process made or met just that row.
@@ -124,12 +155,27 @@ class Reading:
         name = key.encode() + header
         known = self._ciphers.get(name)
         if known is None:
-            known = ContainerCipher.open(header, self.keyring, locator_of(key))
+            known = ContainerCipher.open(header, self.keys, locator_of(key))
             self._ciphers.keep(name, known)
         return known
 
+    def is_erased(self, key: str, header: bytes) -> bool:
+        """Whether a container was sealed under a key of a tenant that has been destroyed."""
+        try:
+            self.cipher(key, header)
+        except UnknownKey as error:
+            return error.destroyed
+        except Unreadable:
+            pass
+        return False
+
     def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
-        tail = self._tail(key, fetch, first=SHORT_TAIL)
+        try:
+            tail = self._tail(key, fetch, first=SHORT_TAIL)
+        except UnknownKey as error:
+            if error.destroyed:  # nobody will ever read it: whoever writes is not held up by it
+                return None
+            raise
         if tail is None:
             return None
         if thorough and not tail.torn:
@@ -169,7 +215,7 @@ class Reading:
         link = last.tag
         for record in self._back(tail, fetch, start):
             if record.kind != v1.HEAD:
-                found.append(self._body(tail.cipher, record))
+                found.append(self.body(tail.cipher, record))
             link = record.link
         if known is not None and grown and link != known.version:
             return self._document(key, tail, fetch, None)
@@ -196,15 +242,36 @@ class Reading:
             tail = self._settled(key, fetch)
             return None if tail is None else self._page(tail, fetch, wanted, offset)
 
+    def _kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._living(tail, fetch)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._living(tail, fetch)
+
+    def _living(self, tail: _Tail, fetch: Fetch) -> list[Kept]:
+        newest, cipher = decode(tail.plain), tail.cipher
+        living = [record for record in self._back(tail, fetch, newest.full) if record.kind != v1.HEAD]
+        found = []
+        for record in reversed(living):
+            head = newest if record is living[0] else decode(cipher.open_head(record))
+            found.append(Kept(head, record.kind, record.codec, cipher.open_body(record)))
+        return found
+
     def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]]:
         head = decode(tail.plain)
         first, end = page(head.messages, wanted, offset)
         records = self._back(tail, fetch, head.full)
-        bodies = (self._body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
+        bodies = (self.body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
         return head, document.newest(bodies, end - first, skip=head.messages - end)
 
-    def _body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
-        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body)
+    def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
+        """The JSON in a record."""
+        find = self.dictionaries.find
+        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
     def _tail(self, key: str, fetch: Fetch, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""
@@ -220,7 +287,7 @@ class Reading:
             return self._settled(key, fetch)
         try:
             plain = cipher.open_head(last)
-            _judge(cipher.generation, last, container, torn=False)
+            judge(cipher.generation, last, container, torn=False)
         except Damaged:
             return self._settled(key, fetch)
         return _Tail(container, cipher, last, plain, torn=False)
@@ -247,8 +314,8 @@ class Reading:
         torn = last.end < container.size
         witness = container.witness
         if witness is not None and witness.generation == cipher.generation and witness.seq < len(authentic):
-            _refuse_fork(authentic[witness.seq][0], witness)
-        _judge(cipher.generation, last, container, torn=torn)
+            refuse_fork(authentic[witness.seq][0], witness)
+        judge(cipher.generation, last, container, torn=torn)
         return _Tail(container, cipher, last, plain, torn=torn)
 
     def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
@@ -290,7 +357,7 @@ class Reading:
             if (record.offset == v1.HEADER_SIZE) is not (record.seq == 0):
                 raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
             if witness is not None:
-                _refuse_fork(record, witness)
+                refuse_fork(record, witness)
             yield record
             end = record.offset
             if end == start:
@@ -338,45 +405,3 @@ def _again(fetch: Fetch, start: int, header: bytes) -> Container:
     if container is None or container.header != header:
         raise _Moved
     return container
-
-
-def _judge(generation: int, last: v1.Record, container: Container, *, torn: bool) -> None:
-    """Raise the verdict of FORMAT.md §3 unless it is clean, or torn and not witnessed."""
-    witness = container.witness
-    if witness is None or (generation, last.seq) > (witness.generation, witness.seq):
-        return
-    if (generation, last.seq) == (witness.generation, witness.seq):
-        _refuse_fork(last, witness)
-    elif torn:
-        raise Damaged(
-            f"records up to {witness.seq} of generation {witness.generation} were acknowledged; "
-            f"only those up to {last.seq} of generation {generation} authenticate"
-        )
-    else:
-        raise RollbackDetected(
-            f"record {last.seq} of generation {generation} is authentic, but record {witness.seq} of generation "
-            f"{witness.generation} is known to have been written: rolled back or truncated"
-        )
-
-
-def _refuse_fork(record: v1.Record, witness: Witness) -> None:
-    if record.seq == witness.seq and record.tag != witness.version:
-        raise Damaged(f"record {record.seq} is not the one that was acknowledged: the chain has forked")
-
-
-K = TypeVar("K")
-
-
-class _Recent(Generic[K, T]):
-    """A bounded memory of what was derived or opened; the oldest goes first. Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._values: dict[K, T] = {}
-        self._lock = threading.Lock()
-        self.get = self._values.get
-
-    def keep(self, name: K, value: T) -> None:
-        with self._lock:
-            self._values[name] = value
-            if len(self._values) > _REMEMBERED:
-                del self._values[next(iter(self._values))]

@@ -90,10 +90,14 @@ class Sealed(NamedTuple):
 
 
 class Grave(NamedTuple):
-    """What ``seal`` returns to remove a session. ``flush`` False: it may reappear after a power cut, expired."""
+    """What ``seal`` returns to remove a session. ``flush`` False: it may reappear after a power cut, expired.
+
+    ``shred`` asks that the bytes are overwritten before they go, copies in quarantine included, where that can be done.
+    """
 
     tombstone: Tombstone
     flush: bool = True
+    shred: bool = False
 
 
 class Container(NamedTuple):

@@ -41,10 +41,13 @@ class Settings:
     padding        False         hide lengths (Padmé): at most 12 % more bytes
     durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
+    tenant_keys    False         of a new vault: sessions of a tenant are sealed under keys of that tenant
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
     telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
+    mirror         None          where a copy of the vault is kept level: a path or URL, as of a vault
+    mirror_drain   "5s"          how long closing waits for the mirror to take what it lacks
     ============== ============= ===================================================================================
     """
 
@@ -58,19 +61,24 @@ class Settings:
     padding: bool = False
     durability: Literal["sync", "os"] = "sync"
     names: Literal["readable", "private"] = "readable"
+    tenant_keys: bool = False
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
     telemetry: bool = False
     allow_network: bool = False
+    mirror: str | None = dataclasses.field(default=None, repr=False)  # a URL may hold a password
+    mirror_drain: Duration = "5s"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             chosen = getattr(self, name)
             if not any(type(chosen) is type(option) and chosen == option for option in allowed):  # 1 is not True
                 raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
-        for name in ("ttl", "sweep_interval"):
+        for name in ("ttl", "sweep_interval", "mirror_drain"):
             if getattr(self, name) is not None:
                 to_duration(getattr(self, name))
+        if self.mirror is not None and (type(self.mirror) is not str or not self.mirror):
+            raise InvalidSetting("mirror is a path or a URL")
         for name in ("max_messages", "max_sessions", "cache_bytes"):
             value = getattr(self, name)
             least = 0 if name == "cache_bytes" else 1
@@ -104,6 +112,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
     "telemetry": _BOOLEANS,
+    "tenant_keys": _BOOLEANS,
     "allow_network": _BOOLEANS,
 }
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

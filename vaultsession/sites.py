@@ -15,13 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from .backend import Backend, Engine
 from .backends.files import FilesBackend
-from .disk import Disk
-from .errors import InvalidSetting
+from .disk import Disk, sync_tree
+from .errors import DurabilityUnknown, InvalidSetting
 from .leases import FileLeases, Leases
 from .sealed import Describe
 from .vault import LOCKS, EngineVault, Vault, VaultDirectory
@@ -40,6 +41,8 @@ class Site:
     backend: Callable[[Describe], Backend]
     leases: Callable[[], Leases]
     close: Callable[[], None]
+    settle: Callable[[], None] = lambda: None
+    """Make lasting what ``durability="os"`` left to the system; for the end of a copy, its backend being closed."""
 
     @classmethod
     def at(
@@ -59,7 +62,14 @@ class Site:
         def backend(describe: Describe) -> Backend:
             return FilesBackend(directory.path, disk=disk, describe=describe, durability=durability)
 
-        return cls(directory, backend, lambda: FileLeases(os.path.join(directory.path, LOCKS)), lambda: None)
+        def settle() -> None:
+            try:
+                sync_tree(disk, directory.path)
+            except OSError as error:
+                raise DurabilityUnknown(f"{directory.path}: not all could be flushed: {error}") from error
+
+        leases = partial(FileLeases, os.path.join(directory.path, LOCKS))
+        return cls(directory, backend, leases, lambda: None, settle)
 
     @classmethod
     def of(cls, engine: Engine) -> Site:
@@ -73,9 +83,13 @@ def engine_at(url: str) -> Engine:
     extra = "redis" if scheme.startswith("redis") else "sql"
     try:
         if extra == "redis":
-            from .backends.redis import connect  # noqa: PLC0415 - an extra: imported when used
+            from .backends import redis as package  # noqa: PLC0415 - an extra: imported when used
+
+            connect: Callable[[str], Engine] = package.connect
         else:
-            from .backends.sql import connect  # noqa: PLC0415 - as above
+            from .backends import sql  # noqa: PLC0415 - as above
+
+            connect = sql.connect
     except ImportError as error:
         raise InvalidSetting(f"{scheme}:// needs an extra ({error}): pip install 'vaultsession[{extra}]'") from None
     return connect(url)

@@ -22,7 +22,7 @@ Normative. Integers are little-endian; every field is checked, and what the enco
     key set                                             master key
     0      16   vault id                                0    8   key id
     16     1    names: 0 private, 1 readable            8    32  secret
-    17     1    reserved 0                              40   1   1 if retired, else 0
+    17     1    1 if tenants have own keys, else 0      40   1   1 if retired, else 0
     18     2    number of master keys m, 1 to 1024
     20     4    reserved 0
     24     8    created, microseconds since 1970
@@ -59,7 +59,7 @@ import hmac
 import os
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -214,9 +214,7 @@ class Unlocked:
 
     def replace_masters(self, masters: Iterable[MasterKey]) -> bytes:
         """The file with these master keys; the first seals and is not retired."""
-        held = self.keyring
-        changed = Keyring(held.vault_id, held.readable_names, held.created, held.root, tuple(masters))
-        return self._encode(changed, _wrapped(self.data))
+        return self._encode(replace(self.keyring, masters=tuple(masters)), _wrapped(self.data))
 
     def _encode(self, keyring: Keyring, wrapped: tuple[bytes, ...]) -> bytes:
         return _encode_file(keyring, self.vault_key, self.counter + 1, wrapped)
@@ -279,7 +277,13 @@ def _encode_set(keyring: Keyring) -> bytes:
     if len(masters) > MOST_MASTERS:
         raise TooLarge(f"a vault has at most {MOST_MASTERS} master keys")
     head = _SET.pack(
-        keyring.vault_id, keyring.readable_names, 0, len(masters), 0, _moment(keyring.created), keyring.root
+        keyring.vault_id,
+        keyring.readable_names,
+        keyring.tenant_keys,
+        len(masters),
+        0,
+        _moment(keyring.created),
+        keyring.root,
     )
     plain = head + b"".join(_MASTER.pack(master.id, master.secret, master.retired) for master in masters)
     try:
@@ -293,17 +297,17 @@ def _encode_set(keyring: Keyring) -> bytes:
 def _decode_set(plain: bytes) -> Keyring:
     """The keyring of an authentic key set; ``Damaged`` for one that this package does not write."""
     try:
-        vault_id, names, reserved, count, reserved_too, created, root = _SET.unpack_from(plain)
+        vault_id, names, tenants, count, reserved, created, root = _SET.unpack_from(plain)
         rows = list(_MASTER.iter_unpack(plain[_SET.size :]))
     except struct.error:
         raise Damaged("the key set has no length of a key set") from None
-    sane = names <= 1 and not reserved and not reserved_too and len(rows) == count and created <= _LATEST
+    sane = names <= 1 and tenants <= 1 and not reserved and len(rows) == count and created <= _LATEST
     if not sane or any(retired > 1 for _, _, retired in rows):
         raise Damaged("the key set holds values that no key set has")
     if not rows or rows[0][2] or len({key_id for key_id, _, _ in rows}) != len(rows):
         raise Damaged("the key set has no first master key that seals, or one key id twice")
     masters = tuple(MasterKey(key_id, secret, bool(retired)) for key_id, secret, retired in rows)
-    return Keyring(vault_id, bool(names), created, root, masters)
+    return Keyring(vault_id, bool(names), created, root, masters, bool(tenants))
 
 
 def _wrap(vault_key: bytes, secret: Secret, vault_id: bytes, label: str, now: int) -> bytes:

@@ -4,8 +4,8 @@ Threads may share a store; processes may open a vault as often as they like. A v
 (``durability="sync"``) and leaves the old or the new session behind, never a mix, whatever it raises.
 
 Errors common to all verbs, beside those that each one names: ``InvalidSessionId``, ``Damaged`` (``RollbackDetected``),
-``UnknownKey``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also ``InvalidDocument``,
-``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
+``UnknownKey``, ``UnknownDictionary``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also
+``InvalidDocument``, ``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from . import ids
 from .backend import Backend
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
+from .conversation import Conversation, Conversing
+from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
-from .facts import Defaults, Facts, Origin, forked_head
+from .facts import Defaults, Facts, Filters, Origin, Past, Remarks, forked_head
 from .leases import Leases
 from .listing import Listing
 from .many import ManySessions
@@ -31,9 +33,12 @@ from .passes import Passes
 from .payload import Json
 from .pulse import Pulse
 from .reading import Reading
+from .rotating import KeyUse, Rotating, Rotation
 from .searching import Searching
 from .session import Session, SessionInfo
+from .steps import Agent
 from .sweeper import Sweeper
+from .training import SIZE, Trained, Training
 from .typed import Shape, StateT
 from .writing import Writing
 
@@ -59,8 +64,10 @@ class SessionStore(ManySessions[StateT]):
         cache_bytes: int = 64 << 20,
         shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
+        remarks: Remarks | None = None,
     ) -> None:
         self.origin = origin
+        self._remarks = remarks
         self._backend = backend
         self._reading = reading
         self._keyring = reading.keyring
@@ -71,6 +78,9 @@ class SessionStore(ManySessions[StateT]):
         self._shape = shape
         self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
         self._listing = Listing(backend, reading, clock)
+        self._rotating = Rotating(backend, reading, writing, self._coherent)
+        self._erasing = Erasing(backend, reading, clock, lambda key: self._passes.remove(key, shred=True))
+        self._training = Training(backend, reading, self._coherent, clock, level=writing.level)
         self._sweeper: Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
@@ -87,7 +97,7 @@ class SessionStore(ManySessions[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(ids.new(self._clock.now()) if id is None else id, facts)
@@ -101,7 +111,7 @@ class SessionStore(ManySessions[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Facts],
+        **facts: Unpack[Past],
     ) -> Session[StateT]:
         """Write a whole document.
 
@@ -158,9 +168,13 @@ class SessionStore(ManySessions[StateT]):
         )
 
     @verb
-    def delete(self, id: str) -> bool:
-        """Remove the session at once; False where there was none."""
-        return self._passes.remove(self._key(id))
+    def delete(self, id: str, *, shred: bool = False) -> bool:
+        """Remove the session at once; False where there was none.
+
+        ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
+        removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
+        """
+        return self._passes.remove(self._key(id), shred=shred)
 
     @verb
     def exists(self, id: str) -> bool:
@@ -253,6 +267,10 @@ class SessionStore(ManySessions[StateT]):
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
+    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
+        """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
+        return Conversation(self, id, agent=agent, **given)
+
     # -- the store itself ----------------------------------------------------------------------------------------------
 
     @verb
@@ -264,11 +282,65 @@ class SessionStore(ManySessions[StateT]):
             self._sweeper.stop()
         self._sweeper = Sweeper(self.sweep, seconds)
 
+    # -- its keys ------------------------------------------------------------------------------------------------------
+
+    @verb
+    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
+
+        Killed half-way, or refused by the storage, it is gone on with by the next call. ``progress`` is told how many
+        sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
+        """
+        self._check_open()
+        return self._rotating.rotate(progress)
+
+    @verb
+    def prune_keys(self) -> tuple[str, ...]:
+        """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
+        self._check_open()
+        return self._rotating.prune()
+
+    @verb
+    def key_usage(self) -> Sequence[KeyUse]:
+        """The keys that sessions lie under, and how many under each."""
+        self._check_open()
+        return self._rotating.usage()
+
+    @verb
+    def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
+
+        Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
+        ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
+        """
+        self._check_open()
+        return self._erasing.destroy(tenant_id)
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
+
     @verb
     def reindex(self) -> None:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
+
+    @verb
+    def train(
+        self,
+        *,
+        size: int = SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it is worth.
+
+        New records are compressed with it, by this store at once and by others when they are opened. It is kept with
+        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures, ``progress`` is
+        told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
+        """
+        self._check_open()
+        return self._training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     @verb
     def stats(self) -> dict[str, Any]:
@@ -294,13 +366,16 @@ class SessionStore(ManySessions[StateT]):
         """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
 
         For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
+        A mirror that is out of reach is told, and makes the store unwell only after 15 minutes, or at once where it
+        will not come right by itself.
         """
         components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
+        remarks = self._remarks() if self._remarks is not None else {}
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or "ok" for name, problem in components.items()},
+            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from .envelope import ContainerCipher, v1
 from .errors import Damaged, InvalidDocument, TooLarge
 from .head import Head, encode
 from .ids import locator_of
-from .keys import Keyring
+from .livekeys import LiveKeyring
 from .reading import LARGEST_BODY, Loaded, Opened, Reading
 from .sealed import Fetch, Grave, Newest, Sealed, SealedHead
 
@@ -56,19 +56,21 @@ class Writing:
     ) -> None:
         self._reading = reading
         self._clock = clock
-        self._level = level
+        self.level = level
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
-        payload.prepare(level)
+        if level is not None:
+            payload.prepare(level, reading.dictionaries.current)
 
     @property
-    def _keyring(self) -> Keyring:
-        return self._reading.keyring
+    def _keys(self) -> LiveKeyring:
+        return self._reading.keys
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
-        codec, data = payload.pack(text, level=self._level, limit=self._largest_body)
+        dictionaries = self._reading.dictionaries.current
+        codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionaries=dictionaries)
         return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
 
     def pack_document(self, text: bytes, messages: int | None = None) -> list[Packed]:
@@ -85,13 +87,7 @@ class Writing:
 
         ``unchanged`` is the version of a document that stays as it was, and goes on having it.
         """
-        cipher = ContainerCipher.create(
-            self._keyring,
-            locator_of(key),
-            generation=self._generation(key, newest),
-            suite=self._suite,
-            padded=self._padded,
-        )
+        cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], v1.first_link(cipher.header), v1.HEADER_SIZE
         head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, document=unchanged)
         plain = b""
@@ -113,7 +109,7 @@ class Writing:
         """The document anew, as one more record where that is the cheaper way in the long run."""
         dead = newest.size - v1.HEADER_SIZE
         living = sum(len(body.data) for body in bodies)
-        if len(bodies) > 1 or newest.torn or self._is_stale(opened.cipher) or _is_wasteful(dead, living):
+        if len(bodies) > 1 or newest.torn or self._is_stale(opened) or _is_wasteful(dead, living):
             return self.whole(newest.key, newest, head, bodies)
         (body,) = bodies
         head = head._replace(
@@ -155,7 +151,7 @@ class Writing:
             expires=self.expiry(head),
             document=None,
         )
-        if newest.torn or self._is_stale(opened.cipher) or self._is_worn(newest.size + len(addition.data), head):
+        if newest.torn or self._is_stale(opened) or self._is_worn(newest.size + len(addition.data), head):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
             return self._merged(newest, head, [*bodies, addition.text])
@@ -168,9 +164,43 @@ class Writing:
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
         return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
 
-    def grave(self, newest: SealedHead, *, flush: bool = True) -> Grave:
+    def resealed(self, newest: SealedHead, opened: Opened, fetch: Fetch) -> Sealed:
+        """The same document in a container of its own, under the key of the moment; what was dead is left behind.
+
+        Bodies are opened and sealed again as they are, neither inflated nor parsed. The document keeps its version.
+        """
+        living = self._reading.kept(newest.key, fetch)
+        if not living:
+            raise Damaged(f"the container of {newest.key} is gone, though its row is there")
+        cipher = self._fresh(newest.key, newest, opened.head)
+        link, offset = v1.first_link(cipher.header), v1.HEADER_SIZE
+        parts, plain, head = [cipher.header], b"", opened.head
+        for seq, record in enumerate(living):
+            head = record.head._replace(full=v1.HEADER_SIZE, records=seq + 1, document=None)
+            if seq == len(living) - 1:
+                head = head._replace(document=opened.document)
+            plain = encode(head)
+            sealed = cipher.seal(record.kind, seq, offset, link, plain, codec=record.codec, body=record.body)
+            parts.append(sealed)
+            link = sealed[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+            offset += len(sealed)
+        return Sealed(self._row(newest.key, cipher, len(living) - 1, link, offset, head, plain), 0, b"".join(parts))
+
+    def is_under_another_key(self, opened: Opened) -> bool:
+        """Whether a new container of this session would be sealed under another key."""
+        return opened.cipher.sealed_as[0] != self._keys.sealing(opened.head.tenant_id).id
+
+    def grave(self, newest: SealedHead, *, flush: bool = True, shred: bool = False) -> Grave:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
-        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush)
+        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush, shred)
+
+    def grave_of_erased(self, key: str, fetch: Fetch, *, shred: bool = False) -> Grave | None:
+        """What removes a container whose key was destroyed, a backup come back say; None for any other."""
+        container = fetch(-1)
+        if container is None or not self._reading.is_erased(key, container.header):
+            return None
+        # Its own generation cannot be proved any more.
+        return Grave(self._reading.rows.bury(key, self._clock.now()), shred=shred)
 
     def moment(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
@@ -206,6 +236,18 @@ class Writing:
             raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
         return Sealed(self._row(newest.key, opened.cipher, seq, version, end, head, plain), newest.size, record)
 
+    def _fresh(self, key: str, newest: Newest, head: Head) -> ContainerCipher:
+        """The cipher of a container that is about to be made."""
+        self._keys.look()  # a key that was retired meanwhile seals nothing more
+        return ContainerCipher.create(
+            self._keys.current,
+            locator_of(key),
+            generation=self._generation(key, newest),
+            suite=self._suite,
+            padded=self._padded,
+            master=self._keys.sealing(head.tenant_id),
+        )
+
     def _row(
         self, key: str, cipher: ContainerCipher, seq: int, version: bytes, size: int, head: Head, plain: bytes
     ) -> SealedHead:
@@ -221,9 +263,9 @@ class Writing:
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
 
-    def _is_stale(self, cipher: ContainerCipher) -> bool:
+    def _is_stale(self, opened: Opened) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        return cipher.sealed_as != (self._keyring.first.id, self._suite, self._padded)
+        return opened.cipher.sealed_as != (self._keys.sealing(opened.head.tenant_id).id, self._suite, self._padded)
 
     @staticmethod
     def _is_worn(size: int, head: Head) -> bool:

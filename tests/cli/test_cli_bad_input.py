@@ -42,6 +42,20 @@ class Line:
 
 
 LINES = {
+    "tail": Line("a", id=True),
+    "chat": Line("a"),
+    "import": Line("others.json"),
+    "train": Line("--dry-run"),
+    "migrate": Line("VAULT new-place", vault=False, key=None),
+    "key passphrase": Line("--new-passphrase-file words", code=2),  # it was opened by a key
+    "key masters": Line(),
+    "key rotate": Line("--yes"),
+    "key prune": Line("--yes"),
+    "key destroy": Line("--tenant t --yes"),
+    "mirror status": Line("--mirror second", code=3),
+    "mirror sync": Line("--mirror second"),
+    "mirror verify": Line("--mirror second"),
+    "mirror restore": Line("--mirror second -V restored", vault=False),
     "demo": Line(vault=False, key=None),
     "init": Line("new-vault --key-file new-key", vault=False, key=None),
     "ls": Line(),

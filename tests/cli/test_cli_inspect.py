@@ -27,7 +27,7 @@ def test_structure_needs_no_key(container, spawn):
     assert done.code == 0
     assert [(row["seq"], row["type"], row["codec"]) for row in done.rows] == [
         ("0", "FULL", "none"),
-        ("1", "DELTA", "zstd"),
+        ("1", "DELTA", "dictionary"),
         ("2", "HEAD", "-"),
     ]
     assert {row["authentic"] for row in done.rows} == {""}

@@ -70,6 +70,8 @@ def test_an_empty_vault_has_nothing_to_draw(place, terminal):
     assert "last changed" not in terminal("stats").out
 
 
-@pytest.mark.parametrize(("value", "name"), [(0, "< 1 KiB"), (1023, "< 1 KiB"), (1024, "< 4 KiB"), (1 << 40, "≥ 4 MiB")])
+@pytest.mark.parametrize(
+    ("value", "name"), [(0, "< 1 KiB"), (1023, "< 1 KiB"), (1024, "< 4 KiB"), (1 << 40, "≥ 4 MiB")]
+)
 def test_a_bound_belongs_to_what_is_above_it(value, name):
     assert [bar.name for bar in counted(SIZES, [value])] == [name]

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from mirror_lab import Shaky, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
+from vaultsession.backends.mirrored import Mirrored
 from vaultsession.disk import Disk
 from vaultsession.testing import BackendContract
 from vaultsession.testing.scribe import Scribe
@@ -54,3 +56,21 @@ class TestFiles(FilesContract):
 
 class TestFilesWithoutFlushes(FilesContract):
     durability = "os"
+
+
+class TestMirrored(FilesContract):
+    """A mirror takes nothing away from its primary, whatever becomes of the follower."""
+
+    follower_is_down = False
+
+    @pytest.fixture
+    def backend(self, reopen: Opening) -> Iterator[Mirrored]:
+        follower = Shaky()
+        follower.down = self.follower_is_down
+        backend = mirrored(reopen(), follower)
+        yield backend
+        backend.close()
+
+
+class TestMirroredInAnOutage(TestMirrored):
+    follower_is_down = True

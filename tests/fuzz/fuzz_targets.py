@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from vaultsession import document, ids, payload, slots
 from vaultsession.doctor import structure_of
 from vaultsession.envelope import ContainerCipher, v1
@@ -21,6 +23,7 @@ from vaultsession.keys import Keyring, MasterKey
 from vaultsession.reading import Reading
 from vaultsession.sealed import Container, Witness
 from vaultsession.secret import RawKey
+from vaultsession.tenants import TenantKeys, name_of
 
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -74,6 +77,14 @@ def keyring(data: bytes) -> None:
         _allowed(lambda each=each: slots.parse(each).unlock(KEY))
 
 
+def tenants(data: bytes) -> None:
+    """The bytes of a tenant's key file, and the same as keys that are sealed as the vault seals them."""
+    digest = TenantKeys.digest_of(KEYRING, "fuzzed")
+    header = b"VST1\x01\x00" + (len(data) // 49).to_bytes(2, "little") + KEYRING.vault_id + digest + bytes(12)
+    for each in (data, header + AESGCM(KEYRING.tenants_key).encrypt(bytes(12), data, header)):
+        _allowed(lambda each=each: TenantKeys.decode(each, KEYRING, name_of(digest)))
+
+
 def facts(data: bytes) -> None:
     """The bytes of vault.json."""
     _allowed(lambda: Identity.decode(data))
@@ -95,4 +106,6 @@ def _allowed(act: Callable[[], object]) -> None:
         act()
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {each.__name__: each for each in (container, keyring, facts, body)}
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (container, keyring, tenants, facts, body)
+}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import zstandard
@@ -19,6 +20,7 @@ from vaultsession.head import Head, encode
 from vaultsession.identity import Identity
 from vaultsession.keys import MasterKey
 from vaultsession.secret import Passphrase, RawKey
+from vaultsession.tenants import TenantKeys
 
 HEAD = Head(id="fuzzed", created=GENERATION, updated=GENERATION, full=v1.HEADER_SIZE, user_id="u", labels={"a": "b"})
 BODIES = [
@@ -50,6 +52,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
     unlocked = slots.parse(first).unlock(KEY)
     second = unlocked.add_slot(RawKey(bytes(range(150, 182))), label="second")
     with_words = unlocked.add_slot(Passphrase("words"), label="words")
+    tenant = TenantKeys(TenantKeys.digest_of(KEYRING, "fuzzed")).grown(KEYRING.first.id)
     facts = Identity.of(KEYRING).encode()
     frame = zstandard.ZstdCompressor(level=3).compress(BODIES[0] * 3)
     bomb = zstandard.ZstdCompressor(level=19).compress(bytes(1 << 22))
@@ -69,8 +72,16 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "one-slot": first,
             "two-slots": second,
             "passphrase": with_words,
+            "tenants-have-keys": slots.create(replace(KEYRING, tenant_keys=True), KEY),
             "two-masters": unlocked.replace_masters((MasterKey.generate(), *KEYRING.masters)),
             "torn": first[:-40],
+            "empty": b"",
+        },
+        "tenants": {
+            "one-key": tenant.encode(KEYRING),
+            "two-keys": tenant.grown(b"fuzz-old").encode(KEYRING),
+            "destroyed": tenant.destroyed().encode(KEYRING),
+            "a-key": tenant.keys[0].master.id + bytes(range(32)) + b"fuzz-new\0",
             "empty": b"",
         },
         "facts": {

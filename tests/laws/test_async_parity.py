@@ -8,11 +8,20 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from vaultsession import AsyncSessionStore, Session, SessionStore, open_store, open_store_async
+from vaultsession import (
+    AsyncConversation,
+    AsyncSessionStore,
+    Conversation,
+    Session,
+    SessionStore,
+    open_store,
+    open_store_async,
+)
 
 WARM = {"load_if_warm"}  # what AsyncSessionStore.load is made of
 OPENING = {"opened"}  # how open_store_async makes one
 MANAGERS = {"edit", "lease"}
+MAKERS = {"conversation"}  # not awaited itself: what it makes is, and so is its agent
 STREAMS = {"search", "export"}
 
 
@@ -33,12 +42,12 @@ def test_both_have_the_same_verbs() -> None:
     assert len(BLOCKING) > 20
 
 
-@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM))
+@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM - MAKERS))
 def test_a_verb_takes_the_same_parameters(verb: str) -> None:
     assert list(AWAITED[verb].parameters.values()) == list(BLOCKING[verb].parameters.values())
 
 
-@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM - MANAGERS - STREAMS))
+@pytest.mark.parametrize("verb", sorted(BLOCKING.keys() - WARM - MANAGERS - STREAMS - MAKERS))
 def test_a_verb_gives_the_same_result(verb: str) -> None:
     assert AWAITED[verb].return_annotation == BLOCKING[verb].return_annotation
     assert inspect.iscoroutinefunction(getattr(AsyncSessionStore, verb))
@@ -58,6 +67,19 @@ def test_a_context_manager_becomes_an_asynchronous_one(verb: str) -> None:
     }
     assert AWAITED[verb].return_annotation == given[str(BLOCKING[verb].return_annotation)]
     assert inspect.isasyncgenfunction(inspect.unwrap(getattr(AsyncSessionStore, verb)))
+
+
+@pytest.mark.parametrize("verb", sorted(MAKERS))
+def test_what_makes_something_takes_the_same_but_for_what_is_awaited(verb: str) -> None:
+    assert str(AWAITED[verb]).replace("Async", "") == str(BLOCKING[verb])
+    assert "Async" in str(AWAITED[verb].return_annotation)
+
+
+def test_a_conversation_is_the_same_awaited() -> None:
+    blocking, awaited = verbs(Conversation), verbs(AsyncConversation)
+    assert {name: str(each) for name, each in blocking.items()} == {name: str(each) for name, each in awaited.items()}
+    assert len(blocking) > 5
+    assert all(inspect.iscoroutinefunction(getattr(AsyncConversation, name)) for name in awaited)
 
 
 def test_what_is_opened_takes_anything_that_open_store_takes() -> None:

@@ -15,6 +15,7 @@ FORBIDDEN = [
     "hypothesis",
     "pytest",
     "redis",
+    "tenacity",
     "sqlalchemy",
     "asyncio",
     "pydantic",

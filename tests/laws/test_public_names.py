@@ -14,9 +14,11 @@ import vaultsession
 REPOSITORY = Path(__file__).parents[2]
 
 PUBLIC = [
+    "AsyncConversation",
     "AsyncSessionStore",
     "BackendUnavailable",
     "Conflict",
+    "Conversation",
     "Damaged",
     "DurabilityUnknown",
     "Imported",
@@ -30,6 +32,7 @@ PUBLIC = [
     "PartialFailure",
     "Passphrase",
     "RawKey",
+    "Reply",
     "RollbackDetected",
     "Session",
     "SessionExists",
@@ -38,7 +41,10 @@ PUBLIC = [
     "SessionNotFound",
     "SessionStore",
     "Settings",
+    "Step",
     "TooLarge",
+    "TrainingRefused",
+    "UnknownDictionary",
     "UnknownKey",
     "Unreadable",
     "UnsupportedFormat",

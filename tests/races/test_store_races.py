@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from vaultsession import Conflict, LeaseTimeout, RawKey, SessionExists, SessionNotFound, SessionStore, open_store
+from vaultsession import (
+    Conflict,
+    LeaseTimeout,
+    RawKey,
+    SessionExists,
+    SessionNotFound,
+    SessionStore,
+    TrainingRefused,
+    open_store,
+)
 
 KEY = RawKey(bytes(range(150, 182)))
 PROCESSES = 4
@@ -326,3 +335,55 @@ def test_the_check_sees_a_lost_a_doubled_and_a_swapped_append(vault: str) -> Non
     with opened(vault) as store:
         store.save("shared", messages=right)
     check_appends(vault, told, 3)
+
+
+# -- a dictionary is trained while others read and write ---------------------------------------------------------------
+
+
+def _text(number: int) -> dict[str, Any]:
+    words = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit", "sed", "do", "eiusmod")
+    return {"role": "user", "content": " ".join(words[number * each % 11] for each in range(1, 60)), "number": number}
+
+
+def _train_or_use(store: SessionStore, number: int) -> list[str]:
+    """The first trains; the others, open since before, read what it and they write with whatever they know."""
+    for turn in range(20):
+        store.create(f"{number} {turn}", messages=[_text(turn * each) for each in range(12)])
+    if number == 0:
+        store.train(size=8192)
+    for turn in range(20):
+        store.append(f"{number} {turn}", _text(turn))
+    return sorted(info.id for info in store.list())
+
+
+def test_whoever_has_the_vault_open_reads_what_is_compressed_with_a_dictionary_that_came_later(vault: str) -> None:
+    with opened(vault, cache_bytes=0) as before:
+        before.create("mine")
+        in_processes(vault, _train_or_use)
+        for number in range(PROCESSES):
+            for turn in range(20):
+                expected = [*(_text(turn * each) for each in range(12)), _text(turn)]
+                assert before.load(f"{number} {turn}").messages == expected
+                before.append(f"{number} {turn}", _text(1))
+        known = before._passes._reading.dictionaries
+        assert known.newest.number == 32768
+        assert len(known._known) == 1
+    with opened(vault, cache_bytes=0) as after:
+        assert after.messages("0 0", last=2) == [_text(0), _text(1)]
+        assert after._passes._reading.dictionaries.newest.number > 65536
+
+
+def test_threads_that_train_at_once_keep_one_each_or_are_refused(vault: str) -> None:
+    with opened(vault) as store:
+        for turn in range(40):
+            store.create(f"{turn}", messages=[_text(turn * each) for each in range(12)])
+
+        def train(number: int) -> int:
+            try:
+                return store.train(size=8192 - number).number or 0
+            except TrainingRefused:
+                return 0
+
+        kept = [number for number in in_threads(4, train) if number]
+        assert len(kept) == len(set(kept)) >= 1
+        assert store.load("7").messages == [_text(7 * each) for each in range(12)]

@@ -146,6 +146,38 @@ def test_those_whose_time_ran_out_are_swept_and_no_others(tmp_path: Path) -> Non
         assert {store.load(info.id).state["number"] % 3 for info in store.list()} == {1, 2}
 
 
+@needs_conversations
+def test_a_vault_learns_a_dictionary_of_them_and_reads_all_that_it_wrote_before_and_after(tmp_path: Path) -> None:
+    kept: dict[str, list[Any]] = {}
+    with opened(tmp_path / "vault", ManualClock()) as store:
+        for number, conversation in enumerate(conversations()):
+            if len(json.dumps(conversation["messages"])) < 60_000:
+                kept[name_of(number, conversation)] = conversation["messages"]
+        names = list(kept)
+        half = len(names) // 2
+        for name in names[:half]:
+            store.create(name, messages=kept[name][:-1])
+        trained = store.train()
+        assert trained.after < trained.before < trained.plain
+        for name in names[half:]:
+            store.create(name, messages=kept[name][:-1])
+        for name in names:
+            store.append(name, *kept[name][-1:])
+    with opened(tmp_path / "vault", ManualClock(), cache_bytes=0) as store:
+        assert all(store.load(name).messages == messages for name, messages in kept.items())
+
+
+@needs_conversations
+def test_records_of_the_kind_that_was_learned_take_three_fifths_of_what_they_took(tmp_path: Path) -> None:
+    """Measured by ``train`` on sessions that it has not seen; more, source by source, in ``benchmarks.dictionaries``."""
+    with opened(tmp_path / "vault", ManualClock()) as store:
+        for number, conversation in enumerate(conversations()):
+            if conversation["source"] in ("sierra-research/tau-bench", "SWE-agent/SWE-agent"):
+                put(store, number, conversation)
+        assert store.count() > 100
+        assert store.train(dry_run=True).ratio < 0.6
+
+
 # -- generated ---------------------------------------------------------------------------------------------------------
 
 

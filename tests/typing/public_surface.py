@@ -16,7 +16,9 @@ from typing import Any, TypedDict, assert_type
 
 import vaultsession
 from vaultsession import (
+    AsyncConversation,
     AsyncSessionStore,
+    Conversation,
     Imported,
     InvalidDocument,
     KeyUnavailable,
@@ -25,12 +27,14 @@ from vaultsession import (
     PartialFailure,
     Passphrase,
     RawKey,
+    Reply,
     Session,
     SessionExpired,
     SessionInfo,
     SessionNotFound,
     SessionStore,
     Settings,
+    Step,
     UnsupportedFormat,
     VaultError,
     Verified,
@@ -78,6 +82,7 @@ def whole_sessions(store: SessionStore) -> None:
     assert_type(store.save("a", state={}, messages=(), ttl=None), Session)
     assert_type(store.load_if_warm("a"), Session | None)
     assert_type(store.delete("a"), bool)
+    assert_type(store.delete("a", shred=True), bool)
     assert_type(store.exists("a"), bool)
     store.create("a", colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     store.create("a", ttl=object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -157,13 +162,70 @@ def many(store: SessionStore) -> None:
     assert_type(store.count(tenant_id="t", assistant_id="x"), int)
     assert_type(store.sweep(), int)
     assert_type(store.sweep(dry_run=True, progress=print), int)
+    assert_type(store.train(size=8192, dry_run=True, user_id="alice").number, int | None)
     assert_type(store.stats(), dict[str, Any])
     assert_type(store.health(), dict[str, Any])
     store.start_sweeper("5m")
+    assert_type(store.rotate_key(progress=print).left, tuple[str, ...])
+    assert_type(store.prune_keys(), tuple[str, ...])
+    assert_type([use.sessions for use in store.key_usage()], list[int])
+    assert_type(store.destroy_tenant("acme").removed, int)
     store.reindex()
     store.close()
     store.list(order="random")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     store.list(colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def says(messages: list[dict[str, Any]]) -> str:
+    return str(len(messages))
+
+
+def streams(messages: list[dict[str, Any]]) -> Iterator[str]:
+    yield str(len(messages))
+
+
+def steps(messages: list[dict[str, Any]]) -> Step | list[dict[str, Any]]:
+    return Step(messages, done=False) if messages else []
+
+
+async def says_later(messages: list[dict[str, Any]]) -> str:
+    return str(len(messages))
+
+
+async def streams_later(messages: list[dict[str, Any]]) -> AsyncIterator[str]:
+    yield str(len(messages))
+
+
+def conversations(store: SessionStore, message: dict[str, Any]) -> None:
+    chat = store.conversation(
+        "a", agent=says, window=5, system="s", on_failure="drop", lease=True, user_id="u", ttl="1h"
+    )
+    assert_type(chat, Conversation)
+    reply = chat.send("hello", max_iterations=3, on_text=print)
+    assert_type(reply, Reply)
+    assert_type(reply.text, str)
+    assert_type(reply.done, bool)
+    assert_type(reply.messages, tuple[dict[str, Any], ...])
+    assert_type(reply.session, SessionInfo)
+    assert_type(store.conversation(agent=streams).send(message), Reply)
+    assert_type(store.conversation(agent=steps).answer(), Reply)
+    assert_type(chat.message_count(), int)
+    assert_type(chat.history(last=3), list[dict[str, Any]])
+    assert_type(chat.is_answered(), bool)
+    assert_type(chat.session_id, str)
+    assert_type(chat.unsaved, list[dict[str, Any]])
+    store.conversation("a", agent=says_later)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.conversation("a", agent=says, on_failure="retry")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    store.conversation("a", agent=says, colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def awaited_conversations(store: AsyncSessionStore) -> None:
+    for agent in (says_later, says):
+        chat = store.conversation("a", agent=agent, lease=True, lease_timeout=5)
+        assert_type(chat, AsyncConversation)
+        assert_type(await chat.send("hello"), Reply)
+    assert_type(await store.conversation(agent=streams_later).answer(), Reply)
+    assert_type(await store.conversation(agent=streams).message_count(), int)
 
 
 def searching(store: SessionStore) -> None:
@@ -253,6 +315,8 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.list(labels={"k": "v"}), Page)
     assert_type(await store.count(), int)
     assert_type(await store.sweep(), int)
+    assert_type((await store.train()).ratio, float)
+    assert_type((await store.rotate_key()).key, str)
     assert_type(await store.stats(), dict[str, Any])
     assert_type(store.search("text"), AsyncIterator[Match])
     assert_type(store.export(), AsyncIterator[bytes])

@@ -68,6 +68,10 @@ def test_every_verb_can_be_awaited(run: Any, clock: ManualClock) -> None:
         async with store.lease("a", timeout=0):
             pass
         clock.advance("2h")
+        assert (await store.rotate_key()).left == ()
+        assert len(await store.prune_keys()) == len(await store.key_usage()) == 1
+        with pytest.raises(InvalidSetting):
+            await store.destroy_tenant("acme")
         assert await store.sweep(dry_run=True) == await store.sweep() == 1
         await store.reindex()
         assert (await store.stats())["sessions"] == 0

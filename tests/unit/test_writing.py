@@ -13,7 +13,7 @@ from vaultsession import document, payload, writing
 from vaultsession.document import Change
 from vaultsession.envelope import Rows, v1
 from vaultsession.errors import Damaged, InvalidDocument, TooLarge
-from vaultsession.keys import Keyring, MasterKey
+from vaultsession.keys import MasterKey
 from vaultsession.reading import Reading
 from vaultsession.sealed import Tombstone
 
@@ -146,9 +146,7 @@ def test_what_cannot_or_must_not_be_extended_is_replaced(verb, cause):
     elif cause == "spoiled":
         shelf.spoiled = True
     elif cause == "older key":
-        shelf.reading.keyring = Keyring(
-            KEYRING.vault_id, True, START, KEYRING.root, (MasterKey(b"master-2", bytes(32)), *KEYRING.masters)
-        )
+        shelf.reading.keys.change(lambda masters: (MasterKey(b"master-2", bytes(32)), *masters))
     elif cause == "other suite":
         shelf.writing._suite = v1.SUITE_CHACHA
     else:

@@ -19,6 +19,7 @@ import zstandard
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
 from vaultsession import ids, payload
+from vaultsession.dictionaries import Dictionaries, numbered, shipped
 from vaultsession.envelope import ContainerCipher, v1
 from vaultsession.head import Head, encode
 from vaultsession.keys import Keyring, MasterKey
@@ -361,8 +362,68 @@ def heads() -> None:
     vector("head_full_points_into_a_record", made.data(), "Damaged", describe=made.seen())
 
 
+TRAINED = 70_000
+"""A number that no vault made after 2026-01-01 gives by chance: it stands for the first hours of that day."""
+
+
+def dictionaries() -> None:
+    messages = [{"role": "user", "content": f"Remember: my name is Alice {number}"} for number in range(3)]
+    text = payload.body({"language": "en"}, messages)
+    head = Head(SESSION, MOMENT, MOMENT, messages=3, raw=len(text), records=1, full=80)
+
+    def full(body: bytes, codec: int = 2) -> Building:
+        return Building().record(v1.FULL, head, body, codec=codec, state={"language": "en"}, messages=messages)
+
+    named = shipped().compress(text, 3)
+    made = full(named)
+    vector("valid_codec_dictionary", made.data(), made.seen())
+    made = full(_trained().compress(text, 3))
+    vector("valid_trained_dictionary", made.data(), made.seen())
+    for name, body, error in (
+        ("dictionary_unknown", _numbered(named, TRAINED + 1), "UnknownDictionary"),
+        ("dictionary_below_the_numbers", _numbered(named, 40_000), "UnknownDictionary"),
+        ("dictionary_damaged", _numbered(named, TRAINED + 2), "UnknownDictionary"),
+        ("dictionary_of_another_number", _numbered(named, TRAINED + 3), "UnknownDictionary"),
+        ("dictionary_not_named", zstandard.ZstdCompressor(level=3).compress(text), "UnsupportedFormat"),
+        ("dictionary_frame_cut", named[:-2], "Damaged"),
+        ("dictionary_named_in_codec_1", named, "Damaged"),
+    ):
+        made = full(body, 1 if name.endswith("codec_1") else 2)
+        vector(f"body_{name}", made.data(), error, describe=made.seen())
+
+
+def _numbered(frame: bytes, number: int) -> bytes:
+    """The same frame, naming another dictionary."""
+    parameters = zstandard.get_frame_parameters(frame)
+    width = (0, 1, 2, 4)[frame[4] & 3]
+    if parameters.dict_id >= 1 << 8 * width or not frame[4] & 0x20:
+        raise ValueError("a frame of another layout")
+    return frame[:4] + bytes([frame[4] | 3]) + number.to_bytes(4, "little") + frame[5 + width :]
+
+
+def _trained() -> payload.Dictionary:
+    """The dictionary that was learned when its file was made; learned now if there is none."""
+    keys = Dictionaries(KEYRING)
+    path = os.path.join(HERE, f"{TRAINED}.vsd")
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            return keys.open(TRAINED, file.read())
+    said = ("Remember: my name is Alice", "What is my name?", "Noted.", "Your name is Alice, as you told me.")
+    bodies = [
+        payload.body({}, [{"role": "user", "content": f"{said[number % 4]} {number * 7919 % 104729}"}])
+        for number in range(600)
+    ]
+    made = payload.Dictionary(zstandard.train_dictionary(1024, bodies, k=64, d=8, level=3, dict_id=TRAINED).as_bytes())
+    os.makedirs(HERE, exist_ok=True)
+    sealed = keys.seal(made)
+    _write_once(f"{TRAINED}.vsd", sealed)
+    _write_once(f"{TRAINED + 2}.vsd", flipped(keys.seal(numbered(made.content, TRAINED + 2)), 200))
+    _write_once(f"{TRAINED + 3}.vsd", sealed)
+    return made
+
+
 def main() -> None:
-    for make in (valid, torn, headers, records, bodies, heads):
+    for make in (valid, torn, headers, records, bodies, heads, dictionaries):
         make()
     os.makedirs(HERE, exist_ok=True)
     keys = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from shelf import container
 
 from vaultsession import errors, ids, payload
+from vaultsession.dictionaries import SHIPPED, Dictionaries, shipped
 from vaultsession.document import whole
 from vaultsession.head import decode, encode
 from vaultsession.keys import Keyring, MasterKey
@@ -28,6 +30,24 @@ KEYRING = Keyring(
 )
 
 
+class Shelf:
+    """The sealed dictionaries of this directory."""
+
+    def dictionaries(self):
+        return sorted(int(path.stem) for path in HERE.glob("*.vsd"))
+
+    def dictionary(self, number):
+        path = HERE / f"{number}.vsd"
+        return [path.read_bytes()] if path.exists() else []
+
+    def add_dictionary(self, number, data):
+        raise NotImplementedError
+
+
+def new_reading() -> Reading:
+    return Reading(KEYRING, Dictionaries(KEYRING, Shelf()))
+
+
 def fetch_of(name: str):
     data = (HERE / f"{name}.vsf").read_bytes()
     return lambda start: container(data, start)
@@ -45,7 +65,7 @@ def as_json(head) -> dict:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_describe_says_what_is_expected(name):
     expected = outcome(name, "describe")
-    reading = Reading(KEYRING)
+    reading = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
             reading.describe(KEYS["key"], fetch_of(name), thorough=True)
@@ -64,7 +84,7 @@ def test_describe_says_what_is_expected(name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_load_gives_what_is_expected(name):
     expected = outcome(name, "load")
-    reading = Reading(KEYRING)
+    reading = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
             whole(reading.load(KEYS["key"], fetch_of(name)).bodies)
@@ -80,7 +100,7 @@ def test_load_gives_what_is_expected(name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_newest_gives_what_is_expected(name):
     expected = outcome(name, "newest")
-    reading = Reading(KEYRING)
+    reading = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
             payload.parse(payload.join(reading.newest(KEYS["key"], fetch_of(name), wanted=1000)[1]))
@@ -104,6 +124,14 @@ def test_every_file_has_its_expectation_and_the_format_names_it():
     text = (Path(__file__).parents[2] / "vaultsession" / "envelope" / "FORMAT.md").read_text(encoding="utf-8")
     assert [name for name in files if f"`{name}`" not in text] == []
     assert sum(path.stat().st_size for path in HERE.iterdir()) < 300_000
+
+
+def test_the_dictionary_of_the_package_is_the_one_that_the_format_names():
+    """Records refer to it by its number for ever: were it another one, they would not open, or worse."""
+    text = (Path(__file__).parents[2] / "vaultsession" / "envelope" / "FORMAT.md").read_text(encoding="utf-8")
+    assert shipped().number == SHIPPED == 32768
+    assert hashlib.sha256(shipped().content).hexdigest() in text
+    assert len(shipped().content) <= 32 * 1024
 
 
 def test_heads_of_vectors_are_written_as_they_are_read():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..backend import Traits
@@ -77,6 +77,8 @@ class MemoryBackend:
                 return newest
             with self._lock:
                 if isinstance(result, Grave):
+                    if result.shred and session is not None:
+                        session.data[:] = bytes(len(session.data))
                     self._forget(key)
                     self._tombstones[key] = result.tombstone
                     return result.tombstone
@@ -98,6 +100,11 @@ class MemoryBackend:
 
     def reindex(self) -> None:
         """There is no index that could differ from the sessions."""
+
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those of sessions that are not there."""
+        with self._lock:
+            return iter([each for key, each in self._tombstones.items() if key not in self._sessions])
 
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, and tombstones."""

@@ -22,9 +22,12 @@ class Commands(Tree):
         Entry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
         Entry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
         Entry("grep", "grep", _SESSIONS, "Find messages by what they say."),
+        Entry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
+        Entry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
         Entry("append", "append", _SESSIONS, "Append messages to a session."),
         Entry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
         Entry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
+        Entry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
         Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
         Entry("rm", "rm", _SESSIONS, "Remove sessions."),
         Entry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
@@ -32,9 +35,24 @@ class Commands(Tree):
         Entry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
         Entry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
         Entry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
+        Entry(
+            "train",
+            "train",
+            _VAULT,
+            "Learn a compression dictionary from the newest sessions, and say what it is worth.",
+        ),
+        Entry(
+            "migrate", "migrate", _VAULT, "Copy a vault to another place: files, Redis or a database, in any direction."
+        ),
         Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
         Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
-        Entry("key", "key", _VAULT, "Key slots: the secrets that open a vault."),
+        Entry(
+            "key",
+            "key",
+            _VAULT,
+            "Keys: the secrets that open a vault, and the keys that its sessions are sealed under.",
+        ),
+        Entry("mirror", "mirror", _VAULT, "The mirror of a vault at a second place."),
         Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
         Entry("completion", "completion", _BEGIN, "Print what makes a shell complete commands, options and ids."),
     )

@@ -24,7 +24,10 @@ class Example(NamedTuple):
 
 
 EXAMPLES: dict[str, tuple[Example, ...]] = {
-    "demo": (Example("Look, and keep what was made", "vaultsession demo --keep"),),
+    "demo": (
+        Example("Look, and keep what was made", "vaultsession demo --keep"),
+        Example("A conversation over restarts", "vaultsession demo --which assistant"),
+    ),
     "init": (
         Example("In your data directory, with a key of its own", "vaultsession init"),
         Example("Elsewhere, opened by words that you type", "vaultsession init ~/notes --passphrase"),
@@ -45,6 +48,14 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("With the messages before and behind it", "vaultsession grep -C 2 'train|plane' --user alice"),
         Example("Only the ids, to export them", "vaultsession grep -l marrakesh | xargs vaultsession export"),
     ),
+    "tail": (
+        Example("Watch a conversation", "vaultsession tail alice/trip -f"),
+        Example("The last message, for a program", "vaultsession tail alice/trip -n 1 --jsonl"),
+    ),
+    "chat": (
+        Example("With an echo, to see how it goes", "vaultsession chat"),
+        Example("With an agent of yours", "vaultsession chat alice/trip --agent mine:agent"),
+    ),
     "append": (
         Example("One message", "vaultsession append alice/trip --content 'And in May?'"),
         Example("Many, as JSON lines", "vaultsession append alice/trip - --create < messages.jsonl"),
@@ -57,6 +68,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("Everything, into a private file", "vaultsession export --all -o sessions.jsonl"),
         Example("All that a user has", "vaultsession export --user alice -o alice.jsonl"),
         Example("To another vault", "vaultsession export --all | vaultsession import - -V ~/other"),
+    ),
+    "import": (
+        Example("What another vault exported", "vaultsession import sessions.jsonl"),
+        Example("What another program kept, first as a trial", "vaultsession import ~/.claude/projects --dry-run"),
+        Example("From another place at once", "vaultsession export --all | vaultsession import - -V ~/other"),
     ),
     "touch": (
         Example("As long as it was given at first", "vaultsession touch alice/trip"),
@@ -83,6 +99,14 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("What would be done", "vaultsession repair --dry-run"),
         Example("Save what is authentic of a damaged session", "vaultsession repair --recover alice/trip"),
     ),
+    "train": (
+        Example("What it would be worth", "vaultsession train --dry-run"),
+        Example("From one tenant, a small one", "vaultsession train --tenant acme --size 32"),
+    ),
+    "migrate": (
+        Example("Into Redis", "vaultsession migrate ~/notes redis://127.0.0.1:6379/0"),
+        Example("Under other keys", "vaultsession migrate ~/notes ~/new --rekey --to-key-file ~/.new.key"),
+    ),
     "inspect": (
         Example("Without a key", "vaultsession inspect sessions/alice-trip~….vss"),
         Example("With what the records hold", "vaultsession inspect sessions/alice-trip~….vss -V . --bodies"),
@@ -91,6 +115,15 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "key list": (Example("The ways in", "vaultsession key list"),),
     "key add": (Example("A passphrase as a second way in", "vaultsession key add --new-passphrase"),),
     "key remove": (Example("The slot that `key list` names", "vaultsession key remove 4f1c09aa"),),
+    "key passphrase": (Example("Another one, typed twice", "vaultsession key passphrase"),),
+    "key masters": (Example("How far a rotation has come", "vaultsession key masters"),),
+    "key rotate": (Example("All under a new key, and the old one deleted", "vaultsession key rotate --prune --yes"),),
+    "key prune": (Example("After a rotation, when backups are old", "vaultsession key prune --yes"),),
+    "key destroy": (Example("Forget a tenant", "vaultsession key destroy --tenant acme"),),
+    "mirror status": (Example("Of a mirror in Redis", "vaultsession mirror status --mirror redis://127.0.0.1:6379/0"),),
+    "mirror sync": (Example("Bring it level", "vaultsession mirror sync --mirror /mnt/second"),),
+    "mirror verify": (Example("All that it holds", "vaultsession mirror verify --mirror /mnt/second"),),
+    "mirror restore": (Example("After a loss", "vaultsession mirror restore -V ~/notes --mirror /mnt/second"),),
     "config show": (Example("Who says what", "vaultsession config show"),),
     "config path": (Example("Edit the file that is read", '$EDITOR "$(vaultsession config path)"'),),
     "completion": (

@@ -32,6 +32,9 @@ def init(
     private_names: Annotated[
         bool, typer.Option("--private-names", help="File names that tell nothing of the ids.")
     ] = False,
+    tenant_keys: Annotated[
+        bool, typer.Option("--tenant-keys", help="Seal the sessions of each tenant under keys that can be destroyed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new vault.
@@ -51,16 +54,22 @@ def init(
     settings = Settings.from_environment(environment())
     site = where.site(path)
     with contextlib.closing(site):
-        directory = site.vault
-        if directory.exists():
-            raise Conflict(f"there is a vault at {directory.path} already, and nothing was changed")
-        first = _FirstSecret(where, directory.path, passphrase=passphrase)
+        place = site.vault
+        if place.exists():
+            raise Conflict(f"there is a vault at {place.path} already, and nothing was changed")
+        first = _FirstSecret(where, place.path, passphrase=passphrase)
         names = not private_names and settings.names == "readable"
-        vault = directory.create(first.secret, readable_names=names, now=SystemClock().now())
+        vault = place.create(
+            first.secret,
+            readable_names=names,
+            now=SystemClock().now(),
+            tenant_keys=tenant_keys or settings.tenant_keys,
+        )
     record = {
-        "vault": directory.path,
+        "vault": place.path,
         "vault_id": vault.keyring.vault_id.hex(),
         "names": "readable" if names else "private",
+        "tenant_keys": vault.keyring.tenant_keys,
         "key": first.place,
     }
     if Form.chosen(as_json=as_json) is Form.JSON:

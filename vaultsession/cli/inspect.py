@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from ..errors import Damaged, InvalidSetting
+from ..errors import Damaged, InvalidSetting, UnknownDictionary
 from . import exit_codes, output
 from .ls import spelled
 from .output import AsJson, Column, Form
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
-_CODECS = {0: "none", 1: "zstd"}
+_CODECS = {0: "none", 1: "zstd", 2: "dictionary"}
 _COLUMNS = (
     Column("seq", right=True),
     Column("offset", right=True),
@@ -145,6 +145,7 @@ def _authenticated(
         cipher: ContainerCipher = ContainerCipher.open(
             container.header, vault.reading.keyring, locator_of(named.group())
         )
+        find = vault.reading.dictionaries.find
     found: list[dict[str, Any]] = []
     head = None
     claims = _claimed(container)
@@ -154,8 +155,8 @@ def _authenticated(
             return found, f"record {record.seq} at offset {record.offset} stands in the place of record {number}", None
         try:
             head = decode(cipher.open_head(record))
-            text = payload.unpack(record.codec, cipher.open_body(record), limit=v1.LARGEST_RECORD)
-        except Damaged as problem:
+            text = payload.unpack(record.codec, cipher.open_body(record), limit=v1.LARGEST_RECORD, find=find)
+        except (Damaged, UnknownDictionary) as problem:
             return found, str(problem), _facts(head)
         body = {"bodies": payload.parse(text) if text else None} if bodies else {}
         found.append({**claim, "authentic": True, "raw": len(text), **body})

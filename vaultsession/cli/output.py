@@ -35,6 +35,9 @@ HELP_STYLE: Literal["rich"] | None = "rich" if _WIDTH >= NARROW else None
 """On a narrow terminal the boxes of the help would leave no room for words."""
 HELP_WIDTH = None if HELP_STYLE else _WIDTH - 1
 
+DEBUG = "VAULTSESSION_DEBUG"
+"""The variable that has tracebacks printed as well."""
+
 _JOINERS = "\u200c\u200d"  # within emoji and some scripts; they move nothing
 _TSV = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

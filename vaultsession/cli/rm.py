@@ -18,11 +18,17 @@ def rm(
     where: Where,
     *,
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.", autocompletion=complete_id)],
+    shred: Annotated[
+        bool, typer.Option("--shred", help="Overwrite the file before it goes, and its copies in quarantine.")
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove sessions.
+
+    What is shredded may still lie in journals, snapshots, worn cells of a medium, mirrors and backups: only keys that
+    are destroyed reach those, see `vaultsession key destroy`.
 
     Exit code 3 where some of them were not there, 4 where none was.
     """
@@ -31,7 +37,9 @@ def rm(
     if not dry_run:
         confirm(f"Remove {output.counted(len(ids), 'session')} for good?", yes=yes)
     with where.open() as store:
-        done = [{"id": name, "removed": (store.exists if dry_run else store.delete)(name)} for name in ids]
+        done = [
+            {"id": name, "removed": store.exists(name) if dry_run else store.delete(name, shred=shred)} for name in ids
+        ]
     if form is Form.JSON:
         output.document({"dry_run": dry_run, "sessions": done})
     elif form is Form.TSV:

@@ -19,9 +19,8 @@ import typer
 
 from ..errors import VaultError
 from . import exit_codes
-from .output import say
+from .output import DEBUG, say
 
-DEBUG = "VAULTSESSION_DEBUG"
 COMPLETION = "_VAULTSESSION_COMPLETE"
 
 

@@ -53,7 +53,7 @@ def show(
     elif form is Form.TSV:
         output.tsv(("part", "name", "value"), _parts(facts, kept, messages))
     else:
-        _transcript(facts, kept, messages)
+        _whole(facts, kept, messages)
 
 
 def _parts(
@@ -72,7 +72,7 @@ def _parts(
         }
 
 
-def _transcript(facts: output.Record, state: output.Record | None, messages: Sequence[output.Record]) -> None:
+def _whole(facts: output.Record, state: output.Record | None, messages: Sequence[output.Record]) -> None:
     shown = {name: value for name, value in facts.items() if value not in (None, {}, False)}
     output.facts(shown, spelled(facts))
     console = output.data()
@@ -83,16 +83,33 @@ def _transcript(facts: output.Record, state: output.Record | None, messages: Seq
     if left_out > 0:
         console.print(Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
     for message in messages:
-        role, content, rest = spoken(message)
         console.print()
-        if role:
-            console.print(Text(output.escaped(role), style=f"bold {ROLES.get(role, _OTHER_ROLE)}"))
-        if content is not None:
-            for paragraph in output.escaped_lines(content).split("\n"):
-                output.paragraph(Text(paragraph), indent=2)
-        if rest:
-            console.print(Padding(Text(output.to_json(rest, indent=2), style="dim"), (0, 0, 0, 2)))
+        _said(message)
     sys.stdout.flush()
+
+
+def transcript(messages: Sequence[output.Record]) -> None:
+    """Messages as people read them, an empty line behind each."""
+    for message in messages:
+        _said(message)
+        output.data().print()
+
+
+def speaker(role: str) -> Text:
+    """The line above what somebody says."""
+    return Text(output.escaped(role), style=f"bold {ROLES.get(role, _OTHER_ROLE)}")
+
+
+def _said(message: output.Record) -> None:
+    role, content, rest = spoken(message)
+    console = output.data()
+    if role:
+        console.print(speaker(role))
+    if content is not None:
+        for paragraph in output.escaped_lines(content).split("\n"):
+            output.paragraph(Text(paragraph), indent=2)
+    if rest:
+        console.print(Padding(Text(output.to_json(rest, indent=2), style="dim"), (0, 0, 0, 2)))
 
 
 def spoken(message: Mapping[str, Any]) -> tuple[str, str | None, dict[str, Any]]:

@@ -100,7 +100,7 @@ def loaded(entry: Entry) -> Any:  # noqa: ANN401 - typer keeps its command type 
         command = typer.main.get_group(app)
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=HELP_STYLE, pretty_exceptions_enable=False)
-        app.command(entry.name)(getattr(module, entry.module.rstrip("_")))
+        app.command(entry.name)(getattr(module, entry.module))
         command = typer.main.get_command(app)
     command.name = entry.name
     _explain(command, entry.name)
@@ -113,6 +113,8 @@ def _explain(command: Any, line: str) -> None:  # noqa: ANN401 - as above
         _explain(inner, f"{line} {name}")
     if not getattr(command, "commands", {}):
         command.epilog = section(line)
+    # Its paragraphs are wrapped to the terminal, not where the source ends a line.
+    command.help = "\n\n".join(" ".join(each.split()) for each in (command.help or "").split("\n\n"))
     if HELP_STYLE is None:
         command.context_class = NarrowContext
 

@@ -5,12 +5,13 @@ They may stand before the command or behind it. No option takes a secret: they n
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..vault import OpenVault, Vault, VaultDirectory
 
 P = ParamSpec("P")
+VaultT = TypeVar("VaultT", bound="Vault")
 
 _PANEL = "Vault and key"
 
@@ -134,11 +136,20 @@ class Where:
         return not self.path.startswith("memory://") and split(self.path)[0] == "file"
 
     @staticmethod
-    def existing(vault: Vault) -> Vault:
+    def existing(vault: VaultT) -> VaultT:
         """The vault. ``VaultNotFound`` where there is none: no command but ``init`` makes one."""
         if not vault.exists():
             raise VaultNotFound(f"there is no vault at {vault.path}: make one with `vaultsession init`")
         return vault
+
+    @contextlib.contextmanager
+    def papers(self) -> Iterator[Vault]:
+        """The identity and the key slots of a vault of whatever kind, locked. ``VaultNotFound``."""
+        if self.is_directory:
+            yield self.directory()
+            return
+        with contextlib.closing(self.site()) as site:
+            yield self.existing(site.vault)
 
     def directory(self, disk: Disk | None = None) -> VaultDirectory:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
@@ -149,8 +160,7 @@ class Where:
 
         allow_network = Settings.from_environment(environment()).allow_network
         directory = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=allow_network)
-        self.existing(directory)
-        return directory
+        return self.existing(directory)
 
     def candidates(self, directory: Vault) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open it, each asked for as the iteration reaches it."""
@@ -161,7 +171,7 @@ class Where:
         takes_passphrase = any(slot.takes_passphrase for slot in directory.slots())
         return KeySources(environment()).candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
 
-    def unlock(self, directory: VaultDirectory) -> tuple[OpenVault, Secret]:
+    def unlock(self, directory: Vault) -> tuple[OpenVault, Secret]:
         """The vault unlocked, and the secret that did it."""
         asked: list[Secret] = []
 

@@ -30,7 +30,7 @@ _COLUMNS = (
     Column("bytes", show=output.size, right=True, wide=True),
     Column("problem"),
 )
-_VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing")
+_VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing", "erased")
 _LOST = frozenset({"damaged", "missing"})
 
 
@@ -113,16 +113,15 @@ class _Opened:
 def _opened(where: Where) -> Iterator[_Opened]:
     """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
     from ..doctor import opened_read_only  # noqa: PLC0415 - as above
-    from ..reading import Reading  # noqa: PLC0415 - as above
+    from ..unlocked import reading_of  # noqa: PLC0415 - as above
 
     if where.is_directory:
         directory = where.directory()
         with opened_read_only(directory.path, where.candidates(directory)) as vault:
             yield _Opened(vault.backend, vault.reading, os.path.join(directory.path, "sessions"))
         return
-    site = where.site()
-    with contextlib.closing(site):
-        reading = Reading(where.existing(site.vault).unlock(where.candidates(site.vault)).keyring)
+    with contextlib.closing(where.site()) as site:
+        reading = reading_of(site.vault, where.existing(site.vault).unlock(where.candidates(site.vault)))
         with contextlib.closing(site.backend(reading.describe)) as backend:
             yield _Opened(backend, reading, None)
 

@@ -1,7 +1,8 @@
 """Doctor: what is wrong with a vault, as findings. It never changes anything, and works without a key as far as it can.
 
 ``findings`` their values · ``readonly`` a vault opened without changing it · ``structure`` what needs no key ·
-``sessions`` checkups of every record · ``listing`` the index held against the files
+``dictionaries`` both copies of each · ``sessions`` checkups of every record · ``listing`` the index held against the
+files
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..identity import Identity
 from ..sealed import Container
 from ..secret import Secret
 from ..vault import KEYRING_COUNTER, VaultDirectory
-from . import listing, structure
+from . import dictionaries, listing, structure
 from .findings import Finding, Remedy, Severity, error, info, warning
 from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
 from .sessions import key_of, known_keys
@@ -80,6 +81,7 @@ def examine(
     ):
         told.add(finding.place)
         yield finding
+    yield from structure.dictionaries(disk, path)
     yield from structure.key_files(disk, path, key_files)
     yield from structure.writers(disk, layout)
     yield from structure.quarantine(disk, layout)
@@ -106,6 +108,7 @@ def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet
         if place is None or place.group() not in told:  # what can be seen without a key was told
             yield warning("keyring-copy", said, place.group() if place else "", "vaultsession stats", Remedy.OPEN)
     yield from _rollback(opened)
+    yield from dictionaries.copies(disk, layout.root, opened.reading.dictionaries)
     versions: dict[str, bytes | None] = {}
     keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
     for checkup in check_all(opened.backend, opened.reading, keys):
@@ -146,6 +149,8 @@ def _about(checkup: Checkup) -> Iterator[Finding]:
         yield error("locked", problem, key)
     elif checkup.verdict is Verdict.REFUSED:
         yield error("refused", problem, key)
+    elif checkup.verdict is Verdict.ERASED:
+        yield info("erased", f"{checkup.problem}; `vaultsession rm` removes it", key)
     elif checkup.verdict is Verdict.REMOVED:
         yield warning("came-back", problem, key, remedy=Remedy.ON_REQUEST)
 

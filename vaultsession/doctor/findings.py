@@ -25,6 +25,8 @@ class Remedy(StrEnum):
     """Remove what a dead writer left, which nobody was promised. ``place`` is its path within the vault."""
     REPLACE = "replace"
     """Replace a container by what of it authenticates; the tail goes to quarantine. ``place`` is its key."""
+    LEVEL = "level"
+    """Write a copy of a dictionary anew from the other one, which proved itself. ``place`` is its path."""
     REINDEX = "reindex"
     """Derive the index anew."""
     ON_REQUEST = "on-request"

@@ -13,6 +13,7 @@ from ..backends.files import FilesBackend
 from ..disk import READ, Disk
 from ..reading import Reading
 from ..secret import Secret
+from ..unlocked import reading_of
 from ..vault import OpenVault, VaultDirectory
 
 
@@ -53,7 +54,7 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    reading = Reading(vault.keyring)
+    reading = reading_of(directory, vault)
     backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
     try:
         yield OpenedVault(vault, reading, backend)

@@ -14,16 +14,17 @@ from ..backends.files.layout import Layout, key_in, stripe_of, temporary_in
 from ..backends.files.locks import open_lock, try_lock, unlock
 from ..backends.files.markers import WriterMarkers
 from ..backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
-from ..copies import QUARANTINE
+from ..copies import NEW, QUARANTINE
 from ..disk import Disk, read_file, why_not_private
 from ..errors import Damaged, UnsupportedFormat, VaultError
-from ..vault import DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS
+from ..vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, number_in
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
 _COPIES = ("keyring", "keyring.bak")
 _INDEX = frozenset({"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
-_OWN = frozenset({_FACTS, *_COPIES, *DIRECTORIES, *_INDEX})
+_HELD = (*DIRECTORIES, DICTIONARIES, TENANTS)
+_OWN = frozenset({_FACTS, *_COPIES, *_HELD, *_INDEX})
 _LEFT_OVER = re.compile(
     r"(?:vault\.json|keyring|keyring\.bak|index\.sqlite)\.new(?:-wal|-shm|-journal)?|index\.sqlite-journal"
 )
@@ -53,7 +54,7 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
         elif name not in _OWN:
             yield warning("foreign-file", "this file is none of the vault's: move it out", name)
         else:
-            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in DIRECTORIES)
+            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in _HELD)
     for name in DIRECTORIES:
         if name not in entries:
             yield warning(
@@ -65,6 +66,18 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
             yield from _privacy(disk, path, os.path.join(path, place), place)
         else:
             yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+
+
+def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
+    """Names and modes in ``dictionaries/``, which is there once a dictionary was trained."""
+    for name in sorted(_list(disk, os.path.join(path, DICTIONARIES))):
+        place = f"{DICTIONARIES}/{name}"
+        if number_in(name.removesuffix(NEW)) is None:
+            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+        elif name.endswith(NEW):
+            yield info("left-over", "an interrupted change left this file; it means nothing, and may be removed", place)
+        else:
+            yield from _privacy(disk, path, os.path.join(path, place), place)
 
 
 def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
@@ -25,6 +25,19 @@ _SUITES: dict[int, Any] = {
 }
 _COMMITMENT_SIZE = 32
 _LENGTH_SIZE = 4
+
+
+class Masters(Protocol):
+    """Whoever holds master keys: a ``Keyring``, or something that looks again before it gives up."""
+
+    @property
+    def vault_id(self) -> bytes:
+        """Which vault the keys are of."""
+        ...
+
+    def master(self, key_id: bytes) -> MasterKey:
+        """The master key of that id, or ``UnknownKey``."""
+        ...
 
 
 class ContainerCipher:
@@ -47,29 +60,39 @@ class ContainerCipher:
         self.sealed_as = (parsed.key_id, parsed.suite, self.padded)
 
     @classmethod
-    def open(cls, header: bytes, keyring: Keyring, locator: str) -> ContainerCipher:
+    def open(cls, header: bytes, keyring: Masters, locator: str) -> ContainerCipher:
         """The cipher of a container that exists.
 
         One comparison proves header, key, vault and file name together: ``Damaged`` if it fails, ``UnknownKey`` if the
         key is not held, ``UnsupportedFormat``.
         """
         parsed = v1.parse_header(header)
-        keys = _derive(keyring.master(parsed.key_id), header[: v1.COMMITTED_SIZE], parsed.salt, keyring, locator)
+        keys = _derive(
+            keyring.master(parsed.key_id), header[: v1.COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator
+        )
         if not hmac.compare_digest(keys[2 * KEY_SIZE :], parsed.commitment):
             raise Damaged("the header does not fit its key and name: edited, swapped, or of another vault")
         return cls(header[: v1.HEADER_SIZE], parsed, keys)
 
     @classmethod
     def create(
-        cls, keyring: Keyring, locator: str, *, generation: int, suite: int = v1.SUITE_AES_GCM, padded: bool = False
+        cls,
+        keyring: Keyring,
+        locator: str,
+        *,
+        generation: int,
+        suite: int = v1.SUITE_AES_GCM,
+        padded: bool = False,
+        master: MasterKey | None = None,
     ) -> ContainerCipher:
-        """The cipher of a new container under the first master key: new salt, new keys."""
+        """The cipher of a new container under that master key, or the first one: new salt, new keys."""
+        master = master or keyring.first
         salt = os.urandom(v1.SALT_SIZE)
         flags = v1.PADDED if padded else 0
-        plain = v1.HEADER.pack(v1.MAGIC, v1.FORMAT, suite, flags, keyring.first.id, generation, salt, b"")
-        keys = _derive(keyring.first, plain[: v1.COMMITTED_SIZE], salt, keyring, locator)
+        plain = v1.HEADER.pack(v1.MAGIC, v1.FORMAT, suite, flags, master.id, generation, salt, b"")
+        keys = _derive(master, plain[: v1.COMMITTED_SIZE], salt, keyring.vault_id, locator)
         commitment = keys[2 * KEY_SIZE :]
-        parsed = v1.Header(suite, flags, keyring.first.id, generation, salt, commitment)
+        parsed = v1.Header(suite, flags, master.id, generation, salt, commitment)
         return cls(plain[:-_COMMITMENT_SIZE] + commitment, parsed, keys)
 
     def seal(
@@ -125,8 +148,8 @@ def _place(bound: bytes, offset: int, link: bytes) -> bytes:
     return bound + offset.to_bytes(8, "little") + link
 
 
-def _derive(master: MasterKey, committed: bytes, salt: bytes, keyring: Keyring, locator: str) -> bytes:
-    info = b"vaultsession/file/v1\0" + committed + keyring.vault_id + locator.encode()
+def _derive(master: MasterKey, committed: bytes, salt: bytes, vault_id: bytes, locator: str) -> bytes:
+    info = b"vaultsession/file/v1\0" + committed + vault_id + locator.encode()
     return derive(master.secret, salt, info, 2 * KEY_SIZE + _COMMITMENT_SIZE)
 
 

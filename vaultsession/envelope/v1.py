@@ -36,6 +36,8 @@ SALT_SIZE = 24
 
 HEADER = struct.Struct("<4sBBH8sQ24s32s")
 HEADER_SIZE = HEADER.size
+KEY_ID = slice(8, 16)
+"""Where in the header the id of its key stands."""
 COMMITTED_SIZE = 24
 """Bytes of the header that go into the derivation as they are: everything before the salt."""
 

@@ -6,13 +6,14 @@
     clear         a temporary that no writer holds is removed: nobody was promised what it holds
     open          opening mends copies of the keyring and missing directories, and lists what dead writers wrote
     replace       a torn container is replaced by what of it authenticates; its tail goes to quarantine
+    level         a copy of a dictionary is written anew from the other one, which authenticates
     reindex       the index is derived anew from the sessions
     on request    a damaged session is recovered to its last authentic record, or moved to quarantine, as it is asked
 
 Everything is done under the locks that writers take, so a vault can be repaired while it is in use, and nothing outside
 of it is touched. A finding counts as mended when doctor does not find it any more, and not before.
 
-``structure`` what needs no key · ``sessions`` what does
+``structure`` what needs no key · ``sessions`` and ``dictionaries`` what does
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ from functools import partial
 from typing import NamedTuple
 
 from ..clock import Clock, SystemClock
+from ..dictionaries import Dictionaries
 from ..disk import Disk
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
 from ..errors import SessionNotFound, VaultError
 from ..ids import is_key
+from ..livekeys import LiveKeyring
 from ..reading import Reading
 from ..secret import Secret
-from ..vault import VaultDirectory
+from ..vault import VaultDirectory, VaultPapers
+from .dictionaries import level
 from .sessions import Mender
 from .structure import clear, restrict
 
@@ -43,6 +47,7 @@ _WOULD = {
     Remedy.CLEAR: "remove it, if no writer is at work on it",
     Remedy.OPEN: "open the vault, which mends it",
     Remedy.REPLACE: "replace the file by what of it authenticates; what stands behind that goes to quarantine",
+    Remedy.LEVEL: "write it anew from its other copy",
     Remedy.REINDEX: "derive the index anew",
 }
 _WITHOUT_KEY = frozenset({Remedy.RESTRICT, Remedy.CLEAR})
@@ -137,14 +142,20 @@ class Repair:
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
         said: dict[Finding, str] = {}
-        vault = VaultDirectory(self.path, self.disk, allow_network=self.allow_network).unlock(self.candidates or ())
-        with contextlib.closing(Mender(self.disk, self.path, Reading(vault.keyring), self.clock)) as mender:
+        directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
+        vault = directory.unlock(self.candidates or ())
+        keys = LiveKeyring(vault.keyring, VaultPapers(directory, vault))
+        dictionaries = Dictionaries(vault.keyring, directory)
+        reading = Reading(keys, dictionaries)
+        with contextlib.closing(Mender(self.disk, self.path, reading, self.clock)) as mender:
             derive = False
             for finding in found:
                 mend = self._mend(mender, finding)
                 if mend is not None:
                     said[finding] = _tried(partial(mend, finding.place))
                     derive = derive or mend == mender.set_aside
+                elif finding.remedy is Remedy.LEVEL:
+                    said[finding] = _tried(partial(level, directory, dictionaries, finding.place))
                 elif finding.remedy is Remedy.OPEN:
                     said[finding] = "the vault was opened, which mends it"
                 elif finding.remedy is Remedy.REINDEX:

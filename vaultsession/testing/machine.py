@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, precondition, rule
+from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
 
 from ..errors import Conflict, SessionExists, SessionExpired, SessionNotFound, VaultError
 from ..payload import Json
@@ -28,13 +28,14 @@ from ..store import SessionStore
 from . import strategies
 from .clock import ManualClock
 from .model import Facts, Loaded, Model
+from .upkeep import Upkeep
 
 _PLACE = st.integers(0, 4)
 _STORE = st.integers(0, 7)
 _LIFE_SPANS = st.sampled_from([None, *strategies.LIFE_SPANS])
 
 
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(Upkeep):
     """Everything that can be done to a store, and what must come of it. Override ``open``; see above."""
 
     stores: ClassVar[int] = 1
@@ -50,7 +51,6 @@ class SessionMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.model = Model(self.clock)
         self.ids: list[str] = []
-        self.opened: list[SessionStore] = []
 
     # -- what a subclass says ------------------------------------------------------------------------------------------
 
@@ -100,16 +100,6 @@ class SessionMachine(RuleBasedStateMachine):
             store.close()
         self.lose_index()
         self.opened = [self.open(number) for number in range(self.stores)]
-
-    @rule(which=_STORE)
-    def drop_cache(self, which: int) -> None:
-        """Forget every decrypted document."""
-        self._store(which)._coherent.cache.clear()  # noqa: SLF001 - no verb of a store does that: it is never needed
-
-    @rule(which=_STORE)
-    def reindex(self, which: int) -> None:
-        """Derive the index anew."""
-        self._store(which).reindex()
 
     @rule(seconds=st.sampled_from([0.000001, 1, 3, 30, 60, 599, 3600]))
     def wait(self, seconds: float) -> None:
@@ -350,9 +340,6 @@ class SessionMachine(RuleBasedStateMachine):
         self._agree(lambda: self.model.load(name), lambda: self._store(which).load(name))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
-
-    def _store(self, which: int) -> SessionStore:
-        return self.opened[which % len(self.opened)]
 
     def _written(self, which: int) -> SessionStore:
         """The store, when every other one has told the index what it wrote: it may lag by a moment otherwise."""

@@ -1,9 +1,11 @@
 """A vault: who it is, and its key slots. Sessions are the backend's business.
 
-``directory`` on files, and that it is private · ``engine`` in an engine, beside the sessions · ``opened`` what
-unlocking yields, and what both can do
+``directory`` on files, and that it is private · ``dictionaries`` and ``tenant_files`` their files · ``engine`` in an
+engine, beside the sessions · ``opened`` what unlocking yields, and what both can do · ``keypapers`` its keys, for
+whoever uses them for long · ``papers`` identity and key slots as one value, and how a copy follows
 """
 
+from .dictionaries import DICTIONARIES, DictionaryFiles, number_in
 from .directory import (
     DIRECTORIES,
     KEYRING_COUNTER,
@@ -13,16 +15,27 @@ from .directory import (
     VaultDirectory,
 )
 from .engine import EngineVault
+from .keypapers import VaultPapers
 from .opened import OpenVault, Vault
+from .papers import follow_papers, follow_tenants, taken_apart
+from .tenant_files import TENANTS
 
 __all__ = [
+    "DICTIONARIES",
     "DIRECTORIES",
     "KEYRING_COUNTER",
     "LOCKS",
     "NETWORK_FILE_SYSTEMS",
     "SESSIONS",
+    "TENANTS",
+    "DictionaryFiles",
     "EngineVault",
     "OpenVault",
     "Vault",
     "VaultDirectory",
+    "VaultPapers",
+    "follow_papers",
+    "follow_tenants",
+    "number_in",
+    "taken_apart",
 ]

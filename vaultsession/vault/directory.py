@@ -5,7 +5,8 @@
     my-vault/                0700, files 0600
       vault.json             {"format", "version", "vault_id", "names", "created"}, one line, no secrets
       keyring  keyring.bak   the keyring file (``slots``), twice (``copies``)
-      sessions/  locks/  quarantine/
+       sessions/  locks/  quarantine/  dictionaries/, once there are any
+       tenants/               the keys of tenants (``tenants``), where they have any; for no backup of the sessions
 
 **Creation.** Everything lies flushed in the directory before ``vault.json`` is renamed into place: a directory
 without it is no vault. One that holds nothing but what an interrupted creation leaves can be created again; any other
@@ -55,7 +56,10 @@ from ..identity import FACTS, LARGEST_FACTS, Identity
 from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import Slot, Unlocked
+from .dictionaries import DictionaryFiles
 from .opened import OpenVault
+from .papers import joined, taken_apart
+from .tenant_files import keep_keys, kept_keys, kept_names
 
 if sys.platform != "win32":
     import fcntl
@@ -119,6 +123,7 @@ class VaultDirectory:
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault, parents included. ``Conflict`` if there is one: open it.
 
@@ -130,7 +135,7 @@ class VaultDirectory:
             unflushed = self._make_directories()
             with self._locked():
                 leftovers = self._refuse_foreign()
-                keyring = Keyring.generate(readable_names=readable_names, created=now)
+                keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
                 chosen = secret(keyring.vault_id) if callable(secret) else secret
                 vault_key = os.urandom(KEY_SIZE)
                 data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
@@ -183,6 +188,84 @@ class VaultDirectory:
     ) -> OpenVault:
         """Other master keys: ``change`` makes them of those of the moment, under the lock, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def stamp(self) -> object:
+        """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
+        with _storage(self.path):
+            try:
+                found = self.disk.stat(self._at(COPIES[0]))
+            except (FileNotFoundError, NotADirectoryError):
+                return "gone"
+            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys."""
+        with _storage(self.path):
+            return kept_keys(self.disk, self.path, name)
+
+    def tenants(self) -> tuple[str, ...]:
+        """The names of the tenants that have a file here."""
+        with _storage(self.path):
+            return kept_names(self.disk, self.path)
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap it, under the lock of the vault. What was there is overwritten before it goes."""
+        with _storage(self.path), self._locked():
+            if kept_keys(self.disk, self.path, name) != expected:
+                return False
+            keep_keys(self.disk, self.path, name, data)
+            return True
+
+    def dictionaries(self) -> tuple[int, ...]:
+        """The numbers of the dictionaries of which both copies were begun: no power cut can take them back."""
+        with _storage(self.path):
+            return self._dictionaries.numbers()
+
+    def dictionary(self, number: int) -> tuple[bytes, ...]:
+        """The sealed copies of one, as far as they can be read."""
+        with _storage(self.path):
+            return self._dictionaries.read(number)
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, twice. Returns when both copies are flushed; False where there is one of that number."""
+        with _storage(self.path), self._locked():
+            return self._dictionaries.add(number, data)
+
+    def level_dictionary(self, number: int, data: bytes) -> None:
+        """Replace the copies of one that are not the bytes that were proved."""
+        with _storage(self.path), self._locked():
+            self._dictionaries.level(number, data)
+
+    @property
+    def _dictionaries(self) -> DictionaryFiles:
+        return DictionaryFiles(self.disk, self.path)
+
+    def papers(self) -> bytes:
+        """Identity and the newest copy of the key slots."""
+        identity = self.identity()
+        with _storage(self.path):
+            return joined(identity, self._read_copies(identity).newest.data)
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Those of another copy of this vault. Returns when both copies of the key slots are flushed."""
+        identity, file = taken_apart(papers, self.path)
+        with _storage(self.path):
+            if expected is None:
+                self._refuse_network()
+                try:
+                    unflushed = self._make_directories()
+                    with self._locked():
+                        self._write_first(identity.encode(), file.data, self._refuse_foreign(), unflushed)
+                except Conflict:
+                    return False
+                return True
+            with self._locked():
+                there = self._read_identity()
+                copies = self._read_copies(there)
+                if there != identity or joined(there, copies.newest.data) != expected:
+                    return False
+                copies.follow(file.data)
+                return True
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         identity = self.identity()

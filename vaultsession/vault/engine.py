@@ -2,7 +2,11 @@
 
 ::
 
-    paper "vault"          vault.json, one line, then the keyring file (``slots``)
+    paper "vault"               vault.json, one line, then the keyring file (``slots``)
+    paper "dictionaries"        the numbers of the dictionaries, ascending, one per line
+    paper "dictionary-<number>" a dictionary, sealed: there before its number is listed
+    paper "tenants"             the names of the tenants that have keys of their own, one per line
+    paper "tenant/<name>"       the keys of one tenant (``tenants``): its name was listed before
 
 One value, replaced by compare-and-swap: of two that create or change at once, one is told to look again, and there is
 no moment between identity and keys for a crash. An engine answers for its own durability; there is no second copy.
@@ -11,21 +15,27 @@ no moment between identity and keys for a crash. An engine answers for its own d
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from .. import slots
 from ..backend import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
-from ..identity import LARGEST_FACTS, Identity
+from ..identity import Identity
 from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import KeyringFile, Slot, Unlocked
 from .opened import OpenVault
+from .papers import joined, taken_apart
 
 PAPER = "vault"
+TENANT = "tenant/"
+TENANTS = "tenants"
+REGISTER = "dictionaries"
 
 _TRIES = 100
+_LINES = re.compile(rb"(?:[1-9][0-9]{4,9}\n){0,1000}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +68,16 @@ class EngineVault:
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault. ``Conflict`` if there is one, or another process was quicker: open it."""
         if self.exists():
             raise Conflict(f"{self.path}: there is a vault already: open it")
-        keyring = Keyring.generate(readable_names=readable_names, created=now)
+        keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
         chosen = secret(keyring.vault_id) if callable(secret) else secret
         vault_key = os.urandom(KEY_SIZE)
         data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
-        if not self.engine.put_paper(PAPER, Identity.of(keyring).encode() + data, None):
+        if not self.engine.put_paper(PAPER, joined(Identity.of(keyring), data), None):
             raise Conflict(f"{self.path}: another process made a vault in this moment: open it")
         file = slots.parse(data)
         return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
@@ -104,11 +115,66 @@ class EngineVault:
         """Other master keys: ``change`` makes them of those of the moment, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
+    def stamp(self) -> object:
+        """The paper as it is: one round trip."""
+        return self.engine.paper(PAPER)
+
+    def tenant(self, name: str) -> bytes | None:
+        """The paper of a tenant's keys."""
+        return self.engine.paper(TENANT + name)
+
+    def tenants(self) -> tuple[str, ...]:
+        """The names that are listed: of each tenant that has a paper, and of some that nearly had one."""
+        return tuple((self.engine.paper(TENANTS) or b"").decode("ascii", "replace").split())
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap it. What an engine still keeps of what was there, in its logs say, is its own affair."""
+        if expected is None:
+            self._list(TENANTS, name)
+        return self.engine.put_paper(TENANT + name, data, expected)
+
+    def dictionaries(self) -> tuple[int, ...]:
+        """The numbers that are listed."""
+        return _numbers(self.engine.paper(REGISTER))
+
+    def dictionary(self, number: int) -> tuple[bytes, ...]:
+        """The sealed bytes of one, or nothing."""
+        paper = self.engine.paper(f"dictionary-{number}")
+        return () if paper is None else (paper,)
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, then list it; False where there is one of that number already."""
+        if not self.engine.put_paper(f"dictionary-{number}", data, None):
+            return False
+        self._list(REGISTER, str(number))
+        return True
+
+    def papers(self) -> bytes:
+        """Identity and key slots, as they lie there."""
+        paper = self.engine.paper(PAPER)
+        if paper is None:
+            raise VaultNotFound(f"there is no vault at {self.path}: make one with `vaultsession init`")
+        return paper
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Those of a copy, by compare-and-swap."""
+        return self.engine.put_paper(PAPER, papers, expected)
+
+    def _list(self, register: str, name: str) -> None:
+        """Put a name on a list, which is sorted by its length and then as text: numbers ascend."""
+        for _ in range(_TRIES):
+            listed = self.engine.paper(register)
+            names = sorted({*(listed or b"").split(), name.encode()}, key=lambda each: (len(each), each))
+            paper = b"".join(each + b"\n" for each in names)
+            if paper == listed or self.engine.put_paper(register, paper, listed):
+                return
+        raise DurabilityUnknown(f"{self.path}: the {register} were listed by others {_TRIES} times in a row")
+
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):
             paper, current = self._current(vault)
             data = make(current)
-            written = Identity.of(current.keyring).encode() + data
+            written = joined(Identity.of(current.keyring), data)
             if self.engine.put_paper(PAPER, written, paper):
                 return replace(vault, unlocked=slots.parse(data).reopen(current.vault_key, current.slot))
         raise DurabilityUnknown(f"{self.path}: the key slots were changed by others {_TRIES} times in a row: try again")
@@ -123,18 +189,20 @@ class EngineVault:
         return paper, _proved(current, identity)
 
     def _read(self) -> tuple[bytes, Identity, KeyringFile]:
-        paper = self.engine.paper(PAPER)
-        if paper is None:
-            raise VaultNotFound(f"there is no vault at {self.path}: make one with `vaultsession init`")
-        facts = paper[: paper.find(b"\n", 0, LARGEST_FACTS) + 1]
-        identity = Identity.decode(facts)
-        file = slots.parse(paper[len(facts) :])
-        if file.vault_id != identity.vault_id:
-            raise Damaged(f"{self.path}: the key slots belong to another vault: restore the paper from a backup")
-        return paper, identity, file
+        paper = self.papers()
+        return paper, *taken_apart(paper, self.path)
 
 
 def _proved(unlocked: Unlocked, identity: Identity) -> Unlocked:
     if Identity.of(unlocked.keyring) != identity:
         raise Damaged("the vault's identity was altered: it disagrees with its sealed copy in the keyring")
     return unlocked
+
+
+def _numbers(paper: bytes | None) -> tuple[int, ...]:
+    """What the register lists. It is not sealed: each dictionary proves itself, and none is believed for its number."""
+    if paper is None:
+        return ()
+    if _LINES.fullmatch(paper) is None:
+        raise Damaged("the list of the vault's dictionaries is not what this package writes: restore it from a backup")
+    return tuple(map(int, paper.split()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,6 +71,7 @@ class Vault(Protocol):
         readable_names: bool = True,
         label: str = "",
         now: int = 0,
+        tenant_keys: bool = False,
     ) -> OpenVault:
         """Make a new vault; ``Conflict`` if there is one. A function is given the vault id and returns the secret."""
         ...
@@ -95,4 +96,43 @@ class Vault(Protocol):
         self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
     ) -> OpenVault:
         """Other master keys, made of those of the moment so that none gets lost."""
+        ...
+
+    def stamp(self) -> object:
+        """A value that differs once the keyring has changed; quick to get."""
+        ...
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys; see ``tenants``."""
+        ...
+
+    def tenants(self) -> Sequence[str]:
+        """The names of the tenants that have a file here."""
+        ...
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
+        ...
+
+    def dictionaries(self) -> Sequence[int]:
+        """The numbers of the dictionaries that records may refer to; see ``dictionaries.Shelf``."""
+        ...
+
+    def dictionary(self, number: int) -> Sequence[bytes]:
+        """The sealed copies of one, the best known first, not proved; none where there is none."""
+        ...
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        """Keep a sealed one, durably and for ever; False where there is one of that number already."""
+        ...
+
+    def papers(self) -> bytes:
+        """Identity and key slots as one value (``papers``), unproved. ``VaultNotFound``."""
+        ...
+
+    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+        """Become the vault that they speak of, or replace those expected (None: there is none); False if it is not so.
+
+        For copies: nothing is proved here.
+        """
         ...

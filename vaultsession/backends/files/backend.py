@@ -20,16 +20,19 @@ from ...backend import Traits
 from ...disk import PRIVATE_DIRECTORY, Disk
 from ...errors import BackendUnavailable, VaultError
 from ...ids import locator_of
-from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Witness
+from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .catalogue import Catalogue
 from .contents import Contents
-from .layout import Layout
+from .layout import Layout, key_in
 from .markers import WriterMarkers
 from .quarantine import Quarantine
 from .reconcile import Progress, Report
 from .sessions import Sessions
 
 _log = logging.getLogger("vaultsession")
+
+_TOMBSTONES = 500
+"""Tombstones in one page."""
 
 Durability = Literal["sync", "os"]
 
@@ -178,6 +181,27 @@ class FilesBackend:
             "quarantined": len(kept),
             "quarantine_bytes": sum(entry[1] for entry in kept),
         }
+
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those that the index remembers, in pages; nothing is held between two of them."""
+        self._check_open()
+        self._catalogue.refresh()
+        after = ""
+        while page := self._catalogue.ask(partial(self._contents.tombstones, after, _TOMBSTONES)):
+            yield from page
+            after = locator_of(page[-1].key)
+            self._check_open()
+
+    def unlisted(self) -> Iterator[str]:
+        """Containers that the index does not know: damaged or locked when it was derived. Costs memory for each row."""
+        self._check_open()
+        self._catalogue.refresh()
+        try:
+            keys = list(filter(None, map(key_in, self._disk.listdir(self._layout.sessions))))
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
+        listed = self._catalogue.ask(self._contents.outlines)
+        return (key for key in keys if locator_of(key) not in listed)
 
     def reindex(self, progress: Progress | None = None) -> Report:
         """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""

@@ -7,18 +7,17 @@ worst with four processes). Nothing of SQLite is open across a fork.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 from ...disk import Disk
 from ...errors import BackendUnavailable, VaultError
 from ...ids import is_key, locator_of
-from ...sealed import Query, SealedHead, Tombstone, Witness
+from ...sealed import Query, SealedHead, Tombstone
 from . import queries
+from .known import NOTHING, Known, Outline
 from .layout import Layout
 from .locks import PathLock
 from .pending import Pending, newest_witness
@@ -36,6 +35,7 @@ from .schema import (
     retag,
     row_from,
     tombstone_from,
+    transaction,
     translated,
     unpack_witness,
 )
@@ -48,26 +48,6 @@ _FORK_SECONDS = 1.0
 
 _abandoned: list[sqlite3.Connection] = []
 """Connections that a fork caught in use: closing one in the child would release locks and files of the parent."""
-
-
-class Known(NamedTuple):
-    """What the index says of one session: the newest that was flushed, its removal, and the key of its row."""
-
-    witness: Witness | None
-    tombstone: Tombstone | None
-    key: str | None
-
-
-class Outline(NamedTuple):
-    """As much of a row as tells whether its container has changed."""
-
-    key: str
-    version: bytes
-    size: int
-    generation: int
-
-
-_NOTHING = Known(None, None, None)
 
 
 class Contents:
@@ -124,7 +104,7 @@ class Contents:
         """Take out the row of a session that is not there, if it still is of this version."""
         with self._writing.mutex, self._writing:
             connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), _transaction(connection):
+            with translated(self._path, self._writer_inode), transaction(connection):
                 remove(connection, locator, "version = ?", version)
             self._written = True
 
@@ -143,7 +123,7 @@ class Contents:
         """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was."""
         with self._writing.mutex, self._writing:
             connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), _transaction(connection):
+            with translated(self._path, self._writer_inode), transaction(connection):
                 retag(connection)
             self._written = True
 
@@ -184,7 +164,7 @@ class Contents:
             written = self._lookup(locator)
         except IndexDamaged as error:
             self.error = error.with_traceback(None)  # its frames would keep descriptors open
-            written = _NOTHING
+            written = NOTHING
         if pending is None:
             return written
         tombstone = pending.tombstone or written.tombstone
@@ -225,6 +205,20 @@ class Contents:
         text = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
         sessions, size, tombstones = self._one(text, [])
         return int(sessions), int(size), int(tombstones)
+
+    def tombstones(self, after: str, size: int) -> list[Tombstone]:
+        """At most ``size`` tombstones behind a locator, by locator."""
+        text = (
+            "SELECT locator, key, generation, mac FROM tombstones WHERE locator > ? "
+            "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
+        )
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                found = connection.execute(text, (after, size)).fetchall()
+                if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+                    raise ValueError("a tombstone under another locator")
+                return [tombstone_from(*row[1:]) for row in found]
 
     def outlines(self) -> dict[str, Outline]:
         """All rows by locator, in outline."""
@@ -319,7 +313,7 @@ class Contents:
             return
         try:
             connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), _transaction(connection):
+            with translated(self._path, self._writer_inode), transaction(connection):
                 for locator, entry in batch.items():
                     apply(connection, locator, entry)
         except BaseException as error:
@@ -357,7 +351,7 @@ class Contents:
             except BackendUnavailable:
                 if self._writable:
                     raise
-                return _NOTHING
+                return NOTHING
             with translated(self._path, self._reader_inode):
                 text = "SELECT key, witness FROM sessions WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
@@ -365,7 +359,7 @@ class Contents:
                     return Known(unpack_witness(found[1]), None, found[0])
                 text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
                 found = connection.execute(text, (locator,)).fetchone()
-                return Known(None, tombstone_from(*found), None) if found else _NOTHING
+                return Known(None, tombstone_from(*found), None) if found else NOTHING
 
     def _one(self, text: str, values: list[object]) -> tuple[int, ...]:
         with self._reading:
@@ -400,15 +394,3 @@ class Contents:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.rollback()
-        raise

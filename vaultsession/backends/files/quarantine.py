@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ...disk import Disk, read_all, write_new
+from ...disk import Disk, read_all, shred_file, write_new
 from .descriptors import FileState
 from .layout import Layout
 
@@ -52,7 +52,7 @@ class Quarantine:
         except FileNotFoundError:
             return
 
-    def forget(self, locator: str) -> int:
+    def forget(self, locator: str, *, shred: bool = False) -> int:
         """Remove every copy of a session: what its erasure asks for. Returns how many there were."""
         gone = 0
         try:
@@ -61,8 +61,12 @@ class Quarantine:
             return 0
         for name in names:
             if name.partition(".")[0].endswith(locator):
-                with contextlib.suppress(FileNotFoundError):  # made room for by another: the others go all the same
-                    self._disk.unlink(os.path.join(self._path, name))
+                path = os.path.join(self._path, name)
+                if shred:
+                    shred_file(self._disk, path)
+                else:
+                    with contextlib.suppress(FileNotFoundError):  # made room for by another: the others go all the same
+                        self._disk.unlink(path)
                 gone += 1
         return gone
 

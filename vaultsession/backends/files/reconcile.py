@@ -16,7 +16,8 @@ from ...envelope import v1
 from ...errors import BackendUnavailable, Unreadable
 from ...ids import locator_of
 from ...sealed import SealedHead
-from .contents import Contents, Outline
+from .contents import Contents
+from .known import Outline
 from .layout import Layout, key_in, temporary_in
 from .locks import Stripes
 

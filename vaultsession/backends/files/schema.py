@@ -109,6 +109,19 @@ def translated(path: str, inode: int) -> Iterator[None]:
         raise IndexDamaged(f"{path}: {error}", inode=inode) from error
 
 
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+
+
 def inode_of(disk: Disk, path: str) -> int:
     """The inode of the index; 0 where there is none."""
     try:

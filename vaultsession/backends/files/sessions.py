@@ -11,13 +11,14 @@ import logging
 from functools import partial
 from typing import NamedTuple
 
-from ...disk import Disk, read_all
+from ...disk import Disk, read_all, shred_file
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
 from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed, spoil
-from .contents import Contents, Known
+from .contents import Contents
 from .descriptors import Descriptors, FileState
+from .known import Known
 from .layout import Layout
 from .locks import Stripes
 from .quarantine import Quarantine
@@ -230,14 +231,27 @@ class Sessions:
         if grave.tombstone.key != key:
             raise ValueError(f"a tombstone of another session than {key}")
         self.states.drop(key)
+        path, aside = self._layout.session(key), ""
         with contextlib.suppress(FileNotFoundError):
-            self._disk.unlink(self._layout.session(key))
+            if grave.shred:  # under its own name a file is never half of anything: overwritten by another
+                aside = self._layout.temporary(locator_of(key))
+                self._disk.replace(path, aside)
+                self._disk.sync_directory(self._layout.sessions)
+            else:
+                self._disk.unlink(path)
         self._contents.note_removed(grave.tombstone)
         # Written before the stripe is let go: whoever creates the id next must see the tombstone, to be above it even
         # where the clock was set back. If that fails it is written later, as every note.
         with contextlib.suppress(VaultError):
             self._contents.flush()
-        self._quarantine.forget(locator_of(key))
+        try:
+            if aside:
+                shred_file(self._disk, aside)
+            self._quarantine.forget(locator_of(key), shred=grave.shred)
+        except OSError as error:
+            if not grave.shred:
+                raise
+            raise DurabilityUnknown(f"{key}: removed, but not all of it could be overwritten: {error}") from error
         if grave.flush and self._durable:
             try:
                 self._disk.sync_directory(self._layout.sessions)

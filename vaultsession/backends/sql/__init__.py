@@ -1,9 +1,19 @@
-"""To come."""
+"""SqlBackend: sealed sessions in SQLite, MySQL, MariaDB or PostgreSQL, through SQLAlchemy Core.
 
-from ...backend import Engine
-from ...errors import InvalidSetting
+::
 
+    place        what a URL says: driver, options, and the name that may be shown
+    tables       the schema, made on first use
+    database     connections, transactions, and errors in words
+    sessions     one session as a row and pieces of its container
+    queries      listings as SELECTs
+    leases       turn leases, timed by the server
+    rebuild      rows derived anew from containers
+    backend      the verbs
+    engine       papers, leases and backend of one database
+"""
 
-def connect(url: str) -> Engine:
-    """Not there yet."""
-    raise InvalidSetting(f"cannot open {url.split(':', maxsplit=1)[0]}:// yet")
+from .backend import SqlBackend
+from .engine import SqlEngine, connect
+
+__all__ = ["SqlBackend", "SqlEngine", "connect"]

@@ -1,4 +1,4 @@
-"""``vaultsession key``: the slots of a vault's keyring, each of which opens it with one secret."""
+"""``vaultsession key list, add, remove, passphrase``: the slots of a keyring, each opened by one secret."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InvalidSetting, KeyUnavailable, WrongKey
-from . import output
-from .asking import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
-from .output import HELP_STYLE, AsJson, Column, Form
-from .vaults import Where, takes_vault
+from ...errors import InvalidSetting, KeyUnavailable, WrongKey
+from .. import output
+from ..asking import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
+from ..output import AsJson, Column, Form
+from ..vaults import Where, takes_vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..secret import Secret
-    from ..slots import Slot
-
-app = typer.Typer(help="Key slots: the secrets that open a vault.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
+    from ...secret import Secret
+    from ...slots import Slot
 
 _COLUMNS = (
     Column("slot", style="bold", whole=True),
@@ -29,15 +27,14 @@ _COLUMNS = (
 _KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "passphrase (scrypt)"}
 
 
-@app.command("list")
 @takes_vault
 def list_slots(where: Where, *, as_json: AsJson = False) -> None:
     """List the key slots. This needs no key, and proves nothing about them."""
     form = Form.chosen(as_json=as_json)
-    _write(where.directory().slots(), form)
+    with where.papers() as papers:
+        _write(papers.slots(), form)
 
 
-@app.command("add")
 @takes_vault
 def add(
     where: Where,
@@ -54,23 +51,22 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a secret that opens the vault. It needs one that does so already."""
-    from ..clock import SystemClock  # noqa: PLC0415 - the store is dear to import, and --help does without
+    from ...clock import SystemClock  # noqa: PLC0415 - the store is dear to import, and --help does without
 
     form = Form.chosen(as_json=as_json)
     if [new_passphrase, new_passphrase_file is not None, new_key_file is not None].count(True) != 1:
         raise InvalidSetting("give one of --new-passphrase, --new-passphrase-file and --new-key-file")
-    directory = where.directory()
-    vault, opened_with = where.unlock(directory)
-    _remember(where, opened_with)
-    secret, place = _new_secret(directory.path, new_passphrase_file, new_key_file)
-    changed = directory.add_slot(vault, secret, label=label, now=SystemClock().now())
-    _remember(where, opened_with)
-    _write(changed.slots[-1:], form)
-    if place:
-        warn_of_loss(place)
+    with where.papers() as papers:
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        secret, place = _new_secret(papers.path, new_passphrase_file, new_key_file)
+        changed = papers.add_slot(vault, secret, label=label, now=SystemClock().now())
+        _remember(where, opened_with)
+        _write(changed.slots[-1:], form)
+        if place:
+            warn_of_loss(place)
 
 
-@app.command("remove")
 @takes_vault
 def remove(
     where: Where,
@@ -82,29 +78,63 @@ def remove(
 ) -> None:
     """Remove a secret. Whoever kept it and an old copy of the keyring file still opens that copy."""
     form = Form.chosen(as_json=as_json)
-    directory = where.directory()
-    found = _named(directory.slots(), slot)
-    if not dry_run:
-        confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}) for good?", yes=yes)
-    vault, opened_with = where.unlock(directory)
-    _remember(where, opened_with)
-    if len(vault.slots) == 1:
-        raise InvalidSetting("this is the last key slot, and without it nobody could open the vault: add another first")
-    if not dry_run:
-        directory.remove_slot(vault, found.id)
-        try:
-            _remember(where, opened_with)
-        except WrongKey:
-            output.say("The secret that you used just now no longer opens this vault.")
-    _write([found], form)
-    output.say("would be removed" if dry_run else "removed")
+    with where.papers() as papers:
+        found = _named(papers.slots(), slot)
+        if not dry_run:
+            confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}) for good?", yes=yes)
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        if len(vault.slots) == 1:
+            raise InvalidSetting(
+                "this is the last key slot, and without it nobody could open the vault: add another first"
+            )
+        if not dry_run:
+            papers.remove_slot(vault, found.id)
+            try:
+                _remember(where, opened_with)
+            except WrongKey:
+                output.say("The secret that you used just now no longer opens this vault.")
+        _write([found], form)
+        output.say("would be removed" if dry_run else "removed")
+
+
+@takes_vault
+def passphrase(
+    where: Where,
+    *,
+    new_passphrase_file: Annotated[
+        str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one, from a private file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the passphrase that opens the vault: at once, since no session is sealed under it.
+
+    Whoever kept the old one and an old copy of the keyring file still opens that copy: where that matters, a `key
+    rotate` must follow, and what was there before stays readable to them.
+    """
+    from ...clock import SystemClock  # noqa: PLC0415 - as above
+
+    form = Form.chosen(as_json=as_json)
+    with where.papers() as papers:
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        old = vault.slot
+        if old is None or not old.takes_passphrase:
+            raise InvalidSetting("the vault was opened by a key, not by a passphrase: name one with --passphrase-file")
+        secret, _ = _new_secret(papers.path, new_passphrase_file, None)
+        # In this order: killed in between, both open it.
+        changed = papers.add_slot(vault, secret, label=old.label, now=SystemClock().now())
+        changed = papers.remove_slot(changed, old.id)
+        _remember(where, secret)
+        _write(changed.slots[-1:], form)
+        output.say("the passphrase was changed")
 
 
 def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -> tuple[Secret, str]:
     """The secret that is to be added, and where it lies if it was made just now."""
     import os  # noqa: PLC0415 - as above
 
-    from ..keysources import PassphraseFile  # noqa: PLC0415 - as above
+    from ...keysources import PassphraseFile  # noqa: PLC0415 - as above
 
     if key_file is not None:
         key, is_new = key_in_file(key_file, vault)
@@ -135,7 +165,7 @@ def _named(slots: Iterable[Slot], text: str) -> Slot:
 
 
 def _write(slots: Iterable[Slot], form: Form) -> None:
-    from ..clock import to_datetime  # noqa: PLC0415 - as above
+    from ...clock import to_datetime  # noqa: PLC0415 - as above
 
     records = [
         {

@@ -1,0 +1,187 @@
+"""``vaultsession mirror``: status, sync, verify and restore, with their exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cli_lab import Place, Run
+
+from vaultsession import RawKey
+from vaultsession.vault import VaultDirectory
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VAULTSESSION_MIRROR", str(tmp_path / "mirror"))
+    return tmp_path / "mirror"
+
+
+def fill(place: Place, *ids: str) -> None:
+    with place.open(mirror=None) as store:
+        for name in ids:
+            store.create(name, messages=[{"role": "user", "content": f"of {name}"}])
+
+
+def session(path: Path, slug: str) -> Path:
+    (found,) = path.glob(f"sessions/{slug}~*.vss")
+    return found
+
+
+def test_what_the_mirror_lacks_is_told_then_brought(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b")
+    told = run("mirror", "status", "--json")
+    assert (told.code, told.json["missing"], told.json["key_slots"]) == (3, 2, "missing")
+    assert not mirror.exists()
+    synced = run("mirror", "sync", "--json")
+    assert (synced.code, synced.json["replaced"], synced.json["failed"]) == (0, 2, [])
+    told = run("mirror", "status", "--json")
+    assert (told.code, told.json["level"], told.json["key_slots"]) == (0, True, "level")
+    assert session(mirror, "a").read_bytes() == session(place.path, "a").read_bytes()
+
+
+def test_appends_and_removals_are_brought(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b")
+    run("mirror", "sync")
+    with place.open(mirror=None) as store:
+        store.append("a", {"role": "user", "content": "more"})
+        store.delete("b")
+    assert run("mirror", "verify", "--json").code == 3
+    synced = run("mirror", "sync", "--json").json
+    assert (synced["appended"], synced["removed"]) == (1, 1)
+    verified = run("mirror", "verify", "--json")
+    assert (verified.code, verified.json["ok"], verified.json["problems"]) == (0, 1, [])
+
+
+def test_a_damaged_session_of_the_mirror_is_found(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b")
+    run("mirror", "sync")
+    data = bytearray(session(mirror, "a").read_bytes())
+    data[150] ^= 1
+    session(mirror, "a").write_bytes(data)
+    told = run("mirror", "verify", "--json")
+    assert (told.code, told.json["ok"], told.json["damaged"]) == (6, 1, 1)
+
+
+def test_a_session_that_was_set_back_is_told(run: Run, place: Place, mirror: Path) -> None:
+    """A mirror that gives an older state is authentic, and behind."""
+    fill(place, "a")
+    run("mirror", "sync")
+    old = session(mirror, "a").read_bytes()
+    with place.open(mirror=None) as store:
+        store.append("a", {"role": "user", "content": "more"})
+    run("mirror", "sync")
+    shutil.rmtree(mirror / "locks")
+    for index in mirror.glob("index.sqlite*"):
+        index.unlink()
+    session(mirror, "a").write_bytes(old)
+    told = run("mirror", "verify", "--json")
+    assert (told.code, told.json["behind"]) == (3, 1)
+
+
+def test_a_lost_vault_is_restored(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b", "c")
+    run("mirror", "sync")
+    kept = {path.name: path.read_bytes() for path in place.path.glob("sessions/*")}
+    shutil.rmtree(place.path)
+    assert run("mirror", "status").code == 10
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["restored"], told.json["ok"]) == (0, 3, 3)
+    assert "cannot be proved" in told.err
+    assert {path.name: path.read_bytes() for path in place.path.glob("sessions/*")} == kept
+    assert run("show", "b").code == 0
+    assert run("doctor").code == 0
+    assert run("mirror", "status").code == 0
+    with place.open(mirror=None) as store:
+        store.append("a", {"role": "user", "content": "goes on"})
+    assert run("mirror", "sync", "--json").json["appended"] == 1
+
+
+def test_what_does_not_authenticate_is_left_out_of_a_restore(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b", "c")
+    run("mirror", "sync")
+    a, b = session(mirror, "a"), session(mirror, "b")
+    a.write_bytes(b.read_bytes())  # swapped
+    data = bytearray(session(mirror, "c").read_bytes())
+    data[-30] ^= 1
+    session(mirror, "c").write_bytes(data)
+    shutil.rmtree(place.path)
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["restored"], told.json["damaged"]) == (3, 1, 2)
+    assert len(told.json["problems"]) == 2
+    assert [path.name[:2] for path in place.path.glob("sessions/*.vss")] == ["b~"]
+
+
+def test_an_interrupted_restore_goes_on(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b")
+    run("mirror", "sync")
+    session(place.path, "a").unlink()
+    for index in place.path.glob("index.sqlite*"):
+        index.unlink()
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["restored"]) == (0, 2)
+    assert run("show", "a").code == 0
+
+
+def test_a_restore_never_replaces_what_is_newer(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a")
+    run("mirror", "sync")
+    with place.open(mirror=None) as store:
+        store.append("a", {"role": "user", "content": "newer"})
+        store.create("b")
+        store.delete("b")
+    before = session(place.path, "a").read_bytes()
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["behind"], told.json["restored"]) == (3, 1, 0)
+    assert session(place.path, "a").read_bytes() == before
+
+
+def test_a_restore_into_another_vault_is_refused(run: Run, place: Place, mirror: Path, tmp_path: Path) -> None:
+    fill(place, "a")
+    run("mirror", "sync")
+    other = tmp_path / "other"
+    VaultDirectory(str(other)).create(RawKey.generate())
+    told = run("mirror", "restore", "--vault", other)
+    assert told.code == 5
+    assert "another vault" in told.err
+    assert not list(other.glob("sessions/*"))
+
+
+def test_a_restore_needs_the_key(run: Run, place: Place, mirror: Path, tmp_path: Path) -> None:
+    fill(place, "a")
+    run("mirror", "sync")
+    shutil.rmtree(place.path)
+    wrong = tmp_path / "wrong"
+    wrong.touch(mode=0o600)
+    wrong.write_text(RawKey.generate().text())
+    assert run("mirror", "restore", "--key-file", wrong).code == 12
+    assert not place.path.exists()
+
+
+def test_a_forged_keyring_at_the_mirror_restores_nothing(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a")
+    run("mirror", "sync")
+    shutil.rmtree(place.path)
+    for name in ("keyring", "keyring.bak"):
+        data = bytearray((mirror / name).read_bytes())
+        data[40] ^= 1
+        (mirror / name).write_bytes(data)
+    assert run("mirror", "restore").code == 6
+    assert not (place.path / "vault.json").exists()
+
+
+def test_a_mirror_that_was_not_named_is_a_usage_error(run: Run, place: Place) -> None:
+    for command in ("status", "sync", "verify", "restore"):
+        told = run("mirror", command)
+        assert told.code == 2
+        assert "VAULTSESSION_MIRROR" in told.err
+
+
+def test_the_table_says_the_same(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a")
+    assert "missing" in run("mirror", "status").out
+    assert run("mirror", "sync").code == 0
+    assert json.dumps("level") not in run("mirror", "status").out
+    assert run("mirror", "verify").out.splitlines()[0].split("\t")[0] == "key"

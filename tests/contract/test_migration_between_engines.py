@@ -1,0 +1,151 @@
+"""A vault that moves from files to every engine and back: the same bytes, and it opens with the same key everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sql_servers import Server, mariadb_server, postgresql_server
+
+from vaultsession import RawKey, open_store
+from vaultsession.disk import Disk
+from vaultsession.errors import BackendUnavailable, Conflict
+from vaultsession.migration import Report, Trouble, migrate
+from vaultsession.reading import Reading
+from vaultsession.sealed import Query
+from vaultsession.sites import Site
+
+__all__ = ["mariadb_server", "postgresql_server"]
+
+KEY = RawKey(bytes(range(150, 182)))
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A vault on files: long and short sessions, one that expires, and one that was removed."""
+    with open_store(tmp_path / "files", key=KEY, durability="os") as store:
+        for number in range(30):
+            store.create(
+                f"s{number}", user_id=f"u{number % 3}", labels={"n": str(number % 2)}, ttl="7d" if number % 5 else None
+            )
+            for turn in range(number % 7):
+                store.append(f"s{number}", {"content": f"turn {turn} " * (number * 20)})
+        store.create("gone")
+        store.delete("gone")
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sessions.db"
+
+
+@pytest.fixture
+def mariadb(mariadb_server: Server) -> str:
+    return mariadb_server.database()
+
+
+@pytest.fixture
+def postgresql(postgresql_server: Server) -> str:
+    return postgresql_server.database()
+
+
+@pytest.fixture
+def redis(redis_url: str, tmp_path: Path) -> Iterator[str]:
+    return f"{redis_url}{'&' if '?' in redis_url else '?'}prefix=migrated-{tmp_path.name}"
+
+
+def moved(source: str | Path, target: str | Path, *, key: bool = True) -> Report:
+    ours, theirs = (Site.at(str(place), Disk(), durability="os") for place in (source, target))
+    try:
+        return migrate(ours, theirs, ours.vault.unlock([("key", KEY)]) if key else None)
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def contents(place: str | Path) -> dict[str, bytes]:
+    site = Site.at(str(place), Disk())
+    backend = site.backend(Reading(site.vault.unlock([("key", KEY)]).keyring).describe)
+    try:
+        found = {}
+        for row in backend.scan(Query()):
+            container = backend.read(row.key)
+            assert container is not None
+            found[row.key] = container.header + container.data
+        return found
+    finally:
+        backend.close()
+
+
+def documents(place: str | Path) -> dict[str, Any]:
+    with open_store(place, key=KEY, create=False) as store:
+        return {info.id: (info.facts(), store.load(info.id).messages) for info in store.list()}
+
+
+@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("engine", ["sqlite", "redis", "mariadb", "postgresql"])
+def test_to_an_engine_and_back(
+    request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str, *, key: bool
+) -> None:
+    url = request.getfixturevalue(engine)
+    there = moved(full, url, key=key)
+    assert (there.copied, there.verified, there.problems) == (30, 30, [])
+    assert contents(url) == contents(full)
+    assert documents(url) == documents(full)
+    again = moved(full, url, key=key)
+    assert (again.copied, again.current, again.verified, again.problems) == (0, 30, 30, [])
+    back = moved(url, tmp_path / "back", key=key)
+    assert (back.copied, back.verified, back.problems) == (30, 30, [])
+    assert contents(tmp_path / "back") == contents(full)
+    assert documents(tmp_path / "back") == documents(full)
+
+
+def test_round_by_way_of_two_engines(full: Path, tmp_path: Path, sqlite: str, redis: str) -> None:
+    for source, target in ((full, sqlite), (sqlite, redis), (redis, tmp_path / "back")):
+        assert moved(source, target).problems == []
+    assert contents(tmp_path / "back") == contents(full)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_what_changes_between_two_runs_follows(request: pytest.FixtureRequest, full: Path, engine: str) -> None:
+    url = request.getfixturevalue(engine)
+    moved(full, url)
+    with open_store(full, key=KEY) as store:
+        store.append("s1", {"content": "more"})
+        store.delete("s2")
+        store.create("new")
+    report = moved(full, url)
+    assert (report.copied, report.updated, report.removed, report.problems) == (1, 1, 0 if report.tombstones else 1, [])
+    assert contents(url) == contents(full)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_an_engine_that_went_on_or_holds_another_vault_is_refused(
+    request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str
+) -> None:
+    url = request.getfixturevalue(engine)
+    open_store(tmp_path / "other", key=KEY).close()
+    moved(full, url)
+    with pytest.raises(Conflict, match="another vault"):
+        moved(tmp_path / "other", url)
+    with open_store(url, key=KEY) as store:
+        store.append("s1", {"content": "only here"})
+        store.create("extra")
+    with pytest.raises(Conflict, match="went on by themselves"):
+        moved(full, url)
+    report = moved(url, full)
+    assert (report.updated, report.copied, report.problems) == (1, 1, [])
+    with open_store(full, key=KEY) as store:
+        store.create("mine")
+    assert [problem.trouble for problem in moved(url, full).problems] == [Trouble.EXTRA]
+
+
+def test_a_server_that_is_gone_is_told_and_nothing_is_made(full: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailable, match=r"127\.0\.0\.1"):
+        moved(full, "redis://127.0.0.1:1/0")
+    with pytest.raises(BackendUnavailable):
+        moved("redis://127.0.0.1:1/0", tmp_path / "back")
+    assert not (tmp_path / "back").exists()

@@ -1,0 +1,219 @@
+"""The power is cut anywhere in a rotation, in the making of a tenant's key, and in its destruction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_lab import IDS, KEY, Life, QuickDisk, explored, reading
+
+from vaultsession import SessionNotFound, SessionStore, UnknownKey, open_store
+from vaultsession.livekeys import LiveKeyring
+from vaultsession.testing.clock import ManualClock
+from vaultsession.writing import Writing
+
+pytestmark = pytest.mark.usefixtures("late_index")
+
+
+def furnished(where: Path, name: str, **settings: Any) -> Life:
+    life = Life(where, name, settings=settings)
+    life.act(
+        lambda store: store.create("a", state={"n": 1}, messages=[{"n": 1}], tenant_id="acme"),
+        lambda store: store.create("b", messages=[{"text": "word " * 300}], tenant_id="acme"),
+        lambda store: store.create("c", title="c"),
+        lambda store: store.append("a", {"n": 2}),
+    )
+    life.since = life.disk.position
+    return life
+
+
+def rotates(store: SessionStore) -> object:
+    return store.rotate_key()
+
+
+def rotates_and_prunes(store: SessionStore) -> object:
+    store.rotate_key()
+    return store.prune_keys()
+
+
+def gone_on_with(crashed: Any, life: Life) -> None:
+    """Whatever the cut has left, the next rotation ends it: one key seals everything, and no other is needed."""
+    allowed, now = life.allowed(crashed)
+    with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
+        before = reading(store)
+        for name in IDS:
+            assert before[name] in [each[name] for each in allowed], name
+        assert store.rotate_key().left == ()
+        store.prune_keys()
+        assert reading(store) == before
+    with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
+        assert reading(store) == before
+
+
+def explore(life: Life, *, bound: int, every: int = 1) -> int:
+    count = 0
+    for number, crashed in enumerate(life.crash_states(bound=bound)):
+        if number % every:
+            continue
+        count += 1
+        try:
+            gone_on_with(crashed, life)
+        except BaseException as error:
+            error.add_note(str(crashed))
+            raise
+    life.close()
+    explored[life.name] += count
+    return count
+
+
+@pytest.fixture(autouse=True)
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes: there is nothing to wait for."""
+    monkeypatch.setattr("vaultsession.rotating._LAG", 0)
+    monkeypatch.setattr("vaultsession.erasing._LAG", 0)
+
+
+@pytest.mark.parametrize("tenant_keys", [False, True])
+def test_a_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, tenant_keys: bool) -> None:
+    life = furnished(where, "quick: a rotation", tenant_keys=tenant_keys)
+    life.act(rotates_and_prunes)
+    assert life.survive(bound=4) >= 60
+
+
+def test_a_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
+    life = furnished(where, "quick: a rotation gone on with")
+    life.act(rotates)
+    assert explore(life, bound=3) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tenant_keys", [False, True])
+def test_every_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, tenant_keys: bool) -> None:
+    life = furnished(where, "slow: a rotation", tenant_keys=tenant_keys)
+    life.act(rotates_and_prunes, lambda store: store.append("a", {"n": 3}), rotates)
+    assert life.survive(bound=32) >= 500
+
+
+@pytest.mark.slow
+def test_every_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
+    life = furnished(where, "slow: a rotation gone on with", tenant_keys=True)
+    life.act(rotates)
+    assert explore(life, bound=24) >= 300
+
+
+def test_a_power_cut_while_a_tenant_gets_its_key_loses_nothing(where: Path) -> None:
+    life = Life(where, "quick: a key of a tenant", settings={"tenant_keys": True})
+    life.act(lambda store: store.create("a", state={"n": 1}, tenant_id="acme"))
+    assert life.survive(bound=4) >= 40
+
+
+def erased_or_whole(crashed: Any, life: Life) -> None:
+    """Before the keys are gone all is there; from then on nobody reads a session of the tenant, and nothing else goes."""
+    (whole, *_), now = life.allowed(crashed)
+    with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
+        verdicts = set()
+        for name in ("a", "b"):
+            try:
+                store.load(name)
+                assert reading_of(store, name) == whole[name]
+                verdicts.add("whole")
+            except UnknownKey as error:
+                verdicts.add("erased" if error.destroyed else "locked")
+            except SessionNotFound:
+                verdicts.add("erased")
+        assert verdicts in ({"whole"}, {"erased"}), "one session of the tenant is readable and another is not"
+        if "destroyed" in crashed.notes:
+            assert verdicts == {"erased"}
+        assert reading_of(store, "c") == whole["c"]
+        store.destroy_tenant("acme")
+        assert [info.id for info in store.list()] == ["c"]
+        store.create("a", tenant_id="acme")
+
+
+def reading_of(store: SessionStore, name: str) -> Any:
+    session = store.load(name)
+    return dict(session.state), list(session.messages), session.title, session.expires_at
+
+
+def test_a_power_cut_while_a_tenant_is_destroyed_leaves_all_of_it_or_nothing(where: Path) -> None:
+    life = furnished(where, "quick: a tenant destroyed", tenant_keys=True)
+    life.store.destroy_tenant("acme")
+    life.disk.note("destroyed")
+    count = 0
+    for crashed in life.crash_states(bound=4):
+        count += 1
+        try:
+            erased_or_whole(crashed, life)
+        except BaseException as error:
+            error.add_note(str(crashed))
+            raise
+    life.close()
+    explored[life.name] += count
+    assert count >= 40
+
+
+def test_a_power_cut_while_a_session_is_shredded_leaves_it_or_nothing(where: Path) -> None:
+    life = furnished(where, "quick: shredding")
+    life.act(lambda store: store.delete("b", shred=True))
+    assert life.survive(bound=6) >= 20
+
+
+# -- tests of the tests: a fault is planted, and the lab sees it -------------------------------------------------------
+
+
+def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = LiveKeyring.change
+
+    def only_here(self: LiveKeyring, change: Any) -> Any:
+        papers, self._papers = self._papers, None
+        try:
+            return real(self, change)
+        finally:
+            self._papers = papers
+
+    life = furnished(where, "mutants")
+    with monkeypatch.context() as patched:
+        patched.setattr(LiveKeyring, "change", only_here)
+        patched.setattr(LiveKeyring, "look", lambda self: None)
+        life.act(rotates)
+    with pytest.raises((AssertionError, UnknownKey)):
+        life.survive(bound=4)
+    life.close()
+
+
+def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = furnished(where, "mutants")
+    with monkeypatch.context() as patched:
+        kept = Writing.resealed
+        patched.setattr(
+            Writing,
+            "resealed",
+            lambda self, newest, opened, fetch: _without_last(kept, self, newest, opened, fetch),
+        )
+        life.store.rotate_key()
+    life.acknowledge()
+    life.history[-1] = life.history[-2]  # a rotation changes nothing that is read
+    with pytest.raises(AssertionError):
+        life.survive(bound=4)
+    life.close()
+
+
+def _without_last(kept: Any, writing: Writing, newest: Any, opened: Any, fetch: Any) -> Any:
+    living = writing._reading.kept(newest.key, fetch) or []
+
+    class Shorter:
+        keys = writing._reading.keys
+        rows = writing._reading.rows
+        remember = writing._reading.remember
+
+        @staticmethod
+        def kept(key: str, fetch: Any) -> Any:
+            del key, fetch
+            return living[:-1] or living
+
+    real, writing._reading = writing._reading, Shorter  # type: ignore[assignment]  # the planted fault
+    try:
+        return kept(writing, newest, opened, fetch)
+    finally:
+        writing._reading = real

@@ -1,0 +1,118 @@
+"""RedisEngine: a server that keeps a vault, opened by its URL before there is a keyring."""
+
+from __future__ import annotations
+
+from ...errors import BackendUnavailable, Damaged, UnsupportedFormat, VaultNotFound
+from ...sealed import Describe
+from .address import Address
+from .backend import RedisBackend
+from .health import role_of
+from .layout import CLUSTER_SHARDS, SCHEMA, Layout, parse_schema, schema_text
+from .leases import RedisLeases
+from .scripts import REPLACE
+from .server import AnswerLost, Server
+
+
+def connect(url: str) -> RedisEngine:
+    """The engine of a redis:// or rediss:// URL; its options are told in ``address``. Nothing is written yet.
+
+    ``InvalidSetting`` for a URL that says something else; ``BackendUnavailable`` where the server is not reached,
+    refuses the password, is a read-only replica or no Redis; ``UnsupportedFormat`` for keys of another version of this
+    package, ``VaultNotFound`` for another application's under the same prefix.
+    """
+    address = Address.parse(url)
+    server = Server(address)
+    try:
+        server.ask("PING")
+        _refuse_replica(server)
+        shards = CLUSTER_SHARDS if address.cluster else 1
+        return RedisEngine(server, Layout(address.prefix, _shards(server, address.prefix) or shards))
+    except BaseException:
+        server.close()
+        raise
+
+
+class RedisEngine:
+    """The sessions and papers of one prefix on one server. Safe from any thread."""
+
+    def __init__(self, server: Server, layout: Layout) -> None:
+        self._server = server
+        self._layout = layout
+        self._claimed = False
+
+    @property
+    def where(self) -> str:
+        """The server and the prefix, without a password."""
+        return self._server.where
+
+    def paper(self, name: str) -> bytes | None:
+        """A paper of the vault."""
+        return _get(self._server, self._layout.paper(name))
+
+    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it if it is what is expected; one script. What was lost on the way is looked for."""
+        self._claim()
+        place = self._layout.paper(name)
+        words = (b"0" if expected is None else b"1", expected or b"", data)
+        try:
+            done, *there = self._server.commit(REPLACE, [place], *words)
+        except AnswerLost:
+            # Sent again it is done once: the second time finds what the first has left.
+            done, *there = self._server.commit(REPLACE, [place], *words)
+            return bool(done) or there == [data]
+        return bool(done)
+
+    def backend(self, describe: Describe) -> RedisBackend:
+        """The sessions."""
+        self._claim()
+        return RedisBackend(self._server, self._layout, describe)
+
+    def leases(self) -> RedisLeases:
+        """Turn leases among all that use this prefix."""
+        return RedisLeases(self._server, self._layout)
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        self._server.close()
+
+    def _claim(self) -> None:
+        """Write of which version the keys are, unless that is there; and go by what is there."""
+        if self._claimed:
+            return
+        self._server.look(REPLACE, [self._layout.schema], b"0", b"", schema_text(self._layout.shards))
+        shards = _shards(self._server, self._layout.prefix)
+        if shards is None:
+            raise BackendUnavailable(f"{self.where}: what was just written is gone: is something else clearing it?")
+        self._layout = Layout(self._layout.prefix, shards)
+        self._claimed = True
+
+
+def _refuse_replica(server: Server) -> None:
+    problem = role_of(server)
+    if problem is not None:
+        raise BackendUnavailable(f"{server.where} is {problem}")
+
+
+def _shards(server: Server, prefix: str) -> int | None:
+    """How many shards the keys under a prefix have, None where there are none yet."""
+    place = Layout(prefix, 1).schema
+    try:
+        text = _get(server, place)
+        version, shards = (SCHEMA, None) if text is None else parse_schema(text)
+    except (Damaged, ValueError):
+        raise VaultNotFound(
+            f"{server.where}: another application keeps {place}: give vaultsession a prefix of its own, as in "
+            "?prefix=myapp"
+        ) from None
+    if version != SCHEMA:
+        raise UnsupportedFormat(
+            f"{server.where}: the keys are of version {version} of this package's schema",
+            found=version,
+            supported=SCHEMA,
+        )
+    return shards
+
+
+def _get(server: Server, place: str) -> bytes | None:
+    found = server.ask("GET", place)
+    return None if found is None else bytes(found)

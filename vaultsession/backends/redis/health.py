@@ -1,0 +1,62 @@
+"""What is wrong with a server, in words, by what it says of itself."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ...errors import BackendUnavailable
+from .server import Server
+
+_SLOW = 0.25
+"""Seconds for one round trip above which a server is said to be slow."""
+
+
+def problems(server: Server) -> dict[str, str | None]:
+    """Each component, and its problem: ``redis`` (answers), ``role``, ``memory`` (evicts), ``persistence``.
+
+    A server that may not be asked about itself, as some that are let do not allow, is taken to be well.
+    """
+    began = time.perf_counter()
+    try:
+        server.ask("PING")
+        taken = time.perf_counter() - began
+        nodes = server.info()
+    except BackendUnavailable as error:
+        return {"redis": str(error)}
+    return {
+        "redis": f"a round trip takes {taken * 1000:.0f} ms" if taken > _SLOW else None,
+        "role": _first(nodes, _role),
+        "memory": _first(nodes, _eviction),
+        "persistence": _first(nodes, _persistence),
+    }
+
+
+def role_of(server: Server) -> str | None:
+    """Why the server cannot be written to, or None."""
+    return _first(server.info(), _role)
+
+
+def _first(nodes: list[dict[str, Any]], problem_of: Any) -> str | None:  # noqa: ANN401 - one of the functions below
+    return next((problem for node in nodes if (problem := problem_of(node)) is not None), None)
+
+
+def _role(node: dict[str, Any]) -> str | None:
+    if node.get("role") != "slave" or not node.get("slave_read_only", 1):
+        return None
+    return f"a read-only replica of {node.get('master_host')}:{node.get('master_port')}: give the URL of its primary"
+
+
+def _eviction(node: dict[str, Any]) -> str | None:
+    policy = str(node.get("maxmemory_policy", "noeviction"))
+    if policy == "noeviction" or not node.get("maxmemory"):
+        return None
+    return f"maxmemory-policy {policy} removes sessions when memory is full: set it to noeviction"
+
+
+def _persistence(node: dict[str, Any]) -> str | None:
+    if node.get("aof_enabled", 1):
+        if node.get("aof_last_write_status", "ok") != "ok":
+            return "the last write to the append-only file failed"
+        return None
+    return "appendonly is off: a crash of the server loses what was written since its last snapshot"

@@ -1,0 +1,176 @@
+"""What each key is called, and how a row or a tombstone is packed into bytes. Pure.
+
+::
+
+    P:schema               "vaultsession redis 1 shards N": of which version the rest is
+    P:paper:NAME           a paper of the vault
+    P:lease:LOCATOR        held by whoever answers the session
+    P:{S}:c:LOCATOR        a container, as on every backend
+    P:{S}:n:LOCATOR        what is newest of it: a row or a tombstone
+    P:{S}:all              sorted set of locators by the time of the last change
+    P:{S}:exp              sorted set of locators by expiry
+    P:{S}:tag:HEX          sorted set of locators that carry a tag, by the time of the last change
+
+S is the shard of a locator. The braces make it the hash slot of a cluster, so that a session *and* what lists it lie
+in one slot: one script changes both, and an entry never disagrees with its session unless someone else wrote it. On
+one server there is one shard; a cluster begins with ``CLUSTER_SHARDS`` of them, and a listing merges them.
+
+A row is ``01``, two bytes of length, ``SealedHead.columns()`` of that length, and the blob; a tombstone is ``02``,
+eight bytes of generation, sixteen of its mac, and the key. Numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+
+from ...ids import LOCATOR_LENGTH, is_key, locator_of
+from ...sealed import VERSION_SIZE, SealedHead, Tombstone
+
+SCHEMA = 1
+CLUSTER_SHARDS = 32
+"""Of a vault that is made on a cluster: a listing asks each of them, and each lies on one node."""
+
+LARGEST_SHARDS = 16384
+
+MARGIN = 24 * 3600 * 1000
+"""Milliseconds that the server keeps a session behind its expiry: removing it is the sweep's business."""
+
+SWEPT = 30 * MARGIN
+"""Milliseconds that the tombstone of a swept session is kept; that of a removed one is kept for ever."""
+
+_SCHEMA = re.compile(rb"vaultsession redis (\d{1,4}) shards (\d{1,5})")
+_LOCATOR = re.compile(rb"[0-9a-v]{32}")
+_ROW = 1
+_GRAVE = 2
+_COLUMNS = struct.Struct("<QQ16sqqQH")
+_SIZE = struct.Struct("<BH")
+_TOLD = 3 + 8 + 8 + VERSION_SIZE
+_ROW_BEGINS = bytes([_ROW])
+_TOMBSTONE = struct.Struct("<BQ16s")
+
+
+class Layout:
+    """The keys of one vault. Immutable."""
+
+    __slots__ = ("prefix", "shards")
+
+    def __init__(self, prefix: str, shards: int) -> None:
+        self.prefix = prefix
+        self.shards = shards
+
+    def shard(self, locator: str) -> str:
+        """The shard of a session, as its keys begin."""
+        number = 0 if self.shards == 1 else zlib.crc32(locator.encode()) % self.shards
+        return self.of(number)
+
+    def of(self, number: int) -> str:
+        """A shard, as its keys begin."""
+        return f"{self.prefix}:{{{number}}}:"
+
+    def every(self) -> list[str]:
+        """All shards."""
+        return [self.of(number) for number in range(self.shards)]
+
+    def session(self, key: str) -> tuple[str, str, str]:
+        """``(shard, container, newest)`` of a session."""
+        locator = locator_of(key)
+        shard = self.shard(locator)
+        return shard, f"{shard}c:{locator}", f"{shard}n:{locator}"
+
+    @property
+    def schema(self) -> str:
+        """Where the version of all this is kept."""
+        return f"{self.prefix}:schema"
+
+    def paper(self, name: str) -> str:
+        """A paper of the vault."""
+        return f"{self.prefix}:paper:{name}"
+
+    def lease(self, key: str) -> str:
+        """A turn lease."""
+        return f"{self.prefix}:lease:{locator_of(key)}"
+
+
+def all_of(shard: str) -> str:
+    """Every session of a shard, by its last change."""
+    return f"{shard}all"
+
+
+def expiring(shard: str) -> str:
+    """Every session of a shard that expires, by when."""
+    return f"{shard}exp"
+
+
+def tagged(shard: str, tag: bytes) -> str:
+    """Every session of a shard that carries a tag, by its last change."""
+    return f"{shard}tag:{tag.hex()}"
+
+
+def schema_text(shards: int) -> bytes:
+    """What is kept under ``schema``."""
+    return b"vaultsession redis %d shards %d" % (SCHEMA, shards)
+
+
+def parse_schema(text: bytes) -> tuple[int, int]:
+    """``(version, shards)``, or ``ValueError``: something else is kept there."""
+    found = _SCHEMA.fullmatch(text)
+    if found is None or not 1 <= int(found[2]) <= LARGEST_SHARDS:
+        raise ValueError("no schema of vaultsession")
+    return int(found[1]), int(found[2])
+
+
+def told_by(stored: bytes) -> bytes:
+    """The beginning of what is stored as newest that tells it from whatever else could be there: of a row its version.
+
+    Two rows of one version speak of the same bytes. All of it where it is no row.
+    """
+    return stored[:_TOLD] if stored[:1] == _ROW_BEGINS else stored
+
+
+def parse_locator(name: bytes) -> str:
+    """A locator as a sorted set or the name of a key gives it, or ``ValueError``."""
+    if _LOCATOR.fullmatch(name) is None:
+        raise ValueError("no locator")
+    return name.decode("ascii")
+
+
+def pack(newest: SealedHead | Tombstone) -> bytes:
+    """A row or a tombstone as bytes."""
+    if isinstance(newest, Tombstone):
+        return _TOMBSTONE.pack(_GRAVE, newest.generation, newest.mac) + newest.key.encode()
+    columns = newest.columns()
+    return b"".join((_SIZE.pack(_ROW, len(columns)), columns, newest.blob))
+
+
+def unpack(data: bytes, locator: str) -> SealedHead | Tombstone:
+    """What ``pack`` was given, or ``ValueError``: not packed here, or for a session of another locator."""
+    try:
+        newest = _unpack_grave(data) if data[:1] == bytes([_GRAVE]) else _unpack_row(data)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    if not is_key(newest.key) or locator_of(newest.key) != locator:
+        raise ValueError("this row is of another session")
+    return newest
+
+
+def _unpack_row(data: bytes) -> SealedHead:
+    kind, size = _SIZE.unpack_from(data)
+    if kind != _ROW:
+        raise ValueError("this is no row")
+    generation, seq, version, updated, expires, length, count = _COLUMNS.unpack_from(data, _SIZE.size)
+    place, end = _SIZE.size + _COLUMNS.size, _SIZE.size + size
+    tags = tuple(data[place + VERSION_SIZE * n : place + VERSION_SIZE * (n + 1)] for n in range(count))
+    name = data[place + VERSION_SIZE * count : end]
+    if end > len(data) or len(name) < LOCATOR_LENGTH:
+        raise ValueError("this row was cut")
+    key = name.decode("ascii")
+    return SealedHead(
+        key, generation, seq, version, updated, None if expires < 0 else expires, length, tags, data[end:]
+    )
+
+
+def _unpack_grave(data: bytes) -> Tombstone:
+    _, generation, mac = _TOMBSTONE.unpack_from(data)
+    return Tombstone(data[_TOMBSTONE.size :].decode("ascii"), generation, mac)

@@ -1,0 +1,263 @@
+"""Listing from sorted sets, one of each kind in every shard. The session's own row decides; an entry only points to it.
+
+A script changes a session and its entries together, so an entry that its row denies was left by a session that the
+server has dropped behind its expiry, or was put there by someone else. It is put right when it is met, and gives
+nothing. Pages are read with their rows in one step, and no more than a page of each shard is held.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from ...ids import locator_of
+from ...sealed import Query, SealedHead, Tombstone
+from .layout import MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
+from .scripts import COUNT, MEND, PAGE
+from .server import Server
+
+_log = logging.getLogger("vaultsession")
+
+_PAGE = 500
+_SMALLEST_PAGE = 20
+
+_MOST_SORTED = 50_000
+"""Expired sessions that are put in order in memory; with more of them, all sessions are walked in their order."""
+
+Place = tuple[int, str]
+Enter = Callable[[str], bool]
+
+
+class _Entry(NamedTuple):
+    """An entry of a sorted set, and what its session says: None where there is nothing that could be understood.
+
+    ``locator`` names the session that it may be of: None for one that was removed, or a member that names none.
+    """
+
+    member: bytes
+    score: float
+    stored: bytes | None
+    row: SealedHead | None
+    locator: str | None
+
+
+class Listing:
+    """Lists, counts and derives. Safe from any thread."""
+
+    def __init__(self, server: Server, layout: Layout, enter: Enter) -> None:
+        self._server = server
+        self._layout = layout
+        self._enter = enter
+
+    def scan(self, query: Query) -> Iterator[SealedHead]:
+        """Rows in the order asked for."""
+        rows = (row for row in self._ordered(query) if _fits(row, query))
+        end = None if query.limit is None else query.offset + query.limit
+        return islice(rows, query.offset, end)
+
+    def count(self, query: Query) -> int:
+        """How many rows ``scan`` would give without cursor and limit."""
+        if query.tags or (query.alive_at is not None and query.expired_at is not None):
+            whole = Query(query.tags, alive_at=query.alive_at, expired_at=query.expired_at)
+            return sum(1 for _ in self.scan(whole))
+        moment = query.expired_at if query.alive_at is None else query.alive_at
+        total = 0
+        for shard in self._layout.every():
+            there, expired, over, past = self._counted(shard, moment)
+            if over and self._drop_vanished(shard, past):
+                there, expired, *_ = self._counted(shard, moment)
+            total += expired if query.expired_at is not None else there - expired
+        return total
+
+    def derive(self) -> None:
+        """Each row from its container, each entry from its row; then every entry is looked at."""
+        unreadable = 0
+        beginning = f"{self._layout.prefix}:{{*}}:"
+        for name in self._server.names(f"{beginning}c:*"):
+            key = self._key_of(name)
+            if key is not None and not self._enter(key):
+                unreadable += 1
+        if unreadable:
+            _log.warning("%d sessions cannot be read and are not listed", unreadable)
+        for shard in self._layout.every():
+            for _ in self._walk(shard, all_of(shard), False, None):
+                pass
+            self._drop_vanished(shard, self._counted(shard, None)[-1])
+        for name in self._server.names(f"{beginning}tag:*"):
+            shard, _, digest = name.decode("utf-8", "replace").rpartition("tag:")
+            try:
+                tag = bytes.fromhex(digest)
+            except ValueError:
+                continue
+            for _ in self._walk(shard, tagged(shard, tag), False, None, tag):
+                pass
+
+    # -- order ---------------------------------------------------------------------------------------------------------
+
+    def _ordered(self, query: Query) -> Iterator[SealedHead]:
+        """Every row that may match, in the order asked for, behind the cursor."""
+        if query.expired_at is not None and not query.tags:
+            found = self._expired(query.expired_at)
+            if found is not None:
+                rows = sorted(found, key=_place, reverse=query.newest_first)
+                return iter([row for row in rows if _is_behind(_place(row), query)])
+        wanted = None if query.limit is None else query.offset + query.limit
+        walks = []
+        for shard in self._layout.every():
+            name, tag = self._smallest(shard, query.tags)
+            walks.append(self._walk(shard, name, query.newest_first, query.after, tag, wanted))
+        return heapq.merge(*walks, key=_place, reverse=query.newest_first) if len(walks) > 1 else walks[0]
+
+    def _smallest(self, shard: str, tags: tuple[bytes, ...]) -> tuple[str, bytes | None]:
+        """The sorted set with the fewest entries that has all that carry the tags."""
+        if not tags:
+            return all_of(shard), None
+        if len(tags) == 1:
+            return tagged(shard, tags[0]), tags[0]
+        _, tag = min((self._server.ask("ZCARD", tagged(shard, tag)), tag) for tag in tags)
+        return tagged(shard, tag), tag
+
+    def _expired(self, moment: int) -> list[SealedHead] | None:
+        """The rows that have expired, in no order; None if those are too many to hold."""
+        shards = self._layout.every()
+        if sum(self._server.ask("ZCOUNT", expiring(shard), "-inf", moment) for shard in shards) > _MOST_SORTED:
+            return None
+        rows = []
+        for shard in shards:
+            for entry in self._pages(shard, expiring(shard), newest_first=False, first=None, last=moment):
+                row = entry.row
+                if row is None or row.expires is None or float(row.expires) != entry.score:
+                    self._mend(shard, expiring(shard), entry, None if row is None else row.expires)
+                elif row.expires <= moment:
+                    rows.append(row)
+        return rows
+
+    def _walk(
+        self,
+        shard: str,
+        name: str,
+        newest_first: bool,
+        after: Place | None,
+        tag: bytes | None = None,
+        wanted: int | None = None,
+    ) -> Iterator[SealedHead]:
+        """The rows of a sorted set by last change, behind a place. Entries that are wrong are put right."""
+        for entry in self._pages(shard, name, newest_first=newest_first, first=after, last=None, wanted=wanted):
+            row = entry.row
+            if row is None or (tag is not None and tag not in row.tags):
+                self._mend(shard, name, entry, None)
+            elif float(row.updated) != entry.score:
+                self._mend(shard, name, entry, row.updated)
+            else:
+                yield row
+
+    def _pages(
+        self,
+        shard: str,
+        name: str,
+        *,
+        newest_first: bool,
+        first: Place | None,
+        last: int | None,
+        wanted: int | None = None,
+    ) -> Iterator[_Entry]:
+        """Entries of a sorted set behind a place, up to a score, with what their sessions say at the same moment.
+
+        A page begins with the score where the one before has ended, since entries may move meanwhile; what was given
+        is left out by its name. Of many with one score each page overlaps with the one before by a quarter.
+        """
+        command, end = ("ZREVRANGEBYSCORE", b"-inf") if newest_first else ("ZRANGEBYSCORE", b"+inf")
+        stop = end if last is None else b"%d" % last
+        start = (b"+inf" if newest_first else b"-inf") if first is None else b"%d" % first[0]
+        place = None if first is None else (float(first[0]), first[1].encode())
+        count, skip = max(_SMALLEST_PAGE, min(_PAGE, wanted or _PAGE)), 0
+        while True:
+            found, rows = self._server.look(PAGE, [name], command, start, stop, skip, count, f"{shard}n:")
+            for number, stored in enumerate(rows):
+                here = (float(found[2 * number + 1]), found[2 * number])
+                if place is None or (here < place if newest_first else here > place):
+                    place = here
+                    yield self._entry(shard, *here, stored)
+            if len(rows) < count:
+                return
+            last_score = found[-1]
+            skip = skip + count - count // 4 if last_score == start else 0
+            start, count = last_score, min(_PAGE, 2 * count)
+
+    # -- entries -------------------------------------------------------------------------------------------------------
+
+    def _entry(self, shard: str, score: float, member: bytes, stored: bytes | None) -> _Entry:
+        try:
+            locator = parse_locator(member)
+        except ValueError:
+            return _Entry(member, score, stored, None, None)
+        if self._layout.shard(locator) != shard:
+            return _Entry(member, score, stored, None, None)
+        try:
+            newest = unpack(stored, locator) if stored else None
+        except ValueError:
+            newest = None
+        row = newest if isinstance(newest, SealedHead) else None
+        return _Entry(member, score, stored, row, None if isinstance(newest, Tombstone) else locator)
+
+    def _mend(self, shard: str, name: str, entry: _Entry, score: int | None) -> None:
+        """Give an entry the score that its session says, or remove it, if the session still says the same.
+
+        Where a session says nothing that can be understood its container is asked first: what is there is listed.
+        """
+        if entry.row is None and entry.locator is not None and not self._enter(entry.locator):
+            _log.warning("session %s cannot be read and is not listed", entry.locator)
+            return
+        keys = (name, b"%sn:%s" % (shard.encode(), entry.member))
+        self._server.look(MEND, keys, entry.member, entry.stored or b"", "" if score is None else score)
+
+    def _counted(self, shard: str, moment: int | None) -> list[int]:
+        """What ``COUNT`` tells of a shard."""
+        keys = [all_of(shard), expiring(shard)]
+        return [int(number) for number in self._server.look(COUNT, keys, "" if moment is None else moment, MARGIN)]
+
+    def _drop_vanished(self, shard: str, past: int) -> bool:
+        """Forget the sessions that the server has dropped: they expired before that, and there is no row."""
+        found = False
+        for entry in self._pages(shard, expiring(shard), newest_first=False, first=None, last=past):
+            if not entry.stored:
+                found = True
+                self._mend(shard, expiring(shard), entry, None)
+                self._mend(shard, all_of(shard), entry, None)
+        return found
+
+    def _key_of(self, name: bytes) -> str | None:
+        """The key of the session whose container has this name, by its row where there is one; None: not one of ours.
+
+        Without a row it is the bare locator: what a slug would say is decoration, and lost with the row.
+        """
+        shard, _, member = name.rpartition(b"c:")
+        try:
+            locator = parse_locator(member)
+        except ValueError:
+            return None
+        if self._layout.shard(locator).encode() != shard:
+            return None
+        row = self._entry(shard.decode(), 0.0, member, self._server.ask("GET", b"%sn:%s" % (shard, member))).row
+        return locator if row is None else row.key
+
+
+def _fits(row: SealedHead, query: Query) -> bool:
+    if any(tag not in row.tags for tag in query.tags):
+        return False
+    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
+        return False
+    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
+
+
+def _is_behind(place: Place, query: Query) -> bool:
+    if query.after is None:
+        return True
+    return place < query.after if query.newest_first else place > query.after
+
+
+def _place(row: SealedHead) -> Place:
+    return row.updated, locator_of(row.key)

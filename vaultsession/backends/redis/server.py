@@ -1,0 +1,275 @@
+"""A Redis server or cluster that answers or says why not: every failure of the client becomes an error of ours.
+
+The client's own repetitions are switched off. What only looks is asked again once; what writes is not, since its answer
+may have been lost after it was done: that is ``AnswerLost``, and whoever wrote finds out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import redis
+from redis import exceptions as told
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, TooLarge, VaultError
+from .address import Address
+from .scripts import Script
+
+Word = bytes | str | int | float
+
+_CLIENT_FAILURES = (
+    told.RedisError,
+    told.RedisClusterException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+)
+"""What redis-py raises, the last four where a server answers what no Redis would."""
+
+
+class AnswerLost(BackendUnavailable):
+    """The connection failed after the words may have been sent: what they asked for may or may not have been done."""
+
+
+class Server:
+    """One vault's way to its server. Safe from any thread."""
+
+    def __init__(self, address: Address) -> None:
+        self.where = address.where
+        self.is_cluster = address.cluster
+        self._timeout = address.timeout
+        self._wait = address.wait
+        self._closed = False
+        with self._failures(repeatable=True):
+            self._client = _client(address)
+        self._pool = None if address.cluster else self._client.connection_pool
+
+    def ask(self, *words: Word) -> Any:  # noqa: ANN401 - whatever the command answers
+        """A command that only looks: asked once more where the connection was lost."""
+        self.check_open()
+        try:
+            with self._failures(repeatable=True):
+                return self._client.execute_command(*words)
+        except BackendUnavailable as error:
+            if not _is_about_the_connection(error):
+                raise
+        with self._failures(repeatable=True):
+            return self._client.execute_command(*words)
+
+    def look(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
+        """A script that may be run twice: asked once more where the connection was lost."""
+        try:
+            return self.change(script, keys, *arguments)
+        except BackendUnavailable as error:
+            if not _is_about_the_connection(error):
+                raise
+        return self.change(script, keys, *arguments)
+
+    def change(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
+        """A script, once. ``AnswerLost`` where it may have been run."""
+        self.check_open()
+        with self._failures():
+            try:
+                return self._said("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except told.NoScriptError:
+                return self._said("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def commit(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
+        """``change``, and as many replicas have it as the address asks for; else ``DurabilityUnknown``."""
+        if not self._wait:
+            return self.change(script, keys, *arguments)
+        self.check_open()
+        with self._failures():
+            try:
+                answer, reached = self._waited("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except told.NoScriptError:
+                answer, reached = self._waited("EVAL", script.text, len(keys), *keys, *arguments)
+        if reached < self._wait and answer in (1, [1]):
+            raise DurabilityUnknown(
+                f"{self.where}: it is written, and {reached} of {self._wait} replicas have it: wait for the others, or "
+                "ask for fewer"
+            )
+        return answer
+
+    def names(self, pattern: str) -> Iterator[bytes]:
+        """Names of keys, of every node; one may be given twice."""
+        self.check_open()
+        with self._failures(repeatable=True):
+            yield from self._client.scan_iter(match=pattern, count=1000)
+
+    def info(self) -> list[dict[str, Any]]:
+        """What the server says of itself, each node of a cluster apart; empty where it may not be asked."""
+        self.check_open()
+        with self._failures(repeatable=True):
+            try:
+                if isinstance(self._client, RedisCluster):
+                    found = self._client.info(target_nodes=RedisCluster.PRIMARIES)
+                    # One node answers as a plain server does.
+                    return [found] if "redis_version" in found else list(found.values())
+                return [self._client.info()]
+            except told.NoPermissionError:
+                return []
+
+    def lock(self, name: str, life: float) -> Any:  # noqa: ANN401 - redis-py's own lock
+        """A lock of redis-py, that ends by itself after so many seconds unless it is renewed."""
+        self.check_open()
+        return self._client.lock(name, timeout=life, sleep=0.02, thread_local=False)
+
+    @contextlib.contextmanager
+    def translating(self) -> Iterator[None]:
+        """Errors of the client raised inside are raised as ours."""
+        with self._failures(repeatable=True):
+            yield
+
+    def check_open(self) -> None:
+        """``RuntimeError`` once it is closed."""
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+    def close(self) -> None:
+        """Let go of every connection. Idempotent."""
+        self._closed = True
+        with contextlib.suppress(*_CLIENT_FAILURES):
+            if isinstance(self._client, RedisCluster):
+                self._client.close()
+                for node in self._client.nodes_manager.nodes_cache.values():
+                    if node.redis_connection is not None:
+                        node.redis_connection.close()
+                        node.redis_connection.connection_pool.disconnect()
+            else:
+                self._client.close()
+                self._client.connection_pool.disconnect()
+
+    def _said(self, *words: Word) -> Any:  # noqa: ANN401 - whatever the command answers
+        """The answer to a command, over a connection of the pool: half of what a round trip costs the client saved."""
+        if self._pool is None:
+            return self._client.execute_command(*words)
+        connection = self._pool.get_connection()
+        try:
+            connection.send_packed_command([_packed(words)], check_health=False)
+            return connection.read_response()
+        finally:
+            self._pool.release(connection)
+
+    def _waited(self, *words: Word) -> tuple[Any, int]:
+        """A command and WAIT, on one connection."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.execute_command(*words)
+        # The server's patience is half of ours, so that its answer comes before we give up.
+        pipeline.execute_command("WAIT", self._wait, max(1, int(self._timeout * 500)))
+        answer, reached = pipeline.execute(raise_on_error=False)
+        for said in (answer, reached):
+            if isinstance(said, Exception):
+                raise said
+        return answer, reached
+
+    @contextlib.contextmanager
+    def _failures(self, *, repeatable: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except VaultError:
+            raise
+        except _CLIENT_FAILURES as error:
+            raise self._ours(error, repeatable=repeatable) from error
+
+    def _ours(self, error: Exception, *, repeatable: bool) -> VaultError:
+        text = str(error)
+        if isinstance(error, told.AuthenticationError | told.AuthenticationWrongNumberOfArgsError) or (
+            text.startswith(("WRONGPASS", "NOAUTH"))
+        ):
+            return BackendUnavailable(f"{self.where} refuses the user or the password: check those in the URL")
+        if isinstance(error, told.ResponseError):
+            return self._refusal(text)
+        # A cluster's client asks for the nodes anew when an answer is lost: its last error tells nothing of ours.
+        never_sent = _was_never_sent(error) and not self.is_cluster
+        kind = BackendUnavailable if repeatable or never_sent else AnswerLost
+        if _is_timeout(error):
+            return kind(
+                f"{self.where} did not answer within {self._timeout:g} s: is the server running, and the URL right?"
+            )
+        if isinstance(error, told.ConnectionError | told.RedisClusterException | OSError):
+            return kind(f"{self.where} is not reached ({text}): is the server running, and the URL right?")
+        return kind(f"{self.where} answers what no Redis would ({type(error).__name__}): is it one?")
+
+    def _refusal(self, text: str) -> VaultError:
+        """What a server that was reached says no with."""
+        if "READONLY" in text or "read only replica" in text:
+            return BackendUnavailable(f"{self.where} is a read-only replica: give the URL of its primary")
+        if "WRONGTYPE" in text:
+            return Damaged(
+                f"{self.where}: a key of this vault holds what another program wrote; nothing was changed: "
+                "give each application a prefix of its own"
+            )
+        if "maximum allowed size" in text:
+            return TooLarge(f"{self.where} keeps no string as large as this session would be ({text})")
+        return BackendUnavailable(f"{self.where} refuses: {text}")
+
+
+def _client(address: Address) -> Any:  # noqa: ANN401 - Redis and RedisCluster have no type in common
+    common: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "socket_timeout": address.timeout,
+        "socket_connect_timeout": address.timeout,
+        "socket_keepalive": True,
+        "protocol": 2,
+    }
+    never = Retry(NoBackoff(), 0)
+    if address.cluster:
+        tls = {"ssl": True, **address.tls} if address.scheme == "rediss" else {}
+        return RedisCluster(host=address.host, port=address.port, retry=never, **common, **tls)
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        max_connections=address.pool_size,
+        timeout=address.timeout,
+        connection_class=redis.SSLConnection if address.scheme == "rediss" else redis.Connection,
+        host=address.host,
+        port=address.port,
+        db=address.db,
+        retry=never,
+        **common,
+        **address.tls,
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+def _packed(words: Sequence[Word]) -> bytes:
+    """A command as it goes over the wire (RESP)."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        parts += (b"$%d\r\n" % len(data), data, b"\r\n")
+    return b"".join(parts)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _is_timeout(error: BaseException) -> bool:
+    return any(isinstance(cause, told.TimeoutError | TimeoutError) for cause in _causes(error))
+
+
+def _was_never_sent(error: BaseException) -> bool:
+    """Whether there was no connection to send it over. Where that is not sure: False."""
+    kinds = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, told.MaxConnectionsError)
+    return any(isinstance(cause, kinds) for cause in _causes(error)) or "connecting to" in str(error)
+
+
+def _is_about_the_connection(error: BackendUnavailable) -> bool:
+    """Whether asking again may help: a connection was lost. Not where time is up, or the server said no."""
+    cause = error.__cause__
+    return isinstance(cause, told.ConnectionError | OSError) and not (
+        _is_timeout(cause) or isinstance(cause, told.AuthenticationError) or _was_never_sent(cause)
+    )

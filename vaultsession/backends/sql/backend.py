@@ -1,0 +1,389 @@
+"""SqlBackend: the verbs, over rows that are compared and swapped.
+
+``commit`` is optimistic: it seals behind the newest that this process knows, and the statement that writes says whether
+that is still so. What a session's row says is never believed unproved: a head that is given out was made here, or
+described from the container. Rows that are listed prove themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...backend import Traits
+from ...envelope import v1
+from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultError
+from ...ids import LOCATOR_LENGTH, is_key, locator_of
+from ...sealed import (
+    VERSION_SIZE,
+    Container,
+    Describe,
+    Grave,
+    Heads,
+    Newest,
+    Query,
+    Seal,
+    Sealed,
+    SealedHead,
+)
+from ..seen import Seen
+from . import queries
+from .database import AnswerLost, Database, pause
+from .rebuild import Report, rebuild
+from .sessions import Found, Known, SessionTables, Stamp, tail_of
+from .tables import Tables, signed, unsigned
+
+_log = logging.getLogger("vaultsession")
+
+_TRIES = 200
+"""How often a commit is begun anew because someone else was faster: a minute, at worst."""
+
+_MUTEXES = 64
+_KNOWN = 4096
+"""Heads kept, so that an append need not look first: at about 2 KB each."""
+
+_PAGE = 256
+_LARGEST_PAGE = 4096
+
+
+class SqlBackend:
+    """Sealed sessions in the tables of one database. Safe from any thread, any process and any host.
+
+    ``close`` is what closes the database. After it every verb is a ``RuntimeError``.
+    """
+
+    def __init__(self, database: Database, tables: Tables, describe: Describe, *, close: Callable[[], None]) -> None:
+        self.traits = Traits(database.dialect, durable=True, shared=database.dialect != "sqlite")
+        self._database = database
+        self._tables = tables
+        self._sessions = SessionTables(tables, database.dialect)
+        self._describe = describe
+        self._close = close
+        self._closed = False
+        self._begin()
+        _alive.add(self)
+
+    def _begin(self) -> None:
+        """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
+        self._seen = Seen()
+        self._mutexes = [threading.Lock() for _ in range(_MUTEXES)]
+        self._guard = threading.Lock()
+        self._known: OrderedDict[str, Known] = OrderedDict()
+
+    # -- one session ---------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> SealedHead | None:
+        """The newest head; one short statement where it is known."""
+        self._check_open()
+        locator = locator_of(key)
+        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
+        if stands is None or stands[1]:
+            self._drop(key)
+            return None
+        known = self._known_of(key)
+        if known is None or known.stamp != stands[0]:
+            known = self._look(key)
+        return known.newest if isinstance(known.newest, SealedHead) else None
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on. Always settled: no transaction is ever seen half-way."""
+        del settled
+        self._check_open()
+        found = self._find(key, start)
+        return None if found is None else found.container
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+        self._check_open()
+        with self._mutexes[int.from_bytes(locator_of(key)[-4:].encode(), "big") % _MUTEXES]:
+            known = self._known_of(key)
+            certain = False
+            for attempt in range(_TRIES):
+                if known is None:
+                    known, certain = self._look(key), True
+                try:
+                    result = seal(known.newest)
+                    if result is not None:
+                        _check(key, known.newest, result)
+                except Exception:
+                    if certain or self._is_newest(key, known):
+                        raise
+                    known = None  # it was said of something that is no longer the newest
+                    continue
+                if result is None:
+                    if certain or self._is_newest(key, known):
+                        return known.newest
+                    known = None
+                    continue
+                if self._is_written(key, known, result):
+                    return result.tombstone if isinstance(result, Grave) else result.head
+                known = None
+                pause(min(attempt, 5))
+        raise BackendUnavailable(f"{self._database.where}: {key} was changed by others {_TRIES} times in a row")
+
+    # -- all sessions --------------------------------------------------------------------------------------------------
+
+    def scan(self, query: Query) -> Heads:
+        """Heads in the order asked for, read in pages; nothing is held between two of them."""
+        self._check_open()
+        return self._pages(query)
+
+    def count(self, query: Query) -> int:
+        """How many heads ``scan`` would give without a limit."""
+        self._check_open()
+        statement = queries.count(self._tables, query)
+        found: int = self._database.ask(lambda connection: connection.execute(statement).scalar_one())
+        return int(found)
+
+    def reindex(self) -> Report:
+        """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
+        self._check_open()
+        with self._guard:
+            self._known.clear()
+        return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
+
+    def stats(self) -> dict[str, int]:
+        """Sessions, their bytes, and tombstones."""
+        self._check_open()
+        rows = self._tables.sessions.c
+        statement = sa.select(
+            sa.func.count(rows.updated), sa.func.coalesce(sa.func.sum(rows.size), 0), sa.func.count()
+        ).select_from(self._tables.sessions)
+        living, size, entries = self._database.ask(lambda connection: connection.execute(statement).one())
+        return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
+
+    def health(self) -> dict[str, str | None]:
+        """Whether the database answers, and whether what it acknowledges survives a power cut."""
+        self._check_open()
+        try:
+            problem = self._database.ask(_careless[self._database.dialect])
+        except VaultError as error:
+            problem = str(error)
+        return {self._database.dialect: problem}
+
+    def close(self) -> None:
+        """Let go of the database. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            _alive.discard(self)
+            self._close()
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _find(self, key: str, start: int) -> Found | None:
+        # What was seen is asked before the statement: what another thread sees meanwhile is no witness against it.
+        witness, grave = self._seen.get(key), self._seen.grave(key)
+        return self._database.ask(
+            lambda connection: self._sessions.find(connection, key, start, witness=witness, grave=grave)
+        )
+
+    def _look(self, key: str) -> Known:
+        """The newest, described from its container, and what a change of it is compared and swapped on.
+
+        That is the stamp of the first statement: should a later one have met something newer, the swap fails.
+        """
+        first: list[Found | None] = []
+
+        def fetch(start: int) -> Container | None:
+            found = self._find(key, start)
+            if not first:
+                first.append(found)
+            return None if found is None else found.container
+
+        row = self._describe(key, fetch, thorough=True)
+        found = first[0] if first else self._find(key, -1)
+        if found is None:
+            return Known(None, self._seen.grave(key), lives=False)
+        newest: Newest = found.tombstone if row is None else row
+        known = Known(found.stamp, newest, lives=found.container is not None, tail=found.tail)
+        self._keep(key, known)
+        return known
+
+    def _is_newest(self, key: str, known: Known) -> bool:
+        locator = locator_of(key)
+        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
+        return known.stamp == (None if stands is None else stands[0])
+
+    def _is_written(self, key: str, known: Known, result: Sealed | Grave) -> bool:
+        """Whether the result follows what was known; False: something else was newer."""
+        self._drop(key)
+
+        def act(connection: sa.Connection) -> bool:
+            if isinstance(result, Grave):
+                return self._sessions.bury(connection, known, result)
+            return self._sessions.put(connection, known, result)
+
+        one = isinstance(result, Sealed) and self._sessions.is_one_statement(known, result)
+        try:
+            written = (self._database.change_at_once if one else self._database.change)(act)
+        except AnswerLost as error:
+            written = self._has_landed(key, known, result, error)
+        if written:
+            self._keep(key, _after(known, result))
+        return written
+
+    def _has_landed(self, key: str, known: Known, result: Sealed | Grave, lost: AnswerLost) -> bool:
+        verdict: list[bool | None] = []
+
+        def look(connection: sa.Connection) -> bool:
+            verdict[:] = [self._sessions.landed(connection, key, known.stamp, result)]
+            return False
+
+        try:
+            self._database.change(look)
+        except VaultError as error:
+            _log.warning("whether a change of %s was committed could not be looked at: %s", key, error)
+            verdict[:] = [None]
+        if verdict[0] is None:
+            raise DurabilityUnknown(
+                f"{self._database.where}: the answer to a commit of {key} was lost: it may have been written"
+            ) from lost
+        return verdict[0]
+
+    def _pages(self, query: Query) -> Iterator[SealedHead]:
+        after: tuple[Any, Any] | None = None if query.after is None else (query.after[0], query.after[1].encode())
+        most, skip, left = _PAGE, query.offset, query.limit
+        while left is None or left > 0:
+            self._check_open()
+            size = most if left is None else min(left, most)
+            statement = queries.page(self._tables, query, after, size, skip)
+            rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
+            for row in rows:
+                head = self._listed(row)
+                if head is not None:
+                    yield head
+            if len(rows) < size:
+                return
+            if left is not None:
+                left -= size
+            after, skip = (rows[-1].updated, rows[-1].locator), 0
+            most = min(2 * most, _LARGEST_PAGE)
+
+    def _listed(self, row: Any) -> SealedHead | None:  # noqa: ANN401 - ten values of whatever type a file gives
+        """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
+        head = head_from(row)
+        if head is not None:
+            return head
+        try:
+            key = row.locator.decode("ascii")
+            newest = self._look(key).newest if is_key(key) and len(key) == LOCATOR_LENGTH else None
+        except (AttributeError, UnicodeDecodeError, Unreadable):
+            newest = None
+        if not isinstance(newest, SealedHead):
+            _log.warning("%s: a row that is none is not listed; reindex derives it anew", self._database.where)
+            return None
+        return newest
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    def _known_of(self, key: str) -> Known | None:
+        with self._guard:
+            known = self._known.get(locator_of(key))
+            if known is not None:
+                self._known.move_to_end(locator_of(key))
+        # The slug is decoration, but it is part of what a row proves.
+        return known if known is not None and known.newest is not None and known.newest.key == key else None
+
+    def _keep(self, key: str, known: Known) -> None:
+        if known.newest is not None:
+            self._seen.see(key, known.newest)
+        if not isinstance(known.newest, SealedHead) or known.newest.torn:
+            return
+        with self._guard:
+            self._known[locator_of(key)] = known
+            self._known.move_to_end(locator_of(key))
+            if len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    def _drop(self, key: str) -> None:
+        with self._guard:
+            self._known.pop(locator_of(key), None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+
+def head_from(row: Any) -> SealedHead | None:  # noqa: ANN401 - as above
+    """The head of a row of ``queries.COLUMNS``; None for values that none of us wrote."""
+    locator, name, generation, seq, version, updated, expires, size, tags, blob = row
+    numbers = (generation, seq, updated, size)
+    texts = (locator, name, version, tags, blob)
+    if not (all(type(number) is int for number in numbers) and all(type(text) is bytes for text in texts)):
+        return None
+    if not (expires is None or type(expires) is int) or len(version) != VERSION_SIZE or len(tags) % VERSION_SIZE:
+        return None
+    try:
+        key = name.decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    if size < v1.HEADER_SIZE or not is_key(key) or locator_of(key).encode() != locator:
+        return None
+    listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
+    return SealedHead(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
+
+
+def _check(key: str, newest: Newest, result: Sealed | Grave) -> None:
+    """``ValueError`` for what a seal must not return."""
+    if isinstance(result, Grave):
+        if result.tombstone.key != key:
+            raise ValueError(f"a tombstone of another session than {key}")
+        return
+    row = result.head
+    if row.key != key or row.size != result.offset + len(result.data):
+        raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+    follows = isinstance(newest, SealedHead) and not newest.torn and newest.size == result.offset
+    if result.offset and not follows:
+        raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
+
+
+def _after(known: Known, result: Sealed | Grave) -> Known:
+    if isinstance(result, Grave):
+        return Known(None, result.tombstone, lives=False)
+    row = result.head
+    return Known(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
+
+
+def _sqlite(connection: sa.Connection) -> str | None:
+    connection.execute(sa.text("SELECT count(*) FROM sqlite_master")).all()
+    return None
+
+
+def _mysql(connection: sa.Connection) -> str | None:
+    flushed = connection.execute(sa.text("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit")).scalar_one()
+    if int(flushed) == 1:
+        return None
+    return f"innodb_flush_log_at_trx_commit is {flushed}: a power cut takes commits of the last second"
+
+
+def _postgresql(connection: sa.Connection) -> str | None:
+    for name in ("fsync", "synchronous_commit"):
+        value = connection.execute(sa.text(f"SHOW {name}")).scalar_one()
+        if value == "off":
+            return f"{name} is off: a power cut takes commits that were acknowledged"
+    return None
+
+
+_careless: dict[str, Callable[[sa.Connection], str | None]] = {
+    "sqlite": _sqlite,
+    "mysql": _mysql,
+    "postgresql": _postgresql,
+}
+
+_alive: weakref.WeakSet[SqlBackend] = weakref.WeakSet()
+
+
+def _begin_all_anew() -> None:
+    for backend in list(_alive):
+        backend._begin()  # noqa: SLF001 - our own class
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all_anew)

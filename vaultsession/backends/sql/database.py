@@ -1,0 +1,207 @@
+"""Connections, transactions, and what a database says in words.
+
+Every connection commits by itself, so that a question is one statement and one round trip; a transaction is begun and
+ended in so many words. One whose COMMIT got no answer is ``AnswerLost``: whoever wrote looks what became of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from ...errors import BackendUnavailable, InvalidSetting, VaultError
+from .place import Place
+
+T = TypeVar("T")
+
+_TRIES = 8
+_MYSQL_AGAIN = frozenset({1020, 1205, 1213})
+"""The record has changed since it was read; a lock was waited for in vain; a deadlock."""
+_POSTGRES_AGAIN = frozenset({"40001", "40P01", "55P03"})
+"""As above: a serialization failure, a deadlock, a lock that was not available."""
+_LONGEST_REASON = 300
+
+
+class AnswerLost(Exception):
+    """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
+
+
+class Database:
+    """One database. Safe from any thread; ``begin_anew`` is for the child of a fork."""
+
+    def __init__(self, place: Place) -> None:
+        self.where = place.where
+        self.dialect = place.dialect
+        self._timeout = place.timeout
+        self._begin = "BEGIN IMMEDIATE" if place.dialect == "sqlite" else "BEGIN"
+        self._abandoned: object = None
+        try:
+            self.engine = sa.create_engine(
+                place.url,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+                pool_reset_on_return=None,
+                pool_size=place.pool_size,
+                max_overflow=0,
+                pool_timeout=place.timeout,
+                hide_parameters=True,
+                connect_args=place.arguments,
+            )
+        except ImportError as error:
+            raise InvalidSetting(
+                f"{place.url.drivername}:// needs a driver ({error}): pip install 'vaultsession[sql]'"
+            ) from None
+        except (exc.ArgumentError, TypeError, ValueError) as error:
+            raise InvalidSetting(f"{place.where}: {error}") from None
+        if place.dialect == "sqlite":
+            event.listen(self.engine, "connect", _flush_every_commit)
+
+    def ask(self, question: Callable[[sa.Connection], T]) -> T:
+        """The answer to a question that may be asked again. ``BackendUnavailable``."""
+        try:
+            return self._patiently(question)
+        except _Duplicate as error:
+            raise self.refusal(error) from error
+
+    def change(self, act: Callable[[sa.Connection], bool]) -> bool:
+        """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
+
+        False also where a row is there already that ``act`` would have added. ``BackendUnavailable``, ``AnswerLost``.
+        """
+
+        def transact(connection: sa.Connection) -> bool:
+            connection.exec_driver_sql(self._begin)
+            try:
+                accepted = act(connection)
+            except BaseException:
+                _abandon(connection)
+                raise
+            if not accepted:
+                _abandon(connection)
+                return False
+            try:
+                connection.exec_driver_sql("COMMIT")
+            except exc.SQLAlchemyError as error:
+                _abandon(connection)
+                raise AnswerLost(self._reason(error)) from error
+            return True
+
+        try:
+            return self._patiently(transact)
+        except _Duplicate:
+            return False
+
+    def change_at_once(self, act: Callable[[sa.Connection], bool]) -> bool:
+        """``change`` for an ``act`` that is one statement: it commits by itself."""
+
+        def run(connection: sa.Connection) -> bool:
+            try:
+                return act(connection)
+            except exc.DBAPIError as error:
+                if error.connection_invalidated:
+                    raise AnswerLost(self._reason(error)) from error
+                raise
+
+        try:
+            return self._patiently(run)
+        except _Duplicate:
+            return False
+
+    def refusal(self, error: BaseException) -> VaultError:
+        """What the database said, as an error that names it."""
+        return BackendUnavailable(f"{self.where}: {self._reason(error)}")
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.engine.dispose()
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: the connections are the parent's, and are neither used nor closed."""
+        self._abandoned = (self._abandoned, self.engine.pool)
+        self.engine.dispose(close=False)
+
+    def _patiently(self, act: Callable[[sa.Connection], T]) -> T:
+        lost = 0
+        for attempt in range(_TRIES):
+            try:
+                with self._connection() as connection:
+                    return act(connection)
+            except exc.IntegrityError as error:
+                raise _Duplicate(self._reason(error)) from error
+            except exc.DBAPIError as error:
+                lost += error.connection_invalidated
+                again = lost == 1 if error.connection_invalidated else _is_transient(error)
+                if not again or attempt == _TRIES - 1:
+                    raise self.refusal(error) from error
+            except exc.SQLAlchemyError as error:
+                raise self.refusal(error) from error
+            pause(attempt)
+        raise BackendUnavailable(f"{self.where}: in the way of each other {_TRIES} times in a row")
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        try:
+            connection = self.engine.connect()
+        except exc.TimeoutError as error:
+            raise BackendUnavailable(
+                f"{self.where}: no connection was free for {self._timeout:g} s; pool_size can be raised in the URL"
+            ) from error
+        except exc.SQLAlchemyError as error:
+            if "invalid connection option" in str(error):
+                raise InvalidSetting(f"{self.where}: {self._reason(error)}") from None
+            raise
+        except TypeError as error:  # what a driver makes of an option that it does not know
+            raise InvalidSetting(f"{self.where}: {error}") from None
+        except Exception as error:
+            # Whatever a driver stumbles over, while it reads what a server of another kind says.
+            raise BackendUnavailable(f"{self.where}: what answers there is no {self.dialect} server") from error
+        with connection:
+            yield connection
+
+    def _reason(self, error: BaseException) -> str:
+        """The driver's words, without the statement; one line."""
+        if isinstance(error, exc.DBAPIError) and error.orig is not None:
+            said = [part for part in error.orig.args if isinstance(part, str)]
+            text = said[0] if said else str(error.orig)
+        else:
+            text = str(error)
+        return " ".join(text.split("\n", 1)[0].split())[:_LONGEST_REASON] or type(error).__name__
+
+
+class _Duplicate(Exception):
+    """A row of that key is there already."""
+
+
+def pause(attempt: int) -> None:
+    """Wait for a moment that grows with each attempt, and is another one in each process."""
+    share = int.from_bytes(os.urandom(2), "big") / 65536
+    time.sleep(share * min(0.1, 0.001 * 2**attempt))
+
+
+def _abandon(connection: sa.Connection) -> None:
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except exc.SQLAlchemyError:
+        connection.invalidate()  # whatever state it is in, nobody goes on from there
+
+
+def _is_transient(error: exc.DBAPIError) -> bool:
+    """Whether the same transaction may succeed if it is begun anew."""
+    cause = error.orig
+    if cause is None:
+        return False
+    if getattr(cause, "sqlstate", None) in _POSTGRES_AGAIN:
+        return True
+    return bool(cause.args) and cause.args[0] in _MYSQL_AGAIN
+
+
+def _flush_every_commit(connection: object, record: object) -> None:
+    """A commit of SQLite returns when it is on the disk. The journal's mode stays with the file: see ``engine``."""
+    del record
+    connection.execute("PRAGMA synchronous = FULL")  # type: ignore[attr-defined] # any DB-API connection; here SQLite's

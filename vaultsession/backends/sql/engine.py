@@ -1,0 +1,268 @@
+"""SqlEngine: the papers of a vault, its leases and its sessions, in the tables of one database.
+
+Nothing is made before something is written: a vault that is only looked for leaves no trace. The tables are made one by
+one, each unless it is there, so that several processes may begin at once and one that died is completed by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from typing import NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
+from ...leases import Leases
+from ...sealed import Describe
+from .backend import SqlBackend
+from .database import AnswerLost, Database, pause
+from .leases import SqlLeases
+from .place import Place, parse
+from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
+
+_TRIES = 8
+_PRIVATE_FILE = 0o600
+_LONGEST_NAME = 64
+
+
+def connect(url: str) -> SqlEngine:
+    """The engine of a URL. ``InvalidSetting``; ``BackendUnavailable`` where it does not answer, or is another's."""
+    engine = SqlEngine(parse(url))
+    try:
+        engine.is_made()
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+class SqlEngine:
+    """One database. Safe from any thread; a store of its own in the child of a fork."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._database = Database(place)
+        self._tables = Tables(place.prefix)
+        self._leases = SqlLeases(self._database, self._tables)
+        self._made = False
+        self._closed = False
+        _alive.add(self)
+
+    @property
+    def where(self) -> str:
+        """Scheme, host, database and prefix."""
+        return self._place.where
+
+    def paper(self, name: str) -> bytes | None:
+        """A small value that belongs to the vault as a whole."""
+        self._check_open()
+        named = _name(name)
+        return self._paper(named) if self.is_made() else None
+
+    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it if it is what is expected (None: absent); False if it is not."""
+        self._check_open()
+        papers, named = self._tables.papers, _name(name)
+        if expected is not None and not self.is_made():
+            return False
+        self._make()
+
+        def act(connection: sa.Connection) -> bool:
+            if expected is None:
+                connection.execute(papers.insert(), {"name": named, "data": data})
+                return True
+            changed = connection.execute(
+                papers.update().where(papers.c.name == named, papers.c.data == expected).values(data=data)
+            )
+            return changed.rowcount == 1
+
+        try:
+            return self._database.change(act)
+        except AnswerLost as lost:
+            with contextlib.suppress(VaultError):
+                if self._paper(named) == data:
+                    return True
+            raise DurabilityUnknown(
+                f"{self.where}: the answer to a commit was lost: the paper {name!r} may have been written"
+            ) from lost
+
+    def backend(self, describe: Describe) -> SqlBackend:
+        """The sessions. Closing the backend closes the engine."""
+        self._check_open()
+        self._make()
+        return SqlBackend(self._database, self._tables, describe, close=self.close)
+
+    def leases(self) -> Leases:
+        """Turn leases among all that use this database."""
+        return self._leases
+
+    def close(self) -> None:
+        """Let go of every connection. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            _alive.discard(self)
+            self._leases.close()
+            self._database.close()
+
+    # -- the tables ----------------------------------------------------------------------------------------------------
+
+    def is_made(self) -> bool:
+        """Whether the tables are there, all of them and of this version.
+
+        ``UnsupportedFormat`` for another version; ``BackendUnavailable`` for what another application keeps there.
+        """
+        if not self._made and self._may_be_there():
+            self._made = self._database.ask(self._look)
+        return self._made
+
+    def _may_be_there(self) -> bool:
+        """False only for a SQLite file that does not exist: to look into it would make it."""
+        path = self._place.path
+        return self._place.dialect != "sqlite" or path.startswith("file:") or os.path.exists(path)
+
+    def _look(self, connection: sa.Connection) -> bool:
+        if self._place.dialect == "sqlite":
+            self._refuse_foreign_file(connection)
+        names = {table.name for table in self._tables.metadata.sorted_tables}
+        there = names & set(sa.inspect(connection).get_table_names())
+        papers = self._tables.papers
+        if not there:
+            return False
+        if papers.name not in there or not self._can_read(connection, papers):
+            self._refuse_foreign(sorted(there))
+        found = {row[0]: row[1] for row in connection.execute(sa.select(papers.c.name, papers.c.data))}
+        schema = found.get(SCHEMA_PAPER.encode())
+        if schema is None:
+            if found or there != {papers.name}:
+                self._refuse_foreign([papers.name])
+            return False  # being made in this moment, or by someone who died
+        if schema != SCHEMA:
+            raise UnsupportedFormat(
+                f"{self.where}: the tables are of another version ({schema[:40]!r}); this one reads {SCHEMA!r}",
+                found=schema,
+                supported=SCHEMA,
+            )
+        foreign = [each for each in self._tables.metadata.tables.values() if each.name in there]
+        foreign = [each for each in foreign if not self._can_read(connection, each)]
+        if foreign:
+            self._refuse_foreign([each.name for each in foreign])
+        return there == names and all(
+            self._is_indexed(connection, each) for each in self._tables.metadata.sorted_tables
+        )
+
+    @staticmethod
+    def _can_read(connection: sa.Connection, table: sa.Table) -> bool:
+        """Whether the table has our columns."""
+        try:
+            connection.execute(sa.select(table).limit(0))
+        except exc.DBAPIError as error:
+            if error.connection_invalidated:
+                raise
+            return False
+        return True
+
+    @staticmethod
+    def _is_indexed(connection: sa.Connection, table: sa.Table) -> bool:
+        known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
+        return known >= {index.name for index in table.indexes}
+
+    def _make(self) -> None:
+        """Make what is missing."""
+        if self.is_made():
+            return
+        for attempt in range(_TRIES):
+            try:
+                if self._place.dialect == "sqlite":
+                    self._make_file()
+                    self._database.change(self._make_tables)
+                else:
+                    # DDL commits by itself in MySQL; in PostgreSQL a table that another session makes is waited for.
+                    self._database.ask(self._make_tables)
+            except (BackendUnavailable, AnswerLost) as error:
+                if attempt == _TRIES - 1:
+                    raise BackendUnavailable(f"{self.where}: the tables could not be made: {error}") from error
+            if self.is_made():
+                return
+            pause(attempt + 3)  # someone else is making them: whoever meets half of it looks again
+        raise BackendUnavailable(f"{self.where}: the tables could not be made")
+
+    def _make_file(self) -> None:
+        path = self._place.path
+        if not path.startswith("file:"):
+            try:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+            except OSError as error:
+                raise BackendUnavailable(f"{self.where}: {error.strerror or error}") from error
+
+        def prepare(connection: sa.Connection) -> None:
+            self._refuse_foreign_file(connection)
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+        self._database.ask(prepare)
+
+    def _make_tables(self, connection: sa.Connection) -> bool:
+        """Make each unless it is there; the papers first, which then say whose the others are."""
+        if self._place.dialect == "sqlite":
+            self._refuse_foreign_file(connection)
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        papers = self._tables.papers
+        connection.execute(CreateTable(papers, if_not_exists=True))
+        named = SCHEMA_PAPER.encode()
+        if connection.execute(sa.select(papers.c.name).where(papers.c.name == named)).first() is None:
+            connection.execute(papers.insert(), {"name": named, "data": SCHEMA})
+        for table in self._tables.metadata.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+            known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
+            for index in table.indexes:
+                if index.name not in known:
+                    connection.execute(CreateIndex(index))
+        return True
+
+    def _refuse_foreign_file(self, connection: sa.Connection) -> None:
+        owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+        if owner == APPLICATION_ID:
+            return
+        if owner or connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+            raise BackendUnavailable(f"{self.where} is the database of another application: give a file of its own")
+
+    def _refuse_foreign(self, names: list[str]) -> NoReturn:
+        raise BackendUnavailable(
+            f"{self.where}: {', '.join(names)} is of another application: give another prefix in the URL"
+        )
+
+    def _paper(self, named: bytes) -> bytes | None:
+        papers = self._tables.papers.c
+        statement = sa.select(papers.data).where(papers.name == named)
+        found: bytes | None = self._database.ask(lambda connection: connection.execute(statement).scalar())
+        return found
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+    def _begin_anew(self) -> None:
+        self._database.begin_anew()
+        self._leases.begin_anew()
+
+
+def _name(text: str) -> bytes:
+    name = text.encode("ascii")
+    if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_PAPER:
+        raise ValueError(f"{text!r} is no name of a paper")
+    return name
+
+
+_alive: weakref.WeakSet[SqlEngine] = weakref.WeakSet()
+
+
+def _begin_all_anew() -> None:
+    for engine in list(_alive):
+        engine._begin_anew()  # noqa: SLF001 - our own class
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all_anew)

@@ -1,0 +1,188 @@
+"""Rows derived anew from containers: for a listing that met a row which proves nothing, and for whoever asks.
+
+The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach,
+and of which there is no piece, is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from ...envelope import v1
+from ...errors import Unreadable
+from ...ids import LOCATOR_LENGTH, is_key, locator_of
+from ...sealed import Container, Describe
+from ..seen import Seen
+from .database import AnswerLost, Database
+from .sessions import SessionTables, Stamp, joined, later, newer, tombstone_from, witness_from
+from .tables import Tables
+
+_log = logging.getLogger("vaultsession")
+
+_PAGE = 256
+
+
+class Report(NamedTuple):
+    """What a pass over the tables met: containers; rows derived and removed; containers that are unreadable."""
+
+    scanned: int = 0
+    changed: int = 0
+    removed: int = 0
+    unreadable: int = 0
+
+
+class _Row(NamedTuple):
+    """What a row says, unproved and of whatever type; ``stamp`` None: there is none."""
+
+    locator: Any
+    stamp: Stamp | None = None
+    key: Any = None
+    seq: Any = None
+    header: Any = None
+    grave: Any = None
+    mac: Any = None
+    begin: Any = None
+    tail: Any = None
+
+
+def rebuild(database: Database, tables: Tables, sessions: SessionTables, seen: Seen, describe: Describe) -> Report:
+    """Derive the row of every container, unless somebody writes it meanwhile: then it is right already."""
+    scanned = changed = removed = unreadable = 0
+    for row in (*_rows(database, tables), *_strays(database, tables)):
+        key = _key_of(row)
+        pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
+        if not pieces.header:
+            if row.header is not None and key != _text(row.key):
+                removed += database.change(lambda connection, row=row: _remove(connection, tables, row))  # type: ignore[misc] # a lambda with a default is not inferred
+            continue
+        scanned += 1
+        try:
+            head = None if key is None else describe(key, pieces.fetch, thorough=False)
+        except Unreadable as error:
+            _log.warning("%s: its row was left as it is: %s", key, error)
+            unreadable += 1
+            continue
+        if head is None:
+            continue  # a tombstone covers it, or it stands where no session can
+        try:
+            changed += database.change(
+                lambda connection, row=row, head=head, pieces=pieces: sessions.derive(  # type: ignore[misc] # as above
+                    connection, row.stamp, head, pieces.header, pieces.end
+                )
+            )
+        except AnswerLost as error:
+            raise database.refusal(error) from error
+    report = Report(scanned, changed, removed, unreadable)
+    _log.info("the rows were derived from the sessions: %s", report)
+    return report
+
+
+class _Pieces:
+    """The container of one session, whatever its row says of it: the pieces of the newest generation, and the tail."""
+
+    def __init__(self, database: Database, tables: Tables, row: _Row, key: str, seen: Seen) -> None:
+        self._database = database
+        self._key = key
+        pieces = tables.pieces.c
+        self._ending, self._data = pieces.ending, pieces.data
+        here = pieces.locator == sa.literal(row.locator, pieces.locator.type)
+        newest = sa.select(pieces.generation).where(here).order_by(pieces.generation.desc()).limit(1)
+        generation = database.ask(lambda connection: connection.execute(newest).scalar())
+        self._here = (here, pieces.generation == sa.literal(generation, pieces.generation.type))
+        has_tail = isinstance(row.tail, bytes) and isinstance(row.begin, int)
+        self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
+        stamp = row.stamp or Stamp(0, b"")
+        living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)
+        self._witness = later(living, seen.get(key))
+        self._tombstone = newer(tombstone_from(key, row.grave, row.mac), seen.grave(key))
+        first = sa.select(self._data).where(*self._here).order_by(self._ending).limit(1)
+        last = sa.select(self._ending).where(*self._here).order_by(self._ending.desc()).limit(1)
+        found = database.ask(lambda connection: connection.execute(first).scalar())
+        ending = database.ask(lambda connection: connection.execute(last).scalar())
+        if not isinstance(found, bytes) and self._tail and row.begin == 0:
+            found = row.tail
+        self.header = found[: v1.HEADER_SIZE] if isinstance(found, bytes) else b""
+        self.end = ending if isinstance(ending, int) else 0
+
+    def fetch(self, start: int) -> Container | None:
+        """See ``sealed.Fetch``."""
+        statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
+        wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
+        statement = statement.where(self._ending > wanted)
+        rows = self._database.ask(lambda connection: connection.execute(statement).all())
+        pieces = [(row[0], row[1]) for row in rows] + self._tail
+        if not pieces:
+            return Container(self.header, self.end, b"", self._witness, self._tombstone)
+        begin, data = joined(self._key, pieces)
+        offset = min(begin + len(data), max(v1.HEADER_SIZE, begin, wanted))
+        return Container(self.header, offset, data[offset - begin :], self._witness, self._tombstone)
+
+
+def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
+    rows = tables.sessions.c
+    statement = (
+        sa.select(
+            rows.locator,
+            rows.generation,
+            rows.version,
+            rows.key,
+            rows.seq,
+            rows.header,
+            rows.grave,
+            rows.mac,
+            rows.begin,
+            rows.tail,
+        )
+        .order_by(rows.locator)
+        .limit(_PAGE)
+    )
+    page = database.ask(lambda connection: connection.execute(statement).all())
+    while page:
+        for locator, generation, version, *rest in page:
+            yield _Row(locator, Stamp(generation, version), *rest)
+        behind = statement.where(rows.locator > sa.literal(page[-1][0], rows.locator.type))
+        page = database.ask(lambda connection, behind=behind: connection.execute(behind).all())  # type: ignore[misc] # as above
+
+
+def _strays(database: Database, tables: Tables) -> Iterator[_Row]:
+    """Containers without a row."""
+    pieces, rows = tables.pieces.c, tables.sessions.c
+    has_row = sa.exists().where(rows.locator == pieces.locator)
+    statement = sa.select(pieces.locator).where(~has_row).order_by(pieces.locator).limit(1)
+    found = database.ask(lambda connection: connection.execute(statement).all())
+    while found:
+        (locator,) = found[0]
+        yield _Row(locator)
+        behind = statement.where(pieces.locator > sa.literal(locator, pieces.locator.type))
+        found = database.ask(lambda connection, behind=behind: connection.execute(behind).all())  # type: ignore[misc] # as above
+
+
+def _key_of(row: _Row) -> str | None:
+    """The key that the row names if it is one of this locator, else the locator alone; None if that is none."""
+    locator = _text(row.locator)
+    if locator is None or len(locator) != LOCATOR_LENGTH or not is_key(locator):
+        return None
+    key = _text(row.key)
+    return key if key is not None and is_key(key) and locator_of(key) == locator else locator
+
+
+def _text(value: object) -> str | None:
+    try:
+        return value.decode("ascii") if isinstance(value, bytes) else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _remove(connection: sa.Connection, tables: Tables, row: _Row) -> bool:
+    rows = tables.sessions.c
+    stamp = row.stamp or Stamp(0, b"")
+    statement = tables.sessions.delete().where(
+        rows.locator == sa.literal(row.locator, rows.locator.type),
+        rows.generation == sa.literal(stamp.generation, rows.generation.type),
+        rows.version == sa.literal(stamp.version, rows.version.type),
+    )
+    return connection.execute(statement).rowcount == 1

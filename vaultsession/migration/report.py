@@ -1,0 +1,69 @@
+"""What came of a migration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+Progress = Callable[[int, int | None], object]
+"""Is told ``(done, total)``."""
+
+
+def silent(done: int, total: int | None) -> None:
+    """Nobody wants to know."""
+
+
+class Trouble(StrEnum):
+    """Why a session was not copied."""
+
+    DAMAGED = "damaged"
+    """The source's does not authenticate: it was left out."""
+    LOCKED = "locked"
+    """It takes a key that is not at hand."""
+    AHEAD = "ahead"
+    """The target has a newer one, or a tombstone above it: it was left as it is."""
+    EXTRA = "extra"
+    """Only the target has it: it was left as it is."""
+    DIFFERENT = "different"
+    """What was read back is not what was written, or the source changed all the while."""
+
+
+class Problem(NamedTuple):
+    """One session that is not the same on both sides."""
+
+    key: str
+    trouble: Trouble
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of sessions, and what is not as it should be. ``verified`` were read back and found to be the same.
+
+    ``authenticated`` of them were opened with the key before they were put in place; without a key that is none.
+    """
+
+    sessions: int = 0
+    copied: int = 0
+    current: int = 0
+    updated: int = 0
+    removed: int = 0
+    tombstones: int = 0
+    bytes: int = 0
+    verified: int = 0
+    authenticated: int = 0
+    papers: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the target is what the source is."""
+        return not self.problems
+
+    def fields(self) -> dict[str, object]:
+        """Ready for JSON."""
+        names = ("sessions", "copied", "current", "updated", "removed", "tombstones", "bytes", "verified",
+                 "authenticated", "papers")  # fmt: skip
+        return {name: getattr(self, name) for name in names}

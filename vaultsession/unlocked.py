@@ -1,0 +1,19 @@
+"""From an unlocked vault to whoever reads its sessions: with the keys as they change, and the dictionaries."""
+
+from __future__ import annotations
+
+from .dictionaries import Dictionaries
+from .livekeys import LiveKeyring
+from .reading import Reading
+from .vault import OpenVault, Vault, VaultPapers
+
+
+def reading_of(vault: Vault, opened: OpenVault, *, stamp: object = None, compressing: bool = False) -> Reading:
+    """Reads the sessions of a vault. ``stamp`` is the vault's from before it was unlocked.
+
+    ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it.
+    """
+    dictionaries = Dictionaries(opened.keyring, vault)
+    if compressing:
+        dictionaries.choose()
+    return Reading(LiveKeyring(opened.keyring, VaultPapers(vault, opened), stamp), dictionaries)

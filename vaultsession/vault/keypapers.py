@@ -1,0 +1,42 @@
+"""The keys of an unlocked vault, as whoever uses them for long sees them: see ``livekeys``."""
+
+from __future__ import annotations
+
+import threading
+
+from ..keys import Keyring
+from ..livekeys import Change
+from .opened import OpenVault, Vault
+
+
+class VaultPapers:
+    """``KeyPapers`` of a vault. Safe from any thread."""
+
+    def __init__(self, vault: Vault, opened: OpenVault) -> None:
+        self._vault = vault
+        self._opened = opened
+        self._lock = threading.Lock()
+
+    def stamp(self) -> object:
+        """A value that differs once the keyring has changed."""
+        return self._vault.stamp()
+
+    def load(self) -> Keyring:
+        """The keyring as it is now."""
+        with self._lock:
+            self._opened = self._vault.reload(self._opened)
+            return self._opened.keyring
+
+    def change(self, change: Change) -> Keyring:
+        """Other master keys."""
+        with self._lock:
+            self._opened = self._vault.replace_keys(self._opened, change)
+            return self._opened.keyring
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys."""
+        return self._vault.tenant(name)
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap it."""
+        return self._vault.put_tenant(name, data, expected)
