@@ -169,6 +169,25 @@ def test_what_is_appended_is_seen_once_whatever_the_size(steps):
         assert seen == store.messages("a")
 
 
+def test_a_burst_between_two_readings_of_one_look_is_seen_whole(place, monkeypatch):
+    """On a busy machine a look counted 183 messages, and the page it then read began behind those that it knew."""
+    with place.open() as store:
+        store.create("a")
+        follow = Following(store, "a")
+        follow.begin(0)
+        store.append("a", *numbered(0, 1))
+        bursts = [numbered(*range(2, 90)), numbered(*range(90, 170))]
+        read = store.messages
+
+        def messages(*given, **options):
+            if bursts:
+                store.append("a", *bursts.pop(0))
+            return read(*given, **options)
+
+        monkeypatch.setattr(store, "messages", messages)
+        assert follow.look() + follow.look() == numbered(*range(170))
+
+
 def test_what_a_thread_writes_meanwhile_is_seen_once(place):
     with place.open(durability="os") as writer, place.open() as reader:
         writer.create("a")

@@ -120,7 +120,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "key rotate": (Example("All under a new key, and the old one deleted", "vaultsession key rotate --prune --yes"),),
     "key prune": (Example("After a rotation, when backups are old", "vaultsession key prune --yes"),),
     "key destroy": (Example("Forget a tenant", "vaultsession key destroy --tenant acme"),),
-    "mirror status": (Example("Of a mirror in Redis", "vaultsession mirror status --mirror redis://127.0.0.1:6379/0"),),
+    "mirror status": (Example("Of a mirror in Redis", "vaultsession mirror status --mirror redis://localhost"),),
     "mirror sync": (Example("Bring it level", "vaultsession mirror sync --mirror /mnt/second"),),
     "mirror verify": (Example("All that it holds", "vaultsession mirror verify --mirror /mnt/second"),),
     "mirror restore": (Example("After a loss", "vaultsession mirror restore -V ~/notes --mirror /mnt/second"),),

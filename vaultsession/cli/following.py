@@ -40,9 +40,12 @@ class Following:
 
     def _read(self, last: int) -> tuple[list[dict[str, Any]], list[str]]:
         """The newest messages, and each as text: ``last``, those that have come, and some more to know them by."""
-        session = self._store.load(self._id)
-        grown = max(0, session.message_count - self._count)
-        messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
+        later = _REMEMBERED + 1
+        while later > _REMEMBERED:  # so many came between the two that those before them would be missed
+            session = self._store.load(self._id)
+            grown = max(0, session.message_count - self._count)
+            messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
+            later = self._store.load(self._id).message_count - session.message_count
         texts = [output.to_json(message) for message in messages]
         self._version, self._count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
         return messages, texts

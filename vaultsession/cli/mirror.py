@@ -124,10 +124,12 @@ def verify(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False)
     form = Form.chosen(as_json=as_json)
     with (
         _both(where, mirror) as (ours, theirs, reading),
-        _backends(ours, theirs, reading) as (source, follower),
         bar("Verifying") as progress,
     ):
-        proofs = list(_counted(verified(source, follower, reading), progress))
+        if not theirs.vault.exists():
+            raise VaultNotFound(f"there is no mirror at {theirs.vault.path}: `vaultsession mirror sync` makes one")
+        with _backends(ours, theirs, reading) as (source, follower):
+            proofs = list(_counted(verified(source, follower, reading), progress))
     _tell_proofs(form, proofs)
 
 

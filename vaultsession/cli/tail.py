@@ -42,13 +42,15 @@ def tail(
     form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
     if follow and form is Form.JSON:
         raise InvalidSetting("--json is one document, which has no end with --follow: take --jsonl")
-    write = _writer(form)
     with where.open() as store:
         if not follow:
-            write(store.messages(id, last=number))
+            messages = store.messages(id, last=number)
+            _writer(form)(messages)
             return
         following, pause = Following(store, id), _pause()
-        write(following.begin(number))
+        messages = following.begin(number)
+        write = _writer(form)
+        write(messages)
         while True:
             sys.stdout.flush()
             pause(INTERVAL)

@@ -75,6 +75,8 @@ def prune(where: Where, *, yes: Yes = False, as_json: AsJson = False) -> None:
     _confirm_pruning(yes=yes)
     with where.open() as store:
         pruned = store.prune_keys()
+    if yes and pruned:
+        output.say(_LOST)
     if form is Form.JSON:
         output.document({"pruned": list(pruned)})
     elif form is Form.TSV:
@@ -85,8 +87,12 @@ def prune(where: Where, *, yes: Yes = False, as_json: AsJson = False) -> None:
             output.line("there is no retired key")
 
 
+_LOST = "Mirrors and backups whose sessions lie under a retired key cannot be read once it is deleted."
+
+
 def _confirm_pruning(*, yes: bool) -> None:
-    output.say("Mirrors and backups whose sessions lie under a retired key cannot be read once it is deleted.")
+    if not yes:
+        output.say(_LOST)
     confirm("Delete the retired keys for good?", yes=yes)
 
 
