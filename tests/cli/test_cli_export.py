@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from vaultsession import open_store
+from vaultsession.keysources import KeyFile
 
 
 @pytest.fixture
@@ -134,3 +135,53 @@ def test_a_terminal_is_refused_before_the_vault_is_opened(three, terminal):
     done = terminal("export", "--all", "--key-file", "/nonexistent")
     assert done.code == 2
     assert "I am" not in done.out
+
+
+def test_an_export_is_imported_exactly_whatever_the_defaults_of_the_vault(three, run, tmp_path, monkeypatch):
+    """Through a file, through a pipe, and among other files of a directory."""
+    with three.open() as store:
+        store.create("ever", state={"n": 1.5}, labels={"a": "b"}, title="Für immer", max_messages=3)
+        wanted = [(info.facts(), store.load(info.id).state, store.messages(info.id)) for info in store.list()]
+    lines = run("export", "--all").out
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "all.jsonl").write_text(lines)
+    monkeypatch.setenv("VAULTSESSION_TTL", "1h")
+    monkeypatch.setenv("VAULTSESSION_SLIDING", "true")
+    for number, source in enumerate((tmp_path / "below" / "all.jsonl", tmp_path / "below", "-")):
+        path = str(tmp_path / f"new{number}")
+        key = ("--key-file", tmp_path / f"key{number}")
+        assert run("init", path, *key).code == 0
+        done = run("import", source, "-V", path, *key, "--json", stdin=lines)
+        assert (done.code, done.json["imported"]) == (0, 4), done.err
+        with open_store(path, key=KeyFile(str(key[1])), create=False) as store:
+            assert [
+                (info.facts(), store.load(info.id).state, store.messages(info.id)) for info in store.list()
+            ] == wanted
+        again = run("import", source, "-V", path, *key, "--json", stdin=lines).json
+        assert (again["imported"], again["present"]) == (0, 4)
+        again = run("import", source, "-V", path, *key, "--json", "--replace", stdin=lines).json
+        assert (again["replaced"], again["skipped"]) == (4, 0)
+
+
+def test_a_line_of_an_export_that_is_damaged_is_skipped_and_named(three, run):
+    first, *_ = run("export", "--all").out.splitlines()
+    later = json.dumps({"vaultsession": 99, "id": "x"})
+    odd = json.dumps({"vaultsession": 1, "id": "y", "colour": "red"})
+    over = json.dumps({"vaultsession": 1, "id": "z", "expires_at": "2001-01-01T00:00:00+00:00"})
+    done = run("import", "-", "--replace", stdin=f"{{\n{first}\n{later}\n{odd}\n{over}\n")
+    assert done.code == 3
+    for said in ("line 1: not JSON", "line 3: exported in version 99", "line 4: unknown fields: colour", "line 5: "):
+        assert said in done.err
+    assert {row["name"]: row["value"] for row in done.rows} == {
+        "imported": "0",
+        "replaced": "1",
+        "present": "0",
+        "skipped": "4",
+    }
+
+
+def test_an_import_may_rename_and_give_owners(three, run):
+    lines = run("export", "a", "b").out.replace('"user_id":"bob"', '"user_id":null')
+    assert run("import", "-", "--id-prefix", "old/", "--user", "carol", stdin=lines).code == 0
+    with three.open() as store:
+        assert (store.load("old/a").user_id, store.load("old/b").user_id) == ("alice", "carol")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +30,12 @@ _SHOWN = 20
 def import_(
     where: Where,
     *,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file, or a directory with everything below it.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, a directory with everything below it, or - for JSON lines from stdin."
+        ),
+    ],
     format: Annotated[
         str,
         typer.Option("--format", help="json, jsonl, openai-agents, claude-code or langchain; auto looks at each file."),
@@ -46,19 +52,28 @@ def import_(
 ) -> None:
     """Import sessions that another program kept.
 
-    From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories.
+    From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
+    export of `vaultsession export` is restored as it was, times and life spans included.
 
     Each session is imported whole or not at all, and one that is there is left as it is: a run can be repeated.
 
     Links are not followed. Exit code 3 where something was skipped, with file, line and reason.
     """
-    from ..importing import Placed, Skipped, read  # noqa: PLC0415 - the store is dear to import, and --help does without
+    from ..importing import (  # noqa: PLC0415 - the store is dear to import, and --help does without
+        Placed,
+        Skipped,
+        read,
+        read_lines,
+    )
 
     form = Form.chosen(as_json=as_json)
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
     with where.open() as store, bar("Importing") as progress:
-        found = read(source, format, id_prefix=id_prefix)
+        if source == "-":
+            found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
+        else:
+            found = read(source, format, id_prefix=id_prefix)
         for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
             if isinstance(placed, Skipped):
                 skipped.append(placed)

@@ -11,8 +11,8 @@ never raises for what is in a file. Nothing is followed out of the source: links
 
 from __future__ import annotations
 
-from .detect import AUTO, FORMATS, read
+from .detect import AUTO, FORMATS, read, read_lines
 from .placing import Placed, place
 from .records import Found, Record, Skipped
 
-__all__ = ["AUTO", "FORMATS", "Found", "Placed", "Record", "Skipped", "place", "read"]
+__all__ = ["AUTO", "FORMATS", "Found", "Placed", "Record", "Skipped", "place", "read", "read_lines"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import IO
 
 from ..errors import InvalidSetting
 from . import claude_code, jsonlines, langchain, openai_agents, plain
@@ -43,19 +44,32 @@ def read(source: str, format: str = AUTO, *, id_prefix: str = "") -> Found:
     if format not in FORMATS:
         raise InvalidSetting(f"a format is one of {', '.join(FORMATS)}, not {format!r}")
     suffixes = {suffix for name, each in _READERS.items() if format in (AUTO, name) for suffix in each.suffixes}
-    first: dict[str, str] = {}
+    yield from _once(_found(source, format, suffixes), id_prefix)
+
+
+def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
+    """The sessions of a stream of JSON lines, one a line, such as an export that is read while it is written."""
+    yield from _once(jsonlines.read_stream(stream), id_prefix)
+
+
+def _found(source: str, format: str, suffixes: Collection[str]) -> Found:
     for file in files(source, suffixes):
         if isinstance(file, Skipped):
             yield file
-            continue
-        for found in _READERS[format if format != AUTO else format_of(file)].read(file):
-            if isinstance(found, Skipped):
-                yield found
-            elif found.id in first:
-                yield Skipped(found.place, f"a second session {found.id!r:.80}: the first is {first[found.id]}")
-            else:
-                first[found.id] = found.place
-                yield _prefixed(found, id_prefix)
+        else:
+            yield from _READERS[format if format != AUTO else format_of(file)].read(file)
+
+
+def _once(records: Found, prefix: str) -> Found:
+    first: dict[str, str] = {}
+    for found in records:
+        if isinstance(found, Skipped):
+            yield found
+        elif found.id in first:
+            yield Skipped(found.place, f"a second session {found.id!r:.80}: the first is {first[found.id]}")
+        else:
+            first[found.id] = found.place
+            yield _prefixed(found, prefix)
 
 
 def format_of(file: File) -> str:

@@ -6,13 +6,15 @@ state, or stands in the state as ``imported`` where the object has a state of it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..clock import to_duration, to_micros
-from ..errors import InvalidSetting
+from ..clock import SystemClock, to_duration, to_micros
+from ..errors import InvalidSetting, VaultError
 from ..payload import Json
+from ..transfer import read_line
 from .records import Record
 from .strict import named, objects
 
@@ -21,29 +23,29 @@ STATE = ("state", "context")
 IDS = ("id", "session_id", "sessionId", "conversation_id", "conversationId", "thread_id", "threadId")
 REST = "imported"
 
-_ENVELOPE = ("format", "version")
-_FORMAT = "vaultsession"
+_EXPORTED = "vaultsession"
+"""The field by which a line of an export is known: see ``transfer``."""
 _MILLISECONDS = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie behind the year 5000."""
 _LATEST = 253_402_300_799_000_000  # the year 9999
 
 
 def is_session(value: object) -> bool:
-    """Whether an object has the shape of a session: messages, or a state."""
+    """Whether an object has the shape of a session: messages, or a state; or is a line of an export."""
     return isinstance(value, dict) and (
-        any(isinstance(value.get(name), list) for name in MESSAGES)
+        _EXPORTED in value
+        or any(isinstance(value.get(name), list) for name in MESSAGES)
         or any(isinstance(value.get(name), dict) for name in STATE)
     )
 
 
 def record_of(value: Json, id: str | None, place: str) -> Record:
     """The record of an object; its own id goes before the one that is given. ``ValueError`` for what is no session."""
+    if _EXPORTED in value:
+        return _exported(value, place)
     if not is_session(value):
         raise ValueError(f"no session: there are neither messages ({', '.join(MESSAGES)}) nor a state")
     rest = dict(value)
-    if rest.get("format") == _FORMAT:  # a line of an export says so of itself
-        for name in _ENVELOPE:
-            rest.pop(name, None)
     own: str | None = _take(rest, IDS, _text) or id
     messages = objects(_take(rest, MESSAGES, lambda found: found if isinstance(found, list) else None) or [])
     counted = rest.pop("message_count", None)
@@ -61,6 +63,33 @@ def record_of(value: Json, id: str | None, place: str) -> Record:
     if own is None:
         raise ValueError(f"no id: there is none of {', '.join(IDS)}")
     return Record(own, place, messages, state, **facts)
+
+
+def _exported(value: Json, place: str) -> Record:
+    """The record of a line of an export, nothing guessed. ``ValueError`` where it is damaged or of a later version."""
+    try:
+        restored = read_line(json.dumps(value).encode(), SystemClock().now())
+    except VaultError as error:
+        raise ValueError(str(error)) from None
+    head = restored.head
+    return Record(
+        head.id,
+        place,
+        objects(restored.messages),
+        restored.state,
+        created=head.created,
+        updated=head.updated,
+        expires=head.expires,
+        user_id=head.user_id,
+        tenant_id=head.tenant_id,
+        assistant_id=head.assistant_id,
+        title=head.title,
+        labels=head.labels,
+        ttl=None if head.ttl is None else head.ttl / 1_000_000,
+        sliding=head.sliding,
+        max_messages=head.max_messages,
+        exact=True,
+    )
 
 
 def id_in(value: Json) -> str:

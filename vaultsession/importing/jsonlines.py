@@ -12,6 +12,7 @@ together, 16 bytes of memory for each, then session by session.
 from __future__ import annotations
 
 from array import array
+from typing import IO
 
 from ..payload import Json
 from .facts import id_in, is_session, record_of
@@ -41,6 +42,21 @@ def _sessions(file: File) -> Found:
             yield record_of(_object(line), None, file.at(number))
         except ValueError as error:
             yield Skipped(file.at(number), str(error))
+
+
+def read_stream(stream: IO[bytes]) -> Found:
+    """The sessions of a stream, one a line. It is read once, and a line at a time."""
+    number = 0
+    while line := stream.readline(LARGEST):
+        number += 1
+        whole: bytes | None = line
+        while len(line) == LARGEST and not line.endswith(b"\n"):
+            line, whole = stream.readline(LARGEST), None
+        try:
+            if whole is None or whole.strip():
+                yield record_of(_object(whole), None, f"line {number}")
+        except ValueError as error:
+            yield Skipped(f"line {number}", str(error))
 
 
 def _messages(file: File) -> Found:

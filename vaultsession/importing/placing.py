@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+import orjson
+
 from .. import payload
 from ..clock import to_datetime
-from ..errors import SessionExists
+from ..errors import InvalidDocument, SessionExists
 from ..facts import Past
+from ..head import Head
 from ..store import SessionStore
+from ..transfer import line_of
 from .records import Record
 
 
@@ -27,11 +31,13 @@ def place(store: SessionStore, record: Record, *, replace: bool = False, dry_run
     A session whose id is there stays as it is, unless ``replace``. Errors are those of ``create``: the record was
     refused, also because its time has run out, and nothing was written.
     """
-    facts = _facts(record)
     if dry_run:
         present = store.exists(record.id)
         payload.body(record.state, record.messages)  # refuses what JSON cannot give back
         return (Placed.REPLACED if replace else Placed.PRESENT) if present else Placed.IMPORTED
+    if record.exact:
+        return _restored(store, record, replace=replace)
+    facts = _facts(record)
     try:
         store.create(record.id, state=record.state, messages=record.messages, **facts)
     except SessionExists:
@@ -40,6 +46,30 @@ def place(store: SessionStore, record: Record, *, replace: bool = False, dry_run
         store.save(record.id, state=record.state, messages=record.messages, **facts)
         return Placed.REPLACED
     return Placed.IMPORTED
+
+
+def _restored(store: SessionStore, record: Record, *, replace: bool) -> Placed:
+    """An exported session as it was: with its times, and without what the store gives to new ones."""
+    payload.body(record.state, record.messages)  # refuses what JSON cannot give back
+    state, *messages = map(orjson.dumps, (record.state, *record.messages))
+    head = Head(
+        record.id,
+        record.created or 0,
+        record.updated or 0,
+        user_id=record.user_id,
+        tenant_id=record.tenant_id,
+        assistant_id=record.assistant_id,
+        title=record.title,
+        labels=record.labels,
+        expires=record.expires,
+        ttl=None if record.ttl is None else round(record.ttl * 1_000_000),
+        sliding=record.sliding,
+        max_messages=record.max_messages,
+    )
+    done = store.import_([line_of(head, state, messages)], existing="replace" if replace else "skip")
+    if done.expired:
+        raise InvalidDocument("its time has run out")
+    return Placed.IMPORTED if done.made else Placed.REPLACED if done.replaced else Placed.PRESENT
 
 
 def _facts(record: Record) -> Past:

@@ -30,6 +30,8 @@ class Record:
     ttl: float | None = None
     sliding: bool = False
     max_messages: int | None = None
+    exact: bool = False
+    """Whether this package exported it: then no default of the store takes the place of what it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
