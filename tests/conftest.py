@@ -32,6 +32,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Opening = Callable[..., SessionStore]
 
+DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql", "mariadb", "mortal"}
+"""Fixtures, and parameters of them, that start one: seconds each."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a database server is slow. SQLite and Redis stand for the engines in the quick part."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        given = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
+        if DATABASE_SERVERS & (given | set(getattr(item, "fixturenames", ()))):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def clock() -> ManualClock:

@@ -49,7 +49,10 @@ _VERDICTS: dict[type[VaultError], Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """One session: the verdict, what was read, and the problem in words. ``head`` is the newest that authenticates."""
+    """One session: the verdict, what was read, and the problem in words. ``head`` is the newest that authenticates.
+
+    ``key_id`` is the key that its container is sealed under; None where it was not opened.
+    """
 
     key: str
     verdict: Verdict
@@ -58,6 +61,7 @@ class Checkup:
     size: int = 0
     head: Head | None = None
     version: bytes | None = None
+    key_id: bytes | None = None
 
 
 class Readable(Protocol):
@@ -130,4 +134,4 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
         verdict, problem = Verdict.TORN, f"{container.size - row.size} bytes behind the last record were never complete"
     elif row.torn:
         verdict, problem = Verdict.TORN, "a write failed; the next one replaces the file"
-    return Checkup(key, verdict, problem, records, container.size, head, row.version)
+    return Checkup(key, verdict, problem, records, container.size, head, row.version, container.header[v1.KEY_ID])

@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import platformdirs
 
+from . import ids
 from .backend import Backend, Engine
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
@@ -53,6 +54,7 @@ def open_store(
     disk: Disk | None = None,
     sources: KeySources | None = None,
     tracing: Tracing | None = None,
+    new_id: Callable[[int], str] = ids.new,
     **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
 ) -> SessionStore[StateT]: ...
 @overload
@@ -66,6 +68,7 @@ def open_store(
     disk: Disk | None = None,
     sources: KeySources | None = None,
     tracing: Tracing | None = None,
+    new_id: Callable[[int], str] = ids.new,
     **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
 ) -> SessionStore: ...
 def open_store(
@@ -79,6 +82,7 @@ def open_store(
     sources: KeySources | None = None,
     state_type: type[Any] | None = None,
     tracing: Tracing | None = None,
+    new_id: Callable[[int], str] = ids.new,
     **overrides: Any,
 ) -> SessionStore[Any]:
     """Open the store at a path or URL; a vault is created on first use, its key found or made.
@@ -87,12 +91,13 @@ def open_store(
     An ``Engine`` of your own may stand in the place of a URL; the store closes it.
     ``overrides`` are fields of ``Settings``. With a ``state_type`` (a dataclass, a TypedDict or a pydantic model; extra
     "typed") states are of that type, checked on the way in and out. ``tracing`` sees each call; see ``telemetry``.
+    ``new_id`` makes the ids of sessions that are made without one, from the time in microseconds: UUIDv7.
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
     ``KeyUnavailable``, ``WrongKey``; ``RollbackDetected`` for key slots older than this vault has seen.
     """
     environ = environment()
     chosen = _settings(settings, environ, overrides)
-    seen = _seen(state_type, tracing, chosen)
+    seen = _seen(state_type, tracing, chosen)._replace(new_id=new_id)
     clock = clock or SystemClock()
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
@@ -142,11 +147,12 @@ def default_path() -> str:
 
 
 class Seen(NamedTuple):
-    """How a store is seen: its states by their user, its calls by whoever traces them, and what its parts say."""
+    """How a store is seen: its states, its calls by whoever traces them, what its parts say; and who makes its ids."""
 
     shape: Shape[Any] | None
     tracing: Tracing | None
     remarks: Remarks | None = None
+    new_id: Callable[[int], str] = ids.new
 
 
 def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> Seen:
@@ -259,6 +265,7 @@ def _assemble(
         shape=seen.shape,
         tracing=seen.tracing,
         remarks=seen.remarks,
+        new_id=seen.new_id,
     )
     if settings.sweep_interval is not None:
         store.start_sweeper(settings.sweep_interval)

@@ -65,9 +65,11 @@ class SessionStore(ManySessions[StateT]):
         shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
         remarks: Remarks | None = None,
+        new_id: Callable[[int], str] = ids.new,
     ) -> None:
         self.origin = origin
         self._remarks = remarks
+        self._new_id = new_id
         self._backend = backend
         self._reading = reading
         self._keyring = reading.keyring
@@ -100,7 +102,7 @@ class SessionStore(ManySessions[StateT]):
         **facts: Unpack[Past],
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
-        head = self._new_head(ids.new(self._clock.now()) if id is None else id, facts)
+        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
         return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=False)
 
     @verb
@@ -162,7 +164,7 @@ class SessionStore(ManySessions[StateT]):
         if until is not None and until < 0:
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
-        name = ids.new(now) if new_id is None else new_id
+        name = self._new_id(now) if new_id is None else new_id
         return self._passes.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
         )

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from sql_servers import Server, mariadb_server
@@ -38,6 +39,8 @@ class OnSqlite(OnDatabase):
     def finish(self) -> None:
         shutil.rmtree(self.root)
 
+
+pytestmark = pytest.mark.slow
 
 TestSqlite = OnSqlite.TestCase
 TestSqlite.settings = settings(max_examples=12)

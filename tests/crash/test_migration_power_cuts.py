@@ -33,7 +33,7 @@ def contents(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in path.glob("sessions/*.vss")}
 
 
-@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("key", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_after_the_end_all_survives_and_before_it_the_copy_is_repeated(where: Path, *, key: bool) -> None:
     whole = filled(where / "source")
     source = Site.at(str(where / "source"), QuickDisk(), durability="os")

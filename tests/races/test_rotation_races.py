@@ -23,7 +23,7 @@ def opened(path: str, **settings: Any) -> SessionStore:
     return open_store(path, **{"key": KEY, "durability": "os", **settings})
 
 
-@pytest.fixture(params=[False, True], ids=["one key", "tenant keys"])
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["one key", "tenant keys"])
 def vault(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     path = str(tmp_path / "vault")
     with opened(path, tenant_keys=request.param) as store:

@@ -26,6 +26,7 @@ from vaultsession.doctor import (
     structure_of,
 )
 from vaultsession.errors import KeyUnavailable, VaultNotFound, WrongKey
+from vaultsession.keys import MasterKey
 from vaultsession.vault import VaultDirectory
 
 KEY = RawKey(bytes(range(7, 39)))
@@ -489,3 +490,46 @@ def test_severities_are_ordered_and_findings_are_values():
         "fix": "do this",
     }
     assert finding == Finding("name", Severity.ERROR, "It is so.", "place", "do this")
+
+
+# -- master keys -------------------------------------------------------------------------------------------------------
+
+
+def test_a_rotation_that_was_not_completed_is_told(vault):
+    directory = VaultDirectory(str(vault))
+    directory.replace_keys(directory.unlock(CANDIDATES), lambda masters: [MasterKey.generate(), *masters])
+    with open_store(vault, key=KEY, create=False) as store:
+        store.create("three")
+        finding = only(vault)
+        assert (finding.name, finding.severity) == ("rotation-unfinished", Severity.WARNING)
+        assert finding.sentence.startswith("a rotation was begun and not completed: 2 sessions")
+        assert finding.fix == "vaultsession key rotate"
+        store.rotate_key()
+    assert names(found(vault)) == ["retired-key"]
+
+
+def test_a_retired_key_is_told_and_whether_a_session_needs_it(vault):
+    old = session(vault).read_bytes()
+    with open_store(vault, key=KEY, create=False) as store:
+        store.rotate_key()
+        finding = only(vault)
+        assert (finding.name, finding.severity, finding.fix) == (
+            "retired-key",
+            Severity.INFO,
+            "vaultsession key prune",
+        )
+    session(vault).write_bytes(old)
+    for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+        (vault / name).unlink(missing_ok=True)
+    with open_store(vault, key=KEY, create=False) as store:
+        store.count()
+    finding = only(vault)
+    assert (finding.name, finding.severity, finding.fix) == (
+        "retired-key-in-use",
+        Severity.WARNING,
+        "vaultsession key rotate",
+    )
+    assert finding.sentence.startswith("1 session lies under the retired key")
+    with open_store(vault, key=KEY, create=False) as store:
+        store.rotate_key()
+    assert "retired-key-in-use" not in names(found(vault))

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import stat
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from vaultsession import (
     open_store_async,
 )
 from vaultsession.keysources import KeySources
+from vaultsession.testing import ManualClock, SeededIds
 
 VARIABLES = [name for name in os.environ if name.startswith("VAULTSESSION_")]
 
@@ -343,3 +345,13 @@ def test_the_vault_holds_nothing_that_was_said(open_files: Any, tmp_path: Path) 
         if path.is_file():
             data = path.read_bytes()
             assert [word for word in said if word in data] == [], path
+
+
+def test_ids_of_a_test_are_the_same_in_every_run() -> None:
+    def made() -> list[str]:
+        with open_store("memory://", clock=ManualClock(), new_id=SeededIds(7)) as store:
+            return [store.create().id, store.create().id, store.copy(store.create("a").id).id]
+
+    assert made() == made()
+    assert len(set(made())) == 3
+    assert all(uuid.UUID(name).version == 7 for name in made())

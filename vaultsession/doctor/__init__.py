@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from ..backends.files.layout import Layout, key_in
@@ -110,18 +111,37 @@ def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet
     yield from _rollback(opened)
     yield from dictionaries.copies(disk, layout.root, opened.reading.dictionaries)
     versions: dict[str, bytes | None] = {}
+    sealed: Counter[bytes | None] = Counter()
     keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
     for checkup in check_all(opened.backend, opened.reading, keys):
         yield from _about(checkup)
         if checkup.head is not None and key_of(opened.reading, checkup.head.id) != checkup.key:
             yield warning("foreign-slug", "its file is named after another id: rename it back", checkup.key)
         versions[checkup.key] = checkup.version
+        sealed[checkup.key_id] += 1
+    yield from _masters(opened, sealed)
 
     def newest(key: str) -> bytes | None:
         """As it was found; read again when it is asked for a second time."""
         return versions.pop(key) if key in versions else check(opened.backend, opened.reading, key).version
 
     yield from listing.index(disk, layout, opened.backend, opened.reading, newest)
+
+
+def _masters(opened: OpenedVault, sealed: Mapping[bytes | None, int]) -> Iterator[Finding]:
+    """Keys that sessions shall no longer lie under, and do."""
+    for master in opened.vault.keyring.masters[1:]:
+        used, name = sealed.get(master.id, 0), master.id.hex()
+        lie = "1 session lies" if used == 1 else f"{used} sessions lie"
+        if not master.retired:
+            said = f"a rotation was begun and not completed: {lie} under the older key {name}"
+            yield warning("rotation-unfinished", said, name, "vaultsession key rotate")
+        elif used:
+            said = f"{lie} under the retired key {name}: an older copy came back, or could not be read then"
+            yield warning("retired-key-in-use", said, name, "vaultsession key rotate")
+        else:
+            said = f"the retired key {name} is kept for backups and mirrors: no session here needs it"
+            yield info("retired-key", said, name, "vaultsession key prune")
 
 
 def _rollback(opened: OpenedVault) -> Iterator[Finding]:

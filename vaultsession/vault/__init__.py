@@ -1,8 +1,9 @@
 """A vault: who it is, and its key slots. Sessions are the backend's business.
 
 ``directory`` on files, and that it is private · ``dictionaries`` and ``tenant_files`` their files · ``engine`` in an
-engine, beside the sessions · ``opened`` what unlocking yields, and what both can do · ``keypapers`` its keys, for
-whoever uses them for long · ``papers`` identity and key slots as one value, and how a copy follows
+engine, beside the sessions · ``opened`` what unlocking yields, and what both can do · ``changes`` of the keys ·
+``keypapers`` the keys, for whoever uses them for long · ``papers`` identity and key slots as one value, and how a copy
+follows
 """
 
 from .dictionaries import DICTIONARIES, DictionaryFiles, number_in

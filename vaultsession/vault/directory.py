@@ -53,9 +53,10 @@ from ..errors import (
     WrongKey,
 )
 from ..identity import FACTS, LARGEST_FACTS, Identity
-from ..keys import KEY_SIZE, Keyring, MasterKey
+from ..keys import KEY_SIZE, Keyring
 from ..secret import Secret
 from ..slots import Slot, Unlocked
+from .changes import Changes
 from .dictionaries import DictionaryFiles
 from .opened import OpenVault
 from .papers import joined, taken_apart
@@ -85,7 +86,7 @@ _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for nam
 
 
 @dataclass(frozen=True, slots=True)
-class VaultDirectory:
+class VaultDirectory(Changes):
     """A directory that is a vault, or shall become one. Immutable; safe from any thread and process."""
 
     path: str
@@ -174,20 +175,6 @@ class VaultDirectory:
         identity = self.identity()
         with _storage(self.path):
             return replace(vault, unlocked=self._read_copies(identity).authentic(vault.unlocked))
-
-    def add_slot(self, vault: OpenVault, secret: Secret, *, label: str = "", now: int = 0) -> OpenVault:
-        """One more secret that opens this vault; its slot is the last. Returns when both copies are flushed."""
-        return self._change(vault, lambda current: current.add_slot(secret, label=label, now=now))
-
-    def remove_slot(self, vault: OpenVault, slot_id: bytes) -> OpenVault:
-        """One secret less, never the last. Who kept the secret *and* an old copy of the file still opens that copy."""
-        return self._change(vault, lambda current: current.remove_slot(slot_id))
-
-    def replace_keys(
-        self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
-    ) -> OpenVault:
-        """Other master keys: ``change`` makes them of those of the moment, under the lock, so that none gets lost."""
-        return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
     def stamp(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""

@@ -23,9 +23,10 @@ from .. import slots
 from ..backend import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
 from ..identity import Identity
-from ..keys import KEY_SIZE, Keyring, MasterKey
+from ..keys import KEY_SIZE, Keyring
 from ..secret import Secret
 from ..slots import KeyringFile, Slot, Unlocked
+from .changes import Changes
 from .opened import OpenVault
 from .papers import joined, taken_apart
 
@@ -39,7 +40,7 @@ _LINES = re.compile(rb"(?:[1-9][0-9]{4,9}\n){0,1000}")
 
 
 @dataclass(frozen=True, slots=True)
-class EngineVault:
+class EngineVault(Changes):
     """The papers of a vault in an engine. Immutable; safe from any thread, process and host."""
 
     engine: Engine
@@ -100,20 +101,6 @@ class EngineVault:
     def reload(self, vault: OpenVault) -> OpenVault:
         """The keyring as it is now. ``RollbackDetected`` if it went back."""
         return replace(vault, unlocked=self._current(vault)[1])
-
-    def add_slot(self, vault: OpenVault, secret: Secret, *, label: str = "", now: int = 0) -> OpenVault:
-        """One more secret that opens this vault; its slot is the last."""
-        return self._change(vault, lambda current: current.add_slot(secret, label=label, now=now))
-
-    def remove_slot(self, vault: OpenVault, slot_id: bytes) -> OpenVault:
-        """One secret less, never the last. Who kept the secret *and* an old paper still opens that paper."""
-        return self._change(vault, lambda current: current.remove_slot(slot_id))
-
-    def replace_keys(
-        self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
-    ) -> OpenVault:
-        """Other master keys: ``change`` makes them of those of the moment, so that none gets lost."""
-        return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
     def stamp(self) -> object:
         """The paper as it is: one round trip."""

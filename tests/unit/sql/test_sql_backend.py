@@ -333,3 +333,25 @@ def test_no_descriptor_or_thread_stays_behind(any_url: str, scribe: Scribe) -> N
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     use()
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_a_session_that_was_made_and_grew_meanwhile_is_no_damage(
+    backend: SqlBackend, other: SqlBackend, scribe: Scribe
+) -> None:
+    """Three processes appended to a new session at once, and one of them was told that it is damaged.
+
+    It had found no row; when it came to write there were pieces, as of a session whose row somebody removed. Whoever
+    made the pieces had made the row with them.
+    """
+    key, shown = scribe.key("a"), []
+
+    def seal(newest):
+        if not shown:
+            other.commit(key, scribe.create(key, "theirs"))
+            other.commit(key, scribe.append("x" * 3 * TAIL))
+        shown.append(newest)
+        return scribe.create(key, "ours")(newest) if newest is None else scribe.append("ours")(newest)
+
+    backend.commit(key, seal)
+    assert [newest is None for newest in shown] == [True, False]
+    assert scribe.texts(backend, key) == ["theirs", "x" * 3 * TAIL, "ours"]

@@ -223,10 +223,10 @@ class SqlEngine:
         return True
 
     def _refuse_foreign_file(self, connection: sa.Connection) -> None:
+        # The tables first: whoever makes them meanwhile has said before, in the same transaction, whose they are.
+        tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
         owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-        if owner == APPLICATION_ID:
-            return
-        if owner or connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+        if owner != APPLICATION_ID and (owner or tables):
             raise BackendUnavailable(f"{self.where} is the database of another application: give a file of its own")
 
     def _refuse_foreign(self, names: list[str]) -> NoReturn:

@@ -173,8 +173,6 @@ class SessionTables:
         """
         row, before = sealed.head, known.newest
         name = locator_of(row.key)
-        if not known.lives and self.has_pieces(connection, name):
-            raise Damaged(f"{row.key} is absent, and pieces of it are there; nothing was changed: reindex finds them")
         if not (self._replaced if sealed.offset == 0 else self._extended)(connection, known, sealed):
             return False
         if not isinstance(before, SealedHead) or before.tags != row.tags:
@@ -188,6 +186,11 @@ class SessionTables:
             connection, locator, known.stamp, {**columns(sealed.head), "header": header, **_ended(sealed)}
         ):
             return False
+        # Behind the swap: before it, the pieces may be those of a session that someone has just made.
+        if not known.lives and self.has_pieces(connection, locator.decode()):
+            raise Damaged(
+                f"{sealed.head.key} is absent, and pieces of it are there; nothing was changed: reindex finds them"
+            )
         if known.lives and not self.is_one_statement(known, sealed):
             connection.execute(self._delete_pieces, {"here": locator})
         self._add_pieces(connection, sealed)
