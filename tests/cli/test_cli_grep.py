@@ -93,6 +93,13 @@ def test_on_a_terminal_each_message_is_told_once_and_gaps_are_shown(talks, termi
     assert [line.split()[0] for line in shown.splitlines()] == ["trip", "1", "2", "3", "…", "6", "7", "8"]
 
 
+def test_a_match_within_the_context_of_another_is_shown_as_a_match(talks, terminal):
+    done = terminal("grep", "-C", "2", "line [45]")
+    assert [line.split()[0] for line in plain(done.out).splitlines()] == ["trip", "2", "3", "4", "5", "6", "7"]
+    for number in (4, 5):
+        assert f"\x1b[1;31mline {number}\x1b[0m" in done.out
+
+
 def test_on_a_terminal_the_match_is_in_colour_unless_nobody_wants_any(talks, terminal):
     assert "\x1b[1;31mline 3\x1b[0m" in terminal("grep", "line 3").out
     assert "\x1b[1;31m" not in terminal("grep", "line 3", NO_COLOR="1").out
