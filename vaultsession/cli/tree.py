@@ -40,14 +40,6 @@ class NarrowContext(typer.Context):
         return formatter
 
 
-class _Named(TyperCommand):
-    """A command of which only the name and the line are known."""
-
-    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - over as many lines as it needs
-        """The line, whole."""
-        return self.help or ""
-
-
 class Tree(TyperGroup):
     """A group whose commands are ``entries``, in that order."""
 
@@ -69,7 +61,7 @@ class Tree(TyperGroup):
         if entry is None:
             return None
         if self._naming:
-            return _Named(entry.name, help=entry.line, rich_help_panel=entry.panel)
+            return TyperCommand(entry.name, help=entry.line, short_help=entry.line, rich_help_panel=entry.panel)
         return loaded(entry)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
@@ -114,7 +106,9 @@ def _explain(command: Any, line: str) -> None:  # noqa: ANN401 - as above
     if not getattr(command, "commands", {}):
         command.epilog = section(line)
     # Its paragraphs are wrapped to the terminal, not where the source ends a line.
-    command.help = "\n\n".join(" ".join(each.split()) for each in (command.help or "").split("\n\n"))
+    paragraphs = [" ".join(each.split()) for each in (command.help or "").split("\n\n")]
+    command.help = "\n\n".join(paragraphs)
+    command.short_help = paragraphs[0]  # whole, over as many lines as it needs
     if HELP_STYLE is None:
         command.context_class = NarrowContext
 
