@@ -122,6 +122,7 @@ def a_session(session: Session, info: SessionInfo) -> None:
     assert_type(info.title, str | None)
     assert_type(info.labels, dict[str, str])
     assert_type(info.message_count, int)
+    assert_type(info.size, int)
     assert_type(info.ttl, timedelta | None)
     assert_type(info.expires_at, datetime | None)
     info.title = "new"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

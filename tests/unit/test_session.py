@@ -162,3 +162,7 @@ def test_no_repr_shows_content(session):
     assert repr(session) == "<Session 'a', 2 messages, version abababab>"
     assert repr(session.info()) == "<SessionInfo 'a', 2 messages, updated 2023-11-14 22:13:21Z>"
     assert Session.title is not None
+
+
+def test_the_size_of_a_listed_session_is_what_a_load_reads() -> None:
+    assert SessionInfo(HEAD._replace(raw=1234)).size == 1234
