@@ -27,7 +27,7 @@ table and fails on any upward arrow and on any module that is not listed.
     3      disk           the system calls, as one replaceable object
     3      cache          least recently used, bounded by bytes
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
-    5      backends       memory and files
+    5      backends       memory and files, servers and databases, and what stands in for one that is away
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
     6      sites          where a vault lies, by path or URL: the only module that names concrete backends
@@ -37,6 +37,7 @@ table and fails on any upward arrow and on any module that is not listed.
     7      listing        from filters to queries, from rows to what is read
     7      sweeper        the thread that removes what has expired
     7      coherent       the cache in front, valid exactly while the backend's version is the cached one
+    8      carrying       a session that went on in two places, put together
     8      passes         what each verb does, from arguments to the backend and back
     9      store          SessionStore
     10     aio            AsyncSessionStore

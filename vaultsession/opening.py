@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from .backend import Backend
+from .backends.fallback import Fallback, FallbackLeases
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
+from .carrying import Carrying
 from .clock import Clock, SystemClock, to_duration
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
@@ -25,7 +27,7 @@ from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import Defaults, Origin, SessionStore
-from .vault import KEYRING_COUNTER, OpenVault, Vault
+from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultDirectory
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -63,6 +65,10 @@ def open_store(
         return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"))
     disk = disk or Disk()
     site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+    if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
+        raise InvalidSetting(
+            f'fallback="{chosen.fallback}" is for a vault on a server; {site.vault.path} is a directory'
+        )
     backend: Backend | None = None
     try:
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(disk=disk), create=create)
@@ -159,6 +165,9 @@ def _assemble(
         padded=settings.padding,
         suite=SUITES[settings.suite],
     )
+    if settings.fallback == "memory" and backend.traits.durable:
+        backend = Fallback(backend, reading.describe, Carrying(reading, writing).merged, clock)
+        leases = FallbackLeases(leases)
     defaults = Defaults(
         ttl=None if settings.ttl is None else to_duration(settings.ttl),
         sliding=settings.sliding,

@@ -40,6 +40,8 @@ class Settings:
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
+    fallback       "none"        or "memory": while the server of a vault is away, go on with the sessions that were used
+                                 lately, in memory, and carry over what was written when it is back
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
     ============== ============= ===================================================================================
     """
@@ -56,6 +58,7 @@ class Settings:
     names: Literal["readable", "private"] = "readable"
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
+    fallback: Literal["none", "memory"] = "none"
     allow_network: bool = False
 
     def __post_init__(self) -> None:
@@ -92,6 +95,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "level": tuple(LEVELS),
     "durability": ("sync", "os"),
     "names": ("readable", "private"),
+    "fallback": ("none", "memory"),
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
