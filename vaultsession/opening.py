@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from .backend import Backend
-from .backends.fallback import Fallback, FallbackLeases
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
-from .carrying import Carrying
 from .clock import Clock, SystemClock, to_duration
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
@@ -166,6 +164,9 @@ def _assemble(
         suite=SUITES[settings.suite],
     )
     if settings.fallback == "memory" and backend.traits.durable:
+        from .backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
+        from .carrying import Carrying  # noqa: PLC0415 - as above
+
         backend = Fallback(backend, reading.describe, Carrying(reading, writing).merged, clock)
         leases = FallbackLeases(leases)
     defaults = Defaults(

@@ -40,8 +40,8 @@ class Settings:
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
-    fallback       "none"        or "memory": while the server of a vault is away, go on with the sessions that were used
-                                 lately, in memory, and carry over what was written when it is back
+    fallback       "none"        or "memory": while a vault's server is away, go on in memory with what was used lately,
+                                 and carry over what was written when it is back
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
     ============== ============= ===================================================================================
     """

@@ -4,7 +4,7 @@
 
     the server answers     every verb goes there; the containers of recently used sessions are remembered
     it does not            every verb goes to memory, which begins with what is remembered; what is written waits
-    it answers again       what waits is carried over, a few sessions with each verb; until then they are served from here
+    it answers again       what waits is carried over, a few sessions with each verb, and served from here until then
 
 What is asked inside a ``seal`` goes where the commit goes: a session is never sealed from two places.
 """
@@ -23,13 +23,12 @@ from itertools import islice
 
 from ...backend import Backend, Traits
 from ...clock import Clock, to_datetime
-from ...envelope import v1
 from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
-from ...sealed import Container, Describe, Heads, Newest, Grave, Query, Seal, Sealed, SealedHead
-from ..memory import MemoryBackend
-from .remembered import Remembered, part, version_at
-from .waiting import Here, Merge, Step, Waiting, step
+from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
+from .remembered import version_at
+from .standin import Standin, Watched
+from .waiting import Here, Merge, Parted, Step, step
 
 _log = logging.getLogger("vaultsession")
 
@@ -42,22 +41,11 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
 """Seconds between two looks whether the server is back: 1, 2, 4, and so on."""
 
+_NAMED = 10
+"""Sessions that are named in the log where some are lost."""
+
 _AT_ONCE = 16
 """Sessions that one verb carries over on its way."""
-
-
-class _Watched:
-    """A seal, and what it was last shown and has made of it."""
-
-    def __init__(self, seal: Seal) -> None:
-        self._seal = seal
-        self.newest: Newest = None
-        self.result: Sealed | Grave | None = None
-
-    def __call__(self, newest: Newest) -> Sealed | Grave | None:
-        self.newest, self.result = newest, None
-        self.result = self._seal(newest)
-        return self.result
 
 
 class Fallback:
@@ -81,20 +69,15 @@ class Fallback:
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
         self._primary = primary
-        self._describe = describe
         self._merge = merge
         self._clock = clock
         self._tick = tick
-        self._most = sessions
-        self._memory = MemoryBackend()
-        self._remembered = Remembered(sessions=sessions, capacity=capacity)
-        self._waiting: dict[str, Waiting] = {}
+        self._standin = Standin(describe, sessions=sessions, capacity=capacity)
         self._away: VaultError | None = None
         self._since = 0
         self._outages = 0
         self._pause = _FIRST_PAUSE
         self._next_look = 0.0
-        self._guard = threading.RLock()  # whatever is in memory; nothing under it waits for the server
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
         self._sealing = threading.local()
         self._closed = False
@@ -113,19 +96,19 @@ class Fallback:
             return inside.head(key)
         self._attend()
         while True:
-            with self._guard:
+            with self._standin.guard:
                 if self._is_served_here(key):
-                    self._adopt(key)
-                    return self._memory.head(key)
+                    self._standin.adopt(key)
+                    return self._standin.memory.head(key)
             try:
                 row = self._primary.head(key)
             except BackendUnavailable as error:
                 self._leave(error)
                 continue
             if row is None:
-                self._remembered.forget(key)
+                self._standin.remembered.forget(key)
             else:
-                self._remembered.use(key)
+                self._standin.remembered.use(key)
             return row
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -135,23 +118,23 @@ class Fallback:
             return inside.read(key, start, settled=settled)
         self._attend()
         while True:
-            with self._guard:
+            with self._standin.guard:
                 if self._is_served_here(key):
-                    self._adopt(key)
-                    return self._memory.read(key, start, settled=settled)
+                    self._standin.adopt(key)
+                    return self._standin.memory.read(key, start, settled=settled)
             try:
                 container = self._primary.read(key, start, settled=settled)
             except BackendUnavailable as error:
                 self._leave(error)
                 continue
-            self._learn(key, container)
+            self._standin.learn(key, container, self._primary.read)
             return container
 
     def scan(self, query: Query) -> Heads:
         """The server's heads, with those that wait in their places; while it is away, what memory knows."""
         self._attend()
         self._check_open()
-        if self._away is None and self._waiting:
+        if self._away is None and self._standin.waiting:
             end = None if query.limit is None else query.offset + query.limit
             return islice(self._mixed(query), query.offset, end)
         return self._scanned(query)
@@ -160,7 +143,7 @@ class Fallback:
         """How many heads ``scan`` would give without a limit."""
         self._attend()
         self._check_open()
-        if self._away is None and not self._waiting:
+        if self._away is None and not self._standin.waiting:
             try:
                 return self._primary.count(query)
             except BackendUnavailable as error:
@@ -179,14 +162,14 @@ class Fallback:
                 self._leave(error)
             else:
                 return
-        yield from self._memory.scan(query)
+        yield from self._standin.memory.scan(query)
 
     def _mixed(self, query: Query) -> Iterator[SealedHead]:
         """Every head that matches, from where the query begins."""
         every = replace(query, offset=0, limit=None)
-        with self._guard:
-            waiting = frozenset(self._waiting)
-            here = [row for row in self._memory.scan(every) if row.key in waiting]
+        with self._standin.guard:
+            waiting = frozenset(self._standin.waiting)
+            here = [row for row in self._standin.memory.scan(every) if row.key in waiting]
         theirs = (row for row in self._scanned(every) if row.key not in waiting)
         yield from heapq.merge(theirs, here, key=_place, reverse=query.newest_first)
 
@@ -200,10 +183,10 @@ class Fallback:
         server answers, or where the session was not remembered.
         """
         self._attend()
-        with self._guard:
+        with self._standin.guard:
             if self._is_served_here(key):
                 return self._commit_here(key, seal)
-        watched = _Watched(seal)
+        watched = Watched(seal)
         try:
             with self._sealed_at(self._primary):
                 newest = self._primary.commit(key, watched)
@@ -214,132 +197,24 @@ class Fallback:
             if self._answers():
                 raise
             self._leave(error)
-            return self._go_on_in_doubt(key, watched, error)
-        self._keep(key, watched, newest)
+            return self._standin.go_on(key, watched, error)
+        self._standin.keep(key, watched, newest, self._primary.read)
         return newest
 
     def _commit_here(self, key: str, seal: Seal) -> Newest:
-        watched = _Watched(seal)
-
-        def bounded(newest: Newest) -> Sealed | Grave | None:
-            result = watched(newest)
-            if result is not None:
-                self._refuse_more(key, len(result.data) if isinstance(result, Sealed) else 0)
-            return result
-
-        with self._guard, self._sealed_at(self._memory):
-            self._check_open()
-            self._adopt(key)
-            before = self._here(key)
-            newest = self._memory.commit(key, bounded)
-            if watched.result is not None:
-                if key not in self._waiting:
-                    self._waiting[key] = _begun(before)
-                waiting = self._waiting[key]
-                waiting.size = newest.size if isinstance(newest, SealedHead) else 0
-            return newest
-
-    def _go_on_in_doubt(self, key: str, watched: _Watched, error: DurabilityUnknown) -> Newest:
-        """What was sealed for the server, put behind the same state in memory; raises the error where that is not known."""
-        result, before = watched.result, watched.newest
-
-        def seal(newest: Newest) -> Sealed | Grave | None:
-            same = newest == before or (
-                isinstance(newest, SealedHead) and isinstance(before, SealedHead) and newest.witness == before.witness
-            )
-            if not same and not (isinstance(result, Sealed) and result.offset == 0 and newest is None):
-                raise error
-            return result
-
-        with self._guard:
-            try:
-                newest = self._commit_here(key, seal)
-            except BackendUnavailable:
-                raise error from None
-            waiting = self._waiting[key]
-            here = self._here(key)
-            if isinstance(before, SealedHead) and before.witness not in waiting.known:
-                waiting.known = (*waiting.known, before.witness)
-            if here is not None and isinstance(here.row, SealedHead):
-                waiting.known = (*waiting.known, here.row.witness)
-                waiting.doubt = here.data
-            return newest
-
-    def _refuse_more(self, key: str, size: int) -> None:
-        waiting = self._waiting
-        fits = sum(each.size for each in waiting.values()) + size <= self._remembered.capacity
-        if not fits or (key not in waiting and len(waiting) >= self._most):
-            raise BackendUnavailable(
-                f"{self._away or 'the server was away'}; {len(waiting)} sessions wait in memory, and no more fits"
-            ) from self._away
-
-    # -- what is remembered --------------------------------------------------------------------------------------------
-
-    def _learn(self, key: str, container: Container | None) -> None:
-        if container is None:
-            self._remembered.forget(key)
-        elif not self._remembered.follow(key, container):
-            if container.offset == v1.HEADER_SIZE:
-                self._remembered.keep(key, container.header + container.data)
-            else:
-                self._read_whole(key, container.size)
-
-    def _keep(self, key: str, watched: _Watched, newest: Newest) -> None:
-        """Remember what was committed."""
-        result, before = watched.result, watched.newest
-        if not isinstance(newest, SealedHead):
-            self._remembered.forget(key)
-        elif isinstance(result, Sealed):
-            if result.offset == 0:
-                self._remembered.keep(key, result.data)
-            elif not isinstance(before, SealedHead) or not self._remembered.extend(
-                key, result.offset, before.version, result.data
-            ):
-                self._read_whole(key, newest.size)
-
-    def _read_whole(self, key: str, size: int) -> None:
-        """To remember it is no reason for a verb to fail."""
-        if size <= self._remembered.capacity:
-            with contextlib.suppress(VaultError):
-                container = self._primary.read(key)
-                if container is not None:
-                    self._remembered.keep(key, container.header + container.data)
-
-    def _adopt(self, key: str) -> None:
-        """Let memory have what is remembered of a session, unless it has the session already."""
-        if key in self._waiting or self._memory.head(key) is not None:
-            return
-        data = self._remembered.of(key)
-        if data is None:
-            return
-        try:
-            row = self._describe(key, partial(part, data), thorough=False)
-        except VaultError as error:
-            _log.warning("what is remembered of %s cannot be used: %s", key, error)
-            return
-        if row is not None:
-            whole = Sealed(row._replace(torn=False), 0, data[: row.size])
-            self._memory.commit(key, lambda _: whole)
-
-    def _here(self, key: str) -> Here | None:
-        """What memory has of a session."""
-        found: list[Newest] = []
-        self._memory.commit(key, found.append)
-        newest = found[0]
-        if newest is None:
-            return None
-        container = self._memory.read(key)
-        return Here(newest, b"" if container is None else container.header + container.data)
+        self._check_open()
+        with self._sealed_at(self._standin.memory):
+            return self._standin.commit(key, seal, self._away)
 
     # -- away, and back ------------------------------------------------------------------------------------------------
 
     def _is_served_here(self, key: str) -> bool:
-        return self._away is not None or key in self._waiting
+        return self._away is not None or key in self._standin.waiting
 
     def _leave(self, error: VaultError) -> None:
         """The server is away: go on in memory, with what is remembered."""
         self._check_open()
-        with self._guard:
+        with self._standin.guard:
             if self._away is not None:
                 return
             self._away = error
@@ -347,8 +222,7 @@ class Fallback:
             self._outages += 1
             self._pause = _FIRST_PAUSE
             self._next_look = self._tick() + self._pause
-            for key in self._remembered.keys():
-                self._adopt(key)
+            self._standin.begin()
         _log.warning("going on in memory, where what is written waits until the server is back: %s", error)
 
     def _answers(self) -> bool:
@@ -362,7 +236,7 @@ class Fallback:
 
     def _attend(self) -> None:
         """Look whether the server is back, and carry over some of what waits: one thread at a time, others pass by."""
-        if self._away is None and not self._waiting:
+        if self._away is None and not self._standin.waiting:
             return
         if self._tick() < self._next_look or not self._looking.acquire(blocking=False):
             return
@@ -373,30 +247,30 @@ class Fallback:
 
     def _look(self, most: int) -> None:
         if self._away is not None and not self._answers():
-            self._next_look = self._tick() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._look_later()
             return
         now = self._tick()
-        with self._guard:
-            due = [key for key, waiting in self._waiting.items() if waiting.due <= now]
+        with self._standin.guard:
+            due = [key for key, waiting in self._standin.waiting.items() if waiting.due <= now]
         for key in due[:most]:
             if not self._carry(key):
                 return
             self._come_back()
         self._come_back()
-        with self._guard:
-            later = min((waiting.due for waiting in self._waiting.values()), default=0.0)
+        with self._standin.guard:
+            later = min((waiting.due for waiting in self._standin.waiting.values()), default=0.0)
             self._next_look = later
 
+    def _look_later(self) -> None:
+        self._next_look = self._tick() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
     def _come_back(self) -> None:
-        with self._guard:
+        with self._standin.guard:
             if self._away is None:
                 return
             self._away = None
-            for row in list(self._memory.scan(Query())):
-                if row.key not in self._waiting:
-                    self._memory.drop(row.key)
-            waiting = len(self._waiting)
+            waiting = self._standin.end()
         _log.warning("the server is back; %d sessions are left to be carried over", waiting)
 
     def _carry(self, key: str) -> bool:
@@ -408,13 +282,12 @@ class Fallback:
             return True
         except BackendUnavailable as error:
             self._leave(error)
-            self._next_look = self._tick() + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._look_later()
             return False
         except VaultError as error:
             problem = error
-        with self._guard:
-            waiting = self._waiting[key]
+        with self._standin.guard:
+            waiting = self._standin.waiting[key]
             if waiting.problem is None:
                 _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
             waiting.problem = str(problem)
@@ -423,36 +296,31 @@ class Fallback:
 
     def _carried(self, key: str) -> bool:
         """One commit at the server; whether nothing of the session waits any more."""
-        with self._guard:
-            waiting, here = self._waiting[key], self._here(key)
-            if here is None or self._is_expired(here):
-                self._settle(key, None)
+        with self._standin.guard:
+            waiting, here = self._standin.waiting[key], self._standin.here(key)
+            expired = here is not None and self._is_expired(here)
+            if here is None or (expired and waiting.before is waiting.doubt is None):
+                self._standin.settle(key, None)
                 return True
+        merge = _nothing if expired else self._merge
         made = Step(None)
 
         def seal(theirs: Newest) -> Sealed | Grave | None:
             nonlocal made
-            made = step(key, waiting, here, theirs, partial(self._primary.read, key), self._merge)
+            made = step(key, waiting, here, theirs, partial(self._primary.read, key), merge)
             return made.result
 
         newest = self._primary.commit(key, seal)
         if made.kept:
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
-        with self._guard:
-            if self._here(key) != here:
+        with self._standin.guard:
+            now = self._standin.here(key)
+            if now is None or now.row != here.row:
                 waiting.carried(here, by_merging=made.by_merging)
                 return False
             same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
-            self._settle(key, here.data if same else None)
+            self._standin.settle(key, here.data if same else None)
             return True
-
-    def _settle(self, key: str, data: bytes | None) -> None:
-        """Nothing of the session waits any more; the container is remembered where it is the server's too."""
-        self._remembered.forget(key)
-        if data is not None:
-            self._remembered.keep(key, data)
-        del self._waiting[key]
-        self._memory.drop(key)
 
     def _is_expired(self, here: Here) -> bool:
         row = here.row
@@ -474,10 +342,10 @@ class Fallback:
                 counts = self._primary.stats()
             except BackendUnavailable as error:
                 self._leave(error)
-        counts = self._memory.stats() if counts is None else counts
+        counts = self._standin.memory.stats() if counts is None else counts
         ours = {
-            "fallback_waiting": len(self._waiting),
-            "fallback_remembered": len(self._remembered),
+            "fallback_waiting": len(self._standin.waiting),
+            "fallback_remembered": len(self._standin.remembered),
             "fallback_outages": self._outages,
         }
         return {**counts, **ours}
@@ -490,42 +358,35 @@ class Fallback:
             components = self._primary.health()
         except BackendUnavailable as error:
             components = {"primary": str(error)}
-        with self._guard:
+        with self._standin.guard:
             return {**components, "fallback": self._problem()}
 
     def _problem(self) -> str | None:
-        waiting = (
-            f"{len(self._waiting)} sessions wait in memory to be carried over, and would be lost with this process"
-        )
+        count = len(self._standin.waiting)
+        waiting = f"{count} sessions wait in memory to be carried over, and would be lost with this process"
         if self._away is not None:
             since = to_datetime(self._since).isoformat(timespec="seconds")
             return f"going on in memory since {since}: {waiting} ({self._away})"
-        if not self._waiting:
+        if not self._standin.waiting:
             return None
-        told = next((f" ({key}: {each.problem})" for key, each in self._waiting.items() if each.problem), "")
+        told = next((f" ({key}: {each.problem})" for key, each in self._standin.waiting.items() if each.problem), "")
         return waiting + told
 
     def close(self) -> None:
-        """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent; never raises for it."""
+        """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""
         with self._looking:
             if self._closed:
                 return
-            if self._waiting:
-                for waiting in self._waiting.values():
+            if self._standin.waiting:
+                for waiting in self._standin.waiting.values():
                     waiting.due = 0.0
-                self._look(len(self._waiting))
-            with self._guard:
+                self._look(len(self._standin.waiting))
+            with self._standin.guard:
                 self._closed = True
-                lost = list(self._waiting)
-                if lost:
-                    _log.error(
-                        "%d sessions that were written while the server was away are lost with this process: %s%s",
-                        len(lost),
-                        ", ".join(lost[:10]),
-                        " and more" if len(lost) > 10 else "",  # noqa: PLR2004 - as many as are named
-                    )
-                self._memory.close()
-                self._remembered.clear()
+                lost = self._standin.close()
+            if lost:
+                named = ", ".join(lost[:_NAMED]) + (" and more" if len(lost) > _NAMED else "")
+                _log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
         self._primary.close()
 
     def _check_open(self) -> None:
@@ -548,11 +409,8 @@ class Fallback:
             self._sealing.backend = outer
 
 
-def _begun(before: Here | None) -> Waiting:
-    """A session that begins to wait, by what memory had of it: what the server had when it was last met."""
-    if before is None or not isinstance(before.row, SealedHead):
-        return Waiting()
-    return Waiting(before=before.data, known=(before.row.witness,))
+def _nothing(_: Parted) -> None:
+    """How a session is merged that has expired here."""
 
 
 def _place(row: SealedHead) -> tuple[int, str]:

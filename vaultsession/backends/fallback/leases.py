@@ -22,6 +22,7 @@ class FallbackLeases:
     def __init__(self, primary: Leases) -> None:
         self._primary = primary
         self._local = LocalLeases()
+        self._told = False
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
@@ -33,5 +34,9 @@ class FallbackLeases:
             try:
                 held.enter_context(self._primary.lease(key, left))
             except BackendUnavailable as error:
-                _log.warning("a lease excludes the threads of this process alone: %s", error)
+                if not self._told:
+                    _log.warning("leases exclude the threads of this process alone: %s", error)
+                self._told = True
+            else:
+                self._told = False
             yield

@@ -25,8 +25,9 @@ class Here(NamedTuple):
 
 
 class Parted(NamedTuple):
-    """A session that went on in two places. ``before`` is its container where both were the same; None: they never were.
+    """A session that went on in two places.
 
+    ``before`` is its container when both were the same, None where they never were; ``ours`` is the one in memory.
     ``fetch`` gives the container of the server, of which ``theirs`` is the row or the tombstone.
     """
 
@@ -38,7 +39,7 @@ class Parted(NamedTuple):
 
 
 Merge = Callable[[Parted], Sealed | None]
-"""Both put together, behind what the server has; None where nothing is new here. What it raises lets the session wait."""
+"""Both put together, behind what the server has; None where nothing is new here. If it raises, the session waits on."""
 
 
 @dataclass(slots=True)
