@@ -137,6 +137,18 @@ def test_a_bounded_history_that_dropped_its_oldest_adds_only_the_newest(two: Two
     assert texts(two.meet()) == ["2", "theirs", "ok", "ours"]
 
 
+def test_a_write_whose_answer_was_lost_is_not_repeated_when_its_container_was_replaced(two: Two) -> None:
+    """It arrived, others went on behind it, and so many records were added here that they were put together."""
+    two.ours.create("a", messages=said("1"))
+    two.server.lose_answers()
+    two.ours.append("a", *said("lost"))
+    many = [f"ours {number}" for number in range(520)]
+    for text in many:
+        two.ours.append("a", *said(text))
+    two.theirs.append("a", *said("theirs"))
+    assert texts(two.meet()) == ["1", "lost", "theirs", *many]
+
+
 def test_a_history_that_was_cleared_here_stays_where_others_went_on(two: Two) -> None:
     two.ours.create("a", messages=said("1"))
     two.part()

@@ -218,6 +218,17 @@ def test_what_waits_stands_in_its_place_in_a_listing_of_the_server(lab: Lab) -> 
     lab.server.commit_fails = None
 
 
+def test_what_memory_had_in_an_earlier_outage_is_forgotten(lab: Lab) -> None:
+    lab.backend.commit(lab.key, lab.scribe.create(lab.key))
+    lab.server.begin()
+    assert lab.here() == ["first"]
+    lab.come_back()
+    lab.backend.commit(lab.key, lab.scribe.append("between"))
+    lab.server.begin()
+    assert lab.here() == ["first", "between"]
+    lab.come_back()
+
+
 # -- what is bounded ---------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +378,34 @@ def test_what_was_removed_here_is_removed_there(lab: Lab) -> None:
     lab.server.under.commit(lab.key, looking(seen))
     assert isinstance(seen[0], Tombstone)
     assert lab.backend.head(lab.key) is None
+
+
+def test_what_was_removed_here_behind_a_lost_answer_is_removed_there(lab: Lab) -> None:
+    """The record arrived: what is there then is still nobody's but ours."""
+    lab.backend.commit(lab.key, lab.scribe.create(lab.key))
+    lab.server.lose_answers()
+    lab.backend.commit(lab.key, lab.scribe.append("lost"))
+    lab.backend.commit(lab.key, lab.scribe.remove(lab.key))
+    lab.come_back()
+    assert lab.there() is None
+
+
+def test_what_is_removed_here_during_a_merge_is_removed_there(lab: Lab) -> None:
+    merge, seen = merging(lab), []
+
+    def slow(parted: Parted) -> Any:
+        if not seen:
+            seen.append(parted)
+            lab.backend._standin.commit(lab.key, lab.scribe.remove(lab.key), None)
+        return merge(parted)
+
+    lab.merge = slow
+    lab.backend.commit(lab.key, lab.scribe.create(lab.key))
+    lab.server.begin()
+    lab.backend.commit(lab.key, lab.scribe.append("ours"))
+    lab.server.under.commit(lab.key, lab.scribe.append("theirs"))
+    lab.come_back()
+    assert lab.there() is None
 
 
 def test_what_was_removed_here_and_changed_there_stays_and_is_told(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -316,7 +316,7 @@ class Fallback:
         with self._standin.guard:
             now = self._standin.here(key)
             if now is None or now.row != here.row:
-                waiting.carried(here, by_merging=made.by_merging)
+                waiting.carried(here, newest, by_merging=made.by_merging)
                 return False
             same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
             self._standin.settle(key, here.data if same else None)

@@ -59,12 +59,10 @@ class Waiting:
     problem: str | None = None
     due: float = 0.0
 
-    def carried(self, here: Here, *, by_merging: bool) -> None:
-        """The server has what was here; more may have been written here since."""
+    def carried(self, here: Here, newest: Newest, *, by_merging: bool) -> None:
+        """The server has what was here, as ``newest``; more may have been written here since."""
         self.before = here.data or None
-        self.known = ()
-        if isinstance(here.row, SealedHead) and not by_merging:
-            self.known = (here.row.witness,)
+        self.known = (newest.witness,) if isinstance(newest, SealedHead) else ()
         self.doubt = None
         self.merged.clear()
         # From now on the chains differ for good: only documents can be compared.
