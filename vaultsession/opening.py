@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
@@ -25,7 +26,7 @@ from .settings import PATH, SUITES, Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import Defaults, Origin, SessionStore
-from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultDirectory
+from .vault import KEYRING_COUNTER, EngineVault, OpenVault, Vault
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def open_store(
         return _assemble(memory, reading, LocalLeases(), chosen, clock, Origin(MEMORY, "this process only"))
     disk = disk or Disk()
     site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
-    if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
+    if chosen.fallback != "none" and not isinstance(site.vault, EngineVault):
         raise InvalidSetting(
             f'fallback="{chosen.fallback}" is for a vault on a server; {site.vault.path} is a directory'
         )
@@ -74,7 +75,8 @@ def open_store(
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source))
+        prepare = site.vault.keeping() if chosen.fallback == "memory" and isinstance(site.vault, EngineVault) else None
+        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), prepare)
     except BaseException:
         (backend or site).close()
         raise
@@ -154,7 +156,13 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 
 
 def _assemble(
-    backend: Backend, reading: Reading, leases: Leases, settings: Settings, clock: Clock, origin: Origin
+    backend: Backend,
+    reading: Reading,
+    leases: Leases,
+    settings: Settings,
+    clock: Clock,
+    origin: Origin,
+    prepare: Callable[[], None] | None = None,
 ) -> SessionStore:
     writing = Writing(
         reading,
@@ -163,11 +171,11 @@ def _assemble(
         padded=settings.padding,
         suite=SUITES[settings.suite],
     )
-    if settings.fallback == "memory" and backend.traits.durable:
+    if prepare is not None:
         from .backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
         from .carrying import Carrying  # noqa: PLC0415 - as above
 
-        backend = Fallback(backend, reading.describe, Carrying(reading, writing).merged, clock)
+        backend = Fallback(backend, reading.describe, Carrying(reading, writing).merged, clock, prepare=prepare)
         leases = FallbackLeases(leases)
     defaults = Defaults(
         ttl=None if settings.ttl is None else to_duration(settings.ttl),

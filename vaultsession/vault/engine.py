@@ -10,18 +10,30 @@ no moment between identity and keys for a crash. An engine answers for its own d
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from .. import slots
 from ..backend import Engine
-from ..errors import Conflict, Damaged, DurabilityUnknown, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
+from ..errors import (
+    BackendUnavailable,
+    Conflict,
+    Damaged,
+    DurabilityUnknown,
+    KeyUnavailable,
+    RollbackDetected,
+    VaultNotFound,
+    WrongKey,
+)
 from ..identity import LARGEST_FACTS, Identity
 from ..keys import KEY_SIZE, Keyring, MasterKey
 from ..secret import Secret
 from ..slots import KeyringFile, Slot, Unlocked
 from .opened import OpenVault
+
+_log = logging.getLogger("vaultsession")
 
 PAPER = "vault"
 
@@ -103,6 +115,21 @@ class EngineVault:
     ) -> OpenVault:
         """Other master keys: ``change`` makes them of those of the moment, so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
+
+    def keeping(self) -> Callable[[], None]:
+        """What puts the paper back as it is now, where the engine comes back without any: sessions are nothing without.
+
+        ``BackendUnavailable`` where another vault has been made there meanwhile.
+        """
+        paper, identity, _ = self._read()
+
+        def put_back() -> None:
+            if self.engine.put_paper(PAPER, paper, None):
+                _log.warning("%s came back without the key slots of this vault: they were put back", self.path)
+            elif self.identity().vault_id != identity.vault_id:
+                raise BackendUnavailable(f"{self.path}: another vault is there now: restore the one that was there")
+
+        return put_back
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):

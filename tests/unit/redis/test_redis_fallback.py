@@ -48,7 +48,7 @@ def opened(server: RedisServer) -> Iterator[Callable[..., SessionStore]]:
     stores: list[SessionStore] = []
 
     def opening(**settings: object) -> SessionStore:
-        stores.append(open_store(place.url, key=KEY, **{"fallback": "memory", **settings}))
+        stores.append(open_store(place.url, **{"key": KEY, "fallback": "memory", **settings}))
         return stores[-1]
 
     yield opening
@@ -129,25 +129,40 @@ def test_two_processes_on_both_sides_of_an_outage_lose_nothing(
     assert theirs.load("a").state == {"x": 2, "y": 2}
 
 
-def test_a_server_that_comes_back_empty_gets_what_waits(
-    opened: Callable[..., SessionStore], server: RedisServer
+def test_a_server_that_comes_back_empty_gets_what_waits_and_the_key_slots(
+    opened: Callable[..., SessionStore], server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = opened()
     store.create("a", messages=[said("1")])
     store.create("lost with the server")
     server.kill()
     store.append("a", said("2"))
-    for file in server.directory.rglob("*.aof"):
-        file.unlink()
-    for file in server.directory.rglob("*.manifest"):
-        file.unlink()
-    for file in server.directory.rglob("*.rdb"):
-        file.unlink()
-    server.start()
+    come_back_empty(server)
     carried(store)
     assert texts(store) == ["1", "2"]
     with pytest.raises(SessionNotFound):
         store.load("lost with the server")
+    assert "key slots of this vault: they were put back" in caplog.text
+    assert texts(opened(fallback="none", create=False)) == ["1", "2"]
+
+
+def test_another_vault_in_its_place_is_not_written_to(server: RedisServer, opened: Callable[..., SessionStore]) -> None:
+    store = opened()
+    store.create("a", messages=[said("1")])
+    server.kill()
+    store.append("a", said("2"))
+    come_back_empty(server)
+    other = opened(key=RawKey(bytes(range(1, 33))), fallback="none")
+    until(lambda: store.exists("a") and "another vault is there now" in store.health()["fallback"], "the look")
+    assert texts(store) == ["1", "2"]
+    assert other.count() == 0
+
+
+def come_back_empty(server: RedisServer) -> None:
+    for kind in ("aof", "manifest", "rdb"):
+        for file in server.directory.rglob(f"*.{kind}"):
+            file.unlink()
+    server.start()
 
 
 def test_the_next_process_finds_what_was_carried_over_at_the_end(

@@ -11,7 +11,6 @@ What is asked inside a ``seal`` goes where the commit goes: a session is never s
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import logging
 import threading
@@ -27,8 +26,9 @@ from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
 from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .remembered import version_at
+from .sealing import Sealing
 from .standin import Standin, Watched
-from .waiting import Here, Merge, Parted, Step, step
+from .waiting import Merge, Parted, Step, step
 
 _log = logging.getLogger("vaultsession")
 
@@ -54,7 +54,8 @@ class Fallback:
     What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
     what memory has. What waits is lost with the process: ``health`` says how much that is. Where no more fits, writes
     raise ``BackendUnavailable`` as they would have done without this. Where someone else wrote to a session that
-    waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays.
+    waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays. ``prepare`` is
+    called before anything is carried over, and keeps the server away as long as it raises.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Fallback:
         *,
         sessions: int = SESSIONS,
         capacity: int = CAPACITY,
+        prepare: Callable[[], None] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
         self._primary = primary
         self._merge = merge
         self._clock = clock
+        self._prepare = prepare
         self._tick = tick
         self._standin = Standin(describe, sessions=sessions, capacity=capacity)
         self._away: VaultError | None = None
@@ -79,7 +82,7 @@ class Fallback:
         self._pause = _FIRST_PAUSE
         self._next_look = 0.0
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
-        self._sealing = threading.local()
+        self._sealing = Sealing()
         self._closed = False
 
     @property
@@ -91,7 +94,7 @@ class Fallback:
 
     def head(self, key: str) -> SealedHead | None:
         """The newest head, of the server or of memory."""
-        inside = self._inside()
+        inside = self._sealing.where
         if inside is not None:
             return inside.head(key)
         self._attend()
@@ -113,7 +116,7 @@ class Fallback:
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. A session that is met for the first time is read whole, to be remembered."""
-        inside = self._inside()
+        inside = self._sealing.where
         if inside is not None:
             return inside.read(key, start, settled=settled)
         self._attend()
@@ -188,7 +191,7 @@ class Fallback:
                 return self._commit_here(key, seal)
         watched = Watched(seal)
         try:
-            with self._sealed_at(self._primary):
+            with self._sealing.at(self._primary):
                 newest = self._primary.commit(key, watched)
         except BackendUnavailable as error:
             self._leave(error)
@@ -203,7 +206,7 @@ class Fallback:
 
     def _commit_here(self, key: str, seal: Seal) -> Newest:
         self._check_open()
-        with self._sealed_at(self._standin.memory):
+        with self._sealing.at(self._standin.memory):
             return self._standin.commit(key, seal, self._away)
 
     # -- away, and back ------------------------------------------------------------------------------------------------
@@ -234,6 +237,20 @@ class Fallback:
             pass  # not a nice answer, but one
         return True
 
+    def _is_back(self) -> bool:
+        """Whether it answers, and is what it was."""
+        if not self._answers():
+            return False
+        try:
+            if self._prepare is not None:
+                self._prepare()
+        except VaultError as error:
+            if str(error) != str(self._away):
+                _log.warning("the server answers, and is taken to be away: %s", error)
+            self._away = error
+            return False
+        return True
+
     def _attend(self) -> None:
         """Look whether the server is back, and carry over some of what waits: one thread at a time, others pass by."""
         if self._away is None and not self._standin.waiting:
@@ -246,7 +263,7 @@ class Fallback:
             self._looking.release()
 
     def _look(self, most: int) -> None:
-        if self._away is not None and not self._answers():
+        if self._away is not None and not self._is_back():
             self._look_later()
             return
         now = self._tick()
@@ -298,7 +315,7 @@ class Fallback:
         """One commit at the server; whether nothing of the session waits any more."""
         with self._standin.guard:
             waiting, here = self._standin.waiting[key], self._standin.here(key)
-            expired = here is not None and self._is_expired(here)
+            expired = here is not None and here.is_expired(self._clock.now())
             if here is None or (expired and waiting.before is waiting.doubt is None):
                 self._standin.settle(key, None)
                 return True
@@ -321,10 +338,6 @@ class Fallback:
             same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
             self._standin.settle(key, here.data if same else None)
             return True
-
-    def _is_expired(self, here: Here) -> bool:
-        row = here.row
-        return isinstance(row, SealedHead) and row.expires is not None and row.expires <= self._clock.now()
 
     # -- the backend itself --------------------------------------------------------------------------------------------
 
@@ -392,21 +405,6 @@ class Fallback:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the store is closed")
-
-    # -- inside a seal -------------------------------------------------------------------------------------------------
-
-    def _inside(self) -> Backend | None:
-        """Where the commit goes whose seal this thread is in."""
-        found: Backend | None = getattr(self._sealing, "backend", None)
-        return found
-
-    @contextlib.contextmanager
-    def _sealed_at(self, backend: Backend) -> Iterator[None]:
-        outer, self._sealing.backend = self._inside(), backend
-        try:
-            yield
-        finally:
-            self._sealing.backend = outer
 
 
 def _nothing(_: Parted) -> None:

@@ -23,6 +23,10 @@ class Here(NamedTuple):
     row: SealedHead | Tombstone
     data: bytes
 
+    def is_expired(self, now: int) -> bool:
+        """Whether it lives no more; what was removed does not expire."""
+        return isinstance(self.row, SealedHead) and self.row.expires is not None and self.row.expires <= now
+
 
 class Parted(NamedTuple):
     """A session that went on in two places.
