@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
@@ -75,8 +74,7 @@ def open_store(
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        prepare = site.vault.keeping() if chosen.fallback == "memory" and isinstance(site.vault, EngineVault) else None
-        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), prepare)
+        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), site)
     except BaseException:
         (backend or site).close()
         raise
@@ -162,7 +160,7 @@ def _assemble(
     settings: Settings,
     clock: Clock,
     origin: Origin,
-    prepare: Callable[[], None] | None = None,
+    site: Site | None = None,
 ) -> SessionStore:
     writing = Writing(
         reading,
@@ -171,11 +169,18 @@ def _assemble(
         padded=settings.padding,
         suite=SUITES[settings.suite],
     )
-    if prepare is not None:
+    if settings.fallback == "memory" and site is not None and isinstance(site.vault, EngineVault):
         from .backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
         from .carrying import Carrying  # noqa: PLC0415 - as above
 
-        backend = Fallback(backend, reading.describe, Carrying(reading, writing).merged, clock, prepare=prepare)
+        backend = Fallback(
+            backend,
+            reading.describe,
+            Carrying(reading, writing).merged,
+            clock,
+            prepare=site.vault.keeping(),
+            afresh=functools.partial(site.backend, reading.describe),
+        )
         leases = FallbackLeases(leases)
     defaults = Defaults(
         ttl=None if settings.ttl is None else to_duration(settings.ttl),

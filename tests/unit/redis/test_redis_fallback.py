@@ -42,20 +42,25 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def opened(server: RedisServer) -> Iterator[Callable[..., SessionStore]]:
-    """Opens the vault on it as often as it is called."""
+def place_of(server: RedisServer) -> Iterator[Place]:
     place = Place(server.url, timeout=0.3)
+    yield place
+    place.bare.close()
+
+
+@pytest.fixture
+def opened(server: RedisServer, place_of: Place) -> Iterator[Callable[..., SessionStore]]:
+    """Opens the vault on it as often as it is called."""
     stores: list[SessionStore] = []
 
     def opening(**settings: object) -> SessionStore:
-        stores.append(open_store(place.url, **{"key": KEY, "fallback": "memory", **settings}))
+        stores.append(open_store(place_of.url, **{"key": KEY, "fallback": "memory", **settings}))
         return stores[-1]
 
     yield opening
     server.thaw()
     for store in stores:
         store.close()
-    place.bare.close()
 
 
 def carried(store: SessionStore) -> None:
@@ -156,6 +161,49 @@ def test_another_vault_in_its_place_is_not_written_to(server: RedisServer, opene
     until(lambda: store.exists("a") and "another vault is there now" in store.health()["fallback"], "the look")
     assert texts(store) == ["1", "2"]
     assert other.count() == 0
+
+
+@pytest.mark.parametrize("is_read_by_another", [False, True])
+def test_a_server_that_lost_its_last_second_is_given_it_again(
+    server: RedisServer,
+    opened: Callable[..., SessionStore],
+    place_of: Place,
+    *,
+    is_read_by_another: bool,
+) -> None:
+    """As one that flushes every second and lost its power, or a replica that took over."""
+    store = opened()
+    store.create("a", messages=[said("1")])
+    kept = place_of.dump()
+    store.append("a", said("acknowledged, and lost there"))
+    server.kill()
+    store.append("a", said("3"))
+    server.start()
+    place_of.restore(kept)
+    if is_read_by_another:
+        assert texts(opened(fallback="none")) == ["1"]
+    carried(store)
+    assert texts(store) == texts(opened(fallback="none")) == ["1", "acknowledged, and lost there", "3"]
+    store.append("a", said("4"))
+    assert texts(store)[-1] == "4"
+
+
+def test_where_others_went_on_from_what_was_left_it_waits_and_is_told(
+    server: RedisServer, opened: Callable[..., SessionStore], place_of: Place
+) -> None:
+    store = opened()
+    store.create("a", messages=[said("1")])
+    kept = place_of.dump()
+    store.append("a", said("lost there"))
+    server.kill()
+    store.append("a", said("3"))
+    server.start()
+    place_of.restore(kept)
+    other = opened(fallback="none")
+    other.append("a", said("theirs"))
+    until(lambda: store.exists("a") and "sessions wait in memory to be" in store.health()["fallback"], "the look")
+    assert texts(store) == ["1", "lost there", "3"]
+    assert texts(other) == ["1", "theirs"]
 
 
 def come_back_empty(server: RedisServer) -> None:

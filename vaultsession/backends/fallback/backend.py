@@ -21,8 +21,8 @@ from functools import partial
 from itertools import islice
 
 from ...backend import Backend, Traits
-from ...clock import Clock, to_datetime
-from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
+from ...clock import Clock
+from ...errors import BackendUnavailable, DurabilityUnknown, RollbackDetected, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
 from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .remembered import version_at
@@ -55,7 +55,8 @@ class Fallback:
     what memory has. What waits is lost with the process: ``health`` says how much that is. Where no more fits, writes
     raise ``BackendUnavailable`` as they would have done without this. Where someone else wrote to a session that
     waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays. ``prepare`` is
-    called before anything is carried over, and keeps the server away as long as it raises.
+    called before anything is carried over, and keeps the server away as long as it raises. ``afresh`` makes another
+    backend on the same server, which has seen nothing: see ``_given_back``.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Fallback:
         sessions: int = SESSIONS,
         capacity: int = CAPACITY,
         prepare: Callable[[], None] | None = None,
+        afresh: Callable[[], Backend] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
         self._primary = primary
         self._merge = merge
         self._clock = clock
         self._prepare = prepare
+        self._afresh = afresh
         self._tick = tick
         self._standin = Standin(describe, sessions=sessions, capacity=capacity)
         self._away: VaultError | None = None
@@ -327,7 +330,10 @@ class Fallback:
             made = step(key, waiting, here, theirs, partial(self._primary.read, key), merge)
             return made.result
 
-        newest = self._primary.commit(key, seal)
+        try:
+            newest = self._primary.commit(key, seal)
+        except RollbackDetected as error:
+            newest = self._given_back(key, seal, lambda: made.by_merging, error)
         if made.kept:
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
         with self._standin.guard:
@@ -338,6 +344,24 @@ class Fallback:
             same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
             self._standin.settle(key, here.data if same else None)
             return True
+
+    def _given_back(self, key: str, seal: Seal, parted: Callable[[], bool], error: RollbackDetected) -> Newest:
+        """The server lost what it had acknowledged, and what is here holds it all: the rest follows from what is left.
+
+        Asked of a backend that does not know what was lost; where someone else has gone on since, the error stands.
+        """
+        if self._afresh is None:
+            raise error
+
+        def rest(theirs: Newest) -> Sealed | Grave | None:
+            result = seal(theirs)
+            if parted():
+                raise error
+            return result
+
+        newest = self._afresh().commit(key, rest)
+        _log.warning("the server had lost the newest records of %s, and was given them again", key)
+        return newest
 
     # -- the backend itself --------------------------------------------------------------------------------------------
 
@@ -372,18 +396,7 @@ class Fallback:
         except BackendUnavailable as error:
             components = {"primary": str(error)}
         with self._standin.guard:
-            return {**components, "fallback": self._problem()}
-
-    def _problem(self) -> str | None:
-        count = len(self._standin.waiting)
-        waiting = f"{count} sessions wait in memory to be carried over, and would be lost with this process"
-        if self._away is not None:
-            since = to_datetime(self._since).isoformat(timespec="seconds")
-            return f"going on in memory since {since}: {waiting} ({self._away})"
-        if not self._standin.waiting:
-            return None
-        told = next((f" ({key}: {each.problem})" for key, each in self._standin.waiting.items() if each.problem), "")
-        return waiting + told
+            return {**components, "fallback": self._standin.problem(self._away, self._since)}
 
     def close(self) -> None:
         """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""

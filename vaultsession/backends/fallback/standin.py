@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from ...clock import to_datetime
 from ...envelope import v1
 from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
 from ...sealed import Container, Describe, Grave, Newest, Query, Seal, Sealed, SealedHead
@@ -176,6 +177,17 @@ class Standin:
                 self.remembered.keep(key, data)
             del self.waiting[key]
             self.memory.drop(key)
+
+    def problem(self, away: VaultError | None, since: int) -> str | None:
+        """What ``health`` says: None where the server answers and nothing waits."""
+        with self.guard:
+            count = len(self.waiting)
+            told = next((f" ({key}: {each.problem})" for key, each in self.waiting.items() if each.problem), "")
+        waiting = f"{count} sessions wait in memory to be carried over, and would be lost with this process"
+        if away is not None:
+            moment = to_datetime(since).isoformat(timespec="seconds")
+            return f"going on in memory since {moment}: {waiting} ({away})"
+        return waiting + told if count else None
 
     def close(self) -> list[str]:
         """Forget everything; the keys of what waited."""
