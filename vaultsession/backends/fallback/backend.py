@@ -22,12 +22,12 @@ from itertools import islice
 
 from ...backend import Backend, Traits
 from ...clock import Clock
-from ...errors import BackendUnavailable, DurabilityUnknown, RollbackDetected, VaultError
+from ...errors import BackendUnavailable, Conflict, DurabilityUnknown, RollbackDetected, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
 from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .remembered import version_at
 from .sealing import Sealing
-from .standin import Standin, Watched
+from .standin import Standin, Watched, give_back
 from .waiting import Merge, Parted, Step, step
 
 _log = logging.getLogger("vaultsession")
@@ -56,7 +56,7 @@ class Fallback:
     raise ``BackendUnavailable`` as they would have done without this. Where someone else wrote to a session that
     waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays. ``prepare`` is
     called before anything is carried over, and keeps the server away as long as it raises. ``afresh`` makes another
-    backend on the same server, which has seen nothing: see ``_given_back``.
+    backend on the same server, which has seen nothing: see ``give_back``.
     """
 
     def __init__(
@@ -311,7 +311,8 @@ class Fallback:
             if waiting.problem is None:
                 _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
             waiting.problem = str(problem)
-            waiting.due = self._tick() + _LONGEST_PAUSE
+            passing = isinstance(problem, DurabilityUnknown | Conflict)
+            waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
         return True
 
     def _carried(self, key: str) -> bool:
@@ -333,7 +334,9 @@ class Fallback:
         try:
             newest = self._primary.commit(key, seal)
         except RollbackDetected as error:
-            newest = self._given_back(key, seal, lambda: made.by_merging, error)
+            if self._afresh is None:
+                raise
+            newest = give_back(self._afresh(), key, seal, lambda: made.by_merging, error)
         if made.kept:
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
         with self._standin.guard:
@@ -344,24 +347,6 @@ class Fallback:
             same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
             self._standin.settle(key, here.data if same else None)
             return True
-
-    def _given_back(self, key: str, seal: Seal, parted: Callable[[], bool], error: RollbackDetected) -> Newest:
-        """The server lost what it had acknowledged, and what is here holds it all: the rest follows from what is left.
-
-        Asked of a backend that does not know what was lost; where someone else has gone on since, the error stands.
-        """
-        if self._afresh is None:
-            raise error
-
-        def rest(theirs: Newest) -> Sealed | Grave | None:
-            result = seal(theirs)
-            if parted():
-                raise error
-            return result
-
-        newest = self._afresh().commit(key, rest)
-        _log.warning("the server had lost the newest records of %s, and was given them again", key)
-        return newest
 
     # -- the backend itself --------------------------------------------------------------------------------------------
 
