@@ -22,12 +22,12 @@ from itertools import islice
 
 from ...backend import Backend, Traits
 from ...clock import Clock
-from ...errors import BackendUnavailable, Conflict, DurabilityUnknown, RollbackDetected, VaultError
+from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
 from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .remembered import version_at
 from .sealing import Sealing
-from .standin import Standin, Watched, give_back
+from .standin import Standin, Watched
 from .waiting import Merge, Parted, Step, step
 
 _log = logging.getLogger("vaultsession")
@@ -56,7 +56,7 @@ class Fallback:
     raise ``BackendUnavailable`` as they would have done without this. Where someone else wrote to a session that
     waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays. ``prepare`` is
     called before anything is carried over, and keeps the server away as long as it raises. ``afresh`` makes another
-    backend on the same server, which has seen nothing: see ``give_back``.
+    backend on the same server, which has seen nothing: it is given again what the server lost.
     """
 
     def __init__(
@@ -326,17 +326,21 @@ class Fallback:
         merge = _nothing if expired else self._merge
         made = Step(None)
 
-        def seal(theirs: Newest) -> Sealed | Grave | None:
+        def seal(backend: Backend, theirs: Newest) -> Sealed | Grave | None:
             nonlocal made
-            made = step(key, waiting, here, theirs, partial(self._primary.read, key), merge)
+            made = step(key, waiting, here, theirs, partial(backend.read, key), merge)
             return made.result
 
         try:
-            newest = self._primary.commit(key, seal)
-        except RollbackDetected as error:
+            newest = self._primary.commit(key, partial(seal, self._primary))
+        except Damaged:
+            # The server lost what it had acknowledged, or a part was torn off: what is here holds it all. Who has seen
+            # none of it is shown what is left; nothing that does not authenticate is, and the damage stands.
             if self._afresh is None:
                 raise
-            newest = give_back(self._afresh(), key, seal, lambda: made.by_merging, error)
+            afresh = self._afresh()
+            newest = afresh.commit(key, partial(seal, afresh))
+            _log.warning("the server had lost the newest records of %s, and was given them again", key)
         if made.kept:
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
         with self._standin.guard:

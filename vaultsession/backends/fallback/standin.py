@@ -8,10 +8,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from ...backend import Backend
 from ...clock import to_datetime
 from ...envelope import v1
-from ...errors import BackendUnavailable, DurabilityUnknown, RollbackDetected, VaultError
+from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
 from ...sealed import Container, Describe, Grave, Newest, Query, Seal, Sealed, SealedHead
 from ..memory import MemoryBackend
 from .remembered import Remembered, part
@@ -205,23 +204,6 @@ class Standin:
             raise BackendUnavailable(
                 f"{len(waiting)} sessions wait in memory for the server to be back, and no more fits: {away}"
             ) from away
-
-
-def give_back(backend: Backend, key: str, seal: Seal, parted: Callable[[], bool], error: RollbackDetected) -> Newest:
-    """The server lost what it had acknowledged, and what is here holds it all: the rest follows from what is left.
-
-    ``backend`` is one that does not know what was lost. Where someone else has gone on since, the error stands.
-    """
-
-    def rest(theirs: Newest) -> Sealed | Grave | None:
-        result = seal(theirs)
-        if parted():
-            raise error
-        return result
-
-    newest = backend.commit(key, rest)
-    _log.warning("the server had lost the newest records of %s, and was given them again", key)
-    return newest
 
 
 def _begun(before: Here | None) -> Waiting:
