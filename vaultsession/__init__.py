@@ -41,7 +41,7 @@ table and fails on any upward arrow and on any module that is not listed.
     4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
     5      conversation   a session that an agent answers, over the verbs of a store
     4      replication    one session of a backend brought to what another has, sealed bytes only
-    5      backends       memory and files
+    5      backends       memory and files, servers and databases, and what stands in for one that is away
     5      keysources     where secrets come from
     5      vault          identity and key slots: creation, unlocking, changes; in a directory or in an engine
     6      sites          where a vault lies, by path or URL: the only module that names concrete backends
@@ -59,6 +59,7 @@ table and fails on any upward arrow and on any module that is not listed.
     8      searching      matches in the texts of sessions, decrypted one at a time
     8      rotating       new master keys, and every session sealed under them; old ones pruned
     8      erasing        a tenant's keys destroyed, and its sessions removed
+    8      carrying       a session that went on in two places, put together
     8      training       learning a dictionary from the sessions of a vault
     9      many           the verbs over many sessions
     10     store          SessionStore

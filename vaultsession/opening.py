@@ -33,7 +33,7 @@ from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
 from .unlocked import reading_of
-from .vault import KEYRING_COUNTER, OpenVault, Vault
+from .vault import KEYRING_COUNTER, EngineVault, OpenVault, Vault
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -107,20 +107,31 @@ def open_store(
         site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, Site.of(path_or_url)
+    if chosen.fallback != "none" and not isinstance(site.vault, EngineVault):
+        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
         stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        reading = reading_of(site.vault, vault, stamp=stamp, compressing=chosen.compression == "zstd")
+        reading = reading_of(
+            site.vault,
+            vault,
+            stamp=stamp,
+            compressing=chosen.compression == "zstd",
+            patient=chosen.fallback != "none",
+        )
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
+        writing, leases = _writing(reading, chosen, clock), site.leases()
         if chosen.mirror is not None:
             from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
             backend = followed = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
             seen = seen._replace(remarks=followed.remarks)
-        return _assemble(backend, reading, site.leases(), chosen, clock, Origin(site.vault.path, source), seen)
+        if chosen.fallback == "memory" and isinstance(site.vault, EngineVault):
+            backend, leases = _with_fallback(backend, leases, site, site.vault, reading, writing, clock)
+        return _assemble(backend, reading, writing, leases, chosen, clock, Origin(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
         raise
@@ -167,7 +178,10 @@ def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
     reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    return _assemble(memory, reading, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen)
+    writing = _writing(reading, settings, clock)
+    return _assemble(
+        memory, reading, writing, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen
+    )
 
 
 def _settings(settings: Settings | None, environ: Mapping[str, str], overrides: dict[str, Any]) -> Settings:
@@ -238,16 +252,43 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
             _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
 
 
-def _assemble(
-    backend: Backend, reading: Reading, leases: Leases, settings: Settings, clock: Clock, origin: Origin, seen: Seen
-) -> SessionStore[Any]:
-    writing = Writing(
+def _writing(reading: Reading, settings: Settings, clock: Clock) -> Writing:
+    return Writing(
         reading,
         clock,
         level=settings.level if settings.compression == "zstd" else None,
         padded=settings.padding,
         suite=SUITES[settings.suite],
     )
+
+
+def _with_fallback(
+    backend: Backend, leases: Leases, site: Site, vault: EngineVault, reading: Reading, writing: Writing, clock: Clock
+) -> tuple[Backend, Leases]:
+    from .backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
+    from .carrying import Carrying  # noqa: PLC0415 - as above
+
+    fallback = Fallback(
+        backend,
+        reading.describe,
+        Carrying(reading, writing).merged,
+        clock,
+        prepare=vault.keeping(),
+        afresh=functools.partial(site.backend, reading.describe),
+    )
+    return fallback, FallbackLeases(leases)
+
+
+def _assemble(
+    backend: Backend,
+    reading: Reading,
+    writing: Writing,
+    leases: Leases,
+    settings: Settings,
+    clock: Clock,
+    origin: Origin,
+    seen: Seen,
+) -> SessionStore[Any]:
     defaults = Defaults(
         ttl=None if settings.ttl is None else to_duration(settings.ttl),
         sliding=settings.sliding,

@@ -45,6 +45,8 @@ class Settings:
     suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
     sweep_interval None          sweep in the background, every so often
     telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
+    fallback       "none"        or "memory": while a vault's server is away, go on in memory with what was used lately,
+                                 and carry over what was written when it is back
     allow_network  False         open a vault on a network file system, whose locks may exclude nobody
     mirror         None          where a copy of the vault is kept level: a path or URL, as of a vault
     mirror_drain   "5s"          how long closing waits for the mirror to take what it lacks
@@ -65,6 +67,7 @@ class Settings:
     suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
     sweep_interval: Duration | None = None
     telemetry: bool = False
+    fallback: Literal["none", "memory"] = "none"
     allow_network: bool = False
     mirror: str | None = dataclasses.field(default=None, repr=False)  # a URL may hold a password
     mirror_drain: Duration = "5s"
@@ -108,6 +111,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "level": tuple(LEVELS),
     "durability": ("sync", "os"),
     "names": ("readable", "private"),
+    "fallback": ("none", "memory"),
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,

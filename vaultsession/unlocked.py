@@ -8,12 +8,17 @@ from .reading import Reading
 from .vault import OpenVault, Vault, VaultPapers
 
 
-def reading_of(vault: Vault, opened: OpenVault, *, stamp: object = None, compressing: bool = False) -> Reading:
+def reading_of(
+    vault: Vault, opened: OpenVault, *, stamp: object = None, compressing: bool = False, patient: bool = False
+) -> Reading:
     """Reads the sessions of a vault. ``stamp`` is the vault's from before it was unlocked.
 
-    ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it.
+    ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it. ``patient``:
+    see ``VaultPapers``.
     """
     dictionaries = Dictionaries(opened.keyring, vault)
     if compressing:
         dictionaries.choose()
-    return Reading(LiveKeyring(opened.keyring, VaultPapers(vault, opened), stamp), dictionaries)
+    return Reading(
+        LiveKeyring(opened.keyring, VaultPapers(vault, opened, stamp=stamp, patient=patient), stamp), dictionaries
+    )

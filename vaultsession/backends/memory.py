@@ -85,6 +85,12 @@ class MemoryBackend:
                 self._put(key, session, result)
                 return result.head
 
+    def drop(self, key: str) -> None:
+        """Let go of a session, or of its tombstone, as if it had never been here."""
+        with self._lock:
+            self._forget(key)
+            self._tombstones.pop(key, None)
+
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, as of now."""
         rows = sorted(self._matching(query), key=_place, reverse=query.newest_first)

@@ -14,6 +14,7 @@ no moment between identity and keys for a crash. An engine answers for its own d
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -21,7 +22,16 @@ from dataclasses import dataclass, replace
 
 from .. import slots
 from ..backend import Engine
-from ..errors import Conflict, Damaged, DurabilityUnknown, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
+from ..errors import (
+    BackendUnavailable,
+    Conflict,
+    Damaged,
+    DurabilityUnknown,
+    KeyUnavailable,
+    RollbackDetected,
+    VaultNotFound,
+    WrongKey,
+)
 from ..identity import Identity
 from ..keys import KEY_SIZE, Keyring
 from ..secret import Secret
@@ -29,6 +39,8 @@ from ..slots import KeyringFile, Slot, Unlocked
 from .changes import Changes
 from .opened import OpenVault
 from .papers import joined, taken_apart
+
+_log = logging.getLogger("vaultsession")
 
 PAPER = "vault"
 TENANT = "tenant/"
@@ -156,6 +168,26 @@ class EngineVault(Changes):
             if paper == listed or self.engine.put_paper(register, paper, listed):
                 return
         raise DurabilityUnknown(f"{self.path}: the {register} were listed by others {_TRIES} times in a row")
+
+    def keeping(self) -> Callable[[], None]:
+        """What puts the papers back as they are now, where the engine comes back without any.
+
+        Sessions are nothing without them. ``BackendUnavailable`` where another vault has been made there meanwhile.
+        """
+        paper, identity, _ = self._read()
+        names = [f"dictionary-{number}" for number in self.dictionaries()]
+        names += [TENANT + name for name in self.tenants()]
+        others = {name: found for name in (*names, REGISTER, TENANTS) if (found := self.engine.paper(name)) is not None}
+
+        def put_back() -> None:
+            if self.engine.put_paper(PAPER, paper, None):
+                for name, data in others.items():
+                    self.engine.put_paper(name, data, None)
+                _log.warning("%s came back without the papers of this vault: they were put back", self.path)
+            elif self.identity().vault_id != identity.vault_id:
+                raise BackendUnavailable(f"{self.path}: another vault is there now: restore the one that was there")
+
+        return put_back
 
     def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
         for _ in range(_TRIES):

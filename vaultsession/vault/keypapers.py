@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import threading
 
+from ..errors import BackendUnavailable
 from ..keys import Keyring
 from ..livekeys import Change
 from .opened import OpenVault, Vault
 
 
 class VaultPapers:
-    """``KeyPapers`` of a vault. Safe from any thread."""
+    """``KeyPapers`` of a vault. Safe from any thread.
 
-    def __init__(self, vault: Vault, opened: OpenVault) -> None:
+    ``patient`` is for a store that goes on without its server: while that is away the keys are as they were seen last.
+    What is sealed meanwhile under a key that others have retired opens all the same, until they prune it.
+    """
+
+    def __init__(self, vault: Vault, opened: OpenVault, *, stamp: object = None, patient: bool = False) -> None:
         self._vault = vault
         self._opened = opened
+        self._patient = patient
+        self._stamp = stamp
         self._lock = threading.Lock()
 
     def stamp(self) -> object:
         """A value that differs once the keyring has changed."""
-        return self._vault.stamp()
+        try:
+            self._stamp = self._vault.stamp()
+        except BackendUnavailable:
+            if not self._patient or self._stamp is None:
+                raise
+        return self._stamp
 
     def load(self) -> Keyring:
         """The keyring as it is now."""

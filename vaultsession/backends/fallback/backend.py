@@ -1,0 +1,417 @@
+"""Fallback: the verbs, to the server while it answers, else to memory; and the way back.
+
+::
+
+    the server answers     every verb goes there; the containers of recently used sessions are remembered
+    it does not            every verb goes to memory, which begins with what is remembered; what is written waits
+    it answers again       what waits is carried over, a few sessions with each verb, and served from here until then
+
+What is asked inside a ``seal`` goes where the commit goes: a session is never sealed from two places.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from ...backend import Backend, Traits
+from ...clock import Clock
+from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
+from ...ids import LOCATOR_LENGTH, locator_of
+from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
+from .remembered import version_at
+from .sealing import Sealing
+from .standin import Standin, Watched
+from .waiting import Merge, Parted, Step, step
+
+_log = logging.getLogger("vaultsession")
+
+SESSIONS = 1024
+CAPACITY = 64 << 20
+"""Sessions and bytes of containers: as many are remembered, and as many may wait."""
+
+_PROBE = "0" * LOCATOR_LENGTH
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 15.0
+"""Seconds between two looks whether the server is back: 1, 2, 4, and so on."""
+
+_NAMED = 10
+"""Sessions that are named in the log where some are lost."""
+
+_AT_ONCE = 16
+"""Sessions that one verb carries over on its way."""
+
+
+class Fallback:
+    """A backend that goes on in memory while its server is away. Safe from any thread.
+
+    What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
+    what memory has. What waits is lost with the process: ``health`` says how much that is. Where no more fits, writes
+    raise ``BackendUnavailable`` as they would have done without this. Where someone else wrote to a session that
+    waits, ``merge`` puts what is new here behind that; what was removed here and changed there stays. ``prepare`` is
+    called before anything is carried over, and keeps the server away as long as it raises. ``afresh`` makes another
+    backend on the same server, which has seen nothing: it is given again what the server lost.
+    """
+
+    def __init__(
+        self,
+        primary: Backend,
+        describe: Describe,
+        merge: Merge,
+        clock: Clock,
+        *,
+        sessions: int = SESSIONS,
+        capacity: int = CAPACITY,
+        prepare: Callable[[], None] | None = None,
+        afresh: Callable[[], Backend] | None = None,
+        tick: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._primary = primary
+        self._merge = merge
+        self._clock = clock
+        self._prepare = prepare
+        self._afresh = afresh
+        self._tick = tick
+        self._standin = Standin(describe, sessions=sessions, capacity=capacity)
+        self._away: VaultError | None = None
+        self._since = 0
+        self._outages = 0
+        self._pause = _FIRST_PAUSE
+        self._next_look = 0.0
+        self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
+        self._sealing = Sealing()
+        self._closed = False
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the server."""
+        return self._primary.traits
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> SealedHead | None:
+        """The newest head, of the server or of memory."""
+        inside = self._sealing.where
+        if inside is not None:
+            return inside.head(key)
+        self._attend()
+        while True:
+            with self._standin.guard:
+                if self._is_served_here(key):
+                    self._standin.adopt(key)
+                    return self._standin.memory.head(key)
+            try:
+                row = self._primary.head(key)
+            except BackendUnavailable as error:
+                self._leave(error)
+                continue
+            if row is None:
+                self._standin.remembered.forget(key)
+            else:
+                self._standin.remembered.use(key)
+            return row
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on. A session that is met for the first time is read whole, to be remembered."""
+        inside = self._sealing.where
+        if inside is not None:
+            return inside.read(key, start, settled=settled)
+        self._attend()
+        while True:
+            with self._standin.guard:
+                if self._is_served_here(key):
+                    self._standin.adopt(key)
+                    return self._standin.memory.read(key, start, settled=settled)
+            try:
+                container = self._primary.read(key, start, settled=settled)
+            except BackendUnavailable as error:
+                self._leave(error)
+                continue
+            self._standin.learn(key, container, self._primary.read)
+            return container
+
+    def scan(self, query: Query) -> Heads:
+        """The server's heads, with those that wait in their places; while it is away, what memory knows."""
+        self._attend()
+        self._check_open()
+        if self._away is None and self._standin.waiting:
+            end = None if query.limit is None else query.offset + query.limit
+            return islice(self._mixed(query), query.offset, end)
+        return self._scanned(query)
+
+    def count(self, query: Query) -> int:
+        """How many heads ``scan`` would give without a limit."""
+        self._attend()
+        self._check_open()
+        if self._away is None and not self._standin.waiting:
+            try:
+                return self._primary.count(query)
+            except BackendUnavailable as error:
+                self._leave(error)
+        return sum(1 for _ in self.scan(replace(query, after=None, offset=0, limit=None)))
+
+    def _scanned(self, query: Query) -> Iterator[SealedHead]:
+        """From the server, and from where it went away on from memory."""
+        if self._away is None:
+            try:
+                for row in self._primary.scan(query):
+                    yield row
+                    limit = None if query.limit is None else query.limit - 1
+                    query = replace(query, after=_place(row), offset=0, limit=limit)
+            except BackendUnavailable as error:
+                self._leave(error)
+            else:
+                return
+        yield from self._standin.memory.scan(query)
+
+    def _mixed(self, query: Query) -> Iterator[SealedHead]:
+        """Every head that matches, from where the query begins."""
+        every = replace(query, offset=0, limit=None)
+        with self._standin.guard:
+            waiting = frozenset(self._standin.waiting)
+            here = [row for row in self._standin.memory.scan(every) if row.key in waiting]
+        theirs = (row for row in self._scanned(every) if row.key not in waiting)
+        yield from heapq.merge(theirs, here, key=_place, reverse=query.newest_first)
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    def commit(self, key: str, seal: Seal) -> Newest:
+        """Put behind the newest what ``seal`` makes of it: at the server, or in memory while that is away.
+
+        A write whose answer was lost because the server went away is continued in memory, record by record the same:
+        when the server is back, the record is found there or sent again. ``DurabilityUnknown`` is raised where the
+        server answers, or where the session was not remembered.
+        """
+        self._attend()
+        with self._standin.guard:
+            if self._is_served_here(key):
+                return self._commit_here(key, seal)
+        watched = Watched(seal)
+        try:
+            with self._sealing.at(self._primary):
+                newest = self._primary.commit(key, watched)
+        except BackendUnavailable as error:
+            self._leave(error)
+            return self._commit_here(key, seal)
+        except DurabilityUnknown as error:
+            if self._answers():
+                raise
+            self._leave(error)
+            return self._standin.go_on(key, watched, error)
+        self._standin.keep(key, watched, newest, self._primary.read)
+        return newest
+
+    def _commit_here(self, key: str, seal: Seal) -> Newest:
+        self._check_open()
+        with self._sealing.at(self._standin.memory):
+            return self._standin.commit(key, seal, self._away)
+
+    # -- away, and back ------------------------------------------------------------------------------------------------
+
+    def _is_served_here(self, key: str) -> bool:
+        return self._away is not None or key in self._standin.waiting
+
+    def _leave(self, error: VaultError) -> None:
+        """The server is away: go on in memory, with what is remembered."""
+        self._check_open()
+        with self._standin.guard:
+            if self._away is not None:
+                return
+            self._away = error
+            self._since = self._clock.now()
+            self._outages += 1
+            self._pause = _FIRST_PAUSE
+            self._next_look = self._tick() + self._pause
+            self._standin.begin()
+        _log.warning("going on in memory, where what is written waits until the server is back: %s", error)
+
+    def _answers(self) -> bool:
+        try:
+            self._primary.head(_PROBE)
+        except BackendUnavailable:
+            return False
+        except VaultError:
+            pass  # not a nice answer, but one
+        return True
+
+    def _is_back(self) -> bool:
+        """Whether it answers, and is what it was."""
+        if not self._answers():
+            return False
+        try:
+            if self._prepare is not None:
+                self._prepare()
+        except VaultError as error:
+            if str(error) != str(self._away):
+                _log.warning("the server answers, and is taken to be away: %s", error)
+            self._away = error
+            return False
+        return True
+
+    def _attend(self) -> None:
+        """Look whether the server is back, and carry over some of what waits: one thread at a time, others pass by."""
+        if self._away is None and not self._standin.waiting:
+            return
+        if self._tick() < self._next_look or not self._looking.acquire(blocking=False):
+            return
+        try:
+            self._look(_AT_ONCE)
+        finally:
+            self._looking.release()
+
+    def _look(self, most: int) -> None:
+        if self._away is not None and not self._is_back():
+            self._look_later()
+            return
+        now = self._tick()
+        with self._standin.guard:
+            due = [key for key, waiting in self._standin.waiting.items() if waiting.due <= now]
+        for key in due[:most]:
+            if not self._carry(key):
+                return
+            self._come_back()
+        self._come_back()
+        with self._standin.guard:
+            later = min((waiting.due for waiting in self._standin.waiting.values()), default=0.0)
+            self._next_look = later
+
+    def _look_later(self) -> None:
+        self._next_look = self._tick() + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _come_back(self) -> None:
+        with self._standin.guard:
+            if self._away is None:
+                return
+            self._away = None
+            waiting = self._standin.end()
+        _log.warning("the server is back; %d sessions are left to be carried over", waiting)
+
+    def _carry(self, key: str) -> bool:
+        """Bring the server what waits of a session. False where the server is away after all."""
+        problem: VaultError
+        try:
+            while not self._carried(key):
+                continue
+            return True
+        except BackendUnavailable as error:
+            self._leave(error)
+            self._look_later()
+            return False
+        except VaultError as error:
+            problem = error
+        with self._standin.guard:
+            waiting = self._standin.waiting[key]
+            if waiting.problem is None:
+                _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
+            waiting.problem = str(problem)
+            passing = isinstance(problem, DurabilityUnknown | Conflict)
+            waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
+        return True
+
+    def _carried(self, key: str) -> bool:
+        """One commit at the server; whether nothing of the session waits any more."""
+        with self._standin.guard:
+            waiting, here = self._standin.waiting[key], self._standin.here(key)
+            expired = here is not None and here.is_expired(self._clock.now())
+            if here is None or (expired and waiting.before is waiting.doubt is None):
+                self._standin.settle(key, None)
+                return True
+        merge = _nothing if expired else self._merge
+        made = Step(None)
+
+        def seal(backend: Backend, theirs: Newest) -> Sealed | Grave | None:
+            nonlocal made
+            made = step(key, waiting, here, theirs, partial(backend.read, key), merge)
+            return made.result
+
+        try:
+            newest = self._primary.commit(key, partial(seal, self._primary))
+        except Damaged:
+            # The server lost what it had acknowledged, or a part was torn off: what is here holds it all. Who has seen
+            # none of it is shown what is left; nothing that does not authenticate is, and the damage stands.
+            if self._afresh is None:
+                raise
+            afresh = self._afresh()
+            newest = afresh.commit(key, partial(seal, afresh))
+            _log.warning("the server had lost the newest records of %s, and was given them again", key)
+        if made.kept:
+            _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
+        with self._standin.guard:
+            now = self._standin.here(key)
+            if now is None or now.row != here.row:
+                waiting.carried(here, newest, by_merging=made.by_merging)
+                return False
+            same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
+            self._standin.settle(key, here.data if same else None)
+            return True
+
+    # -- the backend itself --------------------------------------------------------------------------------------------
+
+    def reindex(self) -> object:
+        """That of the server. Memory has no index."""
+        return self._primary.reindex()
+
+    def stats(self) -> dict[str, int]:
+        """Those of the server, or of memory while that is away; and how many sessions wait and are remembered."""
+        self._attend()
+        self._check_open()
+        counts: dict[str, int] | None = None
+        if self._away is None:
+            try:
+                counts = self._primary.stats()
+            except BackendUnavailable as error:
+                self._leave(error)
+        counts = self._standin.memory.stats() if counts is None else counts
+        ours = {
+            "fallback_waiting": len(self._standin.waiting),
+            "fallback_remembered": len(self._standin.remembered),
+            "fallback_outages": self._outages,
+        }
+        return {**counts, **ours}
+
+    def health(self) -> dict[str, str | None]:
+        """The server's components; and ``fallback``: since when memory stands in, and how many sessions wait."""
+        self._attend()
+        self._check_open()
+        try:
+            components = self._primary.health()
+        except BackendUnavailable as error:
+            components = {"primary": str(error)}
+        with self._standin.guard:
+            return {**components, "fallback": self._standin.problem(self._away, self._since)}
+
+    def close(self) -> None:
+        """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""
+        with self._looking:
+            if self._closed:
+                return
+            if self._standin.waiting:
+                for waiting in self._standin.waiting.values():
+                    waiting.due = 0.0
+                self._look(len(self._standin.waiting))
+            with self._standin.guard:
+                self._closed = True
+                lost = self._standin.close()
+            if lost:
+                named = ", ".join(lost[:_NAMED]) + (" and more" if len(lost) > _NAMED else "")
+                _log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
+        self._primary.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+
+def _nothing(_: Parted) -> None:
+    """How a session is merged that has expired here."""
+
+
+def _place(row: SealedHead) -> tuple[int, str]:
+    return row.updated, locator_of(row.key)
