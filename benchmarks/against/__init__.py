@@ -1,0 +1,1 @@
+"""vaultsession beside the stores that assistants use today, in one interleaved run: ``python -m benchmarks.against``."""
