@@ -22,6 +22,9 @@ class Entry:
     package: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     served: bool = False
+    """A server: opened once, whoever else opens the directory asks it."""
+    excludes: bool = True
+    """Made for more than one process; the floor takes no lock."""
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
@@ -47,8 +50,8 @@ OURS = "vaultsession"
 ENTRIES = (
     Entry(OURS, "ours", durable=True, encrypted=True),
     Entry("vaultsession, os", "ours", durable=False, encrypted=True, options={"durability": "os"}),
-    Entry("floor, sealed", "bare", durable=True, encrypted=True, options={"sealed": True}),
-    Entry("floor, plain", "bare", durable=True, encrypted=False, options={"sealed": False}),
+    Entry("floor, sealed", "bare", durable=True, encrypted=True, options={"sealed": True}, excludes=False),
+    Entry("floor, plain", "bare", durable=True, encrypted=False, options={"sealed": False}, excludes=False),
     Entry("sqlite rows", "sql_rows", durable=True, encrypted=False),
     Entry("sqlite blobs", "sql_blobs", durable=True, encrypted=False),
     Entry("sqlcipher rows", "sql_rows", True, True, "sqlcipher3-binary", {"encrypted": True}),

@@ -21,7 +21,7 @@ _HELD = 64
 
 
 class AdkService(Rival):
-    """``kind``: "sqlite", the service made for it, or "database", the one on SQLAlchemy. Messages: a role and a text."""
+    """``kind``: "sqlite", the service made for it, or "database", on SQLAlchemy. Messages are a role and a text."""
 
     takes_any_json = False
 

@@ -8,7 +8,7 @@ from ..rival import Message, Rival
 
 
 class FileCache(Rival):
-    """With no bound on the number of sessions, and nothing that excludes another process between reading and writing."""
+    """Without a bound on sessions; nothing excludes another process between reading and writing."""
 
     def __init__(self, directory: str, *, cold: bool) -> None:
         del cold

@@ -70,8 +70,7 @@ class Redis(Rival):
 
     def close(self) -> None:
         if self._server is not None:
-            with contextlib.suppress(redis.ConnectionError):
-                self._redis.shutdown()
+            self._server.terminate()  # which saves what the mode saves
             self._server.wait(timeout=60)
             os.unlink(self._port_file)
         self._redis.close()
