@@ -22,6 +22,7 @@ from .rival import Filling, Rival
 from .rivals import Entry
 from .table import Cell, show
 
+_MANY = 100
 _FIXED = 0.02
 """Seconds that say nothing yet of how a store grows."""
 
@@ -43,12 +44,14 @@ class Scale:
     """How long four processes run."""
     starts: int
     """Fresh processes of each kind."""
+    colds: int
+    """Sessions of which each is loaded cold."""
     conversations: int
     """Above 200 KB; of smaller ones more."""
 
 
-QUICK = Scale(0.04, 30, 1.0, (10, 1000, 10_000), (1000, 10_000), 100, 0.25, 1, 1)
-FULL = Scale(0.6, 300, 20.0, (10, 1000, 10_000, 100_000), (1000, 10_000, 100_000), 1000, 1.5, 7, 10)
+QUICK = Scale(0.04, 30, 1.0, (10, 1000, 10_000), (1000, 10_000), 100, 0.25, 1, 12, 1)
+FULL = Scale(0.6, 300, 20.0, (10, 1000, 10_000, 100_000), (1000, 10_000, 100_000), 1000, 1.5, 7, 40, 10)
 
 
 class Action(NamedTuple):
@@ -66,6 +69,12 @@ class Turn:
         self.times: list[float] = []
         self.spent = 0.0
         self.error = ""
+
+    def goes_on(self, share: float, patience: float) -> bool:
+        """Until the share is used; three times where that takes no more than the patience of one."""
+        if self.error:
+            return False
+        return self.spent < share or (len(self.times) < 3 and self.spent * 3 / max(1, len(self.times)) < patience)
 
     def take(self) -> None:
         began = time.perf_counter_ns()
@@ -115,22 +124,29 @@ class Bench:
     def _run(self) -> str:
         return os.path.join(self.directory, f"run-{self._made}")
 
-    def filled(self, stores: dict[str, Rival], family: str, workload: str, sessions: list[Filling]) -> dict[str, Rival]:
-        """Those stores that could be filled in time. ``family``: fillings whose times tell about each other."""
+    def filled(self, stores: dict[str, Rival], workload: str, sessions: list[Filling]) -> dict[str, Rival]:
+        """Those stores that could be filled in time; many sessions begin with a few of them, which tell how long."""
         ready = {}
-        messages = sum(len(each.messages) for each in sessions)
+        few = len(sessions) // 20 if len(sessions) >= _MANY else 0
+        begin, rest = (sessions[:few], sessions[few:]) if few else ([], sessions)
+        family = "filling with many sessions" if few else "filling"
         for name, store in stores.items():
-            if self.is_too_slow(f"filling {family}", name, workload, messages):
-                continue
-            began = time.perf_counter()
             try:
-                store.fill(sessions)
+                self._fill(store, name, family, begin)
+                if self.is_too_slow(family, name, workload, _messages(rest)):
+                    continue
+                self._fill(store, name, family, rest)
             except Exception as error:  # noqa: BLE001 - as above
                 self._note(workload, name, f"failed: {type(error).__name__}: {error}"[:90])
                 continue
-            self.paced(f"filling {family}", name, messages, time.perf_counter() - began)
             ready[name] = store
         return ready
+
+    def _fill(self, store: Rival, name: str, family: str, sessions: list[Filling]) -> None:
+        began = time.perf_counter()
+        store.fill(sessions)
+        if len(sessions) > 1 or _messages(sessions) >= _MANY:
+            self.paced(family, name, _messages(sessions), time.perf_counter() - began)
 
     def is_too_slow(self, family: str, name: str, workload: str, units: float) -> bool:
         """Whether it would take longer than there is patience for; noted as such."""
@@ -161,8 +177,8 @@ class Bench:
         gc.collect()
         gc.disable()
         try:
-            for _ in range((rounds or self.scale.rounds) + 1):
-                running = [each for each in turns.values() if not each.error and each.spent < limit]
+            for _ in range(rounds or self.scale.rounds + 1):
+                running = [each for each in turns.values() if each.goes_on(limit, self.scale.patience)]
                 if not running:
                     break
                 for turn in running:
@@ -197,3 +213,7 @@ class Bench:
     def _note(self, workload: str, name: str, why: str) -> None:
         log(f"{workload}: {name}: {why}")
         self.note(workload, name, [], unit="", note=why)
+
+
+def _messages(sessions: list[Filling]) -> int:
+    return sum(len(each.messages) for each in sessions)

@@ -23,11 +23,12 @@ def run(bench: Bench) -> None:
     history = [message for _ in range(_LENGTH // 2) for message in bench.author.turn()]
     with bench.opened() as stores:
         workload = "a fresh process: open and append a turn"
-        ready = bench.filled(stores, "append", workload, [Filling("fresh", history)])
+        ready = bench.filled(stores, workload, [Filling("fresh", history)])
         for entry in bench.entries:
             if entry.name in ready and not entry.served:
                 stores.pop(entry.name).close()
-        for workload_of, operation in ((workload, "append"), ("a fresh process: open and load 1000 messages", "load")):
+        kinds = [(workload, "append"), ("a fresh process: open and load 1000 messages", "load")]
+        for workload_of, operation in kinds[: bench.scale.starts]:
             actions = {
                 entry.name: Action(lambda _, entry=entry, operation=operation: _first(bench, entry, operation))
                 for entry in bench.entries

@@ -22,7 +22,7 @@ def lists(bench: Bench) -> None:
         ]
         with bench.opened() as all_stores:
             stores = {name: store for name, store in all_stores.items() if store.page or store.sweep}
-            ready = bench.filled(stores, "sessions", f"page of 50 of a user's sessions, {number} sessions", sessions)
+            ready = bench.filled(stores, f"page of 50 of a user's sessions, {number} sessions", sessions)
             _measure(bench, number, ready)
 
 

@@ -9,7 +9,6 @@ from .bench import Action, Bench
 from .rival import Filling, Rival
 
 SIZES = {"2 KB": 2_000, "20 KB": 20_000, "200 KB": 200_000, "2 MB": 2_000_000}
-_COLD = 40
 
 
 def save(bench: Bench) -> None:
@@ -21,7 +20,7 @@ def save(bench: Bench) -> None:
             ends = itertools.cycle([bench.author.turn()[1] for _ in range(16)])
             actions = {}
             ready = _patient(bench, "save", workload, stores, wanted)
-            for name, store in bench.filled(ready, "save", workload, [Filling(f"save-{wanted}", history)]).items():
+            for name, store in bench.filled(ready, workload, [Filling(f"save-{wanted}", history)]).items():
                 actions[name] = Action(
                     lambda messages, store=store, name=f"save-{wanted}": store.save(name, messages),
                     lambda history=history, ends=ends: [*history[:-1], next(ends)],
@@ -50,8 +49,8 @@ def load(bench: Bench) -> None:
     """The whole history, parsed: the same again and again, and another one each time in a store without a cache."""
     for size in ("20 KB", "200 KB"):
         with bench.opened() as stores:
-            sessions = [Filling(f"s{number}", bench.author.history(SIZES[size])) for number in range(_COLD)]
-            ready = bench.filled(stores, "load", f"warm load, {size}", sessions)
+            sessions = [Filling(f"s{number}", bench.author.history(SIZES[size])) for number in range(bench.scale.colds)]
+            ready = bench.filled(stores, f"warm load, {size}", sessions)
             actions = {name: Action(lambda _, store=store: len(store.load("s0"))) for name, store in ready.items()}
             bench.measure(f"warm load, {size}", actions)
             _cold(bench, size, ready)
@@ -66,7 +65,7 @@ def _cold(bench: Bench, size: str, ready: dict[str, Rival]) -> None:
             if entry.name not in ready:
                 continue
             colds[entry.name] = store = entry.open(bench.place(entry), cold=True)
-            names = itertools.cycle(f"s{number}" for number in range(1, _COLD))
+            names = itertools.cycle(f"s{number}" for number in range(1, bench.scale.colds))
             actions[entry.name] = Action(
                 lambda name, store=store: len(store.load(name)), lambda names=names: next(names)
             )
@@ -85,7 +84,7 @@ def append(bench: Bench) -> None:
             turn = itertools.cycle(turns)
             history: list[Message] = [message for _ in range(length // 2) for message in next(turn)]
             ready = _patient(bench, "append", workload, stores, length)
-            ready = bench.filled(ready, "append", workload, [Filling(f"h{length}", history)])
+            ready = bench.filled(ready, workload, [Filling(f"h{length}", history)])
             actions = {
                 name: Action(
                     lambda messages, store=store, name=f"h{length}": store.append(name, messages),

@@ -50,7 +50,7 @@ def run(bench: Bench) -> None:
 
 def _together(bench: Bench, context: Any, workload: str, sessions: list[Filling], loads: float) -> None:
     with bench.opened() as stores:
-        ready = bench.filled(stores, "processes", workload, sessions)
+        ready = bench.filled(stores, workload, sessions)
         taking_part = [entry for entry in bench.entries if entry.name in ready and entry.excludes]
         for entry in taking_part:
             if not entry.served:
@@ -67,7 +67,8 @@ def _together(bench: Bench, context: Any, workload: str, sessions: list[Filling]
 
 
 def _account(bench: Bench, workload: str, name: str, tally: Tally, kept: int | str) -> None:
-    lost = kept if isinstance(kept, str) else f"{tally.appended * _TURN - kept} of {tally.appended * _TURN} lost"
+    said = tally.appended * _TURN
+    lost = kept if isinstance(kept, str) else f"{max(0, said - kept)} of {said} lost"
     errors = f", {len(tally.errors)} errors: {tally.errors[0][:60]}" if tally.errors else ""
     bench.note(workload, name, tally.rates, unit="/s", note=lost + errors)
     worst = f"worst {max(tally.times) / 1000:.1f} ms" if tally.times else "nothing was done"

@@ -40,6 +40,7 @@ class Ours(Rival):
         return self._store.load(id).messages
 
     def append(self, id: str, messages: list[Message]) -> None:
+        self._held.pop(id, None)  # what is held is stale now: whoever saves next loads first
         self._store.append(id, *messages)
 
     def last(self, id: str, n: int) -> list[Message]:
