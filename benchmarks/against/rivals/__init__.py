@@ -26,12 +26,22 @@ class Entry:
     excludes: bool = True
     """Made for more than one process; the floor takes no lock."""
 
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there; nothing is imported to know."""
+        try:
+            return not self.package or bool(importlib.metadata.version(self.package))
+        except importlib.metadata.PackageNotFoundError:
+            return False
+
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""
+        if not self.installed:
+            return "not installed"
         try:
             module = importlib.import_module(f".{self.module}", __name__)
         except ImportError as error:
-            return f"not installed ({error.name or error})"
+            return f"not importable: {error}"[:90]
         return module.missing() if hasattr(module, "missing") else None
 
     def version(self) -> str:
