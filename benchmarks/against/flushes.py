@@ -35,7 +35,7 @@ def count_flushes(entries: list[Entry], directory: str) -> dict[str, dict[str, f
         return {}
     with tempfile.TemporaryDirectory(dir=directory) as place:
         trace = os.path.join(place, "trace")
-        command = [strace, "-f", "-qq", "-e", f"trace={_TRACED}", "-e", "signal=none", "-o", trace]
+        command = [strace, "-f", "--seccomp-bpf", "-qq", "-e", f"trace={_TRACED}", "-e", "signal=none", "-o", trace]
         names = [entry.name for entry in entries]
         run = subprocess.run(
             [*command, sys.executable, "-m", "benchmarks.against.flushes", place, *names],

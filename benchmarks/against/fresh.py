@@ -34,7 +34,7 @@ def run(bench: Bench) -> None:
                 for entry in bench.entries
                 if entry.name in ready
             }
-            bench.measure(workload_of, actions, share=bench.scale.patience, rounds=bench.scale.starts)
+            bench.measure(workload_of, actions, share=bench.scale.filling, rounds=bench.scale.starts)
 
 
 def _first(bench: Bench, entry: Entry, operation: str) -> float:

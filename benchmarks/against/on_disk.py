@@ -58,7 +58,7 @@ def _measure(
     conversations: list[list[Message]],
     write: Callable[[Rival, str, list[Message]], None],
 ) -> tuple[float, int]:
-    deadline = time.monotonic() + bench.scale.share * 10
+    deadline = time.monotonic() + bench.scale.share * 3
     plain = done = 0
     with contextlib.closing(BY_NAME[name].open(place)) as store:
         for number, messages in enumerate(conversations):

@@ -8,12 +8,15 @@ from ..rival import Message, Rival
 
 
 class DiskCache(Rival):
-    """The default flushes no commit and no file. ``durable`` flushes each commit, and keeps large values inside."""
+    """The default flushes no commit and no file. ``durable`` flushes each commit, and keeps large values inside.
+
+    Nothing is evicted, and writes do not remove what has expired on the way: the sweep does.
+    """
 
     def __init__(self, directory: str, *, cold: bool, durable: bool = False) -> None:
         del cold
         more = {"sqlite_synchronous": 2, "disk_min_file_size": 1 << 40} if durable else {}
-        self._cache = Cache(directory, eviction_policy="none", timeout=30, **more)
+        self._cache = Cache(directory, eviction_policy="none", cull_limit=0, timeout=30, **more)
 
     def save(self, id: str, messages: list[Message]) -> None:
         self._cache.set(id, messages, retry=True)

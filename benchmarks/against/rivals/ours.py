@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-import vaultsession
+from vaultsession import Session, open_store  # what they need is imported with them, and not by the first call
 
 from ..rival import Filling, Message, Rival
 
@@ -19,8 +19,8 @@ class Ours(Rival):
     def __init__(self, directory: str, *, cold: bool, durability: str = "sync") -> None:
         self._directory = directory
         more = {"cache_bytes": 0} if cold else {}
-        self._store = vaultsession.open_store(f"{directory}/vault", key=KEY, durability=durability, **more)
-        self._held: dict[str, vaultsession.Session] = {}
+        self._store = open_store(f"{directory}/vault", key=KEY, durability=durability, **more)
+        self._held: dict[str, Session] = {}
 
     def create(self, id: str, messages: list[Message]) -> None:
         self._store.create(id, messages=messages)
@@ -60,7 +60,7 @@ class Ours(Rival):
         return self._store.sweep()
 
     def fill(self, sessions: Iterable[Filling]) -> None:
-        with vaultsession.open_store(f"{self._directory}/vault", key=KEY, durability="os", cache_bytes=0) as store:
+        with open_store(f"{self._directory}/vault", key=KEY, durability="os", cache_bytes=0) as store:
             for each in sessions:
                 store.create(each.id, user_id=each.user, messages=each.messages)
 
