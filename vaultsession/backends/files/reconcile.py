@@ -62,7 +62,7 @@ def derive(
     changed = unreadable = scanned = removed = 0
     for bounds, keys in zip(_SLICES, slices, strict=True):
         outlines = contents.outlines(*bounds)
-        for key in keys:
+        for key in sorted(keys, key=locator_of):  # the order of the index, whose pages are then met once
             if progress is not None:
                 progress(scanned, total)
             scanned += 1
