@@ -45,13 +45,13 @@ def _figure(
     lines: dict[str, list[tuple[float, float]]], title: str, across: str, path: str, conditions: dict[str, object]
 ) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.5))
-    colours = plt.get_cmap("tab20")
+    colours = [*plt.get_cmap("tab20").colors, *plt.get_cmap("tab20b").colors[::4]]
     for number, (name, points) in enumerate(lines.items()):
         entry, ours = BY_NAME[name], name == OURS
         axes.plot(
             *zip(*points, strict=True),
             label=name,
-            color="black" if ours else colours(number % 20),
+            color="black" if ours else colours[number % len(colours)],
             linewidth=3 if ours else 1.2,
             linestyle="-" if entry.durable else ":",
             marker="o" if entry.encrypted else ".",
@@ -61,10 +61,8 @@ def _figure(
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel="microseconds, median", title=title)
     axes.grid(visible=True, which="major", linewidth=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=7)
-    caption = "dotted: not durable; round: encrypted.  " + ", ".join(
-        f"{name} {value}" for name, value in conditions.items()
-    )
-    figure.text(0.01, 0.005, caption, fontsize=6)
-    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    told = ", ".join(f"{name} {value}" for name, value in conditions.items())
+    figure.text(0.01, 0.01, f"dotted: not durable; large points: encrypted\n{told}", fontsize=6)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
