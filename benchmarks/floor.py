@@ -15,10 +15,10 @@ _BOUND = bytes(20)
 class Floor:
     """orjson, zstd level 3, AES-256-GCM, and the system calls of one durable operation."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, key: bytes | None = None) -> None:
         os.makedirs(directory, exist_ok=True)
         self.directory = directory
-        self._cipher = AESGCM(os.urandom(32))
+        self._cipher = AESGCM(key or os.urandom(32))
         self._squeeze = zstandard.ZstdCompressor(level=3)
         self._inflate = zstandard.ZstdDecompressor()
         self._fd = os.open(os.path.join(directory, "grown"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -36,15 +36,19 @@ class Floor:
         """Temp, write, fsync, rename, fsync of the directory."""
         self._made += 1
         path = os.path.join(self.directory, f"made-{self._made}")
+        self.create_as(path, self.seal(value))
+        return path
+
+    def create_as(self, path: str, data: bytes) -> None:
+        """The same at a path, with bytes that are sealed already."""
         fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.write(fd, self.seal(value))
+        os.write(fd, data)
         os.fsync(fd)
         os.close(fd)
         os.rename(path + ".tmp", path)
-        fd = os.open(self.directory, os.O_RDONLY)
+        fd = os.open(os.path.dirname(path), os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
-        return path
 
     def append(self, value: Any) -> None:
         """One pwrite and one fdatasync at the end of an open file."""
@@ -58,3 +62,6 @@ class Floor:
         data = os.read(fd, os.fstat(fd).st_size)
         os.close(fd)
         return self.open(data)
+
+    def close(self) -> None:
+        os.close(self._fd)

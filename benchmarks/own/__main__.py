@@ -9,9 +9,15 @@ import argparse
 import tempfile
 
 from ..harness import Report
-from . import importing, many_sessions, one_session, processes
+from . import importing, many_sessions, one_session, processes, stages
 
-PARTS = {"one": one_session.run, "many": many_sessions.run, "processes": processes.run, "import": importing.run}
+PARTS = {
+    "stages": stages.run,
+    "one": one_session.run,
+    "many": many_sessions.run,
+    "processes": processes.run,
+    "import": importing.run,
+}
 
 
 def main() -> None:

@@ -200,7 +200,7 @@ class FilesBackend:
             keys = list(filter(None, map(key_in, self._disk.listdir(self._layout.sessions))))
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
-        listed = self._catalogue.ask(self._contents.outlines)
+        listed = self._catalogue.ask(partial(self._contents.outlines, None, None))
         return (key for key in keys if locator_of(key) not in listed)
 
     def reindex(self, progress: Progress | None = None) -> Report:

@@ -220,12 +220,12 @@ class Contents:
                     raise ValueError("a tombstone under another locator")
                 return [tombstone_from(*row[1:]) for row in found]
 
-    def outlines(self) -> dict[str, Outline]:
-        """All rows by locator, in outline."""
+    def outlines(self, first: str | None, behind: str | None) -> dict[str, Outline]:
+        """Rows by locator, in outline: those from ``first`` on and before ``behind``; None leaves that end open."""
         with self._reading:
             connection = self._reader_connection(check=True)
             with translated(self._path, self._reader_inode):
-                rows = connection.execute("SELECT locator, key, version, size, generation FROM sessions")
+                rows = connection.execute(*queries.outlines(first, behind))
                 found = {locator: Outline(*columns) for locator, *columns in rows}
                 if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
                     raise ValueError("a row under another locator")

@@ -7,6 +7,7 @@ an authentication failure.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,6 +21,11 @@ from .contents import Contents
 from .known import Outline
 from .layout import Layout, key_in, temporary_in
 from .locks import Stripes
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_SLICES = tuple(itertools.pairwise((None, *_DIGITS[1:], None)))
+"""Bounds of locators, by their first digit and open at both ends. Rows are compared with files a slice at a time: all
+rows in outline took half a kilobyte for each session, which is half a gigabyte for a million."""
 
 Progress = Callable[[int, int], None]
 Observe = Callable[[str], SealedHead | None]
@@ -49,39 +55,52 @@ def derive(
 
     A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
     the tags among it. A tombstone over a container that reads as living is forged, and is taken out.
-    Rows are read before the directory: whatever they name was there before, so what is missing was removed.
+    The directory is read before the rows: a row whose container was not there yet is looked at again, under its stripe.
     """
-    outlines = contents.outlines()
-    names = disk.listdir(layout.sessions)
-    changed = unreadable = temporaries = scanned = 0
-    for number, name in enumerate(names):
-        if progress is not None:
-            progress(number, len(names))
-        key = key_in(name)
-        if key is None:
-            temporaries += _remove_temporary(disk, layout, stripes, name)
-            continue
-        scanned += 1
-        locator = locator_of(key)
-        outline = outlines.pop(locator, None)
-        if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
-            continue
-        try:
-            found = _derive_row(contents, observe, key, outline)
-        except (Unreadable, BackendUnavailable, OSError):
-            unreadable += 1
-            continue
-        if found:
-            changed += 1
-        elif outline is not None:
-            outlines[locator] = outline
-    removed = sum(_remove_row(disk, layout, contents, stripes, locator, outlines[locator]) for locator in outlines)
+    slices, others = _sliced(disk.listdir(layout.sessions))
+    temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
+    total = sum(map(len, slices))
+    changed = unreadable = scanned = removed = 0
+    for bounds, keys in zip(_SLICES, slices, strict=True):
+        outlines = contents.outlines(*bounds)
+        for key in sorted(keys, key=locator_of):  # the order of the index, whose pages are then met once
+            if progress is not None:
+                progress(scanned, total)
+            scanned += 1
+            locator = locator_of(key)
+            outline = outlines.pop(locator, None)
+            if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
+                continue
+            try:
+                found = _derive_row(contents, observe, key, outline)
+            except (Unreadable, BackendUnavailable, OSError):
+                unreadable += 1
+                continue
+            if found:
+                changed += 1
+            elif outline is not None:
+                outlines[locator] = outline
+        removed += sum(_remove_row(disk, layout, contents, stripes, locator, outlines[locator]) for locator in outlines)
     contents.flush()
     if everything:
         contents.retag()
     if progress is not None:
-        progress(len(names), len(names))
+        progress(total, total)
     return Report(scanned, changed, removed, unreadable, temporaries)
+
+
+def _sliced(names: list[str]) -> tuple[list[list[str]], list[str]]:
+    """The keys among the names of a directory, slice by slice, and the other names. Empties the list that is given."""
+    slices: list[list[str]] = [[] for _ in _SLICES]
+    others = []
+    while names:  # taken one by one, so that a million are held once
+        name = names.pop()
+        key = key_in(name)
+        if key is None:
+            others.append(name)
+        else:
+            slices[_DIGITS.index(locator_of(key)[0])].append(key)
+    return slices, others
 
 
 def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline | None) -> bool:

@@ -1,0 +1,1 @@
+"""vaultsession beside the stores that assistants use today, in one run. Run: ``python -m benchmarks.against``."""
