@@ -6,8 +6,6 @@ with the document as bytes, from the front: what they share costs one look at me
 
 from __future__ import annotations
 
-import bisect
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -108,8 +106,11 @@ def _in_common(known: Bodies, messages: Sequence[bytes]) -> tuple[int, int]:
                 break
             position = end + len(_SEPARATOR)
         bodies += 1
-    starts = list(itertools.accumulate((len(message) + len(_SEPARATOR) for message in messages), initial=0))
-    return bodies, bisect.bisect_left(starts, min(position, starts[-1]))
+    count, end = len(messages), len(text) + len(_SEPARATOR) if messages else 0
+    while end > position:  # counted from behind, where the difference mostly is
+        count -= 1
+        end -= len(messages[count]) + len(_SEPARATOR)
+    return bodies, count
 
 
 def _elements(bodies: Bodies) -> list[bytes] | None:
