@@ -10,7 +10,7 @@ from vaultsession.document import Change, whole
 from vaultsession.errors import Unreadable
 from vaultsession.head import Head
 from vaultsession.keys import Keyring, MasterKey
-from vaultsession.payload import Json, body
+from vaultsession.payload import Json, body, elements
 from vaultsession.reading import Opened, Reading
 from vaultsession.sealed import Container, Sealed, SealedHead, Tombstone, Witness
 from vaultsession.writing import Writing
@@ -97,14 +97,14 @@ class Shelf:
         """The session, in a container of its own."""
         now = self.clock.now()
         head = Head(id=self.id, created=now, updated=now, **facts)
-        bodies = self.writing.pack_document(body(state, messages))
+        bodies = self.writing.pack_document(elements(state, messages))
         self.commit(self.writing.whole(self.key, self.row or self.tombstone, head, bodies))
 
     def save(self, state: Json, messages: list[Json]) -> None:
         """The document anew."""
         row, opened = self.newest()
         head = opened.head._replace(updated=self.writing.moment(opened.head))
-        self.commit(self.writing.full(row, opened, head, self.writing.pack_document(body(state, messages))))
+        self.commit(self.writing.full(row, opened, head, self.writing.pack_document(elements(state, messages))))
 
     def append(self, *messages: Json) -> None:
         self._change(Change(), messages)

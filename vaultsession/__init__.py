@@ -16,6 +16,7 @@ table and fails on any upward arrow and on any module that is not listed.
     1      sealed         the values that cross the waist
     1      measuring      how long each verb takes
     1      pulse          how a backend is, in bounded time
+    1      sidebyside     the same work over many items, in several threads where that pays
     1      telemetry      calls as OpenTelemetry spans and durations
     2      typed          states as dataclasses, TypedDicts or models
     2      head           what the newest record says of its whole session
@@ -28,6 +29,7 @@ table and fails on any upward arrow and on any module that is not listed.
     2      keycommand     a key that a command prints
     2      leases         turn leases: one holder answers a session at a time
     2      steps          what an agent says, gathered into messages
+    3      difference     what a document that is saved has in common with the one that was loaded
     3      backend        the protocols of backends and engines
     3      livekeys       the keyring as it is now, although other processes may change it
     3      envelope       the container: format, records, chain, rows

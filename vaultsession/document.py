@@ -45,16 +45,32 @@ NO_CHANGE = Change()
 Bodies = Sequence[bytes]
 
 
+def first_of(body: bytes) -> bytes:
+    """The first element of a body, unparsed."""
+    end = body.find(b",\n")
+    return body[1:-1] if end < 0 else body[1:end]
+
+
+def may_drop(first: bytes) -> bool:
+    """Whether a DELTA that begins so may drop messages; only a look at the bytes."""
+    return first != _NOTHING and (b'"pop"' in first or b'"trim"' in first)
+
+
+def may_set(first: bytes) -> bool:
+    """Whether a DELTA that begins so may change the state; only a look at the bytes."""
+    return first != _NOTHING and (b'"set"' in first or b'"unset"' in first)
+
+
 def change_of(body: bytes) -> Change:
     """What the DELTA of that body does besides adding messages."""
-    return _change(_first(body))
+    return _change(first_of(body))
 
 
 def state_of(bodies: Bodies) -> Json:
     """The state: the FULL's, with every later change applied. A new dict at each call."""
-    state = _state(payload.parse(_first(bodies[0])))
+    state = _state(payload.parse(first_of(bodies[0])))
     for body in bodies[1:]:
-        first = _first(body)
+        first = first_of(body)
         if first != _NOTHING:
             _change(first).apply_to_state(state)
     return state
@@ -145,6 +161,11 @@ def cut(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:
     return list(segments(orjson.dumps(state_of(bodies)), found if most is None else found[-most:]))
 
 
+def kept(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
+    """What ``max_messages`` leaves of a history."""
+    return messages if most is None else messages[-most:]
+
+
 def unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
     """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
     known = {_message_id(message) for message in history}
@@ -173,7 +194,7 @@ def _untouched(bodies: Bodies) -> int:
         kept += 1
     added = 0
     for number, body in enumerate(bodies):
-        first = b"" if number == 0 else _first(body)
+        first = b"" if number == 0 else first_of(body)
         change = NO_CHANGE if first in (b"", _NOTHING) else _change(first)
         if change.trim or change.set or change.unset or (change.pop and (number < kept or change.pop > added)):
             return 0
@@ -187,12 +208,6 @@ def _array(body: bytes) -> list[Any]:
     if not isinstance(parsed, list) or not parsed:
         raise Damaged("an authentic record does not hold a JSON array: it was not written by this package")
     return parsed
-
-
-def _first(body: bytes) -> bytes:
-    """The first element of a body, unparsed."""
-    end = body.find(b",\n")
-    return body[1:-1] if end < 0 else body[1:end]
 
 
 def _popped(first: bytes) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Generic, NamedTuple, TypeVar, Unpack, cast
 
 import orjson
@@ -33,16 +33,13 @@ from .reading import Reading
 from .sealed import Query
 from .searching import Match, Needle, Probe, Searching
 from .session import Session
+from .sidebyside import side_by_side
 from .typed import Shape, StateT
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger("vaultsession")
-
-_THREADS = 8
-_BATCH = 256
-"""Sessions of a batch that are held at once."""
 
 
 class Imported(NamedTuple):
@@ -336,13 +333,5 @@ def _batch(
             failures[item[0]] = without_frames(error)
             return []
 
-    if not overlap:
-        return list(itertools.chain.from_iterable(map(attempt, items))), failures
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a millisecond that only a batch pays
-
-    done: list[R] = []
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="vaultsession-batch") as threads:
-        waiting = iter(items)
-        while batch := list(itertools.islice(waiting, _BATCH)):
-            done.extend(itertools.chain.from_iterable(threads.map(attempt, batch)))
-    return done, failures
+    with closing(side_by_side(attempt, items, overlap=overlap)) as found:
+        return [each for some in found for each in some], failures

@@ -111,8 +111,8 @@ class Passes:
 
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
         """A document without a version to compare: made, or put in the place of what is there."""
-        kept = newest_of(messages, head.max_messages)
-        return self._put(key, head, self._writing.pack_document(payload.body(state, kept), len(kept)), replace=replace)
+        kept = document.kept(messages, head.max_messages)
+        return self._put(key, head, self._writing.pack_document(payload.elements(state, kept)), replace=replace)
 
     def fork(
         self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
@@ -127,8 +127,8 @@ class Passes:
         self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
     ) -> Literal["made", "replaced", "skipped"]:
         """A document with the head that it had elsewhere: its times and its life span as they are."""
-        kept = newest_of(messages, head.max_messages)
-        bodies = self._writing.pack_document(payload.body(state, kept), len(kept))
+        kept = document.kept(messages, head.max_messages)
+        bodies = self._writing.pack_document(payload.elements(state, kept))
         outcome: Literal["made", "replaced", "skipped"] = "made"
 
         def seal(newest: Newest) -> Sealed | None:
@@ -156,33 +156,34 @@ class Passes:
                 newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
             )
 
-        return self._saved(key, seal, bodies)
+        return self._saved(key, seal, lambda: tuple(body.text for body in bodies))
 
     def save(self, key: str, session: Session[Any], *, overwrite: bool) -> Session[Any]:
         """A loaded document, compared and swapped on its version."""
         changed, begins_anew = session.pending()
-        messages = newest_of(session.messages, changed.max_messages)
-        bodies = self._writing.pack_document(payload.body(session.plain_state(), messages), len(messages))
+        messages = document.kept(session.messages, changed.max_messages)
+        draft = self._writing.draft(payload.elements(session.plain_state(), messages), session.known_bodies())
 
         def seal(newest: Newest) -> Sealed:
             if not isinstance(newest, SealedHead):
                 if not overwrite:
                     raise absent(session.id)
-                return self._writing.whole(key, newest, self._reborn(changed), bodies)
+                return self._writing.whole(key, newest, self._reborn(changed), draft.whole())
             opened = self._reading.opened(newest)
-            if not overwrite and opened.document.hex() != session.version:
+            known = opened.document.hex() == session.version
+            if not known and not overwrite:
                 raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if begins_anew else changed._replace(ttl=opened.head.ttl)
             if not self._is_alive(newest):
-                return self._writing.whole(key, newest, self._reborn(head), bodies)
+                return self._writing.whole(key, newest, self._reborn(head), draft.whole())
             head = head._replace(
                 created=opened.head.created, updated=self._writing.moment(opened.head), expires=opened.head.expires
             )
             expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
-            return self._writing.full(newest, opened, head._replace(expires=expires), bodies)
+            return self._writing.saved(newest, opened, head._replace(expires=expires), draft, known=known)
 
-        return self._saved(key, seal, bodies)
+        return self._saved(key, seal, lambda: draft.texts)
 
     def remove(self, key: str, *, shred: bool = False) -> bool:
         """Remove at once; whether a living session was there, or an erased one."""
@@ -235,7 +236,7 @@ class Passes:
             if born is not None and not self._is_alive(newest):
                 fresh = document.unknown(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
-                return self._writing.whole(key, newest, born, self._writing.pack_document(payload.body({}, kept)))
+                return self._writing.whole(key, newest, born, self._writing.pack_document(payload.elements({}, kept)))
             row, opened = self._living(newest, name)
             if dedupe:
                 loaded = self._reading.load(key, self._coherent.fetch(key))
@@ -279,7 +280,7 @@ class Passes:
             head = opened.head._replace(
                 updated=self._writing.moment(opened.head), expires=self._writing.expiry(opened.head)
             )
-            bodies = self._writing.pack_document(payload.body(state, ()))
+            bodies = self._writing.pack_document(payload.elements(state, ()))
             return self._writing.whole(key, row, head, bodies)._replace(erase=True)
 
         self._coherent.cache.forget(key)
@@ -311,12 +312,14 @@ class Passes:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(self, key: str, seal: Callable[[Newest], Sealed], bodies: Sequence[Packed]) -> Session[Any]:
+    def _saved(
+        self, key: str, seal: Callable[[Newest], Sealed], texts_of: Callable[[], tuple[bytes, ...]]
+    ) -> Session[Any]:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.cache.forget(key)
         row = _row(self._backend.commit(key, seal))
         opened = self._reading.opened(row)
-        texts = tuple(body.text for body in bodies)
+        texts = texts_of()
         self._coherent.keep(row, opened, texts)
         return Session(opened.head, opened.document.hex(), texts, self._shape)
 
@@ -391,11 +394,6 @@ class Passes:
 
     def _head_of(self, newest: Newest) -> Head:
         return self._reading.opened(_row(newest)).head
-
-
-def newest_of(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
-    """What ``max_messages`` leaves of a history."""
-    return messages if most is None else messages[-most:]
 
 
 def absent(name: str) -> SessionNotFound:

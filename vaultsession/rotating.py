@@ -17,26 +17,32 @@ Retired keys stay until they are pruned: mirrors and backups may still need them
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 from .backend import Backend
 from .coherent import CoherentReading
 from .envelope import v1
-from .errors import Conflict, TooLarge, Unreadable
+from .errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
 from .keys import MasterKey
 from .listing import proved
 from .livekeys import LiveKeyring
 from .reading import Reading
 from .sealed import Newest, Query, Sealed, SealedHead
+from .sidebyside import side_by_side
 from .writing import Writing
 
 _log = logging.getLogger("vaultsession")
 
 Progress = Callable[[int, int], object]
+
+_LARGE = 4 << 20
+"""Bytes of a session from which on one is replaced at a time; smaller ones side by side, so that flushes overlap."""
 
 _LAG = 0.15
 """Seconds after which a listing holds what other processes wrote before: three batches of index writes."""
@@ -75,6 +81,7 @@ class Rotating:
         self._reading = reading
         self._writing = writing
         self._coherent = coherent
+        self._one_large = threading.Lock()
 
     @property
     def _keys(self) -> LiveKeyring:
@@ -132,16 +139,24 @@ class Rotating:
         return tuple(sorted(key_id.hex() for key_id in retired))
 
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
-        replaced, left = 0, []
-        for number, row in enumerate(self._backend.scan(Query()), 1):
-            try:
-                replaced += self._replace(row)
-            except (Unreadable, TooLarge) as error:
-                _log.warning("still under its old key: %s: %s", row.key, error)
-                left.append(row.key)
-            if progress is not None:
-                progress(number, max(total, number))
+        replaced, left, overlap = 0, [], self._backend.traits.durable
+        with closing(side_by_side(self._attempt, self._backend.scan(Query()), overlap=overlap)) as outcomes:
+            for number, (key, outcome) in enumerate(outcomes, 1):
+                if isinstance(outcome, VaultError):
+                    _log.warning("still under its old key: %s: %s", key, outcome)
+                    left.append(key)
+                else:
+                    replaced += outcome
+                if progress is not None:
+                    progress(number, max(total, number))
         return replaced, tuple(left)
+
+    def _attempt(self, row: SealedHead) -> tuple[str, bool | VaultError]:
+        with self._one_large if row.size > _LARGE else nullcontext():
+            try:
+                return row.key, self._replace(row)
+            except (Unreadable, TooLarge) as error:
+                return row.key, without_frames(error)
 
     def _replace(self, row: SealedHead) -> bool:
         done = False

@@ -237,6 +237,10 @@ class Session(SessionFacts, Generic[StateT]):
         """What a save would write beside the document, and whether the ttl was assigned: for the store."""
         return self._head, self._new_ttl
 
+    def known_bodies(self) -> Sequence[bytes]:
+        """The document as it was when this version of it was loaded or saved: for the store."""
+        return self._bodies
+
     def plain_state(self) -> Json:
         """The state as a JSON object: for the store."""
         return cast("Json", self.state) if self._shape is None else self._shape.write(self.state)
@@ -248,6 +252,7 @@ class Session(SessionFacts, Generic[StateT]):
     def follow(self, saved: Session[Any]) -> None:
         """Take over what was just saved from this session, without the messages that did not fit: for the store."""
         self._head, self.version, self._new_ttl = saved._head, saved.version, False
+        self._bodies = saved._bodies
         if self._messages is not None:
             del self._messages[: len(self._messages) - saved._head.messages]
 

@@ -119,6 +119,7 @@ class SessionStore(ManySessions[StateT]):
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
         ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
+        Of a large document that changed little since it was loaded, what changed is written.
         An id with a document and the facts of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):

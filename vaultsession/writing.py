@@ -7,13 +7,14 @@ nothing of the old may stay. Compression has happened before, outside.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import orjson
 
 from . import document, payload
 from .clock import Clock
+from .difference import Difference, worth_writing
 from .document import NO_CHANGE, Bodies, Change
 from .envelope import ContainerCipher, v1
 from .errors import Damaged, InvalidDocument, TooLarge
@@ -39,6 +40,33 @@ class Packed(NamedTuple):
     codec: int
     data: bytes
     messages: int
+
+
+class Draft:
+    """A document that is about to be saved: whole, and where that is known to be enough as what differs.
+
+    ``texts`` are the bodies that a reader will find, after it was sealed.
+    """
+
+    def __init__(
+        self, known: Bodies, difference: tuple[Difference, Packed] | None, pack: Callable[[], list[Packed]]
+    ) -> None:
+        self.difference = difference
+        self.texts: tuple[bytes, ...] = ()
+        self._known = known
+        self._pack = pack
+        self._whole = pack() if difference is None else None  # compressed before the critical section
+
+    def whole(self) -> list[Packed]:
+        """The document anew."""
+        if self._whole is None:
+            self._whole = self._pack()
+        self.texts = tuple(body.text for body in self._whole)
+        return self._whole
+
+    def follows(self, addition: Packed) -> None:
+        """What differs was sealed behind the document that is known."""
+        self.texts = (*self._known, addition.text)
 
 
 class Writing:
@@ -73,12 +101,16 @@ class Writing:
         codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionaries=dictionaries)
         return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
 
-    def pack_document(self, text: bytes, messages: int | None = None) -> list[Packed]:
-        """A whole document, given as one body, in records of bounded size."""
-        if len(text) <= document.SEGMENT:
-            return [self.pack(text, messages)]
-        first, *elements = payload.split(text)
-        return [self.pack(body) for body in document.segments(first, elements)]
+    def pack_document(self, elements: Sequence[bytes]) -> list[Packed]:
+        """A whole document, given as its state and its messages, in records of bounded size."""
+        bodies = list(document.segments(elements[0], elements[1:]))
+        return [self.pack(body, len(elements) - 1 if len(bodies) == 1 else None) for body in bodies]
+
+    def draft(self, elements: Sequence[bytes], known: Bodies) -> Draft:
+        """A document that is about to be saved; ``known`` is what it was when it was loaded."""
+        found = worth_writing(known, elements)
+        difference = None if found is None else (found, self.pack(found.text, found.messages))
+        return Draft(known, difference, lambda: self.pack_document(elements))
 
     def whole(
         self, key: str, newest: Newest, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
@@ -109,13 +141,32 @@ class Writing:
         """The document anew, as one more record where that is the cheaper way in the long run."""
         dead = newest.size - v1.HEADER_SIZE
         living = sum(len(body.data) for body in bodies)
-        if len(bodies) > 1 or newest.torn or self._is_stale(opened) or _is_wasteful(dead, living):
+        is_stale = self._is_stale(opened, head.tenant_id)
+        if len(bodies) > 1 or newest.torn or is_stale or _is_wasteful(dead, living):
             return self.whole(newest.key, newest, head, bodies)
         (body,) = bodies
         head = head._replace(
             messages=body.messages, raw=len(body.text), records=1, dead=0, full=newest.size, document=None
         )
         return self._record(newest, opened, v1.FULL, head, body)
+
+    def saved(self, newest: SealedHead, opened: Opened, head: Head, draft: Draft, *, known: bool) -> Sealed:
+        """A draft behind the newest. Where that is ``known`` to be what it differs from, the difference may do."""
+        if known and draft.difference is not None and not newest.torn and not self._is_stale(opened, head.tenant_id):
+            difference, addition = draft.difference
+            was = opened.head
+            head = head._replace(
+                messages=was.messages + difference.growth,
+                raw=was.raw + len(addition.text),
+                records=was.records + 1,
+                dead=_dropped(newest, was, difference, addition),
+                full=was.full,
+                document=None,
+            )
+            if not self._is_worn(newest.size + len(addition.data), head):
+                draft.follows(addition)
+                return self._record(newest, opened, v1.DELTA, head, addition)
+        return self.full(newest, opened, head, draft.whole())
 
     def fitted(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
         """The change that an addition makes, with what ``max_messages`` drops, and the body that says so."""
@@ -151,7 +202,11 @@ class Writing:
             expires=self.expiry(head),
             document=None,
         )
-        if newest.torn or self._is_stale(opened) or self._is_worn(newest.size + len(addition.data), head):
+        if (
+            newest.torn
+            or self._is_stale(opened, head.tenant_id)
+            or self._is_worn(newest.size + len(addition.data), head)
+        ):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
             return self._merged(newest, head, [*bodies, addition.text])
@@ -263,9 +318,9 @@ class Writing:
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
 
-    def _is_stale(self, opened: Opened) -> bool:
+    def _is_stale(self, opened: Opened, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        return opened.cipher.sealed_as != (self._keys.sealing(opened.head.tenant_id).id, self._suite, self._padded)
+        return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
 
     @staticmethod
     def _is_worn(size: int, head: Head) -> bool:
@@ -288,6 +343,18 @@ def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> i
     if change.set or change.unset:
         dead += len(addition.data)
     return min(dead, span)
+
+
+def _dropped(newest: SealedHead, head: Head, difference: Difference, addition: Packed) -> int:
+    """The same of a document that was saved, where the bytes of JSON that it drops are known.
+
+    They are taken to be stored as the others are, or as what is added is, whichever is more: the newest message, saved
+    again and again while it grows, lies in small records that compress far worse than a history does.
+    """
+    span = newest.size - head.full
+    as_others = difference.dropped * span // max(1, head.raw)
+    as_added = difference.dropped * len(addition.data) // len(addition.text)
+    return min(head.dead + max(as_others, as_added), span)
 
 
 def _is_wasteful(dead: int, living: int) -> bool:

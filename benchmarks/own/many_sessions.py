@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -20,6 +21,7 @@ def run(report: Report, directory: str, scale: float) -> None:
     _pages(report, vaults, scale)
     _sweeps(report, vaults)
     _opening(report, vaults, scale)
+    _batches(report, directory, scale)
     _fresh(report, directory, scale)
 
 
@@ -32,6 +34,30 @@ def _build(path: str, sessions: int) -> str:
             store.create(f"session-{number}", user_id=user, labels={"client": "desktop"}, messages=[message])
     log(f"built {sessions} sessions in {time.perf_counter() - began:.1f} s")
     return path
+
+
+def _batches(report: Report, directory: str, scale: float) -> None:
+    """Flushes that overlap: batches and a rotation, per session, beside one save after another in the same rounds."""
+    message = {"role": "user", "content": " ".join(f"word-{n * 7919 % 1009}" for n in range(200))}
+    each, rotated, rounds = 100, 1000, max(3, int(10 * scale))
+    turn = itertools.count()
+    with vaultsession.open_store(os.path.join(directory, "batches"), key=KEY) as store:
+        store.save_many({"id": f"rotated-{number}", "messages": [message]} for number in range(rotated))
+        with vaultsession.open_store(os.path.join(directory, "singles"), key=KEY) as other:
+
+            def singles() -> None:
+                for _ in range(each):
+                    other.save(f"single-{next(turn)}", messages=[message])
+
+            def together() -> None:
+                other.save_many({"id": f"many-{next(turn)}", "messages": [message]} for _ in range(each))
+
+            times = interleaved({"single": singles, "many": together, "rotate": store.rotate_key}, rounds, warm_up=1)
+    single = median(times["single"]) / each
+    for what, name, count in (("save_many of new sessions", "many", each), ("key rotation", "rotate", rotated)):
+        took = median(times[name]) / count
+        detail = f"{took:.0f} us against {single:.0f} us"
+        report.add(f"{what} of 2 KB, rate / one save after another", single / took, "x", at_least=True, detail=detail)
 
 
 def _pages(report: Report, vaults: dict[int, str], scale: float) -> None:

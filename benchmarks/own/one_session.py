@@ -18,6 +18,7 @@ from ..sample import Author
 
 KEY = bytes(range(32))
 _SIZE = 20_000
+_LARGE = 2_000_000
 _PLACES = 8
 
 
@@ -28,6 +29,7 @@ def run(report: Report, directory: str, scale: float) -> None:
     with vaultsession.open_store(os.path.join(directory, "one"), key=KEY) as store:
         _creates(report, directory, document, scale)
         _writes(report, store, floor, document, scale)
+        _saves_of_little(report, store, floor, author, scale)
         _loads(report, store, floor, author, scale)
     _appends_over_history(report, directory, floor, author, scale)
     _first_of_a_process(report, directory, scale)
@@ -58,6 +60,30 @@ def _writes(report, store, floor, document, scale) -> None:
     ours, bare = fmean(times["ours"]), fmean(times["floor"])
     detail = f"{ours:.1f} us against {bare:.1f} us"
     report.add("  the same, means, replacements included", ours / bare, "x", 1.7, detail=detail)
+
+
+def _saves_of_little(report, store, floor, author, scale) -> None:
+    """A loaded session of 2 MB, saved after little was changed: beside the floor that writes all of it."""
+    document = author.history(_LARGE)
+    grown, counted = store.create("grown", messages=document), store.create("counted", messages=document)
+    turn = itertools.count()
+
+    def message() -> None:
+        grown.messages.append({"role": "user", "content": f"and another thing, the {next(turn)}th"})
+        store.save(grown)
+
+    def key() -> None:
+        counted.state["turns"] = next(turn)
+        store.save(counted)
+
+    before, rounds = store.stats()["bytes"], max(10, int(60 * scale))
+    calls = {"a message more": message, "a key changed": key, "floor": lambda: floor.append(document)}
+    times = interleaved(calls, rounds, warm_up=0)
+    written = (store.stats()["bytes"] - before) / (2 * rounds)
+    for change in ("a message more", "a key changed"):
+        report.compare(f"durable save of 2 MB with {change} / floor, all of it", times, 1, ours=change)
+    whole = len(floor.seal(document))
+    report.add("  bytes that such a save writes", written, "B", 1000, detail=f"the document takes {whole}")
 
 
 def _appends_over_history(report, directory, floor, author, scale) -> None:

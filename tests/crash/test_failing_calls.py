@@ -15,7 +15,7 @@ import pytest
 from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reading, survived
 from files_lab import descriptors
 
-from vaultsession import SessionStore, open_store, writing
+from vaultsession import SessionStore, difference, open_store, writing
 from vaultsession.errors import VaultError
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.faulty import ERRNOS, FaultyDisk
@@ -33,6 +33,13 @@ def saved(store: SessionStore) -> None:
     store.save(session)
 
 
+def rewritten(store: SessionStore) -> None:
+    session = store.load("a")
+    session.messages = SAID[::-1]
+    session.state = {"n": 2}
+    store.save(session)
+
+
 def replaced(store: SessionStore) -> None:
     store.save("a", messages=SAID[:1])
 
@@ -47,6 +54,10 @@ def appended_and_closed(store: SessionStore) -> None:
 OPERATIONS: dict[str, Operation] = {
     "create": lambda store: store.create("b", messages=SAID),
     "save": saved,
+    "save another document": rewritten,
+    "save many": lambda store: store.save_many({"id": name, "messages": SAID} for name in ("a", "b")),
+    "delete many": lambda store: store.delete_many(["a", "b"]),
+    "rotate": lambda store: store.rotate_key(),
     "append": lambda store: store.append("a", SAID[0]),
     "pop": lambda store: store.pop("a"),
     "update": lambda store: store.update("a", {"n": 3}),
@@ -74,6 +85,7 @@ OPERATIONS: dict[str, Operation] = {
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "DEAD_FLOOR", 1000)
+    monkeypatch.setattr(difference, "SMALLEST", 1000)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from crash_lab import IDS, Act, Life
 
-from vaultsession import writing
+from vaultsession import difference, writing
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -108,6 +108,34 @@ def large_records(life: Life) -> None:
     )
 
 
+def saves_that_write_little(life: Life) -> None:
+    def changed(change: Callable[[Any], object]) -> Act:
+        return lambda store: store.update("a", change)
+
+    life.act(
+        lambda store: store.create("a", state={"n": 1}, messages=LONG[:1] + SAID),
+        changed(lambda session: session.messages.append(SAID[0])),
+        changed(lambda session: session.state.update(n=2)),
+        changed(lambda session: session.messages.pop()),
+        changed(lambda session: setattr(session, "title", "another")),
+        lambda store: store.append("a", SAID[1]),
+        changed(lambda session: session.messages.pop(-2)),
+        changed(lambda session: setattr(session, "state", {"m": 1})),
+    )
+    life.store.close()
+
+
+def batches(life: Life) -> None:
+    """Side by side, in several threads: each session for itself is old or new."""
+    life.act(
+        lambda store: store.save_many([{"id": name, "messages": SAID[:1]} for name in IDS]),
+        lambda store: store.save_many([{"id": name, "messages": LONG[:1]} for name in IDS[:2]]),
+        lambda store: store.delete_many(IDS[1:]),
+        lambda store: store.save_many([store.load("a"), {"id": "b", "messages": SAID[1:]}]),
+    )
+    life.store.close()
+
+
 def the_index_is_written(life: Life) -> None:
     life.act(
         lambda store: store.create("a", messages=SAID[:1]),
@@ -185,6 +213,8 @@ SCENARIOS: list[Callable[[Life], None]] = [
     replaced_for_dead_bytes,
     replaced_for_small_records,
     large_records,
+    saves_that_write_little,
+    batches,
     the_index_is_written,
     the_index_is_derived_anew,
     the_index_is_lost,
@@ -197,6 +227,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
     monkeypatch.setattr(writing, "SMALL_RECORDS", 5)
+    monkeypatch.setattr(difference, "SMALLEST", 1000)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

@@ -97,7 +97,7 @@ def test_an_assigned_ttl_lets_the_life_begin_anew(session):
 
 def test_what_was_saved_is_followed(session):
     session.ttl = 5
-    session.follow(Session(HEAD._replace(updated=9), "cd" * 16, ()))
+    session.follow(Session(HEAD._replace(updated=9), "cd" * 16, BODIES))
     assert (session.version, session.updated_at.year, session.pending()[1]) == ("cd" * 16, 1970, False)
     assert session.messages == [{"i": 0}, {"i": 1}]
 

@@ -91,4 +91,4 @@ def test_a_lenient_look_reads_what_it_cannot_tell_as_absent_and_only_while_it_la
 
 def _anew(shelf: Shelf) -> Any:
     row, opened = shelf.newest()
-    return row, opened.head, shelf.writing.pack_document(b"[{}]")
+    return row, opened.head, shelf.writing.pack_document([b"{}"])
