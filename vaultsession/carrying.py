@@ -55,8 +55,8 @@ class Carrying:
                 return None
             moment = self._writing.moment()
             head = ours.head._replace(created=moment, updated=moment)
-            text = payload.join([orjson.dumps(changed), *added])
-            return self._writing.whole(parted.key, parted.theirs, head, self._writing.pack_document(text, len(added)))
+            bodies = self._writing.pack_document([orjson.dumps(changed), *added])
+            return self._writing.whole(parted.key, parted.theirs, head, bodies)
         opened = self._reading.opened(parted.theirs)
         head = _with_facts(opened.head, before.head, ours.head)
         if not added and not changed and not dropped and head == opened.head:
