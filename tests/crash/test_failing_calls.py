@@ -176,6 +176,7 @@ CALLS = (
     "mkdir",
     "unlink",
     "listdir",
+    "names",
     "rename",
     "pread",
     "pwrite",
