@@ -40,6 +40,7 @@ class FailingDisk(Disk):
         "mkdir",
         "unlink",
         "listdir",
+        "names",
         "rename",
         "pread",
         "pwrite",

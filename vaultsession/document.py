@@ -153,6 +153,11 @@ def merged(bodies: Bodies) -> list[bytes]:
     return [*bodies[:kept], *segments(_NOTHING, elements([payload.join([_NOTHING]), *rest]))] if rest else list(bodies)
 
 
+def is_large(body: bytes) -> bool:
+    """Whether merging it with others would save next to nothing."""
+    return len(body) >= SEGMENT // 2
+
+
 def cut(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:
     """The same document with the messages before ``end`` alone, and of those the newest ``most``."""
     if end is None and most is None:
@@ -190,7 +195,7 @@ def _untouched(bodies: Bodies) -> int:
     None of them if the state was changed: the FULL would carry the old one for ever.
     """
     kept = 0
-    while kept < len(bodies) and len(bodies[kept]) >= SEGMENT // 2:
+    while kept < len(bodies) and is_large(bodies[kept]):
         kept += 1
     added = 0
     for number, body in enumerate(bodies):

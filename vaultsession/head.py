@@ -24,7 +24,7 @@ class Head(NamedTuple):
 
     ``messages`` is the length of the history. What a reader opens begins with the last FULL record, at offset ``full``:
     ``records`` records with ``raw`` bytes of JSON, of which an estimated ``dead`` bytes (as stored) were overwritten or
-    dropped by a later one.
+    dropped by a later one; ``appended`` those, as many, of small records that were appended one by one.
     ``document`` is the version of the document, where that is not the record's own: in HEAD records, which change the
     chain and not the document, and in a container that was replaced while its document stayed as it was.
     """
@@ -36,6 +36,7 @@ class Head(NamedTuple):
     raw: int = 0
     records: int = 0
     dead: int = 0
+    appended: int = 0
     full: int = 0
     user_id: str | None = None
     tenant_id: str | None = None
@@ -58,21 +59,23 @@ class Head(NamedTuple):
         return [(kind, value) for kind, value in named if value is not None]
 
 
-_FIELDS = frozenset(Head._fields)
-_DEFAULTS = Head._field_defaults
-_OPTIONAL = tuple(_DEFAULTS)
-_REQUIRED = _FIELDS - _DEFAULTS.keys()
+_ALWAYS = Head._fields.index("full") + 1
+"""The fields up to there are elements of the array; the others are in the object behind them, where they are set."""
+_OTHERS = Head._fields[_ALWAYS:]
+_UNSET = Head("", 0, 0)[_ALWAYS:]
 
 
 def encode(head: Head) -> bytes:
-    """The JSON object of a head; fields at their default are left out. ``TooLarge`` beyond the bound of FORMAT.md."""
-    fields: dict[str, Any] = {"id": head.id, "created": head.created, "updated": head.updated}
-    optional = zip(_OPTIONAL, head[len(fields) :], _DEFAULTS.values(), strict=True)
-    fields.update({name: value for name, value, default in optional if value != default})
-    if head.document is not None:
-        fields["document"] = head.document.hex()
+    """The JSON array of a head. ``TooLarge`` beyond the bound of FORMAT.md."""
+    elements: list[Any] = list(head[:_ALWAYS])
+    if head[_ALWAYS:] != _UNSET:
+        others = zip(_OTHERS, head[_ALWAYS:], _UNSET, strict=True)
+        fields = {name: value for name, value, default in others if value != default}
+        if head.document is not None:
+            fields["document"] = head.document.hex()
+        elements.append(fields)
     try:
-        data = orjson.dumps(fields)
+        data = orjson.dumps(elements)
     except TypeError as error:
         raise InvalidDocument(f"title, owners and labels are valid Unicode text: {error}") from None
     if len(data) > LARGEST_HEAD - 16:
@@ -83,24 +86,34 @@ def encode(head: Head) -> bytes:
 def decode(data: bytes) -> Head:
     """The head again, from authenticated bytes. A field of another version is ``UnsupportedFormat``."""
     try:
-        fields = orjson.loads(data)
-        document = fields.get("document")
-        if document is not None:
-            fields["document"] = bytes.fromhex(document)
-        return Head(**fields)
+        elements = orjson.loads(data)
+        if type(elements) is list and len(elements) == _ALWAYS:
+            return Head(*elements)
+        if type(elements) is list and len(elements) == _ALWAYS + 1:
+            *always, fields = elements
+            document = fields.get("document")
+            if document is not None:
+                fields["document"] = bytes.fromhex(document)
+            return Head(*always, **fields)
     except (ValueError, TypeError, AttributeError):
         pass
-    fields = _object(data)
-    unknown = sorted(fields.keys() - _FIELDS) if isinstance(fields, dict) and fields.keys() >= _REQUIRED else []
+    unknown = _unknown(data)
     if not unknown:
         raise Damaged("an authentic head is not what this package writes")
     raise UnsupportedFormat(
-        f"the head has fields of another version: {unknown}", found=unknown, supported=sorted(_FIELDS)
+        f"the head has fields of another version: {unknown}", found=unknown, supported=sorted(_OTHERS)
     )
 
 
-def _object(data: bytes) -> object:
+def _unknown(data: bytes) -> list[str]:
+    """What only another version can have written: elements behind the object, or fields in it."""
     try:
-        return orjson.loads(data)
+        elements = orjson.loads(data)
     except ValueError:
-        return None
+        return []
+    if not isinstance(elements, list) or len(elements) <= _ALWAYS:
+        return []
+    fields, *more = elements[_ALWAYS:]
+    if more:
+        return [f"element {number}" for number in range(_ALWAYS + 1, len(elements))]
+    return sorted(fields.keys() - set(_OTHERS)) if isinstance(fields, dict) else []

@@ -28,9 +28,12 @@ DEAD_FACTOR = 4
 DEAD_FLOOR = 64 * 1024
 """Dead bytes that a container may carry: 4 times the living, or 64 KiB (16 KiB replaced every second save of 20 KB)."""
 
-SMALL_RECORDS = 512
-BYTES_PER_RECORD = 8 * 1024
-"""Records that a document may consist of: 512, or one per 8 KiB (a fixed 512 would write 100 000 messages 50-fold)."""
+APPENDED_FLOOR = 4 * 1024
+"""Bytes that small records may take which were appended: as much as the rest of the document, or 4 KiB.
+
+What is merged has doubled since the last time, so that a byte which was appended is written at most twice more, in a
+life of any length. Below a block of the file system merging would free nothing.
+"""
 
 
 class Packed(NamedTuple):
@@ -121,7 +124,7 @@ class Writing:
         """
         cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], v1.first_link(cipher.header), v1.HEADER_SIZE
-        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, document=unchanged)
+        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
         plain = b""
         for seq, body in enumerate(bodies):
             head = head._replace(
@@ -146,7 +149,13 @@ class Writing:
             return self.whole(newest.key, newest, head, bodies)
         (body,) = bodies
         head = head._replace(
-            messages=body.messages, raw=len(body.text), records=1, dead=0, full=newest.size, document=None
+            messages=body.messages,
+            raw=len(body.text),
+            records=1,
+            dead=0,
+            full=newest.size,
+            appended=0,
+            document=None,
         )
         return self._record(newest, opened, v1.FULL, head, body)
 
@@ -160,6 +169,7 @@ class Writing:
                 raw=was.raw + len(addition.text),
                 records=was.records + 1,
                 dead=_dropped(newest, was, difference, addition),
+                appended=was.appended + _small(was, NO_CHANGE, addition),
                 full=was.full,
                 document=None,
             )
@@ -198,6 +208,7 @@ class Writing:
             raw=head.raw + len(addition.text),
             records=head.records + 1,
             dead=_dead(newest, head, change, addition),
+            appended=head.appended + _small(head, change, addition),
             updated=self.moment(head),
             expires=self.expiry(head),
             document=None,
@@ -214,7 +225,8 @@ class Writing:
 
     def touched(self, newest: SealedHead, opened: Opened, head: Head, fetch: Fetch, *, flush: bool = True) -> Sealed:
         """Another head over the same document: its life extended, or its labels changed."""
-        head = head._replace(records=head.records + 1, document=opened.document)
+        dead = head.dead + _bare(head)  # whatever follows it says all that it says
+        head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
         if newest.torn or self._is_worn(newest.size, head):
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
         return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
@@ -326,7 +338,7 @@ class Writing:
     def _is_worn(size: int, head: Head) -> bool:
         """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
         living = size - head.full - head.dead
-        if head.records > max(SMALL_RECORDS, living // BYTES_PER_RECORD):
+        if head.appended > max(living - head.appended, APPENDED_FLOOR):
             return True
         return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
 
@@ -341,7 +353,7 @@ def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> i
     dropped = change.pop + change.trim
     dead = head.dead + (span - head.dead) * dropped // max(1, head.messages + addition.messages)
     if change.set or change.unset:
-        dead += len(addition.data)
+        dead += _bare(head) + len(addition.data)
     return min(dead, span)
 
 
@@ -355,6 +367,18 @@ def _dropped(newest: SealedHead, head: Head, difference: Difference, addition: P
     as_others = difference.dropped * span // max(1, head.raw)
     as_added = difference.dropped * len(addition.data) // len(addition.text)
     return min(head.dead + max(as_others, as_added), span)
+
+
+def _small(head: Head, change: Change, addition: Packed) -> int:
+    """Bytes of a record that merging could save some of, unless they are counted as dead already."""
+    if change.set or change.unset or document.is_large(addition.text):
+        return 0
+    return _bare(head) + (len(addition.data) if addition.codec else 0)
+
+
+def _bare(head: Head) -> int:
+    """What a record takes beside its body, but for a digit or two: its own head will count a little further."""
+    return v1.SMALLEST_RECORD + v1.TAG_SIZE + len(encode(head))
 
 
 def _is_wasteful(dead: int, living: int) -> bool:

@@ -188,6 +188,7 @@ CALLS = (
     "mkdir",
     "unlink",
     "listdir",
+    "names",
     "rename",
     "pread",
     "pwrite",

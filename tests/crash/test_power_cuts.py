@@ -226,7 +226,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
-    monkeypatch.setattr(writing, "SMALL_RECORDS", 5)
+    monkeypatch.setattr(writing, "APPENDED_FLOOR", 1200)
     monkeypatch.setattr(difference, "SMALLEST", 1000)
 
 

@@ -132,6 +132,31 @@ def test_they_take_less_room_sealed_than_spelled(filled: tuple[Path, ManualClock
 
 
 @needs_conversations
+def test_built_turn_by_turn_they_take_little_more_room_than_written_whole(tmp_path: Path) -> None:
+    """The whole sample, class by class: ``benchmarks.disk``."""
+    clock, bars = ManualClock(), {20_000: 0.4, 200_000: 0.25}
+    spelled, whole, turns = Counter[int](), Counter[int](), Counter[int]()
+    with opened(tmp_path / "vault", clock) as store:
+        for number, conversation in enumerate(conversations()):
+            messages = conversation["messages"]
+            size = len(json.dumps(messages, ensure_ascii=False, separators=(",", ":")).encode())
+            if number % 5 or size < 2000 or size > max(bars):
+                continue
+            largest = next(bar for bar in bars if size <= bar)
+            spelled[largest] += size
+            before = store.stats()["bytes"]
+            store.create(f"{number} whole", messages=messages)
+            between = store.stats()["bytes"]
+            for message in messages:
+                store.append(f"{number} turn by turn", message, create=True)
+            whole[largest] += between - before
+            turns[largest] += store.stats()["bytes"] - between
+    for largest, bar in bars.items():
+        assert whole[largest] < bar * spelled[largest]
+        assert turns[largest] < 1.6 * whole[largest]
+
+
+@needs_conversations
 def test_those_whose_time_ran_out_are_swept_and_no_others(tmp_path: Path) -> None:
     clock, sizes = ManualClock(), Counter[bool]()
     with opened(tmp_path / "vault", clock) as store:

@@ -22,6 +22,7 @@ HEADS = st.builds(
     raw=COUNT,
     records=COUNT,
     dead=COUNT,
+    appended=COUNT,
     full=COUNT,
     user_id=st.none() | TEXT,
     tenant_id=st.none() | TEXT,
@@ -42,11 +43,12 @@ def test_a_head_comes_back(head):
 
 
 def test_fields_at_their_default_take_no_room():
-    assert orjson.loads(encode(BARE)) == {"id": "a", "created": 1, "updated": 2}
+    assert orjson.loads(encode(BARE)) == ["a", 1, 2, 0, 0, 0, 0, 0, 0]
+    assert orjson.loads(encode(BARE._replace(full=80, ttl=5))) == ["a", 1, 2, 0, 0, 0, 0, 0, 80, {"ttl": 5}]
 
 
 def test_a_version_is_written_in_hex():
-    assert orjson.loads(encode(BARE._replace(document=bytes(range(16)))))["document"] == bytes(range(16)).hex()
+    assert orjson.loads(encode(BARE._replace(document=bytes(range(16)))))[-1] == {"document": bytes(range(16)).hex()}
 
 
 def test_a_head_fits_its_bound_with_the_tag():
@@ -73,10 +75,13 @@ def test_a_head_holds_valid_unicode(changed):
         b"7",
         b"null",
         b"{}",
-        b'{"id":"a","created":1}',
-        b'{"id":"a","created":1,"other":2}',
-        b'{"id":"a","created":1,"updated":2,"document":"zz"}',
-        b'{"id":"a","created":1,"updated":2,"document":7}',
+        b'"123456789"',
+        b'{"id":"a","created":1,"updated":2}',
+        b'["a",1,2,0,0,0,0,0]',
+        b'["a",1,2,0,0,0,0,0,80,7]',
+        b'["a",1,2,0,0,0,0,0,80,"other"]',
+        b'["a",1,2,0,0,0,0,0,80,{"document":"zz"}]',
+        b'["a",1,2,0,0,0,0,0,80,{"document":7}]',
         b"\xff\xfe",
     ],
 )
@@ -86,11 +91,22 @@ def test_what_is_no_head_is_damage(data):
 
 
 def test_a_field_of_another_version_is_named():
-    data = orjson.dumps({"id": "a", "created": 1, "updated": 2, "mood": "good", "colour": 7})
+    data = b'["a",1,2,0,0,0,0,0,80,{"mood":"good","colour":7}]'
     with pytest.raises(UnsupportedFormat) as raised:
         decode(data)
     assert raised.value.found == ["colour", "mood"]
     assert "expires" in raised.value.supported
+
+
+def test_an_element_of_another_version_is_named():
+    with pytest.raises(UnsupportedFormat) as raised:
+        decode(b'["a",1,2,0,0,0,0,0,80,{},7]')
+    assert raised.value.found == ["element 10"]
+
+
+def test_a_field_is_said_once_in_its_place():
+    with pytest.raises(UnsupportedFormat):
+        decode(b'["a",1,2,0,0,0,0,0,80,{"id":"b"}]')
 
 
 def test_a_session_expires_at_the_very_moment():

@@ -99,6 +99,7 @@ class Building:
             messages=len(messages),
             raw=before.raw + len(body),
             records=before.records + 1,
+            appended=before.appended + 300,
             document=None,
         )
         return self.record(v1.DELTA, head._replace(**facts), body, state=state, messages=messages)
@@ -309,7 +310,7 @@ def records() -> None:  # noqa: PLR0915 - a list of failures, one line each
     made.record(v1.FULL, Head(SESSION, 1, 2, full=80, records=1, raw=4, messages=1), b"[{},\n{}]", codec=2)
     vector("record_unknown_codec", made.data(), "UnsupportedFormat", describe=made.seen())
     made = three()
-    made.record(v1.DELTA, b'{"id":"' + b"x" * (16 * 1024) + b'","created":1,"updated":2}', payload.body({}, [{}]))
+    made.record(v1.DELTA, b'["' + b"x" * (16 * 1024) + b'",1,2,0,0,0,0,0,80]', payload.body({}, [{}]))
     vector("record_head_too_large", made.data(), made.seen(3, torn=True))
 
 
@@ -350,11 +351,14 @@ def bodies() -> None:
 
 
 def heads() -> None:
+    always = b'["test vector",1,2,0,4,1,0,0,80'
     for name, plain, error in (
         ("not_json", b"not json", "Damaged"),
-        ("not_an_object", b"[1,2]", "Damaged"),
-        ("field_missing", b'{"id":"test vector","created":1}', "Damaged"),
-        ("unknown_field", b'{"id":"test vector","created":1,"updated":2,"full":80,"mood":"good"}', "UnsupportedFormat"),
+        ("not_an_array", b'{"id":"test vector","created":1,"updated":2,"full":80}', "Damaged"),
+        ("element_missing", b'["test vector",1,2,0,4,1,0,0]', "Damaged"),
+        ("fields_not_an_object", always + b",7]", "Damaged"),
+        ("unknown_field", always + b',{"mood":"good"}]', "UnsupportedFormat"),
+        ("unknown_element", always + b',{},"good"]', "UnsupportedFormat"),
     ):
         vector(f"head_{name}", Building().record(v1.FULL, plain, b"[{}]", codec=0).data(), error)
     made = Building()

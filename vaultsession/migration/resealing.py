@@ -143,7 +143,7 @@ def _key_in(keyring: Keyring, id: str) -> str:
 
 def _facts(head: Head) -> Head:
     """A head without what says where its document lies."""
-    return head._replace(messages=0, raw=0, records=0, dead=0, full=0, document=None)
+    return head._replace(messages=0, raw=0, records=0, dead=0, appended=0, full=0, document=None)
 
 
 def _is_equal(one: Loaded, other: Loaded, texts: list[bytes]) -> bool:

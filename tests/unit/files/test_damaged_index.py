@@ -12,6 +12,8 @@ import pytest
 from files_lab import session_path
 
 from vaultsession.backends import FilesBackend
+from vaultsession.backends.files import reconcile
+from vaultsession.backends.files.contents import Contents
 from vaultsession.errors import BackendUnavailable, RollbackDetected
 from vaultsession.sealed import Query, SealedHead
 from vaultsession.testing.scribe import Scribe
@@ -278,3 +280,62 @@ def test_without_an_index_a_store_for_reading_says_why_it_cannot_list(
     with pytest.raises(BackendUnavailable, match="gone"):
         backend.scan(Query()).__next__()
     assert not index(path).exists()
+
+
+# -- a vault larger than what is held at once --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Batches of three; what is given is how many names were asked for at once."""
+    monkeypatch.setattr(reconcile, "BATCH", 3)
+    asked: list[int] = []
+    outlines = Contents.outlines
+    monkeypatch.setattr(Contents, "outlines", lambda self, names: asked.append(len(names)) or outlines(self, names))
+    return asked
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_rows_are_derived_and_removed_over_many_batches(
+    opening: Opening, scribe: Scribe, keys: list[str], path: Path, small_batches: list[int], everything: bool
+) -> None:
+    backend = opening(durability="os")
+    gone, unreadable = keys[::3], keys[1]
+    for key in gone:
+        session_path(path, key).unlink()
+    session_path(path, unreadable).write_bytes(b"no container")
+    changed = keys[2]
+    with sqlite3.connect(index(path)) as connection:
+        connection.execute("UPDATE sessions SET size = size + 1 WHERE key = ?", (changed,))
+    (path / "sessions" / f".{keys[0].split('~')[-1]}.{'0' * 16}.tmp").write_bytes(b"")
+    report = backend.reindex() if everything else backend.reconcile()
+    assert (report.scanned, report.removed, report.unreadable, report.temporaries) == (8, 4, 1, 1)
+    assert report.changed == (7 if everything else 1)
+    assert max(small_batches) == 3
+    assert {row.key for row in backend.scan(Query())} == set(keys) - set(gone)
+    assert backend.head(changed).size == session_path(path, changed).stat().st_size
+
+
+def test_a_damaged_session_under_another_name_keeps_its_row_and_its_witness(
+    opening: Opening, keys: list[str], path: Path, small_batches: list[int]
+) -> None:
+    backend = opening()
+    file = session_path(path, keys[4])
+    file.unlink()
+    (file.parent / f"other~{keys[4].split('~')[-1]}{file.suffix}").write_bytes(b"what nobody can read")
+    before = backend.witness_of(keys[4])
+    report = backend.reconcile()
+    assert (report.removed, report.unreadable) == (0, 1)
+    assert len(list(backend.scan(Query()))) == len(keys)
+    assert backend.witness_of(keys[4]) == before
+    assert small_batches
+
+
+def test_what_is_not_listed_is_told_a_batch_at_a_time(
+    opening: Opening, keys: list[str], path: Path, small_batches: list[int]
+) -> None:
+    backend = opening(durability="os")
+    with sqlite3.connect(index(path)) as connection:
+        connection.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in keys[5:]])
+    assert sorted(backend.unlisted()) == sorted(keys[5:])
+    assert max(small_batches) == 3

@@ -1,9 +1,9 @@
-"""Rows are compared with containers a slice of locators at a time, and none falls between two slices."""
+"""Rows are compared with containers a batch at a time, whatever changes meanwhile."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,6 @@ from vaultsession.testing.scribe import Scribe
 
 Opening = Callable[..., FilesBackend]
 
-# The locators that are the first and the last of all, those around a bound, and the upper ones.
-LOCATORS = ["0" * 32, "0" + "v" * 31, "1" + "0" * 31, "g" * 32, "u" + "v" * 31, "v" + "0" * 31, "v" * 32]
-
 
 def filled(backend: FilesBackend, scribe: Scribe) -> list[str]:
     keys = [scribe.key(str(number)) for number in range(150)]
@@ -31,48 +28,27 @@ def filled(backend: FilesBackend, scribe: Scribe) -> list[str]:
     return keys
 
 
-def test_every_locator_belongs_to_exactly_one_slice() -> None:
-    for locator in LOCATORS:
-        holding = [
-            number
-            for number, (first, behind) in enumerate(reconcile._SLICES)
-            if (first is None or locator >= first) and (behind is None or locator < behind)
-        ]
-        slices, others = reconcile._sliced([f"slug~{locator}.vss"])
-        assert others == []
-        assert holding == [number for number, keys in enumerate(slices) if keys]
-
-
-def test_other_names_are_told_apart() -> None:
-    slices, others = reconcile._sliced(["a stranger", f".{'0' * 32}.{'0' * 16}.tmp", f"{'0' * 32}.vss"])
-    assert sorted(others) == [f".{'0' * 32}.{'0' * 16}.tmp", "a stranger"]
-    assert sum(map(len, slices)) == 1
-
-
-def test_rows_in_outline_come_in_slices_that_make_up_the_whole(
-    path: Path, opening: Opening, scribe: Scribe, monkeypatch: Any
-) -> None:
+def test_rows_and_names_are_held_a_batch_at_a_time(opening: Opening, scribe: Scribe, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reconcile, "BATCH", 40)
     backend = opening(durability="os")
     keys = filled(backend, scribe)
     assert backend.count(Query()) == len(keys)
-    seen: list[set[str]] = []
-    outlines = Contents.outlines
+    held: list[int] = []
+    outlines = Contents._outlines
 
-    def noted(contents: Contents, first: str | None, behind: str | None) -> dict[str, Any]:
-        found = outlines(contents, first, behind)
-        seen.append(set(found))
+    def noted(contents: Contents, which: str, values: Any) -> dict[str, Any]:
+        found = outlines(contents, which, values)
+        held.append(len(found))
         return found
 
-    monkeypatch.setattr(Contents, "outlines", noted)
+    monkeypatch.setattr(Contents, "_outlines", noted)
     report = backend.reconcile()
     assert (report.scanned, report.changed, report.removed) == (len(keys), 0, 0)
-    assert len(seen) == 32
-    assert max(map(len, seen)) < len(keys) / 4  # what is held at once
-    assert sum(map(len, seen)) == len(keys)
-    assert set().union(*seen) == {locator_of(key) for key in keys}
+    assert max(held) == 40
+    assert sum(held) == 2 * len(keys)  # beside the names, and once more for rows without a container
 
 
-def test_what_is_missing_on_either_side_is_found_in_every_slice(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, scribe: Scribe) -> None:
     backend = opening(durability="os")
     keys = filled(backend, scribe)
     backend.close()
@@ -96,16 +72,16 @@ def test_a_session_that_is_made_while_the_directory_was_being_read_stays_listed(
     keys = [scribe.key(name) for name in "ab"]
     other.commit(keys[0], scribe.create(keys[0]))
     disk = Disk()
-    listed = disk.listdir
+    listed = disk.names
 
-    def raced(directory: str) -> list[str]:
-        names = listed(directory)
+    def raced(directory: str) -> Iterator[str]:
+        names = list(listed(directory))
         if directory.endswith("sessions"):
             other.commit(keys[1], scribe.create(keys[1]))
             assert other.count(Query()) == 2  # which writes its row
-        return names
+        return iter(names)
 
-    disk.listdir = raced  # type: ignore[method-assign]  # one call of this disk alone
+    disk.names = raced  # type: ignore[method-assign]  # one call of this disk alone
     backend = opening(disk=disk, durability="os")
     report = backend.reconcile()
     assert report.removed == 0

@@ -26,7 +26,7 @@ from .contents import Contents
 from .layout import Layout, key_in
 from .markers import WriterMarkers
 from .quarantine import Quarantine
-from .reconcile import Progress, Report
+from .reconcile import Progress, Report, batches
 from .sessions import Sessions
 
 _log = logging.getLogger("vaultsession")
@@ -193,15 +193,16 @@ class FilesBackend:
             self._check_open()
 
     def unlisted(self) -> Iterator[str]:
-        """Containers that the index does not know: damaged or locked when it was derived. Costs memory for each row."""
+        """Containers that the index does not know: damaged or locked when it was derived."""
         self._check_open()
         self._catalogue.refresh()
         try:
-            keys = list(filter(None, map(key_in, self._disk.listdir(self._layout.sessions))))
+            for names in batches(self._disk.names(self._layout.sessions)):
+                keys = [key for key in map(key_in, names) if key is not None]
+                listed = self._catalogue.ask(partial(self._contents.outlines, [locator_of(key) for key in keys]))
+                yield from [key for key in keys if locator_of(key) not in listed]
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
-        listed = self._catalogue.ask(partial(self._contents.outlines, None, None))
-        return (key for key in keys if locator_of(key) not in listed)
 
     def reindex(self, progress: Progress | None = None) -> Report:
         """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""

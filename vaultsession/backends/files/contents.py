@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...disk import Disk
 from ...errors import BackendUnavailable, VaultError
@@ -220,13 +220,20 @@ class Contents:
                     raise ValueError("a tombstone under another locator")
                 return [tombstone_from(*row[1:]) for row in found]
 
-    def outlines(self, first: str | None, behind: str | None) -> dict[str, Outline]:
-        """Rows by locator, in outline: those from ``first`` on and before ``behind``; None leaves that end open."""
+    def outlines(self, locators: Sequence[str]) -> dict[str, Outline]:
+        """The rows of those locators that have one, in outline."""
+        return self._outlines(f"WHERE locator IN ({', '.join('?' * len(locators))})", locators)
+
+    def outlines_behind(self, after: str, size: int) -> dict[str, Outline]:
+        """At most ``size`` rows behind a locator, by locator, in outline."""
+        return self._outlines("WHERE locator > ? ORDER BY locator LIMIT ?", (after, size))
+
+    def _outlines(self, which: str, values: Sequence[object]) -> dict[str, Outline]:
         with self._reading:
             connection = self._reader_connection(check=True)
             with translated(self._path, self._reader_inode):
-                rows = connection.execute(*queries.outlines(first, behind))
-                found = {locator: Outline(*columns) for locator, *columns in rows}
+                text = f"SELECT locator, key, version, size, generation FROM sessions {which}"  # noqa: S608 - our own
+                found = {locator: Outline(*columns) for locator, *columns in connection.execute(text, values)}
                 if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
                     raise ValueError("a row under another locator")
                 if not all(isinstance(each.generation, int) for each in found.values()):

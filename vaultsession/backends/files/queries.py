@@ -46,15 +46,6 @@ def count(query: Query) -> Statement:
     return f"SELECT count(*) FROM {source} d{_all(where)}", values  # noqa: S608 - our own text
 
 
-def outlines(first: str | None, behind: str | None) -> Statement:
-    """Rows in outline, of the locators from ``first`` on and before ``behind``; None leaves that end open."""
-    bounds = (("locator >= ?", first), ("locator < ?", behind))
-    given = [(condition, value) for condition, value in bounds if value is not None]
-    where = _all([condition for condition, _ in given])
-    text = f"SELECT locator, key, version, size, generation FROM sessions{where}"  # noqa: S608 - our own text
-    return text, [value for _, value in given]
-
-
 def _conditions(query: Query) -> tuple[list[str], list[object]]:
     where: list[str] = []
     values: list[object] = []

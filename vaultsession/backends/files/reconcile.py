@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ...disk import READ, Disk, opened
@@ -22,10 +22,8 @@ from .known import Outline
 from .layout import Layout, key_in, temporary_in
 from .locks import Stripes
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuv"
-_SLICES = tuple(itertools.pairwise((None, *_DIGITS[1:], None)))
-"""Bounds of locators, by their first digit and open at both ends. Rows are compared with files a slice at a time: all
-rows in outline took half a kilobyte for each session, which is half a gigabyte for a million."""
+BATCH = 500
+"""Names or rows that are held at once: SQLite takes 999 values in one statement."""
 
 Progress = Callable[[int, int], None]
 Observe = Callable[[str], SealedHead | None]
@@ -55,33 +53,32 @@ def derive(
 
     A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
     the tags among it. A tombstone over a container that reads as living is forged, and is taken out.
-    The directory is read before the rows: a row whose container was not there yet is looked at again, under its stripe.
+    Directory and rows are read a batch at a time, so that a million sessions take no more memory than a thousand.
     """
-    slices, others = _sliced(disk.listdir(layout.sessions))
-    temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
-    total = sum(map(len, slices))
-    changed = unreadable = scanned = removed = 0
-    for bounds, keys in zip(_SLICES, slices, strict=True):
-        outlines = contents.outlines(*bounds)
-        for key in sorted(keys, key=locator_of):  # the order of the index, whose pages are then met once
+    total = sum(1 for _ in disk.names(layout.sessions)) if progress is not None else 0
+    changed = unreadable = scanned = 0
+    others: list[str] = []
+    misnamed: set[str] = set()
+    for names in batches(disk.names(layout.sessions)):
+        keys = [key for key in map(key_in, names) if key is not None]
+        others += [name for name in names if key_in(name) is None]
+        outlines = contents.outlines([locator_of(key) for key in keys])
+        for key in keys:
             if progress is not None:
-                progress(scanned, total)
+                progress(min(scanned, total), total)
             scanned += 1
-            locator = locator_of(key)
-            outline = outlines.pop(locator, None)
+            outline = outlines.get(locator_of(key))
+            if outline is not None and outline.key != key:
+                misnamed.add(locator_of(key))
             if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
                 continue
             try:
-                found = _derive_row(contents, observe, key, outline)
+                changed += _derive_row(contents, observe, key, outline)
             except (Unreadable, BackendUnavailable, OSError):
                 unreadable += 1
-                continue
-            if found:
-                changed += 1
-            elif outline is not None:
-                outlines[locator] = outline
-        removed += sum(_remove_row(disk, layout, contents, stripes, locator, outlines[locator]) for locator in outlines)
-    contents.flush()
+        contents.flush()
+    temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
+    removed = _remove_rows(disk, layout, contents, stripes, misnamed)
     if everything:
         contents.retag()
     if progress is not None:
@@ -89,18 +86,11 @@ def derive(
     return Report(scanned, changed, removed, unreadable, temporaries)
 
 
-def _sliced(names: list[str]) -> tuple[list[list[str]], list[str]]:
-    """The keys among the names of a directory, slice by slice, and the other names. Empties the list that is given."""
-    slices: list[list[str]] = [[] for _ in _SLICES]
-    others = []
-    while names:  # taken one by one, so that a million are held once
-        name = names.pop()
-        key = key_in(name)
-        if key is None:
-            others.append(name)
-        else:
-            slices[_DIGITS.index(locator_of(key)[0])].append(key)
-    return slices, others
+def batches(names: Iterable[str]) -> Iterator[list[str]]:
+    """The names, ``BATCH`` at a time."""
+    rest = iter(names)
+    while batch := list(itertools.islice(rest, BATCH)):
+        yield batch
 
 
 def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline | None) -> bool:
@@ -140,14 +130,24 @@ def _remove_temporary(disk: Disk, layout: Layout, stripes: Stripes, name: str) -
     return 0
 
 
-def _remove_row(
-    disk: Disk, layout: Layout, contents: Contents, stripes: Stripes, locator: str, outline: Outline
-) -> int:
-    stripe = stripes.of(locator)
-    with stripe.mutex, stripe:
-        try:
-            disk.stat(layout.session(outline.key))
-        except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
-            contents.remove(locator, outline.version)
-            return 1
-    return 0
+def _remove_rows(disk: Disk, layout: Layout, contents: Contents, stripes: Stripes, spared: set[str]) -> int:
+    """Remove the rows of sessions that are not there; ``spared`` are there under another name."""
+    removed, after = 0, ""
+    while outlines := contents.outlines_behind(after, BATCH):
+        for locator, outline in outlines.items():
+            if locator not in spared and _is_gone(disk, layout, outline):
+                stripe = stripes.of(locator)
+                with stripe.mutex, stripe:
+                    if _is_gone(disk, layout, outline):  # and no writer is just putting it there
+                        contents.remove(locator, outline.version)
+                        removed += 1
+        after = locator
+    return removed
+
+
+def _is_gone(disk: Disk, layout: Layout, outline: Outline) -> bool:
+    try:
+        disk.stat(layout.session(outline.key))
+    except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
+        return True
+    return False
