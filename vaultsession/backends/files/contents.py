@@ -120,7 +120,12 @@ class Contents:
             self._written = True
 
     def retag(self) -> None:
-        """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was."""
+        """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was.
+
+        In a vault that was just made there is neither: then nothing is written, and nothing has to be flushed.
+        """
+        if not self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
+            return
         with self._writing.mutex, self._writing:
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode), transaction(connection):
