@@ -57,6 +57,7 @@ class Configuration:
         disk = Disk()
         for path, is_meant in _candidates(environ):
             try:
+                disk.stat(path)  # most have none, and to ask for it costs less than to follow its links
                 data = read_file(disk, os.path.realpath(path), limit=LARGEST)
             except FileNotFoundError:
                 if is_meant:
@@ -102,7 +103,8 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
     """``(path, whether somebody named it)``."""
     named = environ.get(CONFIG)
     if named is None:
-        yield from ((os.path.join(config_directory(), name), False) for name in NAMES)
+        directory = config_directory()
+        yield from ((os.path.join(directory, name), False) for name in NAMES)
     elif named:
         yield os.path.abspath(os.path.expanduser(named)), True
 

@@ -115,7 +115,7 @@ def newest(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes
     if wanted <= 0:
         return found
     for body in bodies:
-        first, *added = payload.split(body)
+        first, *added = payload.split_off(body, wanted + skip)  # ``first`` is the first where there are not enough
         usable = len(added) - skip
         if usable > 0:
             found[:0] = added[max(0, usable - wanted) : usable]

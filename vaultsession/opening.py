@@ -205,7 +205,8 @@ def _unlock(
         except Conflict:  # another process made it in this moment
             pass
     identity = place.identity()
-    takes_passphrase = any(slot.takes_passphrase for slot in place.slots())
+    # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
+    takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
     vault = place.unlock(sources.candidates(key, identity.vault_id, takes_passphrase=takes_passphrase))
     for finding in vault.findings:
         _log.warning("vault %s: %s", place.path, finding)

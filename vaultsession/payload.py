@@ -45,6 +45,14 @@ Measured on real conversations it takes 4 µs beside 6 of zstd alone for 2 KB, a
 mostly repeats itself, and would wait as long again for little.
 """
 
+LOSSES = 8
+EVERY = 16
+"""A dictionary that made none of the last 8 bodies the smallest is tried on each 16th, until it does so again.
+
+Replayed over real conversations that costs 0.13 % of their bytes at worst, and mostly none. In a vault that has trained
+it spares one try of two; over text that resembles nothing a dictionary has seen, all: 9 µs of an append's 53.
+"""
+
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 Json = dict[str, Any]
@@ -98,6 +106,15 @@ def join(elements: Sequence[bytes]) -> bytes:
 def split(text: bytes) -> list[bytes]:
     """The elements of a body, unparsed."""
     return text[1:-1].split(b",\n")
+
+
+def split_off(text: bytes, count: int) -> list[bytes]:
+    """The last ``count`` elements of a body, unparsed, behind all that stands before them in one piece.
+
+    The whole, as ``split`` gives it, where there are no more than one before them. Of a body of 256 KiB the last 20
+    take 9 µs, all of them 200.
+    """
+    return text[1:-1].rsplit(b",\n", count)
 
 
 def parse(text: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types
@@ -166,10 +183,20 @@ Find = Callable[[int], Dictionary]
 """The dictionary of a number, or ``UnknownDictionary``."""
 
 
-def pack(text: bytes, *, level: int | None, limit: int, dictionaries: Sequence[Dictionary] = ()) -> tuple[int, bytes]:
+def pack(
+    text: bytes,
+    *,
+    level: int | None,
+    limit: int,
+    dictionaries: Sequence[Dictionary] = (),
+    losses: dict[int, int] | None = None,
+) -> tuple[int, bytes]:
     """``(codec, bytes)`` of a body, the smallest of: as it is, zstd, and where it is small zstd with each dictionary.
 
     As it is where ``level`` is None. ``TooLarge`` above ``limit`` bytes, before anything is allocated.
+    ``losses`` remembers, by number, how often in a row a dictionary was not the best, and those that keep losing are
+    mostly passed over; without it all are tried. It belongs to the caller; threads may share it, since a count that
+    goes astray moves a try and nothing else.
     """
     if len(text) > limit:
         raise TooLarge(f"{len(text)} bytes of JSON in one record; the bound is {limit}")
@@ -179,11 +206,20 @@ def pack(text: bytes, *, level: int | None, limit: int, dictionaries: Sequence[D
     squeezed = _compressor(level).compress(text)
     if len(squeezed) < len(packed):
         codec, packed = CODEC_ZSTD, squeezed
+    best = None
     for dictionary in dictionaries:
-        if len(text) <= dictionary.reach:
-            squeezed = dictionary.compress(text, level)
-            if len(squeezed) < len(packed):
-                codec, packed = CODEC_DICTIONARY, squeezed
+        if len(text) > dictionary.reach:
+            continue
+        if losses is not None:
+            lost = losses.get(dictionary.number, 0)
+            losses[dictionary.number] = lost + 1
+            if lost >= LOSSES and lost % EVERY:
+                continue
+        squeezed = dictionary.compress(text, level)
+        if len(squeezed) < len(packed):
+            codec, packed, best = CODEC_DICTIONARY, squeezed, dictionary
+    if best is not None and losses is not None:
+        losses[best.number] = 0
     return codec, packed
 
 

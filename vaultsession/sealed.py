@@ -50,21 +50,34 @@ class SealedHead(NamedTuple):
         return Witness(self.generation, self.seq, self.version)
 
     def columns(self) -> bytes:
-        """The associated data of ``blob``: every column that a keyless index holds, in one injective string.
+        """What ``columns_of`` makes of the row."""
+        return columns_of(*self[:8])
 
-        ``ValueError`` for columns that no row has, as an index that was tampered with may give them.
-        """
-        for digest in (self.version, *self.tags):
-            if len(digest) != VERSION_SIZE:
-                raise ValueError(f"versions and tags have {VERSION_SIZE} bytes")
-        expires = _NEVER if self.expires is None else self.expires
-        try:
-            packed = _COLUMNS.pack(
-                self.generation, self.seq, self.version, self.updated, expires, self.size, len(self.tags)
-            )
-        except struct.error as error:
-            raise ValueError(str(error)) from None
-        return b"".join((packed, *self.tags, self.key.encode()))
+
+def columns_of(
+    key: str,
+    generation: int,
+    seq: int,
+    version: bytes,
+    updated: int,
+    expires: int | None,
+    size: int,
+    tags: tuple[bytes, ...],
+) -> bytes:
+    """The associated data of a row's ``blob``: every column that a keyless index holds, in one injective string.
+
+    ``ValueError`` for columns that no row has, as an index that was tampered with may give them.
+    """
+    for digest in (version, *tags):
+        if len(digest) != VERSION_SIZE:
+            raise ValueError(f"versions and tags have {VERSION_SIZE} bytes")
+    try:
+        packed = _COLUMNS.pack(
+            generation, seq, version, updated, _NEVER if expires is None else expires, size, len(tags)
+        )
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    return b"".join((packed, *tags, key.encode()))
 
 
 class Tombstone(NamedTuple):

@@ -91,6 +91,7 @@ class Writing:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
+        self._losses: dict[int, int] = {}
         if level is not None:
             payload.prepare(level, reading.dictionaries.current)
 
@@ -101,7 +102,9 @@ class Writing:
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
         dictionaries = self._reading.dictionaries.current
-        codec, data = payload.pack(text, level=self.level, limit=self._largest_body, dictionaries=dictionaries)
+        codec, data = payload.pack(
+            text, level=self.level, limit=self._largest_body, dictionaries=dictionaries, losses=self._losses
+        )
         return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
 
     def pack_document(self, elements: Sequence[bytes]) -> list[Packed]:

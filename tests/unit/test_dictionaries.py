@@ -269,6 +269,46 @@ def test_of_several_dictionaries_the_one_that_makes_it_smallest_is_named():
         assert payload.dictionary_of(packed) == ONE.number
 
 
+class Watched(Dictionary):
+    """Counts how often it is tried."""
+
+    tries = 0
+
+    def compress(self, text: bytes, level: int) -> bytes:
+        self.tries += 1
+        return super().compress(text, level)
+
+
+def test_a_dictionary_that_keeps_losing_is_tried_on_each_sixteenth_body_only():
+    watched, losses = Watched(TWO.content), {}
+    foreign = body(7)
+    assert payload.pack(foreign, level=3, limit=LIMIT, dictionaries=[ONE, watched])[0] == CODEC_DICTIONARY
+    watched.tries = 0
+    for _ in range(16 * 10):
+        packed = payload.pack(foreign, level=3, limit=LIMIT, dictionaries=[ONE, watched], losses=losses)[1]
+        assert payload.dictionary_of(packed) == ONE.number
+    assert watched.tries == 8 + 9
+
+
+def test_a_dictionary_that_was_passed_over_comes_back_with_its_first_gain():
+    watched, losses = Watched(ONE.content), {}
+    foreign = b"".join(b"%x" % (number * number * 2654435761 % 2**64) for number in range(200))
+    for _ in range(20):
+        payload.pack(foreign, level=3, limit=LIMIT, dictionaries=[watched], losses=losses)
+    assert watched.tries == 8 + 1
+    codecs = [payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[watched], losses=losses)[0] for _ in range(30)]
+    first = codecs.index(CODEC_DICTIONARY)
+    assert first < 16
+    assert set(codecs[first:]) == {CODEC_DICTIONARY}
+
+
+def test_whoever_keeps_no_losses_has_every_dictionary_tried():
+    watched = Watched(TWO.content)
+    for _ in range(50):
+        payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[ONE, watched])
+    assert watched.tries == 50
+
+
 def test_a_large_body_is_not_tried():
     text = body(7) * 1000
     codec, packed = payload.pack(text, level=3, limit=LIMIT, dictionaries=[ONE])

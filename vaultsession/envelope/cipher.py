@@ -109,9 +109,10 @@ class ContainerCipher:
         if body_size > v1.LARGEST_RECORD - v1.FRAME_SIZE - LARGEST_HEAD - v1.FOOTER_SIZE:
             raise TooLarge(f"a record of {body_size} bytes; the bound is {v1.LARGEST_RECORD}")
         bound = v1.bound_part(kind=kind, codec=codec, seq=seq, body_size=body_size, head_size=len(head) + v1.TAG_SIZE)
-        sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + _place(bound, offset, link))
+        place = _place(bound, offset, link)
+        sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + place)
         body_tag = sealed_body[-v1.TAG_SIZE :] if sealed_body else bytes(v1.TAG_SIZE)
-        sealed_head = self._head.encrypt(nonce, head, b"h" + _place(bound, offset, link) + body_tag)
+        sealed_head = self._head.encrypt(nonce, head, b"h" + place + body_tag)
         return v1.build_record(bound, nonce, sealed_body, sealed_head)
 
     def open_head(self, record: v1.Record) -> bytes:

@@ -18,10 +18,11 @@ from ..errors import Damaged
 from ..head import Head, decode
 from ..ids import locator_of
 from ..keys import Keyring
-from ..sealed import SealedHead, Tombstone
+from ..sealed import SealedHead, Tombstone, columns_of
 from . import v1
 
 _ROW = b"row"
+_NOBODY = (None, None, None)
 
 
 class Rows:
@@ -38,10 +39,11 @@ class Rows:
         self, key: str, header: bytes, generation: int, seq: int, version: bytes, size: int, head: Head, plain: bytes
     ) -> SealedHead:
         """The row of a head; ``plain`` is the head as it was encoded for the record."""
-        bare = SealedHead(key, generation, seq, version, head.updated, head.expires, size, self._tags(head), b"")
+        tags, updated, expires = self._tags(head), head.updated, head.expires
         nonce = os.urandom(v1.NONCE_SIZE)
-        blob = nonce + self._cipher.encrypt(nonce, header + plain, _ROW + bare.columns())
-        return SealedHead(key, generation, seq, version, head.updated, head.expires, size, bare.tags, blob)
+        columns = columns_of(key, generation, seq, version, updated, expires, size, tags)
+        blob = nonce + self._cipher.encrypt(nonce, header + plain, _ROW + columns)
+        return SealedHead(key, generation, seq, version, updated, expires, size, tags, blob)
 
     def open(self, row: SealedHead) -> tuple[bytes, Head]:
         """``(header, head)`` of a row, or ``Damaged``: forged, or put together from the columns of several."""
@@ -63,6 +65,9 @@ class Rows:
         return hmac.compare_digest(tombstone.mac, self._mac(tombstone.key, tombstone.generation))
 
     def _tags(self, head: Head) -> tuple[bytes, ...]:
+        owners = (head.user_id, head.tenant_id, head.assistant_id)
+        if owners == _NOBODY and not head.labels:
+            return ()
         return self._tags_of(tuple(head.owners()), tuple(head.labels.items()))
 
     def _derive_tags(

@@ -147,7 +147,7 @@ def record_at(container: Container, offset: int) -> Record | None:
         return None
     head_size, body_size, kind, codec, reserved, seq, nonce = FRAME.unpack_from(data, at)
     size = FRAME_SIZE + body_size + head_size + FOOTER_SIZE
-    if not (TAG_SIZE <= head_size <= LARGEST_HEAD and size <= min(LARGEST_RECORD, len(data) - at)):
+    if not (TAG_SIZE <= head_size <= LARGEST_HEAD and size <= LARGEST_RECORD and size <= len(data) - at):
         return None
     if (
         reserved
@@ -206,5 +206,5 @@ def _footer_size(container: Container, end: int) -> int | None:
     if at < 0 or end > container.size:
         return None
     size, inverse = FOOTER.unpack_from(container.data, at)
-    plausible = size ^ inverse == _MASK and SMALLEST_RECORD <= size <= min(LARGEST_RECORD, end - HEADER_SIZE)
-    return size if plausible else None
+    plausible = size ^ inverse == _MASK and SMALLEST_RECORD <= size <= LARGEST_RECORD
+    return size if plausible and size <= end - HEADER_SIZE else None

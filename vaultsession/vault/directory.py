@@ -92,6 +92,7 @@ class VaultDirectory(Changes):
     path: str
     disk: Disk = field(default_factory=Disk)
     allow_network: bool = False
+    _is_local: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Once and for all: the process may change its directory, and a link to the vault may be turned elsewhere.
@@ -359,11 +360,14 @@ class VaultDirectory(Changes):
                 raise BackendUnavailable(f"{path}: {reason}; a vault's directories are yours alone, mode 0700")
 
     def _refuse_network(self) -> None:
-        if not self.allow_network and (kind := self.disk.filesystem(self.path)) in NETWORK_FILE_SYSTEMS:
+        if self.allow_network or self._is_local:
+            return
+        if (kind := self.disk.filesystem(self.path)) in NETWORK_FILE_SYSTEMS:
             raise BackendUnavailable(
                 f"{self.path} lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
                 "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
             )
+        object.__setattr__(self, "_is_local", True)  # asked once: the table of mounts is long on some hosts
 
     def _read_identity(self) -> Identity:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from files_lab import descriptors, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import descriptors as cached
+from vaultsession.disk import Disk
 from vaultsession.errors import BackendUnavailable, Damaged
 from vaultsession.sealed import Newest, Query, SealedHead, Tombstone
 from vaultsession.testing.scribe import Scribe, looking
@@ -56,6 +58,41 @@ def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe
         with pytest.raises(BackendUnavailable):
             instance.commit(key, scribe.append())
     assert (outside.read_bytes() if outside.exists() else b"") == before
+
+
+class Watched(Disk):
+    """Writes down what the thread that made it asks of the disk; the index is written by another."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        thread = threading.get_ident()
+
+        def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def noted(*args: Any) -> Any:
+                if threading.get_ident() == thread:
+                    self.calls.append(name)
+                return call(*args)
+
+            return noted
+
+        for name in ("open", "close", "stat", "fstat", "pread", "pwrite", "fsync", "fdatasync"):
+            setattr(self, name, watched(name, getattr(self, name)))
+
+
+def test_an_append_is_four_calls_also_behind_what_another_process_wrote(opening: Opening, scribe: Scribe) -> None:
+    """A header is never modified in place: of a file that grew, its end is all that is read."""
+    disk, key = Watched(), scribe.key("a")
+    one, other = opening(disk=disk), opening()
+    one.commit(key, scribe.create(key))
+    for writer in (one, other, one):  # the first record of all has nothing before it that was seen
+        writer.commit(key, scribe.append())
+    disk.calls.clear()
+    one.commit(key, scribe.append())
+    assert disk.calls == ["stat", "pread", "pwrite", "fdatasync"]
+    other.commit(key, scribe.append())
+    disk.calls.clear()
+    one.commit(key, scribe.append())
+    assert disk.calls == ["stat", "pread", "pwrite", "fdatasync"]
 
 
 @pytest.mark.parametrize("key", ["../outside", "", "a~short", "UPPER~" + "0" * 32, "0" * 31, "/etc/passwd"])

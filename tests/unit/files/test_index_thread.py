@@ -40,6 +40,16 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     assert not inner._thread.is_alive()
 
 
+def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Scribe) -> None:
+    """Its table of tags was derived anew from no rows at all: five flushes, at the making and at the closing."""
+    backend = opening()
+    inner: Any = backend._contents
+    assert not inner._written
+    backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
+    backend.reindex()
+    assert inner._written
+
+
 def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = opening()
     key = scribe.key("a")

@@ -77,6 +77,25 @@ def test_stripes_spread_evenly() -> None:
     assert max(counts) < 150
 
 
+def test_the_stripe_of_a_session_is_one_lock_for_all_threads(tmp_path: Path) -> None:
+    """A mutex stands beside each file lock; two objects for one stripe would let two threads in."""
+    stripes = locks.Stripes(Disk(), Layout(str(tmp_path)))
+    for number in range(STRIPES):
+        locator = f"{number:02d}" + LOCATOR[2:]
+        start, found = threading.Barrier(4), []
+
+        def look(locator: str = locator, start: threading.Barrier = start, found: list[object] = found) -> None:
+            start.wait()
+            found.append(stripes.of(locator))
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(map(id, found))) == 1
+
+
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,10 @@ def test_the_kind_of_file_system_is_looked_up_once(tmp_path, depth):
             Asking.asked += 1
             return "ext4"
 
-    VaultDirectory(str(tmp_path / depth), Asking()).create(KEY)
+    directory = VaultDirectory(str(tmp_path / depth), Asking())
+    directory.create(KEY)
+    unlock(directory)
+    unlock(directory)
     assert Asking.asked == 1
 
 

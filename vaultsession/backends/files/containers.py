@@ -88,11 +88,15 @@ def last_seen(state: FileState) -> Witness | None:
 
 
 def refreshed(disk: Disk, state: FileState, size: int, mode: int) -> FileState:
-    """The same inode at another size, or with unexpected bytes: to be described again, and no older than it was."""
+    """The same inode at another size, or with unexpected bytes: to be described again, and no older than it was.
+
+    A header is never modified in place: one that was read whole is that of the inode, and is not read again.
+    """
+    whole = len(state.header) == v1.HEADER_SIZE and size >= v1.HEADER_SIZE
     return state._replace(
         size=size,
         mode=mode,
-        header=read_all(disk, state.descriptor.fd, min(v1.HEADER_SIZE, size), 0),
+        header=state.header if whole else read_all(disk, state.descriptor.fd, min(v1.HEADER_SIZE, size), 0),
         row=None,
         witness=last_seen(state),
         proved=False,

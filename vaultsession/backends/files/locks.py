@@ -16,7 +16,7 @@ from types import TracebackType
 from ...disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from ...errors import BackendUnavailable
 from .descriptors import Descriptor
-from .layout import STRIPES, Layout, stripe_of
+from .layout import Layout, stripe_of
 
 try:
     import fcntl
@@ -112,18 +112,27 @@ class PathLock:
 
 
 class Stripes:
-    """The commit locks: a fixed set, so that their number does not grow with the sessions."""
+    """The commit locks: a fixed set, so that their number does not grow with the sessions. Each is made when asked for.
 
-    __slots__ = ("_locks",)
+    Sixty-four of them took a tenth of the opening of a store, and most stores lock few sessions.
+    """
+
+    __slots__ = ("_disk", "_layout", "_locks")
 
     def __init__(self, disk: Disk, layout: Layout) -> None:
-        self._locks = [PathLock(disk, layout.stripe(number)) for number in range(STRIPES)]
+        self._disk = disk
+        self._layout = layout
+        self._locks: dict[int, PathLock] = {}
 
     def of(self, locator: str) -> PathLock:
-        """The lock that guards this session, and others."""
-        return self._locks[stripe_of(locator)]
+        """The lock that guards this session, and others: the same object for all threads of this store."""
+        number = stripe_of(locator)
+        made = self._locks.get(number)
+        if made is None:
+            made = self._locks.setdefault(number, PathLock(self._disk, self._layout.stripe(number)))
+        return made
 
     def close(self) -> None:
         """Close every file, once nobody is inside."""
-        for stripe in self._locks:
+        for stripe in list(self._locks.values()):
             stripe.close()

@@ -98,15 +98,21 @@ def translated(path: str, inode: int) -> Iterator[None]:
     """SQLite's errors, and those of decoding what it gives, as ours."""
     try:
         yield
-    except sqlite3.Error as error:
-        code = getattr(
-            error, "sqlite_errorcode", None
-        )  # absent where the module itself could not make sense of a value
+    except FOREIGN as error:
+        raise translation(error, path, inode) from error
+
+
+FOREIGN = (sqlite3.Error, ValueError, OverflowError, TypeError)
+"""What SQLite and the decoding of what it gives may raise; UnicodeDecodeError is a ValueError."""
+
+
+def translation(error: Exception, path: str, inode: int) -> VaultError:
+    """A ``FOREIGN`` error as ours."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)  # absent where the module could not make sense of a value
         if code is not None and code & 0xFF in _REFUSALS and code != _CUT_SHORT:
-            raise BackendUnavailable(f"{path}: {error}") from error
-        raise IndexDamaged(f"{path}: {error}", inode=inode) from error
-    except (ValueError, OverflowError, TypeError) as error:  # UnicodeDecodeError is a ValueError
-        raise IndexDamaged(f"{path}: {error}", inode=inode) from error
+            return BackendUnavailable(f"{path}: {error}")
+    return IndexDamaged(f"{path}: {error}", inode=inode)
 
 
 @contextlib.contextmanager
