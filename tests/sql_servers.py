@@ -53,7 +53,7 @@ class Server:
     user: str | None = None
     process: subprocess.Popen[bytes] | None = None
     log: str = os.devnull
-    made: int = 0
+    made: list[str] = field(default_factory=list)
 
     @property
     def is_ours(self) -> bool:
@@ -85,10 +85,15 @@ class Server:
 
     def database(self) -> str:
         """The URL of a fresh database."""
-        self.made += 1
-        name = f"vst_{os.getpid()}_{self.made}"
+        name = f"vst_{os.urandom(6).hex()}"  # a server that was there is shared by all test modules, and all runs
         self.execute(f"CREATE DATABASE {name}")
+        self.made.append(name)
         return self.url.set(database=name).render_as_string(hide_password=False)
+
+    def clear(self) -> None:
+        """Remove the databases that were made here: of a server that goes on without us."""
+        force = " WITH (FORCE)" if self.url.get_backend_name() == "postgresql" else ""
+        self.execute(*(f"DROP DATABASE {name}{force}" for name in self.made))
 
     def kill(self) -> None:
         """As a power cut would end it."""
@@ -120,7 +125,9 @@ def _below(*folders: str) -> str:
 def mariadb() -> Iterator[Server]:
     given = os.environ.get(MYSQL_URL)
     if given:
-        yield Server(sa.make_url(given).set(drivername="mysql+pymysql"))
+        there = Server(sa.make_url(given).set(drivername="mysql+pymysql"))
+        yield there
+        there.clear()
         return
     path = _below("/usr/sbin", "/usr/local/sbin")
     daemon, maker = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
@@ -163,7 +170,9 @@ def mariadb() -> Iterator[Server]:
 def postgresql() -> Iterator[Server]:
     given = os.environ.get(POSTGRES_URL)
     if given:
-        yield Server(sa.make_url(given).set(drivername="postgresql+psycopg"))
+        there = Server(sa.make_url(given).set(drivername="postgresql+psycopg"))
+        yield there
+        there.clear()
         return
     path = _below(*sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True))
     daemon, maker = shutil.which("postgres", path=path), shutil.which("initdb", path=path)

@@ -11,7 +11,7 @@ newest, so ``commit`` takes that function and the backend guarantees that nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -82,7 +82,10 @@ class Graveyard(Protocol):
     """A backend that can tell which sessions were removed. No other is asked."""
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, in no order; as of some moment of the iteration."""
+        """Every tombstone of a session that is not there, in no order; as of some moment of the iteration.
+
+        One may be given twice.
+        """
         ...
 
 
@@ -93,6 +96,20 @@ class Shelf(Protocol):
     def unlisted(self) -> Iterator[str]:
         """The key of every container that has no row: it could not be described when it was found."""
         ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A backend with something to say of what is well. No other is asked."""
+
+    def remarks(self) -> Mapping[str, str]:
+        """What is worth knowing of a component without being its problem, as of the last ``health``. Never waits."""
+        ...
+
+
+def remarks_of(backend: Backend) -> Mapping[str, str]:
+    """What it has to say of what is well."""
+    return backend.remarks() if isinstance(backend, Remarking) else {}
 
 
 class Engine(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Required, TypedDict
@@ -74,10 +74,6 @@ class Origin:
 
     where: str
     key: str
-
-
-Remarks = Callable[[], Mapping[str, str]]
-"""What components say of themselves where ``health`` has nothing to complain of: a mirror, how far it is behind."""
 
 
 def new_head(id: str, facts: Past, defaults: Defaults, now: int) -> Head:

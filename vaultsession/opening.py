@@ -19,7 +19,7 @@ from .clock import Clock, SystemClock, to_duration
 from .configuration import environment
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
-from .facts import Defaults, Origin, Remarks
+from .facts import Defaults, Origin
 from .keys import Keyring
 from .keysources import Key, KeySource, KeySources
 from .leases import Leases, LocalLeases
@@ -127,8 +127,7 @@ def open_store(
         if chosen.mirror is not None:
             from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
-            backend = followed = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
-            seen = seen._replace(remarks=followed.remarks)
+            backend = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
         if chosen.fallback == "memory" and isinstance(site.vault, EngineVault):
             backend, leases = _with_fallback(backend, leases, site, site.vault, reading, writing, clock)
         return _assemble(backend, reading, writing, leases, chosen, clock, Origin(site.vault.path, source), seen)
@@ -158,11 +157,10 @@ def default_path() -> str:
 
 
 class Seen(NamedTuple):
-    """How a store is seen: its states, its calls by whoever traces them, what its parts say; and who makes its ids."""
+    """How a store is seen: its states, and its calls by whoever traces them; and who makes its ids."""
 
     shape: Shape[Any] | None
     tracing: Tracing | None
-    remarks: Remarks | None = None
     new_id: Callable[[int], str] = ids.new
 
 
@@ -306,7 +304,6 @@ def _assemble(
         cache_bytes=settings.cache_bytes,
         shape=seen.shape,
         tracing=seen.tracing,
-        remarks=seen.remarks,
         new_id=seen.new_id,
     )
     if settings.sweep_interval is not None:

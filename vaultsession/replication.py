@@ -61,8 +61,12 @@ class Difference(NamedTuple):
     gap: Gap
 
 
-def follow(source: Backend, target: Backend, key: str, *, anew: bool = False) -> Outcome:
+def follow(
+    source: Backend, target: Backend, key: str, *, anew: bool = False, proves: Callable[[Tombstone], bool] | None = None
+) -> Outcome:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
+
+    Where somebody who holds the keys ``proves`` tombstones, one of the source that is not proved is as none.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
@@ -73,6 +77,9 @@ def follow(source: Backend, target: Backend, key: str, *, anew: bool = False) ->
     def seal(theirs: Newest) -> Sealed | Grave | None:
         nonlocal outcome
         outcome, result = _step(source, key, theirs, anew=anew)
+        if isinstance(result, Grave) and proves is not None and not proves(result.tombstone):
+            outcome = Outcome.EXTRA
+            return None
         return result
 
     target.commit(key, seal)

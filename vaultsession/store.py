@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from . import ids
-from .backend import Backend
+from .backend import Backend, remarks_of
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
 from .conversation import Conversation, Conversing
 from .erasing import Erasing, Receipt
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
-from .facts import Defaults, Facts, Filters, Origin, Past, Remarks, forked_head
+from .facts import Defaults, Facts, Filters, Origin, Past, forked_head
 from .leases import Leases
 from .listing import Listing
 from .many import ManySessions
@@ -64,11 +64,9 @@ class SessionStore(ManySessions[StateT]):
         cache_bytes: int = 64 << 20,
         shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
-        remarks: Remarks | None = None,
         new_id: Callable[[int], str] = ids.new,
     ) -> None:
         self.origin = origin
-        self._remarks = remarks
         self._new_id = new_id
         self._backend = backend
         self._reading = reading
@@ -369,11 +367,12 @@ class SessionStore(ManySessions[StateT]):
         """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
 
         For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
-        A mirror that is out of reach is told, and makes the store unwell only after 15 minutes, or at once where it
-        will not come right by itself.
+        What an engine's own settings put at risk in a crash is told, and makes nothing unwell. A mirror that is out of
+        reach is told, and makes the store unwell only after 15 minutes, or at once where it will not come right by
+        itself.
         """
         components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
-        remarks = self._remarks() if self._remarks is not None else {}
+        remarks = remarks_of(self._backend)
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_lab import Place, Run
+from servers import redis_server
 
 from vaultsession import RawKey
 from vaultsession.vault import VaultDirectory
@@ -185,3 +186,19 @@ def test_the_table_says_the_same(run: Run, place: Place, mirror: Path) -> None:
     assert run("mirror", "sync").code == 0
     assert json.dumps("level") not in run("mirror", "status").out
     assert run("mirror", "verify").out.splitlines()[0].split("\t")[0] == "key"
+
+
+@pytest.mark.parametrize("verb", ["sync", "status", "verify"])
+def test_a_frozen_server_ends_a_command_with_an_error_that_names_it(run: Run, place: Place, verb: str) -> None:
+    """How long it took is bounded by the timeout in the URL, asked once more; here by that of the test."""
+    fill(place, "a")
+    with redis_server(password="p4ssw0rd") as server:
+        url = server.url_of(timeout=0.5)
+        assert run("mirror", "sync", "--mirror", url).code == 0
+        server.freeze()
+        ended = run("mirror", verb, "--mirror", url)
+        server.thaw()
+    assert ended.code == 1
+    assert "did not answer within 0.5 s" in ended.err
+    assert "127.0.0.1" in ended.err
+    assert "p4ssw0rd" not in ended.err + ended.out

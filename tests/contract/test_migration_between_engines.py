@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_lab import Place
 from sql_servers import Server, mariadb_server, postgresql_server
 
 from vaultsession import RawKey, open_store
@@ -14,7 +14,7 @@ from vaultsession.disk import Disk
 from vaultsession.errors import BackendUnavailable, Conflict
 from vaultsession.migration import Report, Trouble, migrate
 from vaultsession.reading import Reading
-from vaultsession.sealed import Query
+from vaultsession.sealed import Grave, Query, Tombstone
 from vaultsession.sites import Site
 
 __all__ = ["mariadb_server", "postgresql_server"]
@@ -53,8 +53,8 @@ def postgresql(postgresql_server: Server) -> str:
 
 
 @pytest.fixture
-def redis(redis_url: str, tmp_path: Path) -> Iterator[str]:
-    return f"{redis_url}{'&' if '?' in redis_url else '?'}prefix=migrated-{tmp_path.name}"
+def redis(place: Place) -> str:
+    return place.url
 
 
 def moved(source: str | Path, target: str | Path, *, key: bool = True) -> Report:
@@ -120,6 +120,64 @@ def test_what_changes_between_two_runs_follows(request: pytest.FixtureRequest, f
     report = moved(full, url)
     assert (report.copied, report.updated, report.removed, report.problems) == (1, 1, 0 if report.tombstones else 1, [])
     assert contents(url) == contents(full)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "redis", "mariadb", "postgresql"])
+def test_removals_leave_an_engine(request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str) -> None:
+    url = request.getfixturevalue(engine)
+    moved(full, url)
+    moved(url, tmp_path / "back")
+    with open_store(url, key=KEY) as store:
+        for number in range(3):
+            store.delete(f"s{number}")
+        store.delete("s3")
+        store.create("s3")  # a later life: its tombstone is no matter any more
+    report = moved(url, tmp_path / "back")
+    assert report.tombstones == 4  # those of s0 to s2, and of what was removed before it came to the engine
+    assert report.problems == []
+    assert contents(tmp_path / "back") == contents(url)
+    with open_store(tmp_path / "back", key=KEY) as store:
+        assert not any(store.exists(f"s{number}") for number in range(3))
+        assert store.exists("s3")
+
+
+@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_a_removed_session_does_not_come_back_by_way_of_an_engine(
+    request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str, *, key: bool
+) -> None:
+    """A file that an old backup brings back is as removed as it was, also where the removal came from an engine."""
+    url = request.getfixturevalue(engine)
+    files = {path.name: path.read_bytes() for path in (full / "sessions").iterdir()}
+    moved(full, url)
+    with open_store(url, key=KEY) as store:
+        store.delete("s4")
+    assert moved(url, tmp_path / "back", key=key).tombstones == 2
+    for name, data in files.items():
+        (tmp_path / "back" / "sessions" / name).write_bytes(data)
+    with open_store(tmp_path / "back", key=KEY) as store:
+        assert not store.exists("s4")
+        assert not store.exists("gone")
+        assert store.exists("s5")
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "redis"])
+def test_a_forged_tombstone_of_an_engine_removes_nothing(
+    request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str
+) -> None:
+    url = request.getfixturevalue(engine)
+    moved(full, url)
+    moved(url, tmp_path / "back")
+    kept = contents(tmp_path / "back")
+    site = Site.at(url, Disk())
+    backend = site.backend(Reading(site.vault.unlock([("key", KEY)]).keyring).describe)
+    key = next(key for key in kept if len(kept[key]) > 1000)
+    backend.commit(key, lambda newest: Grave(Tombstone(key, (1 << 64) - 1, bytes(16))))
+    backend.close()
+    report = moved(url, tmp_path / "back")
+    assert [(problem.key, problem.trouble) for problem in report.problems] == [(key, Trouble.DAMAGED)]
+    assert (report.removed, report.updated) == (0, 0)
+    assert contents(tmp_path / "back") == kept
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "redis"])

@@ -1,7 +1,8 @@
 """What the systems that this store replaces offer their users, each shown through the public names alone.
 
 R1 a session store in Go · R2 a session manager in Go · R3 a session memory store in TypeScript · R4 an asynchronous
-session store in Python · R5 session storage in Rust. What their Redis and SQL drivers do is shown with those engines.
+session store in Python · R5 session storage in Rust. What they do with each of their drivers is shown on each of ours:
+memory, files, Redis, SQLite and MariaDB.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_lab import Place, with_options
+from servers import free_port
+from sql_servers import Server, mariadb_server
 
 from vaultsession import (
     BackendUnavailable,
@@ -36,6 +40,37 @@ from vaultsession.leases import LocalLeases
 from vaultsession.testing.clock import ManualClock
 
 Opening = Callable[..., SessionStore]
+
+__all__ = ["mariadb_server"]
+
+
+@pytest.fixture(params=["memory", "files", "redis", "sqlite", "mariadb"])
+def open_any(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, vault_key: RawKey
+) -> Iterator[Opening]:
+    """Opens one store of each driver in turn, with the settings that are given."""
+    where: str | Path = {
+        "memory": lambda: "memory://",
+        "files": lambda: tmp_path / "vault",
+        "redis": lambda: request.getfixturevalue("place").url,
+        "sqlite": lambda: f"sqlite:///{tmp_path}/sessions.db",
+        "mariadb": lambda: request.getfixturevalue("mariadb_server").database(),
+    }[request.param]()
+    opened: list[SessionStore] = []
+
+    def opening(**overrides: Any) -> SessionStore:
+        opened.append(open_store(where, **{"key": vault_key, "clock": clock, "durability": "os", **overrides}))
+        return opened[-1]
+
+    yield opening
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_any: Opening) -> SessionStore:
+    """One of each driver, in place of the two of all other tests."""
+    return open_any()
 
 
 class Shelf:
@@ -75,10 +110,14 @@ class Shelf:
 # -- R1 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_r1_one_factory_makes_a_store_of_any_driver_with_options(tmp_path: Path, vault_key: RawKey) -> None:
+def test_r1_one_factory_makes_a_store_of_any_driver_with_options(
+    tmp_path: Path, vault_key: RawKey, place: Place, mariadb_server: Server
+) -> None:
     settings = Settings(ttl="24h", durability="os")
-    for place in ("memory://", tmp_path / "vault", f"file://{tmp_path}/other", Shelf()):
-        with open_store(place, key=vault_key, settings=settings) as store:
+    options = "pool_size=2&timeout=10"  # within the URL, as the address and the password are
+    engines = (f"{place.url}&{options}", f"sqlite:///{tmp_path}/x.db", f"{mariadb_server.database()}?{options}")
+    for where in ("memory://", tmp_path / "vault", f"file://{tmp_path}/other", Shelf(), *engines):
+        with open_store(where, key=vault_key, settings=settings) as store:
             made = store.create("s", assistant_id="helper", tenant_id="acme", state={"tts": True, "language": "de"})
             assert store.load("s").state == {"tts": True, "language": "de"}
             assert made.ttl == timedelta(hours=24)
@@ -162,8 +201,46 @@ def test_r2_a_life_is_extended_and_errors_tell_absent_from_expired(store: Sessio
 def test_r2_a_driver_that_is_away_is_a_typed_error(vault_key: RawKey) -> None:
     shelf = Shelf()
     shelf.is_away = True
-    with pytest.raises(BackendUnavailable):
-        open_store(shelf, key=vault_key)
+    away = free_port()
+    for where in (shelf, f"redis://127.0.0.1:{away}/0", f"mysql+pymysql://me:secret@127.0.0.1:{away}/app"):
+        with pytest.raises(BackendUnavailable) as raised:
+            open_store(where, key=vault_key)
+        assert "secret" not in str(raised.value)
+
+
+def test_r3_a_redis_expires_sessions_by_itself_a_day_behind_their_time(place: Place, vault_key: RawKey) -> None:
+    with open_store(place.url, key=vault_key, ttl="1h") as store:
+        store.create("s")
+        (kept,) = place.keys("c:")
+        assert 24 * 3600 < place.bare.ttl(kept) <= 25 * 3600 + 1
+        store.touch("s", "3h")
+        assert place.bare.ttl(kept) > 26 * 3600
+        store.create("kept", ttl=None)
+        (other,) = set(place.keys("c:")) - {kept}
+        assert place.bare.ttl(other) == -1
+
+
+@pytest.mark.parametrize("driver", ["files", "redis", "sqlite", "mariadb"])
+def test_r3_two_applications_share_a_server_by_their_prefixes(
+    request: pytest.FixtureRequest, tmp_path: Path, driver: str
+) -> None:
+    one, other = {
+        "files": lambda: (f"{tmp_path}/one", f"{tmp_path}/other"),
+        "redis": lambda: _prefixed(request.getfixturevalue("redis_url")),
+        "sqlite": lambda: _prefixed(f"sqlite:///{tmp_path}/x.db"),
+        "mariadb": lambda: _prefixed(request.getfixturevalue("mariadb_server").database()),
+    }[driver]()
+    with open_store(one, key=RawKey.generate()) as ours, open_store(other, key=RawKey.generate()) as theirs:
+        ours.create("s", state={"n": 1})
+        assert not theirs.exists("s")
+        theirs.create("s", state={"n": 2})
+        assert ours.load("s").state == {"n": 1}
+        assert ours.count() == theirs.count() == 1
+
+
+def _prefixed(url: str) -> tuple[str, str]:
+    run = os.urandom(4).hex()
+    return with_options(url, prefix=f"a{run}"), with_options(url, prefix=f"b{run}")
 
 
 def test_r2_memory_keeps_the_most_recently_used(clock: ManualClock) -> None:
@@ -203,8 +280,8 @@ def test_r2_settings_come_from_the_environment_and_stats_and_health_tell(
 # -- R3 ----------------------------------------------------------------------------------------------------------------
 
 
-def test_r3_reading_a_session_refreshes_its_life_of_thirty_minutes(open_one: Opening, clock: ManualClock) -> None:
-    store = open_one(ttl="30m", sliding=True)
+def test_r3_reading_a_session_refreshes_its_life_of_thirty_minutes(open_any: Opening, clock: ManualClock) -> None:
+    store = open_any(ttl="30m", sliding=True)
     store.create("s")
     for _ in range(4):
         clock.advance("20m")
@@ -214,13 +291,13 @@ def test_r3_reading_a_session_refreshes_its_life_of_thirty_minutes(open_one: Ope
     assert store.get("s") is None
 
 
-def test_r3_saving_merging_and_clearing(open_one: Opening) -> None:
+def test_r3_saving_merging_and_clearing(open_any: Opening) -> None:
     @dataclasses.dataclass
     class Profile:
         name: str = ""
         turns: int = 0
 
-    store: SessionStore[Profile] = open_one(state_type=Profile)
+    store: SessionStore[Profile] = open_any(state_type=Profile)
     store.save("s", state=Profile("Alice", 1), messages=[{"role": "user", "content": "hello"}])
     store.update("s", {"turns": 2})
     assert store.load("s").state == Profile("Alice", 2)
@@ -274,8 +351,8 @@ def test_r5_one_private_encrypted_file_for_each_session_whatever_its_id(open_fil
     assert store.load("../../etc/passwd").messages[0]["content"] == "hunter2"
 
 
-def test_r5_sessions_move_between_drivers_also_through_other_programs(open_files: Opening, vault_key: RawKey) -> None:
-    here = open_files()
+def test_r5_sessions_move_between_drivers_also_through_other_programs(open_any: Opening, vault_key: RawKey) -> None:
+    here = open_any()
     here.create("s", user_id="u", ttl="1h", state={"n": 1}, messages=[{"role": "user", "content": "hello"}])
     moved = []
     for line in here.export():

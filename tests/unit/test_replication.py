@@ -139,6 +139,17 @@ def test_a_removal_travels_as_its_tombstone(source: Any, target: Watched, scribe
     assert list(differing(source, target)) == []
 
 
+def test_a_removal_that_nobody_proves_is_none_where_proofs_are_asked_for(target: Watched, scribe: Scribe) -> None:
+    source = MemoryBackend()
+    key = scribe.key("a")
+    source.commit(key, scribe.create(key))
+    follow(source, target, key)
+    source.commit(key, lambda newest: Grave(Tombstone(key, 1 << 63, bytes(16))))
+    assert follow(source, target, key, proves=lambda tombstone: False) is Outcome.EXTRA
+    assert scribe.texts(target, key) == ["first"]
+    assert follow(source, target, key, proves=lambda tombstone: tombstone.key == key) is Outcome.REMOVED
+
+
 def test_what_only_the_target_has_is_told_and_never_removed(source: Any, target: Watched, scribe: Scribe) -> None:
     """An index that was derived anew knows no tombstones; then nothing says that this session was removed."""
     key = scribe.key("a")

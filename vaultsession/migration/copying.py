@@ -108,7 +108,12 @@ class _Copying:
         """So that nothing comes back at the target that was removed at the source."""
         if not isinstance(self._source, Graveyard):
             return
+        proves = self._describing.proves
         for tombstone in self._source.tombstones():
+            if proves is not None and not proves(tombstone):
+                reason = "at the source: its tombstone was not made with the keys of this vault; it was left out"
+                self._problem(tombstone.key, Trouble.DAMAGED, reason)
+                continue
             result: Newest = None
 
             def seal(newest: Newest, tombstone: Tombstone = tombstone) -> Grave | None:
@@ -215,7 +220,7 @@ class _Copying:
             self._problem(key, Trouble.LOCKED, reason)
             return None
         try:
-            outcome = follow(self._source, self._target, key, anew=anew)
+            outcome = follow(self._source, self._target, key, anew=anew, proves=self._describing.proves)
         except Unreadable as error:
             self._in_the_way(key, error)
             return None

@@ -12,12 +12,12 @@ than the beginning of what is about to be copied.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ..envelope import v1
 from ..errors import Damaged, UnknownKey, Unreadable
-from ..sealed import Container, Describe, Fetch, SealedHead
+from ..sealed import Container, Describe, Fetch, SealedHead, Tombstone
 
 
 class Copied(NamedTuple):
@@ -28,10 +28,14 @@ class Copied(NamedTuple):
 
 
 class Describing:
-    """``copied`` is what is put into the target now; ``keys`` describes with the keys, None where there are none."""
+    """``copied`` is what is put into the target now; ``keys`` describes with the keys, None where there are none.
 
-    def __init__(self, keys: Describe | None) -> None:
+    ``proves`` tells the tombstones that were made with the keys; without it none is doubted.
+    """
+
+    def __init__(self, keys: Describe | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
         self.keys = keys
+        self.proves = proves
         self.copied: Copied | None = None
         self._is_lenient = False
 

@@ -39,7 +39,7 @@ def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Pr
     papers = follow_papers(source.vault, target.vault)
     if papers is not Outcome.AHEAD:
         follow_tenants(source.vault, target.vault)
-    describing = Describing(None if vault is None else reading_of(source.vault, vault).describe)
+    describing = _describing(source, vault)
     ours = source.backend(describing.describe)
     try:
         theirs = target.backend(describing.describe)
@@ -57,7 +57,7 @@ def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Pr
 def plan(source: Site, target: Site, vault: OpenVault | None) -> Report:
     """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
     _refuse_same(source, target)
-    describing = Describing(None if vault is None else reading_of(source.vault, vault).describe)
+    describing = _describing(source, vault)
     ours = source.backend(describing.describe)
     try:
         report = Report(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
@@ -113,6 +113,13 @@ def rekey(
     target.settle()
     report.papers = "those of another vault"
     return report
+
+
+def _describing(source: Site, vault: OpenVault | None) -> Describing:
+    if vault is None:
+        return Describing(None)
+    reading = reading_of(source.vault, vault)
+    return Describing(reading.describe, reading.rows.is_genuine)
 
 
 def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: Report) -> None:

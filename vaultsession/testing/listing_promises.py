@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import Graveyard
 from ..ids import locator_of
 from ..sealed import Query
 from .scribe import Scribe
@@ -145,6 +146,17 @@ class ListingPromises:
         before = [row.columns() for row in backend.scan(Query())]
         backend.reindex()
         assert [row.columns() for row in backend.scan(Query())] == before
+
+    def test_whoever_can_tell_removals_tells_each_and_no_other(self, backend: Any, scribe: Scribe) -> None:
+        """The tombstones of sessions that are not there, proved; one that began again is there."""
+        keys = list(fill(backend, scribe, 30, updated=lambda number: number))
+        graves = {key: backend.commit(key, scribe.remove(key)) for key in keys[:20]}
+        for key in keys[:5]:
+            backend.commit(key, scribe.create(key))
+            del graves[key]
+        assert all(map(scribe.reading.rows.is_genuine, graves.values()))
+        if isinstance(backend, Graveyard):
+            assert {tombstone.key: tombstone for tombstone in backend.tombstones()} == graves
 
     def test_totals_follow(self, backend: Any, scribe: Scribe) -> None:
         """Sessions and their bytes."""

@@ -6,6 +6,7 @@ import itertools
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from redis_lab import Place, with_options
@@ -75,7 +76,7 @@ def test_what_answers_junk_is_no_redis(answer: bytes) -> None:
 
 def test_a_read_only_replica_is_refused_and_its_primary_named(server: RedisServer) -> None:
     told = pytest.raises(BackendUnavailable, match=f"read-only replica of 127.0.0.1:{server.port}")
-    with redis_server("--replicaof", f"127.0.0.1 {server.port}") as replica, told:
+    with redis_server("--replicaof", "127.0.0.1", str(server.port)) as replica, told:
         connect(replica.url)
 
 
@@ -234,13 +235,36 @@ def test_a_server_that_evicts_or_keeps_nothing_says_so_in_health(scribe: Scribe)
         backend.close()
     assert health["redis"] is health["role"] is None
     assert "allkeys-lru" in (health["memory"] or "")
-    assert "appendonly is off" in (health["persistence"] or "")
+    assert health["persistence"] is None
+    assert "appendonly is off" in backend.remarks()["persistence"]
+
+
+def test_what_a_server_does_not_keep_is_a_remark_and_wakes_nobody() -> None:
+    with redis_server("--appendonly", "no") as server, open_store(server.url, key=KEY) as store:
+        health = store.health()
+        assert health["ok"] is True
+        assert "appendonly is off" in health["persistence"]
+        server.say("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+        assert store.health()["ok"] is True  # no limit: nothing is evicted
+        server.say("CONFIG", "SET", "maxmemory", "100mb")
+        health = store.health()
+        assert health["ok"] is False
+        assert "volatile-lru" in health["memory"]
+
+
+def test_a_mirrored_redis_tells_of_itself_and_of_its_mirror(tmp_path: Path) -> None:
+    mirror = str(tmp_path / "mirror")
+    with redis_server("--appendonly", "no") as server, open_store(server.url, key=KEY, mirror=mirror) as store:
+        health = store.health()
+        assert health["ok"] is True
+        assert "appendonly is off" in health["persistence"]
+        assert health["mirror"]
 
 
 def test_a_write_waits_for_as_many_replicas_as_were_asked_for(server: RedisServer, scribe: Scribe) -> None:
     place, key = Place(server.url, wait=1, timeout=1), scribe.key("a")
     try:
-        with redis_server("--replicaof", f"127.0.0.1 {server.port}") as replica:
+        with redis_server("--replicaof", "127.0.0.1", str(server.port)) as replica:
             for _ in range(1000):
                 if b"master_link_status:up" in replica.say("INFO", "replication"):
                     break

@@ -71,6 +71,29 @@ def test_an_append_to_what_is_known_is_one_statement(backend: SqlBackend, scribe
     assert [text.split()[0] for text in made] == ["UPDATE"]
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
+    backend: SqlBackend, other: SqlBackend, scribe: Scribe, *, removed: bool
+) -> None:
+    """Two processes begin one session. The second finds pieces where it saw nothing: those of the first."""
+    key = scribe.key("a")
+    if removed:
+        backend.commit(key, scribe.create(key))
+        backend.commit(key, scribe.remove(key))
+    shown: list[Any] = []
+
+    def seal(newest: Any) -> Any:
+        shown.append(newest)
+        if len(shown) == 1:
+            other.commit(key, scribe.create(key, "x" * (TAIL + 1)))
+        elif isinstance(newest, SealedHead):
+            return scribe.append("mine")(newest)
+        return scribe.create(key, "mine")(newest)
+
+    backend.commit(key, seal)
+    assert scribe.texts(other, key) == ["x" * (TAIL + 1), "mine"]
+
+
 def test_containers_of_every_size_come_back_from_tail_and_pieces(
     backend: SqlBackend, other: SqlBackend, scribe: Scribe
 ) -> None:

@@ -15,26 +15,22 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from ...backend import Backend, Traits
+from ...backend import Backend, Traits, remarks_of
 from ...clock import Clock
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
 from ...ids import LOCATOR_LENGTH, locator_of
 from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
-from .remembered import version_at
+from .remembered import CAPACITY, SESSIONS, version_at
 from .sealing import Sealing
 from .standin import Standin, Watched
 from .waiting import Merge, Parted, Step, step
 
 _log = logging.getLogger("vaultsession")
-
-SESSIONS = 1024
-CAPACITY = 64 << 20
-"""Sessions and bytes of containers: as many are remembered, and as many may wait."""
 
 _PROBE = "0" * LOCATOR_LENGTH
 _FIRST_PAUSE = 1.0
@@ -386,6 +382,10 @@ class Fallback:
             components = {"primary": str(error)}
         with self._standin.guard:
             return {**components, "fallback": self._standin.problem(self._away, self._since)}
+
+    def remarks(self) -> Mapping[str, str]:
+        """What the server has to say of itself."""
+        return remarks_of(self._primary)
 
     def close(self) -> None:
         """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""

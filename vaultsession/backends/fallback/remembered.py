@@ -12,6 +12,10 @@ from ...sealed import Container
 
 _Age = tuple[int, int]
 
+SESSIONS = 1024
+CAPACITY = 64 << 20
+"""Sessions and bytes of containers: as many are remembered, and as many may wait."""
+
 
 class Remembered:
     """Containers by key, bounded by count and bytes; the least recently used go first. Safe from any thread.

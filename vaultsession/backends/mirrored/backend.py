@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...backend import Backend, Traits
+from ...backend import Backend, Traits, remarks_of
 from ...sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .mirror import Mirror
 
@@ -75,10 +75,10 @@ class Mirrored:
         return {**self.primary.health(), "mirror": self.mirror.status().problem}
 
     def remarks(self) -> dict[str, str]:
-        """How the mirror stands, where that is no problem."""
+        """Those of the primary, and how the mirror stands where that is no problem."""
         status = self.mirror.status()
         level = status.error is None and not status.behind and not status.comparing
-        return {"mirror": "ok" if level else status.words}
+        return {**remarks_of(self.primary), "mirror": "ok" if level else status.words}
 
     def close(self) -> None:
         """Give the mirror its time, then close the primary. Idempotent."""

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -70,6 +71,7 @@ class RedisBackend:
         self._seen = Seen()
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._guard = threading.Lock()
+        self._remarks: dict[str, str] = {}
         self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
 
     def head(self, key: str) -> SealedHead | None:
@@ -142,6 +144,11 @@ class RedisBackend:
         self._server.check_open()
         self._listing.derive()
 
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Every tombstone that the server still has; see ``Graveyard``."""
+        self._server.check_open()
+        return self._listing.graves()
+
     def stats(self) -> dict[str, int]:
         """Sessions and the bytes of their containers. Looks at every row."""
         self._server.check_open()
@@ -152,9 +159,14 @@ class RedisBackend:
         return {"sessions": sessions, "bytes": size}
 
     def health(self) -> dict[str, str | None]:
-        """Whether the server answers soon, may be written to, evicts nothing and keeps what it has."""
+        """Whether the server answers soon, may be written to and evicts nothing; see the module ``health``."""
         self._server.check_open()
-        return problems(self._server)
+        told, self._remarks = problems(self._server)
+        return told
+
+    def remarks(self) -> dict[str, str]:
+        """What a crash of the server would take, by its settings; see ``Remarking``."""
+        return self._remarks
 
     def close(self) -> None:
         """Close the connections. Idempotent."""

@@ -1,4 +1,9 @@
-"""What is wrong with a server, in words, by what it says of itself."""
+"""What is wrong with a server, in words, by what it says of itself; and what its settings give up.
+
+Decision (2026-11): what a crash of the server may take is told, and is no illness: it was chosen, and nobody who is
+woken by a probe can heal it. An evicting policy is one, although nothing is lost yet: it removes sessions in normal
+running, without an error to anyone.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,11 @@ _SLOW = 0.25
 """Seconds for one round trip above which a server is said to be slow."""
 
 
-def problems(server: Server) -> dict[str, str | None]:
-    """Each component, and its problem: ``redis`` (answers), ``role``, ``memory`` (evicts), ``persistence``.
+def problems(server: Server) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Each component, and its problem: ``redis`` (answers), ``role``, ``memory`` (evicts), ``persistence`` (fails).
 
-    A server that may not be asked about itself, as some that are let do not allow, is taken to be well.
+    And the remarks on those that are well. A server that may not be asked about itself, as some that are let do not
+    allow, is taken to be well.
     """
     began = time.perf_counter()
     try:
@@ -23,13 +29,15 @@ def problems(server: Server) -> dict[str, str | None]:
         taken = time.perf_counter() - began
         nodes = server.info()
     except BackendUnavailable as error:
-        return {"redis": str(error)}
-    return {
+        return {"redis": str(error)}, {}
+    told = {
         "redis": f"a round trip takes {taken * 1000:.0f} ms" if taken > _SLOW else None,
         "role": _first(nodes, _role),
         "memory": _first(nodes, _eviction),
         "persistence": _first(nodes, _persistence),
     }
+    kept = _first(nodes, _not_kept)
+    return told, {} if kept is None else {"persistence": kept}
 
 
 def role_of(server: Server) -> str | None:
@@ -55,8 +63,12 @@ def _eviction(node: dict[str, Any]) -> str | None:
 
 
 def _persistence(node: dict[str, Any]) -> str | None:
+    if node.get("aof_enabled", 0) and node.get("aof_last_write_status", "ok") != "ok":
+        return "the last write to the append-only file failed: is the server's disk full?"
+    return None
+
+
+def _not_kept(node: dict[str, Any]) -> str | None:
     if node.get("aof_enabled", 1):
-        if node.get("aof_last_write_status", "ok") != "ok":
-            return "the last write to the append-only file failed"
         return None
     return "appendonly is off: a crash of the server loses what was written since its last snapshot"

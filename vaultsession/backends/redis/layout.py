@@ -48,6 +48,7 @@ _COLUMNS = struct.Struct("<QQ16sqqQH")
 _SIZE = struct.Struct("<BH")
 _TOLD = 3 + 8 + 8 + VERSION_SIZE
 _ROW_BEGINS = bytes([_ROW])
+GRAVE_BEGINS = bytes([_GRAVE])
 _TOMBSTONE = struct.Struct("<BQ16s")
 
 
@@ -147,7 +148,7 @@ def pack(newest: SealedHead | Tombstone) -> bytes:
 def unpack(data: bytes, locator: str) -> SealedHead | Tombstone:
     """What ``pack`` was given, or ``ValueError``: not packed here, or for a session of another locator."""
     try:
-        newest = _unpack_grave(data) if data[:1] == bytes([_GRAVE]) else _unpack_row(data)
+        newest = _unpack_grave(data) if data[:1] == GRAVE_BEGINS else _unpack_row(data)
     except struct.error as error:
         raise ValueError(str(error)) from None
     if not is_key(newest.key) or locator_of(newest.key) != locator:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from ...ids import locator_of
 from ...sealed import Query, SealedHead, Tombstone
-from .layout import MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
-from .scripts import COUNT, MEND, PAGE
+from .layout import GRAVE_BEGINS, MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
+from .scripts import COUNT, GRAVES, MEND, PAGE
 from .server import Server
 
 _log = logging.getLogger("vaultsession")
@@ -94,6 +94,34 @@ class Listing:
                 continue
             for _ in self._walk(shard, tagged(shard, tag), False, None, tag):
                 pass
+
+    def graves(self) -> Iterator[Tombstone]:
+        """Every tombstone of a session that is not there. One may be given twice, as a name by the server."""
+        batches: dict[str, list[str]] = {}
+        for name in self._server.names(f"{self._layout.prefix}:{{*}}:n:*"):
+            shard, _, member = name.decode("ascii", "replace").rpartition("n:")
+            try:
+                locator = parse_locator(member.encode())
+            except ValueError:
+                continue
+            if self._layout.shard(locator) == shard:
+                batch = batches.setdefault(shard, [])
+                batch.append(locator)
+                if len(batch) == _PAGE:
+                    yield from self._graves_among(shard, batches.pop(shard))
+        for shard, batch in batches.items():
+            yield from self._graves_among(shard, batch)
+
+    def _graves_among(self, shard: str, locators: list[str]) -> Iterator[Tombstone]:
+        """What is stored as the tombstone of one of these, where it can be understood."""
+        names = [f"{shard}n:{locator}" for locator in locators]
+        for locator, stored in zip(locators, self._server.look(GRAVES, names, GRAVE_BEGINS), strict=True):
+            try:
+                newest = unpack(stored, locator) if stored else None
+            except ValueError:
+                continue
+            if isinstance(newest, Tombstone):
+                yield newest
 
     # -- order ---------------------------------------------------------------------------------------------------------
 

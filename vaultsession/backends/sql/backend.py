@@ -32,12 +32,14 @@ from ...sealed import (
     Seal,
     Sealed,
     SealedHead,
+    Tombstone,
 )
 from ..seen import Seen
 from . import queries
 from .database import AnswerLost, Database, pause
+from .health import problem_of
 from .rebuild import Report, rebuild
-from .sessions import Found, Known, SessionTables, Stamp, tail_of
+from .sessions import Found, Known, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import Tables, signed, unsigned
 
 _log = logging.getLogger("vaultsession")
@@ -67,6 +69,7 @@ class SqlBackend:
         self._describe = describe
         self._close = close
         self._closed = False
+        self._remark: str | None = None
         self._begin()
         _alive.add(self)
 
@@ -149,6 +152,11 @@ class SqlBackend:
             self._known.clear()
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Every tombstone of a session that is not there, read in pages; see ``Graveyard``."""
+        self._check_open()
+        return self._graves()
+
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, and tombstones."""
         self._check_open()
@@ -160,13 +168,14 @@ class SqlBackend:
         return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
 
     def health(self) -> dict[str, str | None]:
-        """Whether the database answers, and whether what it acknowledges survives a power cut."""
+        """Whether the database answers, and may be written to."""
         self._check_open()
-        try:
-            problem = self._database.ask(_careless[self._database.dialect])
-        except VaultError as error:
-            problem = str(error)
+        problem, self._remark = problem_of(self._database)
         return {self._database.dialect: problem}
+
+    def remarks(self) -> dict[str, str]:
+        """What of that which it acknowledges would not survive a power cut; see ``Remarking``."""
+        return {} if self._remark is None else {self._database.dialect: self._remark}
 
     def close(self) -> None:
         """Let go of the database. Idempotent."""
@@ -266,6 +275,17 @@ class SqlBackend:
             after, skip = (rows[-1].updated, rows[-1].locator), 0
             most = min(2 * most, _LARGEST_PAGE)
 
+    def _graves(self) -> Iterator[Tombstone]:
+        after = b""
+        while True:
+            self._check_open()
+            statement = queries.graves(self._tables, after, _PAGE)
+            rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
+            yield from filter(None, map(grave_from, rows))
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1].locator
+
     def _listed(self, row: Any) -> SealedHead | None:  # noqa: ANN401 - ten values of whatever type a file gives
         """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
         head = head_from(row)
@@ -330,6 +350,18 @@ def head_from(row: Any) -> SealedHead | None:  # noqa: ANN401 - as above
     return SealedHead(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
 
 
+def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
+    """The tombstone of a row of ``queries.graves``; None for values that none of us wrote."""
+    locator, name, generation, mac = row
+    try:
+        key = name.decode("ascii")
+    except (AttributeError, UnicodeDecodeError):
+        return None
+    if not is_key(key) or locator_of(key).encode() != locator:
+        return None
+    return tombstone_from(key, generation, mac)
+
+
 def _check(key: str, newest: Newest, result: Sealed | Grave) -> None:
     """``ValueError`` for what a seal must not return."""
     if isinstance(result, Grave):
@@ -350,32 +382,6 @@ def _after(known: Known, result: Sealed | Grave) -> Known:
     row = result.head
     return Known(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
 
-
-def _sqlite(connection: sa.Connection) -> str | None:
-    connection.execute(sa.text("SELECT count(*) FROM sqlite_master")).all()
-    return None
-
-
-def _mysql(connection: sa.Connection) -> str | None:
-    flushed = connection.execute(sa.text("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit")).scalar_one()
-    if int(flushed) == 1:
-        return None
-    return f"innodb_flush_log_at_trx_commit is {flushed}: a power cut takes commits of the last second"
-
-
-def _postgresql(connection: sa.Connection) -> str | None:
-    for name in ("fsync", "synchronous_commit"):
-        value = connection.execute(sa.text(f"SHOW {name}")).scalar_one()
-        if value == "off":
-            return f"{name} is off: a power cut takes commits that were acknowledged"
-    return None
-
-
-_careless: dict[str, Callable[[sa.Connection], str | None]] = {
-    "sqlite": _sqlite,
-    "mysql": _mysql,
-    "postgresql": _postgresql,
-}
 
 _alive: weakref.WeakSet[SqlBackend] = weakref.WeakSet()
 

@@ -1,0 +1,78 @@
+"""How a database is: what it gives up by its settings is a remark, and a replica is a problem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sql_servers import PASSWORD, Server, mariadb_server, postgresql_server
+
+from vaultsession import RawKey, open_store
+
+__all__ = ["mariadb_server", "postgresql_server"]
+
+KEY = RawKey(bytes(range(32)))
+
+
+def told(url: str) -> dict[str, Any]:
+    with open_store(url, key=KEY) as store:
+        return store.health()
+
+
+def _refuse_shared(server: Server) -> None:
+    if not server.is_ours:
+        pytest.skip("this changes the settings of the whole server")
+
+
+def test_a_file_has_nothing_to_remark(tmp_path: Path) -> None:
+    health = told(f"sqlite:///{tmp_path}/sessions.db")
+    assert (health["ok"], health["sqlite"]) == (True, "ok")
+
+
+def test_a_mariadb_with_relaxed_flushing_is_well_and_says_so(mariadb_server: Server) -> None:
+    _refuse_shared(mariadb_server)
+    url = mariadb_server.database()
+    assert told(url)["mysql"] == "ok"
+    mariadb_server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 2")
+    try:
+        health = told(url)
+    finally:
+        mariadb_server.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 1")
+    assert health["ok"] is True
+    assert "innodb_flush_log_at_trx_commit is 2" in health["mysql"]
+
+
+def test_a_mariadb_that_is_read_only_is_a_problem(mariadb_server: Server) -> None:
+    _refuse_shared(mariadb_server)
+    with open_store(mariadb_server.database(), key=KEY) as store:
+        mariadb_server.execute("SET GLOBAL read_only = ON")
+        try:
+            health = store.health()
+        finally:
+            mariadb_server.execute("SET GLOBAL read_only = OFF")
+        assert health["ok"] is False
+        assert "primary" in health["mysql"]
+        assert PASSWORD not in str(health)
+        assert store.health()["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("setting", "ok", "words"),
+    [
+        ("synchronous_commit = off", True, "synchronous_commit"),
+        ("default_transaction_read_only = on", False, "primary"),
+    ],
+)
+def test_a_postgresql_says_what_its_settings_give_up(
+    postgresql_server: Server, setting: str, ok: bool, words: str
+) -> None:
+    url = postgresql_server.database()
+    assert told(url)["postgresql"] == "ok"
+    with open_store(url, key=KEY) as store:
+        postgresql_server.execute(f"ALTER DATABASE {sa.make_url(url).database} SET {setting}")
+        store._backend._database.engine.dispose()  # type: ignore[attr-defined]  # the setting is of new connections
+        health = store.health()
+    assert health["ok"] is ok
+    assert words in health["postgresql"]
