@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,10 +61,16 @@ def take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that passphrases are asked for on it, and Ctrl-C is one
 
 
-def chunks(leader: int) -> Iterator[bytes]:
+def chunks(leader: int, pause: float | None = None) -> Iterator[bytes]:
+    """What is written there as it comes; nothing where nothing came for so many seconds."""
     with contextlib.suppress(OSError):  # Linux ends a terminal so
-        while chunk := os.read(leader, 65536):
-            yield chunk
+        while True:
+            if pause is not None and not select.select([leader], [], [], pause)[0]:
+                yield b""
+            elif chunk := os.read(leader, 65536):
+                yield chunk
+            else:
+                return
 
 
 def plain(text: str) -> str:

@@ -104,12 +104,15 @@ def terminal() -> Run:
             preexec_fn=take_terminal,  # noqa: PLW1509 - nothing else runs in this process
         )
         os.close(follower)
-        seen, waiting = b"", list(typed)
+        seen, waiting, last = b"", list(typed), ""
         try:
-            for chunk in chunks(leader):
+            for chunk in chunks(leader, 3.0):
                 seen += chunk
                 if waiting and waiting[0][0].encode() in seen:
-                    os.write(leader, waiting.pop(0)[1].encode())
+                    last = waiting.pop(0)[1]
+                    os.write(leader, last.encode())
+                elif not chunk and last == "\x03" and process.poll() is None:
+                    os.write(leader, last.encode())  # Python may drop one that comes while an object is finalised
             code = process.wait(PATIENCE)
         finally:
             process.kill()

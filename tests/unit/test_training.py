@@ -15,6 +15,7 @@ from vaultsession import (
     open_store,
     open_store_async,
     training,
+    writing,
 )
 from vaultsession.dictionaries import SHIPPED
 from vaultsession.testing.clock import ManualClock
@@ -42,7 +43,8 @@ def store():
         yield store
 
 
-def test_records_become_as_much_smaller_as_it_says(store):
+def test_records_become_as_much_smaller_as_it_says(store, monkeypatch):
+    monkeypatch.setattr(writing, "APPENDED_FLOOR", 1 << 30)  # records as they are, not merged
     fill(store)
     chance = random.Random(5)
     unseen = [reply(chance) for _ in range(50)]
