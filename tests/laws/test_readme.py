@@ -5,6 +5,7 @@ The table is written anew with ``VAULTSESSION_WRITE_README=1 python -m pytest te
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from vaultsession import Settings
 from vaultsession.cli.app import EPILOG, Commands
 from vaultsession.cli.tree import leaves
 
@@ -140,3 +142,9 @@ def test_a_block_that_fails_is_seen_with_its_line(tmp_path: Path, broken: str) -
     ran = run(f"{SAMPLE}\n```python\n{broken}\n```\n", tmp_path)
     assert ran.returncode == 1
     assert f'{README}", line {SAMPLE.count(chr(10)) + 3}' in ran.stderr
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Settings), ids=lambda field: field.name)
+def test_every_setting_stands_in_the_table(field: dataclasses.Field[object]) -> None:
+    settings = README.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
+    assert f"`{field.name}`" in settings
