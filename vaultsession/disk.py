@@ -38,6 +38,7 @@ CREATE_NEW = CREATE | os.O_EXCL
 REPLACE_PATIENCE = 2.0
 """Seconds during which a refused replacement is tried again, on platforms where a reader can refuse it."""
 
+_READ_ATTEMPTS = 100
 _F_FULLFSYNC = 51
 _NOISE = 1 << 20
 
@@ -299,11 +300,18 @@ def opened(disk: Disk, path: str, flags: int = READ, mode: int = PRIVATE_FILE) -
 
 
 def read_file(disk: Disk, path: str, *, limit: int) -> bytes:
-    """A small private file, whole. ``OSError`` for one that is not ours alone, ``ValueError`` beyond the limit."""
-    with opened(disk, path) as fd:
-        status = disk.fstat(fd)
-        if reason := why_not_private(status):
-            raise PermissionError(f"{path}: {reason}")
-        if status.st_size > limit:
-            raise ValueError(f"{path}: {status.st_size} bytes; the bound is {limit}")
-        return read_all(disk, fd, status.st_size, 0)
+    """A small private file, whole. ``OSError`` for one that is not ours alone, ``ValueError`` beyond the limit.
+
+    One that was replaced between its opening and the look at it has no name any more: the one in its place is read.
+    """
+    for _ in range(_READ_ATTEMPTS):
+        with opened(disk, path) as fd:
+            status = disk.fstat(fd)
+            if status.st_nlink == 0:
+                continue
+            if reason := why_not_private(status):
+                raise PermissionError(f"{path}: {reason}")
+            if status.st_size > limit:
+                raise ValueError(f"{path}: {status.st_size} bytes; the bound is {limit}")
+            return read_all(disk, fd, status.st_size, 0)
+    raise BlockingIOError(errno.EAGAIN, "replaced faster than it can be read", path)

@@ -247,3 +247,24 @@ def test_a_replacement_that_a_reader_refuses_is_tried_again_for_a_while(monkeypa
 def test_the_file_system_is_that_of_the_innermost_mount(tmp_path):
     assert Disk().filesystem("/proc") in ("proc", "")
     assert Disk().filesystem(str(tmp_path)) == Disk().filesystem(str(tmp_path / "not yet there"))
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_read_in_its_new_form(tmp_path):
+    """Two threads of a rotation renewed the keys of one tenant, and one of them was told that the file is not private.
+
+    It had opened the file just before the other replaced it: what it looked at had no name any more.
+    """
+    path = tmp_path / "keys"
+    for name in ("keys", "other"):
+        (tmp_path / name).touch(mode=0o600)
+    path.write_bytes(b"old")
+    (tmp_path / "other").write_bytes(b"new")
+
+    class Raced(Disk):
+        def open(self, path: str, flags: int, mode: int = 0o600) -> int:
+            fd = super().open(path, flags, mode)
+            if (tmp_path / "other").exists():
+                os.replace(tmp_path / "other", path)
+            return fd
+
+    assert read_file(Raced(), str(path), limit=10) == b"new"
