@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis_lab import place  # noqa: F401 - a fixture for every test
 from servers import redis_url  # noqa: F401 - as above: one server for the whole run
+from sql_servers import any_url, mariadb_server, postgresql_server  # noqa: F401 - as above
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.testing.clock import ManualClock

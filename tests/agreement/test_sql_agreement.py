@@ -9,12 +9,10 @@ from typing import ClassVar
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from sql_servers import Server, mariadb_server
+from sql_servers import Server
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.testing.machine import SessionMachine
-
-__all__ = ["mariadb_server"]
 
 KEY = RawKey(bytes(range(100, 132)))
 

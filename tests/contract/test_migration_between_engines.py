@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from redis_lab import Place
-from sql_servers import Server, mariadb_server, postgresql_server
+from sql_servers import Server
 
 from vaultsession import RawKey, open_store
 from vaultsession.disk import Disk
@@ -16,8 +16,6 @@ from vaultsession.migration import Report, Trouble, migrate
 from vaultsession.reading import Reading
 from vaultsession.sealed import Grave, Query, Tombstone
 from vaultsession.sites import Site
-
-__all__ = ["mariadb_server", "postgresql_server"]
 
 KEY = RawKey(bytes(range(150, 182)))
 

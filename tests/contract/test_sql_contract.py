@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sql_servers import Server, mariadb_server, postgresql_server
+from sql_servers import Server
 
 from vaultsession.backends.sql import SqlBackend, connect
 from vaultsession.testing import BackendContract
 from vaultsession.testing.scribe import Scribe
-
-__all__ = ["mariadb_server", "postgresql_server"]
 
 Opening = Callable[[], SqlBackend]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sql_servers import Server, any_url, mariadb, mariadb_server, postgresql, postgresql_server
+from sql_servers import Server, mariadb, postgresql
 
 from vaultsession import (
     BackendUnavailable,
@@ -21,8 +21,6 @@ from vaultsession import (
     SessionStore,
     open_store,
 )
-
-__all__ = ["any_url", "mariadb_server", "postgresql_server"]
 
 KEY = RawKey(bytes(range(150, 182)))
 PROCESSES = 3

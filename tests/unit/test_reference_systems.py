@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from redis_lab import Place, with_options
 from servers import free_port
-from sql_servers import Server, mariadb_server
+from sql_servers import Server
 
 from vaultsession import (
     BackendUnavailable,
@@ -40,8 +40,6 @@ from vaultsession.leases import LocalLeases
 from vaultsession.testing.clock import ManualClock
 
 Opening = Callable[..., SessionStore]
-
-__all__ = ["mariadb_server"]
 
 
 @pytest.fixture(params=["memory", "files", "redis", "sqlite", "mariadb"])

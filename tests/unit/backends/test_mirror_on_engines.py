@@ -6,14 +6,11 @@ from pathlib import Path
 
 from mirror_lab import contents, eventually
 from servers import redis_server
-from sql_servers import any_url, mariadb_server, postgresql_server
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.disk import Disk
 from vaultsession.reading import Reading
 from vaultsession.sites import Site
-
-__all__ = ["any_url", "mariadb_server", "postgresql_server"]
 
 KEY = RawKey(bytes(range(32)))
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sql_servers import any_url, mariadb_server, postgresql_server
 
 from vaultsession.backends.sql import SqlBackend, SqlEngine, connect, queries
 from vaultsession.backends.sql.database import AnswerLost, Database
@@ -20,8 +19,6 @@ from vaultsession.backends.sql.sessions import PIECE, TAIL
 from vaultsession.errors import Conflict, DurabilityUnknown, LeaseTimeout
 from vaultsession.sealed import Query, SealedHead
 from vaultsession.testing.scribe import Scribe
-
-__all__ = ["any_url", "mariadb_server", "postgresql_server"]
 
 
 @pytest.fixture

@@ -11,14 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sql_servers import PASSWORD, Server, any_url, free_port, mariadb_server, postgresql_server
+from sql_servers import PASSWORD, Server, free_port
 
 from vaultsession import RawKey, open_store
 from vaultsession.backends.sql import SqlEngine, connect
 from vaultsession.errors import BackendUnavailable, InvalidSetting, UnsupportedFormat, VaultNotFound, WrongKey
 from vaultsession.testing.scribe import Scribe
-
-__all__ = ["any_url", "mariadb_server", "postgresql_server"]
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))

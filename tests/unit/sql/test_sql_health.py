@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sql_servers import PASSWORD, Server, mariadb_server, postgresql_server
+from sql_servers import PASSWORD, Server
 
 from vaultsession import RawKey, open_store
-
-__all__ = ["mariadb_server", "postgresql_server"]
 
 KEY = RawKey(bytes(range(32)))
 
