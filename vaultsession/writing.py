@@ -13,6 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from . import document, payload
+from .cache import Recent
 from .clock import Clock
 from .difference import Difference, worth_writing
 from .document import NO_CHANGE, Bodies, Change
@@ -34,6 +35,16 @@ APPENDED_FLOOR = 4 * 1024
 What is merged has doubled since the last time, so that a byte which was appended is written at most twice more, in a
 life of any length. Below a block of the file system merging would free nothing.
 """
+
+RUN = 10
+CONTENDED = 256
+"""Whoever merges keeps the others waiting. So a process does it that has written so many records in a row, when nobody
+else is likely to be writing; before that, only where small records take so many times as much as the rest. (Four
+processes on four sessions: 6 200 appends a second and 1.7 ms at the 99th percentile; 3 500 and 4.5 where all merge.)
+"""
+
+_RUNS = 4096
+_NO_RUN = (b"", 0)
 
 
 class Packed(NamedTuple):
@@ -92,6 +103,7 @@ class Writing:
         self._suite = suite
         self._largest_body = largest_body
         self._losses: dict[int, int] = {}
+        self._runs: Recent[str, tuple[bytes, int]] = Recent(_RUNS)
         if level is not None:
             payload.prepare(level, reading.dictionaries.current)
 
@@ -176,7 +188,7 @@ class Writing:
                 full=was.full,
                 document=None,
             )
-            if not self._is_worn(newest.size + len(addition.data), head):
+            if not self._is_worn(newest, newest.size + len(addition.data), head):
                 draft.follows(addition)
                 return self._record(newest, opened, v1.DELTA, head, addition)
         return self.full(newest, opened, head, draft.whole())
@@ -219,7 +231,7 @@ class Writing:
         if (
             newest.torn
             or self._is_stale(opened, head.tenant_id)
-            or self._is_worn(newest.size + len(addition.data), head)
+            or self._is_worn(newest, newest.size + len(addition.data), head)
         ):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
@@ -230,7 +242,7 @@ class Writing:
         """Another head over the same document: its life extended, or its labels changed."""
         dead = head.dead + _bare(head)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
-        if newest.torn or self._is_worn(newest.size, head):
+        if newest.torn or self._is_worn(newest, newest.size, head):
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
         return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
 
@@ -301,10 +313,16 @@ class Writing:
             place = (kind, seq, newest.size, newest.version)
             record = opened.cipher.seal(*place, plain, codec=body.codec, body=body.data)
         version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+        self._runs.keep(newest.key, (version, self._run(newest) + 1))
         end = newest.size + len(record)
         if end > v1.LARGEST_CONTAINER:
             raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
         return Sealed(self._row(newest.key, opened.cipher, seq, version, end, head, plain), newest.size, record)
+
+    def _run(self, newest: SealedHead) -> int:
+        """How many records in a row this process has written to the session, up to the newest."""
+        version, run = self._runs.get(newest.key, _NO_RUN)
+        return run if version == newest.version else 0
 
     def _fresh(self, key: str, newest: Newest, head: Head) -> ContainerCipher:
         """The cipher of a container that is about to be made."""
@@ -337,11 +355,11 @@ class Writing:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
         return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
 
-    @staticmethod
-    def _is_worn(size: int, head: Head) -> bool:
+    def _is_worn(self, newest: SealedHead, size: int, head: Head) -> bool:
         """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
         living = size - head.full - head.dead
-        if head.appended > max(living - head.appended, APPENDED_FLOOR):
+        share = 1 if self._run(newest) >= RUN else CONTENDED
+        if head.appended > max(share * (living - head.appended), APPENDED_FLOOR):
             return True
         return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
 

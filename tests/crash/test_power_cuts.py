@@ -227,6 +227,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
     monkeypatch.setattr(writing, "APPENDED_FLOOR", 1200)
+    monkeypatch.setattr(writing, "RUN", 0)
     monkeypatch.setattr(difference, "SMALLEST", 1000)
 
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vaultsession import Conflict, InvalidDocument, InvalidSetting, SessionNotFound, SessionStore
+from vaultsession import (
+    Conflict,
+    InvalidDocument,
+    InvalidSetting,
+    RawKey,
+    SessionNotFound,
+    SessionStore,
+    open_store,
+)
 from vaultsession.testing.clock import ManualClock
 
 
@@ -359,3 +368,23 @@ def test_the_injected_clock_tells_every_time(store: SessionStore, monkeypatch: p
     store.load("a")
     assert store.count() == 1
     assert store.sweep() == 0
+
+
+def test_small_records_are_merged_by_whoever_is_alone(tmp_path: Path) -> None:
+    """Four processes that wrote to one session in turns spent a third of their time waiting for one of them to merge."""
+    key = RawKey(bytes(range(100, 132)))
+
+    def replaced(*turns: SessionStore) -> int:
+        generation = turns[0]._backend.head(turns[0]._key("a")).generation
+        for number in range(60):
+            turns[number % len(turns)].append("a", {"role": "user", "content": f"{number} " + "word " * 200})
+        return turns[0]._backend.head(turns[0]._key("a")).generation - generation
+
+    with (
+        open_store(tmp_path / "vault", key=key, durability="os") as one,
+        open_store(tmp_path / "vault", key=key, durability="os") as other,
+    ):
+        one.create("a", messages=[{"role": "user", "content": "".join(f"{number**3} " for number in range(400))}])
+        assert replaced(one, other) == 0
+        assert 1 <= replaced(one) <= 3
+        assert len(one.messages("a")) == 121
