@@ -21,6 +21,8 @@ from kernel_lab import (
     opened,
 )
 
+from vaultsession import Unreadable
+
 pytestmark = needs_mounts
 
 FILE_SYSTEMS = {
@@ -93,4 +95,8 @@ def test_a_store_that_does_not_flush_is_caught(tmp_path: Path, file_system: tupl
         made(place / "vault")
     cut_while_writing(image, ledger, "0", NO_LOG_FLUSH, lines=20, durability="os")
     with image.mounted() as place, opened(place / "vault") as store:
-        assert ledger.lost(store) != []
+        try:
+            lost = ledger.lost(store)
+        except Unreadable:  # a container that was put in place and never written out
+            lost = ["damaged"]
+        assert lost != []
