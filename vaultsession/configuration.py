@@ -32,7 +32,7 @@ import platformdirs
 
 from .disk import Disk, read_file
 from .errors import BackendUnavailable, InvalidSetting
-from .settings import PREFIX, Settings, from_text
+from .settings import PATH, PREFIX, Settings, from_text
 
 CONFIG = PREFIX + "CONFIG"
 NAMES = ("config.toml", "config.yaml", "config.yml", "config.json")
@@ -92,6 +92,11 @@ class Configuration:
 def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
     """The environment with the configuration file beneath it: where every setting is looked up."""
     return Configuration.of(environ).beneath(environ)
+
+
+def vault_path(environ: Mapping[str, str]) -> str:
+    """Where the vault is if no argument says so: by the environment, or in the platform's data directory."""
+    return environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
 
 
 def config_directory() -> str:

@@ -9,14 +9,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-import platformdirs
-
 from . import ids
 from .backend import Backend, Engine
 from .backends.files import FilesBackend
 from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
-from .configuration import environment
+from .configuration import environment, vault_path
 from .disk import Disk
 from .errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from .facts import Defaults, Origin
@@ -27,7 +25,7 @@ from .livekeys import KeysInMemory, LiveKeyring
 from .measuring import Tracing
 from .reading import Reading
 from .secret import Secret
-from .settings import PATH, SUITES, Settings
+from .settings import Settings
 from .sites import MEMORY, Site
 from .slots import FIRST_COUNTER
 from .store import SessionStore
@@ -101,7 +99,7 @@ def open_store(
     clock = clock or SystemClock()
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
-        where = os.fspath(path_or_url or environ.get(PATH) or default_path())
+        where = os.fspath(path_or_url or vault_path(environ))
         if where.startswith(MEMORY):
             return _in_memory(chosen, clock, seen)
         site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
@@ -123,7 +121,7 @@ def open_store(
         backend = site.backend(reading.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        writing, leases = _writing(reading, chosen, clock), site.leases()
+        writing, leases = Writing.of(reading, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
@@ -151,11 +149,6 @@ async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore[Any
     return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
 
 
-def default_path() -> str:
-    """Where the vault is if nobody says where."""
-    return platformdirs.user_data_dir("vaultsession", appauthor=False)
-
-
 class Seen(NamedTuple):
     """How a store is seen: its states, and its calls by whoever traces them; and who makes its ids."""
 
@@ -176,7 +169,7 @@ def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
     reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    writing = _writing(reading, settings, clock)
+    writing = Writing.of(reading, clock, settings)
     return _assemble(
         memory, reading, writing, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen
     )
@@ -249,16 +242,6 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
             backend.remember(KEYRING_COUNTER, vault.counter)
         except BackendUnavailable as error:
             _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
-
-
-def _writing(reading: Reading, settings: Settings, clock: Clock) -> Writing:
-    return Writing(
-        reading,
-        clock,
-        level=settings.level if settings.compression == "zstd" else None,
-        padded=settings.padding,
-        suite=SUITES[settings.suite],
-    )
 
 
 def _with_fallback(

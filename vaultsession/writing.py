@@ -24,6 +24,7 @@ from .ids import locator_of
 from .livekeys import LiveKeyring
 from .reading import LARGEST_BODY, Loaded, Opened, Reading
 from .sealed import Fetch, Grave, Newest, Sealed, SealedHead
+from .settings import SUITES, Settings
 
 DEAD_FACTOR = 4
 DEAD_FLOOR = 64 * 1024
@@ -106,6 +107,12 @@ class Writing:
         self._runs: Recent[str, tuple[bytes, int]] = Recent(_RUNS)
         if level is not None:
             payload.prepare(level, reading.dictionaries.current)
+
+    @classmethod
+    def of(cls, reading: Reading, clock: Clock, settings: Settings) -> Writing:
+        """As the settings say."""
+        level = settings.level if settings.compression == "zstd" else None
+        return cls(reading, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
 
     @property
     def _keys(self) -> LiveKeyring:

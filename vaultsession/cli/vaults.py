@@ -84,14 +84,12 @@ class Where:
     @property
     def path(self) -> str:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
-        import platformdirs  # noqa: PLC0415 - only some commands need it
-
-        from ..configuration import environment  # noqa: PLC0415 - the store is dear to import, and --help does without
-        from ..settings import PATH  # noqa: PLC0415 - the store is dear to import, and --help does without
-
-        return os.path.expanduser(
-            self.vault or environment().get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
+        from ..configuration import (  # noqa: PLC0415 - the store is dear to import, and --help does without
+            environment,
+            vault_path,
         )
+
+        return os.path.expanduser(self.vault or vault_path(environment()))
 
     def key(self) -> KeySource | None:
         """The source that an option names; None leaves it to the environment and what comes behind it."""

@@ -9,7 +9,7 @@ from ..clock import Clock
 from ..errors import Conflict, InvalidSetting
 from ..replication import Gap, Outcome, differing
 from ..sealed import Query
-from ..settings import SUITES, Settings
+from ..settings import Settings
 from ..sites import Site
 from ..unlocked import reading_of
 from ..vault import OpenVault, follow_papers, follow_tenants
@@ -94,13 +94,7 @@ def rekey(
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
     ours = reading_of(source.vault, vault)
     theirs = reading_of(target.vault, other, compressing=settings.compression == "zstd")
-    writing = Writing(
-        theirs,
-        clock,
-        level=settings.level if settings.compression == "zstd" else None,
-        padded=settings.padding,
-        suite=SUITES[settings.suite],
-    )
+    writing = Writing.of(theirs, clock, settings)
     before = source.backend(ours.describe)
     try:
         after = target.backend(theirs.describe)

@@ -27,15 +27,13 @@ from functools import partial
 from typing import NamedTuple
 
 from ..clock import Clock, SystemClock
-from ..dictionaries import Dictionaries
 from ..disk import Disk
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
 from ..errors import SessionNotFound, VaultError
 from ..ids import is_key
-from ..livekeys import LiveKeyring
-from ..reading import Reading
 from ..secret import Secret
-from ..vault import VaultDirectory, VaultPapers
+from ..unlocked import reading_of
+from ..vault import VaultDirectory
 from .dictionaries import level
 from .sessions import Mender
 from .structure import clear, restrict
@@ -144,9 +142,7 @@ class Repair:
         said: dict[Finding, str] = {}
         directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
         vault = directory.unlock(self.candidates or ())
-        keys = LiveKeyring(vault.keyring, VaultPapers(directory, vault))
-        dictionaries = Dictionaries(vault.keyring, directory)
-        reading = Reading(keys, dictionaries)
+        reading = reading_of(directory, vault)
         with contextlib.closing(Mender(self.disk, self.path, reading, self.clock)) as mender:
             derive = False
             for finding in found:
@@ -155,7 +151,7 @@ class Repair:
                     said[finding] = _tried(partial(mend, finding.place))
                     derive = derive or mend == mender.set_aside
                 elif finding.remedy is Remedy.LEVEL:
-                    said[finding] = _tried(partial(level, directory, dictionaries, finding.place))
+                    said[finding] = _tried(partial(level, directory, reading.dictionaries, finding.place))
                 elif finding.remedy is Remedy.OPEN:
                     said[finding] = "the vault was opened, which mends it"
                 elif finding.remedy is Remedy.REINDEX:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from papers import Papers
 
 from vaultsession import RawKey
 from vaultsession.disk import Disk
@@ -16,26 +16,6 @@ from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_papers
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
-
-
-class Papers:
-    """An engine that is a dict."""
-
-    where = "papers://here"
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.guard = threading.Lock()
-
-    def paper(self, name: str) -> bytes | None:
-        return self.kept.get(name)
-
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        with self.guard:
-            if self.kept.get(name) != expected:
-                return False
-            self.kept[name] = data
-            return True
 
 
 Place = Callable[[str], Vault]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
+from papers import Papers
 
 from vaultsession import Passphrase, RawKey
 from vaultsession.errors import Conflict, Damaged, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
@@ -13,24 +12,6 @@ from vaultsession.vault import EngineVault
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
-
-
-class Papers:
-    where = "papers://here"
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.guard = threading.Lock()
-
-    def paper(self, name: str) -> bytes | None:
-        return self.kept.get(name)
-
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        with self.guard:
-            if self.kept.get(name) != expected:
-                return False
-            self.kept[name] = data
-            return True
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from papers import Papers
 
 from vaultsession import RawKey
 from vaultsession.errors import BackendUnavailable, RollbackDetected, UnknownKey
@@ -17,24 +18,6 @@ from vaultsession.livekeys import LiveKeyring
 from vaultsession.vault import EngineVault, Vault, VaultDirectory, VaultPapers
 
 KEY = RawKey(bytes(range(32)))
-
-
-class Papers:
-    where = "papers://here"
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.guard = threading.Lock()
-
-    def paper(self, name: str) -> bytes | None:
-        return self.kept.get(name)
-
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        with self.guard:
-            if self.kept.get(name) != expected:
-                return False
-            self.kept[name] = data
-            return True
 
 
 @pytest.fixture(params=["directory", "engine"])
