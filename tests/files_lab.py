@@ -7,11 +7,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from vaultsession.backends.files import room
 from vaultsession.disk import Disk
 
 
 def session_path(path: Path, key: str) -> Path:
     return path / "sessions" / f"{key}.vss"
+
+
+def give_room_early(patch: pytest.MonkeyPatch) -> None:
+    """Let short sessions have room, as long ones have."""
+    for name, value in (("SHARE", 1), ("BLOCK", 32), ("SMALLEST_FILE", 64), ("_FEW", 1)):
+        patch.setattr(room, name, value)
 
 
 def descriptors(path: Path) -> list[str]:

@@ -6,14 +6,16 @@ The quick part looks at a bounded sample of every scenario; the slow part at all
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crash_lab import IDS, Act, Life
+from files_lab import give_room_early
 
 from vaultsession import difference, writing
+from vaultsession.backends.files import sessions
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -242,6 +244,51 @@ def test_a_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], N
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_every_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
     life = Life(where, f"slow: {scenario.__name__}")
+    scenario(life)
+    assert life.survive(bound=48) >= 200
+
+
+WRITTEN_BEHIND: list[Callable[[Life], None]] = [
+    life_of_a_session,
+    several_sessions,
+    saves_that_write_little,
+    the_index_is_lost,
+    a_writer_died,
+]
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Every session has room; the sizes of what was written into it."""
+    inside: list[int] = []
+    real = sessions.extend
+
+    def extend(disk: Any, temporary: Any, state: Any, data: bytes, **how: Any) -> int:
+        if state.room >= len(data):
+            inside.append(len(data))
+        return real(disk, temporary, state, data, **how)
+
+    give_room_early(monkeypatch)
+    monkeypatch.setattr(sessions, "extend", extend)
+    yield inside
+    assert inside
+
+
+@pytest.mark.parametrize("scenario", WRITTEN_BEHIND, ids=lambda scenario: scenario.__name__)
+def test_a_power_cut_leaves_old_or_new_where_records_are_written_into_room(
+    where: Path, roomy: list[int], scenario: Callable[[Life], None]
+) -> None:
+    life = Life(where, f"quick: {scenario.__name__}, with room")
+    scenario(life)
+    assert life.survive(bound=6, most=100) >= 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", WRITTEN_BEHIND, ids=lambda scenario: scenario.__name__)
+def test_every_power_cut_leaves_old_or_new_where_records_are_written_into_room(
+    where: Path, roomy: list[int], scenario: Callable[[Life], None]
+) -> None:
+    life = Life(where, f"slow: {scenario.__name__}, with room")
     scenario(life)
     assert life.survive(bound=48) >= 200
 

@@ -96,13 +96,14 @@ def inspect(
 
 
 def _read(file: str) -> Container:
+    from ..backends.files import room  # noqa: PLC0415 - as above
     from ..envelope import v1  # noqa: PLC0415 - as above
     from ..sealed import Container  # noqa: PLC0415 - as above
 
     if os.path.isdir(file):
         raise InvalidSetting(f"{file} is a directory: name one of the files in its sessions/")
     with open(file, "rb") as stream:
-        data = stream.read(v1.LARGEST_CONTAINER + 1)
+        data = room.without(stream.read(v1.LARGEST_CONTAINER + 1))
     return Container(data[: v1.HEADER_SIZE], min(len(data), v1.HEADER_SIZE), data[v1.HEADER_SIZE :])
 
 

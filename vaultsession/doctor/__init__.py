@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+from ..backends.files import room
 from ..backends.files.layout import Layout, key_in
 from ..checkup import Checkup, Verdict, check, check_all
 from ..disk import Disk, opened, read_all, why_not_private
@@ -189,7 +190,7 @@ def _without_key(disk: Disk, layout: Layout) -> Iterator[Finding]:
                 status = disk.fstat(fd)
                 if why_not_private(status):
                     continue  # told as such
-                data = read_all(disk, fd, status.st_size, 0)
+                data = room.without(read_all(disk, fd, status.st_size, 0))
         except OSError:
             continue  # as above
         yield from structure_of(name, data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, descriptors, session_path
+from files_lab import FailingDisk, descriptors, give_room_early, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown
@@ -51,11 +51,16 @@ def calls_of_all(path: Path, scribe: Scribe, only: str) -> int:
     return len(disk.calls)
 
 
+@pytest.mark.parametrize("roomy", [False, True], ids=["", "with room"])
 @pytest.mark.parametrize("repeat", [0, 1, 3, 10_000])
 @pytest.mark.parametrize(
     ("only", "short"), [("", False), ("pwrite", False), ("pwrite", True), ("fsync", False), ("fdatasync", False)]
 )
-def test_a_failure_at_any_call_leaves_old_or_new(tmp_path: Path, only: str, short: bool, repeat: int) -> None:
+def test_a_failure_at_any_call_leaves_old_or_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str, short: bool, repeat: int, roomy: bool
+) -> None:
+    if roomy:
+        give_room_early(monkeypatch)
     total = calls_of_all(tmp_path, Scribe(), only)
     assert total > (3 if only else 60)
     for number in range(1, total + 1):

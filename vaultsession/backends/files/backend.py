@@ -22,6 +22,7 @@ from ...errors import BackendUnavailable, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .catalogue import Catalogue
+from .containers import is_unchanged
 from .contents import Contents
 from .layout import Layout, key_in
 from .markers import WriterMarkers
@@ -90,16 +91,8 @@ class FilesBackend:
         """The newest head; one ``lstat`` where nothing has changed."""
         state = self._known(key)
         try:
-            if state is not None and state.row is not None:
-                now = self._stat(state.path)
-                if (
-                    now.st_size == state.size
-                    and now.st_ino == state.inode
-                    and now.st_dev == state.device
-                    and now.st_mode == state.mode
-                    and now.st_nlink == 1
-                ):
-                    return state.row
+            if state is not None and state.row is not None and is_unchanged(self._disk, state, self._stat(state.path)):
+                return state.row
         except OSError:
             pass  # it is not there, or not to be had: told below
         self._check_open()

@@ -27,6 +27,7 @@ from ...disk import (
 from ...envelope import v1
 from ...errors import BackendUnavailable, DurabilityUnknown
 from ...sealed import Container, Tombstone, Witness
+from . import room
 from .descriptors import Descriptor, FileState
 
 _OWNER_WRITES = 0o200
@@ -50,14 +51,15 @@ def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: To
             continue  # replaced between the open and this
         if reason := why_not_private(status):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
-        header = read_all(disk, descriptor.fd, min(v1.HEADER_SIZE, status.st_size), 0)
+        size = room.end_of(disk, descriptor.fd, status.st_size)
+        header = read_all(disk, descriptor.fd, min(v1.HEADER_SIZE, size), 0)
         return FileState(
             path,
             descriptor,
             status.st_dev,
             status.st_ino,
             status.st_mode,
-            status.st_size,
+            size,
             header,
             None,
             witness,
@@ -65,6 +67,7 @@ def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: To
             entry_flushed=witness is not None and _generation(header) == witness.generation,
             writable=writable,
             proved=False,
+            room=status.st_size - size,
         )
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 
@@ -87,14 +90,28 @@ def last_seen(state: FileState) -> Witness | None:
     return state.row.witness if state.row is not None and state.proved and not state.row.torn else state.witness
 
 
-def refreshed(disk: Disk, state: FileState, size: int, mode: int) -> FileState:
+def is_unchanged(disk: Disk, state: FileState, now: os.stat_result) -> bool:
+    """Whether what the path names now is the container that is known, and nothing was written behind it."""
+    return (
+        now.st_size == state.size + state.room
+        and now.st_ino == state.inode
+        and now.st_dev == state.device
+        and now.st_mode == state.mode
+        and now.st_nlink == 1
+        and (not state.room or room.is_empty(disk, state.descriptor.fd, state.size))
+    )
+
+
+def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState:
     """The same inode at another size, or with unexpected bytes: to be described again, and no older than it was.
 
     A header is never modified in place: one that was read whole is that of the inode, and is not read again.
     """
+    size = room.end_of(disk, state.descriptor.fd, extent)
     whole = len(state.header) == v1.HEADER_SIZE and size >= v1.HEADER_SIZE
     return state._replace(
         size=size,
+        room=extent - size,
         mode=mode,
         header=state.header if whole else read_all(disk, state.descriptor.fd, min(v1.HEADER_SIZE, size), 0),
         row=None,
@@ -161,8 +178,10 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
 
 def extend(
     disk: Disk, temporary: Callable[[], str], state: FileState, data: bytes, *, flush: bool, durable: bool
-) -> None:
+) -> int:
     """Write one more record behind the newest, to be flushed by ``Descriptor.flush`` once the stripe is let go.
+
+    Returns the room that is there behind it.
 
     ``durable`` is for what may have to be put in place if the write fails: the container is then replaced by what it
     was, on another inode, and ``BackendUnavailable`` says that the old record stands. If it cannot be replaced either,
@@ -170,12 +189,15 @@ def extend(
     """
     if flush and not state.entry_flushed:  # whoever created it did not flush the name, or died before
         disk.sync_directory(os.path.dirname(state.path))
-    end = state.size + len(data)
+    fd, end, left = state.descriptor.fd, state.size + len(data), state.room - len(data)
     try:
-        write_all(disk, state.descriptor.fd, data, state.size)
+        write_all(disk, fd, data, state.size)
     except OSError as error:
         _undo(disk, temporary, state, error, whole=end, flush=durable)
+    if left < 0:
+        left = room.make(disk, fd, end, len(data)) if flush else 0
     state.descriptor.written = end
+    return left
 
 
 def spoil(disk: Disk, state: FileState) -> None:
@@ -187,12 +209,12 @@ def spoil(disk: Disk, state: FileState) -> None:
 def _undo(
     disk: Disk, temporary: Callable[[], str], state: FileState, error: OSError, *, whole: int, flush: bool
 ) -> NoReturn:
-    """Put the container back as it was, and raise. A file shorter than ``whole`` holds no complete record of ours."""
+    """Put the container back as it was, and raise. One that ends before ``whole`` holds no complete record of ours."""
     fd = state.descriptor.fd
     unchanged = f"{state.path}: {error.strerror or error}; the session is as it was"
     size = None
     with contextlib.suppress(OSError):
-        size = disk.fstat(fd).st_size
+        size = room.end_of(disk, fd, disk.fstat(fd).st_size)
     if size == state.size:
         raise BackendUnavailable(unchanged) from error  # refused, as by a full disk: there is nothing to put back
     try:

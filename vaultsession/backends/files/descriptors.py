@@ -73,7 +73,8 @@ class FileState(NamedTuple):
 
     ``row`` None: the bytes up to ``size`` were not described yet. ``witness`` and ``tombstone`` are what the index said
     before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a power cut does
-    not take the directory entry back. ``proved``: the row was written here, or described thoroughly.
+    not take the directory entry back. ``proved``: the row was written here, or described thoroughly. ``room``: zero
+    bytes behind the container, which the file has beside its ``size``.
     """
 
     path: str
@@ -89,6 +90,7 @@ class FileState(NamedTuple):
     entry_flushed: bool
     writable: bool
     proved: bool
+    room: int = 0
 
 
 class Descriptors:

@@ -17,6 +17,7 @@ from ...envelope import v1
 from ...errors import BackendUnavailable, Unreadable
 from ...ids import locator_of
 from ...sealed import SealedHead
+from . import room
 from .contents import Contents
 from .known import Outline
 from .layout import Layout, key_in, temporary_in
@@ -112,9 +113,8 @@ def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline
 
 def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
     with contextlib.suppress(OSError), opened(disk, path, READ) as fd:
-        size = disk.fstat(fd).st_size
-        end = disk.pread(fd, v1.LINK_AND_FOOTER, max(0, size - v1.LINK_AND_FOOTER))
-        return size == outline.size and end[: v1.TAG_SIZE] == outline.version
+        end = disk.pread(fd, v1.LINK_AND_FOOTER, max(0, outline.size - v1.LINK_AND_FOOTER))
+        return end[: v1.TAG_SIZE] == outline.version and room.end_of(disk, fd, disk.fstat(fd).st_size) == outline.size
     return False
 
 

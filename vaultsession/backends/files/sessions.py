@@ -15,7 +15,7 @@ from ...disk import Disk, read_all, shred_file
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
-from .containers import ends_as_expected, extend, fetch, open_container, place, refreshed, spoil
+from .containers import ends_as_expected, extend, fetch, is_unchanged, open_container, place, refreshed, spoil
 from .contents import Contents
 from .descriptors import Descriptors, FileState
 from .known import Known
@@ -93,7 +93,7 @@ class Sessions:
         if state.row is not None and state.proved and not state.row.torn:
             if ends_as_expected(self._disk, state):
                 return state, state.row
-            state = refreshed(self._disk, state, state.size, state.mode)
+            state = refreshed(self._disk, state, state.size + state.room, state.mode)
         row = self._describe(key, partial(fetch, self._disk, state), thorough=True)
         if row is None:
             return state, state.tombstone
@@ -147,7 +147,7 @@ class Sessions:
         """What the path names now, if that is a container whose descriptor is open.
 
         Where the inode is one that is known, the index is not asked again what it acknowledged. It might name a record
-        behind the last that was seen here, of the same inode; but then the file is longer than it was, for it only
+        behind the last that was seen here, of the same inode; but then the container is longer than it was, for it only
         grows, and that is the proof on which a cached head rests as well. A replacement shows as another inode.
         """
         state = self.states.get(key)
@@ -157,9 +157,9 @@ class Sessions:
             except FileNotFoundError:
                 self.states.drop(key)
                 return None  # looked for once more: it may be there again
+            if is_unchanged(self._disk, state, now):
+                return state
             if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
-                if now.st_size == state.size and now.st_mode == state.mode:
-                    return state
                 return refreshed(self._disk, state, now.st_size, now.st_mode)
         return None
 
@@ -178,8 +178,8 @@ class Sessions:
             raise BackendUnavailable(f"{state.path}: we may not write to it")
         flush = sealed.flush and self._durable
         temporary = partial(self._layout.temporary, locator_of(key))
-        extend(self._disk, temporary, state, sealed.data, flush=flush, durable=self._durable)
-        after = state._replace(size=row.size, row=row, entry_flushed=state.entry_flushed or flush)
+        room = extend(self._disk, temporary, state, sealed.data, flush=flush, durable=self._durable)
+        after = state._replace(size=row.size, room=room, row=row, entry_flushed=state.entry_flushed or flush)
         self.states.keep(key, after)
         if flush:
             return row, Owed(key, after, row)
