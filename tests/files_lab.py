@@ -45,6 +45,7 @@ class FailingDisk(Disk):
     CALLS = (
         "open",
         "stat",
+        "look",
         "fstat",
         "mkdir",
         "unlink",

@@ -15,6 +15,7 @@ table and fails on any upward arrow and on any module that is not listed.
     1      secret         what opens a vault: a raw key, or a passphrase
     1      sealed         the values that cross the waist
     1      measuring      how long each verb takes
+    1      statx          what a path names, without its times
     1      pulse          how a backend is, in bounded time
     1      sidebyside     the same work over many items, in several threads where that pays
     1      telemetry      calls as OpenTelemetry spans and durations

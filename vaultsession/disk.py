@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from . import statx
+
 if sys.platform != "win32":
     import fcntl
 
@@ -51,6 +53,7 @@ class Disk:
     open = staticmethod(os.open)
     close = staticmethod(os.close)
     stat = staticmethod(os.lstat)
+    look = staticmethod(statx.look)
     fstat = staticmethod(os.fstat)
     mkdir = staticmethod(os.mkdir)
     rmdir = staticmethod(os.rmdir)

@@ -184,6 +184,7 @@ def sweep(origin: Path, operation: Operation, errnos: Any) -> int:
 CALLS = (
     "open",
     "stat",
+    "look",
     "fstat",
     "mkdir",
     "unlink",

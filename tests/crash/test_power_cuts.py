@@ -252,7 +252,6 @@ WRITTEN_BEHIND: list[Callable[[Life], None]] = [
     life_of_a_session,
     several_sessions,
     saves_that_write_little,
-    the_index_is_lost,
     a_writer_died,
 ]
 

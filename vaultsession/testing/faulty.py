@@ -11,7 +11,7 @@ from typing import Any
 from ..disk import Disk
 
 CALLS = (
-    *("open", "close", "stat", "fstat", "mkdir", "rmdir", "unlink", "listdir", "names", "rename"),
+    *("open", "close", "stat", "look", "fstat", "mkdir", "rmdir", "unlink", "listdir", "names", "rename"),
     *("pread", "pwrite", "fchmod", "flock", "fsync", "fdatasync"),
 )
 """The calls that are counted, by name."""

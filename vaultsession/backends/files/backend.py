@@ -22,7 +22,7 @@ from ...errors import BackendUnavailable, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .catalogue import Catalogue
-from .containers import is_unchanged
+from .containers import is_unchanged, look
 from .contents import Contents
 from .layout import Layout, key_in
 from .markers import WriterMarkers
@@ -51,7 +51,6 @@ class FilesBackend:
         self, path: str, *, disk: Disk, describe: Describe, durability: Durability = "sync", writable: bool = True
     ) -> None:
         self._disk = disk
-        self._stat = disk.stat
         self._describe = describe
         self._durable = durability == "sync"
         self._writable = writable
@@ -91,7 +90,7 @@ class FilesBackend:
         """The newest head; one ``lstat`` where nothing has changed."""
         state = self._known(key)
         try:
-            if state is not None and state.row is not None and is_unchanged(self._disk, state, self._stat(state.path)):
+            if state is not None and state.row is not None and is_unchanged(self._disk, state, look(self._disk, state)):
                 return state.row
         except OSError:
             pass  # it is not there, or not to be had: told below

@@ -27,6 +27,7 @@ from ...disk import (
 from ...envelope import v1
 from ...errors import BackendUnavailable, DurabilityUnknown
 from ...sealed import Container, Tombstone, Witness
+from ...statx import Seen
 from . import room
 from .descriptors import Descriptor, FileState
 
@@ -90,7 +91,12 @@ def last_seen(state: FileState) -> Witness | None:
     return state.row.witness if state.row is not None and state.proved and not state.row.torn else state.witness
 
 
-def is_unchanged(disk: Disk, state: FileState, now: os.stat_result) -> bool:
+def look(disk: Disk, state: FileState) -> os.stat_result | Seen:
+    """What the path of a container names now. Where it has room its times are not asked for, see ``statx``."""
+    return disk.look(state.path) if state.room else disk.stat(state.path)
+
+
+def is_unchanged(disk: Disk, state: FileState, now: os.stat_result | Seen) -> bool:
     """Whether what the path names now is the container that is known, and nothing was written behind it."""
     return (
         now.st_size == state.size + state.room

@@ -15,7 +15,7 @@ from ...disk import Disk, read_all, shred_file
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
-from .containers import ends_as_expected, extend, fetch, is_unchanged, open_container, place, refreshed, spoil
+from .containers import ends_as_expected, extend, fetch, is_unchanged, look, open_container, place, refreshed, spoil
 from .contents import Contents
 from .descriptors import Descriptors, FileState
 from .known import Known
@@ -153,7 +153,7 @@ class Sessions:
         state = self.states.get(key)
         if state is not None:
             try:
-                now = self._disk.stat(state.path)
+                now = look(self._disk, state)
             except FileNotFoundError:
                 self.states.drop(key)
                 return None  # looked for once more: it may be there again
