@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import marshal
 import math
-import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -58,14 +57,27 @@ _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | o
 Json = dict[str, Any]
 """A JSON object."""
 
-_OBJECTS = {dict}
+_OBJECTS = frozenset({dict})
+_LEAVES = frozenset({str, int, bool, type(None)})
+"""What the serialiser either refuses or writes so that it comes back equal, where it is of just that type.
+
+Not a float: it writes null for those that JSON does not have. Keys it refuses unless they are of type str themselves.
+"""
 
 _LONGEST_PATH = 120
 
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
 
-_local = threading.local()
-"""zstd contexts are not safe to share: one compressor used by two threads crashes the interpreter."""
+
+class _Contexts(threading.local):
+    """Those of one thread. They are not safe to share: one compressor used by two threads crashes the interpreter."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressor: zstandard.ZstdDecompressor | None = None
+
+
+_contexts = _Contexts()
 
 
 def body(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> bytes:
@@ -81,12 +93,7 @@ def elements(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) ->
     try:
         values = [first, *messages]
         texts = [orjson.dumps(value, option=_STRICT) for value in values]
-        # marshal accepts exact built-in types only: it is what tells an IntEnum or a StrEnum, which compare equal to
-        # what comes back, from the int and the str that JSON gives.
-        marshal.dumps(values, 2)
-        # One at a time: a whole history of 2 MB, parsed at once, takes fresh memory from the system at every save.
-        is_equal = all(map(operator.eq, map(orjson.loads, texts), values))
-        if is_equal and {type(first), *map(type, messages)} == _OBJECTS:
+        if _OBJECTS.issuperset(map(type, values)) and _come_back(texts, values):
             return texts
     except (TypeError, ValueError, RecursionError):
         pass  # the walk below names the place
@@ -94,6 +101,22 @@ def elements(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) ->
     for number, message in enumerate(messages):
         _refuse(message, f"messages[{number}]")
     raise InvalidDocument("the document holds a value that JSON cannot give back unchanged")
+
+
+def _come_back(texts: Sequence[bytes], values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the texts stand for dicts that equal the values. ``ValueError`` too where they do not.
+
+    Most messages are flat, and need no more than a look at the types in them.
+    """
+    for text, value in zip(texts, values, strict=True):
+        if not _LEAVES.issuperset(map(type, value.values())):
+            # marshal accepts exact built-in types only: it is what tells an IntEnum or a StrEnum, which compare equal
+            # to what comes back, from the int and the str that JSON gives.
+            marshal.dumps(value, 2)  # type: ignore[arg-type]  # whether it can is the question
+            # One at a time: a whole history of 2 MB, parsed at once, takes fresh memory from the system at every save.
+            if orjson.loads(text) != value:
+                return False
+    return True
 
 
 def join(elements: Sequence[bytes]) -> bytes:
@@ -279,20 +302,18 @@ def _inflated(data: bytes, limit: int, decompressor: zstandard.ZstdDecompressor)
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    compressors: dict[int, zstandard.ZstdCompressor] = _local.__dict__.setdefault("compressors", {})
-    try:
-        return compressors[level]
-    except KeyError:
-        made = compressors[level] = zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
-        return made
+    made = _contexts.compressors.get(level)
+    if made is None:
+        made = zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
+        _contexts.compressors[level] = made
+    return made
 
 
 def _decompressor() -> zstandard.ZstdDecompressor:
-    try:
-        return _local.decompressor  # type: ignore[no-any-return]  # attributes of a threading.local are Any
-    except AttributeError:
-        _local.decompressor = zstandard.ZstdDecompressor()
-        return _local.decompressor  # type: ignore[no-any-return]  # as above
+    made = _contexts.decompressor
+    if made is None:
+        made = _contexts.decompressor = zstandard.ZstdDecompressor()
+    return made
 
 
 def _refuse(value: object, path: str, depth: int = 1) -> None:
