@@ -189,6 +189,10 @@ def test_everything_else_comes_back_equal_and_of_the_same_types(state, messages)
     assert same(payload.parse(text), [state, *messages])
     assert [payload.parse(element) for element in payload.split(text)] == [state, *messages]
     assert payload.join(payload.split(text)) == text
+    assert payload.split(text) == text[1:-1].split(b",\n")
+    for count in range(1, len(messages) + 1):
+        assert payload.last_of(text, count) == payload.split(text)[-count:]
+    assert payload.last_of(text, len(messages) + 1) is None
 
 
 @given(st.text())
