@@ -219,6 +219,9 @@ class Dictionary:
         return made
 
 
+Losses = dict[Dictionary | None, int]
+"""How often in a row each dictionary, and None, was not what made a body the smallest."""
+
 Find = Callable[[int], Dictionary]
 """The dictionary of a number, or ``UnknownDictionary``."""
 
@@ -229,14 +232,14 @@ def pack(
     level: int | None,
     limit: int,
     dictionaries: Sequence[Dictionary] = (),
-    losses: dict[int, int] | None = None,
+    losses: Losses | None = None,
 ) -> tuple[int, bytes]:
     """``(codec, bytes)`` of a body, the smallest of: as it is, zstd, and where it is small zstd with each dictionary.
 
     As it is where ``level`` is None. ``TooLarge`` above ``limit`` bytes, before anything is allocated.
-    ``losses`` remembers, by number of the dictionary, how often in a row a way was not the best, and those that keep
-    losing are mostly passed over; without it all are tried. It belongs to the caller; threads may share it, since a
-    count that goes astray moves a try and nothing else.
+    ``losses`` remembers how often in a row a way was not the best, and those that keep losing are mostly passed over;
+    without it all are tried. It belongs to the caller; threads may share it, since a count that goes astray moves a
+    try and nothing else.
     """
     if len(text) > limit:
         raise TooLarge(f"{len(text)} bytes of JSON in one record; the bound is {limit}")
@@ -254,24 +257,20 @@ def pack(
         if len(squeezed) < len(packed):
             codec, packed, best = CODEC_ZSTD if way is None else CODEC_DICTIONARY, squeezed, way
     if losses is not None and codec != CODEC_NONE:
-        losses[_number(best)] = 0
+        losses[best] = 0
     return codec, packed
 
 
-def _promising(ways: Sequence[Dictionary | None], losses: dict[int, int]) -> list[Dictionary | None]:
+def _promising(ways: Sequence[Dictionary | None], losses: Losses) -> list[Dictionary | None]:
     """The ways that are worth a try, each counted as lost until it wins. Never none: who lost least is among them."""
-    lost = [losses.get(_number(way), 0) for way in ways]
+    lost = [losses.get(way, 0) for way in ways]
     fewest = min(lost)
+    found = []
     for way, count in zip(ways, lost, strict=True):
-        losses[_number(way)] = count + 1
-    return [
-        way for way, count in zip(ways, lost, strict=True) if count < LOSSES or count == fewest or not count % EVERY
-    ]
-
-
-def _number(way: Dictionary | None) -> int:
-    """That of the dictionary; 0 is zstd's own for none."""
-    return 0 if way is None else way.number
+        losses[way] = count + 1
+        if count < LOSSES or count == fewest or not count % EVERY:
+            found.append(way)
+    return found
 
 
 def prepare(level: int | None, dictionaries: Sequence[Dictionary] = ()) -> None:

@@ -99,7 +99,7 @@ class Writing:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
-        self._losses: dict[int, int] = {}
+        self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reading.dictionaries.current)
 
