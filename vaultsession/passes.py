@@ -173,15 +173,14 @@ class Passes:
             known = opened.document.hex() == session.version
             if not known and not overwrite:
                 raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
+            was = opened.head
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
-            head = changed if begins_anew else changed._replace(ttl=opened.head.ttl)
+            head = changed if begins_anew else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
                 return self._writing.whole(key, newest, self._reborn(head), draft.whole())
-            head = head._replace(
-                created=opened.head.created, updated=self._writing.moment(opened.head), expires=opened.head.expires
-            )
             expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
-            return self._writing.saved(newest, opened, head._replace(expires=expires), draft, known=known)
+            head = head._replace(created=was.created, updated=self._writing.moment(was), expires=expires)
+            return self._writing.saved(newest, opened, head, draft, known=known)
 
         return self._saved(key, seal, lambda: draft.texts)
 
