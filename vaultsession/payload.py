@@ -263,12 +263,12 @@ def pack(
 
 def _promising(ways: Sequence[Dictionary | None], losses: Losses) -> list[Dictionary | None]:
     """The ways that are worth a try, each counted as lost until it wins. Never none: who lost least is among them."""
-    lost = [losses.get(way, 0) for way in ways]
-    fewest = min(lost)
+    fewest = min([losses.get(way, 0) for way in ways])
     found = []
-    for way, count in zip(ways, lost, strict=True):
-        losses[way] = count + 1
-        if count < LOSSES or count == fewest or not count % EVERY:
+    for way in ways:
+        lost = losses.get(way, 0)
+        losses[way] = lost + 1
+        if lost < LOSSES or lost == fewest or not lost % EVERY:
             found.append(way)
     return found
 
