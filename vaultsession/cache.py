@@ -80,7 +80,7 @@ class Recent(Generic[K, T]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._values: dict[K, T] = {}
+        self._values: OrderedDict[K, T] = OrderedDict()  # a dict looks for its oldest behind all that were forgotten
         self._lock = threading.Lock()
         self.get = self._values.get
 
@@ -89,4 +89,4 @@ class Recent(Generic[K, T]):
         with self._lock:
             self._values[name] = value
             if len(self._values) > self._most:
-                del self._values[next(iter(self._values))]
+                self._values.popitem(last=False)

@@ -84,16 +84,18 @@ class CoherentReading:
             ),
         )
 
-    def advance(self, known: Loaded | None, before: Newest, after: Newest, body: bytes | None) -> None:
+    def advance(self, known: Loaded | None, before: Newest, opened: Opened, body: bytes | None) -> None:
         """Follow one more record of this process, whose body is given: only if it chained to the cached version."""
-        if known is None or not isinstance(before, SealedHead) or not isinstance(after, SealedHead):
+        if known is None or not isinstance(before, SealedHead) or known.version != before.version:
             return
-        if known.version != before.version or after.generation != before.generation or after.seq == before.seq:
+        after = opened.row
+        if after.generation != before.generation or after.seq == before.seq:
             return
-        opened = self._reading.opened(after)
         self.cache.keep(
             after.key,
-            known._replace(
+            Loaded(
+                key=known.key,
+                header=known.header,
                 seq=after.seq,
                 version=after.version,
                 size=after.size,

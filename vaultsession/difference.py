@@ -106,6 +106,8 @@ def _in_common(known: Bodies, messages: Sequence[bytes]) -> tuple[int, int]:
                 break
             position = end + len(_SEPARATOR)
         bodies += 1
+    if not bodies:
+        return 0, 0
     count, end = len(messages), len(text) + len(_SEPARATOR) if messages else 0
     while end > position:  # counted from behind, where the difference mostly is
         count -= 1

@@ -20,6 +20,7 @@ SEGMENT = 256 * 1024
 """Bytes of JSON after which a long history goes on in another record, so that its tail is read without the rest."""
 
 _NOTHING = b"{}"
+_NAMES = frozenset({str})
 
 
 class Change(NamedTuple):
@@ -47,8 +48,8 @@ Bodies = Sequence[bytes]
 
 def first_of(body: bytes) -> bytes:
     """The first element of a body, unparsed."""
-    end = body.find(b",\n")
-    return body[1:-1] if end < 0 else body[1:end]
+    end = body.find(b"\n")
+    return body[1:-1] if end < 0 else body[1 : end - 1]
 
 
 def may_drop(first: bytes) -> bool:
@@ -115,13 +116,15 @@ def newest(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes
     if wanted <= 0:
         return found
     for body in bodies:
-        first, *added = payload.split_off(body, wanted + skip)  # ``first`` is the first where there are not enough
+        enough = payload.last_of(body, wanted + skip)
+        if enough is not None:
+            found[:0] = enough[:wanted]
+            break
+        first, *added = payload.split(body)
         usable = len(added) - skip
         if usable > 0:
-            found[:0] = added[max(0, usable - wanted) : usable]
+            found[:0] = added[:usable]
             wanted -= usable
-            if wanted <= 0:
-                break
         # A FULL's state is no change; it ends the walk in any case, since nothing stands before it.
         popped = 0 if first == _NOTHING else _popped(first)
         skip = max(0, -usable) + popped
@@ -236,9 +239,9 @@ def _change_from(fields: object) -> Change:
         raise UnsupportedFormat(
             f"a record has operations of another version: {unknown}", found=unknown, supported=Change._fields
         ) from None
-    counts = all(type(count) is int and count >= 0 for count in (change.pop, change.trim))
-    keys = isinstance(change.set, Mapping) and isinstance(change.unset, list | tuple)
-    keys = keys and all(isinstance(name, str) for name in change.unset)
+    pop, assigned, unset, trim = change
+    counts = type(pop) is int and pop >= 0 and type(trim) is int and trim >= 0
+    keys = isinstance(assigned, dict) and isinstance(unset, list | tuple) and _NAMES.issuperset(map(type, unset))
     if not counts or not keys:
         raise Damaged("the operations of an authentic record hold values of another type: not written by this package")
     return change

@@ -53,6 +53,17 @@ class Head(NamedTuple):
         """Expired at now ≥ expires."""
         return self.expires is not None and now >= self.expires
 
+    def followed(self, *, messages: int, raw: int, dead: int, appended: int, updated: int, expires: int | None) -> Head:
+        """The head of one more record, which changes the document and nothing that it was given.
+
+        Spelled out, since this is on the way of every turn: ``_replace`` takes three times as long.
+        """
+        name, created, _, _, _, records, _, _, full, user, tenant, by, title, labels, _, ttl, sliding, most, _ = self
+        same = full, user, tenant, by, title, labels
+        return Head(
+            name, created, updated, messages, raw, records + 1, dead, appended, *same, expires, ttl, sliding, most
+        )
+
     def owners(self) -> list[tuple[str, str]]:
         """``(kind, id)`` of each owner that is set."""
         named = (("user", self.user_id), ("tenant", self.tenant_id), ("assistant", self.assistant_id))
@@ -67,13 +78,13 @@ _UNSET = Head("", 0, 0)[_ALWAYS:]
 
 def encode(head: Head) -> bytes:
     """The JSON array of a head. ``TooLarge`` beyond the bound of FORMAT.md."""
-    elements: list[Any] = list(head[:_ALWAYS])
+    elements: tuple[Any, ...] = head[:_ALWAYS]
     if head[_ALWAYS:] != _UNSET:
         others = zip(_OTHERS, head[_ALWAYS:], _UNSET, strict=True)
         fields = {name: value for name, value, default in others if value != default}
         if head.document is not None:
             fields["document"] = head.document.hex()
-        elements.append(fields)
+        elements = (*elements, fields)
     try:
         data = orjson.dumps(elements)
     except TypeError as error:

@@ -173,15 +173,14 @@ class Passes:
             known = opened.document.hex() == session.version
             if not known and not overwrite:
                 raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
+            was = opened.head
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
-            head = changed if begins_anew else changed._replace(ttl=opened.head.ttl)
+            head = changed if begins_anew else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
                 return self._writing.whole(key, newest, self._reborn(head), draft.whole())
-            head = head._replace(
-                created=opened.head.created, updated=self._writing.moment(opened.head), expires=opened.head.expires
-            )
             expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
-            return self._writing.saved(newest, opened, head._replace(expires=expires), draft, known=known)
+            head = head._replace(created=was.created, updated=self._writing.moment(was), expires=expires)
+            return self._writing.saved(newest, opened, head, draft, known=known)
 
         return self._saved(key, seal, lambda: draft.texts)
 
@@ -225,8 +224,7 @@ class Passes:
 
     def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
         """Messages behind the history. ``born`` is the head of the session to make where there is none."""
-        addition = self._writing.pack(payload.body({}, messages))
-        written = addition
+        addition = written = self._writing.pack(payload.body({}, messages), len(messages))
         known = self._coherent.cache.get(key)
         before: Newest = None
 
@@ -238,18 +236,20 @@ class Passes:
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
                 return self._writing.whole(key, newest, born, self._writing.pack_document(payload.elements({}, kept)))
             row, opened = self._living(newest, name)
+            fetch = self._coherent.fetch(key)
             if dedupe:
-                loaded = self._reading.load(key, self._coherent.fetch(key))
-                history = document.whole(loaded.bodies)[1] if loaded else ()
-                addition = self._writing.pack(payload.body({}, document.unknown(messages, history)))
+                loaded = self._reading.load(key, fetch)
+                fresh = document.unknown(messages, document.whole(loaded.bodies)[1] if loaded else ())
+                addition = self._writing.pack(payload.body({}, fresh), len(fresh))
             if not addition.messages:
                 return None
             change, written = self._writing.fitted(opened.head, addition)
-            return self._writing.delta(row, opened, written, change, self._coherent.fetch(key), known=known)
+            return self._writing.delta(row, opened, written, change, fetch, known=known)
 
-        row = self._backend.commit(key, seal)
-        self._coherent.advance(known, before, row, written.text)
-        return self._head_of(row)
+        row = _row(self._backend.commit(key, seal))
+        opened = self._reading.opened(row)
+        self._coherent.advance(known, before, opened, written.text)
+        return opened.head
 
     def pop(self, key: str, name: str, n: int) -> list[Json]:
         """The newest messages, removed."""
@@ -364,7 +364,8 @@ class Passes:
             return seal(newest)
 
         row = self._backend.commit(key, watched)
-        self._coherent.advance(known, before, row, None)
+        if isinstance(row, SealedHead):
+            self._coherent.advance(known, before, self._reading.opened(row), None)
         return row
 
     def _living(self, newest: Newest, name: str) -> tuple[SealedHead, Opened]:

@@ -42,12 +42,16 @@ T = TypeVar("T")
 
 
 class Opened(NamedTuple):
-    """The newest head of a session, opened, and the cipher of its container. ``document``: version of the document."""
+    """The newest head of a session, opened, and the cipher of its container. ``document``: version of the document.
+
+    ``run``: how many records in a row this process has written to the container, this one being the last.
+    """
 
     row: SealedHead
     head: Head
     cipher: ContainerCipher
     document: bytes
+    run: int
 
 
 class Loaded(NamedTuple):
@@ -139,14 +143,14 @@ class Reading:
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
         """
         known = self._opened.get(row.version)
-        if known is None or known.row[:-1] != row[:-1]:  # apart from ``torn``, which is an observation
-            header, head = self.rows.open(row)
-            known = self.remember(row, head, self.cipher(row.key, header))
-        return known
+        if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
+            return known  # ``torn``, the last column, is an observation
+        header, head = self.rows.open(row)
+        return self.remember(row, head, self.cipher(row.key, header))
 
-    def remember(self, row: SealedHead, head: Head, cipher: ContainerCipher) -> Opened:
+    def remember(self, row: SealedHead, head: Head, cipher: ContainerCipher, *, run: int = 0) -> Opened:
         """Keep what was opened or sealed, so that the next writer need not open it again."""
-        known = Opened(row, head, cipher, head.document or row.version)
+        known = Opened(row, head, cipher, head.document or row.version, run)
         self._opened.keep(row.version, known)
         return known
 
@@ -189,7 +193,8 @@ class Reading:
         row = self.rows.seal(
             key, tail.cipher.header, tail.cipher.generation, last.seq, last.tag, last.end, head, tail.plain
         )
-        self.remember(row, head, tail.cipher)
+        known = self._opened.get(row.version)
+        self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
     def _load(self, key: str, fetch: Fetch, known: Loaded | None) -> Loaded | None:

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import orjson
 
 from . import document, payload
-from .cache import Recent
 from .clock import Clock
 from .difference import Difference, worth_writing
 from .document import NO_CHANGE, Bodies, Change
-from .envelope import ContainerCipher, v1
+from .envelope import ContainerCipher, head_size, v1
 from .errors import Damaged, InvalidDocument, TooLarge
 from .head import Head, encode
 from .ids import locator_of
@@ -43,9 +42,6 @@ CONTENDED = 256
 else is likely to be writing; before that, only where small records take so many times as much as the rest. (Four
 processes on four sessions: 6 200 appends a second and 1.7 ms at the 99th percentile; 3 500 and 4.5 where all merge.)
 """
-
-_RUNS = 4096
-_NO_RUN = (b"", 0)
 
 
 class Packed(NamedTuple):
@@ -103,8 +99,7 @@ class Writing:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
-        self._losses: dict[int, int] = {}
-        self._runs: Recent[str, tuple[bytes, int]] = Recent(_RUNS)
+        self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reading.dictionaries.current)
 
@@ -191,22 +186,22 @@ class Writing:
                 raw=was.raw + len(addition.text),
                 records=was.records + 1,
                 dead=_dropped(newest, was, difference, addition),
-                appended=was.appended + _small(was, NO_CHANGE, addition),
+                appended=was.appended + _small(newest, addition),
                 full=was.full,
                 document=None,
             )
-            if not self._is_worn(newest, newest.size + len(addition.data), head):
+            if not _is_worn(newest.size + len(addition.data), head, opened.run):
                 draft.follows(addition)
                 return self._record(newest, opened, v1.DELTA, head, addition)
         return self.full(newest, opened, head, draft.whole())
 
     def fitted(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
         """The change that an addition makes, with what ``max_messages`` drops, and the body that says so."""
-        kept = head.messages - change.pop + addition.messages
-        if head.max_messages is not None and kept > head.max_messages:
-            change = change._replace(trim=kept - head.max_messages)
+        if head.max_messages is not None:
+            kept = head.messages - change.pop + addition.messages
+            change = change._replace(trim=max(0, kept - head.max_messages))
         if change == NO_CHANGE:
-            return change, addition
+            return NO_CHANGE, addition
         try:
             operations = orjson.dumps(change.fields())
         except TypeError:  # what was accepted as a state may be too deep for one level more
@@ -224,21 +219,25 @@ class Writing:
         known: Loaded | None = None,
     ) -> Sealed:
         """A ``fitted`` addition as one more record; the whole container merged where small ones piled up."""
-        head = opened.head
-        head = head._replace(
-            messages=head.messages - change.pop + addition.messages - change.trim,
-            raw=head.raw + len(addition.text),
-            records=head.records + 1,
-            dead=_dead(newest, head, change, addition),
-            appended=head.appended + _small(head, change, addition),
-            updated=self.moment(head),
-            expires=self.expiry(head),
-            document=None,
+        was = opened.head
+        messages, dead, small = was.messages + addition.messages, was.dead, 0
+        if change is not NO_CHANGE:
+            messages -= change.pop + change.trim
+            dead = _dead(newest, was, change, addition)
+        if not (change.set or change.unset):
+            small = _small(newest, addition)
+        head = was.followed(
+            messages=messages,
+            raw=was.raw + len(addition.text),
+            dead=dead,
+            appended=was.appended + small,
+            updated=self.moment(was),
+            expires=self.expiry(was),
         )
         if (
             newest.torn
-            or self._is_stale(opened, head.tenant_id)
-            or self._is_worn(newest, newest.size + len(addition.data), head)
+            or self._is_stale(opened, was.tenant_id)
+            or _is_worn(newest.size + len(addition.data), head, opened.run)
         ):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
@@ -247,9 +246,9 @@ class Writing:
 
     def touched(self, newest: SealedHead, opened: Opened, head: Head, fetch: Fetch, *, flush: bool = True) -> Sealed:
         """Another head over the same document: its life extended, or its labels changed."""
-        dead = head.dead + _bare(head)  # whatever follows it says all that it says
+        dead = head.dead + _bare(newest)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
-        if newest.torn or self._is_worn(newest, newest.size, head):
+        if newest.torn or _is_worn(newest.size, head, opened.run):
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
         return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
 
@@ -320,16 +319,11 @@ class Writing:
             place = (kind, seq, newest.size, newest.version)
             record = opened.cipher.seal(*place, plain, codec=body.codec, body=body.data)
         version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
-        self._runs.keep(newest.key, (version, self._run(newest) + 1))
         end = newest.size + len(record)
         if end > v1.LARGEST_CONTAINER:
             raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
-        return Sealed(self._row(newest.key, opened.cipher, seq, version, end, head, plain), newest.size, record)
-
-    def _run(self, newest: SealedHead) -> int:
-        """How many records in a row this process has written to the session, up to the newest."""
-        version, run = self._runs.get(newest.key, _NO_RUN)
-        return run if version == newest.version else 0
+        row = self._row(newest.key, opened.cipher, seq, version, end, head, plain, run=opened.run + 1)
+        return Sealed(row, newest.size, record)
 
     def _fresh(self, key: str, newest: Newest, head: Head) -> ContainerCipher:
         """The cipher of a container that is about to be made."""
@@ -344,10 +338,19 @@ class Writing:
         )
 
     def _row(
-        self, key: str, cipher: ContainerCipher, seq: int, version: bytes, size: int, head: Head, plain: bytes
+        self,
+        key: str,
+        cipher: ContainerCipher,
+        seq: int,
+        version: bytes,
+        size: int,
+        head: Head,
+        plain: bytes,
+        *,
+        run: int = 0,
     ) -> SealedHead:
         row = self._reading.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, plain)
-        self._reading.remember(row, head, cipher)
+        self._reading.remember(row, head, cipher, run=run)
         return row
 
     def _generation(self, key: str, newest: Newest) -> int:
@@ -362,13 +365,14 @@ class Writing:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
         return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
 
-    def _is_worn(self, newest: SealedHead, size: int, head: Head) -> bool:
-        """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
-        living = size - head.full - head.dead
-        share = 1 if self._run(newest) >= RUN else CONTENDED
-        if head.appended > max(share * (living - head.appended), APPENDED_FLOOR):
-            return True
-        return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
+
+def _is_worn(size: int, head: Head, run: int) -> bool:
+    """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
+    living = size - head.full - head.dead
+    share = 1 if run >= RUN else CONTENDED
+    if head.appended > max(share * (living - head.appended), APPENDED_FLOOR):
+        return True
+    return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
 
 
 def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> int:
@@ -381,7 +385,7 @@ def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> i
     dropped = change.pop + change.trim
     dead = head.dead + (span - head.dead) * dropped // max(1, head.messages + addition.messages)
     if change.set or change.unset:
-        dead += _bare(head) + len(addition.data)
+        dead += _bare(newest) + len(addition.data)
     return min(dead, span)
 
 
@@ -397,16 +401,16 @@ def _dropped(newest: SealedHead, head: Head, difference: Difference, addition: P
     return min(head.dead + max(as_others, as_added), span)
 
 
-def _small(head: Head, change: Change, addition: Packed) -> int:
-    """Bytes of a record that merging could save some of, unless they are counted as dead already."""
-    if change.set or change.unset or document.is_large(addition.text):
+def _small(newest: SealedHead, addition: Packed) -> int:
+    """Bytes of a record behind the newest that merging could save some of."""
+    if document.is_large(addition.text):
         return 0
-    return _bare(head) + (len(addition.data) if addition.codec else 0)
+    return _bare(newest) + (len(addition.data) if addition.codec else 0)
 
 
-def _bare(head: Head) -> int:
-    """What a record takes beside its body, but for a digit or two: its own head will count a little further."""
-    return v1.SMALLEST_RECORD + v1.TAG_SIZE + len(encode(head))
+def _bare(newest: SealedHead) -> int:
+    """What a record takes beside its body, but for a digit or two: its head will be about as long as the newest."""
+    return v1.SMALLEST_RECORD + v1.TAG_SIZE + head_size(newest)
 
 
 def _is_wasteful(dead: int, living: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 
 import pytest
@@ -300,6 +301,60 @@ def test_a_dictionary_that_was_passed_over_comes_back_with_its_first_gain():
     first = codecs.index(CODEC_DICTIONARY)
     assert first < 16
     assert set(codecs[first:]) == {CODEC_DICTIONARY}
+
+
+def plain_tries(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every body that zstd is tried on without a dictionary."""
+    tried: list[bytes] = []
+
+    class Counted:
+        def compress(self, text: bytes) -> bytes:
+            tried.append(text)
+            return zstandard.ZstdCompressor(level=3, write_checksum=False).compress(text)
+
+    monkeypatch.setattr(payload, "_compressor", lambda level: Counted())
+    return tried
+
+
+def test_where_the_dictionary_always_wins_zstd_alone_is_tried_on_each_sixteenth_body_only(monkeypatch):
+    tried, losses = plain_tries(monkeypatch), {}
+    for _ in range(16 * 10):
+        codec, _ = payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[ONE], losses=losses)
+        assert codec == CODEC_DICTIONARY
+    assert len(tried) == 8 + 9
+
+
+def test_zstd_alone_that_was_passed_over_comes_back_with_its_first_gain(monkeypatch):
+    losses = {}
+    for _ in range(20):
+        payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[ONE], losses=losses)
+    tried = plain_tries(monkeypatch)
+    foreign = b"".join(b"%x" % (number * number * 2654435761 % 2**64) for number in range(200))
+    assert payload.pack(foreign, level=3, limit=LIMIT, dictionaries=[ONE])[0] == CODEC_ZSTD
+    tried.clear()
+    codecs = [payload.pack(foreign, level=3, limit=LIMIT, dictionaries=[ONE], losses=losses)[0] for _ in range(30)]
+    assert CODEC_NONE not in codecs
+    first = codecs.index(CODEC_ZSTD)
+    assert first < 16
+    assert set(codecs[first:]) == {CODEC_ZSTD}
+
+
+def test_after_many_bodies_that_nothing_makes_smaller_the_next_one_is_compressed():
+    """What lost to the body as it is has lost as well; were all passed over then, compressible bodies would lie bare."""
+    losses = {}
+    for _ in range(37):
+        noise = random.Random(5).randbytes(1500)
+        assert payload.pack(noise, level=3, limit=LIMIT, dictionaries=[ONE, TWO], losses=losses)[0] == CODEC_NONE
+        assert payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[ONE], losses=dict(losses))[0] != CODEC_NONE
+
+
+def test_a_body_that_no_dictionary_reaches_says_nothing_about_those_that_one_does():
+    losses = {}
+    for _ in range(20):
+        payload.pack(body(7), level=3, limit=LIMIT, dictionaries=[ONE], losses=losses)
+    before = dict(losses)
+    payload.pack(body(7) * 1000, level=3, limit=LIMIT, dictionaries=[ONE], losses=losses)
+    assert losses == before
 
 
 def test_whoever_keeps_no_losses_has_every_dictionary_tried():

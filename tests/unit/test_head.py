@@ -119,3 +119,11 @@ def test_owners_are_those_that_are_set_by_kind():
     head = BARE._replace(user_id="u", assistant_id="a", labels={"x": "1"})
     assert head.owners() == [("user", "u"), ("assistant", "a")]
     assert BARE.owners() == []
+
+
+@given(HEADS, HEADS)
+def test_the_head_of_the_next_record_keeps_all_that_the_session_was_given(head, other):
+    changes = {name: getattr(other, name) for name in ("messages", "raw", "dead", "appended", "updated", "expires")}
+    after = head.followed(**changes)
+    assert after == head._replace(**changes, records=head.records + 1, document=None)
+    assert type(after) is Head

@@ -123,6 +123,9 @@ def test_what_json_cannot_give_back_is_refused_with_its_path(value):
     with pytest.raises(InvalidDocument) as raised:
         payload.body({"a": {"b": [0, value]}}, [])
     assert raised.value.path.startswith("state.a.b[1]")
+    with pytest.raises(InvalidDocument) as raised:  # beside what needs no second look
+        payload.body({"a": "b"}, [{"role": "user", "content": "x"}, {"role": "user", "score": value, "content": "x"}])
+    assert raised.value.path.startswith("messages[1].score")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,9 @@ def test_a_key_that_is_no_plain_str_is_refused(name):
     with pytest.raises(InvalidDocument) as raised:
         payload.body({"deep": {name: 1}}, [])
     assert raised.value.path.startswith("state.deep")
+    with pytest.raises(InvalidDocument) as raised:
+        payload.body({}, [{"role": "user", name: "x"}])
+    assert raised.value.path.startswith("messages[0]")
 
 
 @pytest.mark.parametrize("top", [[], "x", None, 1, Mapped(a=1), [("a", 1)]], ids=repr)
@@ -183,6 +189,10 @@ def test_everything_else_comes_back_equal_and_of_the_same_types(state, messages)
     assert same(payload.parse(text), [state, *messages])
     assert [payload.parse(element) for element in payload.split(text)] == [state, *messages]
     assert payload.join(payload.split(text)) == text
+    assert payload.split(text) == text[1:-1].split(b",\n")
+    for count in range(1, len(messages) + 1):
+        assert payload.last_of(text, count) == payload.split(text)[-count:]
+    assert payload.last_of(text, len(messages) + 1) is None
 
 
 @given(st.text())

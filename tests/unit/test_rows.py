@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shelf import KEYRING, Shelf
 
-from vaultsession.envelope import Rows
+from vaultsession.envelope import Rows, head_size
 from vaultsession.errors import Damaged
 from vaultsession.head import encode
 from vaultsession.sealed import Tombstone
@@ -116,3 +116,7 @@ def test_a_tombstone_is_for_a_locator_and_a_generation():
 @pytest.mark.parametrize("generation", [-1, 1 << 64])
 def test_a_generation_that_none_has_is_not_genuine(generation):
     assert not ROWS.is_genuine(Tombstone("0" * 32, generation, bytes(16)))
+
+
+def test_a_row_tells_how_long_its_head_is_without_being_opened(shelf, row):
+    assert head_size(row) == len(encode(shelf.states[-1].head))

@@ -437,3 +437,20 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
             found = shelf.reading.newest(shelf.key, shelf.fetch, wanted=3)
             assert found is not None
             assert [payload.parse(element) for element in found[1]] == messages[-3:]
+
+
+def test_a_writer_whose_backend_forgot_the_row_is_still_alone_with_the_session():
+    """A backend keeps so many files open and no more, and describes anew what it let go of; that nobody else wrote
+    meanwhile shows in the version. A process with more sessions than files would else never merge its small records.
+    """
+    shelf = Shelf()
+    shelf.create({}, [])
+    for number in range(5):
+        shelf.row = None
+        shelf.append({"n": number})
+    shelf.row = None
+    assert shelf.newest()[1].run == 5
+    stranger = Reading(KEYRING)
+    row = stranger.describe(shelf.key, shelf.fetch, thorough=True)
+    assert row is not None
+    assert stranger.opened(row).run == 0

@@ -4,6 +4,6 @@
 """
 
 from .cipher import ContainerCipher
-from .rows import Rows
+from .rows import Rows, head_size
 
-__all__ = ["ContainerCipher", "Rows"]
+__all__ = ["ContainerCipher", "Rows", "head_size"]

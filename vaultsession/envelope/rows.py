@@ -22,7 +22,13 @@ from ..sealed import SealedHead, Tombstone, columns_of
 from . import v1
 
 _ROW = b"row"
+_AROUND = v1.NONCE_SIZE + v1.HEADER_SIZE + v1.TAG_SIZE
 _NOBODY = (None, None, None)
+
+
+def head_size(row: SealedHead) -> int:
+    """Bytes that the head of a row takes where it is encoded, as its record holds it."""
+    return len(row.blob) - _AROUND
 
 
 class Rows:
