@@ -7,6 +7,7 @@ aside and derived anew. ``BackendUnavailable`` is for a medium that says no.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -47,8 +48,8 @@ _UPDATE = (
     " size = ?, tags = ?, blob = ? WHERE locator = ?"
 )
 _PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
-_TYPES = (str, int, int, bytes, int, int, int, bytes, bytes)
-_KEPT_FOR_EVER = (*_TYPES[:5], type(None), *_TYPES[6:])
+_EXPIRING = (str, str, int, int, bytes, int, int, int, bytes, bytes)
+_TYPES = (_EXPIRING, (*_EXPIRING[:6], type(None), *_EXPIRING[7:]))
 _TAG_SIZE = 16
 _VERSION_SIZE = 16
 _WITNESS_SIZE = 32
@@ -215,11 +216,12 @@ def create(disk: Disk, path: str) -> None:
 
 
 def row_from(columns: tuple[Any, ...]) -> SealedHead:
-    """The row that a SELECT of ``COLUMNS`` gave. ``ValueError`` for types and lengths that nobody of us wrote."""
-    types = tuple(map(type, columns))
-    if types not in (_TYPES, _KEPT_FOR_EVER):
+    """The row that a SELECT of the locator and ``COLUMNS`` gave. ``ValueError`` for what nobody of us wrote."""
+    if tuple(map(type, columns)) not in _TYPES:
         raise ValueError("a row with values of another type")
-    key, generation, seq, version, updated, expires, size, tags, blob = columns
+    locator, key, generation, seq, version, updated, expires, size, tags, blob = columns
+    if locator_of(key) != locator:
+        raise ValueError("a row under another locator")
     if len(version) != _VERSION_SIZE or len(tags) % _TAG_SIZE or generation < 0 or seq < 0 or size < 0:
         raise ValueError("a row with impossible values")
     return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
@@ -302,11 +304,6 @@ def retag(connection: sqlite3.Connection) -> None:
         connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
 
 
-def is_consistent(row: SealedHead, locator: object) -> bool:
-    """Whether the row stands under its own locator."""
-    return locator_of(row.key) == locator
-
-
 def _tag(connection: sqlite3.Connection, locator: str, row: SealedHead) -> None:
     connection.executemany(_PUT_TAG, [(tag, row.updated, locator, row.expires) for tag in row.tags])
 
@@ -318,7 +315,9 @@ def _untag(connection: sqlite3.Connection, locator: str, tags: bytes, updated: i
     )
 
 
+@functools.lru_cache(1024)
 def _split(tags: bytes) -> tuple[bytes, ...]:
+    """The tags of a row; remembered, since the rows of a page carry the same few."""
     return tuple([tags[start : start + _TAG_SIZE] for start in range(0, len(tags), _TAG_SIZE)])
 
 
