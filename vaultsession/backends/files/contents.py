@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...disk import Disk
 from ...errors import BackendUnavailable, VaultError
@@ -27,9 +27,10 @@ from .reader import Reader
 from .schema import (
     FOREIGN,
     SIDE_FILES,
+    UNTAGGED,
     Entry,
     IndexDamaged,
-    apply,
+    apply_all,
     connect,
     create,
     inode_of,
@@ -64,6 +65,7 @@ class Contents:
         self._writable = writable
         self._durable = durable
         self._written = False
+        self._untagged = False
         self.renew()
 
     def renew(self) -> None:
@@ -103,37 +105,39 @@ class Contents:
         self._pending.add(locator_of(tombstone.key), Entry(None, tombstone, None))
         self._wake.set()
 
+    def write(self, entries: Mapping[str, Entry], *, tagged: bool) -> None:
+        """Write what was derived, at once: nobody asks for it before. ``tagged`` False leaves the tags to ``retag``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not tagged:
+                self._untagged = True
+                self._put(connection, UNTAGGED, 1)
+            apply_all(connection, entries, tagged=tagged)
+
+        if entries:
+            self._change(write)
+
     def remove(self, locator: str, version: bytes) -> None:
         """Take out the row of a session that is not there, if it still is of this version."""
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), transaction(connection):
-                remove(connection, locator, "version = ?", version)
-            self._written = True
+        self._change(lambda connection: remove(connection, locator, "version = ?", version))
 
     def disbelieve(self, locator: str, tombstone: Tombstone) -> None:
         """Take out a tombstone that is not genuine, if it is still this one."""
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode):
-                connection.execute(
-                    "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?",
-                    (locator, tombstone.generation, tombstone.mac),
-                )
-            self._written = True
+        text = "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?"
+        self._change(lambda connection: connection.execute(text, (locator, tombstone.generation, tombstone.mac)))
 
     def retag(self) -> None:
         """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was.
 
         In a vault that was just made there is neither: then nothing is written, and nothing has to be flushed.
         """
-        if not self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
-            return
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), transaction(connection):
-                retag(connection)
-            self._written = True
+        if self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
+            self._change(retag)
+        self._untagged = False
+
+    def is_untagged(self) -> bool:
+        """Whether rows were derived without their tags, and whoever did so did not come to these."""
+        return self.remembered(UNTAGGED) is not None
 
     def flush(self) -> None:
         """Write what is pending."""
@@ -153,6 +157,10 @@ class Contents:
             self._flush()
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode):
+                if self._untagged:  # what failed before is tried again, or whoever opens next is told to
+                    with transaction(connection):
+                        retag(connection)
+                    self._untagged = False
                 # A commit with synchronous=FULL flushes the log with all that earlier commits have put there. (Opening
                 # the files to flush them would drop SQLite's own locks.) The checkpoint is for the size of the log: a
                 # passive one, since the others wait for a reader that was stopped half-way.
@@ -183,13 +191,13 @@ class Contents:
             return Known(witness, tombstone, pending.row.key)
         return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
 
-    def tombstone(self, locator: str) -> Tombstone | None:
-        """What is written of a session's removal, also where a row stands beside it."""
+    def buried(self, locators: Sequence[str]) -> dict[str, Tombstone]:
+        """What is written of the removal of those sessions, also where a row stands beside it."""
 
-        def read(connection: sqlite3.Connection) -> Tombstone | None:
-            text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
-            found = connection.execute(text, (locator,)).fetchone()
-            return None if found is None else tombstone_from(*found)
+        def read(connection: sqlite3.Connection) -> dict[str, Tombstone]:
+            which = f"locator IN ({', '.join('?' * len(locators))})"
+            text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
+            return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
 
         return self._reader.ask(read)
 
@@ -328,6 +336,15 @@ class Contents:
 
     # -- within --------------------------------------------------------------------------------------------------------
 
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """A transaction behind that of what is pending: what was derived since is put beside what was noted before."""
+        with self._writing.mutex, self._writing:
+            self._flush()
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode), transaction(connection):
+                change(connection)
+            self._written = True
+
     def _flush(self) -> None:
         batch = self._pending.take()
         if not batch:
@@ -335,8 +352,7 @@ class Contents:
         try:
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode), transaction(connection):
-                for locator, entry in batch.items():
-                    apply(connection, locator, entry)
+                apply_all(connection, batch)
         except BaseException as error:
             self._pending.put_back()
             if isinstance(error, VaultError):
