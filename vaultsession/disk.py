@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from . import statx
 
@@ -118,7 +118,7 @@ class Disk:
                     raise
                 time.sleep(0.01)
 
-    def names(self, path: str) -> Iterator[str]:
+    def names(self, path: str) -> Generator[str]:
         """What ``listdir`` gives, as it is read: of a million names never more than a few at a time."""
         with os.scandir(path) as entries:
             for entry in entries:

@@ -73,6 +73,7 @@ class Head(NamedTuple):
 _ALWAYS = Head._fields.index("full") + 1
 """The fields up to there are elements of the array; the others are in the object behind them, where they are set."""
 _OTHERS = Head._fields[_ALWAYS:]
+_PLACES = {name: place for place, name in enumerate(_OTHERS)}
 _UNSET = Head("", 0, 0)[_ALWAYS:]
 
 
@@ -101,12 +102,15 @@ def decode(data: bytes) -> Head:
         if type(elements) is list and len(elements) == _ALWAYS:
             return Head(*elements)
         if type(elements) is list and len(elements) == _ALWAYS + 1:
-            *always, fields = elements
+            fields = elements.pop()
             document = fields.get("document")
             if document is not None:
                 fields["document"] = bytes.fromhex(document)
-            return Head(*always, **fields)
-    except (ValueError, TypeError, AttributeError):
+            others = list(_UNSET)
+            for name, value in fields.items():
+                others[_PLACES[name]] = value
+            return Head._make(elements + others)  # half of what Head(*elements, **fields) takes
+    except (ValueError, TypeError, AttributeError, KeyError):
         pass
     unknown = _unknown(data)
     if not unknown:

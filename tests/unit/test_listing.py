@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vaultsession import InvalidSetting, Page, SessionStore
+from vaultsession import InvalidSetting, Page, SessionStore, listing
 from vaultsession.testing.clock import ManualClock
+
+Opening = Callable[..., SessionStore]
 
 NAMES = [f"s{number}" for number in range(10)]
 
@@ -221,3 +227,34 @@ def test_reindexing_changes_no_listing(filled: SessionStore, clock: ManualClock)
     clock.advance("1h")
     assert filled.count() == 8
     assert filled.sweep() == 1
+
+
+def test_a_row_whose_columns_were_changed_is_not_taken_for_the_one_that_was_opened(
+    open_files: Opening, tmp_path: Path, clock: ManualClock
+) -> None:
+    """It has the version that is remembered, and says otherwise what is in the clear: when the session expires."""
+    store = open_files()
+    store.create("a", user_id="alice", ttl="1h")
+    store.create("b", user_id="bob")
+    before = [info.facts() for info in store.list()]
+    with contextlib.closing(sqlite3.connect(tmp_path / "vault" / "index.sqlite")) as other, other:
+        other.execute("UPDATE sessions SET expires = expires + 3600000000, size = size - 1")
+        other.execute("UPDATE tags SET expires = expires + 3600000000")
+    assert [info.facts() for info in store.list()] == before
+    clock.advance("1h")
+    assert ids(store.list()) == ["b"]
+    assert ids(store.list(user_id="alice")) == []
+
+
+def test_heads_that_are_remembered_are_bounded(
+    open_files: Opening, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_REMEMBERED", 3)
+    store = open_files()
+    for name in NAMES:
+        store.create(name)
+        assert ids(store.list(limit=1)) == [name]
+        clock.advance("1s")
+    assert len(store._listing._met) == 3
+    assert sorted(ids(store.list())) == sorted(NAMES)
+    assert len(store._listing._met) == 3

@@ -53,9 +53,9 @@ class Rows:
 
     def open(self, row: SealedHead) -> tuple[bytes, Head]:
         """``(header, head)`` of a row, or ``Damaged``: forged, or put together from the columns of several."""
-        nonce, blob = row.blob[: v1.NONCE_SIZE], row.blob[v1.NONCE_SIZE :]
+        blob = row.blob
         try:
-            plain = self._cipher.decrypt(nonce, blob, _ROW + row.columns())
+            plain = self._cipher.decrypt(blob[: v1.NONCE_SIZE], blob[v1.NONCE_SIZE :], _ROW + columns_of(*row[:8]))
         except (InvalidTag, ValueError):  # ValueError: a nonce or a column that no row has
             raise Damaged(f"the index row of {row.key} does not authenticate") from None
         return plain[: v1.HEADER_SIZE], decode(plain[v1.HEADER_SIZE :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -339,3 +340,105 @@ def test_what_is_not_listed_is_told_a_batch_at_a_time(
         connection.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in keys[5:]])
     assert sorted(backend.unlisted()) == sorted(keys[5:])
     assert max(small_batches) == 3
+
+
+def by_owner(backend: FilesBackend, scribe: Scribe) -> list[str]:
+    return [row.key for row in backend.scan(Query((scribe.user("alice"),)))]
+
+
+def tags(path: Path) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path / "index.sqlite")) as connection:
+        return connection.execute("SELECT * FROM tags").fetchall()
+
+
+@pytest.fixture
+def owned(opening: Opening, scribe: Scribe) -> list[str]:
+    """Sessions of alice, some with more labels than are tagged in one statement."""
+    backend = opening()
+    made = []
+    for number in range(12):
+        key = scribe.key(f"owned-{number}")
+        labels = {f"label-{each}": "x" for each in range(number)}
+        facts = {"user_id": "alice", "labels": labels, "expires": 10**18 if number % 3 else None}
+        backend.commit(key, scribe.create(key, updated=5 + number % 4, **facts))
+        made.append(key)
+    backend.close()
+    return sorted(made)
+
+
+def test_the_tags_of_a_new_index_are_those_that_were_written_one_by_one(
+    path: Path, owned: list[str], opening: Opening, scribe: Scribe
+) -> None:
+    before = tags(path)
+    assert len(before) == 12 + sum(range(12))
+    gone(path)
+    rebuilt = opening()
+    assert sorted(by_owner(rebuilt, scribe)) == owned
+    rebuilt.close()
+    assert tags(path) == before
+    again = opening()
+    again.reindex()
+    again.close()
+    assert tags(path) == before
+
+
+def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_next(
+    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died when all rows were written: each then agrees with its container, and was left alone."""
+    gone(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Contents, "retag", lambda _: os._exit(0))
+        if (child := os.fork()) == 0:
+            opening()
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert tags(path) == []
+    backend = opening()
+    assert sorted(by_owner(backend, scribe)) == owned
+    assert not backend._contents.is_untagged()
+
+
+def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
+    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone(path)
+
+    def full(_: object) -> None:
+        raise BackendUnavailable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Contents, "retag", full)
+        backend = opening()
+        assert by_owner(backend, scribe) == []
+    backend.close()
+    assert sorted(by_owner(opening(), scribe)) == owned
+
+
+def test_what_is_derived_in_part_is_tagged(
+    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else sessions that are listed would be nobody's."""
+    gone(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(reconcile, "_remove_rows", lambda *_: os.stat("nothing of that name"))
+        backend = opening()
+        assert sorted(by_owner(backend, scribe)) == owned
+
+
+def test_a_session_that_changes_while_its_index_has_no_tags_yet_is_listed_once(
+    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = opening()
+    gone(path)
+    real = Contents.retag
+
+    def meanwhile(contents: Contents) -> None:
+        other.commit(owned[0], scribe.append(updated=99))
+        other._contents.flush()
+        real(contents)
+
+    monkeypatch.setattr(Contents, "retag", meanwhile)
+    backend = opening()
+    assert by_owner(backend, scribe)[0] == owned[0]
+    assert sorted(by_owner(backend, scribe)) == owned

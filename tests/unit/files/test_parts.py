@@ -15,7 +15,7 @@ import pytest
 from files_lab import FailingDisk
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import contents, locks, markers, pending, queries, schema
+from vaultsession.backends.files import contents, locks, markers, pending, queries, reader, schema
 from vaultsession.backends.files.layout import STRIPES, Layout, key_in, stripe_of, temporary_in
 from vaultsession.backends.files.markers import WriterMarkers
 from vaultsession.backends.files.pending import Pending
@@ -292,7 +292,7 @@ def connection(tmp_path: Path) -> Any:
 
 
 def told(connection: sqlite3.Connection) -> tuple[list[SealedHead], Witness | None, list[int]]:
-    rows = [schema.row_from(found) for found in connection.execute(f"SELECT {schema.COLUMNS} FROM sessions")]
+    rows = [schema.row_from(found) for found in connection.execute(f"SELECT locator, {schema.COLUMNS} FROM sessions")]
     witness = connection.execute("SELECT witness FROM sessions").fetchone()
     tombstones = [found[0] for found in connection.execute("SELECT generation FROM tombstones")]
     return rows, schema.unpack_witness(witness[0]) if witness else None, tombstones
@@ -378,11 +378,11 @@ def test_an_index_that_cannot_be_written_is_told_and_tried_again(
     def refused(*_: object, **__: object) -> None:
         raise BackendUnavailable("the disk is full")
 
-    monkeypatch.setattr(contents, "connect", refused)
-    backend._contents._disconnect_reader()
+    monkeypatch.setattr(reader, "connect", refused)
+    backend._contents._reader.disconnect()
     with pytest.raises(BackendUnavailable, match="full"):
         backend.commit(key, scribe.create(key))  # what was acknowledged cannot be asked
-    monkeypatch.setattr(contents, "connect", real)
+    monkeypatch.setattr(reader, "connect", real)
     backend.commit(key, scribe.create(key))
     monkeypatch.setattr(contents, "connect", refused)
     backend._contents._disconnect_writer()

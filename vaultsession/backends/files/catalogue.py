@@ -95,16 +95,17 @@ class Catalogue:
         with self._recovering:
             # An index that was begun and not completed looks whole: before there is one, a dirty marker has to say
             # otherwise, flushed.
-            if self._disk.listdir(self._layout.sessions):
-                self._mark()
+            with contextlib.closing(self._disk.names(self._layout.sessions)) as names:
+                if next(names, None) is not None:
+                    self._mark()
             if not self._contents.start_over(damaged, self._quarantine):
                 return  # another thread or process has done it
             try:
-                self.derive(everything=True)
+                self.derive(everything=True, afresh=True)
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was derived anew") from again
 
-    def derive(self, *, everything: bool, progress: Progress | None = None) -> Report:
+    def derive(self, *, everything: bool, afresh: bool = False, progress: Progress | None = None) -> Report:
         """See ``reconcile.derive``."""
         try:
             report = derive(
@@ -114,6 +115,7 @@ class Catalogue:
                 self._sessions.stripes,
                 partial(self._sessions.observe, thorough=self.thorough or not everything),
                 everything=everything,
+                afresh=afresh,
                 progress=progress,
             )
         except OSError as error:

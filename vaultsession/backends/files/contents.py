@@ -10,28 +10,30 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...disk import Disk
 from ...errors import BackendUnavailable, VaultError
 from ...ids import is_key, locator_of
 from ...sealed import Query, SealedHead, Tombstone
 from . import queries
+from .answers import Answers, asked_for, asked_for_page
 from .known import NOTHING, Known, Outline
 from .layout import Layout
 from .locks import PathLock
 from .pending import Pending, newest_witness
 from .quarantine import Quarantine
+from .reader import Reader
 from .schema import (
     FOREIGN,
     SIDE_FILES,
+    UNTAGGED,
     Entry,
     IndexDamaged,
-    apply,
+    apply_all,
     connect,
     create,
     inode_of,
-    is_consistent,
     remove,
     retag,
     row_from,
@@ -63,15 +65,16 @@ class Contents:
         self._writable = writable
         self._durable = durable
         self._written = False
+        self._untagged = False
         self.renew()
 
     def renew(self) -> None:
         """Begin as after opening: in a forked child, which owes nothing and shares nothing."""
         self._pending = Pending()
-        self._reading = threading.Lock()
         self._writing = PathLock(self._disk, self._layout.index_lock)
-        self._reader: sqlite3.Connection | None = None
-        self._reader_inode = 0
+        self._reader = Reader(self._disk, self._path, writable=self._writable)
+        self._pages: Answers[list[SealedHead]] = Answers()
+        self._counts: Answers[int] = Answers()
         self._writer: sqlite3.Connection | None = None
         self._writer_inode = 0
         self._wake = threading.Event()
@@ -102,37 +105,39 @@ class Contents:
         self._pending.add(locator_of(tombstone.key), Entry(None, tombstone, None))
         self._wake.set()
 
+    def write(self, entries: Mapping[str, Entry], *, tagged: bool) -> None:
+        """Write what was derived, at once: nobody asks for it before. ``tagged`` False leaves the tags to ``retag``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not tagged:
+                self._untagged = True
+                self._put(connection, UNTAGGED, 1)
+            apply_all(connection, entries, tagged=tagged)
+
+        if entries:
+            self._change(write)
+
     def remove(self, locator: str, version: bytes) -> None:
         """Take out the row of a session that is not there, if it still is of this version."""
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), transaction(connection):
-                remove(connection, locator, "version = ?", version)
-            self._written = True
+        self._change(lambda connection: remove(connection, locator, "version = ?", version))
 
     def disbelieve(self, locator: str, tombstone: Tombstone) -> None:
         """Take out a tombstone that is not genuine, if it is still this one."""
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode):
-                connection.execute(
-                    "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?",
-                    (locator, tombstone.generation, tombstone.mac),
-                )
-            self._written = True
+        text = "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?"
+        self._change(lambda connection: connection.execute(text, (locator, tombstone.generation, tombstone.mac)))
 
     def retag(self) -> None:
         """Derive the table of tags anew from the rows; who lists by tag meanwhile sees it as it was.
 
         In a vault that was just made there is neither: then nothing is written, and nothing has to be flushed.
         """
-        if not self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
-            return
-        with self._writing.mutex, self._writing:
-            connection = self._writer_connection()
-            with translated(self._path, self._writer_inode), transaction(connection):
-                retag(connection)
-            self._written = True
+        if self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
+            self._change(retag)
+        self._untagged = False
+
+    def is_untagged(self) -> bool:
+        """Whether rows were derived without their tags, and whoever did so did not come to these."""
+        return self.remembered(UNTAGGED) is not None
 
     def flush(self) -> None:
         """Write what is pending."""
@@ -152,6 +157,10 @@ class Contents:
             self._flush()
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode):
+                if self._untagged:  # what failed before is tried again, or whoever opens next is told to
+                    with transaction(connection):
+                        retag(connection)
+                    self._untagged = False
                 # A commit with synchronous=FULL flushes the log with all that earlier commits have put there. (Opening
                 # the files to flush them would drop SQLite's own locks.) The checkpoint is for the size of the log: a
                 # passive one, since the others wait for a reader that was stopped half-way.
@@ -182,30 +191,34 @@ class Contents:
             return Known(witness, tombstone, pending.row.key)
         return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
 
-    def tombstone(self, locator: str) -> Tombstone | None:
-        """What is written of a session's removal, also where a row stands beside it."""
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
-                found = connection.execute(text, (locator,)).fetchone()
-                return None if found is None else tombstone_from(*found)
+    def buried(self, locators: Sequence[str]) -> dict[str, Tombstone]:
+        """What is written of the removal of those sessions, also where a row stands beside it."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, Tombstone]:
+            which = f"locator IN ({', '.join('?' * len(locators))})"
+            text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
+            return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
+
+        return self._reader.ask(read)
 
     def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[SealedHead]:
         """At most ``size`` heads behind ``after``, in the order of the query."""
-        text, values = queries.page(query, after, size, skip)
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                found = connection.execute(text, values).fetchall()
-                rows = [row_from(columns[1:]) for columns in found]
-                if any(not is_consistent(row, columns[0]) for row, columns in zip(rows, found, strict=True)):
-                    raise ValueError("a row under another locator")
-        return rows
+
+        def read(connection: sqlite3.Connection) -> tuple[list[SealedHead], int | None]:
+            found = connection.execute(*queries.page(query, after, size, skip)).fetchall()
+            rows = [row_from(columns) for columns in found]
+            return rows, min([row.expires for row in rows if row.expires is not None], default=None)
+
+        return self._reader.recall(self._pages, asked_for_page(query, after, size, skip), query.alive_at, read)
 
     def count(self, query: Query) -> int:
         """How many match."""
-        return int(self._one(*queries.count(query))[0])
+
+        def read(connection: sqlite3.Connection) -> tuple[int, int | None]:
+            found, until = connection.execute(*queries.count(query)).fetchone()
+            return int(found), until
+
+        return self._reader.recall(self._counts, asked_for(query), query.alive_at, read)
 
     def totals(self) -> tuple[int, int, int]:
         """Sessions, their bytes, and tombstones."""
@@ -219,13 +232,14 @@ class Contents:
             "SELECT locator, key, generation, mac FROM tombstones WHERE locator > ? "
             "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
         )
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                found = connection.execute(text, (after, size)).fetchall()
-                if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
-                    raise ValueError("a tombstone under another locator")
-                return [tombstone_from(*row[1:]) for row in found]
+
+        def read(connection: sqlite3.Connection) -> list[Tombstone]:
+            found = connection.execute(text, (after, size)).fetchall()
+            if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+                raise ValueError("a tombstone under another locator")
+            return [tombstone_from(*row[1:]) for row in found]
+
+        return self._reader.ask(read)
 
     def outlines(self, locators: Sequence[str]) -> dict[str, Outline]:
         """The rows of those locators that have one, in outline."""
@@ -236,24 +250,25 @@ class Contents:
         return self._outlines("WHERE locator > ? ORDER BY locator LIMIT ?", (after, size))
 
     def _outlines(self, which: str, values: Sequence[object]) -> dict[str, Outline]:
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                text = f"SELECT locator, key, version, size, generation FROM sessions {which}"  # noqa: S608 - our own
-                found = {locator: Outline(*columns) for locator, *columns in connection.execute(text, values)}
-                if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
-                    raise ValueError("a row under another locator")
-                if not all(isinstance(each.generation, int) for each in found.values()):
-                    raise ValueError("a row with values of another type")
-                return found
+        def read(connection: sqlite3.Connection) -> dict[str, Outline]:
+            text = f"SELECT locator, key, version, size, generation FROM sessions {which}"  # noqa: S608 - our own
+            found = {locator: Outline(*columns) for locator, *columns in connection.execute(text, values)}
+            if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
+                raise ValueError("a row under another locator")
+            if not all(isinstance(each.generation, int) for each in found.values()):
+                raise ValueError("a row with values of another type")
+            return found
+
+        return self._reader.ask(read)
 
     def remembered(self, name: str) -> int | None:
         """A number that was kept in this index; None in one that was derived anew since."""
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-                return None if found is None else int(found[0])
+
+        def read(connection: sqlite3.Connection) -> int | None:
+            found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            return None if found is None else int(found[0])
+
+        return self._reader.ask(read)
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number, flushed."""
@@ -275,8 +290,8 @@ class Contents:
         """Put the damaged file aside and an empty index in its place; False if another process has done so."""
         with self._writing.mutex, self._writing:
             self._disconnect_writer()
-            with self._reading:
-                self._disconnect_reader()
+            with self._reader.mutex:
+                self._reader.disconnect()
             present = inode_of(self._disk, self._path)
             if present not in (0, damaged):
                 return False
@@ -298,8 +313,8 @@ class Contents:
         with self._writing.mutex:
             self._disconnect_writer()
         self._writing.close()
-        with self._reading:
-            self._disconnect_reader()
+        with self._reader.mutex:
+            self._reader.disconnect()
 
     # -- a fork --------------------------------------------------------------------------------------------------------
 
@@ -308,18 +323,27 @@ class Contents:
 
         A connection opened in the child would share SQLite's picture of file locks that the child does not hold.
         """
-        held = [lock for lock in (self._writing.mutex, self._reading) if lock.acquire(timeout=_FORK_SECONDS)]
+        held = [lock for lock in (self._writing.mutex, self._reader.mutex) if lock.acquire(timeout=_FORK_SECONDS)]
         if len(held) == 2:  # noqa: PLR2004 - both of them
             self._disconnect_writer()
-            self._disconnect_reader()
+            self._reader.disconnect()
         return held
 
     def after_fork(self) -> None:
         """In the child: begin anew, and never finalise what a fork caught in use."""
-        _abandoned.extend(filter(None, (self._reader, self._writer)))
+        _abandoned.extend(filter(None, (self._reader.held, self._writer)))
         self.renew()
 
     # -- within --------------------------------------------------------------------------------------------------------
+
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """A transaction behind that of what is pending: what was derived since is put beside what was noted before."""
+        with self._writing.mutex, self._writing:
+            self._flush()
+            connection = self._writer_connection()
+            with translated(self._path, self._writer_inode), transaction(connection):
+                change(connection)
+            self._written = True
 
     def _flush(self) -> None:
         batch = self._pending.take()
@@ -328,8 +352,7 @@ class Contents:
         try:
             connection = self._writer_connection()
             with translated(self._path, self._writer_inode), transaction(connection):
-                for locator, entry in batch.items():
-                    apply(connection, locator, entry)
+                apply_all(connection, batch)
         except BaseException as error:
             self._pending.put_back()
             if isinstance(error, VaultError):
@@ -359,9 +382,9 @@ class Contents:
                 patience = BATCH_SECONDS
 
     def _lookup(self, locator: str) -> Known:
-        with self._reading:
+        with self._reader.mutex:
             try:
-                connection = self._reader_connection(check=False)
+                connection = self._reader.connection(check=False)
             except BackendUnavailable:
                 if self._writable:
                     raise
@@ -375,24 +398,14 @@ class Contents:
                 found = connection.execute(text, (locator,)).fetchone()
                 return Known(None, tombstone_from(*found), None) if found else NOTHING
             except FOREIGN as error:
-                raise translation(error, self._path, self._reader_inode) from error
+                raise translation(error, self._path, self._reader.inode) from error
 
     def _one(self, text: str, values: list[object]) -> tuple[int, ...]:
-        with self._reading:
-            connection = self._reader_connection(check=True)
-            with translated(self._path, self._reader_inode):
-                found: tuple[int, ...] = connection.execute(text, values).fetchone()
-                return found
+        found: tuple[int, ...] = self._reader.ask(lambda connection: connection.execute(text, values).fetchone())
+        return found
 
     def _put(self, connection: sqlite3.Connection, name: str, value: int) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-    def _reader_connection(self, *, check: bool) -> sqlite3.Connection:
-        if self._reader is not None and check and inode_of(self._disk, self._path) != self._reader_inode:
-            self._disconnect_reader()  # another process has derived it anew
-        if self._reader is None:
-            self._reader, self._reader_inode = connect(self._disk, self._path, writable=self._writable)
-        return self._reader
 
     def _writer_connection(self) -> sqlite3.Connection:
         if self._writer is not None and inode_of(self._disk, self._path) != self._writer_inode:
@@ -400,11 +413,6 @@ class Contents:
         if self._writer is None:
             self._writer, self._writer_inode = connect(self._disk, self._path, writable=True, fall_back=False)
         return self._writer
-
-    def _disconnect_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
     def _disconnect_writer(self) -> None:
         if self._writer is not None:

@@ -36,14 +36,17 @@ def page(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> S
 
 
 def count(query: Query) -> Statement:
-    """How many match; ``after``, ``offset`` and ``limit`` are of a listing."""
+    """How many match, and when the next of them expires; ``after``, ``offset`` and ``limit`` are of a listing."""
     where, values = _conditions(query)
     if not query.tags and query.expired_at is None and query.alive_at is not None:
         # Both halves are counted in an index; the plain condition would walk the table, sealed heads and all.
-        text = "SELECT (SELECT count(*) FROM sessions) - (SELECT count(*) FROM sessions WHERE expires <= ?)"
+        text = (
+            "SELECT (SELECT count(*) FROM sessions) - (SELECT count(*) FROM sessions WHERE expires <= ?1),"
+            " (SELECT min(expires) FROM sessions WHERE expires > ?1)"
+        )
         return text, [query.alive_at]
     source = "tags" if query.tags else "sessions"
-    return f"SELECT count(*) FROM {source} d{_all(where)}", values  # noqa: S608 - our own text
+    return f"SELECT count(*), min(d.expires) FROM {source} d{_all(where)}", values  # noqa: S608 - our own text
 
 
 def _conditions(query: Query) -> tuple[list[str], list[object]]:

@@ -16,15 +16,19 @@ from ...disk import READ, Disk, opened
 from ...envelope import v1
 from ...errors import BackendUnavailable, Unreadable
 from ...ids import locator_of
-from ...sealed import SealedHead
+from ...sealed import SealedHead, Tombstone
 from . import room
 from .contents import Contents
 from .known import Outline
 from .layout import Layout, key_in, temporary_in
 from .locks import Stripes
+from .schema import Entry
 
 BATCH = 500
 """Names or rows that are held at once: SQLite takes 999 values in one statement."""
+
+_WRITTEN = 4000
+"""Rows that are written at once: the trees of a large index are then walked, not hopped about in."""
 
 Progress = Callable[[int, int], None]
 Observe = Callable[[str], SealedHead | None]
@@ -48,6 +52,7 @@ def derive(
     observe: Observe,
     *,
     everything: bool,
+    afresh: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Make the rows agree with the containers.
@@ -55,36 +60,76 @@ def derive(
     A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
     the tags among it. A tombstone over a container that reads as living is forged, and is taken out.
     Directory and rows are read a batch at a time, so that a million sessions take no more memory than a thousand.
+    ``afresh``: the index was empty, and its tags are written when all rows are there.
     """
     total = sum(1 for _ in disk.names(layout.sessions)) if progress is not None else 0
-    changed = unreadable = scanned = 0
     others: list[str] = []
     misnamed: set[str] = set()
+    try:
+        met = _derive_rows(
+            disk,
+            layout,
+            contents,
+            observe,
+            others,
+            misnamed,
+            everything=everything,
+            tagged=not afresh,
+            progress=None if progress is None else lambda scanned: progress(min(scanned, total), total),
+        )
+        temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
+        removed = _remove_rows(disk, layout, contents, stripes, misnamed)
+    finally:  # also where only a part of the rows could be derived, or where someone before did not come to this
+        if everything or contents.is_untagged():
+            contents.retag()
+    if progress is not None:
+        progress(total, total)
+    return met._replace(removed=removed, temporaries=temporaries)
+
+
+def _derive_rows(
+    disk: Disk,
+    layout: Layout,
+    contents: Contents,
+    observe: Observe,
+    others: list[str],
+    misnamed: set[str],
+    *,
+    everything: bool,
+    tagged: bool,
+    progress: Callable[[int], None] | None,
+) -> Report:
+    """Derive the row of each container; ``others`` and ``misnamed`` get what else was met."""
+    changed = unreadable = scanned = 0
+    entries: dict[str, Entry] = {}
+    contents.flush()  # what is pending is met among the rows, and not written over what is derived
     for names in batches(disk.names(layout.sessions)):
         keys = [key for key in map(key_in, names) if key is not None]
         others += [name for name in names if key_in(name) is None]
-        outlines = contents.outlines([locator_of(key) for key in keys])
-        for key in keys:
+        locators = [locator_of(key) for key in keys]
+        outlines, buried = contents.outlines(locators), contents.buried(locators)
+        for key, locator in zip(keys, locators, strict=True):
             if progress is not None:
-                progress(min(scanned, total), total)
+                progress(scanned)
             scanned += 1
-            outline = outlines.get(locator_of(key))
+            outline = outlines.get(locator)
             if outline is not None and outline.key != key:
-                misnamed.add(locator_of(key))
+                misnamed.add(locator)
             if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
                 continue
             try:
-                changed += _derive_row(contents, observe, key, outline)
+                entry = _derive_row(contents, observe, key, outline, buried.get(locator))
             except (Unreadable, BackendUnavailable, OSError):
                 unreadable += 1
-        contents.flush()
-    temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
-    removed = _remove_rows(disk, layout, contents, stripes, misnamed)
-    if everything:
-        contents.retag()
-    if progress is not None:
-        progress(total, total)
-    return Report(scanned, changed, removed, unreadable, temporaries)
+                continue
+            if entry is not None:
+                changed += 1
+                entries[locator] = entry
+        if len(entries) >= _WRITTEN:
+            contents.write(entries, tagged=tagged)
+            entries.clear()
+    contents.write(entries, tagged=tagged)
+    return Report(scanned, changed, 0, unreadable)
 
 
 def batches(names: Iterable[str]) -> Iterator[list[str]]:
@@ -94,21 +139,21 @@ def batches(names: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _derive_row(contents: Contents, observe: Observe, key: str, outline: Outline | None) -> bool:
-    """The row of one container, noted; False where it reads as absent."""
+def _derive_row(
+    contents: Contents, observe: Observe, key: str, outline: Outline | None, buried: Tombstone | None
+) -> Entry | None:
+    """The row of one container, to be written; None where it reads as absent."""
     locator = locator_of(key)
-    buried = contents.tombstone(locator)
     if buried is not None and outline is not None and outline.generation <= buried.generation:
         # No transaction of ours leaves both. Whoever has the keys is told of a tombstone only where no row stands.
         contents.remove(locator, outline.version)
         outline = None
     row = observe(key)
     if row is None:
-        return False
+        return None
     if buried is not None and row.generation <= buried.generation:
         contents.disbelieve(locator, buried)  # it was read past, so it is not genuine
-    contents.note(row, flushed=False, replacing=None if outline is None else outline.version)
-    return True
+    return Entry(row, None, None, None if outline is None else outline.version)
 
 
 def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
