@@ -8,6 +8,7 @@ table and fails on any upward arrow and on any module that is not listed.
 
     floor  module         what it is
     0      errors         the whole error tree
+    0      deferred       modules that are imported when something in them is asked for
     1      clock          the only reader of wall time
     1      ids            session ids: accepted or refused, and mapped to keys
     1      keys           the keyring and subkey derivation
@@ -80,9 +81,9 @@ table and fails on any upward arrow and on any module that is not listed.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .deferred import names_in
 from .errors import (
     BackendUnavailable,
     Conflict,
@@ -192,13 +193,7 @@ _HOMES = {
 """Where the names are that are imported on first use: the help of a command needs no store, and few need asyncio."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
-    """A name of ``_HOMES``, imported when it is asked for."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
-    return found
+__getattr__ = names_in(__name__, globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

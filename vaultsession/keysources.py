@@ -23,23 +23,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import getpass
 import os
-import shlex
 import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import platformdirs
 
+from .deferred import Deferred
 from .disk import Disk, make_directories, opened, read_all, why_not_private, write_new
 from .errors import BackendUnavailable, InvalidSetting, KeyUnavailable
-from .keycommand import KEY_COMMAND, KeyCommand
-from .oskeyring import Entries, OsKeyring
-from .secret import Passphrase, RawKey, Secret, key_from
+from .secret import KEY_COMMAND, Passphrase, RawKey, Secret, key_from
+
+if TYPE_CHECKING:
+    import getpass
+    import shlex
+
+    from . import keycommand, oskeyring
+    from .oskeyring import Entries
+else:
+    getpass, shlex, keycommand, oskeyring = map(Deferred, ("getpass", "shlex", ".keycommand", ".oskeyring"))
 
 LONGEST_FILE = 4096
 """Bytes that the file of a key or a passphrase holds at most."""
@@ -137,10 +143,10 @@ class PassphraseFile:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A person at a terminal, asked once."""
+    """A person at a terminal, asked once; by ``getpass`` unless ``ask`` stands in for it."""
 
     question: str = "Passphrase of the vault: "
-    ask: Callable[[str], str] = field(default=getpass.getpass, repr=False)
+    ask: Callable[[str], str] | None = field(default=None, repr=False)
     name: str = "prompt on the terminal"
 
     def secret(self) -> Passphrase | None:
@@ -150,7 +156,7 @@ class Prompt:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", getpass.GetPassWarning)  # never ask where the words would be shown
-                words = self.ask(self.question)
+                words = (self.ask or getpass.getpass)(self.question)
         except (EOFError, OSError, getpass.GetPassWarning) as error:
             raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
         return Passphrase(words) if words else None
@@ -216,7 +222,7 @@ class KeySources:
             return source, secret
         made = RawKey.generate()
         if self.ask_os_keyring:
-            entry = OsKeyring(vault_id, self.os_keyring)
+            entry = oskeyring.OsKeyring(vault_id, self.os_keyring)
             with contextlib.suppress(KeyUnavailable):
                 entry.keep(made)
                 return entry, made
@@ -237,7 +243,7 @@ class KeySources:
         makers: dict[str, Callable[[str], KeySource]] = {
             KEY: lambda _: EnvironmentKey(KEY, self.environ),
             KEY_FILE: lambda path: KeyFile(os.path.expanduser(path), self.disk),
-            KEY_COMMAND: KeyCommand,
+            KEY_COMMAND: lambda command: keycommand.KeyCommand(command),  # noqa: PLW0108 - its name would import it
             PASSPHRASE_FILE: lambda path: PassphraseFile(os.path.expanduser(path), self.disk),
         }
         return [make(self.environ[name]) for name, make in makers.items() if self.environ.get(name)]
@@ -250,7 +256,7 @@ class KeySources:
             return
         yield self.key_file(vault_id), False
         if self.ask_os_keyring:
-            yield OsKeyring(vault_id, self.os_keyring), False
+            yield oskeyring.OsKeyring(vault_id, self.os_keyring), False
         if takes_passphrase:
             yield self.prompt, False
 

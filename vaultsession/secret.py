@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from .errors import InvalidSetting, KeyUnavailable, UnsupportedFormat
 
+KEY_COMMAND = "VAULTSESSION_KEY_COMMAND"
+"""The variable that names a command that prints a key."""
+
 RAW_KEY_SIZE = 32
 LONGEST_PASSPHRASE = 1024
 """Bytes of UTF-8 that a passphrase may have."""
