@@ -30,7 +30,7 @@ from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
 from .unlocked import reading_of
-from .vault import KEYRING_COUNTER, OpenVault, Vault, VaultDirectory
+from .vault import KEYRING_COUNTER, Candidates, OpenVault, Vault, VaultDirectory
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def open_store(
         reading = reading_of(
             site.vault,
             vault,
-            stamp=stamp,
+            stamp=stamp if vault.stamp is None else vault.stamp,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )
@@ -196,10 +196,13 @@ def _unlock(
             return _create(place, key, settings, clock, sources)
         except Conflict:  # another process made it in this moment
             pass
-    identity = place.identity()
-    # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
-    takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
-    vault = place.unlock(sources.candidates(key, identity.vault_id, takes_passphrase=takes_passphrase))
+
+    def candidates(vault_id: bytes) -> Candidates:
+        # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
+        takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
+        return sources.candidates(key, vault_id, takes_passphrase=takes_passphrase)
+
+    vault = place.unlock(candidates)
     for finding in vault.findings:
         _log.warning("vault %s: %s", place.path, finding)
     return vault, vault.source

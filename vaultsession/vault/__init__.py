@@ -21,7 +21,7 @@ from .directory import (
     VaultDirectory,
 )
 from .keypapers import VaultPapers
-from .opened import OpenVault, Vault
+from .opened import Candidates, OpenVault, Vault
 from .papers import taken_apart
 from .tenant_files import TENANTS
 
@@ -37,6 +37,7 @@ __all__ = [
     "NETWORK_FILE_SYSTEMS",
     "SESSIONS",
     "TENANTS",
+    "Candidates",
     "DictionaryFiles",
     "EngineVault",
     "OpenVault",
