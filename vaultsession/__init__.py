@@ -39,6 +39,7 @@ table and fails on any upward arrow and on any module that is not listed.
     3      cache          least recently used, bounded by bytes
     4      tailrules      the verdicts on the newest authentic record of a container
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    4      keyplaces      a key in a variable or a file, a passphrase in a person's memory
     4      facts          what a session is given when it begins, and what sessions are asked for by
     4      transfer       sessions as JSON lines, for other programs and other times
     4      turns          a turn of a conversation: how it goes, what is seen, written and taken back

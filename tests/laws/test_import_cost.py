@@ -55,7 +55,18 @@ def test_a_session_in_memory_needs_nothing_optional() -> None:
 
 
 RARE = {
-    *("aio", "carrying", "checkup", "conversation", "erasing", "keycommand", "migration", "oskeyring", "recovery"),
+    *(
+        "aio",
+        "carrying",
+        "checkup",
+        "conversation",
+        "erasing",
+        "keycommand",
+        "keyplaces",
+        "migration",
+        "oskeyring",
+        "recovery",
+    ),
     *("repair", "replication", "rotating", "searching", "steps", "sweeper", "training", "transfer", "turns"),
     *("backends.memory", "backends.fallback", "backends.mirrored", "vault.engine", "vault.following"),
 }
