@@ -1,8 +1,8 @@
 """An encrypted, compressed, filesystem-first store for the sessions of AI assistants.
 
 The house, floor by floor. A module imports only from lower floors; modules of one floor do not import each other, and
-the modules inside one folder form no cycle. Imports inside functions and for types alone count. A test parses this
-table and fails on any upward arrow and on any module that is not listed.
+the modules inside one folder form no cycle. Imports inside functions, deferred ones and those for types alone count. A
+test parses this table and fails on any upward arrow and on any module that is not listed.
 
 ::
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,13 @@ import pytest
 from vaultsession import transfer, vault
 from vaultsession.deferred import Deferred, names_in
 from vaultsession.vault.engine import EngineVault
+
+PACKAGE = Path(__file__).parents[2] / "vaultsession"
+DEFERRING = sorted(
+    path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "deferred" and "Deferred" in path.read_text(encoding="utf-8")
+)
 
 
 def test_a_name_of_a_deferred_module_is_that_of_the_module() -> None:
@@ -50,3 +60,18 @@ def test_a_package_shows_the_names_of_modules_that_it_has_not_imported() -> None
     assert found("Deferred") is Deferred is namespace["Deferred"]
     with pytest.raises(AttributeError, match="'vaultsession' has no attribute 'Absent'"):
         found("Absent")
+
+
+@pytest.mark.parametrize("name", DEFERRING)
+def test_what_is_deferred_is_the_module_that_the_type_checker_sees(name: str) -> None:
+    """Two tables that say the same drift apart: a wrong name would be found by whoever calls that rare verb."""
+    module = importlib.import_module(name)
+    seen: dict[str, str] = {}
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            seen.update((alias.asname or alias.name, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level and node.module is None:
+            seen.update((alias.asname or alias.name, f".{alias.name}") for alias in node.names)
+    deferred = {key: value for key, value in vars(module).items() if isinstance(value, Deferred)}
+    assert deferred
+    assert {key: repr(value) for key, value in deferred.items()} == {key: repr(Deferred(seen[key])) for key in deferred}
