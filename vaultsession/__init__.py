@@ -1,13 +1,14 @@
 """An encrypted, compressed, filesystem-first store for the sessions of AI assistants.
 
 The house, floor by floor. A module imports only from lower floors; modules of one floor do not import each other, and
-the modules inside one folder form no cycle. Imports inside functions and for types alone count. A test parses this
-table and fails on any upward arrow and on any module that is not listed.
+the modules inside one folder form no cycle. Imports inside functions, deferred ones and those for types alone count. A
+test parses this table and fails on any upward arrow and on any module that is not listed.
 
 ::
 
     floor  module         what it is
     0      errors         the whole error tree
+    0      deferred       modules that are imported when something in them is asked for
     1      clock          the only reader of wall time
     1      ids            session ids: accepted or refused, and mapped to keys
     1      keys           the keyring and subkey derivation
@@ -39,6 +40,7 @@ table and fails on any upward arrow and on any module that is not listed.
     3      cache          least recently used, bounded by bytes
     4      tailrules      the verdicts on the newest authentic record of a container
     4      copies         the keyring file on disk, twice: which one serves, and how both are replaced
+    4      keyplaces      a key in a variable or a file, a passphrase in a person's memory
     4      facts          what a session is given when it begins, and what sessions are asked for by
     4      transfer       sessions as JSON lines, for other programs and other times
     4      turns          a turn of a conversation: how it goes, what is seen, written and taken back
@@ -81,9 +83,9 @@ table and fails on any upward arrow and on any module that is not listed.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .deferred import names_in
 from .errors import (
     BackendUnavailable,
     Conflict,
@@ -193,13 +195,7 @@ _HOMES = {
 """Where the names are that are imported on first use: the help of a command needs no store, and few need asyncio."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
-    """A name of ``_HOMES``, imported when it is asked for."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
-    return found
+__getattr__ = names_in(__name__, globals(), _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .clock import Duration
 from .conversation import AsyncConversation, Conversing
+from .dictionaries import USUAL_SIZE
 from .erasing import Receipt
 from .errors import LeaseTimeout
 from .facts import Document, Facts, Filters, Past
@@ -31,7 +32,7 @@ from .searching import Match, Needle
 from .session import Session, SessionInfo
 from .steps import AsyncAgent
 from .store import SessionStore
-from .training import SIZE, Trained
+from .training import Trained
 from .typed import StateT
 
 P = ParamSpec("P")
@@ -278,7 +279,7 @@ class AsyncSessionStore(Generic[StateT]):
     async def train(
         self,
         *,
-        size: int = SIZE,
+        size: int = USUAL_SIZE,
         dry_run: bool = False,
         progress: Callable[[int, int], object] | None = None,
         **filters: Unpack[Filters],

@@ -12,15 +12,13 @@ newest, so ``commit`` takes that function and the backend guarantees that nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from .leases import Leases
 from .sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself."""
 
     name: str

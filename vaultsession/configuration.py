@@ -20,19 +20,23 @@ cost each command more than the command itself (106 ms to import, where this was
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
-from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import platformdirs
 
+from .deferred import Deferred
 from .disk import Disk, read_file
 from .errors import BackendUnavailable, InvalidSetting
 from .settings import PATH, PREFIX, Settings, from_text
+
+if TYPE_CHECKING:
+    import difflib
+    import tomllib
+else:
+    difflib, tomllib = Deferred("difflib"), Deferred("tomllib")
 
 CONFIG = PREFIX + "CONFIG"
 NAMES = ("config.toml", "config.yaml", "config.yml", "config.json")
@@ -44,8 +48,7 @@ PLACES = ("path", "key_file", "key_command", "passphrase_file")
 _PATHS = ("path", "key_file", "passphrase_file")
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """What a configuration file says, as text by field. ``file`` None: there is none."""
 
     file: str | None
@@ -71,9 +74,12 @@ class Configuration:
         return cls(None, {})
 
     def beneath(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        """The environment, with what the file says where it says nothing. An empty variable is not set."""
-        said = {name: text for name, text in environ.items() if text or not name.startswith(PREFIX)}
-        return ChainMap(said, {PREFIX + name.upper(): text for name, text in self.texts.items()})
+        """Our variables of the environment, and what the file says where they say nothing. An empty one is not set."""
+        said = {PREFIX + name.upper(): text for name, text in self.texts.items()}
+        for name in environ:
+            if name.startswith(PREFIX) and (text := environ[name]):
+                said[name] = text
+        return said
 
     def origins(self, environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
         """``(field, value, where it is from)`` of every setting, as ``config show`` prints them."""
@@ -90,7 +96,7 @@ class Configuration:
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """The environment with the configuration file beneath it: where every setting is looked up."""
+    """What the environment says to us, with the configuration file beneath it: where every setting is looked up."""
     return Configuration.of(environ).beneath(environ)
 
 
@@ -120,8 +126,6 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
         raise InvalidSetting(f"{path}: a configuration file ends in .toml, .yaml, .yml or .json")
     try:
         if kind == "toml":
-            import tomllib  # noqa: PLC0415 - dear, and most have no such file
-
             table: Any = tomllib.loads(data.decode())
         else:
             table = orjson.loads(data) if kind == "json" else _yaml(path, data)

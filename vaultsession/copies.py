@@ -22,7 +22,6 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import slots
@@ -49,8 +48,7 @@ class Copy(NamedTuple):
         return self.file is not None and self.file.data == state.data
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(NamedTuple):
     """Both copies in a vault directory, as they were read at one moment. At least one has its checksum right."""
 
     disk: Disk

@@ -42,6 +42,7 @@ LAST = (1 << 31) - 1
 EPOCH = 1_767_225_600
 """2026-01-01 in seconds: a trained dictionary has the number ``FIRST`` + its second since then, or the next free."""
 
+USUAL_SIZE = 112 * 1024
 LARGEST_DICTIONARY = 256 * 1024
 MOST_DICTIONARIES = 64
 """Each takes about half a megabyte of memory where it is used, and none is ever removed."""

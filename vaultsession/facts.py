@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Required, TypedDict
+from typing import Any, NamedTuple, Required, TypedDict
 
 from . import ids
 from .clock import Duration, to_duration, to_micros
@@ -59,8 +58,7 @@ class Document(Past, total=False):
     messages: Sequence[Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What a new session gets where the caller says nothing. ``ttl`` in microseconds."""
 
     ttl: int | None = None
@@ -68,8 +66,7 @@ class Defaults:
     max_messages: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a store lies, and where its key came from, in words."""
 
     where: str

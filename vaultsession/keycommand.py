@@ -12,9 +12,7 @@ import threading
 from dataclasses import dataclass, field
 
 from .errors import InvalidSetting, KeyUnavailable
-from .secret import RawKey, key_from
-
-KEY_COMMAND = "VAULTSESSION_KEY_COMMAND"
+from .secret import KEY_COMMAND, RawKey, key_from
 
 LONGEST_OUTPUT = 4096
 """Bytes that a command prints at most."""

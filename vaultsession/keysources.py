@@ -22,31 +22,26 @@ key that is not the vault's opens none of its slots, and the next source is aske
 from __future__ import annotations
 
 import contextlib
-import errno
-import getpass
 import os
-import shlex
-import stat
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import platformdirs
 
-from .disk import Disk, make_directories, opened, read_all, why_not_private, write_new
+from .deferred import Deferred
+from .disk import Disk, make_directories, why_not_private, write_new
 from .errors import BackendUnavailable, InvalidSetting, KeyUnavailable
-from .keycommand import KEY_COMMAND, KeyCommand
-from .oskeyring import Entries, OsKeyring
-from .secret import Passphrase, RawKey, Secret, key_from
+from .secret import KEY, KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, Passphrase, RawKey, Secret, key_from
 
-LONGEST_FILE = 4096
-"""Bytes that the file of a key or a passphrase holds at most."""
+if TYPE_CHECKING:
+    import shlex
 
-KEY = "VAULTSESSION_KEY"
-KEY_FILE = "VAULTSESSION_KEY_FILE"
-PASSPHRASE_FILE = "VAULTSESSION_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+    from . import keycommand, keyplaces, oskeyring
+    from .keyplaces import KeyFile
+    from .oskeyring import Entries
+else:
+    shlex, keycommand, keyplaces, oskeyring = map(Deferred, ("shlex", ".keycommand", ".keyplaces", ".oskeyring"))
 
 
 class KeySource(Protocol):
@@ -62,8 +57,7 @@ class KeySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A secret that the caller has in hand."""
 
     value: Secret
@@ -74,88 +68,6 @@ class Given:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentKey:
-    """A raw key in an environment variable."""
-
-    variable: str = KEY
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The variable."""
-        return f"environment variable {self.variable}"
-
-    def secret(self) -> RawKey | None:
-        """The key that the variable spells."""
-        spelled = self.environ.get(self.variable)
-        return key_from(self.name, spelled) if spelled else None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """A raw key in a file that only its owner can read."""
-
-    path: str
-    disk: Disk = field(default_factory=Disk, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return f"key file {_short(self.path)}"
-
-    def secret(self) -> RawKey | None:
-        """The key in the file."""
-        data = _read_private(self.disk, self.path, self.name)
-        return None if data is None else key_from(self.name, data)
-
-
-@dataclass(frozen=True, slots=True)
-class PassphraseFile:
-    """A passphrase in a file that only its owner can read; one trailing newline is not part of it."""
-
-    path: str
-    disk: Disk = field(default_factory=Disk, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return f"passphrase file {_short(self.path)}"
-
-    def secret(self) -> Passphrase | None:
-        """The passphrase in the file."""
-        data = _read_private(self.disk, self.path, self.name)
-        if data is None:
-            return None
-        try:
-            return Passphrase(data.decode().removesuffix("\n").removesuffix("\r"))
-        except UnicodeDecodeError:
-            raise InvalidSetting(f"{self.name}: not UTF-8 text") from None
-        except InvalidSetting as error:
-            raise InvalidSetting(f"{self.name}: {error}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A person at a terminal, asked once."""
-
-    question: str = "Passphrase of the vault: "
-    ask: Callable[[str], str] = field(default=getpass.getpass, repr=False)
-    name: str = "prompt on the terminal"
-
-    def secret(self) -> Passphrase | None:
-        """What was typed; None where there is no terminal, or nothing was typed."""
-        if not _is_terminal():
-            raise KeyUnavailable(f"{self.name}: there is no terminal")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", getpass.GetPassWarning)  # never ask where the words would be shown
-                words = self.ask(self.question)
-        except (EOFError, OSError, getpass.GetPassWarning) as error:
-            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
-        return Passphrase(words) if words else None
-
-
 Key = str | bytes | RawKey | Passphrase | KeySource | None
 """What people may give as a key. Text and bytes are a raw key (``RawKey.parse``), never a passphrase."""
 
@@ -164,7 +76,8 @@ Key = str | bytes | RawKey | Passphrase | KeySource | None
 class KeySources:
     """The sources of this process: its environment, its user's configuration directory, its terminal.
 
-    ``os_keyring`` stands in for the backend that the package ``keyring`` would choose.
+    ``os_keyring`` stands in for the backend that the package ``keyring`` would choose, ``prompt`` for a person at a
+    terminal.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
@@ -172,7 +85,7 @@ class KeySources:
     config: str = field(default_factory=lambda: platformdirs.user_config_dir("vaultsession", appauthor=False))
     os_keyring: Entries | None = None
     ask_os_keyring: bool = True
-    prompt: KeySource = field(default_factory=Prompt)
+    prompt: KeySource | None = None
 
     def candidates(self, key: Key, vault_id: bytes, *, takes_passphrase: bool = True) -> Iterator[tuple[str, Secret]]:
         """``(name, secret)`` of each source that has one, asked as the iteration reaches it.
@@ -216,7 +129,7 @@ class KeySources:
             return source, secret
         made = RawKey.generate()
         if self.ask_os_keyring:
-            entry = OsKeyring(vault_id, self.os_keyring)
+            entry = oskeyring.OsKeyring(vault_id, self.os_keyring)
             with contextlib.suppress(KeyUnavailable):
                 entry.keep(made)
                 return entry, made
@@ -229,16 +142,16 @@ class KeySources:
     def key_file(self, vault_id: bytes) -> KeyFile:
         """The file that a vault created without any key has its key in."""
         path = os.path.join(self.config, "keys", f"{vault_id.hex()}.key")
-        return KeyFile(os.path.abspath(path), self.disk)
+        return keyplaces.KeyFile(os.path.abspath(path), self.disk)
 
     def _configured(self, key: Key) -> list[KeySource]:
         if key is not None:
             return [source_of(key)]
         makers: dict[str, Callable[[str], KeySource]] = {
-            KEY: lambda _: EnvironmentKey(KEY, self.environ),
-            KEY_FILE: lambda path: KeyFile(os.path.expanduser(path), self.disk),
-            KEY_COMMAND: KeyCommand,
-            PASSPHRASE_FILE: lambda path: PassphraseFile(os.path.expanduser(path), self.disk),
+            KEY: lambda _: keyplaces.EnvironmentKey(KEY, self.environ),
+            KEY_FILE: lambda path: keyplaces.KeyFile(os.path.expanduser(path), self.disk),
+            KEY_COMMAND: lambda command: keycommand.KeyCommand(command),  # noqa: PLW0108 - its name would import it
+            PASSPHRASE_FILE: lambda path: keyplaces.PassphraseFile(os.path.expanduser(path), self.disk),
         }
         return [make(self.environ[name]) for name, make in makers.items() if self.environ.get(name)]
 
@@ -250,22 +163,23 @@ class KeySources:
             return
         yield self.key_file(vault_id), False
         if self.ask_os_keyring:
-            yield OsKeyring(vault_id, self.os_keyring), False
+            yield oskeyring.OsKeyring(vault_id, self.os_keyring), False
         if takes_passphrase:
-            yield self.prompt, False
+            yield self.prompt or keyplaces.Prompt(), False
 
     def _new_key_file(self, key: RawKey, vault_id: bytes, vault_path: str) -> KeyFile:
         file = self.key_file(vault_id)
         keys = os.path.dirname(file.path)
         if _is_within(keys, vault_path) or _is_within(vault_path, keys):
+            both = f"{keyplaces.short(keys)} and the vault {keyplaces.short(vault_path)}"
             raise InvalidSetting(
-                f"a key beside the data protects nothing: {_short(keys)} and the vault {_short(vault_path)} lie within "
-                f"one another; move the vault, or name a key with {KEY_FILE}"
+                f"a key beside the data protects nothing: {both} lie within one another; move the vault, or name "
+                f"a key with {KEY_FILE}"
             )
         try:
             changed = make_directories(self.disk, keys)
             if reason := why_not_private(self.disk.stat(keys), directory=True):
-                raise KeyUnavailable(f"{_short(keys)}: {reason}; run: chmod 700 {shlex.quote(keys)}")
+                raise KeyUnavailable(f"{keyplaces.short(keys)}: {reason}; run: chmod 700 {shlex.quote(keys)}")
             write_new(self.disk, file.path, key.text().encode() + b"\n")
             for directory in (keys, *changed):
                 self.disk.sync_directory(directory)
@@ -285,36 +199,6 @@ def source_of(key: str | bytes | RawKey | Passphrase | KeySource) -> KeySource:
     raise InvalidSetting(f"a key is bytes, str, RawKey, Passphrase or a key source, not {type(key).__name__}")
 
 
-def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
-    """A file that nobody else can read; None if there is no such file."""
-    try:
-        with opened(disk, path) as fd:
-            status = disk.fstat(fd)
-            if reason := why_not_private(status):
-                raise KeyUnavailable(f"{name}: {reason}; it has to be a file of yours alone")
-            if hasattr(os, "geteuid") and status.st_mode & 0o077:
-                mode = f"{stat.S_IMODE(status.st_mode):04o}"
-                raise KeyUnavailable(f"{name}: others can read it (mode {mode}); run: chmod 600 {shlex.quote(path)}")
-            if status.st_size > LONGEST_FILE:
-                raise InvalidSetting(f"{name}: {status.st_size} bytes are no key")
-            return read_all(disk, fd, status.st_size, 0)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        hint = "; it is a link: name the file itself" if error.errno == errno.ELOOP else ""
-        raise KeyUnavailable(f"{name}: {error.strerror or error}{hint}") from error
-
-
 def _is_within(inner: str, outer: str) -> bool:
     inner, outer = os.path.realpath(inner), os.path.realpath(outer)
     return os.path.normcase(os.path.join(inner, "")).startswith(os.path.normcase(os.path.join(outer, "")))
-
-
-def _is_terminal() -> bool:
-    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stderr))
-
-
-def _short(path: str) -> str:
-    """The path as people write it, with ``~`` for their home."""
-    home = os.path.join(os.path.expanduser("~"), "")
-    return os.path.join("~", path.removeprefix(home)) if len(home) > 1 and path.startswith(home) else path

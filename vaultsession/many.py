@@ -6,14 +6,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Generic, NamedTuple, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, Unpack, cast
 
 import orjson
 
-from . import document, transfer
+from . import document
 from .backend import Backend
-from .checkup import Checkup, Verdict, check
 from .clock import Clock
+from .coherent import CoherentReading
+from .deferred import Deferred
 from .errors import (
     BackendUnavailable,
     InvalidSetting,
@@ -31,10 +32,16 @@ from .passes import Existing, Passes, absent
 from .payload import Json
 from .reading import Reading
 from .sealed import Query
-from .searching import Match, Needle, Probe, Searching
 from .session import Session
 from .sidebyside import side_by_side
 from .typed import Shape, StateT
+
+if TYPE_CHECKING:
+    from . import checkup, searching, transfer
+    from .checkup import Checkup
+    from .searching import Match, Needle, Searching
+else:
+    checkup, searching, transfer = map(Deferred, (".checkup", ".searching", ".transfer"))
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,7 +79,7 @@ class ManySessions(Generic[StateT]):
     _reading: Reading
     _passes: Passes
     _listing: Listing
-    _searching: Searching
+    _coherent: CoherentReading
     _clock: Clock
     _defaults: Defaults
     _watch: Watch
@@ -126,9 +133,9 @@ class ManySessions(Generic[StateT]):
         self._check_open()
         if limit is not None and limit < 1:
             raise InvalidSetting(f"limit is at least 1, not {limit!r}")
-        probe = Probe(needle, ignore_case=ignore_case)
+        probe = searching.Probe(needle, ignore_case=ignore_case)
         tags = self._listing.tags(**filters)
-        return self._searching.matches(probe, tags, state=state, limit=limit, progress=progress)
+        return self._searching().matches(probe, tags, state=state, limit=limit, progress=progress)
 
     # -- batches -------------------------------------------------------------------------------------------------------
 
@@ -212,6 +219,7 @@ class ManySessions(Generic[StateT]):
     def _lines(
         self, ids: Iterable[str] | None, tags: tuple[bytes, ...], progress: Callable[[int], object] | None
     ) -> Iterator[bytes]:
+        room = self._searching()
         failures: dict[str, VaultError] = {}
         told: set[str] = set()  # a session that is changed meanwhile is listed again
         for name in ids if ids is not None else (info.id for info in self._listing.each(tags, order="oldest")):
@@ -219,7 +227,7 @@ class ManySessions(Generic[StateT]):
                 continue
             told.add(name)
             try:
-                loaded = self._searching.loaded(name)
+                loaded = room.loaded(name)
                 if loaded is not None and not loaded.head.is_expired(self._clock.now()):
                     state = orjson.dumps(document.state_of(loaded.bodies))
                     yield transfer.line_of(loaded.head, state, document.elements(loaded.bodies))
@@ -298,17 +306,20 @@ class ManySessions(Generic[StateT]):
         sessions = records = size = 0
         problems = []
         for row in self._backend.scan(Query(newest_first=False)):
-            checkup = check(self._backend, self._reading, row.key)
-            if checkup.verdict is Verdict.MISSING and self._backend.head(row.key) is None:
+            found = checkup.check(self._backend, self._reading, row.key)
+            if found.verdict is checkup.Verdict.MISSING and self._backend.head(row.key) is None:
                 continue  # removed since it was listed
-            sessions, records, size = sessions + 1, records + checkup.records, size + checkup.size
-            if checkup.verdict is not Verdict.OK:
-                problems.append(checkup)
+            sessions, records, size = sessions + 1, records + found.records, size + found.size
+            if found.verdict is not checkup.Verdict.OK:
+                problems.append(found)
             if progress is not None:
                 progress(sessions)
         return Verified(sessions, records, size, tuple(problems))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _searching(self) -> Searching:
+        return searching.Searching(self._listing, self._coherent, self._reading, self._key)
 
     def _plain(self, state: StateT | None) -> Json:
         """The state as a JSON object; one that is not given is empty, or what the state_type begins with."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from . import ids
 from .backend import Backend, Engine
 from .backends.files import FilesBackend
-from .backends.memory import MemoryBackend
 from .clock import Clock, SystemClock, to_duration
 from .configuration import environment, vault_path
 from .disk import Disk
@@ -31,7 +30,7 @@ from .slots import FIRST_COUNTER
 from .store import SessionStore
 from .typed import Shape, StateT
 from .unlocked import reading_of
-from .vault import KEYRING_COUNTER, EngineVault, OpenVault, Vault
+from .vault import KEYRING_COUNTER, Candidates, OpenVault, Vault, VaultDirectory
 from .writing import Writing
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def open_store(
         site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, Site.of(path_or_url)
-    if chosen.fallback != "none" and not isinstance(site.vault, EngineVault):
+    if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
@@ -114,7 +113,7 @@ def open_store(
         reading = reading_of(
             site.vault,
             vault,
-            stamp=stamp,
+            stamp=stamp if vault.stamp is None else vault.stamp,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )
@@ -126,8 +125,8 @@ def open_store(
             from .mirroring import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
             backend = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
-        if chosen.fallback == "memory" and isinstance(site.vault, EngineVault):
-            backend, leases = _with_fallback(backend, leases, site, site.vault, reading, writing, clock)
+        if chosen.fallback == "memory":
+            backend, leases = _with_fallback(backend, leases, site, reading, writing, clock)
         return _assemble(backend, reading, writing, leases, chosen, clock, Origin(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
@@ -168,6 +167,8 @@ def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Setti
 def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any]:
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
     reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
+    from .backends.memory import MemoryBackend  # noqa: PLC0415 - whoever keeps sessions needs none
+
     memory = MemoryBackend(max_sessions=settings.max_sessions)
     writing = Writing.of(reading, clock, settings)
     return _assemble(
@@ -195,10 +196,13 @@ def _unlock(
             return _create(place, key, settings, clock, sources)
         except Conflict:  # another process made it in this moment
             pass
-    identity = place.identity()
-    # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
-    takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
-    vault = place.unlock(sources.candidates(key, identity.vault_id, takes_passphrase=takes_passphrase))
+
+    def candidates(vault_id: bytes) -> Candidates:
+        # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
+        takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
+        return sources.candidates(key, vault_id, takes_passphrase=takes_passphrase)
+
+    vault = place.unlock(candidates)
     for finding in vault.findings:
         _log.warning("vault %s: %s", place.path, finding)
     return vault, vault.source
@@ -245,17 +249,19 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 
 
 def _with_fallback(
-    backend: Backend, leases: Leases, site: Site, vault: EngineVault, reading: Reading, writing: Writing, clock: Clock
+    backend: Backend, leases: Leases, site: Site, reading: Reading, writing: Writing, clock: Clock
 ) -> tuple[Backend, Leases]:
     from .backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
     from .carrying import Carrying  # noqa: PLC0415 - as above
+    from .vault import EngineVault  # noqa: PLC0415 - as above
 
+    vault = site.vault
     fallback = Fallback(
         backend,
         reading.describe,
         Carrying(reading, writing).merged,
         clock,
-        prepare=vault.keeping(),
+        prepare=vault.keeping() if isinstance(vault, EngineVault) else None,
         afresh=functools.partial(site.backend, reading.describe),
     )
     return fallback, FallbackLeases(leases)

@@ -21,6 +21,12 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from .errors import InvalidSetting, KeyUnavailable, UnsupportedFormat
 
+KEY = "VAULTSESSION_KEY"
+KEY_FILE = "VAULTSESSION_KEY_FILE"
+KEY_COMMAND = "VAULTSESSION_KEY_COMMAND"
+PASSPHRASE_FILE = "VAULTSESSION_PASSPHRASE_FILE"  # noqa: S105 - the name of a variable
+"""Variables of the environment that hold a key, or name what does."""
+
 RAW_KEY_SIZE = 32
 LONGEST_PASSPHRASE = 1024
 """Bytes of UTF-8 that a passphrase may have."""

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .backend import Backend, Engine
@@ -25,7 +24,7 @@ from .disk import Disk, sync_tree
 from .errors import DurabilityUnknown, InvalidSetting
 from .leases import FileLeases, Leases
 from .sealed import Describe
-from .vault import LOCKS, EngineVault, Vault, VaultDirectory
+from .vault import LOCKS, Vault, VaultDirectory
 
 MEMORY = "memory://"
 
@@ -33,8 +32,7 @@ ENGINES = frozenset({"redis", "rediss", "sqlite", "mysql", "mariadb", "postgresq
 """Schemes, up to a ``+``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """A vault that may or may not exist yet, and how its sessions are reached once there are keys."""
 
     vault: Vault
@@ -74,6 +72,8 @@ class Site:
     @classmethod
     def of(cls, engine: Engine) -> Site:
         """The vault that an engine keeps."""
+        from .vault import EngineVault  # noqa: PLC0415 - a vault in a directory needs none
+
         return cls(EngineVault(engine), engine.backend, engine.leases, engine.close)
 
 

@@ -60,6 +60,7 @@ import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -93,8 +94,7 @@ _TAG_SIZE = 16
 _LATEST = 253_402_300_799_999_999  # the last microsecond of the year 9999
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """The public facts of one slot. ``created`` in microseconds since 1970."""
 
     id: bytes

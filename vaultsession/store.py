@@ -15,14 +15,14 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from . import ids
 from .backend import Backend, remarks_of
 from .clock import Clock, Duration, to_duration
 from .coherent import CoherentReading
-from .conversation import Conversation, Conversing
-from .erasing import Erasing, Receipt
+from .deferred import Deferred
+from .dictionaries import USUAL_SIZE
 from .errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
 from .facts import Defaults, Facts, Filters, Origin, Past, forked_head
 from .leases import Leases
@@ -33,14 +33,21 @@ from .passes import Passes
 from .payload import Json
 from .pulse import Pulse
 from .reading import Reading
-from .rotating import KeyUse, Rotating, Rotation
-from .searching import Searching
 from .session import Session, SessionInfo
-from .steps import Agent
-from .sweeper import Sweeper
-from .training import SIZE, Trained, Training
 from .typed import Shape, StateT
 from .writing import Writing
+
+if TYPE_CHECKING:
+    from . import conversation as talking
+    from . import erasing, rotating, sweeper, training
+    from .conversation import Conversation, Conversing
+    from .erasing import Receipt
+    from .rotating import KeyUse, Rotation
+    from .steps import Agent
+    from .training import Trained
+else:
+    erasing, rotating, sweeper, training = map(Deferred, (".erasing", ".rotating", ".sweeper", ".training"))
+    talking = Deferred(".conversation")
 
 _TRIES = 100
 _ALL = 1 << 62
@@ -78,13 +85,10 @@ class SessionStore(ManySessions[StateT]):
         self._shape = shape
         self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
         self._listing = Listing(backend, reading, clock)
-        self._rotating = Rotating(backend, reading, writing, self._coherent)
-        self._erasing = Erasing(backend, reading, clock, lambda key: self._passes.remove(key, shred=True))
-        self._training = Training(backend, reading, self._coherent, clock, level=writing.level)
-        self._sweeper: Sweeper | None = None
+        self._writing = writing
+        self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
-        self._searching = Searching(self._listing, self._coherent, reading, self._key)
         self._watch = Watch(tracing)
         self._pulse = Pulse(backend.health)
 
@@ -270,7 +274,7 @@ class SessionStore(ManySessions[StateT]):
 
     def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
-        return Conversation(self, id, agent=agent, **given)
+        return talking.Conversation(self, id, agent=agent, **given)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -281,7 +285,7 @@ class SessionStore(ManySessions[StateT]):
         seconds = to_duration(interval) / 1_000_000
         if self._sweeper is not None:
             self._sweeper.stop()
-        self._sweeper = Sweeper(self.sweep, seconds)
+        self._sweeper = sweeper.Sweeper(self.sweep, seconds)
 
     # -- its keys ------------------------------------------------------------------------------------------------------
 
@@ -293,19 +297,19 @@ class SessionStore(ManySessions[StateT]):
         sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
         """
         self._check_open()
-        return self._rotating.rotate(progress)
+        return self._rotating().rotate(progress)
 
     @verb
     def prune_keys(self) -> tuple[str, ...]:
         """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
         self._check_open()
-        return self._rotating.prune()
+        return self._rotating().prune()
 
     @verb
     def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
         self._check_open()
-        return self._rotating.usage()
+        return self._rotating().usage()
 
     @verb
     def destroy_tenant(self, tenant_id: str) -> Receipt:
@@ -315,7 +319,8 @@ class SessionStore(ManySessions[StateT]):
         ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
         """
         self._check_open()
-        return self._erasing.destroy(tenant_id)
+        removing = functools.partial(self._passes.remove, shred=True)
+        return erasing.Erasing(self._backend, self._reading, self._clock, removing).destroy(tenant_id)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -329,7 +334,7 @@ class SessionStore(ManySessions[StateT]):
     def train(
         self,
         *,
-        size: int = SIZE,
+        size: int = USUAL_SIZE,
         dry_run: bool = False,
         progress: Callable[[int, int], object] | None = None,
         **filters: Unpack[Filters],
@@ -341,7 +346,8 @@ class SessionStore(ManySessions[StateT]):
         told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
         """
         self._check_open()
-        return self._training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
+        room = training.Training(self._backend, self._reading, self._coherent, self._clock, level=self._writing.level)
+        return room.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     @verb
     def stats(self) -> dict[str, Any]:
@@ -401,6 +407,9 @@ class SessionStore(ManySessions[StateT]):
         """Of the verbs that could do without the backend; the others are refused by it."""
         if self._closed:
             raise RuntimeError("the store is closed")
+
+    def _rotating(self) -> rotating.Rotating:
+        return rotating.Rotating(self._backend, self._reading, self._writing, self._coherent)
 
     def _derive_key(self, id: str) -> str:
         return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)

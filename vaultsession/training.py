@@ -26,7 +26,6 @@ from .sealed import Query, SealedHead
 
 _log = logging.getLogger("vaultsession")
 
-SIZE = 112 * 1024
 SIZES = range(4 * 1024, LARGEST_DICTIONARY + 1)
 
 MOST_SESSIONS = 512

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vaultsession import open_store
-from vaultsession.keysources import KeyFile
+from vaultsession.keyplaces import KeyFile
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaultsession import RawKey, open_store
-from vaultsession.keysources import KeyFile
+from vaultsession.keyplaces import KeyFile
 
 
 @pytest.fixture

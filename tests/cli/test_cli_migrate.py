@@ -13,7 +13,7 @@ import pytest
 from cli_lab import PATIENCE, Place, Run
 
 from vaultsession import RawKey, open_store
-from vaultsession.keysources import KeyFile
+from vaultsession.keyplaces import KeyFile
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from cli_lab import plain
 
 from vaultsession import Passphrase
-from vaultsession.keysources import KeyFile
+from vaultsession.keyplaces import KeyFile
 from vaultsession.vault import VaultDirectory
 
 

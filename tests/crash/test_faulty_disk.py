@@ -118,7 +118,8 @@ def test_a_lossy_disk_below_is_told_of_flushes_that_failed(tmp_path: Path) -> No
 
 
 def test_every_call_of_a_disk_is_one_that_may_fail() -> None:
-    helpers = {"fcntl", "replace", "sync_directory", "filesystem", "sync"}  # the last is a hint, and never fails
-    assert {name for name in dir(Disk) if not name.startswith("_") and callable(getattr(Disk, name))} - helpers == set(
-        CALLS
-    )
+    helpers = {"fcntl", "replace", "sync_directory", "filesystem"}
+    hints = {"sync", "begin_flush"}  # they never fail
+    assert {
+        name for name in dir(Disk) if not name.startswith("_") and callable(getattr(Disk, name))
+    } - helpers - hints == set(CALLS)

@@ -30,7 +30,7 @@ def sources(package: Path) -> dict[str, str]:
 
 
 def imports_of(name: str, source: str, modules: Mapping[str, str], *, is_package: bool) -> set[str]:
-    """The modules of the package that one module imports: at any depth of nesting, for types alone included."""
+    """The modules of the package that one module imports: at any depth of nesting, for types alone, or deferred."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -44,6 +44,9 @@ def imports_of(name: str, source: str, modules: Mapping[str, str], *, is_package
             for alias in node.names:
                 inner = f"{base}.{alias.name}"
                 found.add(inner if inner in modules else base)
+        elif isinstance(node, ast.Call) and "Deferred" in (_called(node.func), *map(_called, node.args)):
+            texts = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+            found.update(f"{ROOT}{text}" for text in texts if isinstance(text, str) and text.startswith("."))
     return {imported for imported in found if imported == ROOT or imported.startswith(f"{ROOT}.")}
 
 
@@ -85,6 +88,10 @@ def cycles(graph: Mapping[str, set[str]]) -> Iterator[list[str]]:
 
     for name in sorted(graph):
         yield from walk(name, [])
+
+
+def _called(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _unit(name: str) -> str:
@@ -147,6 +154,8 @@ def test_the_graph_is_not_empty(graph: dict[str, set[str]]) -> None:
         ("ids", "from vaultsession.store import SessionStore", "ids (floor 1) imports vaultsession.store"),
         ("ids", "def f():\n    from .session import Session", "ids (floor 1) imports vaultsession.session"),
         ("ids", "if TYPE_CHECKING:\n    from .head import Head", "ids (floor 1) imports vaultsession.head"),
+        ("ids", "later = Deferred('.session')", "ids (floor 1) imports vaultsession.session"),
+        ("ids", "a, b = map(Deferred, ('.errors', '.store'))", "ids (floor 1) imports vaultsession.store"),
         ("ids", "from . import __version__", "ids (floor 1) imports vaultsession (floor"),
         ("envelope.v1", "from ..session import Session", "envelope.v1 (floor 3) imports vaultsession.session"),
         ("envelope.v1", "from .cipher import ContainerCipher", "cycle: vaultsession.envelope"),

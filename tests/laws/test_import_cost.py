@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,45 @@ def test_a_session_in_memory_needs_nothing_optional() -> None:
         "import vaultsession; s = vaultsession.open_store('memory://'); s.create('a'); s.load('a'); s.close()"
     )
     assert found & set(FORBIDDEN) == set()
+
+
+RARE = {
+    *(
+        "aio",
+        "carrying",
+        "checkup",
+        "conversation",
+        "erasing",
+        "keycommand",
+        "keyplaces",
+        "migration",
+        "oskeyring",
+        "recovery",
+    ),
+    *("repair", "replication", "rotating", "searching", "steps", "sweeper", "training", "transfer", "turns"),
+    *("backends.memory", "backends.fallback", "backends.mirrored", "vault.engine", "vault.following"),
+}
+
+
+def test_what_few_processes_do_is_not_imported_by_those_that_save_and_load(tmp_path: Path) -> None:
+    statement = f"""
+import sys, vaultsession
+with vaultsession.open_store({str(tmp_path / "vault")!r}, key=bytes(range(32))) as store:
+    store.create("a", messages=[{{"role": "user"}}])
+    store.append("a", {{"role": "user"}})
+    store.load("a").messages
+    store.list()
+print(*sorted(name for name in sys.modules if name.startswith("vaultsession.")))
+"""
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    ran = subprocess.run([sys.executable, "-I", "-c", path + statement], check=True, capture_output=True, text=True)
+    found = {name.removeprefix("vaultsession.") for name in ran.stdout.split()}
+    assert {"store", "many", "passes", "vault.directory"} <= found
+    assert found & RARE == set()
+
+
+def test_the_rare_modules_are_where_they_are_said_to_be() -> None:
+    assert {name for name in RARE if importlib.util.find_spec(f"vaultsession.{name}") is None} == set()
 
 
 def test_the_asynchronous_store_loads_asyncio_when_it_is_asked_for() -> None:

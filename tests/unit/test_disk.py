@@ -14,6 +14,7 @@ from vaultsession.disk import (
     CREATE_NEW,
     READ,
     Disk,
+    filesystem_in,
     opened,
     read_all,
     read_file,
@@ -247,6 +248,30 @@ def test_a_replacement_that_a_reader_refuses_is_tried_again_for_a_while(monkeypa
 def test_the_file_system_is_that_of_the_innermost_mount(tmp_path):
     assert Disk().filesystem("/proc") in ("proc", "")
     assert Disk().filesystem(str(tmp_path)) == Disk().filesystem(str(tmp_path / "not yet there"))
+
+
+def test_the_innermost_mount_is_found_whatever_stands_in_its_name():
+    """Names beyond Latin-1 once came out as question marks, and what lay on such a mount had the type of its parent."""
+    table = "".join(
+        f"{number} 1 0:{number} / {mount} rw,relatime shared:1 - {kind} none rw\n"
+        for number, (mount, kind) in enumerate(
+            [
+                ("/", "ext4"),
+                ("/home", "xfs"),
+                ("/home/me/net\\040share", "nfs4"),
+                ("/home/me/共有", "cifs"),
+                ("/home/me/共有", "btrfs"),
+            ]
+        )
+    ).encode()
+
+    def kind(path: str) -> str:
+        return filesystem_in(table, path.encode())
+
+    assert [kind("/"), kind("/hom"), kind("/home"), kind("/homes/x")] == ["ext4", "ext4", "xfs", "ext4"]
+    assert [kind("/home/me/net share/vault"), kind("/home/me/net")] == ["nfs4", "xfs"]
+    assert kind("/home/me/共有/vault") == "btrfs", "of two mounts at one place the later one is on top"
+    assert filesystem_in(b"", b"/home") == ""
 
 
 def test_a_file_that_is_replaced_while_it_is_opened_is_read_in_its_new_form(tmp_path):

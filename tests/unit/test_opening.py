@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
 import os
 import stat
 import uuid
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from vaultsession import (
     open_store,
     open_store_async,
 )
+from vaultsession.disk import Disk
 from vaultsession.keysources import KeySources
 from vaultsession.testing import ManualClock, SeededIds
 
@@ -56,6 +59,51 @@ def test_a_vault_is_made_on_first_use_and_opened_on_the_second(tmp_path: Path, v
     with open_store(tmp_path / "vault", key=vault_key, create=False) as store:
         assert store.load("a").state == {"x": 1}
     assert stat.S_IMODE((tmp_path / "vault").stat().st_mode) == 0o700
+
+
+class Reads(Disk):
+    """Counts how often each file is opened, by its name."""
+
+    def __init__(self) -> None:
+        self.opened: Counter[str] = Counter()
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:  # type: ignore[override]  # as os.open, bound
+        self.opened[os.path.basename(path)] += 1
+        return os.open(path, flags, mode)
+
+
+def test_an_opening_reads_each_paper_of_the_vault_once(tmp_path: Path, vault_key: RawKey) -> None:
+    open_store(tmp_path / "vault", key=vault_key).close()
+    disk = Reads()
+    with open_store(tmp_path / "vault", key=vault_key, disk=disk) as store:
+        store.create("a")
+        assert [disk.opened[name] for name in ("vault.json", "keyring", "keyring.bak")] == [1, 1, 1]
+
+
+def test_who_made_a_vault_need_not_read_what_it_has_just_written(tmp_path: Path, vault_key: RawKey) -> None:
+    disk = Reads()
+    with open_store(tmp_path / "vault", key=vault_key, disk=disk) as store:
+        store.create("a")
+        assert [disk.opened[name] for name in ("vault.json", "keyring", "keyring.bak")] == [0, 1, 1], "to be written"
+
+
+def test_who_made_a_vault_sees_a_change_of_its_keys_by_whoever_waited_for_the_lock(
+    tmp_path: Path, vault_key: RawKey
+) -> None:
+    """What is known of the papers was looked at under the lock. A look behind it would see the change as its own."""
+    rotated: list[str] = []
+
+    class Hurried(Disk):
+        def flock(self, fd: int, operation: int) -> None:  # type: ignore[override]  # as fcntl.flock, bound
+            fcntl.flock(fd, operation)
+            if operation == fcntl.LOCK_UN and not rotated:
+                rotated.append("")
+                with open_store(tmp_path / "vault", key=vault_key) as other:
+                    rotated[0] = other.rotate_key().key
+
+    with open_store(tmp_path / "vault", key=vault_key, disk=Hurried()) as store:
+        store.create("a")
+        assert [use.id for use in store.key_usage() if use.sessions] == rotated
 
 
 @pytest.mark.parametrize("spelled", ["bytes", "hex", "raw key"])

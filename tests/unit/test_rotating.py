@@ -10,6 +10,7 @@ import pytest
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
 from vaultsession.envelope import v1
+from vaultsession.rotating import Rotating
 from vaultsession.sealed import Query
 from vaultsession.vault import VaultDirectory
 
@@ -290,19 +291,18 @@ def test_a_key_that_someone_used_in_the_very_moment_comes_back(
     store, late = open_files(), open_files()
     late.create("warm")
     store.rotate_key()
-    rotating = store._rotating
-    real, looks = rotating._refuse_used, []
+    real, looks = Rotating._refuse_used, []
 
-    def between(retired: set[bytes]) -> None:
+    def between(rotating: Rotating, retired: set[bytes]) -> None:
         looks.append(retired)
-        real(retired)
+        real(rotating, retired)
         if len(looks) == 1:
             with monkeypatch.context() as patched:
                 patched.setattr(late._passes._reading.keys, "look", lambda: None)  # it has looked before
                 late.create("late", state={"n": 1})
             late.count()
 
-    monkeypatch.setattr(rotating, "_refuse_used", between)
+    monkeypatch.setattr(Rotating, "_refuse_used", between)
     with pytest.raises(Conflict):
         store.prune_keys()
     assert len(looks) == 2

@@ -31,7 +31,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def ask_passphrase() -> Passphrase:
     """A passphrase typed twice. ``KeyUnavailable`` without a terminal."""
-    from ..keysources import Prompt  # noqa: PLC0415 - as above
+    from ..keyplaces import Prompt  # noqa: PLC0415 - as above
     from ..secret import Passphrase  # noqa: PLC0415 - as above
 
     words: list[Secret | None] = []
@@ -56,7 +56,7 @@ def key_in_file(path: str, vault: str) -> tuple[RawKey, bool]:
     import os  # noqa: PLC0415 - only here
 
     from ..disk import Disk, write_new  # noqa: PLC0415 - as above
-    from ..keysources import KeyFile  # noqa: PLC0415 - as above
+    from ..keyplaces import KeyFile  # noqa: PLC0415 - as above
     from ..secret import RawKey  # noqa: PLC0415 - as above
 
     path = os.path.abspath(os.path.expanduser(path))

@@ -61,7 +61,9 @@ def _ids(where: Where) -> Iterator[str]:
 def _secrets(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
     """Keys that are there: nobody is asked, no command is run, and no passphrase is derived from."""
     from ..configuration import environment  # noqa: PLC0415 - as above
-    from ..keysources import KEY_FILE, EnvironmentKey, KeyFile, KeySources  # noqa: PLC0415 - as above
+    from ..keyplaces import EnvironmentKey, KeyFile  # noqa: PLC0415 - as above
+    from ..keysources import KeySources  # noqa: PLC0415 - as above
+    from ..secret import KEY_FILE  # noqa: PLC0415 - as above
 
     environ = environment()
     named = where.key_file or environ.get(KEY_FILE)

@@ -70,7 +70,8 @@ def _key_files(where: Where, directory: VaultDirectory) -> Iterator[str]:
     import os  # noqa: PLC0415 - only here
 
     from ..configuration import environment  # noqa: PLC0415 - as above
-    from ..keysources import KEY_FILE, PASSPHRASE_FILE, KeySources  # noqa: PLC0415 - as above
+    from ..keysources import KeySources  # noqa: PLC0415 - as above
+    from ..secret import KEY_FILE, PASSPHRASE_FILE  # noqa: PLC0415 - as above
 
     environ = environment()
     named = (where.key_file, where.passphrase_file, environ.get(KEY_FILE), environ.get(PASSPHRASE_FILE))

@@ -86,7 +86,7 @@ class _FirstSecret:
 
     def __init__(self, where: Where, vault: str, *, passphrase: bool) -> None:
         from ..configuration import environment  # noqa: PLC0415 - as above
-        from ..keysources import PASSPHRASE_FILE  # noqa: PLC0415 - as above
+        from ..secret import PASSPHRASE_FILE  # noqa: PLC0415 - as above
 
         self.place = ""
         self._where, self._vault = where, vault

@@ -94,7 +94,7 @@ class Where:
     def key(self) -> KeySource | None:
         """The source that an option names; None leaves it to the environment and what comes behind it."""
         from ..keycommand import KeyCommand  # noqa: PLC0415 - as above
-        from ..keysources import KeyFile, PassphraseFile  # noqa: PLC0415 - as above
+        from ..keyplaces import KeyFile, PassphraseFile  # noqa: PLC0415 - as above
 
         named: list[KeySource] = []
         if self.key_file:

@@ -2,10 +2,15 @@
 
 ``directory`` on files, and that it is private · ``dictionaries`` and ``tenant_files`` their files · ``engine`` in an
 engine, beside the sessions · ``opened`` what unlocking yields, and what both can do · ``changes`` of the keys ·
-``keypapers`` the keys, for whoever uses them for long · ``papers`` identity and key slots as one value, and how a copy
-follows
+``keypapers`` the keys, for whoever uses them for long · ``papers`` identity and key slots as one value · ``following``
+how a copy of all that follows
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..deferred import names_in
 from .dictionaries import DICTIONARIES, DictionaryFiles, number_in
 from .directory import (
     DIRECTORIES,
@@ -15,11 +20,14 @@ from .directory import (
     SESSIONS,
     VaultDirectory,
 )
-from .engine import EngineVault
 from .keypapers import VaultPapers
-from .opened import OpenVault, Vault
-from .papers import follow_papers, follow_tenants, taken_apart
+from .opened import Candidates, OpenVault, Vault
+from .papers import taken_apart
 from .tenant_files import TENANTS
+
+if TYPE_CHECKING:
+    from .engine import EngineVault
+    from .following import follow_papers, follow_tenants
 
 __all__ = [
     "DICTIONARIES",
@@ -29,6 +37,7 @@ __all__ = [
     "NETWORK_FILE_SYSTEMS",
     "SESSIONS",
     "TENANTS",
+    "Candidates",
     "DictionaryFiles",
     "EngineVault",
     "OpenVault",
@@ -40,3 +49,9 @@ __all__ = [
     "number_in",
     "taken_apart",
 ]
+
+__getattr__ = names_in(
+    __name__,
+    globals(),
+    {"EngineVault": "engine", "follow_papers": "following", "follow_tenants": "following"},
+)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..copies import NEW
 from ..dictionaries import LARGEST_SEALED
@@ -28,8 +28,7 @@ _FIRST, _SECOND = ".bak", ".vsd"
 _NAME = re.compile(r"([1-9][0-9]{4,9})(?:\.bak|\.vsd)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class DictionaryFiles:
+class DictionaryFiles(NamedTuple):
     """The files in ``dictionaries/`` of the vault at ``path``. Errors are those of the disk: ``OSError``."""
 
     disk: Disk

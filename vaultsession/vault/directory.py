@@ -58,7 +58,7 @@ from ..secret import Secret
 from ..slots import Slot, Unlocked
 from .changes import Changes
 from .dictionaries import DictionaryFiles
-from .opened import OpenVault
+from .opened import Candidates, OpenVault
 from .papers import joined, taken_apart
 from .tenant_files import keep_keys, kept_keys, kept_names
 
@@ -142,20 +142,22 @@ class VaultDirectory(Changes):
                 vault_key = os.urandom(KEY_SIZE)
                 data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
                 self._write_first(Identity.of(keyring).encode(), data, leftovers, unflushed)
+                stamp = self.stamp()  # whoever changes the keyring waits for this lock
         file = slots.parse(data)
-        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
+        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with", stamp=stamp)
 
-    def unlock(self, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
+    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
         """Open with the first candidate that fits, each asked for only when those before it failed.
 
-        ``WrongKey`` names those tried, ``KeyUnavailable`` if there was none, ``Damaged`` where the key is right and the
-        keyring is not. A copy that is behind or damaged is mended, and told in ``findings``.
+        A function in place of them is given the vault id, not proved by then. ``WrongKey`` names those tried,
+        ``KeyUnavailable`` if there was none, ``Damaged`` where the key is right and the keyring is not. A copy that is
+        behind or damaged is mended, and told in ``findings``.
         """
         identity = self.identity()
         with _storage(self.path):
             both = self._read_copies(identity)
         tried = []
-        for source, secret in candidates:
+        for source, secret in candidates(identity.vault_id) if callable(candidates) else candidates:
             try:
                 unlocked = both.unlock(secret)
             except WrongKey as error:
@@ -294,8 +296,9 @@ class VaultDirectory(Changes):
                 fd = stack.enter_context(opened(self.disk, self._at(name), CREATE_NEW))
                 write_all(self.disk, fd, content, 0)
                 written.append(fd)
-            for fd in written:
-                self.disk.fsync(fd)
+            for flush in (self.disk.begin_flush, self.disk.fsync):  # all begun first, so that they share one commit
+                for fd in written:
+                    flush(fd)
         for directory in (*unflushed, self.path):
             self.disk.sync_directory(directory)
         try:

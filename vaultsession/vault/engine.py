@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .. import slots
@@ -37,7 +37,7 @@ from ..keys import KEY_SIZE, Keyring
 from ..secret import Secret
 from ..slots import KeyringFile, Slot, Unlocked
 from .changes import Changes
-from .opened import OpenVault
+from .opened import Candidates, OpenVault
 from .papers import joined, taken_apart
 
 _log = logging.getLogger("vaultsession")
@@ -95,11 +95,11 @@ class EngineVault(Changes):
         file = slots.parse(data)
         return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
 
-    def unlock(self, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
+    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
         """Open with the first candidate that fits, each asked for only when those before it failed."""
         _, identity, file = self._read()
         tried = []
-        for source, secret in candidates:
+        for source, secret in candidates(identity.vault_id) if callable(candidates) else candidates:
             try:
                 unlocked = file.unlock(secret)
             except WrongKey as error:

@@ -11,17 +11,22 @@ from ..keys import Keyring, MasterKey
 from ..secret import Secret
 from ..slots import Slot, Unlocked
 
+Candidates = Iterable[tuple[str, Secret]]
+"""Secrets that may open a vault, each with the name of its source."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenVault:
     """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
 
-    Compare ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
+    ``stamp`` is that of the vault (``Vault.stamp``) while it held this keyring, where that is known. Compare
+    ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
     """
 
     unlocked: Unlocked
     source: str
     findings: tuple[str, ...] = ()
+    stamp: object = None
 
     @property
     def slot(self) -> Slot | None:
@@ -76,8 +81,11 @@ class Vault(Protocol):
         """Make a new vault; ``Conflict`` if there is one. A function is given the vault id and returns the secret."""
         ...
 
-    def unlock(self, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
-        """Open with the first candidate that fits. ``WrongKey``, ``KeyUnavailable``, ``Damaged``."""
+    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
+        """Open with the first candidate that fits; a function is given the vault id and returns them.
+
+        ``WrongKey``, ``KeyUnavailable``, ``Damaged``.
+        """
         ...
 
     def reload(self, vault: OpenVault) -> OpenVault:

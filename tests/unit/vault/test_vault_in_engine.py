@@ -38,6 +38,17 @@ def test_what_was_made_opens_with_its_key_and_no_other(vault: EngineVault) -> No
         vault.unlock([])
 
 
+def test_the_candidates_may_depend_on_which_vault_it_is(vault: EngineVault) -> None:
+    made, asked = vault.create(KEY), []
+
+    def candidates(vault_id: bytes) -> list[tuple[str, RawKey]]:
+        asked.append(vault_id)
+        return [("key", KEY)]
+
+    assert vault.unlock(candidates).keyring == made.keyring
+    assert asked == [made.keyring.vault_id]
+
+
 def test_there_is_one_creator(vault: EngineVault, papers: Papers) -> None:
     def slowly(vault_id: bytes) -> RawKey:
         EngineVault(papers).create(OTHER)

@@ -90,7 +90,7 @@ class Stage:
 
     def store(self, *, cache_bytes: int = 64 << 20) -> SessionStore:
         """The store, with settings of its own."""
-        from ...keysources import KeyFile  # noqa: PLC0415 - as above
+        from ...keyplaces import KeyFile  # noqa: PLC0415 - as above
         from ...opening import open_store  # noqa: PLC0415 - as above
         from ...settings import Settings  # noqa: PLC0415 - as above
 

@@ -134,7 +134,7 @@ def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -
     """The secret that is to be added, and where it lies if it was made just now."""
     import os  # noqa: PLC0415 - as above
 
-    from ...keysources import PassphraseFile  # noqa: PLC0415 - as above
+    from ...keyplaces import PassphraseFile  # noqa: PLC0415 - as above
 
     if key_file is not None:
         key, is_new = key_in_file(key_file, vault)
