@@ -225,6 +225,12 @@ def row_from(columns: tuple[Any, ...]) -> SealedHead:
     return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
 
 
+def vouched_row(columns: tuple[Any, ...]) -> SealedHead | None:
+    """The row behind its witness, if that speaks of the same record. ``ValueError`` as ``row_from``."""
+    row = row_from(columns[1:])
+    return row if unpack_witness(columns[0]) == row.witness else None
+
+
 def tombstone_from(key: object, generation: object, mac: object) -> Tombstone:
     """The tombstone of three columns. ``ValueError``."""
     if not (isinstance(key, str) and isinstance(generation, int) and isinstance(mac, bytes)) or generation < 0:
