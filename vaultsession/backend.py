@@ -127,6 +127,15 @@ def bury(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str,
     return outcomes
 
 
+Answers = Mapping[str, bool | VaultError]
+"""By key whether a session was found, or why it is not known to be removed."""
+
+
+def answers(outcomes: Mapping[str, Newest | VaultError], found: set[str]) -> Answers:
+    """By key whether it is among the found, or what failed."""
+    return {key: each if isinstance(each, VaultError) else key in found for key, each in outcomes.items()}
+
+
 @runtime_checkable
 class Shelf(Protocol):
     """A backend that may hold containers which it cannot list. No other is asked."""

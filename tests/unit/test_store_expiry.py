@@ -264,7 +264,8 @@ def test_a_sweep_removes_what_has_expired_and_only_that(store: SessionStore, clo
     assert store.sweep(dry_run=True) == len(gone)
     assert store.stats()["sessions"] == 20
     assert store.sweep(progress=told.append) == len(gone)
-    assert told == list(range(1, len(gone) + 1))
+    assert told[-1] == len(gone)
+    assert told == sorted(told)
     assert store.stats()["sessions"] == 20 - len(gone)
     assert {info.id for info in store.list()} == {f"s{number}" for number in range(20) if number not in gone}
     assert store.sweep() == 0

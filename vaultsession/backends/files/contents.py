@@ -40,7 +40,7 @@ from .schema import (
     translated,
     translation,
     unpack_witness,
-    vouched_row,
+    vouched,
 )
 
 _log = logging.getLogger("vaultsession")
@@ -188,8 +188,7 @@ class Contents:
         with self._reading:
             connection = self._reader_connection(check=True)
             with translated(self._path, self._reader_inode):
-                found = connection.execute(queries.with_witnesses(len(locators)), locators)
-                return {row.key: row for row in map(vouched_row, found) if row is not None}
+                return vouched(connection, locators)
 
     def tombstone(self, locator: str) -> Tombstone | None:
         """What is written of a session's removal, also where a row stands beside it."""

@@ -46,11 +46,6 @@ def count(query: Query) -> Statement:
     return f"SELECT count(*) FROM {source} d{_all(where)}", values  # noqa: S608 - our own text
 
 
-def with_witnesses(number: int) -> str:
-    """SELECT of the witness and ``COLUMNS`` of so many locators."""
-    return f"SELECT witness, {COLUMNS} FROM sessions WHERE locator IN ({', '.join('?' * number)})"  # noqa: S608 - as above
-
-
 def _conditions(query: Query) -> tuple[list[str], list[object]]:
     where: list[str] = []
     values: list[object] = []

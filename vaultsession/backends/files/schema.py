@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -225,12 +225,6 @@ def row_from(columns: tuple[Any, ...]) -> SealedHead:
     return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
 
 
-def vouched_row(columns: tuple[Any, ...]) -> SealedHead | None:
-    """The row behind its witness, if that speaks of the same record. ``ValueError`` as ``row_from``."""
-    row = row_from(columns[1:])
-    return row if unpack_witness(columns[0]) == row.witness else None
-
-
 def tombstone_from(key: object, generation: object, mac: object) -> Tombstone:
     """The tombstone of three columns. ``ValueError``."""
     if not (isinstance(key, str) and isinstance(generation, int) and isinstance(mac, bytes)) or generation < 0:
@@ -306,6 +300,13 @@ def retag(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT locator, updated, expires, tags FROM sessions")
     for locator, updated, expires, tags in rows:
         connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
+
+
+def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
+    """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
+    text = f"SELECT witness, {COLUMNS} FROM sessions WHERE locator IN ({', '.join('?' * len(locators))})"  # noqa: S608 - our own
+    found = [(unpack_witness(columns[0]), row_from(columns[1:])) for columns in connection.execute(text, locators)]
+    return {row.key: row for witness, row in found if witness == row.witness}
 
 
 def is_consistent(row: SealedHead, locator: object) -> bool:
