@@ -208,7 +208,11 @@ class ManySessions(Generic[StateT]):
                     names[self._key(name)] = name
                 except VaultError as error:
                     failures[name] = without_frames(error)
-            for key, outcome in self._passes.remove_each([*names], backend).items():
+            try:
+                outcomes = self._passes.remove_each([*names], backend)
+            except VaultError as error:
+                outcomes = dict.fromkeys(names, without_frames(error))
+            for key, outcome in outcomes.items():
                 if isinstance(outcome, VaultError):
                     failures[names[key]] = outcome
                 else:

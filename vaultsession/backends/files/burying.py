@@ -93,6 +93,8 @@ class Burials:
             stripes = [self._sessions.stripes.numbered(number) for number in numbers]
             try:
                 _holding(stripes, partial(self._bury, batch, self._vouched(batch), seal, outcomes, gone))
+            except VaultError as error:  # a stripe, or the marker: nothing of the batch was changed
+                outcomes.update(dict.fromkeys(batch, without_frames(error)))
             finally:
                 self._let_go(gone)
         return outcomes
