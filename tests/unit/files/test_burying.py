@@ -42,7 +42,7 @@ def expired(scribe: Scribe, *, flush: bool = False, shred: bool = False) -> Seal
 def filled(backend: FilesBackend, scribe: Scribe, count: int, **facts: Any) -> list[str]:
     keys = [scribe.key(f"s{number}") for number in range(count)]
     for key in keys:
-        backend.commit(key, scribe.create(key, expires=1, **facts))
+        backend.commit(key, scribe.create(key, expires=NOW, **facts))
     return keys
 
 
@@ -87,14 +87,14 @@ def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: A
 def test_an_append_that_extended_a_life_a_moment_ago_wins(
     cold: Any, files: FilesBackend, scribe: Scribe, monkeypatch: pytest.MonkeyPatch, how: str, flush: bool
 ) -> None:
-    """The rows are read before the stripes are taken: what comes in between is seen in the file."""
+    """The rows are read before the stripes are taken: what comes in between is seen in the file, of any size."""
     keys, backend = cold(3)
     believed = backend._burials._vouched
 
     def vouched(batch: Any) -> Any:
         rows = believed(batch)
-        later = scribe.append(expires=NOW + 1, flush=flush) if how == "append" else scribe.create(keys[1], flush=flush)
-        files.commit(keys[1], later)
+        facts = {"expires": NOW + 1, "flush": flush}
+        files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
         return rows
 
     monkeypatch.setattr(backend._burials, "_vouched", vouched)
@@ -330,10 +330,11 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
     files.count(Query())
     files._sessions.states.clear()
 
-    most = 0
+    most = waiting = 0
 
     def seal(key: str, newest: Newest) -> Grave | None:
-        nonlocal most
+        nonlocal most, waiting
+        waiting = max(waiting, len(files._burials._closing))
         most = max(most, sum(name.endswith("(deleted)") for name in descriptors(path)))
         if len(files._burials._closing) == burying._CLOSING:
             slow.set()
@@ -344,6 +345,7 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
     files.bury(keys, seal)
     monkeypatch.undo()
     assert most <= 16 * (burying._CLOSING + 1)
+    assert waiting == burying._CLOSING
     assert slow.is_set()
     files.close()
     assert descriptors(path) == []
