@@ -15,6 +15,7 @@ from files_lab import FailingDisk, descriptors, session_path
 from vaultsession.backend import SealGrave
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import burying
+from vaultsession.backends.files.descriptors import Descriptor
 from vaultsession.disk import Disk
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
 from vaultsession.sealed import Grave, Newest, Query, SealedHead, Tombstone
@@ -340,8 +341,8 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
             slow.set()
         return expired(scribe)(key, newest)
 
-    real = threading.Thread.run
-    monkeypatch.setattr(threading.Thread, "run", lambda thread: (slow.wait(10), real(thread))[1])
+    real = Descriptor.__del__
+    monkeypatch.setattr(Descriptor, "__del__", lambda descriptor: (slow.wait(10), real(descriptor))[1])
     files.bury(keys, seal)
     monkeypatch.undo()
     assert most <= 16 * (burying._CLOSING + 1)
@@ -349,4 +350,4 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
     assert slow.is_set()
     files.close()
     assert descriptors(path) == []
-    assert "vaultsession-closing" not in [thread.name for thread in threading.enumerate()]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vaultsession-closing")]

@@ -2,7 +2,7 @@
 
 One by one, a removal of a small session is mostly a transaction of the index, a look into the quarantine, and the wait
 for the file system to free what nobody names any more. Here a batch shares the first two. The third is not waited for:
-the descriptors of what was removed are held until the stripes are let go, and closed by a thread.
+the descriptors of what was removed are held until the stripes are let go, and closed by other threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...backend import SealGrave
 from ...disk import Disk, read_all
@@ -35,12 +35,15 @@ _FEW = 8
 """Descriptors that are closed here: a thread costs as much as closing them."""
 
 _CLOSING = 3
-"""Batches whose descriptors may wait to be closed."""
+"""Threads that close, and batches whose descriptors wait for them before whoever removes more waits too."""
 
 _ROOM = 1 << 16
 """Zeros that may stand behind the last record: room for the next ones."""
 
 _FOOTER_MASK = 0xFFFFFFFF
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -82,7 +85,9 @@ class Burials:
         self._durable = durable
         self._begin = begin
         self._behind = behind
-        self._closing: deque[threading.Thread] = deque()
+        self._mutex = threading.Lock()
+        self._closers: ThreadPoolExecutor | None = None
+        self._closing: deque[Future[None]] = deque()
 
     def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
         """See ``Burying.bury``."""
@@ -101,9 +106,11 @@ class Burials:
 
     def close(self) -> None:
         """Wait until every descriptor is closed."""
-        while self._closing:
-            with contextlib.suppress(IndexError):  # another thread has waited for the last one
-                self._closing.popleft().join()
+        with self._mutex:
+            closers, self._closers = self._closers, None
+            self._closing.clear()
+        if closers is not None:
+            closers.shutdown()
 
     def _vouched(self, batch: Sequence[str]) -> Mapping[str, SealedHead]:
         """Rows that the index has of sessions whose container is not open here; none from an index that is damaged."""
@@ -223,12 +230,15 @@ class Burials:
         if len(gone) < _FEW:
             gone.clear()
             return
-        while len(self._closing) >= _CLOSING:
-            with contextlib.suppress(IndexError):  # as in ``close``
-                self._closing.popleft().join()
-        thread = threading.Thread(target=gone.clear, name="vaultsession-closing", daemon=True)
-        self._closing.append(thread)
-        thread.start()
+        with self._mutex:
+            if self._closers is None:
+                from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a millisecond that only a batch pays
+
+                self._closers = ThreadPoolExecutor(_CLOSING, thread_name_prefix="vaultsession-closing")
+            self._closing.append(self._closers.submit(gone.clear))
+            oldest = self._closing.popleft() if len(self._closing) > _CLOSING else None
+        if oldest is not None:
+            oldest.result()
 
     def _unavailable(self, key: str, error: OSError) -> BackendUnavailable:
         return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
