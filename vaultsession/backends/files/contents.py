@@ -42,6 +42,7 @@ from .schema import (
     translated,
     translation,
     unpack_witness,
+    vouched,
 )
 
 _log = logging.getLogger("vaultsession")
@@ -200,6 +201,10 @@ class Contents:
             return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
 
         return self._reader.ask(read)
+
+    def vouched(self, locators: Sequence[str]) -> dict[str, SealedHead]:
+        """By key, the rows of those locators whose very record is known to be flushed."""
+        return self._reader.ask(lambda connection: vouched(connection, locators))
 
     def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[SealedHead]:
         """At most ``size`` heads behind ``after``, in the order of the query."""
