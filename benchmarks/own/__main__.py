@@ -1,15 +1,17 @@
 """Run: ``python -m benchmarks.own [--quick] [--only NAME] [--directory DIR] [--json FILE]``.
 
-``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs.
+``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs. ``--check``
+measures nothing but a few ratios to the floor, in some seconds, and fails where one is over its limit.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 
 from ..harness import Report
-from . import importing, many_sessions, one_session, processes, stages
+from . import check, importing, many_sessions, one_session, processes, stages
 
 PARTS = {
     "stages": stages.run,
@@ -20,21 +22,26 @@ PARTS = {
 }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own", description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--directory", help="where the vaults are made; on the file system to measure")
     parser.add_argument("--json", help="write the rows there")
     chosen = parser.parse_args()
-    report = Report()
+    report, within = Report(), True
     with tempfile.TemporaryDirectory(dir=chosen.directory, prefix="vaultsession-bench-") as directory:
-        for name in chosen.only or PARTS:
-            PARTS[name](report, directory, 0.1 if chosen.quick else 1.0)
+        if chosen.check:
+            within = check.run(report, directory)
+        else:
+            for name in chosen.only or PARTS:
+                PARTS[name](report, directory, 0.1 if chosen.quick else 1.0)
     print(report.closing_line())
     if chosen.json:
         report.save(chosen.json)
+    return 0 if within else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
