@@ -8,14 +8,12 @@ and for ``--readme FILE``, which writes its table anew.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from ..harness import log
+from ..harness import conditions, log
 from . import fresh, many_sessions, on_disk, one_session, processes, readme
 from .bench import FULL, QUICK, Bench
 from .flushes import count_flushes
@@ -51,7 +49,7 @@ def main() -> None:
         results.save(Path(chosen.json))
         results = Results.load(Path(chosen.json))
     if chosen.readme:
-        readme.put(results, Path(chosen.readme))
+        readme.PLACE.write(Path(chosen.readme), readme.text(results))
     if chosen.plots:
         from .plots import draw  # noqa: PLC0415 - matplotlib takes a second to import
 
@@ -71,12 +69,12 @@ def _measured(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Re
             WORKLOADS[name](bench)
             took[name] = time.perf_counter() - started
             log(f"[{name}: {took[name]:.0f} s]")
-        conditions = _conditions(directory, quick=chosen.quick)
-    conditions["seconds"] = round(time.perf_counter() - began)
-    print("\n" + ", ".join(f"{name} {value}" for name, value in conditions.items()))
+        where = conditions(directory, quick=chosen.quick)
+    where["seconds"] = round(time.perf_counter() - began)
+    print("\n" + ", ".join(f"{name} {value}" for name, value in where.items()))
     print("seconds of each part: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in took.items()))
     _tell_gaps(bench)
-    return Results.of(bench, conditions)
+    return Results.of(bench, where)
 
 
 def _tell_gaps(bench: Bench) -> None:
@@ -114,20 +112,6 @@ def _entries(parser: argparse.ArgumentParser, text: str | None) -> list[Entry]:
 
 def _about(entry: Entry) -> str:
     return f"{marks(entry.name):<20} {entry.how}"
-
-
-def _conditions(directory: str, *, quick: bool) -> dict[str, object]:
-    from vaultsession.disk import Disk  # noqa: PLC0415 - asked once, at the end
-
-    return {
-        "system": platform.system() + " " + platform.release(),
-        "cores": os.cpu_count(),
-        "file system": Disk().filesystem(directory),
-        "python": platform.python_version(),
-        "load at the end": round(os.getloadavg()[0], 1),
-        "run": "quick" if quick else "full",
-        "date": time.strftime("%Y-%m-%d"),
-    }
 
 
 if __name__ == "__main__":

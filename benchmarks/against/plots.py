@@ -16,8 +16,10 @@ mpl.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
+from ..harness import told
+from ..place import duration, thousands
 from .processes import MIXED
-from .readme import STORES, duration, thousands, told
+from .readme import STORES
 from .results import Results
 from .rivals import BY_NAME, FLOOR, OURS
 
@@ -68,7 +70,9 @@ def _figure(results: Results, title: str, key: str) -> tuple[Any, Any]:
     axes.set_facecolor(_PAPER)
     figure.subplots_adjust(left=0.09, right=0.80, top=0.91, bottom=0.22)
     figure.text(0.02, 0.95, title, fontsize=12, fontweight="bold")
-    figure.text(0.02, 0.025, f"{key}\nmedians; {told(results)}", fontsize=_SMALL, color="#404040", linespacing=1.5)
+    figure.text(
+        0.02, 0.025, f"{key}\nmedians; {told(results.conditions)}", fontsize=_SMALL, color="#404040", linespacing=1.5
+    )
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes

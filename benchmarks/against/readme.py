@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
+from ..harness import told
+from ..place import Place, duration, thousands
 from .bench import LEFT_OUT
 from .fresh import APPEND as FIRST_APPEND
 from .processes import APPENDS, MIXED
@@ -13,8 +14,7 @@ from .results import Results
 from .rivals import FLOOR, OURS
 from .table import Cell
 
-BEGIN = "<!-- python -m benchmarks.against --readme: begin -->"
-END = "<!-- python -m benchmarks.against --readme: end -->"
+PLACE = Place("benchmarks.against")
 
 STORES = (
     OURS,
@@ -33,23 +33,6 @@ STORES = (
 """The durable ones, of each library the one that encrypts if there is one."""
 
 
-def duration(microseconds: float) -> str:
-    """With the unit that suits it."""
-    for limit, unit, divisor in ((1000, "µs", 1), (1_000_000, "ms", 1000)):
-        if microseconds < limit:
-            return f"{_digits(microseconds / divisor)} {unit}"
-    return f"{_digits(microseconds / 1_000_000)} s"
-
-
-def thousands(value: float) -> str:
-    """A whole number in groups of three."""
-    return f"{value:,.0f}".replace(",", " ")
-
-
-def _digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def _rate(cell: Cell) -> str:
     """With what was lost of what had been acknowledged, where anything was."""
     lost = cell.note.split(" ")[0]
@@ -63,7 +46,8 @@ def _time(cell: Cell) -> str:
 
 
 def _ratio(cell: Cell) -> str:
-    return f"{cell.median:.2f}"
+    part = cell.note.partition(" in the time")[0]
+    return f"{cell.median:.2f}" + (f" ({part})" if part else "")
 
 
 _COLUMNS: tuple[tuple[str, str, Callable[[Cell], str]], ...] = (
@@ -92,25 +76,6 @@ def text(results: Results) -> str:
     return "\n".join(lines) + "\n\n" + _conditions(results, stores)
 
 
-def put(results: Results, readme: Path) -> None:
-    """Between the two markers of a README, in the place of what is there."""
-    old = readme.read_text(encoding="utf-8")
-    before, _, rest = old.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise SystemExit(f"{readme} has no place for the table: {BEGIN} … {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text(results)}{END}{after}", encoding="utf-8")
-
-
-def told(results: Results) -> str:
-    """Where and when it was measured, in one line."""
-    where = results.conditions
-    return (
-        f"{where['run']} run of {where['date']}, {where['system']}, {where['cores']} cores, {where['file system']}, "
-        f"CPython {where['python']}, load at its end {where['load at the end']}"
-    )
-
-
 def _shown(cell: Cell | None, show: Callable[[Cell], str]) -> str:
     if cell is None:
         return "-"
@@ -127,11 +92,12 @@ def _conditions(results: Results, stores: list[dict]) -> str:
             modes.setdefault(part, []).append(store["name"].replace(",", ""))
     used = "; ".join(f"{', '.join(names)}: {part}" for part, names in modes.items())
     told_of_all = (
-        f"Medians, every store in turn, in an order that is drawn anew for each round: {told(results)}. All of these "
-        "return from a write after its flush. A save replaces a history whose last message is another one. Bytes on "
-        'disk: made-up or real conversations of 20 to 200 KB, each record appended. "-": the library has no such '
-        f'operation, or is not made for several processes. "{LEFT_OUT}": it would have taken too long, which the run '
-        'tells. "lost": messages that were acknowledged and are not there.'
+        "Medians, every store in turn, in an order that is drawn anew for each round: "
+        f"{told(results.conditions)}. All of these return from a write after its flush. A save replaces a history whose "
+        "last message is another one. Bytes on disk: made-up or real conversations of 20 to 200 KB, each record appended "
+        '(some in the time that there was). "-": the library has no such operation, or is not made for several '
+        f'processes. "{LEFT_OUT}": it would have taken too long, which the run tells. "lost": messages that were '
+        "acknowledged and are not there."
     )
     used_as = f"{used}. {', '.join(f'{name} {version}' for name, version in versions.items())}."
     return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in (told_of_all, used_as)) + "\n"

@@ -1,7 +1,8 @@
 """Run: ``python -m benchmarks.own [--quick] [--only NAME] [--directory DIR] [--json FILE]``.
 
 ``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs. ``--check``
-measures nothing but a few ratios to the floor, in some seconds, and fails where one is over its limit.
+measures nothing but a few ratios to the floor, in some seconds, and fails where one is over its limit. ``--rows FILE``
+measures nothing: it takes the rows of an earlier run, for ``--readme FILE``, which writes its table anew.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from pathlib import Path
 
-from ..harness import Report
-from . import check, importing, many_sessions, one_session, processes, stages
+from ..harness import Report, conditions
+from . import check, importing, many_sessions, one_session, processes, readme, reads, stages
 
 PARTS = {
     "stages": stages.run,
+    "reads": reads.run,
     "one": one_session.run,
     "many": many_sessions.run,
     "processes": processes.run,
@@ -29,7 +32,23 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--directory", help="where the vaults are made; on the file system to measure")
     parser.add_argument("--json", help="write the rows there")
+    parser.add_argument("--rows", metavar="FILE", help="measure nothing: take the rows of that file")
+    parser.add_argument("--readme", help="write the table anew in that file")
     chosen = parser.parse_args()
+    if chosen.rows:
+        where, rows = readme.load(Path(chosen.rows))
+        within = True
+    else:
+        report, where, within = _measured(chosen)
+        rows = report.rows
+        if chosen.json:
+            report.save(chosen.json, where)
+    if chosen.readme:
+        readme.PLACE.write(Path(chosen.readme), readme.text(where, rows))
+    return 0 if within else 1
+
+
+def _measured(chosen: argparse.Namespace) -> tuple[Report, dict[str, object], bool]:
     report, within = Report(), True
     with tempfile.TemporaryDirectory(dir=chosen.directory, prefix="vaultsession-bench-") as directory:
         if chosen.check:
@@ -37,10 +56,9 @@ def main() -> int:
         else:
             for name in chosen.only or PARTS:
                 PARTS[name](report, directory, 0.1 if chosen.quick else 1.0)
+        where = conditions(directory, quick=chosen.quick)
     print(report.closing_line())
-    if chosen.json:
-        report.save(chosen.json)
-    return 0 if within else 1
+    return report, where, within
 
 
 if __name__ == "__main__":

@@ -284,7 +284,7 @@ def test_a_readme_without_a_place_for_the_table_is_left_alone(results: Results, 
     file = tmp_path / "README.md"
     file.write_text("# nothing\n")
     with pytest.raises(SystemExit, match="no place"):
-        readme.put(results, file)
+        readme.PLACE.write(file, readme.text(results))
     assert file.read_text() == "# nothing\n"
 
 

@@ -1,7 +1,8 @@
-"""No figure of the comparison in the README is written by hand: its table and its plots come from the committed results.
+"""No figure of speed in the README is written by hand: its tables and its plots come from the committed results.
 
-All of them are made anew with ``python -m benchmarks.against --draw benchmarks/results/against.json --readme README.md
---plots benchmarks/plots``, in an environment with the extra "bench".
+They are made anew with ``python -m benchmarks.own --rows benchmarks/results/own.json --readme README.md`` and, in an
+environment with the extra "bench", ``python -m benchmarks.against --draw benchmarks/results/against.json --readme
+README.md --plots benchmarks/plots``.
 """
 
 from __future__ import annotations
@@ -9,24 +10,36 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.against import readme
+import pytest
+
+from benchmarks.against import readme as against
 from benchmarks.against.results import Results
+from benchmarks.own import readme as own
+from benchmarks.place import Place
 
 REPOSITORY = Path(__file__).parents[2]
-RESULTS = REPOSITORY / "benchmarks" / "results" / "against.json"
+RESULTS = REPOSITORY / "benchmarks" / "results"
 README = REPOSITORY / "README.md"
 
+TABLES = {
+    "against": (against.PLACE, lambda: against.text(Results.load(RESULTS / "against.json"))),
+    "own": (own.PLACE, lambda: own.text(*own.load(RESULTS / "own.json"))),
+}
 
-def between_marks(text: str) -> str:
-    return text.partition(readme.BEGIN + "\n")[2].partition(readme.END)[0]
+
+@pytest.fixture(params=TABLES)
+def table(request: pytest.FixtureRequest) -> tuple[Place, str]:
+    place, text = TABLES[request.param]
+    return place, text()
 
 
-def test_the_table_is_what_the_results_give() -> None:
-    assert between_marks(README.read_text(encoding="utf-8")) == readme.text(Results.load(RESULTS))
+def test_the_table_is_what_the_results_give(table: tuple[Place, str]) -> None:
+    place, text = table
+    assert place.read(README) == text
 
 
 def test_the_plots_were_drawn_from_the_results() -> None:
-    digest = Results.load(RESULTS).digest
+    digest = Results.load(RESULTS / "against.json").digest
     shown = re.findall(r"\]\((benchmarks/plots/[^)]+)\)", README.read_text(encoding="utf-8"))
     assert len(shown) == 2
     drawn = [path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / "benchmarks" / "plots").glob("*.svg"))]
@@ -35,8 +48,10 @@ def test_the_plots_were_drawn_from_the_results() -> None:
     assert all(f"drawn from results {digest}" in text for text in drawn)
 
 
-def test_a_figure_that_was_changed_by_hand_is_found() -> None:
-    text = README.read_text(encoding="utf-8")
-    forged = re.sub(r"(\*\*vaultsession\*\* \| yes \| )[\d.]+", r"\g<1>1.00", text)
+def test_a_figure_that_was_changed_by_hand_is_found(table: tuple[Place, str], tmp_path: Path) -> None:
+    place, text = table
+    forged = re.sub(r"\d\.\d", "1.23", text, count=1)
     assert forged != text
-    assert between_marks(forged) != readme.text(Results.load(RESULTS))
+    copy = tmp_path / "README.md"
+    copy.write_text(README.read_text(encoding="utf-8").replace(text, forged), encoding="utf-8")
+    assert place.read(copy) == forged
