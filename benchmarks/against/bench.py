@@ -71,7 +71,7 @@ QUICK = Scale(
     share=0.04,
     rounds=120,
     patience=0.5,
-    filling=1.0,
+    filling=2.0,
     histories=(10, 1000, 10_000),
     sessions=(1000, 5000),
     shared=100,
@@ -125,18 +125,22 @@ class Turn:
         return self.spent < share or (done < _FEW and self.spent * _FEW / max(1, done) < patience)
 
     def take(self, settle: Callable[[], object]) -> None:
-        settle()
+        """One operation. ``settle`` comes right before it, and is on nobody's account."""
         began = time.perf_counter_ns()
+        settled = 0
         try:
             given = self.action.prepare()
+            prepared = time.perf_counter_ns()
+            settle()
             start = time.perf_counter_ns()
+            settled = start - prepared
             result = self.action.call(given)
             end = time.perf_counter_ns()
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
             self.error = f"failed: {type(error).__name__}: {error}"[:90]
         else:
             self.times.append(result if type(result) is float else (end - start) / 1000)
-        self.spent += (time.perf_counter_ns() - began) / 1e9
+        self.spent += (time.perf_counter_ns() - began - settled) / 1e9
 
 
 @dataclass
@@ -221,17 +225,20 @@ class Bench:
         actions: dict[str, Action],
         *,
         flushes: str = "",
+        writes: bool = False,
         plot: float | None = None,
         share: float | None = None,
         rounds: int | None = None,
     ) -> dict[str, Turn]:
-        """Take turns, note the cells and show them. ``flushes``: the operation whose flushes stand beside.
+        """Take turns, note the cells and show them.
+
+        ``flushes`` is the operation whose flushes stand beside, and ``writes`` says that it writes where none do.
 
         The first time of each warms up and is not among its samples.
         """
         turns = {name: Turn(action) for name, action in actions.items()}
         limit = self.scale.share if share is None else share
-        settle = self._settle if flushes else lambda: None
+        settle = self._settle if flushes or writes else lambda: None
         gc.collect()
         gc.disable()
         try:

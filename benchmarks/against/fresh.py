@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 from ..sample import Author
 from .bench import Action, Bench
@@ -37,7 +38,9 @@ def run(bench: Bench) -> None:
             if not entry.served:
                 stores.pop(entry.name).close()
         imports: dict[str, list[float]] = defaultdict(list)
-        late = {entry.name: _late(bench, entry) for entry in entries}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # nothing is measured yet
+            found = pool.map(lambda entry: _late(bench, entry), entries)
+        late = {entry.name: modules for entry, modules in zip(entries, found, strict=True)}
         for workload, operation in ((APPEND, "append"), (LOAD, "load")):
             actions = {
                 entry.name: Action(
@@ -47,7 +50,8 @@ def run(bench: Bench) -> None:
                 )
                 for entry in entries
             }
-            bench.measure(workload, actions, share=bench.scale.starting, rounds=bench.scale.starts)
+            writes = operation == "append"
+            bench.measure(workload, actions, writes=writes, share=bench.scale.starting, rounds=bench.scale.starts)
         for name, times in imports.items():
             bench.note(IMPORTS, name, times, unit="us")
         bench.show(IMPORTS)

@@ -54,4 +54,4 @@ def _measure(bench: Bench, number: int, ready: dict[str, Rival]) -> None:
         for name, store in ready.items()
         if store.sweep and store.expiring
     }
-    bench.measure(f"{SWEEP}, {number} sessions", sweeps, plot=number)
+    bench.measure(f"{SWEEP}, {number} sessions", sweeps, writes=True, plot=number)

@@ -91,6 +91,7 @@ def _curves(axes: Any, lines: dict[str, list[tuple[float, float]]], across: str)
             zorder=4 if ours else 3,
         )
     axes.set(xscale="log", yscale="log")
+    axes.set_xticks(sorted({at for points in lines.values() for at, _ in points}))
     axes.set_xlabel(across)
     axes.grid(visible=True, which="major", linewidth=0.4, color="#d6d6d2")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value).replace(".00", "").replace(".0", "")))

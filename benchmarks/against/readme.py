@@ -93,11 +93,11 @@ def _conditions(results: Results, stores: list[dict]) -> str:
     used = "; ".join(f"{', '.join(names)}: {part}" for part, names in modes.items())
     told_of_all = (
         "Medians, every store in turn, in an order that is drawn anew for each round: "
-        f"{told(results.conditions)}. All of these return from a write after its flush. A save replaces a history whose "
-        "last message is another one. Bytes on disk: made-up or real conversations of 20 to 200 KB, each record appended "
-        '(some in the time that there was). "-": the library has no such operation, or is not made for several '
-        f'processes. "{LEFT_OUT}": it would have taken too long, which the run tells. "lost": messages that were '
-        "acknowledged and are not there."
+        f"{told(results.conditions)}. All of these return from a write after its flush. A save replaces a history "
+        "whose last message is another one. Bytes on disk: made-up or real conversations of 20 to 200 KB, each record "
+        'appended (some in the time that there was). "-": the library has no such operation, or is not made for '
+        f'several processes. "{LEFT_OUT}": it would have taken too long, which the run tells. "lost": messages that '
+        "were acknowledged and are not there."
     )
     used_as = f"{used}. {', '.join(f'{name} {version}' for name, version in versions.items())}."
     return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in (told_of_all, used_as)) + "\n"

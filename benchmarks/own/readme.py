@@ -23,7 +23,7 @@ LINES = {
     "warm load of 20 KB, everything parsed / loads + stat": "warm load of 20 KB, everything parsed",
     "warm load of 2 MB until touched": "warm load of 2 MB until touched",
     "cold load of 20 KB / read, AES-GCM, zstd, orjson": "cold load of 20 KB",
-    "last 20 of the longest history, cold / of 100": "last 20 of the longest history, cold (beside it: of 100 messages)",
+    "last 20 of the longest history, cold / of 100": "last 20 of the longest history, cold; beside it, of 100",
     "a page of 50 of a user, 100000 sessions": "a page of 50 of a user among 100 000 sessions",
     "open and close a vault of 100000 sessions": "open and close a vault of 100 000 sessions",
     "  operations per second": "four processes, 80 % loads and 20 % appends over 1 000 sessions",

@@ -159,7 +159,7 @@ def test_each_write_finds_the_journal_flushed(bench: Bench, monkeypatch: pytest.
     monkeypatch.setattr(Bench, "_settle", lambda _: seen.append("settled"))
     action = Action(lambda _: seen.append("written"), lambda: seen.append("prepared"))
     bench.measure("w", {"a": action}, flushes="save", rounds=5)
-    assert seen == ["settled", "prepared", "written"] * 5
+    assert seen == ["prepared", "settled", "written"] * 5
 
 
 def test_what_is_prepared_is_not_measured(bench: Bench) -> None:
