@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 Call = Callable[[], object]
 
@@ -24,6 +27,9 @@ class Row:
     bar: float | None = None
     at_least: bool = False
     detail: str = ""
+    ours: float | None = None
+    floor: float | None = None
+    """What a ratio is of, in microseconds."""
 
     @property
     def met(self) -> bool | None:
@@ -39,9 +45,18 @@ class Report:
     rows: list[Row] = field(default_factory=list)
 
     def add(
-        self, what: str, value: float, unit: str, bar: float | None = None, *, at_least: bool = False, detail: str = ""
+        self,
+        what: str,
+        value: float,
+        unit: str,
+        bar: float | None = None,
+        *,
+        at_least: bool = False,
+        detail: str = "",
+        ours: float | None = None,
+        floor: float | None = None,
     ) -> None:
-        row = Row(what, value, unit, bar, at_least, detail)
+        row = Row(what, value, unit, bar, at_least, detail, ours, floor)
         self.rows.append(row)
         sign = ">=" if at_least else "<="
         limit = "" if bar is None else f"{sign} {bar:g}"
@@ -59,10 +74,13 @@ class Report:
     ) -> None:
         """Our median over the floor's."""
         mine, bare = median(times[ours]), median(times[floor])
-        self.add(what, mine / bare, "x", bar, detail=f"{mine:.1f} us against {bare:.1f} us")
+        self.add(what, mine / bare, "x", bar, detail=f"{mine:.1f} us against {bare:.1f} us", ours=mine, floor=bare)
 
-    def save(self, path: str) -> None:
-        Path(path).write_text(json.dumps([asdict(row) for row in self.rows], indent=1) + "\n")
+    def save(self, path: str, conditions: dict[str, object] | None = None) -> None:
+        rows = ",\n".join(json.dumps(asdict(row)) for row in self.rows)
+        Path(path).write_text(
+            f'{{"conditions": {json.dumps(conditions or {})},\n"rows": [\n{rows}\n]}}\n', encoding="utf-8"
+        )
 
     def closing_line(self) -> str:
         over = [row.what for row in self.rows if row.met is False]
@@ -86,6 +104,29 @@ def interleaved(calls: dict[str, Call], rounds: int, *, warm_up: int = 3, each: 
     finally:
         gc.enable()
     return times
+
+
+def conditions(directory: str, *, quick: bool) -> dict[str, object]:
+    """Where and how something was measured; asked at the end, for the load."""
+    from vaultsession.disk import Disk  # noqa: PLC0415 - stores that are measured before are imported by themselves
+
+    return {
+        "system": platform.system() + " " + platform.release(),
+        "cores": os.cpu_count(),
+        "file system": Disk().filesystem(directory),
+        "python": platform.python_version(),
+        "load at the end": round(os.getloadavg()[0], 1),
+        "run": "quick" if quick else "full",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def told(where: dict[str, Any]) -> str:
+    """The conditions of a run, in one line."""
+    return (
+        f"{where['run']} run of {where['date']}, {where['system']}, {where['cores']} cores, {where['file system']}, "
+        f"CPython {where['python']}, load at its end {where['load at the end']}"
+    )
 
 
 def median(times: list[float]) -> float:

@@ -1,8 +1,13 @@
 """One run: which stores take part, how much is measured, and what came out.
 
-Stores are measured in turns, one operation of each at a time, so that noise of the machine meets all of them alike. A
-store drops out of a workload when it has used its share of time; the number of its samples stands beside its median.
-A workload whose preparation alone would take a store too long, by what it took for a smaller one, is left out for it.
+Stores are measured in turns, one operation of each at a time, so that noise of the machine meets all of them alike. Who
+comes after whom is drawn anew for every round, from a seed: a store that follows one with the same libraries finds them
+warm in the caches of the processor, and in a fixed order it always would. Before each write the journal of the file
+system is flushed, unmeasured: else a store that flushes pays for what the others left behind.
+
+A store drops out of a workload when it has used its share of time; the number of its samples stands beside its median.
+A workload whose preparation alone would take a store too long, by what it took for a smaller one, is left out for it,
+and that is a cell of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +32,10 @@ FILLING = "filling"
 _MANY = 100
 _FIXED = 0.02
 """Seconds that say nothing yet of how a store grows."""
+_SEED = 20
+_FEW = 6
+LEFT_OUT = "left out"
+"""What the note of a store begins with that was not measured for lack of time."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +55,50 @@ class Scale:
     """Sessions that processes share."""
     running: float
     """How long four processes run."""
+    repetitions: int
+    """How often they do."""
     starts: int
     """Fresh processes of each kind."""
+    starting: float
+    """For the fresh processes of one store and kind."""
     colds: int
     """Sessions of which each is loaded cold."""
     conversations: int
     """Above 200 KB; of smaller ones more."""
 
 
-QUICK = Scale(0.04, 30, 0.5, 1.5, (10, 1000, 10_000), (1000, 10_000), 100, 0.25, 1, 12, 1)
-FULL = Scale(0.6, 300, 6.0, 15.0, (10, 1000, 10_000, 100_000), (1000, 10_000, 100_000), 1000, 1.5, 5, 40, 10)
+QUICK = Scale(
+    share=0.04,
+    rounds=120,
+    patience=0.5,
+    filling=2.0,
+    histories=(10, 1000, 10_000),
+    sessions=(1000, 5000),
+    shared=100,
+    running=0.25,
+    repetitions=1,
+    starts=5,
+    starting=0.3,
+    colds=30,
+    conversations=1,
+)
+"""Two minutes."""
+FULL = Scale(
+    share=0.4,
+    rounds=600,
+    patience=6.0,
+    filling=10.0,
+    histories=(10, 1000, 10_000, 100_000),
+    sessions=(1000, 10_000, 100_000),
+    shared=1000,
+    running=2.0,
+    repetitions=3,
+    starts=40,
+    starting=3.5,
+    colds=100,
+    conversations=10,
+)
+"""Twenty minutes."""
 
 
 class Action(NamedTuple):
@@ -74,23 +118,29 @@ class Turn:
         self.error = ""
 
     def goes_on(self, share: float, patience: float) -> bool:
-        """Until the share is used; three times where that takes no more than the patience of one."""
+        """Until the share is used; a few times where those take no more than the patience for one."""
         if self.error:
             return False
-        return self.spent < share or (len(self.times) < 3 and self.spent * 3 / max(1, len(self.times)) < patience)
+        done = len(self.times)
+        return self.spent < share or (done < _FEW and self.spent * _FEW / max(1, done) < patience)
 
-    def take(self) -> None:
+    def take(self, settle: Callable[[], object]) -> None:
+        """One operation. ``settle`` comes right before it, and is on nobody's account."""
         began = time.perf_counter_ns()
+        settled = 0
         try:
             given = self.action.prepare()
+            prepared = time.perf_counter_ns()
+            settle()
             start = time.perf_counter_ns()
+            settled = start - prepared
             result = self.action.call(given)
             end = time.perf_counter_ns()
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the others go on
             self.error = f"failed: {type(error).__name__}: {error}"[:90]
         else:
             self.times.append(result if type(result) is float else (end - start) / 1000)
-        self.spent += (time.perf_counter_ns() - began) / 1e9
+        self.spent += (time.perf_counter_ns() - began - settled) / 1e9
 
 
 @dataclass
@@ -103,6 +153,8 @@ class Bench:
     cells: list[Cell] = field(default_factory=list)
     flushes: dict[str, dict[str, float]] = field(default_factory=dict)
     author: Author = field(default_factory=Author)
+    chance: random.Random = field(default_factory=lambda: random.Random(_SEED))
+    """The order of the stores, in every round."""
     _pace: dict[tuple[str, str], float] = field(default_factory=dict)
     _made: int = 0
 
@@ -127,8 +179,11 @@ class Bench:
     def _run(self) -> str:
         return os.path.join(self.directory, f"run-{self._made}")
 
-    def filled(self, stores: dict[str, Rival], workload: str, sessions: list[Filling]) -> dict[str, Rival]:
-        """Those stores that could be filled in time; many sessions begin with a few of them, which tell how long."""
+    def filled(self, stores: dict[str, Rival], sessions: list[Filling], *workloads: str) -> dict[str, Rival]:
+        """Those stores that could be filled in time; many sessions begin with a few of them, which tell how long.
+
+        The others are noted in each of the workloads, as left out.
+        """
         ready = {}
         few = len(sessions) // 20 if len(sessions) >= _MANY else 0
         begin, rest = (sessions[:few], sessions[few:]) if few else ([], sessions)
@@ -136,11 +191,11 @@ class Bench:
         for name, store in stores.items():
             try:
                 self._fill(store, name, family, begin)
-                if self.is_too_slow(family, name, workload, _messages(rest)):
+                if self.is_too_slow(family, name, _messages(rest), *workloads):
                     continue
                 self._fill(store, name, family, rest)
             except Exception as error:  # noqa: BLE001 - as above
-                self._note(workload, name, f"failed: {type(error).__name__}: {error}"[:90])
+                self._note(workloads, name, f"failed: {type(error).__name__}: {error}"[:90])
                 continue
             ready[name] = store
         return ready
@@ -151,12 +206,12 @@ class Bench:
         if len(sessions) > 1 or _messages(sessions) >= _MANY:
             self.paced(family, name, _messages(sessions), time.perf_counter() - began)
 
-    def is_too_slow(self, family: str, name: str, workload: str, units: float) -> bool:
+    def is_too_slow(self, family: str, name: str, units: float, *workloads: str) -> bool:
         """Whether it would take longer than there is patience for; noted as such. Ours is never left out."""
         expected = self._pace.get((family, name), 0.0) * units
         if name == OURS or expected <= (self.scale.filling if family.startswith(FILLING) else self.scale.patience):
             return False
-        self._note(workload, name, f"left out: {family} would take about {expected:.0f} s")
+        self._note(workloads, name, f"{LEFT_OUT}: {family} would take about {expected:.0f} s")
         return True
 
     def paced(self, family: str, name: str, units: float, seconds: float) -> None:
@@ -170,13 +225,20 @@ class Bench:
         actions: dict[str, Action],
         *,
         flushes: str = "",
+        writes: bool = False,
         plot: float | None = None,
         share: float | None = None,
         rounds: int | None = None,
     ) -> dict[str, Turn]:
-        """Take turns, note the cells and show them. ``flushes``: the operation whose flushes stand beside."""
+        """Take turns, note the cells and show them.
+
+        ``flushes`` is the operation whose flushes stand beside, and ``writes`` says that it writes where none do.
+
+        The first time of each warms up and is not among its samples.
+        """
         turns = {name: Turn(action) for name, action in actions.items()}
         limit = self.scale.share if share is None else share
+        settle = self._settle if flushes or writes else lambda: None
         gc.collect()
         gc.disable()
         try:
@@ -184,12 +246,13 @@ class Bench:
                 running = [each for each in turns.values() if each.goes_on(limit, self.scale.patience)]
                 if not running:
                     break
+                self.chance.shuffle(running)
                 for turn in running:
-                    turn.take()
+                    turn.take(settle)
         finally:
             gc.enable()
         for name, turn in turns.items():
-            times = turn.times[1:] if len(turn.times) > 2 else turn.times  # the first one warms up
+            times = turn.times[1:] if len(turn.times) > 2 else turn.times
             self.note(workload, name, times, unit="us", flushes=flushes, note=turn.error, plot=plot)
         self.show(workload)
         return turns
@@ -213,9 +276,21 @@ class Bench:
         """Print the table of a workload."""
         show(workload, [cell for cell in self.cells if cell.workload == workload], counted=bool(self.flushes))
 
-    def _note(self, workload: str, name: str, why: str) -> None:
-        log(f"{workload}: {name}: {why}")
-        self.note(workload, name, [], unit="", note=why)
+    def _settle(self) -> None:
+        """Have the file system write down what it knows: a file that grew is flushed."""
+        fd = os.open(
+            os.path.join(self.directory, "settled"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        try:
+            os.write(fd, b".")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _note(self, workloads: tuple[str, ...], name: str, why: str) -> None:
+        log(f"{workloads[0]}: {name}: {why}")
+        for workload in workloads:
+            self.note(workload, name, [], unit="", note=why)
 
 
 def _messages(sessions: list[Filling]) -> int:

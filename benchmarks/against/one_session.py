@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from ..sample import Message
-from .bench import Action, Bench
+from .bench import LEFT_OUT, Action, Bench
 from .rival import Filling, Rival
 
 SIZES = {"2 KB": 2_000, "20 KB": 20_000, "200 KB": 200_000, "2 MB": 2_000_000}
@@ -20,7 +20,7 @@ def save(bench: Bench) -> None:
             ends = itertools.cycle([bench.author.turn()[1] for _ in range(16)])
             actions = {}
             ready = _patient(bench, "save", workload, stores, wanted)
-            for name, store in bench.filled(ready, workload, [Filling(f"save-{wanted}", history)]).items():
+            for name, store in bench.filled(ready, [Filling(f"save-{wanted}", history)], workload).items():
                 actions[name] = Action(
                     lambda messages, store=store, name=f"save-{wanted}": store.save(name, messages),
                     lambda history=history, ends=ends: [*history[:-1], next(ends)],
@@ -50,7 +50,7 @@ def load(bench: Bench) -> None:
     for size in ("20 KB", "200 KB"):
         with bench.opened() as stores:
             sessions = [Filling(f"s{number}", bench.author.history(SIZES[size])) for number in range(bench.scale.colds)]
-            ready = bench.filled(stores, f"warm load, {size}", sessions)
+            ready = bench.filled(stores, sessions, f"warm load, {size}", f"cold load, {size}")
             actions = {name: Action(lambda _, store=store: len(store.load("s0"))) for name, store in ready.items()}
             bench.measure(f"warm load, {size}", actions)
             _cold(bench, size, ready)
@@ -69,7 +69,7 @@ def _cold(bench: Bench, size: str, ready: dict[str, Rival]) -> None:
             actions[entry.name] = Action(
                 lambda name, store=store: len(store.load(name)), lambda names=names: next(names)
             )
-        bench.measure(f"cold load, {size}", actions)
+        bench.measure(f"cold load, {size}", actions, rounds=bench.scale.colds - 1)
     finally:
         for store in colds.values():
             store.close()
@@ -80,11 +80,11 @@ def append(bench: Bench) -> None:
     turns = [bench.author.turn() for _ in range(64)]
     with bench.opened() as stores:
         for length in bench.scale.histories:
-            workload = f"append of a turn, {length} messages before"
+            workload, reading = f"append of a turn, {length} messages before", f"last 20 of {length} messages"
             turn = itertools.cycle(turns)
             history: list[Message] = [message for _ in range(length // 2) for message in next(turn)]
             ready = _patient(bench, "append", workload, stores, length)
-            ready = bench.filled(ready, workload, [Filling(f"h{length}", history)])
+            ready = bench.filled(ready, [Filling(f"h{length}", history)], workload)
             actions = {
                 name: Action(
                     lambda messages, store=store, name=f"h{length}": store.append(name, messages),
@@ -93,8 +93,11 @@ def append(bench: Bench) -> None:
                 for name, store in ready.items()
             }
             _paced(bench, "append", bench.measure(workload, actions, flushes="append", plot=length), length)
+            for name, store in stores.items():
+                if store.last is not None and name not in ready:
+                    bench.note(reading, name, [], unit="", note=f"{LEFT_OUT}, as its append was")
             bench.measure(
-                f"last 20 of {length} messages",
+                reading,
                 {
                     name: Action(lambda _, store=store, name=f"h{length}": len(store.last(name, 20)))
                     for name, store in ready.items()
@@ -105,7 +108,7 @@ def append(bench: Bench) -> None:
 
 
 def _patient(bench: Bench, family: str, workload: str, stores: dict[str, Rival], units: int) -> dict[str, Rival]:
-    return {name: store for name, store in stores.items() if not bench.is_too_slow(family, name, workload, units)}
+    return {name: store for name, store in stores.items() if not bench.is_too_slow(family, name, units, workload)}
 
 
 def _paced(bench: Bench, family: str, turns: dict, units: int) -> None:

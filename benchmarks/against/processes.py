@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import queue
 import random
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from .rivals import BY_NAME, ENTRIES
 
 PROCESSES = 4
 HOT = 4
+MIXED = "four processes, 80 % loads and 20 % appends"
+APPENDS = f"four processes, appends to {HOT} sessions"
+ONE = ": one operation"
 _TURN = 2
 _LOADS = 0.8
 _GRACE = 90.0
@@ -37,33 +41,33 @@ class Tally:
 
 
 def run(bench: Bench) -> None:
-    """Each store for a while, in turns, as often as there are repetitions."""
+    """Each store for a while, in turns, as often as there are repetitions; the order is drawn anew for each."""
     shared = bench.scale.shared
     history = bench.author.history(3000)
     mixed = [Filling(f"s{number}", history) for number in range(shared)]
     hot = [Filling(f"s{number}", history) for number in range(HOT)]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([f"benchmarks.against.rivals.{entry.module}" for entry in ENTRIES])
-    _together(bench, context, f"four processes, 80 % loads and 20 % appends, {shared} sessions", mixed, _LOADS)
-    _together(bench, context, f"four processes, appends to {HOT} sessions", hot, 0.0)
+    _together(bench, context, f"{MIXED}, {shared} sessions", mixed, _LOADS)
+    _together(bench, context, APPENDS, hot, 0.0)
 
 
 def _together(bench: Bench, context: Any, workload: str, sessions: list[Filling], loads: float) -> None:
     with bench.opened() as stores:
-        ready = bench.filled(stores, workload, sessions)
+        ready = bench.filled(stores, sessions, workload)
         taking_part = [entry for entry in bench.entries if entry.name in ready and entry.excludes]
         for entry in taking_part:
             if not entry.served:
                 stores.pop(entry.name).close()
         tallies = {entry.name: Tally() for entry in taking_part}
-        for _ in range(3 if bench.scale.running > 1 else 1):
-            for entry in taking_part:
+        for _ in range(bench.scale.repetitions):
+            for entry in bench.chance.sample(taking_part, len(taking_part)):
                 work = (entry.name, bench.place(entry), bench.scale.running, len(sessions), loads)
                 _all(context, work, tallies[entry.name])
         for entry in taking_part:
             _account(bench, workload, entry.name, tallies[entry.name], _kept(entry.name, bench.place(entry), sessions))
     bench.show(workload)
-    bench.show(f"{workload}: one operation")
+    bench.show(f"{workload}{ONE}")
 
 
 def _account(bench: Bench, workload: str, name: str, tally: Tally, kept: int | str) -> None:
@@ -72,7 +76,7 @@ def _account(bench: Bench, workload: str, name: str, tally: Tally, kept: int | s
     errors = f", {len(tally.errors)} errors: {tally.errors[0][:60]}" if tally.errors else ""
     bench.note(workload, name, tally.rates, unit="/s", note=lost + errors)
     worst = f"worst {max(tally.times) / 1000:.1f} ms" if tally.times else "nothing was done"
-    bench.note(f"{workload}: one operation", name, tally.times, unit="us", note=worst)
+    bench.note(f"{workload}{ONE}", name, tally.times, unit="us", note=worst)
 
 
 def _kept(name: str, place: str, sessions: list[Filling]) -> int | str:
@@ -89,22 +93,32 @@ def _all(context: Any, work: tuple[Any, ...], tally: Tally) -> None:
     running = [context.Process(target=_child, args=(number, start, results, *work)) for number in range(PROCESSES)]
     for process in running:
         process.start()
-    done = 0
-    for _ in running:
-        times, appended, errors = results.get(timeout=work[2] + _GRACE)
-        tally.times += times
-        tally.appended += appended
-        tally.errors += errors
-        done += len(times)
+    rate = 0.0
+    try:
+        for _ in running:
+            times, appended, errors, took = results.get(timeout=work[2] + _GRACE)
+            tally.times += times
+            tally.appended += appended
+            tally.errors += errors
+            rate += len(times) / took
+    except queue.Empty:
+        tally.errors.append("a process did not come to its end")
+        for process in running:
+            process.kill()
     for process in running:
         process.join()
-    tally.rates.append(done / work[2])
+    tally.rates.append(rate)
 
 
 def _child(
     number: int, start: Any, results: Any, name: str, place: str, seconds: float, sessions: int, loads: float
 ) -> None:
-    store = BY_NAME[name].open(place)
+    try:
+        store = BY_NAME[name].open(place)
+    except Exception as error:  # noqa: BLE001 - the others wait for this one, and go on
+        start.wait(timeout=_GRACE)
+        results.put(([], 0, [f"not opened: {type(error).__name__}: {error}"], seconds))
+        return
     start.wait(timeout=_GRACE)
     results.put(_work(store, random.Random(number), seconds, sessions, loads))
     store.close()
@@ -112,11 +126,12 @@ def _child(
 
 def _work(
     store: Rival, chance: random.Random, seconds: float, sessions: int, loads: float
-) -> tuple[list[float], int, list[str]]:
+) -> tuple[list[float], int, list[str], float]:
+    """What took how long, how many appends were acknowledged, what was raised, and how many seconds it all took."""
     turn = Author(chance.randrange(1000)).turn()
     times, errors, appended = [], [], 0
-    end = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end:
+    start = time.perf_counter()
+    while (began := time.perf_counter()) < start + seconds:
         name, reads = f"s{chance.randrange(sessions)}", chance.random() < loads
         try:
             if reads:
@@ -128,4 +143,4 @@ def _work(
             errors.append(f"{type(error).__name__}: {error}")
         else:
             times.append((time.perf_counter() - began) * 1e6)
-    return times, appended, errors
+    return times, appended, errors, time.perf_counter() - start

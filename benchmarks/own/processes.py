@@ -14,6 +14,7 @@ import vaultsession
 
 from ..floor import Floor
 from ..harness import Report, percentile
+from ..place import thousands
 from ..sample import Author
 
 KEY = bytes(range(32))
@@ -47,7 +48,7 @@ def run(report: Report, directory: str, scale: float) -> None:
         "x",
         0.7,
         at_least=True,
-        detail=f"{len(ours) / seconds:.0f}/s against {len(bare) / seconds:.0f}/s",
+        detail=f"{thousands(len(ours) / seconds)}/s against {thousands(len(bare) / seconds)}/s",
     )
     report.add("  p99", percentile(ours, 0.99) / 1000, "ms", 3, detail=f"worst {max(ours) / 1000:.1f} ms")
     report.add("  acknowledged appends that are lost", sum(acknowledged) * 2 - kept, "", 0)

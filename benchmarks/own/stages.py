@@ -6,7 +6,9 @@ a store. Nothing inside the store is instrumented, so the whole is what its user
 "serialise" makes the JSON and proves it; "seal" is the record, its head and the row of the index; "lock" takes and
 gives back the stripe, which nobody else wants; "write" is the one pwrite and "flush" the one fdatasync after such a
 write. "index" happens behind, in a thread and in batches: a row's share of a transaction of 64, not part of the whole.
-A document of more than 256 KB is written as a container of its own, with two flushes and a rename: they are in the
+
+The saves replace one history by another, so that all of it is written; what a save that changes little costs is another
+row. A record of more than 256 KB is written as a container of its own, with two flushes and a rename: they are in the
 whole and not among the stages.
 """
 
@@ -41,7 +43,7 @@ KEY = bytes(range(32))
 SIZES = {"a turn of 1.5 KB": 1500, "2 KB": 2000, "20 KB": 20_000, "200 KB": 200_000, "2 MB": 2_000_000}
 _STAGES = ("serialise", "compress", "seal", "lock", "write", "flush")
 _BATCH = 64
-_NOW = 1_700_000_000_000_000
+NOW = 1_700_000_000_000_000
 
 
 class Sealing(NamedTuple):
@@ -58,10 +60,13 @@ def run(report: Report, directory: str, scale: float) -> None:
     with vaultsession.open_store(os.path.join(directory, "whole"), key=KEY) as store:
         for name, size in SIZES.items():
             messages = author.turn(size) if name.startswith("a turn") else author.history(size)
-            whole = _append(store, author, messages) if name.startswith("a turn") else _save(store, name, messages)
+            others = author.history(size)
+            whole = (
+                _append(store, author, messages) if name.startswith("a turn") else _save(store, name, messages, others)
+            )
             rounds = max(10, int(scale * (600 if size <= 20_000 else 100 if size <= 200_000 else 20)))
             found[name] = bench.measure(messages, whole, rounds)
-    _table(report, found)
+    show(report, found, _STAGES, ("index",), kind="write")
     bench.close()
 
 
@@ -70,12 +75,14 @@ def _append(store: vaultsession.SessionStore, author: Author, messages: Sequence
     return lambda: store.append("appended", *messages)
 
 
-def _save(store: vaultsession.SessionStore, name: str, messages: Sequence[Json]) -> Callable[[], object]:
+def _save(
+    store: vaultsession.SessionStore, name: str, messages: Sequence[Json], others: Sequence[Json]
+) -> Callable[[], object]:
     session = store.create(name.replace(" ", "-"), messages=messages)
-    number = itertools.count()
+    histories = itertools.cycle((others, messages))
 
     def save() -> None:
-        session.state["turn"] = next(number)
+        session.messages[:] = next(histories)
         store.save(session)
 
     return save
@@ -97,12 +104,12 @@ class Bench:
     @classmethod
     def made(cls, directory: str) -> Bench:
         """A directory with locks, an index and one file that grows."""
-        disk, layout, reading = Disk(), Layout(directory), Reading(Keyring.generate(created=_NOW))
+        disk, layout, reading = Disk(), Layout(directory), Reading(Keyring.generate(created=NOW))
         for path in (directory, layout.locks, layout.sessions):
             disk.mkdir(path, PRIVATE_DIRECTORY)
         create_index(disk, layout.index)
         key = ids.key(reading.keyring.naming_key, ids.parse("stages"), readable=True)
-        cipher = ContainerCipher.create(reading.keyring, locator_of(key), generation=_NOW)
+        cipher = ContainerCipher.create(reading.keyring, locator_of(key), generation=NOW)
         contents = Contents(disk, layout, writable=True, durable=True)
         fd = disk.open(os.path.join(directory, "grown"), CREATE, PRIVATE_FILE)
         return cls(disk, reading, cipher, key, Stripes(disk, layout), contents, fd)
@@ -111,7 +118,7 @@ class Bench:
         """Medians in microseconds of every stage, of the whole, and of a row's share of the index."""
         text = payload.body({}, messages)
         codec, packed = payload.pack(text, level=3, limit=LARGEST_BODY)
-        head = Head("stages", _NOW, _NOW, messages=len(messages), raw=len(text), records=1, full=v1.HEADER_SIZE)
+        head = Head("stages", NOW, NOW, messages=len(messages), raw=len(text), records=1, full=v1.HEADER_SIZE)
         record, _ = self._seal(self.key, head, codec, packed)
         rows = [self._seal(self._key_of(f"row-{number}"), head, codec, packed).row for number in range(_BATCH)]
         stripe = self.stripes.of(locator_of(self.key))
@@ -165,14 +172,14 @@ class Bench:
         return Sealing(record, row)
 
 
-def _table(report: Report, found: dict[str, dict[str, float]]) -> None:
-    columns = (*_STAGES, "the rest", "whole", "index")
-    print(f"{'us, medians':<20}" + "".join(f"{name:>11}" for name in columns))
+def show(
+    report: Report, found: dict[str, dict[str, float]], stages: Sequence[str], beside: Sequence[str], *, kind: str
+) -> None:
+    """A line for each size: the stages, what they do not explain, the whole, and what is not part of it."""
+    columns = (*stages, "the rest", "whole", *beside)
+    print(f"\n{f'{kind}: us, medians':<20}" + "".join(f"{name:>11}" for name in columns))
     for size, medians in found.items():
-        rest = medians["whole"] - sum(medians[name] for name in _STAGES)
+        rest = medians["whole"] - sum(medians[name] for name in stages)
         shown = {**medians, "the rest": rest}
         print(f"{size:<20}" + "".join(f"{shown[name]:>11.1f}" for name in columns))
-    for size, medians in found.items():
-        for name in columns:
-            if name in medians:
-                report.rows.append(Row(f"{name} of {size}", medians[name], "us"))
+        report.rows += [Row(f"{kind}: {name} of {size}", shown[name], "us") for name in columns]

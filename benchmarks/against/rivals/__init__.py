@@ -19,6 +19,8 @@ class Entry:
     module: str
     durable: bool
     encrypted: bool
+    how: str
+    """Its mode, in a few words."""
     package: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     served: bool = False
@@ -56,32 +58,40 @@ class Entry:
 
 
 OURS = "vaultsession"
+FLOOR = "floor, sealed"
+_WAL = "journal_mode=WAL, synchronous=FULL"
+_SQLCIPHER = ("sqlcipher3-binary", {"encrypted": True})
+_LANGGRAPH_ENCRYPTED = ("langgraph-checkpoint-sqlite", {"encrypted": True})
 
 ENTRIES = (
-    Entry(OURS, "ours", durable=True, encrypted=True),
-    Entry("vaultsession, os", "ours", durable=False, encrypted=True, options={"durability": "os"}),
-    Entry("floor, sealed", "bare", durable=True, encrypted=True, options={"sealed": True}, excludes=False),
-    Entry("floor, plain", "bare", durable=True, encrypted=False, options={"sealed": False}, excludes=False),
-    Entry("sqlite rows", "sql_rows", durable=True, encrypted=False),
-    Entry("sqlite blobs", "sql_blobs", durable=True, encrypted=False),
-    Entry("sqlcipher rows", "sql_rows", True, True, "sqlcipher3-binary", {"encrypted": True}),
-    Entry("sqlcipher blobs", "sql_blobs", True, True, "sqlcipher3-binary", {"encrypted": True}),
-    Entry("redis, always", "redis_server", True, False, "redis", {"always": True}, served=True),
-    Entry("redis, default", "redis_server", False, False, "redis", {"always": False}, served=True),
-    Entry("openai sqlite", "openai_agents", True, False, "openai-agents", {"kind": "plain"}),
-    Entry("openai advanced", "openai_agents", True, False, "openai-agents", {"kind": "advanced"}),
-    Entry("openai encrypted", "openai_agents", True, True, "openai-agents", {"kind": "encrypted"}),
-    Entry("langgraph", "langgraph_saver", True, False, "langgraph-checkpoint-sqlite"),
-    Entry("langgraph encrypted", "langgraph_saver", True, True, "langgraph-checkpoint-sqlite", {"encrypted": True}),
-    Entry("langchain file", "langchain_file", False, False, "langchain-community"),
-    Entry("strands file", "strands_files", False, False, "strands-agents"),
-    Entry("adk sqlite", "adk_service", True, False, "google-adk", {"kind": "sqlite"}),
-    Entry("adk database", "adk_service", True, False, "google-adk", {"kind": "database"}),
-    Entry("diskcache", "disk_cache", False, False, "diskcache"),
-    Entry("diskcache, durable", "disk_cache", True, False, "diskcache", {"durable": True}),
-    Entry("cachelib files", "file_cache", False, False, "cachelib"),
-    Entry("sqlitedict", "sqlite_dict", False, False, "sqlitedict"),
-    Entry("sqlitedict, durable", "sqlite_dict", True, False, "sqlitedict", {"durable": True}),
+    Entry(OURS, "ours", durable=True, encrypted=True, how="its defaults"),
+    Entry("vaultsession, os", "ours", False, True, 'durability="os": no flush', options={"durability": "os"}),
+    Entry(FLOOR, "bare", True, True, "bare system calls, zstd, AES-256-GCM", options={"sealed": True}, excludes=False),
+    Entry("floor, plain", "bare", True, False, "bare system calls", options={"sealed": False}, excludes=False),
+    Entry("sqlite rows", "sql_rows", True, False, f"a row for each message; {_WAL}"),
+    Entry("sqlite blobs", "sql_blobs", True, False, f"a row for each session; {_WAL}"),
+    Entry("sqlcipher rows", "sql_rows", True, True, f"a row for each message; {_WAL}", *_SQLCIPHER),
+    Entry("sqlcipher blobs", "sql_blobs", True, True, f"a row for each session; {_WAL}", *_SQLCIPHER),
+    Entry("redis, always", "redis_server", True, False, "appendfsync always", "redis", {"always": True}, served=True),
+    Entry("redis, default", "redis_server", False, False, "snapshots alone", "redis", {"always": False}, served=True),
+    Entry("openai sqlite", "openai_agents", True, False, "SQLiteSession", "openai-agents", {"kind": "plain"}),
+    Entry(
+        "openai advanced", "openai_agents", True, False, "AdvancedSQLiteSession", "openai-agents", {"kind": "advanced"}
+    ),
+    Entry("openai encrypted", "openai_agents", True, True, "EncryptedSession", "openai-agents", {"kind": "encrypted"}),
+    Entry("langgraph", "langgraph_saver", True, False, "SqliteSaver", "langgraph-checkpoint-sqlite"),
+    Entry(
+        "langgraph encrypted", "langgraph_saver", True, True, "SqliteSaver, EncryptedSerializer", *_LANGGRAPH_ENCRYPTED
+    ),
+    Entry("langchain file", "langchain_file", False, False, "FileChatMessageHistory", "langchain-community"),
+    Entry("strands file", "strands_files", False, False, "FileSessionManager", "strands-agents"),
+    Entry("adk sqlite", "adk_service", True, False, "SqliteSessionService", "google-adk", {"kind": "sqlite"}),
+    Entry("adk database", "adk_service", True, False, "DatabaseSessionService", "google-adk", {"kind": "database"}),
+    Entry("diskcache", "disk_cache", False, False, "its defaults", "diskcache"),
+    Entry("diskcache, durable", "disk_cache", True, False, "sqlite_synchronous=2", "diskcache", {"durable": True}),
+    Entry("cachelib files", "file_cache", False, False, "FileSystemCache", "cachelib"),
+    Entry("sqlitedict", "sqlite_dict", False, False, "its defaults", "sqlitedict"),
+    Entry("sqlitedict, durable", "sqlite_dict", True, False, _WAL, "sqlitedict", {"durable": True}),
 )
 
 BY_NAME = {entry.name: entry for entry in ENTRIES}

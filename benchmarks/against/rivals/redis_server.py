@@ -1,23 +1,27 @@
-"""Redis on this machine, over loopback: a list for each session, a sorted set for each user.
+"""Redis on this machine: a list for each session, a sorted set for each user.
 
-The first to open a directory starts a server for it and stops it again; others find its port there. "always" flushes
-the append-only file before each reply; the default keeps snapshots alone, and loses what came after the last one.
+Clients reach it through a socket of the file system and parse with hiredis where that is installed, as its
+documentation advises. The first to open a directory starts a server for it and stops it again; others find its socket
+there. "always" flushes the append-only file before each reply; the default keeps snapshots alone, and loses what came
+after the last one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable
 
+import orjson
 import redis
 
 from ..rival import Filling, Message, Rival
+from .sql_rows import parsed
 
 
 def missing() -> str | None:
@@ -31,11 +35,11 @@ class Redis(Rival):
     def __init__(self, directory: str, *, cold: bool, always: bool) -> None:
         del cold
         self._server: subprocess.Popen[bytes] | None = None
-        self._port_file = os.path.join(directory, "port")
-        if not os.path.exists(self._port_file):
+        self._whereabouts = os.path.join(directory, "socket")
+        if not os.path.exists(self._whereabouts):
             self._start(directory, always=always)
-        with open(self._port_file, encoding="ascii") as file:
-            self._redis = redis.Redis(host="127.0.0.1", port=int(file.read()))
+        with open(self._whereabouts, encoding="utf-8") as file:
+            self._redis = redis.Redis(unix_socket_path=file.read())
 
     def save(self, id: str, messages: list[Message]) -> None:
         pipe = self._redis.pipeline(transaction=True)
@@ -49,10 +53,10 @@ class Redis(Rival):
         pipe.execute()
 
     def load(self, id: str) -> list[Message]:
-        return [json.loads(each) for each in self._redis.lrange(f"m:{id}", 0, -1)]
+        return parsed(self._redis.lrange(f"m:{id}", 0, -1))
 
     def last(self, id: str, n: int) -> list[Message]:
-        return [json.loads(each) for each in self._redis.lrange(f"m:{id}", -n, -1)]
+        return parsed(self._redis.lrange(f"m:{id}", -n, -1))
 
     def page(self, user: str, n: int) -> int:
         return len(self._redis.zrevrange(f"u:{user}", 0, n - 1, withscores=True))
@@ -72,28 +76,30 @@ class Redis(Rival):
         if self._server is not None:
             self._server.terminate()  # which saves what the mode saves
             self._server.wait(timeout=60)
-            os.unlink(self._port_file)
+            os.unlink(self._whereabouts)
+            shutil.rmtree(self._place)
         self._redis.close()
 
     def _add(self, pipe: redis.client.Pipeline, id: str, messages: list[Message], user: str = "user") -> None:
         pipe.zadd(f"u:{user}", {id: time.time()})
-        pipe.rpush(f"m:{id}", *[json.dumps(each, ensure_ascii=False) for each in messages])
+        pipe.rpush(f"m:{id}", *[orjson.dumps(each) for each in messages])
 
     def _start(self, directory: str, *, always: bool) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        self._place = tempfile.mkdtemp(prefix="vsb-")  # the name of a socket has at most some hundred bytes
+        where = os.path.join(self._place, "s")
         durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"] if always else []
-        command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", directory, *durable]
+        command = ["redis-server", "--port", "0", "--unixsocket", where, "--dir", directory, *durable]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as asked:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+                asked.settimeout(10)
+                asked.connect(where)
                 asked.sendall(b"PING\r\n")
                 if asked.recv(100).startswith(b"+PONG"):
                     break
             time.sleep(0.02)
-        with open(self._port_file, "w", encoding="ascii") as file:
-            file.write(str(port))
+        with open(self._whereabouts, "w", encoding="utf-8") as file:
+            file.write(where)
 
 
 ADAPTER = Redis

@@ -1,12 +1,16 @@
-"""SQLite and SQLCipher by hand, a row for each message: write-ahead log, one flush per commit, indexes for lists."""
+"""SQLite and SQLCipher by hand, a row for each message: write-ahead log, one flush per commit, indexes for lists.
+
+JSON is orjson's, here as in all adapters by hand, and the messages of a history are parsed at once.
+"""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 from ..rival import Filling, Message, Rival
 
@@ -15,7 +19,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, user TEXT, updated REAL, expires REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_user ON sessions (user, updated);
 CREATE INDEX IF NOT EXISTS by_expiry ON sessions (expires) WHERE expires IS NOT NULL;
-CREATE TABLE IF NOT EXISTS messages (n INTEGER PRIMARY KEY, session TEXT, body TEXT);
+CREATE TABLE IF NOT EXISTS messages (n INTEGER PRIMARY KEY, session TEXT, body BLOB);
 CREATE INDEX IF NOT EXISTS of_session ON messages (session, n);
 """
 
@@ -55,11 +59,11 @@ class Rows(Rival):
 
     def load(self, id: str) -> list[Message]:
         rows = self._sql.execute("SELECT body FROM messages WHERE session = ? ORDER BY n", (id,))
-        return [json.loads(body) for (body,) in rows]
+        return parsed(body for (body,) in rows)
 
     def last(self, id: str, n: int) -> list[Message]:
         text = "SELECT body FROM messages WHERE session = ? ORDER BY n DESC LIMIT ?"
-        return [json.loads(body) for (body,) in self._sql.execute(text, (id, n)).fetchall()[::-1]]
+        return parsed(body for (body,) in self._sql.execute(text, (id, n)).fetchall()[::-1])
 
     def page(self, user: str, n: int) -> int:
         text = "SELECT id, updated FROM sessions WHERE user = ? ORDER BY updated DESC LIMIT ?"
@@ -94,8 +98,13 @@ class Rows(Rival):
         self._sql.execute(text, (id, user, time.time()))
 
     def _add(self, id: str, messages: list[Message]) -> None:
-        rows = [(id, json.dumps(each, ensure_ascii=False)) for each in messages]
+        rows = [(id, orjson.dumps(each)) for each in messages]
         self._sql.executemany("INSERT INTO messages (session, body) VALUES (?, ?)", rows)
+
+
+def parsed(messages: Iterable[bytes]) -> list[Message]:
+    """Messages that lie one by one, in one call."""
+    return orjson.loads(b"[" + b",".join(messages) + b"]")
 
 
 class Transaction:
