@@ -15,12 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...backend import SealGrave
-from ...disk import Disk, read_all
-from ...envelope import v1
+from ...disk import Disk
 from ...errors import BackendUnavailable, DurabilityUnknown, VaultError, without_frames
 from ...ids import locator_of
 from ...sealed import Grave, Newest, SealedHead
-from .containers import is_spoiled, open_container
+from .containers import ends_as_expected, is_spoiled, open_container
 from .contents import Contents
 from .descriptors import MOST, Descriptor, FileState
 from .layout import Layout, stripe_of
@@ -36,11 +35,6 @@ _FEW = 8
 
 _CLOSING = 3
 """Threads that close, and batches whose descriptors wait for them before whoever removes more waits too."""
-
-_ROOM = 1 << 16
-"""Zeros that may stand behind the last record: room for the next ones."""
-
-_FOOTER_MASK = 0xFFFFFFFF
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -177,8 +171,10 @@ class Burials:
         """
         if row is not None:
             state = open_container(self._disk, self._layout.session(key), row.witness, None)
-            if state is not None and not is_spoiled(state) and _ends_with(self._disk, state, row):
-                return state, row
+            if state is not None and not is_spoiled(state) and state.size == row.size:
+                state = state._replace(row=row)
+                if ends_as_expected(self._disk, state):
+                    return state, row
         return self._sessions.newest(key)
 
     def _remove(self, burials: Sequence[_Burial], outcomes: Outcomes) -> None:
@@ -249,17 +245,6 @@ def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     ordered = sorted(dict.fromkeys(keys), key=lambda key: stripe_of(locator_of(key)))
     for start in range(0, len(ordered), BATCH):
         yield ordered[start : start + BATCH]
-
-
-def _ends_with(disk: Disk, state: FileState, row: SealedHead) -> bool:
-    """Whether the record of a row is the last of the file: its tag and a footer, and behind them nothing but zeros."""
-    most = v1.LINK_AND_FOOTER + _ROOM
-    end = read_all(disk, state.descriptor.fd, most + 1, max(0, row.size - v1.LINK_AND_FOOTER))
-    if not v1.LINK_AND_FOOTER <= len(end) <= most:
-        return False
-    size, inverse = v1.FOOTER.unpack_from(end, v1.TAG_SIZE)
-    behind = end[v1.LINK_AND_FOOTER :]
-    return end[: v1.TAG_SIZE] == row.version and size ^ inverse == _FOOTER_MASK and behind.count(0) == len(behind)
 
 
 def _holding(stripes: Sequence[PathLock], work: Callable[[], T]) -> T:

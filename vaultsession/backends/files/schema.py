@@ -337,7 +337,8 @@ def retag(connection: sqlite3.Connection) -> None:
 
 def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
     """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
-    text = f"SELECT witness, {COLUMNS} FROM sessions WHERE locator IN ({', '.join('?' * len(locators))})"  # noqa: S608 - our own
+    which = f"locator IN ({', '.join('?' * len(locators))})"
+    text = f"SELECT witness, locator, {COLUMNS} FROM sessions WHERE {which}"  # noqa: S608 - our own text
     found = [(unpack_witness(columns[0]), row_from(columns[1:])) for columns in connection.execute(text, locators)]
     return {row.key: row for witness, row in found if witness == row.witness}
 
