@@ -70,7 +70,7 @@ class Scale:
 
 
 QUICK = Scale(
-    share=0.04,
+    share=0.03,
     rounds=120,
     patience=0.5,
     filling=2.0,
@@ -80,7 +80,7 @@ QUICK = Scale(
     running=0.25,
     repetitions=1,
     starts=5,
-    starting=0.3,
+    starting=0.15,
     colds=30,
     conversations=1,
     keeping=0.12,
