@@ -65,10 +65,12 @@ class Scale:
     """Sessions of which each is loaded cold."""
     conversations: int
     """Above 200 KB; of smaller ones more."""
+    keeping: float
+    """For the conversations of one size and store, written in one way."""
 
 
 QUICK = Scale(
-    share=0.04,
+    share=0.03,
     rounds=120,
     patience=0.5,
     filling=2.0,
@@ -78,14 +80,15 @@ QUICK = Scale(
     running=0.25,
     repetitions=1,
     starts=5,
-    starting=0.3,
+    starting=0.15,
     colds=30,
     conversations=1,
+    keeping=0.12,
 )
 """Two minutes."""
 FULL = Scale(
-    share=0.4,
-    rounds=600,
+    share=0.3,
+    rounds=400,
     patience=6.0,
     filling=10.0,
     histories=(10, 1000, 10_000, 100_000),
@@ -97,6 +100,7 @@ FULL = Scale(
     starting=3.5,
     colds=100,
     conversations=10,
+    keeping=1.5,
 )
 """Twenty minutes."""
 

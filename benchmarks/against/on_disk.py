@@ -61,7 +61,7 @@ def _measure(
     conversations: list[list[Message]],
     write: Callable[[Rival, str, list[Message]], None],
 ) -> tuple[float, int]:
-    deadline = time.monotonic() + bench.scale.share * 3
+    deadline = time.monotonic() + bench.scale.keeping
     plain = done = 0
     with contextlib.closing(BY_NAME[name].open(place)) as store:
         for number, messages in enumerate(conversations):

@@ -5,6 +5,7 @@ Which rivals are measured here depends on what is installed; the extra "bench" i
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import multiprocessing
 import shutil
@@ -194,6 +195,7 @@ def test_a_store_that_would_be_filled_for_too_long_is_left_out_and_says_so(bench
 
     slow = Slow()
     sessions = [Filling(f"s{number}", TURN) for number in range(1000)]
+    bench.scale = dataclasses.replace(QUICK, filling=1.0)
     assert bench.filled({"slow": slow}, sessions, "w", "another") == {}
     assert slow.filled == 50
     assert [(cell.workload, cell.median) for cell in bench.cells] == [("w", None), ("another", None)]
