@@ -49,7 +49,7 @@ R = TypeVar("R")
 
 _log = logging.getLogger("vaultsession")
 
-_TOGETHER = 1024
+_TOGETHER = 4096
 """Sessions that a backend is asked to remove at once."""
 
 
@@ -314,9 +314,9 @@ class ManySessions(Generic[StateT]):
     def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
-        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a
-        forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far,
-        as batches are done.
+        Each is removed on the word of its newest head, held against its container under its lock: one renewed meanwhile
+        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the
+        count so far, as batches are done.
         """
         swept = 0
         for rows in _portions(self._listing.expired()):

@@ -176,13 +176,13 @@ def test_without_an_index_every_container_is_opened(cold: Any, scribe: Scribe, p
 def test_a_batch_is_one_transaction_of_the_index(
     files: FilesBackend, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = filled(files, scribe, 40)
+    keys = filled(files, scribe, burying.BATCH)
     files.count(Query())
     flushed: list[int] = []
     real = files._contents._flush
     monkeypatch.setattr(files._contents, "_flush", lambda: (flushed.append(1), real())[1])
     files.bury(keys, expired(scribe))
-    assert len(flushed) <= 3  # the thread that writes behind may have come by
+    assert len(flushed) <= 4  # the thread that writes behind may have come by
 
 
 def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Scribe) -> None:
