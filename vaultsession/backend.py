@@ -11,12 +11,14 @@ newest, so ``commit`` takes that function and the backend guarantees that nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
+from .errors import Unreadable, VaultError, without_frames
 from .leases import Leases
-from .sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone
+from .sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, SealedHead, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,51 @@ class Graveyard(Protocol):
         One may be given twice.
         """
         ...
+
+
+SealGrave = Callable[[str, Newest], Grave | None]
+"""What decides whether a session is removed: from its key and its newest to its grave; None leaves it as it is.
+
+It opens the row before it makes a grave of it: as in ``commit``, what it is given may be no more than an index says.
+"""
+
+
+@runtime_checkable
+class Burying(Protocol):
+    """A backend that removes many sessions for less than as many commits. No other is asked."""
+
+    def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+        """Remove those of which ``seal`` makes a grave, each by itself as ``commit`` would, in an order of its own.
+
+        By key: what is newest then, or why it is not known to be removed; what fails for one holds up no other.
+        """
+        ...
+
+
+def bury(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+    """``Burying.bury``, where there is no such thing by one commit after another.
+
+    What cannot be read is told of its key. Any other error is raised at once: of a server that is away, the next
+    commits would wait as long.
+    """
+    if isinstance(backend, Burying):
+        return backend.bury(keys, seal)
+    outcomes: dict[str, Newest | VaultError] = {}
+    for key in keys:
+        try:
+            outcomes[key] = backend.commit(key, partial(seal, key))
+        except Unreadable as error:
+            outcomes[key] = without_frames(error)
+    return outcomes
+
+
+Answers = Mapping[str, bool | VaultError]
+"""By key whether a session was found, or why it is not known to be removed."""
+
+
+def answers(outcomes: Mapping[str, Newest | VaultError], found: set[str]) -> Answers:
+    """By key whether it is among the found, or what failed."""
+    return {key: each if isinstance(each, VaultError) else key in found for key, each in outcomes.items()}
 
 
 @runtime_checkable

@@ -6,12 +6,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar, Unpack, cast
 
 import orjson
 
 from . import document, transfer
-from .backend import Backend
+from .backend import Backend, Burying
 from .checkup import Checkup, Verdict, check
 from .clock import Clock
 from .errors import (
@@ -40,6 +41,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger("vaultsession")
+
+_TOGETHER = 4096
+"""Sessions that a backend is asked to remove at once."""
 
 
 class Imported(NamedTuple):
@@ -184,10 +188,36 @@ class ManySessions(Generic[StateT]):
         def remove(id: str) -> bool:
             return self._passes.remove(self._key(id))
 
-        found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.durable)
+        if isinstance(self._backend, Burying):
+            removed, failures = self._bury(self._backend, ids)
+        else:
+            found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.durable)
+            removed = sum(found)
         if failures:
-            raise PartialFailure.of("removed", failures, sum(found))
-        return sum(found)
+            raise PartialFailure.of("removed", failures, removed)
+        return removed
+
+    def _bury(self, backend: Burying, ids: Iterable[str]) -> tuple[int, dict[str, VaultError]]:
+        """How many there were, and the error of each id that failed."""
+        removed = 0
+        failures: dict[str, VaultError] = {}
+        for portion in _portions(ids):
+            names: dict[str, str] = {}
+            for name in portion:
+                try:
+                    names[self._key(name)] = name
+                except VaultError as error:
+                    failures[name] = without_frames(error)
+            try:
+                outcomes = self._passes.remove_each([*names], backend)
+            except VaultError as error:
+                outcomes = dict.fromkeys(names, without_frames(error))
+            for key, outcome in outcomes.items():
+                if isinstance(outcome, VaultError):
+                    failures[names[key]] = outcome
+                else:
+                    removed += outcome
+        return removed, failures
 
     # -- to other places, and back -------------------------------------------------------------------------------------
 
@@ -276,17 +306,21 @@ class ManySessions(Generic[StateT]):
     def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
-        Each is removed on the word of its own newest head, read under its lock: one renewed meanwhile survives, a
-        forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the count so far.
+        Each is removed on the word of its newest head, held against its container under its lock: one renewed meanwhile
+        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` is told the
+        count so far, as batches are done.
         """
         swept = 0
-        for row in self._listing.expired():
-            try:
-                swept += self._passes.sweep(row.key, dry_run=dry_run)
-            except Unreadable as error:
-                _log.warning("not swept: %s: %s", row.key, error)
+        for rows in _portions(self._listing.expired()):
+            outcomes = self._passes.sweep([row.key for row in rows], dry_run=dry_run)
+            swept += sum(outcome is True for outcome in outcomes.values())
             if progress is not None:
                 progress(swept)
+            for key, outcome in outcomes.items():
+                if isinstance(outcome, Unreadable):
+                    _log.warning("not swept: %s: %s", key, outcome)
+                elif isinstance(outcome, VaultError):
+                    raise outcome
         return swept
 
     @verb
@@ -318,6 +352,13 @@ class ManySessions(Generic[StateT]):
 
     def _new_head(self, id: str, facts: Past) -> Head:
         return new_head(id, facts, self._defaults, self._clock.now())
+
+
+def _portions(items: Iterable[T]) -> Iterator[Sequence[T]]:
+    """The items, as many at a time as a backend is asked to remove at once."""
+    rest = iter(items)
+    while portion := list(islice(rest, _TOGETHER)):
+        yield portion
 
 
 def _batch(

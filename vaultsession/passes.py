@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from . import document, payload
-from .backend import Backend
+from .backend import Answers, Backend, Burying, answers, bury
 from .clock import Clock
 from .coherent import CoherentReading
 from .document import Change
@@ -187,39 +187,41 @@ class Passes:
 
     def remove(self, key: str, *, shred: bool = False) -> bool:
         """Remove at once; whether a living session was there, or an erased one."""
-        found = False
+        found: set[str] = set()
+        self._backend.commit(key, lambda newest: self._removal(key, newest, found, shred=shred))
+        return key in found
 
-        def seal(newest: Newest) -> Grave | None:
-            nonlocal found
-            if not isinstance(newest, SealedHead):
-                erased = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
-                found = erased is not None
-                return erased
-            self._reading.opened(newest)  # a forged generation would bury what is yet to come
-            found = self._is_alive(newest)
-            return self._writing.grave(newest, shred=shred)
+    def remove_each(self, keys: Sequence[str], burying: Burying) -> Answers:
+        """``remove``, of many at once: by key whether it was there, or why it may be there still."""
+        found: set[str] = set()
+        return answers(burying.bury(keys, lambda key, newest: self._removal(key, newest, found)), found)
 
-        self._coherent.cache.forget(key)
-        self._backend.commit(key, seal)
-        return found
+    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> Answers:
+        """Remove those whose newest head itself says that they have expired: by key whether it does, or what failed."""
+        found: set[str] = set()
 
-    def sweep(self, key: str, *, dry_run: bool) -> bool:
-        """Remove if the newest head itself says that it has expired."""
-        found = False
-
-        def seal(newest: Newest) -> Grave | None:
-            nonlocal found
-            found = False
+        def seal(key: str, newest: Newest) -> Grave | None:
+            found.discard(key)
             if not isinstance(newest, SealedHead) or self._is_alive(newest):
                 return None
-            found = True
+            found.add(key)
+            self._coherent.cache.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
             return None if dry_run else self._writing.grave(newest, flush=False)
 
-        self._backend.commit(key, seal)
-        if found:
-            self._coherent.cache.forget(key)
-        return found
+        return answers(bury(self._backend, keys, seal), found)
+
+    def _removal(self, key: str, newest: Newest, found: set[str], *, shred: bool = False) -> Grave | None:
+        """What removes a session, which is noted as found if it lives, or was erased."""
+        self._coherent.cache.forget(key)
+        if not isinstance(newest, SealedHead):
+            grave = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+            there = grave is not None
+        else:
+            self._reading.opened(newest)  # a forged generation would bury what is yet to come
+            grave, there = self._writing.grave(newest, shred=shred), self._is_alive(newest)
+        (found.add if there else found.discard)(key)
+        return grave
 
     # -- parts of a document -------------------------------------------------------------------------------------------
 

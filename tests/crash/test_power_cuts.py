@@ -86,6 +86,21 @@ def expiry_and_sweep(life: Life) -> None:
     life.store.close()
 
 
+def a_sweep_of_what_another_store_made(life: Life) -> None:
+    """Decided by the rows: no container is open in the store that sweeps."""
+    life.act(*(lambda store, name=name: store.create(name, ttl="1m", messages=SAID[:1]) for name in IDS))
+    life.restart()
+    life.act(
+        lambda store: store.touch("b", ttl="1h"),
+        lambda store: life.clock.advance("2m"),
+        lambda store: store.sweep(),
+        lambda store: store.create("a", messages=SAID[:2]),
+    )
+    life.restart()
+    life.act(lambda store: life.clock.advance("2h"), lambda store: store.sweep())
+    life.store.close()
+
+
 def replaced_for_dead_bytes(life: Life) -> None:
     life.act(lambda store: store.create("a", messages=SAID), *(saved("a", n=number) for number in range(9)))
     life.store.close()
@@ -210,6 +225,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
     several_sessions,
     a_session_made_again,
     expiry_and_sweep,
+    a_sweep_of_what_another_store_made,
     replaced_for_dead_bytes,
     replaced_for_small_records,
     large_records,

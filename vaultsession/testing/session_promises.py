@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ..errors import Conflict
+from ..backend import bury
+from ..errors import Conflict, Damaged
 from ..sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
 from .scribe import Scribe, looking
 
@@ -136,6 +137,33 @@ class SessionPromises:
         assert scribe.texts(backend, key) == ["again"]
         assert [row.key for row in backend.scan(Query())] == [key]
         assert backend.commit(key, scribe.remove(key)).generation == again.generation
+
+    def test_many_are_removed_each_by_itself(self, backend: Any, scribe: Scribe) -> None:
+        """Those of which a grave is made, and no other; what fails for one holds up no other."""
+        keys = [scribe.key(f"session {number}") for number in range(30)]
+        for number, key in enumerate(keys[:-1]):
+            backend.commit(key, scribe.create(key, str(number)))
+
+        def seal(key: str, newest: Newest) -> Grave | None:
+            if key == keys[7]:
+                raise Damaged("so it is said")
+            if key in keys[:5] or not isinstance(newest, SealedHead):
+                return None
+            return Grave(scribe.reading.rows.bury(key, newest.generation))
+
+        outcomes = bury(backend, [*keys, keys[6]], seal)
+        assert outcomes.keys() == set(keys)
+        assert isinstance(outcomes[keys[7]], Damaged)
+        assert outcomes[keys[-1]] is None
+        kept = [*keys[:5], keys[7]]
+        for number, key in enumerate(keys[:-1]):
+            assert scribe.texts(backend, key) == ([str(number)] if key in kept else None)
+            seen = _nothing()
+            backend.commit(key, looking(seen))
+            assert isinstance(seen[-1], SealedHead if key in kept else Tombstone)
+            assert key == keys[7] or seen[-1] == outcomes[key]
+        assert sorted(row.key for row in backend.scan(Query())) == sorted(kept)
+        assert bury(backend, [], seal) == {}
 
     def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Scribe) -> None:
         """The header always; the bytes from an offset on, or that many at the end."""

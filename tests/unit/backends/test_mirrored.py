@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from mirror_lab import Shaky, contents, eventually, mirrored
 
+from vaultsession.backend import Burying, bury
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.mirrored import Follower, Mirror, Mirrored
 from vaultsession.clock import SystemClock
 from vaultsession.disk import Disk
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, InvalidSetting
 from vaultsession.replication import Outcome
-from vaultsession.sealed import Newest, Sealed
+from vaultsession.sealed import Grave, Newest, Sealed, SealedHead
 from vaultsession.testing.scribe import Scribe
 
 
@@ -70,6 +71,32 @@ def test_a_removal_arrives(store: Mirrored, follower: Shaky, scribe: Scribe) -> 
     store.commit(key, scribe.remove(key))
     level(store, follower)
     assert contents(follower) == {}
+
+
+def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: Shaky, scribe: Scribe) -> None:
+    """Of a primary that removes in batches, each is marked; one that does not is not taken for such."""
+    primary = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
+    store = mirrored(primary, follower)
+    keys = [scribe.key(f"session {number}") for number in range(20)]
+    for key in keys:
+        store.commit(key, scribe.create(key))
+    level(store, follower)
+    assert isinstance(store, Burying)
+
+    def seal(key: str, newest: Newest) -> Grave | None:
+        if key in keys[:4] or not isinstance(newest, SealedHead):
+            return None
+        return Grave(scribe.reading.rows.bury(key, newest.generation))
+
+    bury(store, keys, seal)
+    level(store, follower)
+    assert contents(follower).keys() == set(keys[:4])
+    store.close()
+
+
+def test_a_mirror_removes_many_at_once_only_where_its_primary_does(store: Mirrored) -> None:
+    assert isinstance(store.primary, MemoryBackend)
+    assert not isinstance(store, Burying)
 
 
 def test_what_was_there_before_is_found_by_comparison(primary: MemoryBackend, follower: Shaky, scribe: Scribe) -> None:

@@ -2,7 +2,8 @@
 
 The index is never believed about a session: it lists, and it remembers what was acknowledged.
 
-Locks are taken in this order: the stripe of a session, then the index. None is held while a caller's iterator waits.
+Locks are taken in this order: the stripe of a session, then the index. Only ``burying`` holds several stripes, which it
+takes in ascending order. None is held while a caller's iterator waits.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
-from ...backend import Traits
+from ...backend import SealGrave, Traits
 from ...disk import PRIVATE_DIRECTORY, Disk
 from ...errors import BackendUnavailable, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
+from .burying import Burials
 from .catalogue import Catalogue
 from .contents import Contents
 from .layout import Layout, key_in
@@ -74,6 +76,16 @@ class FilesBackend:
             self._disk, self._layout, self._contents, self.quarantine, self._describe, durable=self._durable
         )
         self._known = self._sessions.states.get
+        self._burials = Burials(
+            self._disk,
+            self._layout,
+            self._contents,
+            self.quarantine,
+            self._sessions,
+            durable=self._durable,
+            begin=self._assure_marker,
+            behind=self._fall_behind,
+        )
         self._catalogue = Catalogue(
             self._disk,
             self._layout,
@@ -136,20 +148,25 @@ class FilesBackend:
                 result = seal(newest)
                 if result is None:
                     return newest
-                if not self._markers.assured:
-                    self._wait_for_marker()
+                self._assure_marker()
                 begun = True
                 after, owed = sessions.put(key, state, newest, result)
             if owed is not None:
                 sessions.flush(owed)
         except BaseException as error:
             if begun:
-                self._lagging = True  # the file may have changed without the index being told: the next opening looks
+                self._fall_behind()
                 sessions.states.drop(key)
                 if isinstance(error, OSError):
                     raise self._unavailable(key, error) from error
             raise
         return after
+
+    def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+        """Remove those of which ``seal`` makes a grave; see ``Burying.bury``."""
+        if not self._markers.held or self._closed:
+            self._begin_writing()
+        return self._burials.bury(keys, seal)
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 
@@ -275,6 +292,7 @@ class FilesBackend:
             self._closed = True
             _alive.discard(self)
             self._contents.close()
+            self._burials.close()
             with contextlib.suppress(OSError):
                 self._markers.release(clean=clean)
             self._sessions.close()
@@ -332,6 +350,15 @@ class FilesBackend:
         """
         if self._take_marker():
             self._wait_for_marker()
+
+    def _assure_marker(self) -> None:
+        """See to it that the marker of this store is on the medium, before the first byte is written."""
+        if not self._markers.assured:
+            self._wait_for_marker()
+
+    def _fall_behind(self) -> None:
+        """A file may have changed without the index being told: the next opening looks."""
+        self._lagging = True
 
     def _wait_for_marker(self) -> None:
         with self._locks_named():

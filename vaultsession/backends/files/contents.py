@@ -40,6 +40,7 @@ from .schema import (
     translated,
     translation,
     unpack_witness,
+    vouched,
 )
 
 _log = logging.getLogger("vaultsession")
@@ -181,6 +182,13 @@ class Contents:
         if pending.row is not None:
             return Known(witness, tombstone, pending.row.key)
         return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
+
+    def vouched(self, locators: Sequence[str]) -> dict[str, SealedHead]:
+        """By key, the rows of those locators whose very record is known to be flushed."""
+        with self._reading:
+            connection = self._reader_connection(check=True)
+            with translated(self._path, self._reader_inode):
+                return vouched(connection, locators)
 
     def tombstone(self, locator: str) -> Tombstone | None:
         """What is written of a session's removal, also where a row stands beside it."""

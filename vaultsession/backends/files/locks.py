@@ -126,7 +126,10 @@ class Stripes:
 
     def of(self, locator: str) -> PathLock:
         """The lock that guards this session, and others: the same object for all threads of this store."""
-        number = stripe_of(locator)
+        return self.numbered(stripe_of(locator))
+
+    def numbered(self, number: int) -> PathLock:
+        """The lock of a stripe. Who holds several takes them in ascending order, so that no two wait in a circle."""
         made = self._locks.get(number)
         if made is None:
             made = self._locks.setdefault(number, PathLock(self._disk, self._layout.stripe(number)))

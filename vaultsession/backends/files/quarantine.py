@@ -52,15 +52,15 @@ class Quarantine:
         except FileNotFoundError:
             return
 
-    def forget(self, locator: str, *, shred: bool = False) -> int:
-        """Remove every copy of a session: what its erasure asks for. Returns how many there were."""
+    def forget(self, *locators: str, shred: bool = False) -> int:
+        """Remove every copy of these sessions: what their erasure asks for. Returns how many there were."""
         gone = 0
         try:
             names = self._disk.listdir(self._path)
         except FileNotFoundError:
             return 0
         for name in names:
-            if name.partition(".")[0].endswith(locator):
+            if name.partition(".")[0].endswith(locators):
                 path = os.path.join(self._path, name)
                 if shred:
                     shred_file(self._disk, path)

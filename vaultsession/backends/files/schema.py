@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -300,6 +300,13 @@ def retag(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT locator, updated, expires, tags FROM sessions")
     for locator, updated, expires, tags in rows:
         connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
+
+
+def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
+    """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
+    text = f"SELECT witness, {COLUMNS} FROM sessions WHERE locator IN ({', '.join('?' * len(locators))})"  # noqa: S608 - our own
+    found = [(unpack_witness(columns[0]), row_from(columns[1:])) for columns in connection.execute(text, locators)]
+    return {row.key: row for witness, row in found if witness == row.witness}
 
 
 def is_consistent(row: SealedHead, locator: object) -> bool:

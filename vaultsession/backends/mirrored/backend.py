@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ...backend import Backend, Traits, remarks_of
+from collections.abc import Mapping, Sequence
+
+from ...backend import Backend, Burying, SealGrave, Traits, remarks_of
+from ...errors import VaultError
 from ...sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
 from .mirror import Mirror
 
@@ -17,6 +20,9 @@ class Mirrored:
         self.primary = primary
         self.mirror = mirror
         self._mark = mirror.mark
+        if isinstance(primary, Burying):  # else it would look like one
+            self._primary_bury = primary.bury
+            self.bury = self._bury
 
     @property
     def traits(self) -> Traits:
@@ -45,6 +51,22 @@ class Mirrored:
             return self.primary.commit(key, watched)
         finally:
             if changes:
+                self._mark(key)
+
+    def _bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+        """As ``commit``, of many."""
+        changed: set[str] = set()
+
+        def watched(key: str, newest: Newest) -> Grave | None:
+            grave = seal(key, newest)
+            if grave is not None:
+                changed.add(key)
+            return grave
+
+        try:
+            return self._primary_bury(keys, watched)
+        finally:
+            for key in changed:
                 self._mark(key)
 
     def scan(self, query: Query) -> Heads:
