@@ -145,3 +145,14 @@ def test_the_oldest_answers_go_first_and_large_pages_are_not_kept(monkeypatch: p
     assert [kept.get(number, (1, 1), 0) for number in (1, 2, 3, 4)] == [1, None, 3, 4]
     assert answers.asked_for_page(Query(), None, answers.LARGEST, 0) is not None
     assert answers.asked_for_page(Query(), None, answers.LARGEST + 1, 0) is None
+
+
+def test_totals_follow_what_is_written(opening: Opening, scribe: Scribe) -> None:
+    ours, theirs = opening(), opening()
+    for number in range(1, 4):
+        write(theirs, scribe, str(number))
+        assert ours.stats()["sessions"] == theirs.stats()["sessions"] == number
+        assert ours.stats()["bytes"] == sum(row.size for row in ours.scan(Query()))
+    key = scribe.key("1")
+    theirs.commit(key, scribe.remove(key))
+    assert (ours.stats()["sessions"], ours.stats()["tombstones"]) == (2, 1)

@@ -2,8 +2,8 @@
 
 ``layout`` names · ``locks`` stripes · ``markers`` writers · ``descriptors`` open containers · ``containers`` reading,
 extending and replacing one · ``sessions`` finding the newest, and writing behind it · ``schema``, ``queries``,
-``pending``, ``known``, ``contents`` the index · ``reconcile`` deriving it from the files · ``catalogue`` the index,
-mended · ``quarantine`` what was damaged · ``backend`` the verbs
+``pending``, ``known``, ``answers``, ``reader``, ``contents`` the index · ``reconcile`` deriving it from the files ·
+``catalogue`` the index, mended · ``quarantine`` what was damaged · ``backend`` the verbs
 """
 
 from .backend import FilesBackend

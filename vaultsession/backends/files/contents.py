@@ -65,8 +65,6 @@ class Contents:
         self._path = layout.index
         self._writable = writable
         self._durable = durable
-        self._written = False
-        self._untagged = False
         self.renew()
 
     def renew(self) -> None:
@@ -76,6 +74,7 @@ class Contents:
         self._reader = Reader(self._disk, self._path, writable=self._writable)
         self._pages: Answers[list[SealedHead]] = Answers()
         self._counts: Answers[int] = Answers()
+        self._totals: Answers[tuple[int, int, int]] = Answers()
         self._writer: sqlite3.Connection | None = None
         self._writer_inode = 0
         self._wake = threading.Event()
@@ -83,6 +82,7 @@ class Contents:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._written = False
+        self._untagged = False
 
     def start(self, first: Callable[[], None]) -> None:
         """Start the writing thread, which does ``first`` before anything else; here, if it is running already."""
@@ -132,7 +132,8 @@ class Contents:
 
         In a vault that was just made there is neither: then nothing is written, and nothing has to be flushed.
         """
-        if self._one("SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)", [])[0]:
+        text = "SELECT EXISTS (SELECT 1 FROM tags) OR EXISTS (SELECT 1 FROM sessions)"
+        if self._reader.ask(lambda connection: connection.execute(text).fetchone()[0]):
             self._change(retag)
         self._untagged = False
 
@@ -226,10 +227,13 @@ class Contents:
         return self._reader.recall(self._counts, asked_for(query), query.alive_at, read)
 
     def totals(self) -> tuple[int, int, int]:
-        """Sessions, their bytes, and tombstones."""
-        text = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
-        sessions, size, tombstones = self._one(text, [])
-        return int(sessions), int(size), int(tombstones)
+        """Sessions, their bytes, and tombstones. It walks through all rows, where somebody has written since."""
+
+        def read(connection: sqlite3.Connection) -> tuple[tuple[int, int, int], None]:
+            sessions, size, tombstones = connection.execute(queries.TOTALS).fetchone()
+            return (int(sessions), int(size), int(tombstones)), None
+
+        return self._reader.recall(self._totals, "totals", 0, read)
 
     def tombstones(self, after: str, size: int) -> list[Tombstone]:
         """At most ``size`` tombstones behind a locator, by locator."""
@@ -404,10 +408,6 @@ class Contents:
                 return Known(None, tombstone_from(*found), None) if found else NOTHING
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error
-
-    def _one(self, text: str, values: list[object]) -> tuple[int, ...]:
-        found: tuple[int, ...] = self._reader.ask(lambda connection: connection.execute(text, values).fetchone())
-        return found
 
     def _put(self, connection: sqlite3.Connection, name: str, value: int) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))

@@ -12,6 +12,9 @@ from .schema import COLUMNS
 
 Statement = tuple[str, list[object]]
 
+TOTALS = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
+"""Sessions, their bytes, and tombstones."""
+
 
 def page(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> Statement:
     """SELECT of the locator and ``COLUMNS``, at most ``size`` rows behind ``after``."""
