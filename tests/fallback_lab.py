@@ -18,7 +18,7 @@ class Outage:
     commits raise; ``loses_one`` loses the answer of the next commit alone.
     """
 
-    traits = Traits("redis", durable=True, shared=True)
+    traits = Traits("redis", durable=True, waits=True, shared=True)
 
     def __init__(self, under: Backend) -> None:
         self.under = under

@@ -21,10 +21,14 @@ from .sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Seal
 
 
 class Traits(NamedTuple):
-    """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself."""
+    """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself.
+
+    ``waits``: whether a write waits for a medium or a server, so that several at once are quicker than one by one.
+    """
 
     name: str
     durable: bool
+    waits: bool
     shared: bool = False
     expires: bool = False
 

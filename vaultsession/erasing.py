@@ -86,7 +86,7 @@ class Erasing:
         )
 
     def _query(self, tenant_id: str) -> Query:
-        return Query(tags=(self._reading.keyring.tag("tenant", "", tenant_id),))
+        return Query(tags=(self._reading.keyring.tag("tenant", "", tenant_id),), newest_first=False)
 
     def _readable(self, query: Query) -> Iterator[Proved]:
         """What others have written meanwhile, as far as its rows authenticate."""

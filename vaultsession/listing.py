@@ -10,6 +10,7 @@ import itertools
 import struct
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from .backend import Backend
@@ -47,7 +48,11 @@ class Proved(NamedTuple):
 
 
 def proved(backend: Backend, reading: Reading, query: Query) -> list[Proved]:
-    """Every row that an index gives, opened. Where one does not authenticate the index is derived anew, once."""
+    """Every row that an index gives, opened. Where one does not authenticate the index is derived anew, once.
+
+    The oldest first: who is written meanwhile moves behind what is still to be read, so that nobody is passed over.
+    """
+    query = replace(query, newest_first=False)
     try:
         return [Proved(row, *reading.rows.open(row)) for row in backend.scan(query)]
     except Damaged:

@@ -165,7 +165,7 @@ class ManySessions(Generic[StateT]):
             return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=True)
 
         named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
-        done, failures = _batch(save, named, overlap=self._backend.traits.durable)
+        done, failures = _batch(save, named, overlap=self._backend.traits.waits)
         if failures:
             raise PartialFailure.of("saved", failures, done)
         return done
@@ -198,7 +198,7 @@ class ManySessions(Generic[StateT]):
         if isinstance(self._backend, Burying):
             removed, failures = self._bury(self._backend, ids)
         else:
-            found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.durable)
+            found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.waits)
             removed = sum(found)
         if failures:
             raise PartialFailure.of("removed", failures, removed)

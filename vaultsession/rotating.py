@@ -139,8 +139,10 @@ class Rotating:
         return tuple(sorted(key_id.hex() for key_id in retired))
 
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
-        replaced, left, overlap = 0, [], self._backend.traits.durable
-        with closing(side_by_side(self._attempt, self._backend.scan(Query()), overlap=overlap)) as outcomes:
+        replaced, left, overlap = 0, [], self._backend.traits.waits
+        with closing(
+            side_by_side(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
+        ) as outcomes:
             for number, (key, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VaultError):
                     _log.warning("still under its old key: %s: %s", key, outcome)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
+from vaultsession.backends.files import catalogue
 from vaultsession.envelope import v1
 from vaultsession.rotating import Rotating
-from vaultsession.sealed import Query
+from vaultsession.sealed import Query, SealedHead
 from vaultsession.vault import VaultDirectory
 
 Opening = Callable[..., SessionStore]
@@ -310,6 +311,43 @@ def test_a_key_that_someone_used_in_the_very_moment_comes_back(
     again = open_files()
     assert again.load("late").state == {"n": 1}
     assert [use.state for use in again.key_usage()] == ["seals", "retired"]
+
+
+def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over(
+    open_files: Opening, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing that goes from the newest to the oldest never meets what moves to its front behind its back.
+
+    A process with an old keyring appended to a session under a retired key during both looks of a pruning, and the key
+    was deleted although that session lay under it.
+    """
+    store, late = open_files(), open_files()
+    for name in ("first", "second", "third"):
+        late.create(name)
+        clock.advance("1s")
+    real_look = late._passes._reading.keys.look
+    monkeypatch.setattr(late._passes._reading.keys, "look", lambda: None)  # it has looked before
+    real = Rotating._replace
+    monkeypatch.setattr(Rotating, "_replace", lambda self, row: "first" not in row.key and real(self, row))
+    store.rotate_key()
+    monkeypatch.setattr(catalogue, "_PAGE", 1)
+    scan = store._backend.scan
+
+    def meanwhile(query: Query) -> Iterator[SealedHead]:
+        clock.advance("1s")
+        store.append("third", {"role": "user", "content": "the newest"})
+        for number, row in enumerate(scan(query)):
+            yield row
+            if number == 0:
+                clock.advance("1s")
+                late.append("first", {"role": "user", "content": "still here"})
+                late.count()
+
+    monkeypatch.setattr(store._backend, "scan", meanwhile)
+    with pytest.raises(Conflict):
+        store.prune_keys()
+    monkeypatch.setattr(late._passes._reading.keys, "look", real_look)
+    assert open_files().load("first").messages
 
 
 def test_a_store_whose_keyring_was_set_back_says_so_before_it_writes_anything(

@@ -30,7 +30,7 @@ class MemoryBackend:
     ``max_sessions`` bounds how many are kept: beyond it the least recently used one is dropped, without a tombstone.
     """
 
-    traits = Traits("memory", durable=False)
+    traits = Traits("memory", durable=False, waits=False)
 
     def __init__(self, *, max_sessions: int | None = None) -> None:
         if max_sessions is not None and max_sessions < 1:

@@ -47,14 +47,13 @@ class FilesBackend:
     ``writable`` False nothing is written at all. After ``close()`` every verb is a ``RuntimeError``.
     """
 
-    traits = Traits("files", durable=True)
-
     def __init__(
         self, path: str, *, disk: Disk, describe: Describe, durability: Durability = "sync", writable: bool = True
     ) -> None:
         self._disk = disk
         self._describe = describe
         self._durable = durability == "sync"
+        self.traits = Traits("files", durable=True, waits=self._durable)
         self._writable = writable
         self._layout = Layout(path)
         self.quarantine = Quarantine(disk, self._layout, flush=self._durable)

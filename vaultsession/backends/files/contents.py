@@ -31,6 +31,7 @@ from .schema import (
     Entry,
     IndexDamaged,
     apply_all,
+    buried,
     connect,
     create,
     inode_of,
@@ -195,13 +196,7 @@ class Contents:
 
     def buried(self, locators: Sequence[str]) -> dict[str, Tombstone]:
         """What is written of the removal of those sessions, also where a row stands beside it."""
-
-        def read(connection: sqlite3.Connection) -> dict[str, Tombstone]:
-            which = f"locator IN ({', '.join('?' * len(locators))})"
-            text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
-            return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
-
-        return self._reader.ask(read)
+        return self._reader.ask(lambda connection: buried(connection, locators))
 
     def vouched(self, locators: Sequence[str]) -> dict[str, SealedHead]:
         """By key, the rows of those locators whose very record is known to be flushed."""

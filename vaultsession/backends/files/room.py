@@ -1,11 +1,11 @@
 """Room: zero bytes behind the last record of a long session, so that most appends change no size.
 
 A write inside a file leaves its size and its blocks as they are, so its flush has no journal to commit: 170 us against
-540 on ext4 with a journal, 160 against 320 on XFS (both on loop devices; 350 against 690 and 320 against 530 where 20 ms
-lay between two writes). On ext4 without a journal it is 73 against 105, and nothing where the time of the file changed
-too. So whoever flushes a record that made the file longer adds an eighth of what is there in zeros, for the records to
-come. No record ends in a zero byte (its footer is n XOR 2^32 - 1, and n is far below 2^32), so the end of a container is
-plain to see: zeros at the end of its file are no part of it.
+540 on ext4 with a journal, 160 against 320 on XFS (both on loop devices; 350 against 690 and 320 against 530 where 20
+ms lay between two writes). On ext4 without a journal it is 73 against 105, and no less where the time of the file
+changed too. So whoever flushes a record that made the file longer adds an eighth of what is there in zeros, for the
+records to come. No record ends in a zero byte (its footer is n XOR 2^32 - 1, and n is far below 2^32), so the end of a
+container is plain to see: zeros at the end of its file are no part of it.
 
 What was written into the room changes neither inode nor size, which tell a cached head that nothing changed: there the
 first bytes behind the last record tell. A record begins with the length of its head, which is never zero, and whoever

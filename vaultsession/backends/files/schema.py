@@ -335,6 +335,13 @@ def retag(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM meta WHERE name = ?", (UNTAGGED,))
 
 
+def buried(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, Tombstone]:
+    """By locator, the tombstones of those."""
+    which = f"locator IN ({', '.join('?' * len(locators))})"
+    text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
+    return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
+
+
 def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
     """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
     which = f"locator IN ({', '.join('?' * len(locators))})"

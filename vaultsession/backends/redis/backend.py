@@ -61,7 +61,7 @@ class _State(NamedTuple):
 class RedisBackend:
     """Sealed sessions on a server. Safe from any thread, process and host."""
 
-    traits = Traits("redis", durable=True, shared=True, expires=True)
+    traits = Traits("redis", durable=True, waits=True, shared=True, expires=True)
 
     def __init__(self, server: Server, layout: Layout, describe: Describe) -> None:
         self._server = server

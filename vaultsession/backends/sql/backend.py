@@ -62,7 +62,7 @@ class SqlBackend:
     """
 
     def __init__(self, database: Database, tables: Tables, describe: Describe, *, close: Callable[[], None]) -> None:
-        self.traits = Traits(database.dialect, durable=True, shared=database.dialect != "sqlite")
+        self.traits = Traits(database.dialect, durable=True, waits=True, shared=database.dialect != "sqlite")
         self._database = database
         self._tables = tables
         self._sessions = SessionTables(tables, database.dialect)
