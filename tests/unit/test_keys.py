@@ -7,10 +7,6 @@ import hmac
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA512
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
-from hypothesis import given
-from hypothesis import strategies as st
 from shelf import KEYRING
 
 from vaultsession.errors import UnknownKey
@@ -24,17 +20,6 @@ def test_derive_is_hkdf_of_rfc_5869_with_sha_512():
     second = hmac.digest(extracted, first + info + b"\x02", "sha512")
     assert derive(secret, salt, info, 96) == (first + second)[:96]
     assert expand(extracted, info, 96) == (first + second)[:96]
-
-
-@given(st.binary(min_size=1, max_size=200), st.binary(max_size=200), st.binary(max_size=300), st.integers(1, 255 * 64))
-def test_derivations_are_those_of_a_library_that_is_kept_for_them(secret, salt, info, size):
-    assert derive(secret, salt, info, size) == HKDF(SHA512(), size, salt, info).derive(secret)
-    assert expand(secret, info, size) == HKDFExpand(SHA512(), size, info).derive(secret)
-
-
-def test_no_more_is_derived_than_the_rfc_allows():
-    with pytest.raises(ValueError):
-        expand(bytes(32), b"", 255 * 64 + 1)
 
 
 def test_the_keys_of_a_vault_hang_on_root_purpose_and_vault_id():
