@@ -175,10 +175,8 @@ class Burials:
         """
         if row is not None:
             state = open_container(self._disk, self._layout.session(key), row.witness, None)
-            if state is not None and not is_spoiled(state) and state.size == row.size:
-                state = state._replace(row=row)
-                if ends_as_expected(self._disk, state):
-                    return state, row
+            if state is not None and not is_spoiled(state) and _ends_with(self._disk, state, row):
+                return state, row
         return self._sessions.newest(key)
 
     def _remove(self, burials: Sequence[_Burial], outcomes: Outcomes) -> None:
@@ -252,6 +250,11 @@ def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     ordered = sorted(dict.fromkeys(keys), key=lambda key: stripe_of(locator_of(key)))
     for start in range(0, len(ordered), BATCH):
         yield ordered[start : start + BATCH]
+
+
+def _ends_with(disk: Disk, state: FileState, row: SealedHead) -> bool:
+    """Whether the record of a row is the last of the container."""
+    return state.size == row.size and ends_as_expected(disk, state._replace(row=row))
 
 
 def _holding(stripes: Sequence[PathLock], work: Callable[[], T]) -> T:
