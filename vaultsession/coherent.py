@@ -9,13 +9,21 @@ import functools
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import document
 from .backend import Backend
 from .cache import Cache
 from .errors import Damaged
-from .reading import OVERHEAD, Loaded, Opened, Reading
+from .head import Head
+from .reading import OVERHEAD, Ending, Loaded, Opened, Reading
 from .sealed import Fetch, Newest, SealedHead
 
 T = TypeVar("T")
+
+_ENDINGS = 8
+"""The part of the capacity that ends of documents may take: of those that nobody loads as a whole."""
+
+_LONGEST = 64
+"""Bodies of an end that is kept: the newest messages are what is asked for again."""
 
 
 class CoherentReading:
@@ -24,7 +32,8 @@ class CoherentReading:
     def __init__(self, backend: Backend, reading: Reading, capacity: int) -> None:
         self._backend = backend
         self._reading = reading
-        self.cache: Cache[Loaded] = Cache(capacity)
+        self.cache: Cache[Loaded] = Cache(capacity - capacity // _ENDINGS)
+        self.endings: Cache[Ending] = Cache(capacity // _ENDINGS)
 
     def loaded(self, key: str) -> Loaded | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
@@ -40,7 +49,7 @@ class CoherentReading:
         self.cache.misses += 1
         loaded = self.read(key, lambda fetch: self._reading.load(key, fetch, known))
         if loaded is None:
-            self.cache.forget(key)
+            self.forget(key)
         else:
             self.cache.keep(key, loaded)
         return loaded
@@ -55,6 +64,36 @@ class CoherentReading:
             return None
         self.cache.hits += 1
         return known
+
+    def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
+        """The head and a page of the history, unparsed; None where there is no session.
+
+        From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
+        from the tail of the container.
+        """
+        known = self.current(key) or self._ending(key)
+        if known is not None:
+            first, end = document.page(known.head.messages, wanted, offset)
+            found = document.newest(reversed(known.bodies), end - first, skip=known.head.messages - end)
+            if len(found) == end - first:
+                return known.head, found
+        self.cache.misses += 1
+        read = self.read(key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset))
+        if read is None:
+            return None
+        ending, found = read
+        self._keep_ending(key, ending)
+        return ending.head, found
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session."""
+        self.cache.forget(key)
+        self.endings.forget(key)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self.cache.clear()
+        self.endings.clear()
 
     def read(self, key: str, reader: Callable[[Fetch], T]) -> T:
         """What the reader makes of the container; damage is believed only when no writer was half-way."""
@@ -86,10 +125,15 @@ class CoherentReading:
 
     def advance(self, known: Loaded | None, before: Newest, opened: Opened, body: bytes | None) -> None:
         """Follow one more record of this process, whose body is given: only if it chained to the cached version."""
-        if known is None or not isinstance(before, SealedHead) or known.version != before.version:
-            return
         after = opened.row
-        if after.generation != before.generation or after.seq == before.seq:
+        if not isinstance(before, SealedHead) or after.generation != before.generation or after.seq == before.seq:
+            return
+        ending = self.endings.get(after.key)
+        if ending is not None and ending.version == before.version:
+            bodies = ending.bodies if body is None else (*ending.bodies, body)
+            weight = ending.weight + len(body or b"")
+            self._keep_ending(after.key, Ending(after.version, opened.head, bodies, weight))
+        if known is None or known.version != before.version:
             return
         self.cache.keep(
             after.key,
@@ -105,3 +149,21 @@ class CoherentReading:
                 weight=known.weight + len(body or b""),
             ),
         )
+
+    def _ending(self, key: str) -> Ending | None:
+        """The cached end of a document, if it is the newest."""
+        known = self.endings.get(key)
+        if known is None:
+            return None
+        row = self._backend.head(key)
+        if row is None or row.version != known.version:
+            return None
+        self.cache.hits += 1
+        return known
+
+    def _keep_ending(self, key: str, ending: Ending) -> None:
+        dropped = ending.bodies[:-_LONGEST]
+        if dropped:
+            weight = ending.weight - sum(map(len, dropped))
+            ending = ending._replace(bodies=ending.bodies[-_LONGEST:], weight=weight)
+        self.endings.keep(key, ending)

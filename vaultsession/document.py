@@ -106,6 +106,14 @@ def elements(bodies: Bodies) -> list[bytes]:
     return found
 
 
+def page(count: int, wanted: int, offset: int | None) -> tuple[int, int]:
+    """``(first, end)`` of a page of a history of ``count`` messages; without an offset, of its newest ones."""
+    if offset is None:
+        return max(0, count - wanted), count
+    first = min(offset, count)
+    return first, min(count, first + wanted)
+
+
 def newest(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
     """At most ``wanted`` messages, unparsed and oldest first, that stand before the newest ``skip``.
 

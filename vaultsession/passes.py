@@ -25,7 +25,7 @@ from .errors import (
 )
 from .head import Head
 from .payload import Json
-from .reading import Loaded, Opened, Reading, page
+from .reading import Loaded, Opened, Reading
 from .sealed import Grave, Newest, Sealed, SealedHead
 from .session import Session
 from .typed import Shape
@@ -87,19 +87,11 @@ class Passes:
         return loaded if head.expires is None or (not head.sliding and self._clock.now() < head.expires) else None
 
     def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
-        """A page of the history, from the cached document where it is the newest, else from the tail."""
-        known = self._coherent.current(key)
-        if known is not None:
-            head = known.head
-            first, end = page(head.messages, wanted, offset)
-            found = document.newest(reversed(known.bodies), end - first, skip=head.messages - end)
-        else:
-            read = self._coherent.read(
-                key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset)
-            )
-            if read is None:
-                raise absent(name)
-            head, found = read
+        """A page of the history, from what is cached of the newest document, else from the tail."""
+        read = self._coherent.page(key, wanted=wanted, offset=offset)
+        if read is None:
+            raise absent(name)
+        head, found = read
         self._after_read(key, name, head)
         return _parsed(found)
 
@@ -140,7 +132,7 @@ class Passes:
                 outcome = "skipped" if existing == "skip" else "replaced"
             return None if outcome == "skipped" else self._writing.whole(key, newest, head, bodies)
 
-        self._coherent.cache.forget(key)
+        self._coherent.forget(key)
         self._backend.commit(key, seal)
         return outcome
 
@@ -204,7 +196,7 @@ class Passes:
             if not isinstance(newest, SealedHead) or self._is_alive(newest):
                 return None
             found.add(key)
-            self._coherent.cache.forget(key)
+            self._coherent.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
             return None if dry_run else self._writing.grave(newest, flush=False)
 
@@ -212,7 +204,7 @@ class Passes:
 
     def _removal(self, key: str, newest: Newest, found: set[str], *, shred: bool = False) -> Grave | None:
         """What removes a session, which is noted as found if it lives, or was erased."""
-        self._coherent.cache.forget(key)
+        self._coherent.forget(key)
         if not isinstance(newest, SealedHead):
             grave = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
             there = grave is not None
@@ -285,7 +277,7 @@ class Passes:
             bodies = self._writing.pack_document(payload.elements(state, ()))
             return self._writing.whole(key, row, head, bodies)._replace(erase=True)
 
-        self._coherent.cache.forget(key)
+        self._coherent.forget(key)
         return self._head_of(self._backend.commit(key, seal))
 
     def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
@@ -318,7 +310,7 @@ class Passes:
         self, key: str, seal: Callable[[Newest], Sealed], texts_of: Callable[[], tuple[bytes, ...]]
     ) -> Session[Any]:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
-        self._coherent.cache.forget(key)
+        self._coherent.forget(key)
         row = _row(self._backend.commit(key, seal))
         opened = self._reading.opened(row)
         texts = texts_of()

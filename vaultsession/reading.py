@@ -68,6 +68,15 @@ class Loaded(NamedTuple):
     weight: int
 
 
+class Ending(NamedTuple):
+    """The newest bodies of a document, oldest first, and the version of the session that they end at."""
+
+    version: bytes
+    head: Head
+    bodies: tuple[bytes, ...]
+    weight: int
+
+
 class Kept(NamedTuple):
     """A living record as it was opened: its head, and its body as its codec left it."""
 
@@ -123,8 +132,8 @@ class Reading:
 
     def newest(
         self, key: str, fetch: Fetch, *, wanted: int, offset: int | None = None
-    ) -> tuple[Head, list[bytes]] | None:
-        """The head and messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones.
+    ) -> tuple[Ending, list[bytes]] | None:
+        """Messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones; and the bodies read for them.
 
         Reads from the end as far back as the first of them.
         """
@@ -237,7 +246,7 @@ class Reading:
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
 
-    def _newest(self, key: str, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
+    def _newest(self, key: str, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]] | None:
         tail = self._tail(key, fetch)
         if tail is None:
             return None
@@ -266,12 +275,18 @@ class Reading:
             found.append(Kept(head, record.kind, record.codec, cipher.open_body(record)))
         return found
 
-    def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Head, list[bytes]]:
-        head = decode(tail.plain)
-        first, end = page(head.messages, wanted, offset)
-        records = self._back(tail, fetch, head.full)
-        bodies = (self.body(tail.cipher, record) for record in records if record.kind != v1.HEAD)
-        return head, document.newest(bodies, end - first, skip=head.messages - end)
+    def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]]:
+        head, met = decode(tail.plain), []
+        first, end = document.page(head.messages, wanted, offset)
+
+        def bodies() -> Iterator[bytes]:
+            for record in self._back(tail, fetch, head.full):
+                if record.kind != v1.HEAD:
+                    met.append(self.body(tail.cipher, record))
+                    yield met[-1]
+
+        found = document.newest(bodies(), end - first, skip=head.messages - end)
+        return Ending(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
 
     def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
         """The JSON in a record."""
@@ -395,14 +410,6 @@ class Reading:
             except _Moved:
                 continue
         raise Damaged("the container was replaced faster than it could be read")
-
-
-def page(count: int, wanted: int, offset: int | None) -> tuple[int, int]:
-    """``(first, end)`` of a page of a history of ``count`` messages; without an offset, of its newest ones."""
-    if offset is None:
-        return max(0, count - wanted), count
-    first = min(offset, count)
-    return first, min(count, first + wanted)
 
 
 def _again(fetch: Fetch, start: int, header: bytes) -> Container:

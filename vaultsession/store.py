@@ -363,7 +363,7 @@ class SessionStore(ManySessions[StateT]):
             **self._backend.stats(),
             "ratio": self._listing.ratio(),
             "cache_sessions": len(cache),
-            "cache_bytes": cache.weight,
+            "cache_bytes": cache.weight + self._coherent.endings.weight,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
             "verbs": self._watch.summary(),
@@ -393,7 +393,7 @@ class SessionStore(ManySessions[StateT]):
             self._sweeper.stop()
             self._sweeper = None
         self._backend.close()
-        self._coherent.cache.clear()
+        self._coherent.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -60,7 +60,7 @@ def agree(seen, state: State, *, torn: bool) -> None:
     described, loaded, newest = seen
     assert (described.witness, described.size, described.torn) == (state.witness, state.size, torn)
     assert loaded == (state.head, *state.document)
-    assert newest[0] == state.head
+    assert newest[0].head == state.head
     assert [orjson.loads(element) for element in newest[1]] == state.document[1][-2:]
 
 
@@ -74,7 +74,7 @@ def never_other(seen, states: list[State], *, wanted: int = 2) -> None:
     described, loaded, newest = seen
     assert isinstance(described, Unreadable) or described.witness in [state.witness for state in states]
     assert isinstance(loaded, Unreadable) or loaded in [(state.head, *state.document) for state in states]
-    assert isinstance(newest, Unreadable) or (newest[0], [orjson.loads(element) for element in newest[1]]) in [
+    assert isinstance(newest, Unreadable) or (newest[0].head, [orjson.loads(element) for element in newest[1]]) in [
         (state.head, state.document[1][-wanted:]) for state in states
     ]
 
@@ -485,7 +485,7 @@ def test_the_verdict_is_that_of_the_table(tail, witness, verdict):
         state = victim().states[THIRD]
         assert (described.witness, described.torn) == (state.witness, verdict is TORN)
         assert loaded == (state.head, *state.document)
-        assert newest[0] == state.head
+        assert newest[0].head == state.head
     else:
         refuse(seen, verdict)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from typing import Any
 
 import pytest
@@ -143,3 +145,64 @@ def test_an_append_that_raises_in_the_critical_section_changes_no_cache(
         store.append("a", {"n": 1})
     clock.set(clock.now() - 10**6)
     assert store.load("a").messages == [{"n": 0}]
+
+
+# -- the end of a history that nobody loads as a whole -----------------------------------------------------------------
+
+
+def test_the_newest_messages_are_read_once_and_follow_what_is_appended(open_files: Any) -> None:
+    open_files().create("a", messages=[{"n": n} for n in range(500)])
+    store = open_files()
+    assert store.messages("a", last=3) == [{"n": n} for n in (497, 498, 499)]
+    assert hits(store) == (0, 1)
+    store.append("a", {"n": 500})
+    store.touch("a", "1h")
+    assert store.messages("a", last=3) == [{"n": n} for n in (498, 499, 500)]
+    assert store.messages("a", offset=499, limit=1) == [{"n": 499}]
+    assert hits(store) == (2, 1)
+
+
+def test_what_was_cleared_is_kept_in_no_memory(open_files: Any) -> None:
+    open_files().create("a", messages=[{"n": n} for n in range(500)])
+    store = open_files()
+    store.messages("a", last=1)
+    assert store.stats()["cache_bytes"] > 0
+    store.clear("a")
+    assert store.stats()["cache_bytes"] == 0
+
+
+@pytest.mark.parametrize("most", [None, 7])
+@pytest.mark.parametrize("seed", range(12))
+def test_any_page_is_of_the_newest_history_whoever_wrote_it(open_files: Any, seed: int, most: int | None) -> None:
+    chance, numbers = random.Random(seed), itertools.count()
+    stores = [open_files(), open_files()]
+    stores[0].create("a", max_messages=most)
+    history: list[dict[str, int]] = []
+    for _ in range(120):
+        one = chance.choice(stores)
+        what = chance.randrange(12)
+        fresh = [{"n": next(numbers)} for _ in range(chance.randrange(1, 4))]
+        if what < 6:
+            one.append("a", *fresh)
+            history += fresh
+        elif what == 6:
+            count = chance.randrange(1, 4)
+            assert one.pop("a", count) == history[-count:]
+            del history[-count:]
+        elif what == 7:
+            one.update("a", {"x": fresh[0]["n"]})
+        elif what == 8:
+            one.touch("a", "1h")
+        elif what == 9:
+            session = one.load("a")
+            session.messages += fresh
+            one.save(session)
+            history += fresh
+        elif what == 10 and chance.random() < 0.3:
+            one.clear("a")
+            history = []
+        history = history[-most:] if most else history
+        reader, last = chance.choice(stores), chance.randrange(0, 6)
+        assert reader.messages("a", last=last) == (history[-last:] if last else [])
+        first = chance.randrange(0, len(history) + 2)
+        assert reader.messages("a", offset=first, limit=3) == history[first : first + 3]

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import KEYRING, Shelf, container
 
-from vaultsession.document import whole
+from vaultsession.document import page, whole
 from vaultsession.envelope import v1
 from vaultsession.errors import Damaged, TooLarge, UnsupportedFormat
-from vaultsession.reading import TAIL, Reading, page
+from vaultsession.reading import TAIL, Reading
 
 NOISE = "0123456789abcdef" * 640
 
