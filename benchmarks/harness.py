@@ -113,12 +113,26 @@ def conditions(directory: str, *, quick: bool) -> dict[str, object]:
     return {
         "system": platform.system() + " " + platform.release(),
         "cores": os.cpu_count(),
-        "file system": Disk().filesystem(directory),
+        "file system": Disk().filesystem(directory) + _without_journal(directory),
         "python": platform.python_version(),
         "load at the end": round(os.getloadavg()[0], 1),
         "run": "quick" if quick else "full",
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def _without_journal(directory: str) -> str:
+    """What makes an ext4 quicker than the usual one, where it has no journal; a flush of a file that grew most of all."""
+    device = os.stat(directory).st_dev
+    try:
+        name = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
+        if name in os.listdir("/proc/fs/ext4") and not any(
+            each.startswith(f"{name}-") for each in os.listdir("/proc/fs/jbd2")
+        ):
+            return " without a journal"
+    except OSError:
+        pass  # not on Linux, or on no device: nobody says
+    return ""
 
 
 def told(where: dict[str, Any]) -> str:
