@@ -122,7 +122,7 @@ def conditions(directory: str, *, quick: bool) -> dict[str, object]:
 
 
 def _without_journal(directory: str) -> str:
-    """What makes an ext4 quicker than the usual one, where it has no journal; a flush of a file that grew most of all."""
+    """What makes an ext4 quicker than the usual one: a file that grew is flushed without a commit."""
     device = os.stat(directory).st_dev
     try:
         name = os.path.basename(os.readlink(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"))
