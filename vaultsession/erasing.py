@@ -66,7 +66,7 @@ class Erasing:
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
         # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.
-        sessions = proved(self._backend, self._reading, self._query(tenant_id))
+        sessions = proved(self._backend, self._reading, self._query(tenant_id), list)
         held = keys.destroy(tenant_id)
         if held is None:
             raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")

@@ -9,9 +9,9 @@ import functools
 import itertools
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from .backend import Backend
 from .clock import Clock
@@ -23,6 +23,8 @@ from .sealed import Query, SealedHead
 from .session import SessionInfo
 
 Order = Literal["newest", "oldest"]
+
+T = TypeVar("T")
 
 _PAGE = 256
 _SAMPLE = 200
@@ -47,17 +49,22 @@ class Proved(NamedTuple):
     head: Head
 
 
-def proved(backend: Backend, reading: Reading, query: Query) -> list[Proved]:
-    """Every row that an index gives, opened. Where one does not authenticate the index is derived anew, once.
+def proved(backend: Backend, reading: Reading, query: Query, take: Callable[[Iterator[Proved]], T]) -> T:
+    """What ``take`` makes of every row that an index gives, opened one at a time.
 
-    The oldest first: who is written meanwhile moves behind what is still to be read, so that nobody is passed over.
+    Where one does not authenticate the index is derived anew, once, and ``take`` asked again. The oldest come first:
+    who is written meanwhile moves behind what is still to be read, so that nobody is passed over.
     """
     query = replace(query, newest_first=False)
+
+    def opened() -> Iterator[Proved]:
+        return (Proved(row, *reading.rows.open(row)) for row in backend.scan(query))
+
     try:
-        return [Proved(row, *reading.rows.open(row)) for row in backend.scan(query)]
+        return take(opened())
     except Damaged:
         backend.reindex()
-    return [Proved(row, *reading.rows.open(row)) for row in backend.scan(query)]
+    return take(opened())
 
 
 class Listing:

@@ -104,7 +104,7 @@ class Rotating:
     def usage(self) -> list[KeyUse]:
         """The master keys, the one that seals first, then those of tenants: only such as sessions lie under."""
         self._keys.look()
-        used = Counter(each.header[v1.KEY_ID] for each in proved(self._backend, self._reading, Query()))
+        used = self._under()
         masters = self._keys.current.masters
         found = [
             KeyUse(
@@ -137,6 +137,15 @@ class Rotating:
             self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))
+
+    def _under(self) -> Counter[bytes]:
+        """How many sessions lie under each key."""
+        return proved(
+            self._backend,
+            self._reading,
+            Query(),
+            lambda rows: Counter(each.header[v1.KEY_ID] for each in rows),
+        )
 
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
         replaced, left, overlap = 0, [], self._backend.traits.waits
@@ -191,7 +200,8 @@ class Rotating:
         if unreadable:
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
             raise Conflict(f"{unreadable} {said}")
-        used = sum(each.header[v1.KEY_ID] in retired for each in proved(self._backend, self._reading, Query()))
+        under = self._under()
+        used = sum(under[key_id] for key_id in retired)
         if used:
             raise Conflict(f"{used} sessions lie under a retired key: `vaultsession key rotate` replaces them first")
 
