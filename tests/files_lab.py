@@ -19,7 +19,7 @@ def session_path(path: Path, key: str) -> Path:
 
 def give_room_early(patch: pytest.MonkeyPatch) -> None:
     """Let short sessions have room, as long ones have."""
-    for name, value in (("SHARE", 1), ("BLOCK", 32), ("SMALLEST_FILE", 64), ("_FEW", 1)):
+    for name, value in (("SHARE", 1), ("BLOCK", 32), ("_FEW", 1)):
         patch.setattr(room, name, value)
 
 

@@ -24,7 +24,7 @@ from ...ids import locator_of
 from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .burying import Burials
 from .catalogue import Catalogue
-from .containers import is_unchanged, look
+from .containers import has_grown_inside, is_unchanged, look
 from .contents import Contents
 from .layout import Layout, key_in
 from .markers import WriterMarkers
@@ -101,7 +101,12 @@ class FilesBackend:
         """The newest head; one ``lstat`` where nothing has changed."""
         state = self._known(key)
         try:
-            if state is not None and state.row is not None and is_unchanged(self._disk, state, look(self._disk, state)):
+            if (
+                state is not None
+                and state.row is not None
+                and is_unchanged(state, look(self._disk, state))
+                and not has_grown_inside(self._disk, state)
+            ):
                 return state.row
         except OSError:
             pass  # it is not there, or not to be had: told below

@@ -92,20 +92,24 @@ def last_seen(state: FileState) -> Witness | None:
 
 
 def look(disk: Disk, state: FileState) -> os.stat_result | Seen:
-    """What the path of a container names now. Where it has room its times are not asked for, see ``statx``."""
-    return disk.look(state.path) if state.room else disk.stat(state.path)
+    """What the path of a container names now. Its times are not asked for where writes of ours go on, see ``statx``."""
+    return disk.look(state.path) if state.room and state.descriptor.written else disk.stat(state.path)
 
 
-def is_unchanged(disk: Disk, state: FileState, now: os.stat_result | Seen) -> bool:
-    """Whether what the path names now is the container that is known, and nothing was written behind it."""
+def is_unchanged(state: FileState, now: os.stat_result | Seen) -> bool:
+    """Whether what the path names now is the container that is known, and its file as long as it was."""
     return (
         now.st_size == state.size + state.room
         and now.st_ino == state.inode
         and now.st_dev == state.device
         and now.st_mode == state.mode
         and now.st_nlink == 1
-        and (not state.room or room.is_empty(disk, state.descriptor.fd, state.size))
     )
+
+
+def has_grown_inside(disk: Disk, state: FileState) -> bool:
+    """Whether a record was written into the room of a container since."""
+    return state.room > 0 and not room.is_empty(disk, state.descriptor.fd, state.size)
 
 
 def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState:
@@ -132,12 +136,16 @@ def is_spoiled(state: FileState) -> bool:
 
 
 def ends_as_expected(disk: Disk, state: FileState) -> bool:
-    """Whether the 24 bytes before the end are the link and a footer of the row: what a keyless writer can check."""
+    """Whether the 24 bytes before the end are the link and a footer of the row: what a keyless writer can check.
+
+    And whether no record stands in the room behind them.
+    """
     row = state.row
     if row is None:
         return False
-    end = disk.pread(state.descriptor.fd, v1.LINK_AND_FOOTER, row.size - v1.LINK_AND_FOOTER)
-    if len(end) < v1.LINK_AND_FOOTER:
+    most = v1.LINK_AND_FOOTER + room.BEGINNING
+    end = disk.pread(state.descriptor.fd, most, row.size - v1.LINK_AND_FOOTER)
+    if len(end) < v1.LINK_AND_FOOTER or any(end[v1.LINK_AND_FOOTER :]):
         return False
     size, inverse = v1.FOOTER.unpack_from(end, v1.TAG_SIZE)
     return end[: v1.TAG_SIZE] == row.version and size ^ inverse == _FOOTER_MASK

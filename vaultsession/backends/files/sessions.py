@@ -15,7 +15,18 @@ from ...disk import Disk, read_all, shred_file
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
-from .containers import ends_as_expected, extend, fetch, is_unchanged, look, open_container, place, refreshed, spoil
+from .containers import (
+    ends_as_expected,
+    extend,
+    fetch,
+    has_grown_inside,
+    is_unchanged,
+    look,
+    open_container,
+    place,
+    refreshed,
+    spoil,
+)
 from .contents import Contents
 from .descriptors import Descriptors, FileState
 from .known import Known
@@ -83,16 +94,17 @@ class Sessions:
 
     def newest(self, key: str) -> tuple[FileState | None, Newest]:
         """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
-        state = self._followed(key)
+        state = self._followed(key, inside=False)  # looked into below
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             known = self._contents.known(locator_of(key))
             state = self._opened(key, known)
             if state is None:
                 self._refuse_second(key, known.key)
                 return None, known.tombstone
-        if state.row is not None and state.proved and not state.row.torn:
-            if ends_as_expected(self._disk, state):
-                return state, state.row
+        is_proved = state.row is not None and state.proved and not state.row.torn
+        if is_proved and ends_as_expected(self._disk, state):
+            return state, state.row
+        if is_proved or state.room:
             state = refreshed(self._disk, state, state.size + state.room, state.mode)
         row = self._describe(key, partial(fetch, self._disk, state), thorough=True)
         if row is None:
@@ -143,8 +155,8 @@ class Sessions:
         """What the path names now, at its present size; None: nothing."""
         return self._followed(key) or self._opened(key, self._contents.known(locator_of(key)))
 
-    def _followed(self, key: str) -> FileState | None:
-        """What the path names now, if that is a container whose descriptor is open.
+    def _followed(self, key: str, *, inside: bool = True) -> FileState | None:
+        """What the path names now, if that is a container whose descriptor is open; its room looked into if ``inside``.
 
         Where the inode is one that is known, the index is not asked again what it acknowledged. It might name a record
         behind the last that was seen here, of the same inode; but then the container is longer than it was, for it only
@@ -157,7 +169,7 @@ class Sessions:
             except FileNotFoundError:
                 self.states.drop(key)
                 return None  # looked for once more: it may be there again
-            if is_unchanged(self._disk, state, now):
+            if is_unchanged(state, now) and not (inside and has_grown_inside(self._disk, state)):
                 return state
             if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
                 return refreshed(self._disk, state, now.st_size, now.st_mode)
