@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from vaultsession.backends.files import room
 from vaultsession.secret import RawKey
 
 KEY, OTHER = RawKey.generate(), RawKey.generate()
@@ -20,6 +21,16 @@ def patched(data, offset, field):
 
 def unlock(directory, *keys):
     return directory.unlock([(f"key {number}", key) for number, key in enumerate(keys or (KEY,))])
+
+
+def container_in(path):
+    """The container in a file, without the room for records to come."""
+    return room.without(path.read_bytes())
+
+
+def tear(path, tail=b"torn"):
+    """Put bytes behind the last record that are none."""
+    path.write_bytes(container_in(path) + tail)
 
 
 def files(path):

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from cli_lab import PATIENCE, chunks, plain, take_terminal
+from vaults import container_in
 
 from vaultsession.cli.agents import agent_named, is_asynchronous
 from vaultsession.cli.echo import echo
@@ -203,7 +204,7 @@ def test_without_a_vault_it_is_10(run):
 def test_a_damaged_session_is_6_and_nothing_is_added(place, run):
     run("chat", "a", stdin="x")
     file = place.file("a")
-    data = bytearray(file.read_bytes())
+    data = bytearray(container_in(file))
     data[-20] ^= 1
     file.write_bytes(data)
     assert run("chat", "a", stdin="y").code == 6

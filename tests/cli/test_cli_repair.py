@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cli_lab import plain
+from vaults import container_in, tear
 
 from vaultsession import Passphrase
 from vaultsession.keyplaces import KeyFile
@@ -15,14 +16,9 @@ def told(done):
 
 
 def harm(path, place):
-    data = bytearray(path.read_bytes())
+    data = bytearray(container_in(path))
     data[place] ^= 1
     path.write_bytes(data)
-
-
-def tear(path):
-    with path.open("ab") as stream:
-        stream.write(b"torn")
 
 
 @pytest.fixture

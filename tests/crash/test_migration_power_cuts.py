@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from crash_lab import KEY, QuickDisk, explored
+from vaults import container_in
 
 from vaultsession import open_store
 from vaultsession.migration import Trouble, migrate
@@ -30,7 +31,7 @@ def filled(path: Path) -> dict[str, bytes]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.glob("sessions/*.vss")}
+    return {file.name: container_in(file) for file in path.glob("sessions/*.vss")}
 
 
 @pytest.mark.parametrize("key", [True, pytest.param(False, marks=pytest.mark.slow)])

@@ -9,6 +9,7 @@ import stat
 
 import pytest
 from shelf import container
+from vaults import container_in, tear
 
 from vaultsession import RawKey, SessionNotFound, open_store
 from vaultsession.backends.files.layout import Layout, stripe_of
@@ -47,7 +48,7 @@ def session(vault, slug="one"):
 
 
 def flip(path, place):
-    data = bytearray(path.read_bytes())
+    data = bytearray(container_in(path))
     data[place] ^= 1
     path.write_bytes(data)
 
@@ -125,8 +126,7 @@ def foreign_keyring(vault):
 
 
 def torn(vault):
-    with session(vault).open("ab") as stream:
-        stream.write(b"torn")
+    tear(session(vault))
 
 
 HARMS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaults import KEY, OTHER
+from vaults import KEY, OTHER, container_in, tear
 
 from vaultsession import open_store
 from vaultsession.backends import MemoryBackend
@@ -54,7 +54,7 @@ class Lab:
         return found
 
     def bytes(self, path: Path) -> dict[str, bytes]:
-        return {file.name: file.read_bytes() for file in path.glob("sessions/*.vss")}
+        return {file.name: container_in(file) for file in path.glob("sessions/*.vss")}
 
     def texts(self, path: Path) -> dict[str, list[Any]]:
         with self.store(path, create=False, cache_bytes=0) as store:
@@ -143,9 +143,8 @@ def test_a_session_that_was_created_again_outlives_its_tombstone(lab: Lab) -> No
 
 
 def test_a_torn_tail_stays_behind(lab: Lab) -> None:
-    whole = lab.file(lab.first, "bob").read_bytes()
-    with lab.file(lab.first, "bob").open("ab") as file:
-        file.write(b"\0" * 100)
+    whole = container_in(lab.file(lab.first, "bob"))
+    tear(lab.file(lab.first, "bob"), b"\1" * 100)
     report = lab.migrate()
     assert report.problems == []
     assert lab.file(lab.second, "bob").read_bytes() == whole

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
+from ...backends.files import room
 from ...errors import Damaged
 from .. import output
 from ..ls import COLUMNS
@@ -68,7 +69,7 @@ def _look(stage: Stage) -> None:
 def _tamper(stage: Stage) -> None:
     path = _file(stage)
     before = _read(path)
-    place = len(before) // 2
+    place = len(room.without(before)) // 2
     say(f"Byte {place} of {len(before)} is changed from {before[place]:#04x} to {before[place] ^ 1:#04x}. Loading it:")
     _overwrite(path, place, before[place] ^ 1)
     try:
