@@ -18,6 +18,7 @@ from .reading import OVERHEAD, Ending, Loaded, Opened, Reading
 from .sealed import Fetch, Newest, SealedHead
 
 T = TypeVar("T")
+Point = TypeVar("Point", Loaded, Ending)
 
 _ENDINGS = 8
 """The part of the capacity that ends of documents may take: of those that nobody loads as a whole."""
@@ -56,14 +57,7 @@ class CoherentReading:
 
     def current(self, key: str) -> Loaded | None:
         """The cached document if it is the newest; None says only that it must be read."""
-        known = self.cache.get(key)
-        if known is None:
-            return None
-        row = self._backend.head(key)
-        if row is None or row.version != known.version:
-            return None
-        self.cache.hits += 1
-        return known
+        return self._current(self.cache, key)
 
     def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
         """The head and a page of the history, unparsed; None where there is no session.
@@ -71,7 +65,7 @@ class CoherentReading:
         From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
         from the tail of the container.
         """
-        known = self.current(key) or self._ending(key)
+        known = self.current(key) or self._current(self.endings, key)
         if known is not None:
             first, end = document.page(known.head.messages, wanted, offset)
             found = document.newest(reversed(known.bodies), end - first, skip=known.head.messages - end)
@@ -150,9 +144,8 @@ class CoherentReading:
             ),
         )
 
-    def _ending(self, key: str) -> Ending | None:
-        """The cached end of a document, if it is the newest."""
-        known = self.endings.get(key)
+    def _current(self, cache: Cache[Point], key: str) -> Point | None:
+        known = cache.get(key)
         if known is None:
             return None
         row = self._backend.head(key)
