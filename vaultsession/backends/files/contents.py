@@ -96,9 +96,9 @@ class Contents:
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
-    def note(self, row: SealedHead, *, flushed: bool, replacing: bytes | None = None) -> None:
-        """A session has a new head; ``flushed`` moves the witness to it. ``replacing``: see ``Entry``."""
-        self._pending.add(locator_of(row.key), Entry(row, None, row.witness if flushed else None, replacing))
+    def note(self, row: SealedHead, *, flushed: bool) -> None:
+        """A session has a new head; ``flushed`` moves the witness to it."""
+        self._pending.add(locator_of(row.key), Entry(row, None, row.witness if flushed else None))
         if not self._wake.is_set():
             self._wake.set()
 

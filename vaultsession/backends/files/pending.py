@@ -62,7 +62,7 @@ def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None
 def _later(before: Entry, after: Entry) -> Entry:
     """Two notes about one session as one."""
     tombstone = after.tombstone or before.tombstone
-    row, replacing = after.row, before.replacing or after.replacing
+    row = after.row
     if row is None or (before.row is not None and before.row[1:3] > row[1:3]):
         row = before.row
     witness = newest_witness(before.witness, after.witness)
@@ -71,4 +71,4 @@ def _later(before: Entry, after: Entry) -> Entry:
             row = None
         if witness is not None and witness.generation <= tombstone.generation:
             witness = None
-    return Entry(row, tombstone, witness, replacing if row is not None else None)
+    return Entry(row, tombstone, witness)
