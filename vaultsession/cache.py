@@ -84,9 +84,13 @@ class Recent(Generic[K, T]):
         self._lock = threading.Lock()
         self.get = self._values.get
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     def keep(self, name: K, value: T) -> None:
         """Remember it, and forget the oldest beyond the bound."""
         with self._lock:
             self._values[name] = value
+            self._values.move_to_end(name)
             if len(self._values) > self._most:
                 self._values.popitem(last=False)

@@ -57,7 +57,9 @@ class CoherentReading:
 
     def current(self, key: str) -> Loaded | None:
         """The cached document if it is the newest; None says only that it must be read."""
-        return self._current(self.cache, key)
+        known = self._current(self.cache, key)
+        self.cache.hits += known is not None
+        return known
 
     def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
         """The head and a page of the history, unparsed; None where there is no session.
@@ -65,11 +67,12 @@ class CoherentReading:
         From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
         from the tail of the container.
         """
-        known = self.current(key) or self._current(self.endings, key)
+        known = self._current(self.cache, key) or self._current(self.endings, key)
         if known is not None:
             first, end = document.page(known.head.messages, wanted, offset)
             found = document.newest(reversed(known.bodies), end - first, skip=known.head.messages - end)
             if len(found) == end - first:
+                self.cache.hits += 1
                 return known.head, found
         self.cache.misses += 1
         read = self.read(key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset))
@@ -149,10 +152,7 @@ class CoherentReading:
         if known is None:
             return None
         row = self._backend.head(key)
-        if row is None or row.version != known.version:
-            return None
-        self.cache.hits += 1
-        return known
+        return known if row is not None and row.version == known.version else None
 
     def _keep_ending(self, key: str, ending: Ending) -> None:
         dropped = ending.bodies[:-_LONGEST]

@@ -6,14 +6,13 @@ import base64
 import binascii
 import contextlib
 import functools
-import itertools
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple, TypeVar
 
 from .backend import Backend
+from .cache import Recent
 from .clock import Clock
 from .errors import Damaged, InvalidSetting
 from .head import Head
@@ -74,8 +73,7 @@ class Listing:
         self._backend = backend
         self._reading = reading
         self._clock = clock
-        self._met: dict[bytes, tuple[SealedHead, Head]] = {}
-        self._meeting = threading.Lock()
+        self._met: Recent[bytes, tuple[SealedHead, Head]] = Recent(_REMEMBERED)
         # The keys of tags never rotate, and the same few owners and labels are asked for over and over.
         self._tag = functools.lru_cache(1024)(reading.keyring.tag)
 
@@ -160,22 +158,13 @@ class Listing:
         column, a row that was opened before says what that one said.
         """
         met, heads = self._met.get, []
-        fresh: dict[bytes, tuple[SealedHead, Head]] = {}
         for row in rows:
             known = met(row.version)
             if known is None or (known[0] is not row and known[0] != row):
-                known = fresh[row.version] = row, self._reading.rows.open(row)[1]
+                known = row, self._reading.rows.open(row)[1]
+                self._met.keep(row.version, known)
             heads.append(known[1] if _answers(row, query) else None)
-        if fresh:
-            self._remember(fresh)
         return heads
-
-    def _remember(self, fresh: dict[bytes, tuple[SealedHead, Head]]) -> None:
-        """Keep what was opened, and forget the oldest beyond the bound."""
-        with self._meeting:
-            self._met.update(fresh)
-            for version in list(itertools.islice(self._met, max(0, len(self._met) - _REMEMBERED))):
-                del self._met[version]
 
 
 def _answers(row: SealedHead, query: Query) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
+from ...cache import Recent
 from ...sealed import Query
 
 LARGEST = 128
@@ -32,7 +33,7 @@ class Answers(Generic[T]):
     """By what was asked. Used under the lock of the connection that is asked; the oldest go first."""
 
     def __init__(self) -> None:
-        self._answers: dict[Hashable, Answer[T]] = {}
+        self._answers: Recent[Hashable, Answer[T]] = Recent(_MOST)
 
     def get(self, asked: Hashable, commits: tuple[int, int], now: int) -> T | None:
         """What was answered, if it still is the answer. Not to be changed."""
@@ -43,10 +44,7 @@ class Answers(Generic[T]):
 
     def keep(self, asked: Hashable, answer: Answer[T]) -> None:
         """Keep it, and forget the oldest beyond the bound."""
-        self._answers.pop(asked, None)
-        self._answers[asked] = answer
-        if len(self._answers) > _MOST:
-            del self._answers[next(iter(self._answers))]
+        self._answers.keep(asked, answer)
 
 
 def asked_for_page(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> Hashable:
