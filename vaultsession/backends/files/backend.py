@@ -24,7 +24,7 @@ from ...ids import locator_of
 from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
 from .burying import Burials
 from .catalogue import Catalogue
-from .containers import has_grown_inside, is_unchanged, look
+from .containers import is_still_empty_behind, is_unchanged, look
 from .contents import Contents
 from .layout import Layout, key_in
 from .markers import WriterMarkers
@@ -98,14 +98,14 @@ class FilesBackend:
     # -- one session ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> SealedHead | None:
-        """The newest head; one ``lstat`` where nothing has changed."""
+        """The newest head; a look at its path and behind its end where nothing has changed."""
         state = self._known(key)
         try:
             if (
                 state is not None
                 and state.row is not None
                 and is_unchanged(state, look(self._disk, state))
-                and not has_grown_inside(self._disk, state)
+                and is_still_empty_behind(self._disk, state)
             ):
                 return state.row
         except OSError:
@@ -114,7 +114,7 @@ class FilesBackend:
         try:
             return self._sessions.observe(key)
         except OSError as error:
-            raise self._unavailable(key, error) from error
+            raise self._sessions.unavailable(key, error) from error
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within a ``seal``."""
@@ -126,7 +126,7 @@ class FilesBackend:
             with stripe.mutex, stripe:
                 return self._sessions.read(key, start)
         except OSError as error:
-            raise self._unavailable(key, error) from error
+            raise self._sessions.unavailable(key, error) from error
 
     def commit(self, key: str, seal: Seal) -> Newest:
         """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
@@ -140,7 +140,7 @@ class FilesBackend:
                 try:
                     state, newest = sessions.newest(key)
                 except OSError as error:
-                    raise self._unavailable(key, error) from error
+                    raise self._sessions.unavailable(key, error) from error
                 result = seal(newest)
                 if result is None:
                     return newest
@@ -154,7 +154,7 @@ class FilesBackend:
                 self._fall_behind()
                 sessions.states.drop(key)
                 if isinstance(error, OSError):
-                    raise self._unavailable(key, error) from error
+                    raise self._sessions.unavailable(key, error) from error
             raise
         return after
 
@@ -366,9 +366,6 @@ class FilesBackend:
             yield
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
-
-    def _unavailable(self, key: str, error: OSError) -> BackendUnavailable:
-        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...backend import SealGrave
 from ...disk import Disk
-from ...errors import BackendUnavailable, DurabilityUnknown, VaultError, without_frames
+from ...errors import DurabilityUnknown, VaultError, without_frames
 from ...ids import locator_of
 from ...sealed import Grave, Newest, SealedHead
 from .containers import ends_as_expected, is_spoiled, open_container
@@ -154,7 +154,7 @@ class Burials:
                 outcomes[key] = newest
                 grave = seal(key, newest)
             except OSError as error:
-                outcomes[key] = self._unavailable(key, error)
+                outcomes[key] = self._sessions.unavailable(key, error)
             except VaultError as error:
                 outcomes[key] = without_frames(error)
             else:
@@ -189,7 +189,7 @@ class Burials:
                     self._disk.unlink(self._layout.session(each.key))
             except OSError as error:
                 self._behind()
-                outcomes[each.key] = self._unavailable(each.key, error)
+                outcomes[each.key] = self._sessions.unavailable(each.key, error)
                 continue
             self._contents.note_removed(each.grave.tombstone)
             outcomes[each.key] = each.grave.tombstone
@@ -202,7 +202,7 @@ class Burials:
             self._quarantine.forget(*[locator_of(each.key) for each in removed])
         except OSError as error:
             self._behind()
-            outcomes.update({each.key: self._unavailable(each.key, error) for each in removed})
+            outcomes.update({each.key: self._sessions.unavailable(each.key, error) for each in removed})
         promised = [each.key for each in removed if each.grave.flush]
         if not promised or not self._durable:
             return
@@ -218,7 +218,7 @@ class Burials:
             return self._sessions.put(key, None, None, grave)[0]
         except OSError as error:
             self._behind()
-            return self._unavailable(key, error)
+            return self._sessions.unavailable(key, error)
         except VaultError as error:
             self._behind()
             return without_frames(error)
@@ -240,9 +240,6 @@ class Burials:
             oldest = self._closing.popleft() if len(self._closing) > _CLOSING else None
         if oldest is not None:
             oldest.result()
-
-    def _unavailable(self, key: str, error: OSError) -> BackendUnavailable:
-        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -88,7 +88,7 @@ def last_seen(state: FileState) -> Witness | None:
 
     A head that was only read does not count: it would vouch for a body that nobody has opened.
     """
-    return state.row.witness if state.row is not None and state.proved and not state.row.torn else state.witness
+    return state.row.witness if state.row is not None and state.is_settled else state.witness
 
 
 def look(disk: Disk, state: FileState) -> os.stat_result | Seen:
@@ -107,9 +107,14 @@ def is_unchanged(state: FileState, now: os.stat_result | Seen) -> bool:
     )
 
 
-def has_grown_inside(disk: Disk, state: FileState) -> bool:
-    """Whether a record was written into the room of a container since."""
-    return state.room > 0 and not room.is_empty(disk, state.descriptor.fd, state.size)
+def is_still_empty_behind(disk: Disk, state: FileState) -> bool:
+    """Whether no record was written into the room of an unchanged container since."""
+    return not state.room or room.is_empty(disk, state.descriptor.fd, state.size)
+
+
+def is_still_settled(disk: Disk, state: FileState) -> bool:
+    """The same, for who is about to write: of a settled container its end is looked at in the same read."""
+    return ends_as_expected(disk, state) if state.is_settled else is_still_empty_behind(disk, state)
 
 
 def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState:

@@ -92,6 +92,11 @@ class FileState(NamedTuple):
     proved: bool
     room: int = 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a record may be written behind the row: it is proved, and the last of the container."""
+        return self.row is not None and self.proved and not self.row.torn
+
 
 class Descriptors:
     """The least recently used go first. Safe from any thread."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -16,10 +17,10 @@ from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...ids import locator_of
 from ...sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
 from .containers import (
-    ends_as_expected,
     extend,
     fetch,
-    has_grown_inside,
+    is_still_empty_behind,
+    is_still_settled,
     is_unchanged,
     look,
     open_container,
@@ -94,18 +95,15 @@ class Sessions:
 
     def newest(self, key: str) -> tuple[FileState | None, Newest]:
         """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
-        state = self._followed(key, inside=False)  # looked into below
+        state = self._followed(key, is_still_settled)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             known = self._contents.known(locator_of(key))
             state = self._opened(key, known)
             if state is None:
                 self._refuse_second(key, known.key)
                 return None, known.tombstone
-        is_proved = state.row is not None and state.proved and not state.row.torn
-        if is_proved and ends_as_expected(self._disk, state):
+        if state.is_settled:
             return state, state.row
-        if is_proved or state.room:
-            state = refreshed(self._disk, state, state.size + state.room, state.mode)
         row = self._describe(key, partial(fetch, self._disk, state), thorough=True)
         if row is None:
             return state, state.tombstone
@@ -125,6 +123,10 @@ class Sessions:
         if result.offset:
             return self._append(key, state, newest, result)
         return self._replace(key, state, newest, result), None
+
+    def unavailable(self, key: str, error: OSError) -> BackendUnavailable:
+        """What is said of a session whose container the disk refuses."""
+        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
 
     def flush(self, owed: Owed) -> None:
         """Flush a record, after the stripe was let go: others may follow it meanwhile, and a later flush covers it.
@@ -153,10 +155,10 @@ class Sessions:
 
     def _current(self, key: str) -> FileState | None:
         """What the path names now, at its present size; None: nothing."""
-        return self._followed(key) or self._opened(key, self._contents.known(locator_of(key)))
+        return self._followed(key, is_still_empty_behind) or self._opened(key, self._contents.known(locator_of(key)))
 
-    def _followed(self, key: str, *, inside: bool = True) -> FileState | None:
-        """What the path names now, if that is a container whose descriptor is open; its room looked into if ``inside``.
+    def _followed(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
+        """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
 
         Where the inode is one that is known, the index is not asked again what it acknowledged. It might name a record
         behind the last that was seen here, of the same inode; but then the container is longer than it was, for it only
@@ -169,7 +171,7 @@ class Sessions:
             except FileNotFoundError:
                 self.states.drop(key)
                 return None  # looked for once more: it may be there again
-            if is_unchanged(state, now) and not (inside and has_grown_inside(self._disk, state)):
+            if is_unchanged(state, now) and is_still(self._disk, state):
                 return state
             if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
                 return refreshed(self._disk, state, now.st_size, now.st_mode)
