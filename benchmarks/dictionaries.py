@@ -24,9 +24,10 @@ from typing import Any
 
 import zstandard
 
-from vaultsession import TrainingRefused, open_store, payload
-from vaultsession.dictionaries import shipped
-from vaultsession.payload import Dictionary
+from vaultsession import TrainingRefused, open_store
+from vaultsession.format import payload
+from vaultsession.format.dictionaries import shipped
+from vaultsession.format.payload import Dictionary
 
 from .harness import interleaved, median
 

@@ -24,12 +24,12 @@ from typing import Any
 import orjson
 
 import vaultsession
-from vaultsession import payload
-from vaultsession.dictionaries import shipped
-from vaultsession.disk import Disk
-from vaultsession.envelope import v1
-from vaultsession.head import Head, encode
-from vaultsession.sealed import Container
+from vaultsession.format import payload
+from vaultsession.format import record as v1
+from vaultsession.format.dictionaries import shipped
+from vaultsession.format.head import Head, encode
+from vaultsession.format.sealed import Container
+from vaultsession.util.disk import Disk
 
 from .dictionaries import Conversation, sources
 from .harness import Report, log

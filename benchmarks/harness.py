@@ -108,7 +108,7 @@ def interleaved(calls: dict[str, Call], rounds: int, *, warm_up: int = 3, each: 
 
 def conditions(directory: str, *, quick: bool) -> dict[str, object]:
     """Where and how something was measured; asked at the end, for the load."""
-    from vaultsession.disk import Disk  # noqa: PLC0415 - stores that are measured before are imported by themselves
+    from vaultsession.util.disk import Disk  # noqa: PLC0415 - stores that are measured before are imported by themselves
 
     return {
         "system": platform.system() + " " + platform.release(),

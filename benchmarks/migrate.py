@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 
 import vaultsession
+from vaultsession.admin.migrate import copy, migrate
+from vaultsession.admin.migrate.describer import Describing
 from vaultsession.backends import MemoryBackend
-from vaultsession.disk import Disk
-from vaultsession.migration import copy, migrate
-from vaultsession.migration.describing import Describing
-from vaultsession.reading import Reading
-from vaultsession.sites import Site
+from vaultsession.engine.reader import Reading
+from vaultsession.util.disk import Disk
+from vaultsession.vault.location import Site
 
 from .harness import Report
 from .sample import Author

@@ -28,8 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import vaultsession
+from vaultsession.backends.files.index_schema import SIDE_FILES
 from vaultsession.backends.files.layout import Layout
-from vaultsession.backends.files.schema import SIDE_FILES
 
 KEY = bytes(range(32))
 _USERS_SESSIONS = 200

@@ -20,10 +20,10 @@ from typing import Any
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.mirrored import Follower, Mirror, Mirrored
-from vaultsession.clock import SystemClock
+from vaultsession.backends.mirror import Follower, Mirror, Mirrored
+from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable
-from vaultsession.replication import Outcome
+from vaultsession.util.clock import SystemClock
 
 from .harness import Report, interleaved, log, median, percentile
 from .sample import Author

@@ -12,7 +12,7 @@ import tempfile
 import time
 
 import vaultsession
-from vaultsession.secret import RawKey
+from vaultsession.vault.secret import RawKey
 
 from .harness import Report
 from .sample import Author

@@ -16,8 +16,8 @@ from typing import Any
 
 import zstandard
 
-from vaultsession import payload
-from vaultsession.dictionaries import SHIPPED
+from vaultsession.format import payload
+from vaultsession.format.dictionaries import SHIPPED
 
 SIZE = 8 * 1024
 SAMPLES = 12_000

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import vaultsession
-from vaultsession.secret import RawKey
+from vaultsession.vault.secret import RawKey
 
 from ..harness import Report, interleaved, log, median
 

@@ -13,16 +13,16 @@ import os
 from collections.abc import Sequence
 
 import vaultsession
-from vaultsession import head as heads
-from vaultsession import ids, payload
-from vaultsession.disk import CREATE, PRIVATE_FILE, READ, Disk, write_all
-from vaultsession.envelope import ContainerCipher, v1
-from vaultsession.head import Head
-from vaultsession.ids import locator_of
-from vaultsession.keys import Keyring
-from vaultsession.payload import Json
-from vaultsession.reading import LARGEST_BODY
-from vaultsession.sealed import Container
+from vaultsession.engine.reader import LARGEST_BODY
+from vaultsession.format import ContainerCipher, ids, payload
+from vaultsession.format import head as heads
+from vaultsession.format import record as v1
+from vaultsession.format.head import Head
+from vaultsession.format.ids import locator_of
+from vaultsession.format.keys import Keyring
+from vaultsession.format.payload import Json
+from vaultsession.format.sealed import Container
+from vaultsession.util.disk import CREATE, PRIVATE_FILE, READ, Disk, write_all
 
 from ..harness import Report, interleaved, median
 from ..sample import Author

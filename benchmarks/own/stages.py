@@ -21,20 +21,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import vaultsession
-from vaultsession import head as heads
-from vaultsession import ids, payload
-from vaultsession.backends.files.contents import Contents
+from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index_schema import create as create_index
 from vaultsession.backends.files.layout import Layout
 from vaultsession.backends.files.locks import Stripes
-from vaultsession.backends.files.schema import create as create_index
-from vaultsession.disk import CREATE, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, write_all
-from vaultsession.envelope import ContainerCipher, v1
-from vaultsession.head import Head
-from vaultsession.ids import locator_of
-from vaultsession.keys import Keyring
-from vaultsession.payload import Json
-from vaultsession.reading import LARGEST_BODY, Reading
-from vaultsession.sealed import SealedHead
+from vaultsession.engine.reader import LARGEST_BODY, Reading
+from vaultsession.format import ContainerCipher, ids, payload
+from vaultsession.format import head as heads
+from vaultsession.format import record as v1
+from vaultsession.format.head import Head
+from vaultsession.format.ids import locator_of
+from vaultsession.format.keys import Keyring
+from vaultsession.format.payload import Json
+from vaultsession.format.sealed import SealedHead
+from vaultsession.util.disk import CREATE, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, write_all
 
 from ..harness import Report, Row, interleaved, median
 from ..sample import Author

@@ -16,7 +16,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from vaultsession import RawKey, Session, SessionInfo, SessionStore, open_store
-from vaultsession.testing.machine import SessionMachine
+from vaultsession.testing.state_machine import SessionMachine
 
 KEY = RawKey(bytes(range(100, 132)))
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis_lab import Place
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.testing.machine import SessionMachine
+from vaultsession.testing.state_machine import SessionMachine
 
 KEY = RawKey(bytes(range(100, 132)))
 MODEST = settings(max_examples=12, stateful_step_count=25)

@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from sql_servers import Server
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.testing.machine import SessionMachine
+from vaultsession.testing.state_machine import SessionMachine
 
 KEY = RawKey(bytes(range(100, 132)))
 

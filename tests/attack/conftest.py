@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vaultsession.testing.scribe import Scribe
+from vaultsession.testing.sealer import Scribe
 
 
 @pytest.fixture

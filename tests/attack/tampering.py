@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaultsession import RawKey, SessionStore, VaultError, open_store
-from vaultsession.envelope import v1
-from vaultsession.sealed import Container
+from vaultsession.format import record
+from vaultsession.format.sealed import Container
 
 KEY = RawKey(bytes(range(220, 252)))
 PATIENCE = 20
@@ -174,12 +174,12 @@ Contents = Mapping[str, bytes | None]
 
 
 def _records(data: bytes) -> list[bytes]:
-    container = Container(data[: v1.HEADER_SIZE], v1.HEADER_SIZE, data[v1.HEADER_SIZE :])
-    return [data[each.offset : each.end] for each in v1.records_from(container, v1.HEADER_SIZE)]
+    container = Container(data[: record.HEADER_SIZE], record.HEADER_SIZE, data[record.HEADER_SIZE :])
+    return [data[each.offset : each.end] for each in record.records_from(container, record.HEADER_SIZE)]
 
 
 def _spliced(one: bytes, other: bytes, kept: int) -> bytes:
-    return one[: v1.HEADER_SIZE] + b"".join(_records(one)[:kept] + _records(other)[kept:])
+    return one[: record.HEADER_SIZE] + b"".join(_records(one)[:kept] + _records(other)[kept:])
 
 
 def _own(change: Callable[[bytes], bytes | None]) -> Callable[[Scene], Contents]:
@@ -199,7 +199,7 @@ CONTAINERS: dict[str, Callable[[Scene], Contents]] = {
     "removed": _own(lambda _: None),
     "emptied": _own(lambda _: b""),
     "zeros": _own(lambda data: bytes(len(data))),
-    "a header alone": _own(lambda data: data[: v1.HEADER_SIZE]),
+    "a header alone": _own(lambda data: data[: record.HEADER_SIZE]),
     "both rolled back": lambda scene: {who: scene.past.states[who][-2].data for who in IDS},
     "rolled back with bytes behind": _old(-2, lambda _, old: old + b"and more"),
     "of another vault": lambda scene: {"alice": scene.foreign.newest("alice").data},
@@ -215,8 +215,8 @@ CONTAINERS: dict[str, Callable[[Scene], Contents]] = {
     },
     "with its own records behind": _own(lambda data: data + b"".join(_records(data))),
     "doubled": _own(lambda data: data + data),
-    "without its first record": _own(lambda data: data[: v1.HEADER_SIZE] + b"".join(_records(data)[1:])),
-    "in another order": _own(lambda data: data[: v1.HEADER_SIZE] + b"".join(reversed(_records(data)))),
+    "without its first record": _own(lambda data: data[: record.HEADER_SIZE] + b"".join(_records(data)[1:])),
+    "in another order": _own(lambda data: data[: record.HEADER_SIZE] + b"".join(reversed(_records(data)))),
     "with bytes behind": _own(lambda data: data + b"x" * 100),
     "with a hostile footer": _own(lambda data: data + b"\xff\xff\xff\x7f\x00\x00\x00\x80"),
     **{f"cut by {cut}": _own(lambda data, cut=cut: data[:-cut]) for cut in (1, 9, 40, 120, 200)},
@@ -226,11 +226,13 @@ CONTAINERS: dict[str, Callable[[Scene], Contents]] = {
     },
     **{f"rolled back to state {n}": _old(n, lambda _, old: old) for n in range(STATES - 1)},
     **{
-        f"newest header over state {n}": _old(n, lambda new, old: new[: v1.HEADER_SIZE] + old[v1.HEADER_SIZE :])
+        f"newest header over state {n}": _old(n, lambda new, old: new[: record.HEADER_SIZE] + old[record.HEADER_SIZE :])
         for n in range(STATES - 1)
     },
     **{
-        f"header of state {n} over the newest": _old(n, lambda new, old: old[: v1.HEADER_SIZE] + new[v1.HEADER_SIZE :])
+        f"header of state {n} over the newest": _old(
+            n, lambda new, old: old[: record.HEADER_SIZE] + new[record.HEADER_SIZE :]
+        )
         for n in range(STATES - 1)
     },
     **{

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import KEYRING, Shelf, State, consume, container
 
-from vaultsession.document import whole
-from vaultsession.envelope import ContainerCipher, Rows, v1
+from vaultsession.engine.reader import Reading
 from vaultsession.errors import Damaged, RollbackDetected, TooLarge, UnknownKey, Unreadable, UnsupportedFormat
-from vaultsession.head import Head, encode
-from vaultsession.ids import locator_of
-from vaultsession.keys import MasterKey
-from vaultsession.reading import Reading
-from vaultsession.sealed import Witness
+from vaultsession.format import ContainerCipher, Rows, record
+from vaultsession.format.document import whole
+from vaultsession.format.head import Head, encode
+from vaultsession.format.ids import locator_of
+from vaultsession.format.keys import MasterKey
+from vaultsession.format.sealed import Witness
 
 # -- the session under attack ------------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ def victim() -> Shelf:
 
 
 def records(data: bytes) -> list[bytes]:
-    return [data[found.offset : found.end] for found in v1.records_from(container(data), 80)]
+    return [data[found.offset : found.end] for found in record.records_from(container(data), 80)]
 
 
 def built(shelf: Shelf, parts: list[bytes]) -> bytes:
@@ -84,8 +84,17 @@ def test_the_victim_reads_as_it_was_written():
     assert len(records(shelf.data)) == len(shelf.states) == 11
     agree(consume(shelf.key, shelf.data), shelf.states[-1], torn=False)
     assert shelf.states[-1].document == ({"a": "saved"}, [{"n": n} for n in (2, 6, 7, 8)])
-    kinds = [found.kind for found in v1.records_from(container(shelf.data), 80)]
-    assert kinds == [v1.FULL, *[v1.DELTA] * 4, v1.HEAD, v1.DELTA, v1.FULL, v1.DELTA, v1.HEAD, v1.DELTA]
+    kinds = [found.kind for found in record.records_from(container(shelf.data), 80)]
+    assert kinds == [
+        record.FULL,
+        *[record.DELTA] * 4,
+        record.HEAD,
+        record.DELTA,
+        record.FULL,
+        record.DELTA,
+        record.HEAD,
+        record.DELTA,
+    ]
 
 
 # -- cuts --------------------------------------------------------------------------------------------------------------
@@ -399,10 +408,10 @@ def test_noise_behind_an_authentic_header_is_damage(noise):
 # -- what only a holder of the keys could have written -----------------------------------------------------------------
 
 
-def forged_by_a_holder(body: bytes, *, codec: int = 0, kind: int = v1.FULL, head: bytes | None = None) -> bytes:
+def forged_by_a_holder(body: bytes, *, codec: int = 0, kind: int = record.FULL, head: bytes | None = None) -> bytes:
     cipher = ContainerCipher.create(KEYRING, locator_of(victim().key), generation=5)
     plain = encode(Head("a session", 1, 2, full=80, records=1, messages=1)) if head is None else head
-    return cipher.header + cipher.seal(kind, 0, 80, v1.first_link(cipher.header), plain, codec=codec, body=body)
+    return cipher.header + cipher.seal(kind, 0, 80, record.first_link(cipher.header), plain, codec=codec, body=body)
 
 
 def bomb(declared: int) -> bytes:

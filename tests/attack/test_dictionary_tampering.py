@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from vaultsession import RawKey, UnknownDictionary, VaultError, open_store
-from vaultsession.dictionaries import MOST_DICTIONARIES
-from vaultsession.doctor import Remedy, Severity, examine
-from vaultsession.repair import Outcome, Repair
+from vaultsession.admin.doctor import Remedy, Severity, examine
+from vaultsession.admin.repair import Outcome, Repair
+from vaultsession.format.dictionaries import MOST_DICTIONARIES
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault import VaultDirectory
 

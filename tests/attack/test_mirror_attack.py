@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from mirror_lab import Shaky, contents, eventually, mirrored
 
-from vaultsession import RawKey, SessionStore, document, open_store
+from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.admin.restore import Found, Proof, restore, verify
 from vaultsession.backends import FilesBackend, MemoryBackend
-from vaultsession.disk import Disk
-from vaultsession.recovery import Found, Proof, restore, verify
-from vaultsession.replication import follow
-from vaultsession.sealed import Query, Tombstone
+from vaultsession.backends.replication import follow
+from vaultsession.format import document
+from vaultsession.format.sealed import Query, Tombstone
+from vaultsession.util.disk import Disk
 
 NAMES = ("a", "b", "c")
 

@@ -10,7 +10,7 @@ from redis_lab import Place
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.backends.redis.layout import pack, unpack
 from vaultsession.errors import Damaged, RollbackDetected, SessionNotFound, Unreadable, VaultError
-from vaultsession.sealed import Tombstone
+from vaultsession.format.sealed import Tombstone
 from vaultsession.testing.clock import ManualClock
 
 KEY = RawKey(bytes(range(32)))

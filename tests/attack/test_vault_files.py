@@ -29,10 +29,10 @@ from tampering import (
     within,
 )
 
-from vaultsession import Damaged, RawKey, RollbackDetected, SessionNotFound, VaultError, open_store, slots
-from vaultsession.identity import Identity
-from vaultsession.keys import Keyring, MasterKey
-from vaultsession.vault import VaultDirectory
+from vaultsession import Damaged, RawKey, RollbackDetected, SessionNotFound, VaultError, open_store
+from vaultsession.format.keys import Keyring, MasterKey
+from vaultsession.vault import VaultDirectory, keyring_file
+from vaultsession.vault.identity import Identity
 
 INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
 COPIES = ("keyring", "keyring.bak")
@@ -275,9 +275,9 @@ def test_a_keyring_of_another_vault_key_with_a_higher_counter_does_not_win(name:
     """Forged by someone who knows the vault id, which is no secret, and wants his own slots to be believed."""
     identity = Identity.decode((vault / "vault.json").read_bytes())
     forged = Keyring(identity.vault_id, identity.readable_names, identity.created, bytes(32), (MasterKey.generate(),))
-    data = slots.create(forged, KEY)
+    data = keyring_file.create(forged, KEY)
     for _ in range(5):
-        data = slots.parse(data).unlock(KEY).add_slot(RawKey.generate())
+        data = keyring_file.parse(data).unlock(KEY).add_slot(RawKey.generate())
     (vault / name).write_bytes(data)
     # Whoever holds the key itself can forge slots for it: then the two copies say different things.
     result = within(lambda: outcome(lambda: opened(vault)))

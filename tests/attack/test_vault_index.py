@@ -25,8 +25,8 @@ from tampering import (
 )
 
 from vaultsession import VaultError
-from vaultsession.doctor import examine
-from vaultsession.repair import Repair
+from vaultsession.admin.doctor import examine
+from vaultsession.admin.repair import Repair
 
 INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
 

@@ -17,9 +17,9 @@ import pytest
 from tampering import ACTS, IDS, KEY, Scene, everything, file_of, hold, look, opened, outcome, scene, within
 
 from vaultsession import VaultError, open_store
+from vaultsession.admin.doctor import examine
+from vaultsession.admin.repair import Repair
 from vaultsession.backends.files.layout import stripe_of
-from vaultsession.doctor import examine
-from vaultsession.repair import Repair
 
 Plant = Callable[[Path, Path], None]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vaultsession import SessionStore, open_store
-from vaultsession.keyplaces import KeyFile
+from vaultsession.vault.key_places import KeyFile
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60

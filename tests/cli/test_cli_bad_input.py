@@ -17,8 +17,8 @@ from cli_lab import PATIENCE, Place
 
 from vaultsession.cli.app import Commands
 from vaultsession.cli.examples import EXAMPLES, wrapped
-from vaultsession.cli.tree import leaves
-from vaultsession.disk import Disk
+from vaultsession.cli.lazy_group import leaves
+from vaultsession.util.disk import Disk
 
 LEAVES = {name: command for name, _, command in leaves(Commands.entries)}
 

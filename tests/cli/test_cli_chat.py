@@ -18,8 +18,8 @@ import pytest
 from cli_lab import PATIENCE, chunks, plain, take_terminal
 from vaults import container_in
 
-from vaultsession.cli.agents import agent_named, is_asynchronous
-from vaultsession.cli.echo import echo
+from vaultsession.cli.chat.agents import agent_named, is_asynchronous
+from vaultsession.cli.chat.echo import echo
 from vaultsession.errors import InvalidSetting
 
 AGENTS = """

@@ -8,8 +8,8 @@ import pytest
 from cli_lab import plain
 
 from vaultsession import Passphrase
-from vaultsession.keyplaces import KeyFile
 from vaultsession.vault import VaultDirectory
+from vaultsession.vault.key_places import KeyFile
 
 
 def names(done):

@@ -11,7 +11,7 @@ import pytest
 from cli_lab import plain
 
 from vaultsession import errors
-from vaultsession.cli import exit_codes, running
+from vaultsession.cli import exit_codes, main
 from vaultsession.cli.app import EPILOG
 
 ALL = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.VaultError)]
@@ -61,7 +61,7 @@ def test_an_error_that_a_command_raises_is_its_code_and_one_sentence(kind, place
     def fails(*_, **__):
         raise kind("what happened")
 
-    monkeypatch.setattr("vaultsession.opening.open_store", fails)
+    monkeypatch.setattr("vaultsession.store.open.open_store", fails)
     done = run("ls")
     assert done.code == EXPECTED[kind.__name__]
     assert done.out == ""
@@ -73,11 +73,11 @@ def test_a_bug_is_told_without_a_traceback_and_with_one_on_request(place, run, m
     def fails(*_, **__):
         raise ZeroDivisionError("nobody thought of it")
 
-    monkeypatch.setattr("vaultsession.opening.open_store", fails)
+    monkeypatch.setattr("vaultsession.store.open.open_store", fails)
     done = run("ls")
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert "bug" in done.err
-    monkeypatch.setenv(running.DEBUG, "1")
+    monkeypatch.setenv(main.DEBUG, "1")
     assert "Traceback" in run("ls").err
 
 
@@ -149,7 +149,7 @@ def test_help_is_shown_without_loading_what_only_commands_need(run, spawn):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert "vaultsession.cli.app" in loaded
-    assert {name for name in loaded if name.startswith("vaultsession.doctor") or name == "rich.progress"} == set()
+    assert {name for name in loaded if name.startswith("vaultsession.admin.doctor") or name == "rich.progress"} == set()
 
 
 @pytest.mark.parametrize("columns", [80, 40])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from vaultsession import open_store
-from vaultsession.keyplaces import KeyFile
+from vaultsession.vault.key_places import KeyFile
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_disk_that_fails_leaves_what_was_there(failing, three, run, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"vaultsession.cli.export.os.{failing}", fails)
+        patch.setattr(f"vaultsession.cli.commands.export.os.{failing}", fails)
         done = run("export", "a", "-o", "out.jsonl", "--replace")
     assert done.code == 1
     assert "no space left" in done.err

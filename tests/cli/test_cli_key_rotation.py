@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaultsession import RawKey, open_store
-from vaultsession.keyplaces import KeyFile
+from vaultsession.vault.key_places import KeyFile
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from cli_lab import plain
 
 from vaultsession import SessionStore
-from vaultsession.clock import SystemClock
 from vaultsession.testing import ManualClock
+from vaultsession.util.clock import SystemClock
 
 FIELDS = ["id", "title", "user_id", "tenant_id", "assistant_id", "labels", "message_count", "created_at", "updated_at",
           "expires_at", "ttl", "sliding", "max_messages", "size"]  # fmt: skip
@@ -93,7 +93,7 @@ def test_piped_it_is_everything_and_on_a_terminal_fifty(place, run, terminal):
 
 
 def test_more_than_one_page_of_the_store_is_all_of_it(place, run, monkeypatch):
-    monkeypatch.setattr("vaultsession.cli.ls._PAGE", 7)
+    monkeypatch.setattr("vaultsession.cli.commands.ls._PAGE", 7)
     with place.open() as store:
         for number in range(20):
             store.create(f"s{number:02}")
@@ -220,7 +220,7 @@ def test_a_period_is_one_of_the_last_change(options, found, days, run):
 
 
 def test_a_period_ends_the_reading(days, run, monkeypatch):
-    monkeypatch.setattr("vaultsession.cli.ls._PAGE", 1)
+    monkeypatch.setattr("vaultsession.cli.commands.ls._PAGE", 1)
     pages = []
     listed = SessionStore.list
     monkeypatch.setattr(SessionStore, "list", lambda *a, **k: pages.append(1) or listed(*a, **k))

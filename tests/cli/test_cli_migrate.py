@@ -13,7 +13,7 @@ import pytest
 from cli_lab import PATIENCE, Place, Run
 
 from vaultsession import RawKey, open_store
-from vaultsession.keyplaces import KeyFile
+from vaultsession.vault.key_places import KeyFile
 
 
 @pytest.fixture

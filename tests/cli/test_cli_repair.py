@@ -7,8 +7,8 @@ from cli_lab import plain
 from vaults import container_in, tear
 
 from vaultsession import Passphrase
-from vaultsession.keyplaces import KeyFile
 from vaultsession.vault import VaultDirectory
+from vaultsession.vault.key_places import KeyFile
 
 
 def told(done):

@@ -7,7 +7,7 @@ import json
 import pytest
 from cli_lab import plain
 
-from vaultsession.cli.show import spoken
+from vaultsession.cli.commands.show import spoken
 
 MESSAGES = [
     {"role": "user", "content": "Hello"},

@@ -29,7 +29,7 @@ def test_json_is_one_document(place, run, terminal):
 
 
 def test_what_is_not_well_is_1(place, run, monkeypatch):
-    monkeypatch.setattr("vaultsession.store.SessionStore.health", lambda _: {"ok": False, "index": "gone"})
+    monkeypatch.setattr("vaultsession.store.store.SessionStore.health", lambda _: {"ok": False, "index": "gone"})
     done = run("stats")
     assert done.code == 1
     assert "index\tgone" in done.out

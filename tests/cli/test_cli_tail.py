@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultsession import SessionNotFound, open_store
-from vaultsession.cli.following import Following
+from vaultsession.cli.watch import Following
 
 
 def numbered(*numbers):

@@ -10,10 +10,10 @@ import pytest
 from mirror_lab import Shaky, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
-from vaultsession.backends.mirrored import Mirrored
-from vaultsession.disk import Disk
+from vaultsession.backends.mirror import Mirrored
 from vaultsession.testing import BackendContract
-from vaultsession.testing.scribe import Scribe
+from vaultsession.testing.sealer import Scribe
+from vaultsession.util.disk import Disk
 
 Opening = Callable[[], FilesBackend]
 

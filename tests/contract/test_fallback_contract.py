@@ -10,10 +10,10 @@ from fallback_lab import Outage, refuse
 from vaultsession.backends import MemoryBackend
 from vaultsession.backends.fallback import Fallback
 from vaultsession.errors import BackendUnavailable
-from vaultsession.sealed import Query, SealedHead
+from vaultsession.format.sealed import Query, SealedHead
 from vaultsession.testing import BackendContract
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.scribe import Scribe
+from vaultsession.testing.sealer import Scribe
 
 
 class TestFallback(BackendContract):

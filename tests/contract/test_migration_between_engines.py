@@ -10,12 +10,12 @@ from redis_lab import Place
 from sql_servers import Server
 
 from vaultsession import RawKey, open_store
-from vaultsession.disk import Disk
+from vaultsession.admin.migrate import Report, Trouble, migrate
+from vaultsession.engine.reader import Reading
 from vaultsession.errors import BackendUnavailable, Conflict
-from vaultsession.migration import Report, Trouble, migrate
-from vaultsession.reading import Reading
-from vaultsession.sealed import Grave, Query, Tombstone
-from vaultsession.sites import Site
+from vaultsession.format.sealed import Grave, Query, Tombstone
+from vaultsession.util.disk import Disk
+from vaultsession.vault.location import Site
 
 KEY = RawKey(bytes(range(150, 182)))
 

@@ -10,7 +10,7 @@ from servers import redis_cluster
 
 from vaultsession.backends.redis import RedisBackend, connect
 from vaultsession.testing import BackendContract
-from vaultsession.testing.scribe import Scribe
+from vaultsession.testing.sealer import Scribe
 
 Opening = Callable[[], RedisBackend]
 

@@ -10,7 +10,7 @@ from sql_servers import Server
 
 from vaultsession.backends.sql import SqlBackend, connect
 from vaultsession.testing import BackendContract
-from vaultsession.testing.scribe import Scribe
+from vaultsession.testing.sealer import Scribe
 
 Opening = Callable[[], SqlBackend]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from crash_lab import explored
 
-from vaultsession.backends.files.contents import Contents
-from vaultsession.backends.files.markers import WriterMarkers
+from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.writers import WriterMarkers
 
 
 @pytest.fixture

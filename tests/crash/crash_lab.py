@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.disk import Disk
-from vaultsession.doctor import Severity, examine
+from vaultsession.admin.doctor import Severity, examine
 from vaultsession.errors import SessionNotFound, VaultError
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.lossy import Crashed, LossyDisk
+from vaultsession.testing.lossy_disk import Crashed, LossyDisk
+from vaultsession.util.disk import Disk
 
 KEY = RawKey(bytes(range(100, 132)))
 IDS = ("a", "b", "c")

@@ -16,14 +16,14 @@ from crash_lab import Life
 from test_power_cuts import a_writer_died, the_index_is_lost
 from test_vault_power_cuts import explore_keys
 
-from vaultsession.backends.files import FilesBackend, sessions
-from vaultsession.backends.files.contents import Contents
-from vaultsession.backends.files.markers import WriterMarkers
-from vaultsession.copies import NEW, Copies
-from vaultsession.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
+from vaultsession.backends.files import FilesBackend, commit
+from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import VaultError
-from vaultsession.sealed import SealedHead
-from vaultsession.testing.lossy import LossyDisk
+from vaultsession.format.sealed import SealedHead
+from vaultsession.testing.lossy_disk import LossyDisk
+from vaultsession.util.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
+from vaultsession.vault.keyring_copies import NEW, Copies
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -61,7 +61,7 @@ class NoDirectoryFlush(LossyDisk):
 
 
 def rename_before_write(patch: Patch) -> None:
-    real = sessions.place
+    real = commit.place
 
     def place(disk: Any, temporary: str, path: str, data: bytes, *, flush: bool) -> Any:
         fd = disk.open(temporary, CREATE_NEW, PRIVATE_FILE)
@@ -72,7 +72,7 @@ def rename_before_write(patch: Patch) -> None:
         disk.sync_directory(os.path.dirname(path))
         return real(QuietlyAgain(disk), temporary, path, data, flush=False)
 
-    patch.setattr(sessions, "place", place)
+    patch.setattr(commit, "place", place)
 
 
 class QuietlyAgain:
@@ -86,7 +86,7 @@ class QuietlyAgain:
 
 
 def no_tail_repair(patch: Patch) -> None:
-    real = sessions.Sessions.newest
+    real = commit.Sessions.newest
 
     def newest(self: Any, key: str) -> Any:
         state, row = real(self, key)
@@ -95,11 +95,11 @@ def no_tail_repair(patch: Patch) -> None:
             state = state._replace(row=row)
         return state, row
 
-    patch.setattr(sessions.Sessions, "newest", newest)
+    patch.setattr(commit.Sessions, "newest", newest)
 
 
 def index_before_file(patch: Patch) -> None:
-    real = sessions.Sessions.put
+    real = commit.Sessions.put
 
     def put(self: Any, key: str, state: Any, newest: Any, result: Any) -> Any:
         if hasattr(result, "head"):
@@ -108,7 +108,7 @@ def index_before_file(patch: Patch) -> None:
             self._disk.sync_directory(self._layout.locks)  # so that there is a moment between
         return real(self, key, state, newest, result)
 
-    patch.setattr(sessions.Sessions, "put", put)
+    patch.setattr(commit.Sessions, "put", put)
 
 
 def marker_not_flushed(patch: Patch) -> None:
@@ -123,7 +123,7 @@ def nobody_waits_for_the_marker(patch: Patch) -> None:
 
 
 def record_not_flushed(patch: Patch) -> None:
-    patch.setattr(sessions.Sessions, "flush", lambda self, owed: self._contents.note(owed.row, flushed=True))
+    patch.setattr(commit.Sessions, "flush", lambda self, owed: self._contents.note(owed.row, flushed=True))
 
 
 def nothing(_: Patch) -> None:
@@ -158,8 +158,8 @@ def absolved_without_a_flush(patch: Patch) -> None:
 
 def only_heads_after_a_crash(patch: Patch) -> None:
     """A record whose body was torn and whose head was not was listed, and the one before it was read."""
-    real = sessions.Sessions.observe
-    patch.setattr(sessions.Sessions, "observe", lambda self, key, **_: real(self, key))
+    real = commit.Sessions.observe
+    patch.setattr(commit.Sessions, "observe", lambda self, key, **_: real(self, key))
 
 
 def a_record_torn_in_its_body(life: Life) -> None:

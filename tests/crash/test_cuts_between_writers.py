@@ -11,8 +11,8 @@ import pytest
 from crash_lab import IDS, KEY, Act, Life, QuickDisk, explored, reading
 
 from vaultsession import SessionStore, open_store
-from vaultsession.testing.faulty import FaultyDisk
-from vaultsession.testing.lossy import LossyDisk
+from vaultsession.testing.faulty_disk import FaultyDisk
+from vaultsession.testing.lossy_disk import LossyDisk
 
 SAID = [{"role": "user", "content": f"message {number}"} for number in range(4)]
 

@@ -13,10 +13,10 @@ import pytest
 from crash_lab import KEY, QuickDisk, explored
 
 from vaultsession import SessionStore, UnknownDictionary, open_store
-from vaultsession.dictionaries import SHIPPED
-from vaultsession.doctor import Severity, examine
-from vaultsession.testing.lossy import LossyDisk
-from vaultsession.vault.dictionaries import DictionaryFiles
+from vaultsession.admin.doctor import Severity, examine
+from vaultsession.format.dictionaries import SHIPPED
+from vaultsession.testing.lossy_disk import LossyDisk
+from vaultsession.vault.dictionary_files import DictionaryFiles
 
 pytestmark = pytest.mark.usefixtures("late_index")
 

@@ -15,10 +15,12 @@ import pytest
 from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reading, survived
 from files_lab import descriptors
 
-from vaultsession import SessionStore, difference, open_store, writing
+from vaultsession import SessionStore, open_store
+from vaultsession.engine import writer
 from vaultsession.errors import VaultError
+from vaultsession.format import diff
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.faulty import ERRNOS, FaultyDisk
+from vaultsession.testing.faulty_disk import ERRNOS, FaultyDisk
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -84,8 +86,8 @@ OPERATIONS: dict[str, Operation] = {
 
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "DEAD_FLOOR", 1000)
-    monkeypatch.setattr(difference, "SMALLEST", 1000)
+    monkeypatch.setattr(writer, "DEAD_FLOOR", 1000)
+    monkeypatch.setattr(diff, "SMALLEST", 1000)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vaultsession.disk import CREATE_NEW, Disk, read_file, write_all, write_new
-from vaultsession.testing.faulty import CALLS, ERRNOS, FaultyDisk
-from vaultsession.testing.lossy import LossyDisk
+from vaultsession.testing.faulty_disk import CALLS, ERRNOS, FaultyDisk
+from vaultsession.testing.lossy_disk import LossyDisk
+from vaultsession.util.disk import CREATE_NEW, Disk, read_file, write_all, write_new
 
 
 def test_without_a_number_nothing_fails_and_every_call_is_counted(tmp_path: Path) -> None:

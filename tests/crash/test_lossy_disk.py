@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from vaultsession import RawKey, open_store
-from vaultsession.disk import CREATE, CREATE_NEW, READ_WRITE, replace_file, write_new
-from vaultsession.testing.lossy import Crashed, LossyDisk
-from vaultsession.testing.medium import Kind, Write, patched
+from vaultsession.testing.disk_image import Kind, Write, patched
+from vaultsession.testing.lossy_disk import Crashed, LossyDisk
 from vaultsession.testing.powercut import SECTOR
+from vaultsession.util.disk import CREATE, CREATE_NEW, READ_WRITE, replace_file, write_new
 
 KEY = RawKey(bytes(range(7, 39)))
 

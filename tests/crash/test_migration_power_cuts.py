@@ -10,10 +10,10 @@ from crash_lab import KEY, QuickDisk, explored
 from vaults import container_in
 
 from vaultsession import open_store
-from vaultsession.migration import Trouble, migrate
-from vaultsession.sites import Site
+from vaultsession.admin.migrate import Trouble, migrate
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.lossy import LossyDisk
+from vaultsession.testing.lossy_disk import LossyDisk
+from vaultsession.vault.location import Site
 
 pytestmark = pytest.mark.usefixtures("late_index")
 

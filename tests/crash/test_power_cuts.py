@@ -14,8 +14,9 @@ import pytest
 from crash_lab import IDS, Act, Life
 from files_lab import give_room_early
 
-from vaultsession import difference, writing
-from vaultsession.backends.files import sessions
+from vaultsession.backends.files import commit
+from vaultsession.engine import writer
+from vaultsession.format import diff
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -243,10 +244,10 @@ SCENARIOS: list[Callable[[Life], None]] = [
 
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "DEAD_FLOOR", 1500)
-    monkeypatch.setattr(writing, "APPENDED_FLOOR", 1200)
-    monkeypatch.setattr(writing, "RUN", 0)
-    monkeypatch.setattr(difference, "SMALLEST", 1000)
+    monkeypatch.setattr(writer, "DEAD_FLOOR", 1500)
+    monkeypatch.setattr(writer, "APPENDED_FLOOR", 1200)
+    monkeypatch.setattr(writer, "RUN", 0)
+    monkeypatch.setattr(diff, "SMALLEST", 1000)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
@@ -276,7 +277,7 @@ WRITTEN_BEHIND: list[Callable[[Life], None]] = [
 def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Every session has room; the sizes of what was written into it."""
     inside: list[int] = []
-    real = sessions.extend
+    real = commit.extend
 
     def extend(disk: Any, temporary: Any, state: Any, data: bytes, **how: Any) -> int:
         if state.room >= len(data):
@@ -284,7 +285,7 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return real(disk, temporary, state, data, **how)
 
     give_room_early(monkeypatch)
-    monkeypatch.setattr(sessions, "extend", extend)
+    monkeypatch.setattr(commit, "extend", extend)
     yield inside
     assert inside
 

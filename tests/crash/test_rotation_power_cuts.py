@@ -9,9 +9,9 @@ import pytest
 from crash_lab import IDS, KEY, Life, QuickDisk, explored, reading
 
 from vaultsession import SessionNotFound, SessionStore, UnknownKey, open_store
-from vaultsession.livekeys import LiveKeyring
+from vaultsession.engine.writer import Writing
 from vaultsession.testing.clock import ManualClock
-from vaultsession.writing import Writing
+from vaultsession.vault.live_keyring import LiveKeyring
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -70,8 +70,8 @@ def explore(life: Life, *, bound: int, every: int = 1) -> int:
 @pytest.fixture(autouse=True)
 def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody else writes: there is nothing to wait for."""
-    monkeypatch.setattr("vaultsession.rotating._LAG", 0)
-    monkeypatch.setattr("vaultsession.erasing._LAG", 0)
+    monkeypatch.setattr("vaultsession.engine.rotation._LAG", 0)
+    monkeypatch.setattr("vaultsession.engine.erasure._LAG", 0)
 
 
 @pytest.mark.parametrize("tenant_keys", [False, True])

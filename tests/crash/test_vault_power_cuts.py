@@ -12,9 +12,9 @@ import pytest
 from crash_lab import KEY, QuickDisk, explored
 
 from vaultsession import RawKey, open_store
-from vaultsession.doctor import Severity, examine
-from vaultsession.keys import MasterKey
-from vaultsession.testing.lossy import Crashed, LossyDisk
+from vaultsession.admin.doctor import Severity, examine
+from vaultsession.format.keys import MasterKey
+from vaultsession.testing.lossy_disk import Crashed, LossyDisk
 from vaultsession.vault import OpenVault, VaultDirectory
 
 OTHER, THIRD, FOURTH = (RawKey(bytes(range(start, start + 32))) for start in (1, 2, 3))

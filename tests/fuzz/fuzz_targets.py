@@ -13,17 +13,18 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vaultsession import document, ids, payload, slots
-from vaultsession.doctor import structure_of
-from vaultsession.envelope import ContainerCipher, v1
+from vaultsession.admin.doctor import structure_of
+from vaultsession.engine.reader import Reading
 from vaultsession.errors import VaultError
-from vaultsession.head import decode
-from vaultsession.identity import Identity
-from vaultsession.keys import Keyring, MasterKey
-from vaultsession.reading import Reading
-from vaultsession.sealed import Container, Witness
-from vaultsession.secret import RawKey
-from vaultsession.tenants import TenantKeys, name_of
+from vaultsession.format import ContainerCipher, document, ids, payload
+from vaultsession.format import record as v1
+from vaultsession.format.head import decode
+from vaultsession.format.keys import Keyring, MasterKey
+from vaultsession.format.sealed import Container, Witness
+from vaultsession.vault import keyring_file
+from vaultsession.vault.identity import Identity
+from vaultsession.vault.secret import RawKey
+from vaultsession.vault.tenant_keys import TenantKeys, name_of
 
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -74,7 +75,7 @@ def _read(data: bytes, witness: Witness | None) -> None:
 def keyring(data: bytes) -> None:
     """The bytes of a keyring file, and the same with a checksum that fits."""
     for each in (data, data[:-16] + hashlib.sha512(data[:-16]).digest()[:16]):
-        _allowed(lambda each=each: slots.parse(each).unlock(KEY))
+        _allowed(lambda each=each: keyring_file.parse(each).unlock(KEY))
 
 
 def tenants(data: bytes) -> None:

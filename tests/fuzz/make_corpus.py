@@ -14,13 +14,14 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 
 from fuzz_targets import CORPUS, GENERATION, KEY, KEYRING, SESSION
 
-from vaultsession import document, ids, payload, slots
-from vaultsession.envelope import ContainerCipher, v1
-from vaultsession.head import Head, encode
-from vaultsession.identity import Identity
-from vaultsession.keys import MasterKey
-from vaultsession.secret import Passphrase, RawKey
-from vaultsession.tenants import TenantKeys
+from vaultsession.format import ContainerCipher, document, ids, payload
+from vaultsession.format import record as v1
+from vaultsession.format.head import Head, encode
+from vaultsession.format.keys import MasterKey
+from vaultsession.vault import keyring_file
+from vaultsession.vault.identity import Identity
+from vaultsession.vault.secret import Passphrase, RawKey
+from vaultsession.vault.tenant_keys import TenantKeys
 
 HEAD = Head(id="fuzzed", created=GENERATION, updated=GENERATION, full=v1.HEADER_SIZE, user_id="u", labels={"a": "b"})
 BODIES = [
@@ -48,8 +49,8 @@ def whole(kinds: list[int], **how: object) -> bytes:
 def seeds() -> dict[str, dict[str, bytes]]:
     """Target to name to bytes."""
     one, many = whole([v1.FULL]), whole([v1.FULL, v1.DELTA, v1.DELTA, v1.HEAD, v1.FULL, v1.DELTA])
-    first = slots.create(KEYRING, KEY, label="first", now=GENERATION)
-    unlocked = slots.parse(first).unlock(KEY)
+    first = keyring_file.create(KEYRING, KEY, label="first", now=GENERATION)
+    unlocked = keyring_file.parse(first).unlock(KEY)
     second = unlocked.add_slot(RawKey(bytes(range(150, 182))), label="second")
     with_words = unlocked.add_slot(Passphrase("words"), label="words")
     tenant = TenantKeys(TenantKeys.digest_of(KEYRING, "fuzzed")).grown(KEYRING.first.id)
@@ -72,7 +73,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "one-slot": first,
             "two-slots": second,
             "passphrase": with_words,
-            "tenants-have-keys": slots.create(replace(KEYRING, tenant_keys=True), KEY),
+            "tenants-have-keys": keyring_file.create(replace(KEYRING, tenant_keys=True), KEY),
             "two-masters": unlocked.replace_masters((MasterKey.generate(), *KEYRING.masters)),
             "torn": first[:-40],
             "empty": b"",

@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.doctor import Severity, examine
+from vaultsession.admin.doctor import Severity, examine
 from vaultsession.errors import VaultError
 
 KEY = RawKey(bytes(range(160, 192)))

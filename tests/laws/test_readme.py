@@ -17,7 +17,7 @@ import pytest
 
 from vaultsession import Settings
 from vaultsession.cli.app import EPILOG, Commands
-from vaultsession.cli.tree import leaves
+from vaultsession.cli.lazy_group import leaves
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"

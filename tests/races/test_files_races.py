@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import contents, locks
-from vaultsession.disk import Disk
+from vaultsession.backends.files import index, locks
 from vaultsession.errors import VaultError
-from vaultsession.keys import Keyring
-from vaultsession.sealed import Query
-from vaultsession.testing.scribe import Scribe
+from vaultsession.format.keys import Keyring
+from vaultsession.format.sealed import Query
+from vaultsession.testing.sealer import Scribe
+from vaultsession.util.disk import Disk
 
 HOT = [f"hot {number}" for number in range(4)]
 WORKERS = 4
@@ -173,8 +173,8 @@ def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypat
 
 
 def die_writing(path: str, keyring: Keyring, told: Any) -> None:
-    contents.BATCH_SECONDS = 600.0  # the index hears nothing
-    contents.Contents.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
+    index.BATCH_SECONDS = 600.0  # the index hears nothing
+    index.Contents.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
     backend, scribe = opened(path, keyring)
     for number in range(20):
         key = scribe.key(str(number))

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import burying
-from vaultsession.disk import Disk
+from vaultsession.backends.files import batch_delete
 from vaultsession.errors import Conflict
-from vaultsession.keys import Keyring
-from vaultsession.sealed import Grave, Newest, Query, SealedHead, Tombstone
-from vaultsession.testing.scribe import Scribe, looking
+from vaultsession.format.keys import Keyring
+from vaultsession.format.sealed import Grave, Newest, Query, SealedHead, Tombstone
+from vaultsession.testing.sealer import Scribe, looking
+from vaultsession.util.disk import Disk
 
 SESSIONS = 150
 NOW = 1000
@@ -64,9 +64,9 @@ def sweep_all(path: str, keyring: Keyring, start: Any, results: Any) -> None:
 
 def sweep_late(path: str, keyring: Keyring, read: Any, extended: Any, results: Any, mutate: bool) -> None:
     """All is one batch, and between the reading of its rows and the taking of its stripes another process writes."""
-    burying.BATCH = SESSIONS
+    batch_delete.BATCH = SESSIONS
     if mutate:
-        burying._ends_with = lambda *_: True
+        batch_delete._ends_with = lambda *_: True
     backend, scribe = opened(path, keyring)
     believed = backend._burials._vouched
 

@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.importing import Record, Skipped, place, read
+from vaultsession.admin.importers import Record, Skipped, place, read
 
 WHERE = Path(
     os.environ.get("VAULTSESSION_TEST_CONVERSATIONS")

@@ -18,11 +18,11 @@ import zstandard
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
-from vaultsession import ids, payload
-from vaultsession.dictionaries import Dictionaries, numbered, shipped
-from vaultsession.envelope import ContainerCipher, v1
-from vaultsession.head import Head, encode
-from vaultsession.keys import Keyring, MasterKey
+from vaultsession.format import ContainerCipher, ids, payload
+from vaultsession.format import record as v1
+from vaultsession.format.dictionaries import Dictionaries, numbered, shipped
+from vaultsession.format.head import Head, encode
+from vaultsession.format.keys import Keyring, MasterKey
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "v1")
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from shelf import container
 
-from vaultsession import errors, ids, payload
-from vaultsession.dictionaries import SHIPPED, Dictionaries, shipped
-from vaultsession.document import whole
-from vaultsession.head import decode, encode
-from vaultsession.keys import Keyring, MasterKey
-from vaultsession.reading import Reading
+from vaultsession import errors
+from vaultsession.engine.reader import Reading
+from vaultsession.format import ids, payload
+from vaultsession.format.dictionaries import SHIPPED, Dictionaries, shipped
+from vaultsession.format.document import whole
+from vaultsession.format.head import decode, encode
+from vaultsession.format.keys import Keyring, MasterKey
 
 HERE = Path(__file__).parent / "v1"
 KEYS = json.loads((HERE / "keys.json").read_bytes())
@@ -121,14 +122,14 @@ def test_names_and_keys_are_those_of_the_session():
 def test_every_file_has_its_expectation_and_the_format_names_it():
     files = {path.stem for path in HERE.glob("*.vsf")}
     assert files == EXPECTED.keys()
-    text = (Path(__file__).parents[2] / "vaultsession" / "envelope" / "FORMAT.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "vaultsession" / "format" / "FORMAT.md").read_text(encoding="utf-8")
     assert [name for name in files if f"`{name}`" not in text] == []
     assert sum(path.stat().st_size for path in HERE.iterdir()) < 300_000
 
 
 def test_the_dictionary_of_the_package_is_the_one_that_the_format_names():
     """Records refer to it by its number for ever: were it another one, they would not open, or worse."""
-    text = (Path(__file__).parents[2] / "vaultsession" / "envelope" / "FORMAT.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "vaultsession" / "format" / "FORMAT.md").read_text(encoding="utf-8")
     assert shipped().number == SHIPPED == 32768
     assert hashlib.sha256(shipped().content).hexdigest() in text
     assert len(shipped().content) <= 32 * 1024

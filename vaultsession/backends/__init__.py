@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..deferred import names_in
+from ..util.lazy import names_in
 
 if TYPE_CHECKING:
     from .files import FilesBackend

@@ -12,10 +12,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..backend import Traits
-from ..envelope import v1
-from ..ids import locator_of
-from ..sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead, Tombstone
+from ..format import record
+from ..format.ids import locator_of
+from ..format.sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead, Tombstone
+from .protocol import Traits
 
 
 @dataclass(slots=True)
@@ -57,9 +57,9 @@ class MemoryBackend:
             if session is None:
                 return None
             size = len(session.data)
-            offset = min(size, max(v1.HEADER_SIZE, size + start if start < 0 else start))
+            offset = min(size, max(record.HEADER_SIZE, size + start if start < 0 else start))
             return Container(
-                header=bytes(session.data[: v1.HEADER_SIZE]),
+                header=bytes(session.data[: record.HEADER_SIZE]),
                 offset=offset,
                 data=bytes(session.data[offset:]),
                 witness=session.row.witness,

@@ -6,6 +6,6 @@
 
 from __future__ import annotations
 
-from .running import run
+from .main import run
 
 __all__ = ["run"]

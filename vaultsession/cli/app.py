@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from .lazy_group import Entry, Tree
 from .output import HELP_STYLE, HELP_WIDTH, line
-from .tree import Entry, Tree
-from .vaults import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
+from .vault_options import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
 
 _BEGIN, _SESSIONS, _VAULT = "Begin", "Sessions", "The vault"
 

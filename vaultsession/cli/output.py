@@ -24,8 +24,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..clock import SystemClock, to_micros
 from ..errors import InvalidSetting
+from ..util.clock import SystemClock, to_micros
 
 NARROW = 72
 """Columns of a terminal below which a table shows only what matters most."""

@@ -21,10 +21,10 @@ from pydantic import create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..errors import InvalidSetting
-from ..keysources import Key
-from ..opening import open_store
-from ..settings import PREFIX, Settings
-from ..store import SessionStore
+from ..store.open import open_store
+from ..store.settings import PREFIX, Settings
+from ..store.store import SessionStore
+from ..vault.key_sources import Key
 
 _TYPES = get_type_hints(Settings)
 _FIELDS: dict[str, Any] = {field.name: (_TYPES[field.name], field.default) for field in dataclasses.fields(Settings)}

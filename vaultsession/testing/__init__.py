@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .clock import ManualClock
-from .faulty import FaultyDisk
-from .lossy import LossyDisk
+from .faulty_disk import FaultyDisk
+from .lossy_disk import LossyDisk
 from .seeded import SeededIds
 
 if TYPE_CHECKING:
     from .contract import BackendContract
-    from .machine import SessionMachine
+    from .state_machine import SessionMachine
 
 __all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock", "SeededIds", "SessionMachine"]
 
@@ -26,7 +26,7 @@ __all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock", "SeededI
 def __getattr__(name: str) -> object:
     """``BackendContract`` needs pytest and ``SessionMachine`` Hypothesis: each is imported when it is asked for."""
     if name == "SessionMachine":
-        from .machine import SessionMachine  # noqa: PLC0415 - see above
+        from .state_machine import SessionMachine  # noqa: PLC0415 - see above
 
         return SessionMachine
     if name != "BackendContract":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from ..clock import Duration, to_duration, to_micros
+from ..util.clock import Duration, to_duration, to_micros
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """When a ManualClock begins, unless it is told otherwise."""

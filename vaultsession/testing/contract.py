@@ -25,9 +25,9 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict
-from ..sealed import Newest, Query, SealedHead
+from ..format.sealed import Newest, Query, SealedHead
 from .listing_promises import ListingPromises, fill
-from .scribe import Scribe, looking
+from .sealer import Scribe, looking
 from .session_promises import Result, SessionPromises
 
 Reopen = Callable[[], Any]

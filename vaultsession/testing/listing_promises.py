@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backend import Graveyard
-from ..ids import locator_of
-from ..sealed import Query
-from .scribe import Scribe
+from ..backends.protocol import Graveyard
+from ..format.ids import locator_of
+from ..format.sealed import Query
+from .sealer import Scribe
 
 
 class ListingPromises:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..clock import to_datetime
 from ..errors import Conflict, SessionExists, SessionExpired, SessionNotFound
-from ..payload import Json
-from ..session import Session
+from ..format.payload import Json
+from ..store.session import Session
+from ..util.clock import to_datetime
 from .clock import ManualClock
 
 Facts = dict[str, Any]

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
-from .medium import (
+from .disk_image import (
     ABOVE,
     Entries,
     Event,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-from .. import ids
+from ..format import ids
 
 
 class SeededIds:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ..backend import bury
+from ..backends.protocol import bury
 from ..errors import Conflict, Damaged
-from ..sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
-from .scribe import Scribe, looking
+from ..format.sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .sealer import Scribe, looking
 
 Result = Sealed | Grave | None
 

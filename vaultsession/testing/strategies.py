@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from ..ids import LONGEST_ID
-from ..payload import Json
+from ..format.ids import LONGEST_ID
+from ..format.payload import Json
 
 HOSTILE_IDS = (
     "../../etc/passwd",

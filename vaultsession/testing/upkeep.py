@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from ..store import SessionStore
+from ..store.store import SessionStore
 
 _STORE = st.integers(0, 7)
 

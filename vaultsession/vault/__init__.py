@@ -10,24 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..deferred import names_in
-from .dictionaries import DICTIONARIES, DictionaryFiles, number_in
-from .directory import (
-    DIRECTORIES,
-    KEYRING_COUNTER,
-    LOCKS,
-    NETWORK_FILE_SYSTEMS,
-    SESSIONS,
-    VaultDirectory,
-)
-from .keypapers import VaultPapers
-from .opened import Candidates, OpenVault, Vault
-from .papers import taken_apart
+from ..util.lazy import names_in
+from .dictionary_files import DICTIONARIES, DictionaryFiles, number_in
+from .directory import DIRECTORIES, KEYRING_COUNTER, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, VaultDirectory
+from .key_store import VaultPapers
+from .metadata import taken_apart
 from .tenant_files import TENANTS
+from .unlocked import Candidates, OpenVault, Vault
 
 if TYPE_CHECKING:
-    from .engine import EngineVault
-    from .following import follow_papers, follow_tenants
+    from .engine_vault import EngineVault
+    from .follow import follow_papers, follow_tenants
 
 __all__ = [
     "DICTIONARIES",
@@ -53,5 +46,5 @@ __all__ = [
 __getattr__ = names_in(
     __name__,
     globals(),
-    {"EngineVault": "engine", "follow_papers": "following", "follow_tenants": "following"},
+    {"EngineVault": "engine_vault", "follow_papers": "follow", "follow_tenants": "follow"},
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
-from ..keys import MasterKey
-from ..secret import Secret
-from ..slots import Unlocked
-from .opened import OpenVault
+from ..format.keys import MasterKey
+from .keyring_file import Unlocked
+from .secret import Secret
+from .unlocked import OpenVault
 
 
 class Changes(ABC):

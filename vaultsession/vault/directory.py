@@ -29,19 +29,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from .. import slots
-from ..copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
-from ..disk import (
-    CREATE,
-    CREATE_NEW,
-    PRIVATE_DIRECTORY,
-    Disk,
-    make_directories,
-    opened,
-    read_file,
-    why_not_private,
-    write_all,
-)
 from ..errors import (
     BackendUnavailable,
     Conflict,
@@ -52,15 +39,28 @@ from ..errors import (
     VaultNotFound,
     WrongKey,
 )
-from ..identity import FACTS, LARGEST_FACTS, Identity
-from ..keys import KEY_SIZE, Keyring
-from ..secret import Secret
-from ..slots import Slot, Unlocked
+from ..format.keys import KEY_SIZE, Keyring
+from ..util.disk import (
+    CREATE,
+    CREATE_NEW,
+    PRIVATE_DIRECTORY,
+    Disk,
+    make_directories,
+    opened,
+    read_file,
+    why_not_private,
+    write_all,
+)
+from . import keyring_file
 from .changes import Changes
-from .dictionaries import DictionaryFiles
-from .opened import Candidates, OpenVault
-from .papers import joined, taken_apart
+from .dictionary_files import DictionaryFiles
+from .identity import FACTS, LARGEST_FACTS, Identity
+from .keyring_copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
+from .keyring_file import Slot, Unlocked
+from .metadata import joined, taken_apart
+from .secret import Secret
 from .tenant_files import keep_keys, kept_keys, kept_names
+from .unlocked import Candidates, OpenVault
 
 if sys.platform != "win32":
     import fcntl
@@ -140,10 +140,10 @@ class VaultDirectory(Changes):
                 keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
                 chosen = secret(keyring.vault_id) if callable(secret) else secret
                 vault_key = os.urandom(KEY_SIZE)
-                data = slots.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
+                data = keyring_file.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
                 self._write_first(Identity.of(keyring).encode(), data, leftovers, unflushed)
                 stamp = self.stamp()  # whoever changes the keyring waits for this lock
-        file = slots.parse(data)
+        file = keyring_file.parse(data)
         return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with", stamp=stamp)
 
     def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
@@ -264,7 +264,7 @@ class VaultDirectory(Changes):
             current = both.authentic(vault.unlocked)
             data = make(current)
             both.replace(current, data)
-        return replace(vault, unlocked=slots.parse(data).reopen(current.vault_key, current.slot))
+        return replace(vault, unlocked=keyring_file.parse(data).reopen(current.vault_key, current.slot))
 
     def _missing(self) -> Iterator[str]:
         for name in DIRECTORIES:

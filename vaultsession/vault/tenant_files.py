@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import os
 
-from ..disk import PRIVATE_DIRECTORY, READ_WRITE, Disk, read_file, shred_file, why_not_private, write_all, write_new
-from ..tenants import LARGEST_FILE
+from ..util.disk import (
+    PRIVATE_DIRECTORY,
+    READ_WRITE,
+    Disk,
+    read_file,
+    shred_file,
+    why_not_private,
+    write_all,
+    write_new,
+)
+from .tenant_keys import LARGEST_FILE
 
 TENANTS = "tenants"
 

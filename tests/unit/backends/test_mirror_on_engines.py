@@ -8,9 +8,9 @@ from mirror_lab import contents, eventually
 from servers import redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.disk import Disk
-from vaultsession.reading import Reading
-from vaultsession.sites import Site
+from vaultsession.engine.reader import Reading
+from vaultsession.util.disk import Disk
+from vaultsession.vault.location import Site
 
 KEY = RawKey(bytes(range(32)))
 

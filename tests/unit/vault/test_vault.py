@@ -13,16 +13,10 @@ import orjson
 import pytest
 from vaults import KEY, OTHER, files, unlock
 
-from vaultsession.disk import Disk
-from vaultsession.errors import (
-    BackendUnavailable,
-    Conflict,
-    KeyUnavailable,
-    VaultNotFound,
-    WrongKey,
-)
-from vaultsession.secret import Passphrase, RawKey
+from vaultsession.errors import BackendUnavailable, Conflict, KeyUnavailable, VaultNotFound, WrongKey
+from vaultsession.util.disk import Disk
 from vaultsession.vault import VaultDirectory
+from vaultsession.vault.secret import Passphrase, RawKey
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and owners of POSIX")
 

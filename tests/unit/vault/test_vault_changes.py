@@ -9,16 +9,11 @@ import time
 import pytest
 from vaults import KEY, OTHER, files, unlock
 
-from vaultsession.disk import Disk
-from vaultsession.errors import (
-    InvalidSetting,
-    RollbackDetected,
-    VaultError,
-    WrongKey,
-)
-from vaultsession.keys import MasterKey
-from vaultsession.secret import RawKey
+from vaultsession.errors import InvalidSetting, RollbackDetected, VaultError, WrongKey
+from vaultsession.format.keys import MasterKey
+from vaultsession.util.disk import Disk
 from vaultsession.vault import VaultDirectory
+from vaultsession.vault.secret import RawKey
 
 
 def test_a_slot_is_added_and_removed(directory, made):

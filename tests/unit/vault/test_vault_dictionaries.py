@@ -10,8 +10,8 @@ import pytest
 from test_vault_in_engine import Papers
 from vaults import KEY, files
 
-from vaultsession.disk import Disk
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
+from vaultsession.util.disk import Disk
 from vaultsession.vault import EngineVault, VaultDirectory
 
 NUMBER, DATA = 70_000, b"sealed bytes" * 100

@@ -7,15 +7,10 @@ import shutil
 import pytest
 from vaults import KEY, OTHER, unlock
 
-from vaultsession.disk import Disk
-from vaultsession.errors import (
-    BackendUnavailable,
-    DurabilityUnknown,
-    VaultError,
-    WrongKey,
-)
-from vaultsession.secret import RawKey
+from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError, WrongKey
+from vaultsession.util.disk import Disk
 from vaultsession.vault import VaultDirectory
+from vaultsession.vault.secret import RawKey
 
 
 class Crash(BaseException):

@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaults import unlock
 
-from vaultsession.errors import (
-    Damaged,
-    UnsupportedFormat,
-)
-from vaultsession.identity import Identity
+from vaultsession.errors import Damaged, UnsupportedFormat
+from vaultsession.vault.identity import Identity
 
 
 @given(st.binary(min_size=16, max_size=16), st.booleans(), st.integers(0, 253_402_300_799_999_999))

@@ -7,7 +7,7 @@ from papers import Papers
 
 from vaultsession import Passphrase, RawKey
 from vaultsession.errors import Conflict, Damaged, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
-from vaultsession.keys import MasterKey
+from vaultsession.format.keys import MasterKey
 from vaultsession.vault import EngineVault
 
 KEY = RawKey(bytes(range(32)))

@@ -8,10 +8,8 @@ import pytest
 from vaults import KEY, OTHER, unlock
 
 from vaultsession import vault as vault_module
-from vaultsession.disk import Disk
-from vaultsession.errors import (
-    BackendUnavailable,
-)
+from vaultsession.errors import BackendUnavailable
+from vaultsession.util.disk import Disk
 from vaultsession.vault import VaultDirectory
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and owners of POSIX")

@@ -20,15 +20,15 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from ...backend import Backend, Traits, remarks_of
-from ...clock import Clock
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
-from ...ids import LOCATOR_LENGTH, locator_of
-from ...sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
-from .remembered import CAPACITY, SESSIONS, version_at
-from .sealing import Sealing
-from .standin import Standin, Watched
-from .waiting import Merge, Parted, Step, step
+from ...format.ids import LOCATOR_LENGTH, locator_of
+from ...format.sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
+from ...util.clock import Clock
+from ..protocol import Backend, Traits, remarks_of
+from .catch_up import Merge, Parted, Step, step
+from .container_cache import CAPACITY, SESSIONS, version_at
+from .context import Sealing
+from .offline import Standin, Watched
 
 _log = logging.getLogger("vaultsession")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from ...errors import BackendUnavailable
-from ...leases import Leases, LocalLeases
+from ..leases import Leases, LocalLeases
 
 _log = logging.getLogger("vaultsession")
 

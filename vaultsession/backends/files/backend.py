@@ -17,20 +17,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
-from ...backend import SealGrave, Traits
-from ...disk import PRIVATE_DIRECTORY, Disk
 from ...errors import BackendUnavailable, VaultError
-from ...ids import locator_of
-from ...sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
-from .burying import Burials
-from .catalogue import Catalogue
-from .containers import is_still_empty_behind, is_unchanged, look
-from .contents import Contents
+from ...format.ids import locator_of
+from ...format.sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
+from ...util.disk import PRIVATE_DIRECTORY, Disk
+from ..protocol import SealGrave, Traits
+from .batch_delete import Burials
+from .commit import Sessions
+from .container import is_still_empty_behind, is_unchanged, look
+from .index import Contents
 from .layout import Layout, key_in
-from .markers import WriterMarkers
+from .listing import Catalogue
 from .quarantine import Quarantine
-from .reconcile import Progress, Report, batches
-from .sessions import Sessions
+from .rebuild import Progress, Report, batches
+from .writers import WriterMarkers
 
 _log = logging.getLogger("vaultsession")
 

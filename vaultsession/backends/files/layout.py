@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from ...ids import is_key
+from ...format.ids import is_key
 
 STRIPES = 64
 WRITERS = 64

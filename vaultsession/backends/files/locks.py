@@ -13,10 +13,10 @@ import os
 import threading
 from types import TracebackType
 
-from ...disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from ...errors import BackendUnavailable
-from .descriptors import Descriptor
+from ...util.disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from .layout import Layout, stripe_of
+from .open_files import Descriptor
 
 try:
     import fcntl

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ...disk import Disk, read_all, shred_file, write_new
-from .descriptors import FileState
+from ...util.disk import Disk, read_all, shred_file, write_new
 from .layout import Layout
+from .open_files import FileState
 
 MOST_BYTES = 64 << 20
 MOST_ENTRIES = 256

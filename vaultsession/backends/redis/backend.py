@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...backend import Traits
-from ...envelope import v1
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, Unreadable, VaultError
-from ...ids import locator_of
-from ...sealed import (
+from ...format import record
+from ...format.ids import locator_of
+from ...format.sealed import (
     Container,
     Describe,
     Fetch,
@@ -34,7 +33,8 @@ from ...sealed import (
     SealedHead,
     Tombstone,
 )
-from ..seen import Seen
+from ..protocol import Traits
+from ..rollback_guard import Seen
 from .health import problems
 from .layout import MARGIN, SWEPT, Layout, all_of, expiring, pack, tagged, told_by, unpack
 from .listing import Listing
@@ -260,7 +260,7 @@ class RedisBackend:
         """
         known, grave = self._seen.get(key), self._seen.grave(key)
         _, container, newest = self._layout.session(key)
-        stored, size, *found = self._server.look(READ, (container, newest), v1.HEADER_SIZE, start)
+        stored, size, *found = self._server.look(READ, (container, newest), record.HEADER_SIZE, start)
         said = self._said(key, stored)
         row = said if isinstance(said, SealedHead) else None
         if not size:
@@ -282,7 +282,7 @@ class RedisBackend:
         """A fetch that serves from bytes that are there already, as far as they go."""
 
         def fetch(start: int) -> Container | None:
-            first = max(v1.HEADER_SIZE, container.size + start if start < 0 else start)
+            first = max(record.HEADER_SIZE, container.size + start if start < 0 else start)
             if first < container.offset:
                 return self._fetch(key, start)
             first = min(first, container.size)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ...errors import BackendUnavailable, Damaged, UnsupportedFormat, VaultNotFound
-from ...sealed import Describe
-from .address import Address
+from ...format.sealed import Describe
 from .backend import RedisBackend
 from .health import role_of
 from .layout import CLUSTER_SHARDS, SCHEMA, Layout, parse_schema, schema_text
 from .leases import RedisLeases
 from .scripts import REPLACE
 from .server import AnswerLost, Server
+from .url import Address
 
 
 def connect(url: str) -> RedisEngine:

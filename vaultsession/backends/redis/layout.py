@@ -25,8 +25,8 @@ import re
 import struct
 import zlib
 
-from ...ids import LOCATOR_LENGTH, is_key, locator_of
-from ...sealed import VERSION_SIZE, SealedHead, Tombstone
+from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.sealed import VERSION_SIZE, SealedHead, Tombstone
 
 SCHEMA = 1
 CLUSTER_SHARDS = 32

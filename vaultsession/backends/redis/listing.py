@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ...ids import locator_of
-from ...sealed import Query, SealedHead, Tombstone
+from ...format.ids import locator_of
+from ...format.sealed import Query, SealedHead, Tombstone
 from .layout import GRAVE_BEGINS, MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
 from .scripts import COUNT, GRAVES, MEND, PAGE
 from .server import Server

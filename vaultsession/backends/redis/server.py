@@ -19,8 +19,8 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, TooLarge, VaultError
-from .address import Address
 from .scripts import Script
+from .url import Address
 
 Word = bytes | str | int | float
 

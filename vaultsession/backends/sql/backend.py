@@ -17,11 +17,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...backend import Traits
-from ...envelope import v1
 from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultError
-from ...ids import LOCATOR_LENGTH, is_key, locator_of
-from ...sealed import (
+from ...format import record
+from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.sealed import (
     VERSION_SIZE,
     Container,
     Describe,
@@ -34,7 +33,8 @@ from ...sealed import (
     SealedHead,
     Tombstone,
 )
-from ..seen import Seen
+from ..protocol import Traits
+from ..rollback_guard import Seen
 from . import queries
 from .database import AnswerLost, Database, pause
 from .health import problem_of
@@ -344,7 +344,7 @@ def head_from(row: Any) -> SealedHead | None:  # noqa: ANN401 - as above
         key = name.decode("ascii")
     except UnicodeDecodeError:
         return None
-    if size < v1.HEADER_SIZE or not is_key(key) or locator_of(key).encode() != locator:
+    if size < record.HEADER_SIZE or not is_key(key) or locator_of(key).encode() != locator:
         return None
     listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
     return SealedHead(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
-from .place import Place
+from .url import Place
 
 T = TypeVar("T")
 

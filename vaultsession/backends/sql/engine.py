@@ -16,13 +16,13 @@ from sqlalchemy import exc
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
-from ...leases import Leases
-from ...sealed import Describe
+from ...format.sealed import Describe
+from ..leases import Leases
 from .backend import SqlBackend
 from .database import AnswerLost, Database, pause
 from .leases import SqlLeases
-from .place import Place, parse
 from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
+from .url import Place, parse
 
 _TRIES = 8
 _PRIVATE_FILE = 0o600

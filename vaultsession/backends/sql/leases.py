@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from ...errors import LeaseTimeout, VaultError
-from ...ids import locator_of
+from ...format.ids import locator_of
 from .database import AnswerLost, Database, pause
 from .tables import Tables
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from ...sealed import Query
+from ...format.sealed import Query
 from .tables import Tables
 
 COLUMNS = ("locator", "key", "generation", "seq", "version", "updated", "expires", "size", "tags", "head")

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ...envelope import v1
 from ...errors import Unreadable
-from ...ids import LOCATOR_LENGTH, is_key, locator_of
-from ...sealed import Container, Describe
-from ..seen import Seen
+from ...format import record
+from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.sealed import Container, Describe
+from ..rollback_guard import Seen
 from .database import AnswerLost, Database
 from .sessions import SessionTables, Stamp, joined, later, newer, tombstone_from, witness_from
 from .tables import Tables
@@ -105,7 +105,7 @@ class _Pieces:
         ending = database.ask(lambda connection: connection.execute(last).scalar())
         if not isinstance(found, bytes) and self._tail and row.begin == 0:
             found = row.tail
-        self.header = found[: v1.HEADER_SIZE] if isinstance(found, bytes) else b""
+        self.header = found[: record.HEADER_SIZE] if isinstance(found, bytes) else b""
         self.end = ending if isinstance(ending, int) else 0
 
     def fetch(self, start: int) -> Container | None:
@@ -118,7 +118,7 @@ class _Pieces:
         if not pieces:
             return Container(self.header, self.end, b"", self._witness, self._tombstone)
         begin, data = joined(self._key, pieces)
-        offset = min(begin + len(data), max(v1.HEADER_SIZE, begin, wanted))
+        offset = min(begin + len(data), max(record.HEADER_SIZE, begin, wanted))
         return Container(self.header, offset, data[offset - begin :], self._witness, self._tombstone)
 
 

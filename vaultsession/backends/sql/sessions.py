@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from ...envelope import v1
 from ...errors import Damaged
-from ...ids import locator_of
-from ...sealed import VERSION_SIZE, Container, Grave, Newest, Sealed, SealedHead, Tombstone, Witness
+from ...format import record
+from ...format.ids import locator_of
+from ...format.sealed import VERSION_SIZE, Container, Grave, Newest, Sealed, SealedHead, Tombstone, Witness
 from .tables import Bytes, Tables, signed, unsigned
 
 PIECE = 1 << 20
@@ -181,7 +181,7 @@ class SessionTables:
 
     def _replaced(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
         locator = locator_of(sealed.head.key).encode()
-        header = sealed.data[: v1.HEADER_SIZE]
+        header = sealed.data[: record.HEADER_SIZE]
         if not self._swap(
             connection, locator, known.stamp, {**columns(sealed.head), "header": header, **_ended(sealed)}
         ):
@@ -264,7 +264,7 @@ class SessionTables:
         if unsigned(now.generation) != row.generation:
             # Replaced by whoever came next: of a record that was in front of it, or never there, nothing is left.
             return None if unsigned(now.generation) > row.generation else False
-        found = self.find(connection, key, max(written.offset, v1.HEADER_SIZE))
+        found = self.find(connection, key, max(written.offset, record.HEADER_SIZE))
         container = None if found is None else found.container
         return container is not None and container.data.startswith(written.data[container.offset - written.offset :])
 
@@ -346,15 +346,15 @@ def joined(key: str, pieces: Sequence[tuple[object, object]]) -> tuple[int, byte
 
 
 def _container(key: str, start: int, header: object, pieces: Sequence[tuple[object, object]]) -> Container:
-    if not isinstance(header, bytes) or len(header) != v1.HEADER_SIZE:
+    if not isinstance(header, bytes) or len(header) != record.HEADER_SIZE:
         raise Damaged(f"the row of {key} holds no header; nothing was changed")
     begin, data = joined(key, pieces)
     end = begin + len(data)
-    offset = min(end, max(v1.HEADER_SIZE, end + start if start < 0 else start))
+    offset = min(end, max(record.HEADER_SIZE, end + start if start < 0 else start))
     if offset < begin:
         if start >= 0:
             raise Damaged(f"the piece of {key} at offset {offset} is gone; nothing was changed")
-        offset = max(v1.HEADER_SIZE, begin)  # fewer than were asked for: the row names another size
+        offset = max(record.HEADER_SIZE, begin)  # fewer than were asked for: the row names another size
     return Container(header, offset, data[offset - begin :])
 
 

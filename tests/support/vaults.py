@@ -1,0 +1,38 @@
+"""Vault directories as tests make, open and harm them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from vaultsession.backends.files import preallocation
+from vaultsession.vault.secret import RawKey
+
+KEY, OTHER = RawKey.generate(), RawKey.generate()
+
+
+def resealed(data):
+    """The file with a checksum that fits, as an adversary would leave it."""
+    return data[:-16] + hashlib.sha512(data[:-16]).digest()[:16]
+
+
+def patched(data, offset, field):
+    return resealed(data[:offset] + field + data[offset + len(field) :])
+
+
+def unlock(directory, *keys):
+    return directory.unlock([(f"key {number}", key) for number, key in enumerate(keys or (KEY,))])
+
+
+def container_in(path):
+    """The container in a file, without the room for records to come."""
+    return preallocation.without(path.read_bytes())
+
+
+def tear(path, tail=b"torn"):
+    """Put bytes behind the last record that are none."""
+    path.write_bytes(container_in(path) + tail)
+
+
+def files(path):
+    found = [entry for entry in path.rglob("*") if entry.is_file()]
+    return {str(entry): (entry.stat().st_mode, entry.read_bytes()) for entry in found}

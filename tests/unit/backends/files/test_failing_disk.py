@@ -1,0 +1,222 @@
+"""The medium says no at any one call: what was acknowledged stands, the rest is old or new, and nothing is left lying."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from files_lab import FailingDisk, descriptors, give_room_early, session_path
+
+from vaultsession.backends import FilesBackend
+from vaultsession.errors import BackendUnavailable, DurabilityUnknown
+from vaultsession.format.sealed import Newest, Query, SealedHead
+from vaultsession.testing.sealer import Scribe
+
+
+def work(scribe: Scribe, key: str) -> list[tuple[Any, Any]]:
+    """Commits, and what the session is after each."""
+    return [
+        (scribe.create(key, "a"), ["a"]),
+        (scribe.append("b"), ["a", "b"]),
+        (scribe.append("c"), ["a", "b", "c"]),
+        (scribe.create(key, "d"), ["d"]),
+        (scribe.append("e"), ["d", "e"]),
+        (scribe.remove(key), None),
+        (scribe.create(key, "f"), ["f"]),
+    ]
+
+
+def run(backend: FilesBackend, scribe: Scribe, key: str) -> tuple[Any, Any, bool]:
+    """Commit until one fails: what was acknowledged, what was attempted, whether it failed."""
+    acknowledged = attempted = None
+    for seal, after in work(scribe, key):
+        attempted = after
+        try:
+            backend.commit(key, seal)
+        except (BackendUnavailable, DurabilityUnknown):
+            return acknowledged, attempted, True
+        acknowledged = after
+    return acknowledged, attempted, False
+
+
+def calls_of_all(path: Path, scribe: Scribe, only: str) -> int:
+    disk = FailingDisk(only=only)
+    backend = FilesBackend(str(path), disk=disk, describe=scribe.describe)
+    run(backend, scribe, scribe.key("a"))
+    backend.close()
+    return len(disk.calls)
+
+
+@pytest.mark.parametrize("roomy", [False, True], ids=["", "with room"])
+@pytest.mark.parametrize("repeat", [0, 1, 3, 10_000])
+@pytest.mark.parametrize(
+    ("only", "short"), [("", False), ("pwrite", False), ("pwrite", True), ("fsync", False), ("fdatasync", False)]
+)
+def test_a_failure_at_any_call_leaves_old_or_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str, short: bool, repeat: int, roomy: bool
+) -> None:
+    if roomy:
+        give_room_early(monkeypatch)
+    total = calls_of_all(tmp_path, Scribe(), only)
+    assert total > (3 if only else 60)
+    for number in range(1, total + 1):
+        scribe = Scribe()
+        key = scribe.key("a")
+        path = tmp_path / f"{number}"
+        for directory in ("sessions", "locks", "quarantine"):
+            (path / directory).mkdir(parents=True, mode=0o700)
+        disk = FailingDisk(number, repeat=repeat, only=only, short=short)
+        try:
+            backend = FilesBackend(str(path), disk=disk, describe=scribe.describe)
+        except (BackendUnavailable, OSError):
+            continue
+        acknowledged, attempted, failed = run(backend, scribe, key)
+        disk.armed = False
+        here = scribe.texts_before_torn(backend, key)
+        assert here in (acknowledged, attempted), (number, disk.calls[number - 1])
+        backend.close()
+        assert descriptors(path) == []
+        assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == [] or repeat
+        again = FilesBackend(str(path), disk=FailingDisk(), describe=Scribe(scribe.keyring).describe)
+        assert scribe.texts_before_torn(again, key) == here
+        listed = [row.version for row in again.scan(Query())]
+        row = again.head(key)
+        assert listed == ([] if row is None else [row.version]), (number, disk.calls[number - 1])
+        assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == []
+        if failed:  # whoever comes next goes on from there
+            seal = scribe.append("next") if isinstance(row, SealedHead) else scribe.create(key, "next")
+            again.commit(key, seal)
+            assert scribe.texts(again, key)[-1] == "next"
+        again.close()
+        assert descriptors(path) == []
+
+
+def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    disk = FailingDisk(only="pwrite", error=errno.ENOSPC)
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    before = session_path(path, key).stat()
+    disk.armed = True
+    disk.fail(len(disk.calls) + 1, repeat=100)
+    with pytest.raises(BackendUnavailable, match="No space"):
+        backend.commit(key, scribe.append())
+    after = session_path(path, key).stat()
+    assert (after.st_ino, after.st_size, after.st_mode) == (before.st_ino, before.st_size, before.st_mode)
+    disk.armed = False
+    backend.commit(key, scribe.append("then"))
+    assert scribe.texts(backend, key) == ["first", "then"]
+
+
+def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path, scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    disk = FailingDisk(only="fdatasync")
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    before = session_path(path, key).stat().st_ino
+    disk.fail(len(disk.calls) + 1)
+    backend.commit(key, scribe.append())
+    after = session_path(path, key).stat()
+    assert after.st_ino != before
+    assert stat.S_IMODE(after.st_mode) == 0o600
+    assert scribe.texts(backend, key) == scribe.texts(opening(), key) == ["first", "more"]
+    assert len(disk.calls) == disk.fail_at  # never a second flush of what failed once
+
+
+def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    disk = FailingDisk()
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    disk.broken = {"fdatasync", "fsync"}
+    with pytest.raises(DurabilityUnknown):
+        backend.commit(key, scribe.append())
+    assert stat.S_IMODE(session_path(path, key).stat().st_mode) == 0o400
+    disk.broken = set()
+    seen: list[Newest] = []
+    before = session_path(path, key).stat().st_ino
+    backend.commit(key, lambda newest: (seen.append(newest), scribe.append("next")(newest))[1])
+    assert isinstance(seen[0], SealedHead)
+    assert seen[0].torn
+    assert session_path(path, key).stat().st_ino != before
+    assert stat.S_IMODE(session_path(path, key).stat().st_mode) == 0o600
+
+
+def test_a_directory_that_cannot_be_flushed_says_that_nobody_knows(scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    disk = FailingDisk()
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    disk.no_directory_flush = True
+    with pytest.raises(DurabilityUnknown, match="directory"):
+        backend.commit(key, scribe.create(key, "replaced"))
+    with pytest.raises(DurabilityUnknown, match="directory"):
+        backend.commit(key, scribe.remove(key))
+    assert backend.head(key) is None
+
+
+def test_a_vault_that_cannot_be_written_can_be_read(path: Path, scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    backend.close()
+    disk = FailingDisk(error=errno.EROFS)
+    disk.read_only = True
+    other = opening(disk=disk)
+    assert scribe.texts(other, key) == ["first"]
+    assert other.count(Query()) == 1
+    with pytest.raises(BackendUnavailable):
+        other.commit(key, scribe.append())
+
+
+def test_opened_for_reading_only_nothing_is_written(path: Path, scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    backend.close()
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    other = opening(writable=False)
+    assert scribe.texts(other, key) == ["first"]
+    assert [row.key for row in other.scan(Query())] == [key]
+    with pytest.raises(BackendUnavailable, match="reading only"):
+        other.commit(key, scribe.append())
+    other.close()
+    after = {file: file.stat().st_mtime_ns for file in path.rglob("*") if not file.name.startswith("index.sqlite-")}
+    assert {file: time for file, time in after.items() if file != path} == before
+
+
+def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Scribe, opening: Any) -> None:
+    """A second fsync after a failed one returned success with 43 % of the data gone: the kernel reports an error once."""
+    key = scribe.key("a")
+    disk = FailingDisk(only="fdatasync")
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    backend.commit(key, scribe.append())
+    descriptor = backend._sessions.states.get(key).descriptor
+    disk.fail(len(disk.calls) + 1)
+    descriptor.written += 1
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"error|failed"):
+            descriptor.flush(descriptor.written)
+    assert len(disk.calls) == disk.fail_at
+
+
+def test_threads_share_a_flush_that_began_after_their_writes(scribe: Scribe, opening: Any) -> None:
+    key = scribe.key("a")
+    disk = FailingDisk(only="fdatasync")
+    backend = opening(disk=disk)
+    backend.commit(key, scribe.create(key))
+    backend.commit(key, scribe.append())
+    descriptor = backend._sessions.states.get(key).descriptor
+    before = len(disk.calls)
+    descriptor.written += 200
+    descriptor.flush(descriptor.written - 100)  # covers all that was written when it began
+    descriptor.flush(descriptor.written)
+    assert len(disk.calls) == before + 1
+    descriptor.written += 1
+    descriptor.flush(descriptor.written)
+    assert len(disk.calls) == before + 2

@@ -1,0 +1,64 @@
+"""The thread that writes the index behind the sessions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vaultsession.backends import FilesBackend
+from vaultsession.backends.files import index
+from vaultsession.testing.sealer import Scribe
+
+Opening = Callable[..., FilesBackend]
+
+
+def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
+    opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread had waited for its batch, and was about to clear the wake that had started it.
+
+    A ``close()`` in this moment set "stop" and then the wake, which the thread cleared; it went back to sleep for ever,
+    and ``close()`` waited for it for ever. Two runs of the test suite hung before anyone looked.
+    """
+    monkeypatch.setattr(index, "BATCH_SECONDS", 0.001)
+    backend = opening()
+    inner: Any = backend._contents
+
+    class ClosedJustBefore(threading.Event):
+        def clear(self) -> None:
+            inner._stop.set()
+            super().set()
+            super().clear()
+
+    inner._wake = ClosedJustBefore()
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    inner._thread.join(timeout=20)
+    assert not inner._thread.is_alive()
+
+
+def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Scribe) -> None:
+    """Its table of tags was derived anew from no rows at all: five flushes, at the making and at the closing."""
+    backend = opening()
+    inner: Any = backend._contents
+    assert not inner._written
+    backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
+    backend.reindex()
+    assert inner._written
+
+
+def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = opening()
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    inner: Any = backend._contents
+    flushed = threading.Event()
+    flush = inner.flush
+    monkeypatch.setattr(inner, "flush", lambda: (flush(), flushed.set()))
+    assert flushed.wait(20)
+    flushed.clear()
+    assert not flushed.wait(4 * index.BATCH_SECONDS)
+    assert inner._thread.is_alive()

@@ -1,0 +1,502 @@
+"""Layout, locks, markers, pending notes, quarantine and the rows of the index, each by itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import filelock
+import pytest
+from files_lab import FailingDisk
+
+from vaultsession.backends import FilesBackend
+from vaultsession.backends.files import index, index_buffer, index_queries, index_reader, index_schema, locks, writers
+from vaultsession.backends.files.index_buffer import Pending
+from vaultsession.backends.files.index_schema import Entry
+from vaultsession.backends.files.layout import STRIPES, Layout, key_in, stripe_of, temporary_in
+from vaultsession.backends.files.quarantine import Quarantine
+from vaultsession.backends.files.writers import WriterMarkers
+from vaultsession.errors import BackendUnavailable
+from vaultsession.format.sealed import Query, SealedHead, Tombstone, Witness
+from vaultsession.testing.sealer import Scribe
+from vaultsession.util.disk import Disk
+
+Opening = Callable[..., FilesBackend]
+LOCATOR = "0123456789abcdefghijklmnopqrstuv"
+
+
+def row(generation: int = 1, seq: int = 0, *, name: str = "", **fields: Any) -> SealedHead:
+    version = generation.to_bytes(8, "big") + seq.to_bytes(8, "big")
+    made = SealedHead(name + LOCATOR, generation, seq, version, 5, None, 100, (), b"blob")
+    return made._replace(**fields)
+
+
+def entry(generation: int = 1, seq: int = 0, *, flushed: bool = True, **fields: Any) -> Entry:
+    made = row(generation, seq, **fields)
+    return Entry(made, None, made.witness if flushed else None)
+
+
+def grave(generation: int) -> Entry:
+    return Entry(None, Tombstone(LOCATOR, generation, b"mac"), None)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_only_our_own_names_are_understood(path: Path) -> None:
+    layout = Layout(str(path))
+    key = f"a-slug~{LOCATOR}"
+    assert key_in(os.path.basename(layout.session(key))) == key
+    assert temporary_in(os.path.basename(layout.temporary(LOCATOR))) == LOCATOR
+    for name in (
+        "x.vss",
+        f"{LOCATOR}.vsf",
+        f"{LOCATOR}.vss.bak",
+        f"../{LOCATOR}.vss",
+        f".{LOCATOR}.vss",
+        "",
+        ".",
+        ".vss",
+    ):
+        assert key_in(name) is None
+    for name in (f".{LOCATOR}.tmp", f".{LOCATOR}.zz.tmp", f"{LOCATOR}.vss", ".swp"):
+        assert temporary_in(name) is None
+
+
+def test_stripes_spread_evenly() -> None:
+    scribe = Scribe()
+    counts = [0] * STRIPES
+    for number in range(64 * 100):
+        counts[stripe_of(scribe.key(str(number))[-32:])] += 1
+    assert min(counts) > 50
+    assert max(counts) < 150
+
+
+def test_the_stripe_of_a_session_is_one_lock_for_all_threads(tmp_path: Path) -> None:
+    """A mutex stands beside each file lock; two objects for one stripe would let two threads in."""
+    stripes = locks.Stripes(Disk(), Layout(str(tmp_path)))
+    for number in range(STRIPES):
+        locator = f"{number:02d}" + LOCATOR[2:]
+        start, found = threading.Barrier(4), []
+
+        def look(locator: str = locator, start: threading.Barrier = start, found: list[object] = found) -> None:
+            start.wait()
+            found.append(stripes.of(locator))
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(map(id, found))) == 1
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+
+class NoFlock:
+    """A disk of a system without flock."""
+
+    def __init__(self) -> None:
+        real = Disk()
+        for name in ("open", "close", "stat", "fstat", "pread", "pwrite"):
+            setattr(self, name, getattr(real, name))
+
+
+@pytest.mark.parametrize("disk", [Disk(), NoFlock()], ids=["flock", "filelock"])
+def test_a_lock_keeps_others_out(tmp_path: Path, disk: Any) -> None:
+    path = str(tmp_path / "lock")
+    one, other = locks.PathLock(disk, path), locks.PathLock(disk, path)
+    inside: list[str] = []
+    with one.mutex, one:
+        descriptor = locks.open_lock(disk, path)
+        assert not locks.try_lock(disk, descriptor.fd)
+
+        def wait() -> None:
+            with other.mutex, other:
+                inside.append("other")
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.1)
+        assert inside == []
+        inside.append("one")
+    thread.join()
+    assert inside == ["one", "other"]
+    assert locks.try_lock(disk, descriptor.fd)
+    locks.unlock(disk, descriptor.fd)
+    assert filelock.lock_descriptor(descriptor.fd, blocking=False)
+
+
+def test_a_planted_lock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    os.link(tmp_path / "outside", tmp_path / "hard")
+    for name in ("link", "hard"):
+        lock = locks.PathLock(Disk(), str(tmp_path / name))
+        with pytest.raises(BackendUnavailable), lock.mutex, lock:
+            pass
+        assert not lock.mutex.locked()
+
+
+def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    lock = locks.PathLock(disk, str(tmp_path / "lock"))
+    disk.broken = {"open"}
+    with pytest.raises(BackendUnavailable), lock.mutex, lock:
+        pass
+    disk.broken = set()
+    with lock.mutex, lock:
+        pass
+
+
+# -- markers -----------------------------------------------------------------------------------------------------------
+
+
+def marked(path: Path) -> WriterMarkers:
+    (path / "locks").mkdir(exist_ok=True)
+    return WriterMarkers(Disk(), Layout(str(path)), flush=True)
+
+
+def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
+    one, other = marked(path), marked(path)
+    assert one.take()
+    assert one.take()
+    assert other.take()
+    first, second = path / "locks" / "writer-00", path / "locks" / "writer-01"
+    assert (first.read_bytes(), second.read_bytes()) == (b"1", b"1")
+    assert marked(path).dead() == []
+    one.release(clean=True)
+    other.release(clean=False)
+    assert (first.read_bytes(), second.read_bytes()) == (b"0", b"1")
+    dead = marked(path).dead()
+    assert len(dead) == 1
+    assert marked(path).dead() == []  # one at a time
+    third = marked(path)
+    third.absolve(dead)
+    assert second.read_bytes() == b"0"
+    assert third.take()
+    assert not (path / "locks" / "writer-02").exists()
+
+
+def test_a_marker_is_flushed_before_the_first_session(opening: Opening, scribe: Scribe) -> None:
+    disk = FailingDisk()
+    backend = opening(disk=disk)
+    disk.calls.clear()
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    writes = [name for name in disk.calls if name in {"pwrite", "fsync", "fdatasync", "rename"}]
+    assert writes == ["pwrite", "fsync", "fsync", "pwrite", "fsync", "rename", "fsync"]
+
+
+def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
+    """Two threads began a store's first write at once, and each saw to the marker.
+
+    The first flush failed, the second one said yes: a flush after a failed one says nothing about the bytes, and the
+    next session would have been written before the marker that must be there first.
+    """
+    (path / "locks").mkdir()
+    disk = FailingDisk(1, only="fsync")
+    marker = WriterMarkers(disk, Layout(str(path)), flush=True)
+    assert marker.take()
+    assert marker.take()
+    marker.assure()
+    marker.assure()
+    with pytest.raises(OSError):
+        marker.wait()
+    assert not marker.held
+    assert marker.take()
+    marker.assure()
+    marker.wait()
+    assert (path / "locks" / "writer-01").read_bytes() == b"1"
+
+
+def test_more_writers_than_markers_are_told_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "WRITERS", 3)
+    held = [marked(path) for _ in range(3)]
+    for each in held:
+        each.take()
+    with pytest.raises(BackendUnavailable, match="3 stores are writing"):
+        marked(path).take()
+    held[1].release(clean=False)
+    assert not marked(path).take()  # only that of a dead writer is left
+
+
+def test_markers_of_dead_writers_are_used_again_after_a_reconciliation(
+    path: Path, opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writers, "WRITERS", 2)
+    backend, dead = opening(), [marked(path), marked(path)]
+    for each in dead:
+        each.take()
+    for each in dead:
+        each.release(clean=False)
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    assert [(path / "locks" / f"writer-0{number}").read_bytes() for number in range(2)] == [b"1", b"0"]
+
+
+# -- pending -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_note_wins_and_the_witness_only_moves_forward() -> None:
+    notes = Pending()
+    notes.add(LOCATOR, entry(1, 4))
+    notes.add(LOCATOR, entry(1, 5, flushed=False))
+    notes.add(LOCATOR, entry(1, 3))
+    about = notes.about(LOCATOR)
+    assert about is not None
+    assert (about.row, about.witness) == (row(1, 5), row(1, 4).witness)
+
+
+def test_a_tombstone_ends_what_is_not_above_it() -> None:
+    notes = Pending()
+    notes.add(LOCATOR, entry(3, 4))
+    notes.add(LOCATOR, grave(3))
+    notes.add(LOCATOR, entry(2, 9))
+    assert notes.about(LOCATOR) == Entry(None, grave(3).tombstone, None)
+    notes.add(LOCATOR, entry(4))
+    assert notes.about(LOCATOR) == Entry(row(4), grave(3).tombstone, row(4).witness)
+
+
+def test_what_was_not_written_waits_again() -> None:
+    notes = Pending()
+    assert not notes
+    notes.add(LOCATOR, entry(1, 1))
+    assert list(notes.take()) == [LOCATOR]
+    assert notes
+    notes.add(LOCATOR, entry(1, 2, flushed=False))
+    expected = Entry(row(1, 2), None, row(1, 1).witness)
+    assert notes.about(LOCATOR) == expected
+    notes.put_back()
+    assert notes.take() == {LOCATOR: expected}
+    notes.landed()
+    assert not notes
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Any:
+    path = str(tmp_path / "index.sqlite")
+    index_schema.create(Disk(), path)
+    connection, _ = index_schema.connect(Disk(), path, writable=True)
+    yield connection
+    connection.close()
+
+
+def told(connection: sqlite3.Connection) -> tuple[list[SealedHead], Witness | None, list[int]]:
+    rows = [
+        index_schema.row_from(found)
+        for found in connection.execute(f"SELECT locator, {index_schema.COLUMNS} FROM sessions")
+    ]
+    witness = connection.execute("SELECT witness FROM sessions").fetchone()
+    tombstones = [found[0] for found in connection.execute("SELECT generation FROM tombstones")]
+    return rows, index_schema.unpack_witness(witness[0]) if witness else None, tombstones
+
+
+def test_rows_are_written_in_version_order(connection: sqlite3.Connection) -> None:
+    tagged = {"tags": (b"t" * 16, b"u" * 16), "expires": 9}
+    index_schema.apply(connection, LOCATOR, entry(2, 3, **tagged))
+    index_schema.apply(connection, LOCATOR, entry(2, 1))
+    index_schema.apply(connection, LOCATOR, entry(1, 9))
+    assert told(connection) == ([row(2, 3, **tagged)], row(2, 3).witness, [])
+    index_schema.apply(connection, LOCATOR, entry(2, 4, flushed=False, updated=6, tags=(b"u" * 16,)))
+    assert told(connection) == ([row(2, 4, updated=6, tags=(b"u" * 16,))], row(2, 3).witness, [])
+    assert connection.execute("SELECT * FROM tags").fetchall() == [(b"u" * 16, 6, LOCATOR, None)]
+    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, row(2, 4).witness))
+    assert told(connection)[1] == row(2, 4).witness
+
+
+def test_a_row_can_be_set_back_to_what_the_container_says(connection: sqlite3.Connection) -> None:
+    index_schema.apply(connection, LOCATOR, entry(2, 3, flushed=False))
+    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, None, replacing=b"another version."))
+    assert told(connection)[0] == [row(2, 3)]
+    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, None, replacing=row(2, 3).version))
+    assert told(connection)[0] == [row(2, 1)]
+
+
+def test_a_tombstone_removes_what_is_not_above_it(connection: sqlite3.Connection) -> None:
+    index_schema.apply(connection, LOCATOR, entry(2, 3, tags=(b"t" * 16,)))
+    index_schema.apply(connection, LOCATOR, grave(1))
+    assert told(connection)[0] != []
+    index_schema.apply(connection, LOCATOR, grave(2))
+    assert told(connection) == ([], None, [2])
+    assert connection.execute("SELECT * FROM tags").fetchall() == []
+    index_schema.apply(connection, LOCATOR, entry(2, 9))
+    index_schema.apply(connection, LOCATOR, grave(1))
+    assert told(connection) == ([], None, [2])
+    index_schema.apply(connection, LOCATOR, entry(3))
+    assert told(connection)[0] == [row(3)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(tags=(b"t" * 16,), alive_at=5),
+        Query(tags=(b"t" * 16, b"u" * 16)),
+        Query(expired_at=5),
+        Query(alive_at=5),
+        Query(),
+        Query(tags=(b"t" * 16,), after=(7, LOCATOR), newest_first=False),
+    ],
+)
+def test_no_listing_scans_a_table_or_sorts_what_is_stored_in_order(
+    connection: sqlite3.Connection, query: Query
+) -> None:
+    text, values = index_queries.page(query, query.after, 50, 0)
+    plan = [found[3] for found in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+    assert not [step for step in plan if step.startswith("SCAN") and "USING" not in step], plan
+    if query.expired_at is None:
+        assert not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
+# -- the index, written behind -----------------------------------------------------------------------------------------
+
+
+def test_the_index_is_written_behind_and_by_itself(opening: Opening, scribe: Scribe) -> None:
+    backend, other, key = opening(), opening(), scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    done = threading.Event()
+    for _ in range(200):
+        if other.count(Query()):
+            break
+        done.wait(0.02)
+    assert other.count(Query()) == 1
+
+
+def test_an_index_that_cannot_be_written_is_told_and_tried_again(
+    opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, key = opening(), scribe.key("a")
+    monkeypatch.setattr(index, "BATCH_SECONDS", 0.01)
+    real = index.connect
+
+    def refused(*_: object, **__: object) -> None:
+        raise BackendUnavailable("the disk is full")
+
+    monkeypatch.setattr(index_reader, "connect", refused)
+    backend._contents._reader.disconnect()
+    with pytest.raises(BackendUnavailable, match="full"):
+        backend.commit(key, scribe.create(key))  # what was acknowledged cannot be asked
+    monkeypatch.setattr(index_reader, "connect", real)
+    backend.commit(key, scribe.create(key))
+    monkeypatch.setattr(index, "connect", refused)
+    backend._contents._disconnect_writer()
+    backend.commit(key, scribe.append())
+    assert backend.health()["index"] == "the disk is full"
+    assert scribe.texts(backend, key) == ["first", "more"]
+    monkeypatch.setattr(index, "connect", real)
+    assert backend.health() == {"files": None, "index": None}
+    assert backend.count(Query()) == 1
+
+
+def test_a_store_that_failed_leaves_its_marker_for_the_next(path: Path, opening: Opening, scribe: Scribe) -> None:
+    disk = FailingDisk()
+    backend, key = opening(disk=disk), scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    disk.no_directory_flush = True
+    with pytest.raises(Exception, match="directory"):
+        backend.commit(key, scribe.create(key, "new"))
+    disk.no_directory_flush = False
+    backend.close()
+    assert (path / "locks" / "writer-00").read_bytes() == b"1"
+    other = opening()
+    assert (path / "locks" / "writer-00").read_bytes() == b"0"
+    assert [found.version for found in other.scan(Query())] == [other.head(key).version]
+
+
+def test_rows_without_a_file_are_removed(path: Path, opening: Opening, scribe: Scribe) -> None:
+    backend = opening()
+    keys = [scribe.key(name) for name in "abc"]
+    for key in keys:
+        backend.commit(key, scribe.create(key))
+    (path / "sessions" / f"{keys[1]}.vss").unlink()
+    (path / "sessions" / "a stranger").touch()
+    assert backend.count(Query()) == 3
+    report = backend.reconcile()
+    assert (report.scanned, report.changed, report.removed, report.unreadable) == (2, 0, 1, 0)
+    assert sorted(found.key for found in backend.scan(Query())) == sorted([keys[0], keys[2]])
+
+
+def test_what_cannot_be_read_stays_and_so_does_its_row(path: Path, opening: Opening, scribe: Scribe) -> None:
+    backend = opening()
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    backend.close()
+    file = path / "sessions" / f"{key}.vss"
+    file.write_bytes(b"VSF1" + bytes(200))
+    other = opening()
+    seen: list[tuple[int, int]] = []
+    report = other.reindex(lambda done, total: seen.append((done, total)))
+    assert (report.unreadable, report.removed) == (1, 0)
+    assert seen == [(0, 1), (1, 1)]
+    assert other.count(Query()) == 1
+    assert file.exists()
+
+
+# -- quarantine --------------------------------------------------------------------------------------------------------
+
+
+def test_the_quarantine_is_bounded_and_the_oldest_go_first(path: Path) -> None:
+    (path / "quarantine").mkdir()
+    quarantine = Quarantine(Disk(), Layout(str(path)), flush=True, most_bytes=100, most_entries=3)
+    file = path / "data"
+    for number in range(5):
+        file.write_bytes(bytes([number]) * 30)
+        with file.open("rb") as opened:
+            state: Any = SimpleNamespace(size=30, descriptor=SimpleNamespace(fd=opened.fileno()))
+            quarantine.keep(f"{number}", state, 10)
+        name = next(name for _, _, name in quarantine.entries() if name.startswith(f"{number}."))
+        os.utime(path / "quarantine" / name, ns=(number, number))
+    assert [name[0] for _, _, name in quarantine.entries()] == ["2", "3", "4"]
+    file.write_bytes(b"x" * 1000)
+    with file.open("rb") as opened:
+        state = SimpleNamespace(size=1000, descriptor=SimpleNamespace(fd=opened.fileno()))
+        quarantine.keep("large", state, 0)
+    assert [(size, name[:5]) for _, size, name in quarantine.entries()] == [(100, "large")]
+    file.write_bytes(b"x" * 50)
+    quarantine.take(str(file))
+    assert not file.exists()
+    quarantine.take(str(file))
+    file.write_bytes(b"x" * 500)
+    quarantine.take(str(file))
+    assert not file.exists()
+    assert sum(size for _, size, _ in quarantine.entries()) == 50
+
+
+def test_witnesses_are_compared_as_they_are_stored() -> None:
+    one, other = Witness(1, 2, b"b" * 16), Witness(1, 3, b"a" * 16)
+    assert index_buffer.newest_witness(None, None) is None
+    assert index_buffer.newest_witness(one, None) == one == index_buffer.newest_witness(None, one)
+    assert index_buffer.newest_witness(one, other) == other == index_buffer.newest_witness(other, one)
+    assert index_schema.unpack_witness(index_schema.pack_witness(other)) == other
+    assert index_schema.pack_witness(one) < index_schema.pack_witness(other)
+
+
+def test_an_erasure_goes_on_where_one_copy_has_gone_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process made room just then, and the other copies of a session that was erased stayed behind."""
+    (path / "quarantine").mkdir()
+    disk = Disk()
+    quarantine = Quarantine(disk, Layout(str(path)), flush=True)
+    locator = "0" * 32
+    names = [f"{slug}{locator}.80.{number}" for slug in ("", "a~") for number in range(2)]
+    for name in (*names, "1" * 32 + ".80.0"):
+        (path / "quarantine" / name).write_bytes(b"x")
+    listed = disk.listdir
+    gone = path / "quarantine" / names[0]
+
+    def raced(directory: str) -> list[str]:
+        found = sorted(listed(directory))
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(disk, "listdir", raced)
+    quarantine.forget(locator)
+    assert [entry.name for entry in (path / "quarantine").iterdir()] == ["1" * 32 + ".80.0"]

@@ -1,0 +1,122 @@
+"""How rows are packed, and what an engine keeps beside the sessions. The codec is injective and refuses all else."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis_lab import Place
+
+from vaultsession.backends.redis.layout import Layout, pack, parse_schema, schema_text, told_by, unpack
+from vaultsession.format.sealed import SealedHead, Tombstone
+
+LOCATORS = st.text("0123456789abcdefghijklmnopqrstuv", min_size=32, max_size=32)
+KEYS = st.builds(
+    lambda slug, locator: f"{slug}~{locator}" if slug else locator, st.sampled_from(["", "a", "x-1"]), LOCATORS
+)
+U64 = st.integers(0, 2**64 - 1)
+TIMES = st.integers(0, 2**62)
+ROWS = st.builds(
+    SealedHead,
+    key=KEYS,
+    generation=U64,
+    seq=U64,
+    version=st.binary(min_size=16, max_size=16),
+    updated=TIMES,
+    expires=st.none() | TIMES,
+    size=U64,
+    tags=st.lists(st.binary(min_size=16, max_size=16), max_size=5).map(tuple),
+    blob=st.binary(max_size=300),
+    torn=st.just(False),  # an observation: not stored
+)
+GRAVES = st.builds(Tombstone, KEYS, U64, st.binary(min_size=16, max_size=16))
+
+
+@given(ROWS | GRAVES)
+def test_what_was_packed_is_unpacked(newest: SealedHead | Tombstone) -> None:
+    assert unpack(pack(newest), newest.key[-32:]) == newest
+
+
+@given(ROWS | GRAVES, ROWS | GRAVES)
+def test_two_that_differ_are_packed_differently(one: SealedHead | Tombstone, other: SealedHead | Tombstone) -> None:
+    assert (pack(one) == pack(other)) == (one == other)
+
+
+@given(ROWS, ROWS)
+def test_two_versions_are_told_by_how_they_begin(one: SealedHead, other: SealedHead) -> None:
+    same = (one.witness, len(one.columns())) == (other.witness, len(other.columns()))
+    assert (told_by(pack(one)) == told_by(pack(other))) == same
+
+
+@given(ROWS | GRAVES, st.data())
+def test_what_was_cut_or_is_of_another_session_is_refused(newest: SealedHead | Tombstone, data: st.DataObject) -> None:
+    packed = pack(newest)
+    end = len(packed) - len(newest.blob) if isinstance(newest, SealedHead) else len(packed)
+    with pytest.raises(ValueError):
+        unpack(packed[: data.draw(st.integers(0, end - 1))], newest.key[-32:])
+    with pytest.raises(ValueError):
+        unpack(packed, newest.key[-32:-1] + ("0" if newest.key[-1] != "0" else "1"))
+
+
+@given(st.binary(max_size=200))
+def test_foreign_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        unpack(data, "0" * 32)
+
+
+@given(LOCATORS, st.integers(1, 16384))
+def test_a_session_lies_in_one_slot_with_what_lists_it(locator: str, shards: int) -> None:
+    layout = Layout("app", shards)
+    shard, container, newest = layout.session(f"slug~{locator}")
+    assert shard in {layout.of(number) for number in range(shards)}
+    assert container.startswith(shard)
+    assert newest.startswith(shard)
+    assert shard.count("{") == shard.count("}") == 1
+
+
+def test_a_schema_says_its_version_and_shards() -> None:
+    assert parse_schema(schema_text(128)) == (1, 128)
+    for text in (b"", b"vaultsession redis 1 shards 0", b"vaultsession redis 1 shards 99999", b"vaultsession redis 1"):
+        with pytest.raises(ValueError):
+            parse_schema(text)
+
+
+# -- papers ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_paper_is_replaced_by_compare_and_swap(place: Place) -> None:
+    engine, other = place.engine(), place.engine()
+    assert engine.paper("vault") is None
+    assert not engine.put_paper("vault", b"new", b"old")
+    assert engine.put_paper("vault", b"one", None)
+    assert not other.put_paper("vault", b"two", None)
+    assert other.put_paper("vault", b"two", b"one")
+    assert not engine.put_paper("vault", b"three", b"one")
+    assert engine.paper("vault") == b"two"
+    assert engine.put_paper("vault", b"", b"two")
+    assert other.paper("vault") == b""
+    assert other.put_paper("vault", b"again", b"")
+
+
+def test_of_many_that_put_a_paper_one_succeeds(place: Place) -> None:
+    engines = [place.engine() for _ in range(6)]
+    done: list[int] = []
+
+    def put(number: int) -> None:
+        if engines[number].put_paper("vault", b"%d" % number, None):
+            done.append(number)
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [engines[0].paper("vault")] == [b"%d" % number for number in done]
+
+
+def test_looking_at_an_empty_place_writes_nothing(place: Place) -> None:
+    engine = place.engine()
+    assert engine.paper("vault") is None
+    assert place.keys() == []

@@ -1,0 +1,180 @@
+"""The keyring as it is now: who looks, when it is read again, and what is said of a key that is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vaultsession.errors import BackendUnavailable, Damaged, RollbackDetected, UnknownKey
+from vaultsession.format.keys import Keyring, MasterKey
+from vaultsession.vault.live_keyring import KeysInMemory, LiveKeyring
+from vaultsession.vault.tenant_keys import State, TenantKeys
+
+
+class Watched(KeysInMemory):
+    """Papers that count how often they were read, and fail when they are told to."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__(keyring)
+        self.loads = 0
+        self.failure: Exception | None = None
+
+    def load(self) -> Keyring:
+        self.loads += 1
+        if self.failure is not None:
+            raise self.failure
+        return super().load()
+
+
+def watched(**facts: Any) -> tuple[Watched, LiveKeyring]:
+    papers = Watched(Keyring.generate(**facts))
+    return papers, LiveKeyring(papers.load(), papers)
+
+
+def added(papers: Watched) -> MasterKey:
+    return papers.change(lambda masters: (MasterKey.generate(), *masters)).first
+
+
+def test_it_is_read_again_only_when_it_has_changed() -> None:
+    papers, keys = watched()
+    keys.look()
+    before = papers.loads
+    for _ in range(10):
+        keys.look()
+    assert papers.loads == before
+    fresh = added(papers)
+    assert keys.current.first != fresh
+    keys.look()
+    assert keys.current.first == fresh
+    assert papers.loads == before + 1
+
+
+def test_a_key_that_is_not_known_is_looked_for_once_more() -> None:
+    papers, keys = watched()
+    fresh = added(papers)
+    assert keys.master(fresh.id) == fresh
+    assert keys.current.first == fresh
+
+
+def test_a_key_that_nobody_has_is_unknown_and_not_destroyed() -> None:
+    _, keys = watched()
+    with pytest.raises(UnknownKey, match="does not hold") as caught:
+        keys.master(b"nobodys!")
+    assert not caught.value.destroyed
+
+
+@pytest.mark.parametrize("failure", [RollbackDetected("set back"), BackendUnavailable("gone"), Damaged("rotten")])
+def test_what_the_papers_raise_passes_through_and_nothing_is_forgotten(failure: Exception) -> None:
+    papers, keys = watched()
+    known = keys.current
+    added(papers)
+    papers.failure = failure
+    with pytest.raises(type(failure)):
+        keys.look()
+    assert keys.current == known
+    papers.failure = None
+    keys.look()
+    assert keys.current != known
+
+
+def test_without_papers_it_is_what_it_was_given_and_can_still_change() -> None:
+    keys = LiveKeyring(Keyring.generate())
+    keys.look()
+    fresh = MasterKey.generate()
+    keys.change(lambda masters: (fresh, *masters))
+    assert keys.current.first == fresh
+
+
+def test_sessions_without_a_tenant_are_sealed_under_the_first_key() -> None:
+    _, keys = watched(tenant_keys=True)
+    assert keys.sealing(None) == keys.current.first
+
+
+def test_tenants_have_no_keys_where_the_vault_says_so() -> None:
+    papers, keys = watched()
+    assert keys.sealing("alice") == keys.current.first
+    assert papers._tenants == {}
+
+
+def test_each_tenant_has_a_key_of_its_own_and_keeps_it() -> None:
+    papers, keys = watched(tenant_keys=True)
+    alice, bob = keys.sealing("alice"), keys.sealing("bob")
+    assert len({alice.secret, bob.secret, keys.current.first.secret}) == 3
+    assert keys.sealing("alice") == alice
+    another = LiveKeyring(papers.load(), papers)
+    assert another.sealing("alice") == alice
+    assert another.master(bob.id) == bob
+
+
+def test_a_rotation_renews_the_keys_of_tenants() -> None:
+    papers, keys = watched(tenant_keys=True)
+    before = keys.sealing("alice")
+    added(papers)
+    keys.look()
+    after = keys.sealing("alice")
+    assert after.id != before.id
+    assert keys.master(before.id).secret == before.secret
+
+
+def test_two_that_make_the_key_of_a_tenant_at_once_get_the_same() -> None:
+    papers, keys = watched(tenant_keys=True)
+    other = LiveKeyring(papers.load(), papers)
+    real = papers.put_tenant
+
+    def overtaken(name: str, data: bytes, expected: bytes | None) -> bool:
+        papers.put_tenant = real  # type: ignore[method-assign]  # the second time it is as it was
+        assert other.sealing("alice")
+        return real(name, data, expected)
+
+    papers.put_tenant = overtaken  # type: ignore[method-assign]  # someone comes in between
+    assert keys.sealing("alice") == other.sealing("alice")
+
+
+def test_a_destroyed_key_is_known_to_be_destroyed_by_everybody_who_looks() -> None:
+    papers, keys = watched(tenant_keys=True)
+    other = LiveKeyring(papers.load(), papers)
+    key = other.sealing("alice")
+    gone = keys.destroy("alice")
+    assert gone is not None
+    assert [held.state for held in gone.keys] == [State.DESTROYED]
+    other.look()
+    for each in (keys, other):
+        with pytest.raises(UnknownKey, match="destroyed") as caught:
+            each.master(key.id)
+        assert caught.value.destroyed
+    assert other.sealing("alice").id != key.id, "who comes back gets a new key"
+
+
+def test_a_tenant_that_has_no_keys_has_none_to_destroy() -> None:
+    _, keys = watched(tenant_keys=True)
+    assert keys.destroy("nobody") is None
+    assert keys.tenant("nobody") is None
+
+
+def test_a_file_that_is_being_overwritten_while_it_is_read_is_read_again() -> None:
+    papers, keys = watched(tenant_keys=True)
+    key = keys.sealing("alice")
+    other = LiveKeyring(papers.load(), papers)
+    other.look()
+    real, torn = papers.tenant, [b"noise" * 30]
+    papers.tenant = lambda name: torn.pop() if torn else real(name)  # type: ignore[method-assign]  # as above
+    assert other.master(key.id) == key
+
+
+def test_a_damaged_file_is_damage_and_not_an_unknown_key() -> None:
+    papers, keys = watched(tenant_keys=True)
+    key = keys.sealing("alice")
+    papers._tenants = {name: data[:-1] + b"x" for name, data in papers._tenants.items()}
+    with pytest.raises(Damaged, match="tenants/"):
+        LiveKeyring(papers.load(), papers).master(key.id)
+
+
+def test_two_tenants_never_share_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are 7 bytes of a keyed digest: should two ever meet, the second is refused."""
+    _, keys = watched(tenant_keys=True)
+    keys.sealing("alice")
+    real = TenantKeys.digest_of(keys.current, "alice")
+    monkeypatch.setattr(TenantKeys, "digest_of", lambda *_: real[:7] + bytes(9))
+    with pytest.raises(Damaged, match="another tenant"):
+        keys.sealing("bob")

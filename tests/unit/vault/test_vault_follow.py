@@ -1,0 +1,165 @@
+"""The papers of a vault, kept level at a second place: between directories and engines, in every pairing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from papers import Papers
+
+from vaultsession import RawKey
+from vaultsession.backends.replication import Outcome
+from vaultsession.errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
+from vaultsession.util.disk import Disk
+from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_papers, follow_tenants
+
+KEY = RawKey(bytes(range(32)))
+OTHER = RawKey(bytes(range(1, 33)))
+
+
+Place = Callable[[str], Vault]
+
+
+@pytest.fixture(params=["directory", "engine"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "directory":
+        return lambda name: VaultDirectory(str(tmp_path / name), Disk())
+    return lambda name: EngineVault(Papers())  # type: ignore[arg-type]  # papers are all that is asked of it
+
+
+@pytest.fixture
+def source(place: Place) -> Vault:
+    return place("source")
+
+
+@pytest.fixture(params=["directory", "engine"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+    if request.param == "directory":
+        return VaultDirectory(str(tmp_path / "target"), Disk())
+    return EngineVault(Papers())  # type: ignore[arg-type]  # as above
+
+
+def test_a_copy_opens_with_the_same_key(source: Vault, target: Vault) -> None:
+    made = source.create(KEY, now=7)
+    assert follow_papers(source, target) is Outcome.REPLACED
+    assert target.unlock([("the key", KEY)]).keyring == made.keyring
+    assert target.papers() == source.papers()
+    assert follow_papers(source, target) is Outcome.CURRENT
+
+
+def test_a_change_of_the_key_slots_follows(source: Vault, target: Vault) -> None:
+    made = source.create(KEY, now=7)
+    follow_papers(source, target)
+    source.add_slot(made, OTHER)
+    assert follow_papers(source, target) is Outcome.REPLACED
+    opened = target.unlock([("the other", OTHER)])
+    assert opened.findings == ()
+    assert opened.keyring == made.keyring
+
+
+def test_a_newer_copy_is_left(source: Vault, target: Vault) -> None:
+    source.create(KEY, now=7)
+    follow_papers(source, target)
+    target.add_slot(target.unlock([("the key", KEY)]), OTHER)
+    assert follow_papers(source, target) is Outcome.AHEAD
+    assert len(target.slots()) == 2
+
+
+def test_copies_that_were_changed_apart_are_left(source: Vault, target: Vault) -> None:
+    made = source.create(KEY, now=7)
+    follow_papers(source, target)
+    target.add_slot(target.unlock([("the key", KEY)]), OTHER)
+    source.add_slot(made, OTHER)
+    assert follow_papers(source, target) is Outcome.AHEAD
+    assert target.papers() != source.papers()
+
+
+def test_another_vault_is_never_overwritten(source: Vault, target: Vault) -> None:
+    source.create(KEY, now=7)
+    target.create(OTHER, now=8)
+    before = target.papers()
+    with pytest.raises(Conflict, match="holds another vault"):
+        follow_papers(source, target)
+    assert target.papers() == before
+
+
+def test_without_papers_there_is_nothing_to_follow(source: Vault, target: Vault) -> None:
+    with pytest.raises(VaultNotFound):
+        follow_papers(source, target)
+    assert not target.exists()
+
+
+def test_papers_are_put_only_in_the_place_of_those_expected(source: Vault, target: Vault) -> None:
+    made = source.create(KEY, now=7)
+    first = source.papers()
+    assert target.put_papers(first, None)
+    assert not target.put_papers(first, None)
+    source.add_slot(made, OTHER)
+    assert not target.put_papers(source.papers(), source.papers())
+    assert target.papers() == first
+    assert target.put_papers(source.papers(), first)
+
+
+def test_papers_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None:
+    source.create(KEY, now=7)
+    papers = source.papers()
+    directory = VaultDirectory(str(tmp_path / "new"), Disk())
+    for wrong in (b"", b"\n", papers[:-1], papers[:200], b"x" + papers, papers.replace(b'"version":1', b'"version":2')):
+        with pytest.raises((Damaged, Exception)) as told:
+            directory.put_papers(wrong, None)
+        assert type(told.value).__name__ in ("Damaged", "UnsupportedFormat")
+        assert not directory.exists()
+
+
+def test_a_place_that_changes_whenever_one_looks_is_given_up(source: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.create(KEY, now=7)
+    target = EngineVault(Papers())  # type: ignore[arg-type]  # as above
+    monkeypatch.setattr(Papers, "put_paper", lambda *_: False)
+    with pytest.raises(DurabilityUnknown, match="try again"):
+        follow_papers(source, target)
+
+
+def test_a_damaged_copy_at_the_target_is_set_aside_and_mended(tmp_path: Path) -> None:
+    source, target = (VaultDirectory(str(tmp_path / name), Disk()) for name in ("source", "target"))
+    made = source.create(KEY, now=7)
+    follow_papers(source, target)
+    (tmp_path / "target" / "keyring.bak").write_bytes(b"rubbish")
+    source.add_slot(made, OTHER)
+    assert follow_papers(source, target) is Outcome.REPLACED
+    assert (tmp_path / "target" / "keyring").read_bytes() == (tmp_path / "target" / "keyring.bak").read_bytes()
+    assert [path.read_bytes() for path in (tmp_path / "target" / "quarantine").iterdir()] == [b"rubbish"]
+
+
+def test_a_directory_with_something_else_in_it_is_refused(source: Vault, tmp_path: Path) -> None:
+    source.create(KEY, now=7)
+    (tmp_path / "full").mkdir(mode=0o700)
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    with pytest.raises(VaultNotFound, match="not empty"):
+        follow_papers(source, VaultDirectory(str(tmp_path / "full"), Disk()))
+
+
+def test_dictionaries_follow_and_the_keys_of_tenants_do_not(source: Vault, target: Vault) -> None:
+    source.create(KEY, now=7, tenant_keys=True)
+    follow_papers(source, target)
+    source.add_dictionary(70_000, b"sealed")
+    source.put_tenant("00" * 16, b"keys", None)
+    assert follow_papers(source, target) is Outcome.CURRENT
+    assert list(target.dictionaries()) == [70_000]
+    assert target.dictionary(70_000)[0] == b"sealed"
+    assert target.tenant("00" * 16) is None
+    assert follow_papers(source, target) is Outcome.CURRENT
+
+
+def test_the_keys_of_tenants_follow_where_a_vault_moves(source: Vault, target: Vault) -> None:
+    source.create(KEY, now=7, tenant_keys=True)
+    follow_papers(source, target)
+    assert list(source.tenants()) == []
+    for name in ("aa" * 16, "bb" * 16):
+        assert source.put_tenant(name, b"keys of " + name.encode(), None)
+    follow_tenants(source, target)
+    assert sorted(target.tenants()) == ["aa" * 16, "bb" * 16]
+    assert source.put_tenant("aa" * 16, b"destroyed", source.tenant("aa" * 16))
+    follow_tenants(source, target)
+    assert target.tenant("aa" * 16) == b"destroyed"
+    assert target.tenant("bb" * 16) == source.tenant("bb" * 16)

@@ -1,0 +1,62 @@
+"""A vault opened without changing anything: on a disk that only reads, the mending that an opening does is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ...backends.files import FilesBackend
+from ...engine.reader import Reading
+from ...engine.vault_reader import reading_of
+from ...util.disk import READ, Disk
+from ...vault import OpenVault, VaultDirectory
+from ...vault.secret import Secret
+
+
+def _refused(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+class ReadOnlyDisk(Disk):
+    """The real file system, for looking only. A lock file is opened for reading, which is enough to lock it."""
+
+    mkdir = rmdir = unlink = rename = fchmod = pwrite = staticmethod(_refused)
+
+    @staticmethod
+    def open(  # type: ignore[override]  # os.open takes more than anything here gives it
+        path: str, flags: int = READ, mode: int = 0
+    ) -> int:
+        """Open for reading, whatever was asked for; a file that must be new is refused."""
+        del mode
+        if flags & os.O_EXCL:
+            _refused()
+        return os.open(path, READ)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedVault:
+    """An unlocked vault and its sessions, for looking only."""
+
+    vault: OpenVault
+    reading: Reading
+    backend: FilesBackend
+
+
+@contextlib.contextmanager
+def opened_read_only(
+    path: str, candidates: Iterable[tuple[str, Secret]], disk: Disk | None = None
+) -> Iterator[OpenedVault]:
+    """Unlock with the first candidate that fits. ``WrongKey``, ``KeyUnavailable``, ``Damaged``; nothing is changed."""
+    disk = disk or ReadOnlyDisk()
+    directory = VaultDirectory(path, disk, allow_network=True)
+    vault = directory.unlock(candidates)
+    reading = reading_of(directory, vault)
+    backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
+    try:
+        yield OpenedVault(vault, reading, backend)
+    finally:
+        backend.close()

@@ -1,0 +1,249 @@
+"""What can be seen without a key: privacy, foreign and left-over files, key slots, dead writers, quarantine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterable, Iterator
+
+from ...backends.files.layout import Layout, key_in, stripe_of, temporary_in
+from ...backends.files.locks import open_lock, try_lock, unlock
+from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
+from ...backends.files.writers import WriterMarkers
+from ...errors import Damaged, UnsupportedFormat, VaultError
+from ...util.disk import Disk, read_file, why_not_private
+from ...vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, keyring_file, number_in
+from ...vault.keyring_copies import NEW, QUARANTINE
+from .findings import Finding, Remedy, error, info, warning
+
+_FACTS = "vault.json"
+_COPIES = ("keyring", "keyring.bak")
+_INDEX = frozenset({"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
+_HELD = (*DIRECTORIES, DICTIONARIES, TENANTS)
+_OWN = frozenset({_FACTS, *_COPIES, *_HELD, *_INDEX})
+_LEFT_OVER = re.compile(
+    r"(?:vault\.json|keyring|keyring\.bak|index\.sqlite)\.new(?:-wal|-shm|-journal)?|index\.sqlite-journal"
+)
+_LOCK_FILES = re.compile(r"vault|index|stripe-[0-9a-f]{2}|writer-[0-9a-f]{2}|lease-[0-9a-v]{32}")
+_OTHERS = 0o077
+_MOSTLY = 0.8
+
+_REPAIR = "vaultsession repair"
+_ANY_COMMAND = "vaultsession stats"
+"""Whatever opens the vault does it."""
+
+
+def directory(disk: Disk, path: str) -> Iterator[Finding]:
+    """The directory itself, and every file in it but the sessions' contents."""
+    yield from _privacy(disk, path, os.path.join(path, os.curdir), "", is_directory=True)
+    kind = disk.filesystem(path)
+    if kind in NETWORK_FILE_SYSTEMS:
+        yield warning(
+            "network-file-system",
+            f"the vault lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
+            "move it to a local disk",
+        )
+    entries = disk.listdir(path)
+    for name in sorted(entries):
+        if _LEFT_OVER.fullmatch(name):
+            yield info("left-over", "an interrupted change left this file; it means nothing, and may be removed", name)
+        elif name not in _OWN:
+            yield warning("foreign-file", "this file is none of the vault's: move it out", name)
+        else:
+            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in _HELD)
+    for name in DIRECTORIES:
+        if name not in entries:
+            yield warning(
+                "directory-missing", "this directory of the vault is missing", name, _ANY_COMMAND, Remedy.OPEN
+            )
+    for name in sorted(_list(disk, os.path.join(path, LOCKS))):
+        place = f"{LOCKS}/{name}"
+        if _LOCK_FILES.fullmatch(name):
+            yield from _privacy(disk, path, os.path.join(path, place), place)
+        else:
+            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+
+
+def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
+    """Names and modes in ``dictionaries/``, which is there once a dictionary was trained."""
+    for name in sorted(_list(disk, os.path.join(path, DICTIONARIES))):
+        place = f"{DICTIONARIES}/{name}"
+        if number_in(name.removesuffix(NEW)) is None:
+            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+        elif name.endswith(NEW):
+            yield info("left-over", "an interrupted change left this file; it means nothing, and may be removed", place)
+        else:
+            yield from _privacy(disk, path, os.path.join(path, place), place)
+
+
+def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
+    """Both copies of the keyring file, as far as their checksums tell; and how many slots there are."""
+    counters: dict[str, int] = {}
+    found: keyring_file.KeyringFile | None = None
+    for name in _COPIES:
+        try:
+            file = keyring_file.parse(read_file(disk, os.path.join(path, name), limit=keyring_file.LARGEST_FILE))
+        except FileNotFoundError:
+            yield warning("keyring-copy", "this copy of the keyring is gone", name, _ANY_COMMAND, Remedy.OPEN)
+        except UnsupportedFormat as problem:
+            yield error("keyring-format", f"{problem}", name)
+        except (Damaged, ValueError, OSError) as problem:
+            said = f"this copy of the keyring cannot be read: {problem}"
+            yield warning("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
+        else:
+            if vault_id is not None and file.vault_id != vault_id:
+                said = "this copy of the keyring belongs to another vault"
+                yield error("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
+                continue
+            counters[name] = file.counter
+            found = file if found is None or file.counter > found.counter else found
+    if found is None:
+        yield error(
+            "keyring-lost", "no copy of the keyring can be read: without it nothing can; restore one from a backup"
+        )
+        return
+    if len(set(counters.values())) > 1:
+        behind = min(counters, key=lambda name: counters[name])
+        yield warning("keyring-copy", "this copy of the keyring is behind the other", behind, _ANY_COMMAND, Remedy.OPEN)
+    if len(found.slots) == 1:
+        kind = "passphrase" if found.slots[0].takes_passphrase else "key"
+        fix = "--new-key-file FILE" if found.slots[0].takes_passphrase else "--new-passphrase"
+        yield info(
+            "one-slot",
+            f"a single {kind} opens this vault: a second secret is a way in when the first is lost",
+            fix=f"vaultsession key add {fix}",
+        )
+
+
+def writers(disk: Disk, layout: Layout) -> Iterator[Finding]:
+    """Markers of writers that died before their index was written."""
+    markers = WriterMarkers(disk, layout, flush=False)
+    try:
+        dead = markers.dead()
+    except (OSError, VaultError) as problem:
+        yield warning("writers", f"the writers' markers cannot be read: {problem}", LOCKS)
+        return
+    markers.leave(dead)
+    if dead:
+        yield info(
+            "dead-writer",
+            f"{_so_many(len(dead), 'writer')} died: the listing may lag until the vault is opened",
+            LOCKS,
+            _ANY_COMMAND,
+            Remedy.OPEN,
+        )
+
+
+def quarantine(disk: Disk, layout: Layout) -> Iterator[Finding]:
+    """What was put aside, and whether room for more is running out."""
+    try:
+        kept = Quarantine(disk, layout, flush=False).entries()
+    except OSError:
+        return  # what stands in its place is told about already
+    if not kept:
+        return
+    total = sum(size for _, size, _ in kept)
+    said = f"{_so_many(len(kept), 'damaged piece')} ({total} bytes) lie here: look at them, then remove them"
+    if len(kept) > _MOSTLY * MOST_ENTRIES or total > _MOSTLY * MOST_BYTES:
+        yield warning("quarantine-full", f"{said}; the oldest go when room runs out", QUARANTINE)
+    else:
+        yield info("quarantine", said, QUARANTINE)
+
+
+def sessions(disk: Disk, path: str, layout: Layout) -> Iterator[Finding]:
+    """Names and modes in ``sessions/``; two files for one session."""
+    seen: dict[str, str] = {}
+    for name in sorted(_list(disk, layout.sessions)):
+        place = f"{SESSIONS}/{name}"
+        key, locator = key_in(name), temporary_in(name)
+        if locator is not None:
+            if _is_orphan(disk, layout, os.path.join(path, place), locator):
+                yield info("orphan-temporary", "a writer that died left this file", place, _REPAIR, Remedy.CLEAR)
+            continue
+        if key is None:
+            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+            continue
+        yield from _privacy(disk, path, os.path.join(path, place), place)
+        locator = key[-32:]
+        if locator in seen:
+            yield error("second-file", f"this is a second file for the session of {seen[locator]}: move one out", place)
+        seen.setdefault(locator, name)
+
+
+def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
+    """Files with a secret: who else can read them, and whether they lie beside the data."""
+    vault = os.path.join(os.path.realpath(path), "")
+    for file in dict.fromkeys(named):
+        try:
+            status = disk.stat(file)
+        except OSError:
+            continue
+        if (os.path.realpath(file)).startswith(vault):
+            yield error(
+                "key-beside-data", "the key lies within the vault, where it protects nothing: move it out", file
+            )
+        if stat.S_ISLNK(status.st_mode):
+            yield warning("key-file-link", "the key file is a link, and is not followed: name the file itself", file)
+        elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
+            yield error(
+                "key-file-mode",
+                f"others can read the key file (mode {stat.S_IMODE(status.st_mode):04o})",
+                file,
+                f"chmod 600 {shlex.quote(file)}",
+            )
+
+
+def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool = False) -> Iterator[Finding]:
+    """Links, foreign owners and modes. Writable by others is an error: an opening refuses it."""
+    try:
+        status = disk.stat(file)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        yield error("unreadable", f"it cannot be looked at: {problem.strerror or problem}", place)
+        return
+    # A container that its owner may not write either says so on purpose: what others may do is all that is taken away.
+    wanted = 0o700 if is_directory else 0o400 | status.st_mode & 0o200
+    fix = f"chmod {wanted:03o} {shlex.quote(os.path.join(root, place) if place else root)}"
+    if stat.S_ISLNK(status.st_mode):
+        yield error("link", "this is a symbolic link, and nothing in a vault is: put the file itself there", place)
+    elif reason := why_not_private(status, directory=is_directory):
+        alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
+        remedy = Remedy.RESTRICT if alone else None
+        yield error("not-private", f"it is refused: {reason}", place, fix if alone else None, remedy)
+    elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
+        said = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
+        yield warning("mode", said, place, fix, Remedy.RESTRICT)
+
+
+def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
+    """The same, were it of another mode."""
+    return os.stat_result((stat.S_IFMT(status.st_mode) | mode, *status[1:]))
+
+
+def _is_orphan(disk: Disk, layout: Layout, path: str, locator: str) -> bool:
+    """A temporary exists only while the stripe of its locator is held."""
+    with contextlib.suppress(FileNotFoundError, VaultError):
+        lock = open_lock(disk, layout.stripe(stripe_of(locator)))
+        if not try_lock(disk, lock.fd):
+            return False
+        try:
+            disk.stat(path)
+        finally:
+            unlock(disk, lock.fd)
+        return True
+    return os.path.lexists(path)
+
+
+def _list(disk: Disk, path: str) -> list[str]:
+    try:
+        return disk.listdir(path)
+    except OSError:
+        return []  # missing, or told as unreadable already
+
+
+def _so_many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,143 @@
+"""A whole vault from one place to another, and what that would come to."""
+
+from __future__ import annotations
+
+import os
+
+from ...backends.protocol import Backend
+from ...backends.replication import Gap, Outcome, differing
+from ...engine.vault_reader import reading_of
+from ...engine.writer import Writing
+from ...errors import Conflict, InvalidSetting
+from ...format.sealed import Query
+from ...store.settings import Settings
+from ...util.clock import Clock
+from ...vault import OpenVault, follow_papers, follow_tenants
+from ...vault.location import Site
+from ...vault.metadata import taken_apart
+from .describer import Describing
+from .report import Progress, Report, silent
+from .reseal import reseal
+from .sealed_copy import copy, refuse_newer
+
+_PAPERS = {
+    Outcome.REPLACED: "copied",
+    Outcome.CURRENT: "there already",
+    Outcome.AHEAD: "left: the target's were changed since",
+}
+
+
+def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Progress = silent) -> Report:
+    """Copy a vault, papers first, without decrypting a session. See ``copying.copy``.
+
+    ``vault`` is the source's, unlocked: then every session is authenticated before it is put in place. Without it bytes
+    are compared with bytes, and what would take a key is a problem of the report. ``Conflict`` for a target that holds
+    another vault, or newer sessions; nothing was changed then. All is flushed when this returns: before that a power
+    cut may tear what was copied, while the source has everything; run it again.
+    """
+    _refuse_same(source, target)
+    papers = follow_papers(source.vault, target.vault)
+    if papers is not Outcome.AHEAD:
+        follow_tenants(source.vault, target.vault)
+    describing = _describing(source, vault)
+    ours = source.backend(describing.describe)
+    try:
+        theirs = target.backend(describing.describe)
+        try:
+            report = copy(ours, theirs, describing, progress=progress)
+        finally:
+            theirs.close()
+    finally:
+        ours.close()
+    target.settle()
+    report.papers = _PAPERS[papers]
+    return report
+
+
+def plan(source: Site, target: Site, vault: OpenVault | None) -> Report:
+    """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
+    _refuse_same(source, target)
+    describing = _describing(source, vault)
+    ours = source.backend(describing.describe)
+    try:
+        report = Report(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
+        if not target.vault.exists():
+            report.copied = report.sessions
+            return report
+        _refuse_other(source, target)
+        theirs = target.backend(describing.describe)
+        try:
+            _foresee(ours, theirs, describing, report)
+        finally:
+            theirs.close()
+    finally:
+        ours.close()
+    return report
+
+
+def rekey(
+    source: Site,
+    target: Site,
+    vault: OpenVault,
+    other: OpenVault,
+    clock: Clock,
+    *,
+    settings: Settings,
+    progress: Progress = silent,
+) -> Report:
+    """Seal the sessions of ``vault`` anew for ``other``, which is there already. See ``resealing.reseal``.
+
+    ``Conflict`` if both are one vault: ``key rotate`` changes the keys of a vault in place.
+    """
+    _refuse_same(source, target)
+    if vault.keyring.vault_id == other.keyring.vault_id:
+        raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
+    ours = reading_of(source.vault, vault)
+    theirs = reading_of(target.vault, other, compressing=settings.compression == "zstd")
+    writing = Writing.of(theirs, clock, settings)
+    before = source.backend(ours.describe)
+    try:
+        after = target.backend(theirs.describe)
+        try:
+            report = reseal(before, ours, after, theirs, writing, progress=progress)
+        finally:
+            after.close()
+    finally:
+        before.close()
+    target.settle()
+    report.papers = "those of another vault"
+    return report
+
+
+def _describing(source: Site, vault: OpenVault | None) -> Describing:
+    if vault is None:
+        return Describing(None)
+    reading = reading_of(source.vault, vault)
+    return Describing(reading.describe, reading.rows.is_genuine)
+
+
+def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: Report) -> None:
+    refuse_newer(ours, theirs, describing)
+    with describing.leniently():
+        for each in differing(ours, theirs):
+            report.copied += each.gap is Gap.MISSING
+            report.updated += each.gap is Gap.BEHIND
+            report.removed += each.gap is Gap.REMOVED
+    report.current = report.sessions - report.copied - report.updated
+
+
+def _refuse_same(source: Site, target: Site) -> None:
+    one, other = os.path.join(source.vault.path, ""), os.path.join(target.vault.path, "")
+    if one == other:
+        raise InvalidSetting(f"{source.vault.path} is where the vault is: name another place to copy it to")
+    if os.path.isabs(one) and os.path.isabs(other) and (one.startswith(other) or other.startswith(one)):
+        raise InvalidSetting(
+            f"{source.vault.path} and {target.vault.path} lie within one another: choose another place"
+        )
+
+
+def _refuse_other(source: Site, target: Site) -> None:
+    ours, _ = taken_apart(source.vault.papers(), source.vault.path)
+    theirs, _ = taken_apart(target.vault.papers(), target.vault.path)
+    if ours.vault_id != theirs.vault_id:
+        raise Conflict(f"{target.vault.path} holds another vault than {source.vault.path}: choose another place")

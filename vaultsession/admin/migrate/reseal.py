@@ -1,0 +1,154 @@
+"""Sessions sealed anew for another vault: opened with the keys of one, sealed under the first key of the other.
+
+A document keeps its facts, its times and its version, so that a run that is repeated tells from the version what is
+there already. Tombstones stay behind: they speak of names that the other vault does not have.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...backends.protocol import Backend
+from ...backends.replication import newest_of
+from ...engine.reader import Loaded, Reading
+from ...engine.writer import Writing
+from ...errors import UnknownKey, Unreadable
+from ...format import document, ids
+from ...format.head import Head
+from ...format.keys import Keyring
+from ...format.sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .report import Problem, Progress, Report, Trouble, silent
+
+_ALL = Query(newest_first=False)
+
+
+def reseal(
+    source: Backend, ours: Reading, target: Backend, theirs: Reading, writing: Writing, *, progress: Progress = silent
+) -> Report:
+    """Make ``target`` hold the sessions of ``source``, sealed by ``writing``; each is read back and compared.
+
+    A session of the target that was changed by itself, or is there alone, is left and told. One that cannot be copied
+    is a ``Problem`` of the report, and the others go on. Costs the memory of one session at a time, inflated.
+    """
+    return _Resealing(source, ours, target, theirs, writing, progress).run()
+
+
+class _Resealing:
+    def __init__(
+        self,
+        source: Backend,
+        ours: Reading,
+        target: Backend,
+        theirs: Reading,
+        writing: Writing,
+        progress: Progress,
+    ) -> None:
+        self._source = source
+        self._ours = ours
+        self._target = target
+        self._theirs = theirs
+        self._writing = writing
+        self._progress = progress
+        self._report = Report()
+
+    def run(self) -> Report:
+        """All of it."""
+        self._remove_gone()
+        total = self._source.count(Query())
+        for done, row in enumerate(self._source.scan(_ALL), 1):
+            self._report.sessions = done
+            self._reseal(row.key)
+            self._progress(done, max(done, total))
+        return self._report
+
+    def _reseal(self, key: str) -> None:
+        try:
+            loaded = self._ours.load(key, partial(self._source.read, key))
+        except UnknownKey as error:
+            self._problem(key, Trouble.LOCKED, str(error))
+            return
+        except Unreadable as error:
+            self._problem(key, Trouble.DAMAGED, f"at the source: {error}; it was left out")
+            return
+        if loaded is None:
+            return  # removed since
+        self._report.authenticated += 1
+        try:
+            self._put(loaded)
+        except Unreadable as error:
+            self._problem(loaded.head.id, Trouble.DAMAGED, f"at the target: {error}")
+
+    def _put(self, loaded: Loaded) -> None:
+        key = _key_in(self._theirs.keyring, loaded.head.id)
+        texts = document.merged(loaded.bodies)
+        bodies = [self._writing.pack(text) for text in texts]
+        known: Newest = None
+        is_ahead = is_same = False
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal known, is_ahead, is_same
+            known = newest
+            is_ahead = is_same = False
+            if isinstance(newest, SealedHead):
+                there = self._theirs.opened(newest)
+                if there.document == loaded.document:
+                    is_same = _facts(there.head) == _facts(loaded.head)
+                else:
+                    is_ahead = there.head.updated >= loaded.head.updated
+            if is_ahead or is_same:
+                return None
+            return self._writing.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
+
+        self._target.commit(key, seal)
+        report = self._report
+        if is_ahead:
+            reason = "the target has another one that was changed since: it was left as it is"
+            self._problem(loaded.head.id, Trouble.AHEAD, reason)
+            return
+        report.current += is_same
+        report.copied += not isinstance(known, SealedHead)
+        report.updated += isinstance(known, SealedHead) and not is_same
+        report.bytes += 0 if is_same else sum(len(body.data) for body in bodies)
+        there = self._theirs.load(key, partial(self._target.read, key))
+        if there is not None and _is_equal(there, loaded, texts):
+            report.verified += 1
+        else:
+            self._problem(loaded.head.id, Trouble.DIFFERENT, "what was read back is not what the source has")
+
+    def _remove_gone(self) -> None:
+        """What the source has removed since an earlier run; what only the target has is told."""
+        for row in self._target.scan(_ALL):
+            try:
+                id = self._theirs.rows.open(row)[1].id  # noqa: A001 - the word that everybody knows
+                key = _key_in(self._ours.keyring, id)
+                newest = newest_of(self._source, key)
+            except Unreadable:
+                continue  # told where it stands in the way, or by whoever reads it
+            if newest is None:
+                self._problem(id, Trouble.EXTRA, "only the target has it: it was left as it is")
+            elif isinstance(newest, Tombstone) and self._ours.rows.is_genuine(newest._replace(key=key)):
+                after = self._target.commit(row.key, self._bury)
+                self._report.removed += isinstance(after, Tombstone)
+
+    def _bury(self, newest: Newest) -> Grave | None:
+        return self._writing.grave(newest) if isinstance(newest, SealedHead) else None
+
+    def _problem(self, name: str, trouble: Trouble, reason: str) -> None:
+        self._report.problems.append(Problem(name, trouble, reason))
+
+
+def _key_in(keyring: Keyring, id: str) -> str:
+    return ids.key(keyring.naming_key, ids.parse(id), readable=keyring.readable_names)
+
+
+def _facts(head: Head) -> Head:
+    """A head without what says where its document lies."""
+    return head._replace(messages=0, raw=0, records=0, dead=0, appended=0, full=0, document=None)
+
+
+def _is_equal(one: Loaded, other: Loaded, texts: list[bytes]) -> bool:
+    return (
+        _facts(one.head) == _facts(other.head)
+        and one.document == other.document
+        and document.merged(one.bodies) == texts
+    )

@@ -1,0 +1,189 @@
+"""What is mended with the keys in hand: torn containers, and damaged sessions where somebody asks for it.
+
+The quarantine is bounded and lets the oldest go, which is right for tails that nobody asked for. What is moved there
+from here was asked for, so no room is made: where there is none nothing is done.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...backends.files import FilesBackend
+from ...backends.files.layout import Layout, stripe_of
+from ...backends.files.locks import lock, open_lock, unlock
+from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
+from ...engine.reader import Reading
+from ...engine.writer import Writing
+from ...errors import BackendUnavailable, Damaged, SessionNotFound, Unreadable
+from ...format import document
+from ...format import record as v1
+from ...format.ids import locator_of
+from ...format.sealed import Container, Fetch, Newest, Sealed, SealedHead, Tombstone, Witness
+from ...util.clock import Clock
+from ...util.disk import Disk
+from ...vault.keyring_copies import QUARANTINE
+from ..doctor import Verdict, check
+
+_BEYOND = 1 << 62
+"""A generation counts microseconds since 1970: no index that we wrote remembers one like this."""
+
+
+class Mender:
+    """The sessions of one vault, while it is repaired. Works under the locks of writers, beside any of them.
+
+    Its ``describe`` is the backend's. It believes the index about every session but those that are being recovered: of
+    them it takes what authenticates, whatever the index remembers.
+    """
+
+    def __init__(self, disk: Disk, root: str, reading: Reading, clock: Clock) -> None:
+        self._disk = disk
+        self._layout = Layout(root)
+        self._reading = reading
+        self._clock = clock
+        self._recovering: set[str] = set()
+        self.backend = FilesBackend(root, disk=disk, describe=self._describe)
+
+    def close(self) -> None:
+        """Close the backend. Idempotent."""
+        self.backend.close()
+
+    def replace(self, key: str) -> str:
+        """Replace a torn container by what of it authenticates. ``VaultError``."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            if not isinstance(newest, SealedHead) or not newest.torn:
+                return None
+            container = self._read(key)
+            self._refuse_without_room(container.size - newest.size)
+            opened = self._reading.opened(newest)
+            return self._writing(container).touched(newest, opened, opened.head, lambda _: container)
+
+        self.backend.commit(key, seal)
+        return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
+
+    def recover(self, key: str) -> str:
+        """Make the last authentic state the newest, whatever the index remembers. ``Damaged`` where nothing is left.
+
+        What does not authenticate goes to quarantine. The generation is above all that was ever acknowledged.
+        """
+        kept = behind = 0
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal kept, behind
+            if not isinstance(newest, SealedHead):
+                return None
+            container = self._read(key)
+            above = _above(newest, self.backend.witness_of(key), container.tombstone)
+            bare = forgetful(container)
+            loaded = self._reading.load(key, lambda _: bare)
+            if loaded is None:
+                raise Damaged(f"nothing of {key} authenticates")
+            kept, behind = loaded.head.messages, container.size - newest.size
+            self._refuse_without_room(behind)
+            writing = self._writing(container)
+            packed = [writing.pack(text) for text in document.merged(loaded.bodies)]
+            return writing.whole(key, newest._replace(generation=above), loaded.head, packed)
+
+        with self._recovers(key):
+            if not isinstance(self.backend.commit(key, seal), SealedHead):
+                raise SessionNotFound(f"there is no file of {key}")
+        aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
+        return f"recovered to its last authentic record, with {kept} messages{aside}"
+
+    def set_aside(self, key: str) -> str:
+        """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
+        path = self._layout.session(key)
+        before = self._disk.stat(path)
+        if check(self.backend, self._reading, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
+            raise BackendUnavailable(f"{key} is not damaged any more; nothing was done")
+        if self._authenticates(key):
+            raise BackendUnavailable(
+                f"{key}: every record of it authenticates, and only the index remembers another; nothing was done "
+                f"(`vaultsession repair --recover {key}` makes it the newest)"
+            )
+        self._refuse_without_room(before.st_size)
+        aside = f"{QUARANTINE}/{os.path.basename(path)}.{os.urandom(8).hex()}"
+        stripe = open_lock(self._disk, self._layout.stripe(stripe_of(locator_of(key))))
+        lock(self._disk, stripe.fd)
+        try:
+            now = self._disk.stat(path)
+            if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+                raise BackendUnavailable(f"{key} was changed in this moment; nothing was done")
+            self._disk.replace(path, os.path.join(self._layout.root, aside))
+        finally:
+            unlock(self._disk, stripe.fd)
+        for directory in (self._layout.quarantine, self._layout.sessions):
+            self._disk.sync_directory(directory)
+        return f"moved to {aside}; nothing of it was removed"
+
+    def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        if key not in self._recovering:
+            return self._reading.describe(key, fetch, thorough=thorough)
+
+        def bare(start: int) -> Container | None:
+            container = fetch(start)
+            return None if container is None else forgetful(container)
+
+        return self._reading.describe(key, bare, thorough=True)
+
+    @contextmanager
+    def _recovers(self, key: str) -> Iterator[None]:
+        self._recovering.add(key)
+        try:
+            yield
+        finally:
+            self._recovering.discard(key)
+
+    def _read(self, key: str) -> Container:
+        container = self.backend.read(key)
+        if container is None:
+            raise SessionNotFound(f"the file of {key} is gone")
+        return container
+
+    def _authenticates(self, key: str) -> bool:
+        """Whether nothing but the index contradicts it."""
+        bare = forgetful(self._read(key))
+        try:
+            row = self._reading.describe(key, lambda _: bare, thorough=True)
+            loaded = self._reading.load(key, lambda _: bare)
+        except Unreadable:
+            return False
+        return row is not None and not row.torn and loaded is not None
+
+    def _writing(self, container: Container) -> Writing:
+        """What seals as the container was sealed: a repair is no reason to change suite, padding or compression."""
+        header = v1.parse_header(container.header)
+        compressed = any(record.codec for record in v1.records_from(container, v1.HEADER_SIZE))
+        return Writing(
+            self._reading,
+            self._clock,
+            level=3 if compressed else None,
+            padded=bool(header.flags & v1.PADDED),
+            suite=header.suite,
+        )
+
+    def _refuse_without_room(self, size: int) -> None:
+        kept = self.backend.quarantine.entries()
+        if size and (len(kept) >= MOST_ENTRIES or sum(entry[1] for entry in kept) + size > MOST_BYTES):
+            raise BackendUnavailable(
+                f"there is no room for {size} bytes more in {QUARANTINE}/: look at what lies there, move it elsewhere, "
+                "and repeat; nothing was done"
+            )
+
+
+def forgetful(container: Container) -> Container:
+    """The same bytes, of which the index remembers nothing."""
+    return container._replace(witness=None, tombstone=None)
+
+
+def _above(newest: SealedHead, witness: Witness | None, tombstone: Tombstone | None) -> int:
+    """A generation that nothing remembered is above. ``Damaged`` for a memory that nobody of us wrote."""
+    known = [newest.generation, *(each.generation for each in (witness, tombstone) if each is not None)]
+    if max(known) >= _BEYOND:
+        raise Damaged(
+            f"what the index remembers of {newest.key} cannot be: delete index.sqlite, and with it what it remembers "
+            "of all sessions, and repeat"
+        )
+    return max(known)

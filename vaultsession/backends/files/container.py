@@ -1,0 +1,267 @@
+"""One container: opening, reading, extending and replacing it. No locks and no index here.
+
+Whatever changes a container is called under its stripe. ``OSError`` passes through where nothing was changed;
+``DurabilityUnknown`` says that something was, and that nobody knows whether it will last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+from ...errors import BackendUnavailable, DurabilityUnknown
+from ...format import record
+from ...format.sealed import Container, Tombstone, Witness
+from ...util.disk import (
+    CREATE_NEW,
+    PRIVATE_FILE,
+    READ,
+    READ_WRITE,
+    SPOILED_FILE,
+    Disk,
+    read_all,
+    refuse_link,
+    why_not_private,
+    write_all,
+)
+from ...util.statx import Seen
+from . import preallocation
+from .open_files import Descriptor, FileState
+
+_OWNER_WRITES = 0o200
+_FOOTER_MASK = 0xFFFFFFFF
+_FEW = 20
+
+
+def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None) -> FileState | None:
+    """What the path names, opened for writing where we may; None: nothing.
+
+    ``witness`` and ``tombstone`` were read before: what is acknowledged may only grow between the two. A link, a FIFO
+    or a file of someone else is ``BackendUnavailable``; a file that is no longer there by that name is opened again.
+    """
+    for _ in range(_FEW):
+        try:
+            descriptor, writable = _open(disk, path)
+        except FileNotFoundError:
+            return None
+        status = disk.fstat(descriptor.fd)
+        if status.st_nlink == 0:
+            continue  # replaced between the open and this
+        if reason := why_not_private(status):
+            raise BackendUnavailable(f"{path}: {reason}; nothing was read")
+        size = preallocation.end_of(disk, descriptor.fd, status.st_size)
+        header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
+        return FileState(
+            path,
+            descriptor,
+            status.st_dev,
+            status.st_ino,
+            status.st_mode,
+            size,
+            header,
+            None,
+            witness,
+            tombstone,
+            entry_flushed=witness is not None and _generation(header) == witness.generation,
+            writable=writable,
+            proved=False,
+            room=status.st_size - size,
+        )
+    raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
+
+
+def fetch(disk: Disk, state: FileState, start: int) -> Container:
+    """The container from ``start`` on, up to the size that the state speaks of: a consistent view, whoever appends."""
+    header, witness = state.header, last_seen(state)
+    if len(header) < record.HEADER_SIZE:
+        return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state))
+    offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
+    data = read_all(disk, state.descriptor.fd, max(0, state.size - offset), offset)
+    return Container(header, offset, data, witness, state.tombstone, is_spoiled(state))
+
+
+def last_seen(state: FileState) -> Witness | None:
+    """The newest that is known of this inode: what was proved of it, else what the index named before.
+
+    A head that was only read does not count: it would vouch for a body that nobody has opened.
+    """
+    return state.row.witness if state.row is not None and state.is_settled else state.witness
+
+
+def look(disk: Disk, state: FileState) -> os.stat_result | Seen:
+    """What the path of a container names now. Its times are not asked for where writes of ours go on, see ``statx``."""
+    return disk.look(state.path) if state.room and state.descriptor.written else disk.stat(state.path)
+
+
+def is_unchanged(state: FileState, now: os.stat_result | Seen) -> bool:
+    """Whether what the path names now is the container that is known, and its file as long as it was."""
+    return (
+        now.st_size == state.size + state.room
+        and now.st_ino == state.inode
+        and now.st_dev == state.device
+        and now.st_mode == state.mode
+        and now.st_nlink == 1
+    )
+
+
+def is_still_empty_behind(disk: Disk, state: FileState) -> bool:
+    """Whether no record was written into the room of an unchanged container since."""
+    return not state.room or preallocation.is_empty(disk, state.descriptor.fd, state.size)
+
+
+def is_still_settled(disk: Disk, state: FileState) -> bool:
+    """The same, for who is about to write: of a settled container its end is looked at in the same read."""
+    return ends_as_expected(disk, state) if state.is_settled else is_still_empty_behind(disk, state)
+
+
+def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState:
+    """The same inode at another size, or with unexpected bytes: to be described again, and no older than it was.
+
+    A header is never modified in place: one that was read whole is that of the inode, and is not read again.
+    """
+    size = preallocation.end_behind(disk, state.descriptor.fd, state.size, extent)
+    whole = len(state.header) == record.HEADER_SIZE and size >= record.HEADER_SIZE
+    return state._replace(
+        size=size,
+        room=extent - size,
+        mode=mode,
+        header=state.header if whole else read_all(disk, state.descriptor.fd, min(record.HEADER_SIZE, size), 0),
+        row=None,
+        witness=last_seen(state),
+        proved=False,
+    )
+
+
+def is_spoiled(state: FileState) -> bool:
+    """Whether a writer who could neither complete nor replace the container has said so."""
+    return not state.mode & _OWNER_WRITES
+
+
+def ends_as_expected(disk: Disk, state: FileState) -> bool:
+    """Whether the 24 bytes before the end are the link and a footer of the row: what a keyless writer can check.
+
+    And whether no record stands in the room behind them.
+    """
+    row = state.row
+    if row is None:
+        return False
+    most = record.LINK_AND_FOOTER + preallocation.BEGINNING
+    end = disk.pread(state.descriptor.fd, most, row.size - record.LINK_AND_FOOTER)
+    if len(end) < record.LINK_AND_FOOTER or any(end[record.LINK_AND_FOOTER :]):
+        return False
+    size, inverse = record.FOOTER.unpack_from(end, record.TAG_SIZE)
+    return end[: record.TAG_SIZE] == row.version and size ^ inverse == _FOOTER_MASK
+
+
+def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:
+    """Write a container of its own and put it in place, atomically. The state has no row yet.
+
+    An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
+    """
+    refuse_link(disk, os.path.dirname(path))
+    descriptor = Descriptor(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
+    try:
+        write_all(disk, descriptor.fd, data, 0)
+        if flush:
+            disk.fsync(descriptor.fd)
+        status = disk.fstat(descriptor.fd)
+        disk.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            disk.unlink(temporary)
+        raise
+    if flush:
+        try:
+            disk.sync_directory(os.path.dirname(path))
+        except OSError as error:
+            raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
+    return FileState(
+        path,
+        descriptor,
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        len(data),
+        data[: record.HEADER_SIZE],
+        None,
+        None,
+        None,
+        entry_flushed=flush,
+        writable=True,
+        proved=True,
+    )
+
+
+def extend(
+    disk: Disk, temporary: Callable[[], str], state: FileState, data: bytes, *, flush: bool, durable: bool
+) -> int:
+    """Write one more record behind the newest, to be flushed by ``Descriptor.flush`` once the stripe is let go.
+
+    Returns the room that is there behind it.
+
+    ``durable`` is for what may have to be put in place if the write fails: the container is then replaced by what it
+    was, on another inode, and ``BackendUnavailable`` says that the old record stands. If it cannot be replaced either,
+    it is marked as spoiled, and whoever writes next replaces it before anything else. ``temporary`` makes a fresh name.
+    """
+    if flush and not state.entry_flushed:  # whoever created it did not flush the name, or died before
+        disk.sync_directory(os.path.dirname(state.path))
+    fd, end, left = state.descriptor.fd, state.size + len(data), state.room - len(data)
+    try:
+        write_all(disk, fd, data, state.size)
+    except OSError as error:
+        _undo(disk, temporary, state, error, whole=end, flush=durable)
+    if left < 0:
+        left = preallocation.make(disk, fd, end, len(data)) if flush else 0
+    state.descriptor.written = end
+    return left
+
+
+def spoil(disk: Disk, state: FileState) -> None:
+    """Say in the file's mode that a flush of it failed: whoever writes next replaces it before anything else."""
+    with contextlib.suppress(OSError):
+        disk.fchmod(state.descriptor.fd, SPOILED_FILE)
+
+
+def _undo(
+    disk: Disk, temporary: Callable[[], str], state: FileState, error: OSError, *, whole: int, flush: bool
+) -> NoReturn:
+    """Put the container back as it was, and raise. One that ends before ``whole`` holds no complete record of ours."""
+    fd = state.descriptor.fd
+    unchanged = f"{state.path}: {error.strerror or error}; the session is as it was"
+    size = None
+    with contextlib.suppress(OSError):
+        size = preallocation.end_of(disk, fd, disk.fstat(fd).st_size)
+    if size == state.size:
+        raise BackendUnavailable(unchanged) from error  # refused, as by a full disk: there is nothing to put back
+    try:
+        before = read_all(disk, fd, state.size, 0)
+        if len(before) != state.size:
+            raise OSError(f"{len(before)} bytes where there were {state.size}")  # noqa: TRY301 - handled just below
+        place(disk, temporary(), state.path, before, flush=flush)
+    except (OSError, DurabilityUnknown):
+        spoil(disk, state)
+        if size is not None and size < whole:  # a torn tail: readers stop before it, the next writer replaces it
+            raise BackendUnavailable(unchanged) from error
+        raise DurabilityUnknown(
+            f"{state.path}: a write failed ({error.strerror or error}), and so did putting the container back as it was"
+        ) from error
+    raise BackendUnavailable(unchanged) from error
+
+
+def _generation(header: bytes) -> int | None:
+    return record.HEADER.unpack_from(header)[5] if len(header) == record.HEADER_SIZE else None
+
+
+def _open(disk: Disk, path: str) -> tuple[Descriptor, bool]:
+    refuse_link(disk, os.path.dirname(path))
+    try:
+        return Descriptor(disk, disk.open(path, READ_WRITE)), True
+    except PermissionError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    return Descriptor(disk, disk.open(path, READ)), False

@@ -1,0 +1,392 @@
+"""The tables of the index, how one row is put into them, and how one comes back. Derived from the sessions, disposable.
+
+Whatever is wrong with the file, from a flipped bit to a trigger that someone added, is ``IndexDamaged``: it is put
+aside and derived anew. ``BackendUnavailable`` is for a medium that says no.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ...errors import BackendUnavailable, VaultError
+from ...format.ids import locator_of
+from ...format.sealed import SealedHead, Tombstone, Witness
+from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
+
+APPLICATION_ID = 0x56535801
+USER_VERSION = 1
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+_TABLES = {
+    "sessions": (
+        "CREATE TABLE sessions(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " seq INTEGER NOT NULL, version BLOB NOT NULL, updated INTEGER NOT NULL, expires INTEGER,"
+        " size INTEGER NOT NULL, witness BLOB, tags BLOB NOT NULL, blob BLOB NOT NULL)"
+    ),
+    "sessions_updated": "CREATE INDEX sessions_updated ON sessions(updated, locator)",
+    "sessions_expires": "CREATE INDEX sessions_expires ON sessions(expires) WHERE expires IS NOT NULL",
+    "tags": (
+        "CREATE TABLE tags(tag BLOB, updated INTEGER, locator TEXT, expires INTEGER,"
+        " PRIMARY KEY(tag, updated, locator)) WITHOUT ROWID"
+    ),
+    "tombstones": (
+        "CREATE TABLE tombstones(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " mac BLOB NOT NULL) WITHOUT ROWID"
+    ),
+    "meta": "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+}
+COLUMNS = "key, generation, seq, version, updated, expires, size, tags, blob"
+_INSERT = f"INSERT INTO sessions (locator, witness, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+_UPDATE = (
+    "UPDATE sessions SET witness = ?, key = ?, generation = ?, seq = ?, version = ?, updated = ?, expires = ?,"
+    " size = ?, tags = ?, blob = ? WHERE locator = ?"
+)
+_UPDATE_WHERE_IT_STANDS = _UPDATE.replace(" updated = ?, expires = ?,", "")
+"""For a row that keeps its place in every order: no index is written."""
+_PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
+_EXPIRING = (str, str, int, int, bytes, int, int, int, bytes, bytes)
+_TYPES = (_EXPIRING, (*_EXPIRING[:6], type(None), *_EXPIRING[7:]))
+UNTAGGED = "untagged"
+"""Remembered of an index that has rows without their tags: they are derived together, when all rows are there."""
+
+_TAG_SIZE = 16
+_FEW_TAGS = 8
+_STARTS = ", ".join(f"({1 + 16 * number})" for number in range(_FEW_TAGS))
+_TAG_ALL = (
+    "INSERT OR REPLACE INTO tags SELECT substr(tags, start, 16), updated, locator, expires FROM sessions"  # noqa: S608 - ours
+    f" CROSS JOIN (SELECT column1 AS start FROM (VALUES {_STARTS}))"
+    f" WHERE length(tags) BETWEEN start AND {16 * _FEW_TAGS} ORDER BY 1, 2, 3"
+)
+"""In the order of the table: a million rows in random order would write each of its pages a hundred times."""
+_WITH_MANY_TAGS = f"SELECT locator, updated, expires, tags FROM sessions WHERE length(tags) > {16 * _FEW_TAGS}"  # noqa: S608 - ours
+_VERSION_SIZE = 16
+_WITNESS_SIZE = 32
+_BUSY_SECONDS = 10.0
+
+# The primary codes of a medium or a moment that says no; every other code means that the file is not what we wrote.
+_REFUSALS = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+class IndexDamaged(VaultError):
+    """The index is gone, or not what was written. ``inode`` tells which file was met; 0 for none."""
+
+    def __init__(self, message: str, *, inode: int = 0) -> None:
+        super().__init__(message)
+        self.inode = inode
+
+
+class Entry(NamedTuple):
+    """What the index is to learn about one session.
+
+    ``row`` overwrites what is older, and what stands at the version ``replacing``; ``tombstone`` removes what is not
+    younger; ``witness`` names what is flushed.
+    """
+
+    row: SealedHead | None
+    tombstone: Tombstone | None
+    witness: Witness | None
+    replacing: bytes | None = None
+
+
+@contextlib.contextmanager
+def translated(path: str, inode: int) -> Iterator[None]:
+    """SQLite's errors, and those of decoding what it gives, as ours."""
+    try:
+        yield
+    except FOREIGN as error:
+        raise translation(error, path, inode) from error
+
+
+FOREIGN = (sqlite3.Error, ValueError, OverflowError, TypeError)
+"""What SQLite and the decoding of what it gives may raise; UnicodeDecodeError is a ValueError."""
+
+
+def translation(error: Exception, path: str, inode: int) -> VaultError:
+    """A ``FOREIGN`` error as ours."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)  # absent where the module could not make sense of a value
+        if code is not None and code & 0xFF in _REFUSALS and code != _CUT_SHORT:
+            return BackendUnavailable(f"{path}: {error}")
+    return IndexDamaged(f"{path}: {error}", inode=inode)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
+
+
+def inode_of(disk: Disk, path: str) -> int:
+    """The inode of the index; 0 where there is none."""
+    try:
+        return disk.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int]:
+    """A connection to the index, checked, and its inode. SQLite follows links, so the files are looked at before.
+
+    ``fall_back``: one that only reads will do, where nothing may be written. Whoever only reads leaves nothing behind:
+    SQLite would make its side files even so, and is told that an index without a log is immutable. (What a writer that
+    comes meanwhile checkpoints may then look damaged, to this reader alone.)
+    """
+    inode = _looked_at(disk, path)
+    with translated(path, inode):
+        if not writable and not inode_of(disk, path + SIDE_FILES[0]):
+            return _checked(_connect(path, "immutable=1"), path, inode), inode
+        try:
+            return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode
+        except sqlite3.OperationalError:
+            if not fall_back:
+                raise
+        try:
+            return _checked(_connect(path, "mode=ro"), path, inode), inode
+        except sqlite3.OperationalError:
+            # Without a place for its shared memory SQLite reads only a file that is complete in itself.
+            if inode_of(disk, path + SIDE_FILES[0]):
+                raise
+            return _checked(_connect(path, "immutable=1"), path, inode), inode
+
+
+def _looked_at(disk: Disk, path: str) -> int:
+    """The inode of an index whose files are ours alone; ``IndexDamaged`` for what someone planted."""
+    inode = 0
+    try:
+        for name in (path, *(path + side for side in SIDE_FILES)):
+            try:
+                status = disk.stat(name)
+            except FileNotFoundError:
+                if name == path:
+                    raise IndexDamaged(f"{path} is gone") from None
+                continue
+            inode = inode or status.st_ino
+            if reason := why_not_private(status):
+                raise IndexDamaged(f"{name}: {reason}", inode=inode)
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+    return inode
+
+
+def create(disk: Disk, path: str) -> None:
+    """Put an empty index in place, atomically; what was left beside an older one would be taken for its log.
+
+    Nothing is flushed: an index that a power cut takes is derived again, and before the first session is written a
+    writer's marker says so.
+    """
+    fresh = path + ".new"
+    try:
+        for name in (fresh, *(base + side for base in (fresh, path) for side in SIDE_FILES)):
+            with contextlib.suppress(FileNotFoundError):
+                disk.unlink(name)
+        with opened(disk, fresh, CREATE_NEW, PRIVATE_FILE):
+            pass
+        with translated(fresh, 0):
+            connection = _connect(fresh, "mode=rw")
+            try:
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("BEGIN")
+                for statement in _TABLES.values():
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {USER_VERSION}")
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+        disk.replace(fresh, path)
+    except OSError as error:
+        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+
+
+def row_from(columns: tuple[Any, ...]) -> SealedHead:
+    """The row that a SELECT of the locator and ``COLUMNS`` gave. ``ValueError`` for what nobody of us wrote."""
+    if tuple(map(type, columns)) not in _TYPES:
+        raise ValueError("a row with values of another type")
+    locator, key, generation, seq, version, updated, expires, size, tags, blob = columns
+    if locator_of(key) != locator:
+        raise ValueError("a row under another locator")
+    if len(version) != _VERSION_SIZE or len(tags) % _TAG_SIZE or generation < 0 or seq < 0 or size < 0:
+        raise ValueError("a row with impossible values")
+    return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
+
+
+def tombstone_from(key: object, generation: object, mac: object) -> Tombstone:
+    """The tombstone of three columns. ``ValueError``."""
+    if not (isinstance(key, str) and isinstance(generation, int) and isinstance(mac, bytes)) or generation < 0:
+        raise ValueError("a tombstone with values of another type")
+    return Tombstone(key, generation, mac)
+
+
+def pack_witness(witness: Witness) -> bytes:
+    """32 bytes that compare as witnesses do."""
+    return witness.generation.to_bytes(8, "big") + witness.seq.to_bytes(8, "big") + witness.version
+
+
+def unpack_witness(data: object) -> Witness | None:
+    """The witness of a column. ``ValueError``."""
+    if data is None:
+        return None
+    if not isinstance(data, bytes) or len(data) != _WITNESS_SIZE:
+        raise ValueError("a witness of another type or length")
+    return Witness(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big"), data[16:])
+
+
+def apply_all(connection: sqlite3.Connection, entries: Mapping[str, Entry], *, tagged: bool = True) -> None:
+    """Write what each entry says; ``tagged`` False leaves new rows without their tags. Within a transaction.
+
+    In the order of the locators, so that neighbours in the tree are written together.
+    """
+    for locator, entry in sorted(entries.items()):
+        apply(connection, locator, entry, tagged=tagged)
+
+
+def apply(connection: sqlite3.Connection, locator: str, entry: Entry, *, tagged: bool = True) -> None:
+    """Write what an entry says, in version order. Within a transaction of the caller."""
+    execute = connection.execute
+    if entry.tombstone is not None:
+        key, generation, mac = entry.tombstone
+        execute(
+            "INSERT INTO tombstones VALUES (?, ?, ?, ?) ON CONFLICT (locator) DO UPDATE SET key = excluded.key,"
+            " generation = excluded.generation, mac = excluded.mac WHERE excluded.generation > generation",
+            (locator, key, generation, mac),
+        )
+        remove(connection, locator, "generation <= ?", generation)
+    if entry.row is not None:
+        buried = execute("SELECT generation FROM tombstones WHERE locator = ?", (locator,)).fetchone()
+        if buried is None or entry.row.generation > buried[0]:
+            _put_row(connection, locator, entry.row, entry, tagged=tagged)
+
+
+def _put_row(connection: sqlite3.Connection, locator: str, row: SealedHead, entry: Entry, *, tagged: bool) -> None:
+    execute = connection.execute
+    old = execute(
+        "SELECT generation, seq, version, updated, expires, tags, witness FROM sessions WHERE locator = ?", (locator,)
+    ).fetchone()
+    tags = b"".join(row.tags)
+    witness = None if entry.witness is None else pack_witness(entry.witness)
+    if old is None:
+        execute(_INSERT, (locator, witness, row.key, *row[1:7], tags, row.blob))
+        if tagged:
+            _tag(connection, locator, row)
+        return
+    if old[6] is not None and (witness is None or witness < old[6]):
+        witness = old[6]
+    if (row.generation, row.seq) <= (old[0], old[1]) and old[2] != entry.replacing:
+        if witness != old[6]:
+            execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
+        return
+    if (row.updated, row.expires) == (old[3], old[4]):
+        execute(_UPDATE_WHERE_IT_STANDS, (witness, *row[:4], row.size, tags, row.blob, locator))
+        if tags == old[5]:
+            return
+    else:
+        execute(_UPDATE, (witness, *row[:7], tags, row.blob, locator))
+    _untag(connection, locator, old[5], old[3])
+    _tag(connection, locator, row)
+
+
+def remove(connection: sqlite3.Connection, locator: str, condition: str, value: object) -> None:
+    """Take a row out, if it meets the condition."""
+    old = connection.execute(
+        f"DELETE FROM sessions WHERE locator = ? AND {condition} RETURNING tags, updated",  # noqa: S608 - our own text
+        (locator, value),
+    ).fetchall()
+    for tags, updated in old:
+        _untag(connection, locator, tags, updated)
+
+
+def retag(connection: sqlite3.Connection) -> None:
+    """Derive the table of tags from the rows. Within a transaction of the caller."""
+    connection.execute("DELETE FROM tags")
+    connection.execute(_TAG_ALL)
+    for locator, updated, expires, tags in connection.execute(_WITH_MANY_TAGS):
+        connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
+    connection.execute("DELETE FROM meta WHERE name = ?", (UNTAGGED,))
+
+
+def buried(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, Tombstone]:
+    """By locator, the tombstones of those."""
+    which = f"locator IN ({', '.join('?' * len(locators))})"
+    text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
+    return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
+
+
+def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
+    """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
+    which = f"locator IN ({', '.join('?' * len(locators))})"
+    text = f"SELECT witness, locator, {COLUMNS} FROM sessions WHERE {which}"  # noqa: S608 - our own text
+    found = [(unpack_witness(columns[0]), row_from(columns[1:])) for columns in connection.execute(text, locators)]
+    return {row.key: row for witness, row in found if witness == row.witness}
+
+
+def _tag(connection: sqlite3.Connection, locator: str, row: SealedHead) -> None:
+    connection.executemany(_PUT_TAG, [(tag, row.updated, locator, row.expires) for tag in row.tags])
+
+
+def _untag(connection: sqlite3.Connection, locator: str, tags: bytes, updated: int) -> None:
+    connection.executemany(
+        "DELETE FROM tags WHERE tag = ? AND updated = ? AND locator = ?",
+        [(tag, updated, locator) for tag in _split(tags)],
+    )
+
+
+@functools.lru_cache(1024)
+def _split(tags: bytes) -> tuple[bytes, ...]:
+    """The tags of a row; remembered, since the rows of a page carry the same few."""
+    return tuple([tags[start : start + _TAG_SIZE] for start in range(0, len(tags), _TAG_SIZE)])
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?{mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _checked(connection: sqlite3.Connection, path: str, inode: int) -> sqlite3.Connection:
+    try:
+        for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+        marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        schema = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    except BaseException:
+        connection.close()
+        raise
+    if marks != [APPLICATION_ID, USER_VERSION] or schema != _TABLES:
+        connection.close()
+        raise IndexDamaged(f"{path}: not the tables of this version", inode=inode)
+    return connection

@@ -1,0 +1,135 @@
+"""Open containers, and what is known of each as long as its descriptor is open.
+
+An open descriptor pins its inode, and containers only grow or are replaced. So where the path still names this inode,
+at this size, nothing has changed: one ``lstat`` tells. (A signature of times would not do: inodes are reused at
+once.)
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import OrderedDict
+from typing import NamedTuple
+
+from ...format.sealed import SealedHead, Tombstone, Witness
+from ...util.disk import Disk
+
+try:
+    import resource
+except ImportError:  # pragma: no cover - Windows only
+    _OPEN_FILES = 512
+else:
+    _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+MOST = 256 if _OPEN_FILES < 0 else max(4, min(256, _OPEN_FILES // 4))  # negative: no limit
+"""Descriptors that a store keeps open."""
+
+
+class Descriptor:
+    """A file descriptor, closed when the last reference to it goes.
+
+    Never closed explicitly: another thread may be reading, and the kernel would hand out the number again.
+    """
+
+    __slots__ = ("_disk", "_failed", "_flushed", "_mutex", "fd", "written")
+
+    def __init__(self, disk: Disk, fd: int) -> None:
+        self._disk = disk
+        self._mutex = threading.Lock()
+        self._flushed = 0
+        self._failed = False
+        self.fd = fd
+        self.written = 0
+
+    def flush(self, end: int) -> None:
+        """Flush what this process has written up to there; threads share a flush that was begun after their writes.
+
+        A failed flush is reported once for an open file, and the next one may pass although the data is gone: after a
+        failure every flush of this descriptor fails.
+        """
+        with self._mutex:
+            if self._failed:
+                raise OSError(errno.EIO, "an earlier flush of this file failed")
+            if self._flushed >= end:
+                return
+            written = self.written
+            try:
+                self._disk.fdatasync(self.fd)
+            except OSError:
+                self._failed = True
+                raise
+            self._flushed = written
+
+    def __del__(self) -> None:
+        try:  # noqa: SIM105 - once for each file that is opened: suppress() takes as long as the call
+            self._disk.close(self.fd)
+        except OSError:
+            pass
+
+
+class FileState(NamedTuple):
+    """What is known of a container. Immutable, so that a reader never sees half of a change.
+
+    ``row`` None: the bytes up to ``size`` were not described yet. ``witness`` and ``tombstone`` are what the index said
+    before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a power cut does
+    not take the directory entry back. ``proved``: the row was written here, or described thoroughly. ``room``: zero
+    bytes behind the container, which the file has beside its ``size``.
+    """
+
+    path: str
+    descriptor: Descriptor
+    device: int
+    inode: int
+    mode: int
+    size: int
+    header: bytes
+    row: SealedHead | None
+    witness: Witness | None
+    tombstone: Tombstone | None
+    entry_flushed: bool
+    writable: bool
+    proved: bool
+    room: int = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a record may be written behind the row: it is proved, and the last of the container."""
+        return self.row is not None and self.proved and not self.row.torn
+
+
+class Descriptors:
+    """The least recently used go first. Safe from any thread."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._states: OrderedDict[str, FileState] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def get(self, key: str) -> FileState | None:
+        """What is known, to be checked against the path before it is believed."""
+        try:
+            self._states.move_to_end(key)
+            return self._states[key]
+        except KeyError:
+            return None
+
+    def keep(self, key: str, state: FileState) -> None:
+        """Put it in place of what was known."""
+        evicted = None  # dropped outside the mutex: the last reference closes a file
+        with self._mutex:
+            self._states[key] = state
+            if len(self._states) > self._most:
+                _, evicted = self._states.popitem(last=False)
+        del evicted
+
+    def drop(self, key: str) -> None:
+        """Forget a key."""
+        self._states.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._states.clear()

@@ -1,0 +1,335 @@
+"""Mirror: one thread that brings the follower to what the primary has, whenever it can be reached.
+
+What was marked is followed soon. What nobody marked, since it was written before this process began, by another
+process, or while the follower was out of reach, is found by comparing both sides: shortly after opening, after every
+outage, and every hour. The thread keeps out of the way: it gathers marks for a moment, and rests between two sessions
+for as long as the store is being written to.
+
+The follower is opened by the thread, and opened anew after each failure, with exponential back-off and jitter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
+from ...util.clock import Clock
+from ..protocol import Backend
+from ..replication import Gap, Outcome, differing, follow
+from .queue import MOST_KEYS, Backlog
+from .source import Source
+from .status import MirrorStatus
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+_log = logging.getLogger("vaultsession")
+
+GATHER_SECONDS = 0.05
+FIRST_COMPARISON = 1.0
+COMPARISON_SECONDS = 3600.0
+PAPERS_SECONDS = 5.0
+LONGEST_PATIENCE = 30.0
+BUSY_SECONDS = 0.02
+REST_FACTOR = 3.0
+LONGEST_REST = 0.05
+_REMEMBERED = 1000
+
+_PASSING = (BackendUnavailable, DurabilityUnknown, LeaseTimeout)
+"""What a follower may raise and be well a moment later."""
+
+
+class Follower(NamedTuple):
+    """An opened follower: its sessions, and how its papers are brought level (``AHEAD``: they were left)."""
+
+    backend: Backend
+    papers: Callable[[], Outcome]
+
+
+class _Ended(Exception):
+    """Leave what is not done: the next opening finds it by comparison."""
+
+
+class Mirror:
+    """What keeps one follower of one primary level. Safe from any thread.
+
+    ``open_follower`` is called by the thread. ``drain`` is how many seconds ``close`` gives to what still waits; a
+    follower that does not answer holds up nothing longer than that. ``patience`` bounds the seconds between attempts.
+    """
+
+    def __init__(
+        self,
+        primary: Backend,
+        open_follower: Callable[[], Follower],
+        *,
+        where: str,
+        clock: Clock,
+        drain: float = 5.0,
+        most: int = MOST_KEYS,
+        first_comparison: float = FIRST_COMPARISON,
+        patience: float = LONGEST_PATIENCE,
+    ) -> None:
+        try:
+            import tenacity  # noqa: PLC0415 - an extra: imported when used
+        except ImportError as error:
+            raise InvalidSetting(f"a mirror needs an extra ({error}): pip install 'vaultsession[mirror]'") from None
+        self._tenacity = tenacity
+        self._source = Source(primary)
+        self._open_follower = open_follower
+        self.where = where
+        self._clock = clock
+        self._drain_seconds = drain
+        self._most = most
+        self._patience = patience
+        self._first = first_comparison
+        self._closed = False
+        self._begin()
+        self._start()
+        _alive.add(self)
+
+    def mark(self, key: str) -> None:
+        """A session of the primary has changed."""
+        self._backlog.mark(key)
+        if self._thread is None:  # after a fork
+            self._start()
+
+    def compare(self) -> None:
+        """Ask for a comparison of everything, soon and in the background."""
+        self._backlog.mark_everything()
+
+    def status(self) -> MirrorStatus:
+        """How things stand."""
+        oldest = self._backlog.oldest
+        return MirrorStatus(
+            where=self.where,
+            behind=len(self._backlog),
+            comparing=self._comparing or self._backlog.everything,
+            lag=None if oldest is None else max(0.0, time.monotonic() - oldest),
+            error=self._error,
+            stuck=self._stuck,
+            succeeded=self._succeeded,
+            refused=dict(self._refused),
+            extra=self._extra,
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Whether nothing waits any more, within so many seconds."""
+        until = time.monotonic() + seconds
+        while len(self._backlog) or self._backlog.everything or self._comparing:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def close(self) -> None:
+        """Give what waits its time, then leave it to the next opening. Idempotent; never longer than ``drain``."""
+        if self._closed:
+            return
+        self._closed = True
+        _alive.discard(self)
+        self._until = time.monotonic() + self._drain_seconds
+        self._closing.set()
+        self._backlog.filled.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._drain_seconds)
+            if self._thread.is_alive():
+                _log.warning("the mirror %s does not answer; it is caught up with another time", self.where)
+        if left := len(self._backlog):
+            _log.warning("%d sessions are not mirrored yet: the next opening compares with %s", left, self.where)
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._backlog = Backlog(self._most)
+        self._closing = threading.Event()
+        self._until = 0.0
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._follower: Follower | None = None
+        self._comparing = False
+        self._error: str | None = None
+        self._stuck = False
+        self._succeeded: int | None = None
+        self._refused: dict[str, str] = {}
+        self._extra = 0
+        self._due = time.monotonic() + self._first
+        self._papers_due = 0.0
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="vaultsession-mirror", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        tenacity = self._tenacity
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_not_exception_type(_Ended),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=self._patience)
+            + tenacity.wait_random(0, min(1.0, self._patience)),
+            sleep=self._pause,
+            stop=tenacity.stop_when_event_set(self._closing),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        try:
+            while not self._closing.is_set():
+                self._backlog.filled.wait(max(0.0, self._due - time.monotonic()))
+                if time.monotonic() >= self._due:
+                    self._backlog.mark_everything()
+                self._pause(GATHER_SECONDS)
+                if not self._closing.is_set():
+                    attempts(self._round)
+            if self._error is None and len(self._backlog):
+                self._round()
+        except _Ended:
+            pass
+        except Exception as error:  # noqa: BLE001 - the last attempt before closing: what is left is told there
+            self._note(error)
+        finally:
+            self._let_go()
+
+    def _round(self) -> None:
+        """Everything that waits, once. Raises what the follower raised."""
+        try:
+            follower = self._opened()
+            self._level_papers(follower)
+            if not self._closing.is_set() and self._backlog.begin_comparing():
+                self._compare(follower.backend)
+            self._drain(follower.backend)
+        except _Ended:
+            raise
+        except Exception as error:
+            self._note(error)
+            self._let_go()
+            self._backlog.mark_everything()  # what happened meanwhile, at either side, is found by comparison
+            raise
+        self._error, self._stuck = None, False
+        self._succeeded = self._clock.now()
+
+    def _opened(self) -> Follower:
+        if self._follower is None:
+            self._papers_due = 0.0
+            self._follower = self._open_follower()
+        return self._follower
+
+    def _level_papers(self, follower: Follower) -> None:
+        if time.monotonic() < self._papers_due:
+            return
+        if follower.papers() is Outcome.AHEAD:
+            self._refuse("the key slots", "those of the mirror were changed more often, or otherwise: look at both")
+        else:
+            self._refused.pop("the key slots", None)
+        self._papers_due = time.monotonic() + PAPERS_SECONDS
+
+    def _compare(self, target: Backend) -> None:
+        """Both sides, session by session; whatever was marked meanwhile goes first."""
+        self._comparing, extra = True, 0
+        self._due = time.monotonic() + COMPARISON_SECONDS
+        kept = self._refused.pop("the key slots", None)
+        self._refused = {} if kept is None else {"the key slots": kept}
+        try:
+            for key, gap in differing(self._source, target, between=lambda: self._breathe(target)):
+                if gap is Gap.EXTRA:
+                    extra += 1
+                else:
+                    self._follow(key, target)
+            self._extra = extra
+        finally:
+            self._comparing = False
+
+    def _breathe(self, target: Backend) -> None:
+        if self._closing.is_set():
+            raise _Ended
+        self._drain(target)
+        if self._is_busy():
+            self._pause(LONGEST_REST)
+
+    def _drain(self, target: Backend) -> None:
+        while (key := self._backlog.take()) is not None:
+            try:
+                self._follow(key, target)
+            except BaseException:
+                self._backlog.put_back()
+                raise
+            self._backlog.done()
+            if self._closing.is_set() and time.monotonic() > self._until:
+                raise _Ended
+
+    def _follow(self, key: str, target: Backend) -> None:
+        """One session. What is wrong with it alone does not keep the others from following."""
+        began = time.monotonic()
+        self._source.failed = False
+        try:
+            outcome = follow(self._source, target, key)
+        except RuntimeError:
+            if self._closed:
+                raise _Ended from None  # the primary was closed while this thread was held up
+            raise
+        except VaultError as error:
+            if isinstance(error, _PASSING) and not self._source.failed:
+                raise
+            self._refuse(key, str(error))
+        else:
+            if outcome is Outcome.AHEAD:
+                self._refuse(key, "the mirror has a newer one, which is left as it is")
+            else:
+                self._refused.pop(key, None)
+        if self._is_busy():
+            self._pause(min(LONGEST_REST, REST_FACTOR * (time.monotonic() - began)))
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _is_busy(self) -> bool:
+        return time.monotonic() - self._backlog.marked < BUSY_SECONDS
+
+    def _pause(self, seconds: float) -> None:
+        self._closing.wait(seconds)
+
+    def _refuse(self, key: str, why: str) -> None:
+        if key not in self._refused and len(self._refused) < _REMEMBERED:
+            _log.warning("not mirrored: %s: %s", key, why)
+            self._refused = {**self._refused, key: why}
+
+    def _note(self, error: Exception) -> None:
+        self._error = str(error) if isinstance(error, VaultError) else f"{type(error).__name__}, which is unexpected"
+        self._stuck = not isinstance(error, _PASSING)
+
+    def _tell(self, state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            _log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
+
+    def _let_go(self) -> None:
+        """Close the follower, however unwell it is."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            with contextlib.suppress(Exception):
+                follower.backend.close()
+
+    def _after_fork(self) -> None:
+        """In the child: its own thread, when it writes. The parent's connections are not touched, not even closed."""
+        if self._follower is not None:
+            _abandoned.append(self._follower)
+        self._begin()
+
+
+_alive: weakref.WeakSet[Mirror] = weakref.WeakSet()
+_abandoned: list[Follower] = []
+
+
+def _each(act: Callable[[Mirror], None]) -> None:
+    for mirror in list(_alive):
+        act(mirror)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _each(Mirror._after_fork))  # noqa: SLF001 - our own class
+atexit.register(_each, Mirror.close)  # registered after that of the files backend, hence called before it

@@ -1,0 +1,270 @@
+"""Replication: one session of a backend brought to what another has, sealed bytes only. Nobody here holds a key.
+
+The source decides. Where its container has only grown since, its new records travel; else the whole container does; a
+removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is told and left.
+
+Nothing that comes from either side is believed for a decision beyond the other side's copy: a source that lies sends
+bytes that will not authenticate, a target that lies spoils its own copy. Readers judge both with the keys.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..errors import BackendUnavailable, Unreadable
+from ..format import record
+from ..format.ids import is_key, locator_of
+from ..format.sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from .protocol import Backend
+
+_TRIES = 3
+"""How often a row and its bytes are looked for without keeping writers out."""
+
+
+_BETWEEN = 256
+"""Rows, while two listings are compared."""
+
+
+class Outcome(StrEnum):
+    """What became of one session of the target."""
+
+    CURRENT = "current"
+    APPENDED = "appended"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+    AHEAD = "ahead"
+    """The target has a newer one: left as it is."""
+    EXTRA = "extra"
+    """Only the target has it, and no tombstone of the source names it: left as it is."""
+
+
+class Gap(StrEnum):
+    """How a session of the target differs from the source's."""
+
+    MISSING = "missing"
+    BEHIND = "behind"
+    REMOVED = "removed"
+    """The source has its tombstone; the target has the session."""
+    AHEAD = "ahead"
+    EXTRA = "extra"
+    UNREADABLE = "unreadable"
+    """It cannot be looked at, at one side: ``follow`` says why."""
+
+
+class Difference(NamedTuple):
+    """One session that is not the same on both sides."""
+
+    key: str
+    gap: Gap
+
+
+def follow(
+    source: Backend, target: Backend, key: str, *, anew: bool = False, proves: Callable[[Tombstone], bool] | None = None
+) -> Outcome:
+    """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
+
+    Where somebody who holds the keys ``proves`` tombstones, one of the source that is not proved is as none.
+
+    The source is read within the target's critical section: of two that follow at once, neither can put the older state
+    behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
+    ``Unreadable`` from a source whose session is damaged, which leaves the target's copy as it was.
+    """
+    outcome = Outcome.CURRENT
+
+    def seal(theirs: Newest) -> Sealed | Grave | None:
+        nonlocal outcome
+        outcome, result = _step(source, key, theirs, anew=anew)
+        if isinstance(result, Grave) and proves is not None and not proves(result.tombstone):
+            outcome = Outcome.EXTRA
+            return None
+        return result
+
+    target.commit(key, seal)
+    return outcome
+
+
+def newest_of(backend: Backend, key: str) -> Newest:
+    """What a backend knows of a key, its tombstone included. Changes nothing."""
+    row = backend.head(key)
+    if row is not None:
+        return row
+    seen: Newest = None
+
+    def look(newest: Newest) -> None:
+        nonlocal seen
+        seen = newest
+
+    backend.commit(key, look)
+    return seen
+
+
+def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[Difference]:
+    """Every session that is not the same on both sides, as of some moment while the iteration goes on.
+
+    One that changes meanwhile may be told twice. Both listings are walked side by side, in pages as the backends give
+    them, so that memory does not grow with the number of sessions. What stands in both costs nothing more; what does
+    not costs one look at the other side. ``between`` is called every now and then: a place to rest, or to leave.
+    """
+    ours = ((_place(row), 0, row) for row in _rows(source))
+    theirs = ((_place(row), 1, row) for row in _rows(target))
+    waiting: SealedHead | None = None  # a row of the source, until it is known whether the target has the same
+    for number, (_, side, row) in enumerate(heapq.merge(ours, theirs, key=lambda each: each[:2])):
+        if between is not None and number % _BETWEEN == 0:
+            between()
+        if side == 0:
+            if waiting is not None:
+                yield from _gap_of(waiting, target)
+            waiting = row
+        elif waiting is not None and is_same(row, waiting):
+            waiting = None
+        else:
+            yield from _gap_beyond(row, source)
+    if waiting is not None:
+        yield from _gap_of(waiting, target)
+
+
+def is_same(one: SealedHead, other: SealedHead) -> bool:
+    """Whether two rows speak of the same bytes."""
+    return (one.key, one.witness, one.size, one.torn) == (other.key, other.witness, other.size, other.torn)
+
+
+def _rows(backend: Backend) -> Iterator[SealedHead]:
+    """Its listing, oldest first; without what no key is, since keys become paths."""
+    return (row for row in backend.scan(Query(newest_first=False)) if is_key(row.key))
+
+
+def _gap_of(row: SealedHead, target: Backend) -> Iterator[Difference]:
+    """What a row of the source lacks at the target. A target that is ahead is told from its own row."""
+    try:
+        there = target.head(row.key)
+    except Unreadable:
+        yield Difference(row.key, Gap.UNREADABLE)
+        return
+    if there is None:
+        yield Difference(row.key, Gap.MISSING)
+    elif not _is_newer(there, row) and not is_same(there, row._replace(torn=False)):
+        yield Difference(row.key, Gap.BEHIND)
+
+
+def _gap_beyond(row: SealedHead, source: Backend) -> Iterator[Difference]:
+    """Why the source has no such row: it has none at all, or another, which is told from its own row unless older."""
+    try:
+        ours = newest_of(source, row.key)
+    except Unreadable:
+        yield Difference(row.key, Gap.UNREADABLE)
+        return
+    if ours is None:
+        yield Difference(row.key, Gap.EXTRA)
+    elif isinstance(ours, Tombstone):
+        yield Difference(row.key, Gap.AHEAD if row.generation > ours.generation else Gap.REMOVED)
+    elif _is_newer(row, ours):
+        yield Difference(row.key, Gap.AHEAD)
+
+
+def _place(row: SealedHead) -> tuple[int, str]:
+    return row.updated, locator_of(row.key)
+
+
+def _is_newer(one: SealedHead, other: SealedHead) -> bool:
+    return (one.generation, one.seq) > (other.generation, other.seq)
+
+
+def _step(source: Backend, key: str, theirs: Newest, *, anew: bool) -> tuple[Outcome, Sealed | Grave | None]:
+    """What shall follow the target's newest. Row and bytes are of one moment, or are looked for again."""
+    for _ in range(_TRIES):
+        ours = newest_of(source, key)
+        if not isinstance(ours, SealedHead):
+            return _without(ours, theirs)
+        if (told := _as_it_is(ours, theirs, anew=anew)) is not None:
+            return told, None
+        if not anew and (shared := _shared(ours, theirs)):
+            step = _grown(ours, source.read(key, shared - record.LINK_AND_FOOTER), theirs)
+            if step is not None:
+                return step
+        step = _whole(ours, source.read(key))
+        if step is not None:
+            return step
+    return _step_alone(source, key, theirs)
+
+
+def _step_alone(source: Backend, key: str, theirs: Newest) -> tuple[Outcome, Sealed | Grave | None]:
+    """The same where it changes faster than it can be read: within the source's critical section, and whole."""
+    found: list[tuple[Newest, Container | None]] = []
+    source.commit(key, lambda newest: found.append((newest, source.read(key))))
+    ours, container = found[-1]
+    if not isinstance(ours, SealedHead):
+        return _without(ours, theirs)
+    step = _whole(ours, container)
+    if step is None:
+        raise BackendUnavailable(f"the row of {key} and its container do not belong together: it was not copied")
+    return step
+
+
+def _as_it_is(ours: SealedHead, theirs: Newest, *, anew: bool) -> Outcome | None:
+    """Why the target's is left as it is; None where it is not."""
+    if isinstance(theirs, Tombstone):
+        return Outcome.AHEAD if theirs.generation >= ours.generation else None
+    if theirs is None:
+        return None
+    if _is_newer(theirs, ours):
+        return Outcome.AHEAD
+    return None if anew or not is_same(theirs, ours._replace(torn=False)) else Outcome.CURRENT
+
+
+def _without(ours: Tombstone | None, theirs: Newest) -> tuple[Outcome, Grave | None]:
+    """Where the source has no session: what its tombstone names is removed, and nothing else."""
+    if not isinstance(theirs, SealedHead):
+        return Outcome.CURRENT, None
+    if ours is None:
+        return Outcome.EXTRA, None
+    if theirs.generation > ours.generation:
+        return Outcome.AHEAD, None
+    return Outcome.REMOVED, Grave(ours._replace(key=theirs.key))
+
+
+def _shared(ours: SealedHead, theirs: Newest) -> int:
+    """Up to where the target's container may be the beginning of ours, by its row; 0 if it cannot be."""
+    if (
+        isinstance(theirs, SealedHead)
+        and not theirs.torn
+        and theirs.generation == ours.generation
+        and theirs.seq < ours.seq
+        and record.HEADER_SIZE + record.SMALLEST_RECORD <= theirs.size < ours.size
+    ):
+        return theirs.size
+    return 0
+
+
+def _grown(ours: SealedHead, container: Container | None, theirs: Newest) -> tuple[Outcome, Sealed] | None:
+    """The records behind the target's newest; None where ours does not follow from it, or changed meanwhile."""
+    if container is None or not isinstance(theirs, SealedHead):
+        return None
+    if (
+        _version_at(container, theirs.size) != theirs.version
+        or container.size < ours.size
+        or _version_at(container, ours.size) != ours.version
+    ):
+        return None
+    data = container.data[theirs.size - container.offset : ours.size - container.offset]
+    return Outcome.APPENDED, Sealed(ours._replace(torn=False), theirs.size, data)
+
+
+def _whole(ours: SealedHead, container: Container | None) -> tuple[Outcome, Sealed] | None:
+    """The container up to what our row speaks of; None if it changed meanwhile.
+
+    Bytes behind that are a record that is being written, or torn: they are never copied. And what the source has
+    replaced may be what was to be erased: it is, at the target too.
+    """
+    if container is None or container.size < ours.size or _version_at(container, ours.size) != ours.version:
+        return None
+    data = container.header + container.data[: ours.size - record.HEADER_SIZE]
+    return Outcome.REPLACED, Sealed(ours._replace(torn=False), 0, data, erase=True)
+
+
+def _version_at(container: Container, end: int) -> bytes:
+    """The 16 bytes that are the version of the record that ends there; fewer where these bytes begin later."""
+    at = end - container.offset - record.LINK_AND_FOOTER
+    return container.data[at : at + record.TAG_SIZE] if at >= 0 else b""

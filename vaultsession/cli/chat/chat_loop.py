@@ -1,0 +1,232 @@
+"""The loop of a chat: a line is heard, and is a command or a message that is answered."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ...errors import InvalidSetting, LeaseTimeout, SessionNotFound, VaultError
+from .. import exit_codes, output
+from ..commands.ls import COLUMNS
+from ..commands.show import speaker, transcript
+from ..output import DEBUG, Form
+from ..prompts import confirm
+from ..watch import Following
+from .echo import echo
+from .line_input import Hearing, Typed
+from .stream_text import Flow
+
+if TYPE_CHECKING:
+    from ...store.store import SessionStore
+    from ...store.turns import Reply
+
+_SHOWN_AT_FIRST = 4
+_LISTED = 10
+_REMEMBERED = 200
+_SOON = 0.5
+"""Seconds that another window's turn is waited for before it is said that this one waits."""
+
+_HELP = (
+    ("/help", "what you read here"),
+    ("/count", "how many messages there are"),
+    ("/list", "the newest sessions"),
+    ("/switch ID", "go to another session; without ID to a new one"),
+    ("/retry", "have answered what has no answer yet"),
+    ("/clear", "remove the messages, keep the session"),
+    ("/exit", "leave; so does Ctrl-D"),
+    ("//text", "a message that begins with a slash"),
+)
+COMMANDS = tuple(name.split()[0] for name, _ in _HELP if not name.startswith("//"))
+
+Voice = Callable[[str, str | None, Callable[[str], object], float | None], "Reply"]
+"""From id, what is said (None: nothing new), who is told the text as it comes, and patience to the reply."""
+
+
+class Room:
+    """One session at a time. A person is told what goes wrong and goes on; a pipe ends with it."""
+
+    def __init__(self, store: SessionStore, voice: Voice, hearing: Hearing, form: Form) -> None:
+        self._store, self._voice, self._hearing, self._form = store, voice, hearing, form
+        self._is_person = isinstance(hearing, Typed)
+        self._following: Following | None = None
+        self._id = ""
+
+    def run(self, id: str | None) -> None:
+        """Until /exit or the last line."""
+        self._enter(id)
+        while True:
+            self._show_others()
+            try:
+                line = self._hearing.line().strip()
+            except EOFError:
+                break
+            except KeyboardInterrupt:
+                if not self._is_person:
+                    raise
+                output.say("Ctrl-D or /exit leaves.", style="dim")
+                continue
+            if line in ("/exit", "/quit"):
+                break
+            try:
+                self._act(line)
+            except VaultError as error:
+                if not self._is_person:
+                    raise
+                advice = exit_codes.advice_for(error)
+                output.say(f"{error} ({advice})" if advice else str(error), style="red")
+        if self._is_person:
+            output.say(f"{self._counted()}. Go on with: vaultsession chat {self._id}", style="dim")
+
+    def _act(self, line: str) -> None:
+        command, _, argument = line.partition(" ")
+        if line.startswith("//") or not line.startswith("/"):
+            if line:
+                self._say(line.removeprefix("/"))
+        elif command == "/help":
+            output.facts(dict(_HELP))
+        elif command == "/count":
+            output.line(self._counted())
+        elif command == "/list":
+            self._list()
+        elif command == "/switch":
+            self._enter(argument.strip() or None)
+        elif command == "/retry":
+            self._retry()
+        elif command == "/clear":
+            self._clear()
+        else:
+            raise InvalidSetting(f"there is no {command}: /help lists what there is, and //text is said as /text")
+
+    # -- going to a session --------------------------------------------------------------------------------------------
+
+    def _enter(self, id: str | None) -> None:
+        chat = self._store.conversation(id, agent=echo)
+        self._id, self._following = chat.session_id, None
+        if not self._is_person:
+            if id is None:
+                output.say(f"vaultsession: a new session: {self._id}")
+            self._follow(0)
+            return
+        output.say(f"{self._counted()}. /help shows the commands, Ctrl-D leaves.", style="dim")
+        shown = self._follow(_SHOWN_AT_FIRST)
+        said = [each.get("content") for each in chat.history(last=_REMEMBERED) if each.get("role") == "user"]
+        self._hearing.remember(text for text in said if isinstance(text, str))
+        transcript(shown)
+        if not chat.is_answered():
+            output.say("The last message has no answer: /retry has it answered.", style="dim")
+
+    def _follow(self, last: int) -> list[dict[str, Any]]:
+        """The newest messages; what comes behind them is another window's. None where there is no session yet."""
+        following = Following(self._store, self._id)
+        try:
+            messages = following.begin(last)
+        except SessionNotFound:
+            self._following = None
+            return []
+        self._following = following
+        return messages
+
+    def _show_others(self, own: Sequence[dict[str, Any]] = ()) -> None:
+        """What came since the last look, but for what was said here."""
+        if self._following is None:
+            return
+        try:
+            new = self._following.look()
+        except SessionNotFound:
+            self._following = None
+            output.say("The session was removed or has expired: what is said next begins it anew.")
+            return
+        if own and new[-len(own) :] == list(own):
+            del new[-len(own) :]
+        if new and self._is_person:
+            output.say(f"Said elsewhere, {output.counted(len(new), 'message')}:", style="dim")
+            transcript(new)
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def _list(self) -> None:
+        records = [info.facts() for info in self._store.list(limit=_LISTED)]
+        if self._is_person:
+            output.table(COLUMNS, records)
+        else:
+            output.tsv([column.name for column in COLUMNS], records)
+
+    def _counted(self) -> str:
+        count = self._store.conversation(self._id, agent=echo).message_count()
+        return f"{output.escaped(self._id)}: {output.counted(count, 'message')}"
+
+    def _clear(self) -> None:
+        if self._is_person:
+            try:
+                confirm(f"Remove the messages of {output.escaped(self._id)}?", yes=False)
+            except (typer.Exit, typer.Abort):
+                return
+        self._store.conversation(self._id, agent=echo, lease=True, lease_timeout=_SOON).clear()
+        self._follow(0)
+        self._hearing.remember(())
+        output.line(self._counted())
+
+    def _retry(self) -> None:
+        if self._store.conversation(self._id, agent=echo).is_answered():
+            output.say("Nothing waits for an answer.", style="dim")
+        else:
+            self._say(None)
+
+    # -- turns ---------------------------------------------------------------------------------------------------------
+
+    def _say(self, said: str | None) -> None:
+        self._show_others()
+        flow = Flow(2 if self._is_person else 0)
+        try:
+            reply = self._reply(said, flow)
+        except VaultError:
+            flow.end()
+            self._follow(0)
+            raise
+        except KeyboardInterrupt:
+            flow.end()
+            self._follow(0)
+            if not self._is_person:
+                raise
+            output.say("Interrupted. What was said so far is kept.", style="dim")
+        except Exception as error:  # noqa: BLE001 - whatever an agent does, people get a sentence
+            flow.end()
+            self._follow(0)
+            self._agent_failed(error)
+        else:
+            flow.end()
+            if self._form is Form.JSONL:
+                output.lines(reply.messages)
+            elif self._is_person:
+                output.line("")
+            if self._following is None:
+                self._follow(0)
+            self._show_others((*([{"role": "user", "content": said}] if said is not None else []), *reply.messages))
+
+    def _reply(self, said: str | None, flow: Flow) -> Reply:
+        try:
+            return self._voice(self._id, said, self._heard(flow), _SOON)
+        except LeaseTimeout:
+            output.say("Another window is being answered: this one waits for its turn.", style="dim")
+        return self._voice(self._id, said, self._heard(flow), None)
+
+    def _heard(self, flow: Flow) -> Callable[[str], object]:
+        def write(text: str) -> None:
+            if self._is_person and not flow.begun:
+                output.data().print(speaker("assistant"))
+            flow.write(text)
+
+        return (lambda _: None) if self._form is Form.JSONL else write
+
+    def _agent_failed(self, error: Exception) -> None:
+        if isinstance(error, BrokenPipeError) and not self._is_person:
+            raise error
+        if os.environ.get(DEBUG):
+            traceback.print_exception(error)
+        output.say(f"The agent failed ({type(error).__name__}: {error}). What you said is kept: /retry asks again.")
+        if not self._is_person:
+            raise typer.Exit(exit_codes.ERROR)

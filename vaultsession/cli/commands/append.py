@@ -1,0 +1,89 @@
+"""``vaultsession append``: messages behind a history."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from ...errors import InvalidSetting
+from .. import output
+from ..completers import SessionId
+from ..output import AsJson, Form
+from ..vault_options import Where, takes_vault
+
+
+@takes_vault
+def append(
+    where: Where,
+    *,
+    id: SessionId,
+    source: Annotated[
+        str | None, typer.Argument(metavar="-", help="- reads JSON lines from stdin, one message each.")
+    ] = None,
+    role: Annotated[str, typer.Option("--role", help="Who says it.")] = "user",
+    content: Annotated[
+        str | None, typer.Option("--content", show_default=False, help="What is said; stdin where it is left out.")
+    ] = None,
+    create: Annotated[bool, typer.Option("--create", help="Make the session where there is none.")] = False,
+    dedupe: Annotated[bool, typer.Option("--dedupe", help="Leave out messages whose id is there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Append messages to a session.
+
+    One message, or all that stdin has: all of them or, where anything is wrong, none.
+    """
+    form = Form.chosen(as_json=as_json)
+    if source not in (None, "-"):
+        raise InvalidSetting(f"messages come from --content or from stdin (-), not from {source!r}")
+    if source == "-":
+        if content is not None:
+            raise InvalidSetting("give --content or -, not both")
+        messages = _from_lines(_stdin())
+    else:
+        messages = [{"role": role, "content": _stdin().removesuffix("\n") if content is None else content}]
+    with where.open() as store:
+        facts = store.append(id, *messages, create=create, dedupe=dedupe).facts()
+    record = {name: facts[name] for name in ("id", "message_count", "updated_at", "expires_at")}
+    if form is Form.JSON:
+        output.document(record)
+    elif form is Form.TSV:
+        output.tsv(list(record), [record])
+    else:
+        output.line(f"{output.escaped(facts['id'])}: {output.counted(facts['message_count'], 'message')}")
+
+
+def _stdin() -> str:
+    if sys.stdin.isatty():
+        output.say("Reading from the terminal; end with Ctrl-D.", style="dim")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidSetting(f"stdin is not UTF-8 (byte {error.start})") from None
+
+
+def _from_lines(text: str) -> list[dict[str, Any]]:
+    messages = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            message = json.loads(line, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise InvalidSetting(f"line {number} of stdin is not JSON that can be kept: {error}") from None
+        if not isinstance(message, dict):
+            raise InvalidSetting(f"line {number} of stdin is not a JSON object, and a message is one")
+        messages.append(message)
+    if not messages:
+        raise InvalidSetting("stdin held no messages")
+    return messages
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object with each name once. Large integers come as they are, for the store to refuse."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found

@@ -1,0 +1,57 @@
+"""``vaultsession completion``: what makes a shell complete."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from .. import output
+
+_BASH = r"""
+_vaultsession_completion() {
+    # Words are cut at blanks alone: an id may hold a colon or an equals sign, at which bash would cut as well.
+    local IFS=$'\n' line="${COMP_LINE:0:COMP_POINT}" word cut
+    word="${line##* }"
+    local -a words
+    IFS=' ' read -r -a words <<< "$line"
+    [[ -n "$word" ]] || words+=("''")
+    COMPREPLY=( $( COMP_WORDS="${words[*]}" COMP_CWORD=$(( ${#words[@]} - 1 )) \
+                   _VAULTSESSION_COMPLETE=complete_bash "$1" 2>/dev/null ) )
+    cut="${word%"${word##*[:=]}"}"
+    [[ -n "$cut" ]] && COMPREPLY=( "${COMPREPLY[@]#"$cut"}" )
+    return 0
+}
+
+complete -o default -F _vaultsession_completion vaultsession
+"""
+
+
+class Shell(Enum):
+    """A shell that can be told how to complete."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print what makes a shell complete commands, options and ids.
+
+    Ids are completed where the vault opens without a question: with a key in a file or in the environment. Nothing is
+    asked, changed or complained of while a line is completed.
+    """
+    from typer.completion import (  # type: ignore[attr-defined]  # there, and not in __all__  # noqa: PLC0415 - only this command
+        get_completion_script,
+    )
+
+    from ..main import COMPLETION  # noqa: PLC0415 - which imports the commands
+
+    if shell is Shell.bash:
+        script = _BASH.strip()
+    else:
+        script = get_completion_script(prog_name="vaultsession", complete_var=COMPLETION, shell=shell.value)
+    output.line(script)

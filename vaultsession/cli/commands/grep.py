@@ -1,0 +1,235 @@
+"""``vaultsession grep``: messages that say something, in any session."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ...errors import InvalidSetting, PartialFailure
+from .. import exit_codes, output
+from ..filters import Assistant, Label, Tenant, User, filters
+from ..output import AsJson, AsJsonLines, Form
+from ..progress import bar
+from ..vault_options import Where, takes_vault
+from .show import ROLES, spoken
+
+if TYPE_CHECKING:
+    from ...engine.search import Match, Needle
+    from ...store.store import SessionStore
+
+_COLUMNS = ("id", "index", "role", "path", "excerpt")
+_FOUND = "bold red"
+_PLACE = 4
+_LONGEST = 160
+"""Characters that are shown of a message around a match."""
+
+
+@takes_vault
+def grep(
+    where: Where,
+    *,
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="A regular expression, as Python reads it.")],
+    user: User = None,
+    tenant: Tenant = None,
+    assistant: Assistant = None,
+    label: Label = None,
+    fixed: Annotated[bool, typer.Option("--fixed", "-F", help="PATTERN is a text, taken as it stands.")] = False,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Upper and lower case alike.")] = False,
+    around: Annotated[
+        int, typer.Option("--context", "-C", metavar="N", min=0, help="So many messages before and behind as well.")
+    ] = 0,
+    state: Annotated[bool, typer.Option("--state", help="Look through the state as well.")] = False,
+    ids_only: Annotated[bool, typer.Option("--ids", "-l", help="Only the ids of the sessions, one a line.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", metavar="N", min=1, show_default=False, help="Stop after so many matches."),
+    ] = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonLines = False,
+) -> None:
+    """Find messages by what they say.
+
+    Living sessions are opened one at a time, those changed last first; of each text that matches, the first match is
+    shown. No life is extended, but --context reads sessions as `show` does.
+
+    Exit code 4 where nothing matches, 3 where a session could not be read.
+    """
+    form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
+    if around and (ids_only or form is Form.TSV):
+        raise InvalidSetting("--context has no place among ids or tab-separated values: give --json or --jsonl")
+    needle = _needle(pattern, fixed=fixed, ignore_case=ignore_case)
+    as_text = isinstance(needle, str)
+    wanted = filters(user, tenant, assistant, label)
+    with where.open() as store, bar("Searching", shown=form is Form.JSON) as progress:
+        found = _Found(
+            store.search(
+                needle,
+                ignore_case=ignore_case and as_text,
+                state=state,
+                limit=None if ids_only else limit,
+                progress=lambda done: progress(done, None),
+                **wanted,
+            )
+        )
+        if ids_only:
+            _tell_ids(found, limit, form)
+        elif form is Form.TABLE:
+            _for_people(store, found, around)
+        else:
+            records = (_record(store, match, around) for match in found)
+            if form is Form.JSON:
+                output.document({"matches": list(records)})
+            elif form is Form.JSONL:
+                output.lines(records)
+            else:
+                output.tsv(_COLUMNS, records)
+    if found.failure is not None:
+        raise found.failure
+    if not found.any:
+        if form is Form.TABLE:
+            output.say("Nothing matches.", style="dim")
+        raise typer.Exit(exit_codes.NOT_FOUND)
+
+
+class _Found:
+    """The matches as they come; sessions that could not be read are remembered, for when everything has been told."""
+
+    def __init__(self, matches: Iterator[Match]) -> None:
+        self._matches = matches
+        self.any = False
+        self.failure: PartialFailure | None = None
+
+    def __iter__(self) -> Iterator[Match]:
+        try:
+            for match in self._matches:
+                self.any = True
+                yield match
+        except PartialFailure as failure:
+            self.failure = failure
+
+
+def _needle(pattern: str, *, fixed: bool, ignore_case: bool) -> Needle:
+    """A text where the pattern is one, since that is found without parsing every message."""
+    if not pattern:
+        raise InvalidSetting("an empty pattern matches everything: say what to look for")
+    if fixed or not re.search(r"[\\.^$*+?{}\[\]|()]", pattern):
+        return pattern
+    try:
+        return re.compile(pattern, re.IGNORECASE if ignore_case else 0)
+    except (re.error, RecursionError, OverflowError) as problem:
+        raise InvalidSetting(f"this is no regular expression ({problem}): -F takes it as a text") from None
+
+
+def _record(store: SessionStore, match: Match, context: int) -> output.Record:
+    record: dict[str, Any] = {
+        "id": match.id,
+        "index": match.index,
+        "role": match.role,
+        "path": match.path,
+        "excerpt": match.excerpt,
+        "span": list(match.span),
+    }
+    if context and match.index is not None:
+        first = max(0, match.index - context)
+        messages = store.messages(match.id, offset=first, limit=match.index - first + 1 + context)
+        place = match.index - first
+        record |= {"before": messages[:place], "behind": messages[place + 1 :]}
+    return record
+
+
+def _tell_ids(found: _Found, limit: int | None, form: Form) -> None:
+    ids: dict[str, None] = {}
+    for match in found:
+        if match.id not in ids:
+            ids[match.id] = None
+            if form in (Form.TABLE, Form.TSV):
+                output.line(output.escaped(match.id) if form is Form.TABLE else output.cell(match.id))
+            elif form is Form.JSONL:
+                output.lines([{"id": match.id}])
+        if len(ids) == limit:
+            break
+    if form is Form.JSON:
+        output.document({"ids": list(ids)})
+
+
+def _for_people(store: SessionStore, found: _Found, context: int) -> None:
+    """Each session with its matches beneath it, as they are found."""
+    shown: str | None = None
+    for name, group in itertools.groupby(found, lambda match: match.id):
+        if shown is not None:
+            output.line("")
+        shown = name
+        output.paragraph(Text(output.escaped(name), style="bold"))
+        if not context:
+            for match in group:
+                _show(match)
+            continue
+        matches: dict[int, list[Match]] = {}
+        for match in group:
+            if match.index is None:
+                _show(match)
+            else:
+                matches.setdefault(match.index, []).append(match)
+        _in_context(store, name, matches, context)
+        sys.stdout.flush()
+
+
+def _in_context(store: SessionStore, id: str, matches: dict[int, list[Match]], context: int) -> None:
+    """The matches of a session among the messages around them; each message is told once."""
+    told = -1
+    for (index, found), following in itertools.zip_longest(matches.items(), list(matches)[1:]):
+        first = max(told + 1, index - context)
+        last = index + context if following is None else min(index + context, following - 1)
+        if told >= 0 and first > told + 1:
+            _row("…", Text())
+        for place, message in enumerate(store.messages(id, offset=first, limit=last - first + 1), first):
+            if place == index:
+                for match in found:
+                    _show(match)
+            else:
+                _tell(place, message)
+            told = place
+
+
+def _show(match: Match) -> None:
+    """Where it is, and the excerpt with the match in colour."""
+    whole = f"messages[{match.index}]."
+    path = match.path.removeprefix(whole)
+    said = _begun(match.role, "" if path == "content" else path)
+    start, end = match.span
+    for text, style in ((match.excerpt[:start], ""), (match.excerpt[start:end], _FOUND), (match.excerpt[end:], "")):
+        said.append(output.escaped(text), style=style or "default")
+    _row("" if match.index is None else str(match.index), said)
+
+
+def _tell(index: int, message: output.Record) -> None:
+    """A message around a match, in one paragraph."""
+    role, content, rest = spoken(message)
+    said = output.escaped(output.to_json(rest) if content is None else content)
+    shown = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+    _row(str(index), _begun(role, "").append(shown, style="dim"))
+
+
+def _begun(role: str | None, path: str) -> Text:
+    line = Text()
+    if role:
+        line.append(f"{output.escaped(role)} ", style=ROLES.get(role, "blue"))
+    if path:
+        line.append(f"{output.escaped(path)} ", style="dim")
+    return line
+
+
+def _row(place: str, said: Text) -> None:
+    """The number of a message, and beside it what it says."""
+    drawn = Table.grid(padding=(0, 1, 0, 0))
+    drawn.add_column(style="dim", justify="right", min_width=_PLACE)
+    drawn.add_column(overflow="fold")
+    drawn.add_row(place, said)
+    output.data().print(drawn)

@@ -1,0 +1,114 @@
+"""``vaultsession import``: sessions that another program kept."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import replace as changed
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...errors import InvalidDocument, InvalidSessionId, TooLarge, Unreadable
+from .. import exit_codes, output
+from ..output import AsJson, Form
+from ..progress import bar
+from ..prompts import DryRun
+from ..vault_options import Where, takes_vault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...admin.importers import Found, Placed, Skipped
+    from ...store.store import SessionStore
+
+_SHOWN = 20
+"""Reasons that people are told; --json has them all."""
+
+
+@takes_vault
+def import_(
+    where: Where,
+    *,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A file, a directory with everything below it, or - for JSON lines from stdin."
+        ),
+    ],
+    format: Annotated[
+        str,
+        typer.Option("--format", help="json, jsonl, openai-agents, claude-code or langchain; auto looks at each file."),
+    ] = "auto",
+    id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="ID", help="Whose sessions they are, where they do not say.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace sessions whose ids are there; else they stay as they are.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import sessions that another program kept.
+
+    From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
+    export of `vaultsession export` is restored as it was, times and life spans included.
+
+    Each session is imported whole or not at all, and one that is there is left as it is: a run can be repeated.
+
+    Links are not followed. Exit code 3 where something was skipped, with file, line and reason.
+    """
+    from ...admin.importers import Placed, Skipped, read, read_lines  # noqa: PLC0415 - quick help
+
+    form = Form.chosen(as_json=as_json)
+    counts: Counter[str] = Counter()
+    skipped: list[Skipped] = []
+    with where.open() as store, bar("Importing") as progress:
+        if source == "-":
+            found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
+        else:
+            found = read(source, format, id_prefix=id_prefix)
+        for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
+            if isinstance(placed, Skipped):
+                skipped.append(placed)
+            else:
+                counts[placed] += 1
+            progress(number, None)
+    totals = {**{str(each): counts[each] for each in Placed}, "skipped": len(skipped)}
+    if form is Form.JSON:
+        problems = [{"place": each.place, "reason": each.reason} for each in skipped]
+        output.document({"dry_run": dry_run, **totals, "problems": problems})
+    else:
+        for each in skipped[:_SHOWN]:
+            output.say(f"{each.place}: {each.reason}")
+        if len(skipped) > _SHOWN:
+            output.say(f"and {len(skipped) - _SHOWN} more, which --json lists")
+        if form is Form.TSV:
+            output.facts(totals)
+        else:
+            output.line(_sentence(totals, dry_run=dry_run))
+    if skipped:
+        raise typer.Exit(exit_codes.PARTIAL)
+
+
+def _placed(
+    store: SessionStore, found: Found, user: str | None, *, replace: bool, dry_run: bool
+) -> Iterator[Placed | Skipped]:
+    """What becomes of each session. What the store refuses is skipped; a store that fails ends it all."""
+    from ...admin.importers import Skipped, place  # noqa: PLC0415 - as above
+
+    for record in found:
+        if isinstance(record, Skipped):
+            yield record
+            continue
+        owned = changed(record, user_id=user) if user and record.user_id is None else record
+        try:
+            yield place(store, owned, replace=replace, dry_run=dry_run)
+        except (InvalidDocument, InvalidSessionId, TooLarge, Unreadable) as error:
+            yield Skipped(record.place, str(error))
+
+
+def _sentence(totals: dict[str, int], *, dry_run: bool) -> str:
+    told = ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "nothing was found to import"
+    return f"{told} (nothing was changed)" if dry_run else told

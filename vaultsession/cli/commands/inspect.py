@@ -1,0 +1,188 @@
+"""``vaultsession inspect``: a container from within, without a key as far as it goes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ...errors import Damaged, InvalidSetting, UnknownDictionary
+from .. import exit_codes, output
+from ..output import AsJson, Column, Form
+from ..vault_options import Where, takes_vault
+from .ls import spelled
+
+if TYPE_CHECKING:
+    from ...format import ContainerCipher
+    from ...format.head import Head
+    from ...format.sealed import Container
+
+_KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
+_SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
+_CODECS = {0: "none", 1: "zstd", 2: "dictionary"}
+_COLUMNS = (
+    Column("seq", right=True),
+    Column("offset", right=True),
+    Column("type"),
+    Column("codec", wide=True),
+    Column("body", right=True),
+    Column("head", right=True, wide=True),
+    Column("tag", style="dim", wide=True),
+    Column("authentic", "auth."),
+)
+
+
+@takes_vault
+def inspect(
+    where: Where,
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A container: sessions/….vss of a vault, or a copy.")],
+    bodies: Annotated[bool, typer.Option("--bodies", help="What the records hold, as JSON; needs the key.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a session file is made of.
+
+    Header and records, where they end, and how much stands behind the last whole one.
+
+    With --vault or a key each record is authenticated as well, as one of the session that the file is named after.
+
+    Exit code 6 for what is torn or not authentic.
+    """
+    from ...format import record as v1  # noqa: PLC0415 - the store is dear to import, and --help does without
+
+    form = Form.chosen(as_json=as_json)
+    container = _read(file)
+    header = v1.parse_header(container.header)
+    unlocked = where.vault is not None or where.names_a_key
+    if bodies and not unlocked:
+        raise InvalidSetting("bodies are sealed: name the vault with --vault, and its key")
+    record: dict[str, Any] = {
+        "file": file,
+        "size": container.size,
+        "format": v1.FORMAT,
+        "suite": _SUITES[header.suite],
+        "padded": bool(header.flags & v1.PADDED),
+        "key_id": header.key_id.hex(),
+        "generation": header.generation,
+        "salt": header.salt.hex(),
+        "commitment": header.commitment.hex(),
+    }
+    if unlocked:
+        records, problem, head = _authenticated(where, file, container, bodies=bodies)
+    else:
+        records, problem, head = list(_claimed(container)), None, None
+    end = records[-1]["offset"] + records[-1]["size"] if records else v1.HEADER_SIZE
+    torn = container.size - end
+    if problem is None and torn:
+        problem = f"{torn} bytes from offset {end} on are no whole record"
+    if problem is None and not records:
+        problem = "there is no record in it"
+    if form is Form.JSON:
+        document = {**record, "end": end, "problem": problem, "records": records}
+        output.document(document if head is None else {**document, "session": head})
+    elif form is Form.TSV:
+        output.tsv([*(column.name for column in _COLUMNS), *(["bodies"] if bodies else [])], records)
+    else:
+        _for_people(record, records, head, bodies=bodies)
+    if problem is not None:
+        output.say(f"vaultsession: {problem}")
+        raise typer.Exit(exit_codes.INTEGRITY)
+    if not unlocked and form is Form.TABLE:
+        output.say("Nothing of this is proved: with --vault, each record is authenticated.", style="dim")
+
+
+def _read(file: str) -> Container:
+    from ...backends.files import preallocation  # noqa: PLC0415 - as above
+    from ...format import record as v1  # noqa: PLC0415 - as above
+    from ...format.sealed import Container  # noqa: PLC0415 - as above
+
+    if os.path.isdir(file):
+        raise InvalidSetting(f"{file} is a directory: name one of the files in its sessions/")
+    with open(file, "rb") as stream:
+        data = preallocation.without(stream.read(v1.LARGEST_CONTAINER + 1))
+    return Container(data[: v1.HEADER_SIZE], min(len(data), v1.HEADER_SIZE), data[v1.HEADER_SIZE :])
+
+
+def _claimed(container: Container) -> Iterator[dict[str, Any]]:
+    """What the records claim of themselves."""
+    from ...format import record as v1  # noqa: PLC0415 - as above
+
+    for record in v1.records_from(container, v1.HEADER_SIZE):
+        yield {
+            "seq": record.seq,
+            "offset": record.offset,
+            "size": record.size,
+            "type": v1.KINDS.get(record.kind, str(record.kind)),
+            "codec": _CODECS.get(record.codec, str(record.codec)) if record.body else "-",
+            "body": len(record.body),
+            "head": len(record.head),
+            "tag": record.tag.hex(),
+            "authentic": None,
+        }
+
+
+def _authenticated(
+    where: Where, file: str, container: Container, *, bodies: bool
+) -> tuple[list[dict[str, Any]], str | None, dict[str, Any] | None]:
+    """The records up to the first that is not authentic, the problem with that one, and the newest authentic head."""
+    from ...admin.doctor import opened_read_only  # noqa: PLC0415 - as above
+    from ...format import (  # noqa: PLC0415 - as above
+        ContainerCipher,
+        payload,
+    )
+    from ...format import record as v1  # noqa: PLC0415 - as above
+    from ...format.head import decode  # noqa: PLC0415 - as above
+    from ...format.ids import locator_of  # noqa: PLC0415 - as above
+
+    named = _KEY.search(os.path.basename(file))
+    if named is None:
+        raise InvalidSetting(
+            f"the name of a container is part of what is authenticated, and {os.path.basename(file)} is none: "
+            "give the file the name that it had in sessions/"
+        )
+    directory = where.directory()
+    with opened_read_only(directory.path, where.candidates(directory)) as vault:
+        cipher: ContainerCipher = ContainerCipher.open(
+            container.header, vault.reading.keyring, locator_of(named.group())
+        )
+        find = vault.reading.dictionaries.find
+    found: list[dict[str, Any]] = []
+    head = None
+    claims = _claimed(container)
+    for number, record in enumerate(v1.records_from(container, v1.HEADER_SIZE)):
+        claim = next(claims)
+        if record.seq != number:
+            return found, f"record {record.seq} at offset {record.offset} stands in the place of record {number}", None
+        try:
+            head = decode(cipher.open_head(record))
+            text = payload.unpack(record.codec, cipher.open_body(record), limit=v1.LARGEST_RECORD, find=find)
+        except (Damaged, UnknownDictionary) as problem:
+            return found, str(problem), _facts(head)
+        body = {"bodies": payload.parse(text) if text else None} if bodies else {}
+        found.append({**claim, "authentic": True, "raw": len(text), **body})
+    return found, None, _facts(head)
+
+
+def _facts(head: Head | None) -> dict[str, Any] | None:
+    from ...store.session import SessionInfo  # noqa: PLC0415 - as above
+
+    return None if head is None else {**SessionInfo(head).facts(), "dead": head.dead, "full": head.full}
+
+
+def _for_people(
+    record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool
+) -> None:
+    output.facts(record, {"size": f"{record['size']} bytes"})
+    output.line("")
+    columns = [column for column in _COLUMNS if head is not None or column.name != "authentic"]
+    output.table(columns, records)
+    if head is not None:
+        output.line("")
+        output.facts({name: value for name, value in head.items() if value not in (None, {}, False)}, spelled(head))
+    for each in records if bodies else ():
+        output.data().print(Text(f"\nrecord {each['seq']}", style="bold"))
+        output.line(output.to_json(each["bodies"], indent=2))

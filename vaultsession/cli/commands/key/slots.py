@@ -1,0 +1,184 @@
+"""``vaultsession key list, add, remove, passphrase``: the slots of a keyring, each opened by one secret."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ....errors import InvalidSetting, KeyUnavailable, WrongKey
+from ... import output
+from ...output import AsJson, Column, Form
+from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
+from ...vault_options import Where, takes_vault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ....vault.keyring_file import Slot
+    from ....vault.secret import Secret
+
+_COLUMNS = (
+    Column("slot", style="bold", whole=True),
+    Column("kind"),
+    Column("label"),
+    Column("created_at", "created", output.ago, right=True),
+)
+_KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "passphrase (scrypt)"}
+
+
+@takes_vault
+def list_slots(where: Where, *, as_json: AsJson = False) -> None:
+    """List the key slots. This needs no key, and proves nothing about them."""
+    form = Form.chosen(as_json=as_json)
+    with where.papers() as papers:
+        _write(papers.slots(), form)
+
+
+@takes_vault
+def add(
+    where: Where,
+    *,
+    new_passphrase: Annotated[bool, typer.Option("--new-passphrase", help="A passphrase, typed twice.")] = False,
+    new_passphrase_file: Annotated[
+        str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="A passphrase from a private file.")
+    ] = None,
+    new_key_file: Annotated[
+        str | None,
+        typer.Option("--new-key-file", metavar="FILE", help="The key in this private file, made where it is missing."),
+    ] = None,
+    label: Annotated[str, typer.Option("--label", help="What you want to call it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Add a secret that opens the vault. It needs one that does so already."""
+    from ....util.clock import SystemClock  # noqa: PLC0415 - the store is dear to import, and --help does without
+
+    form = Form.chosen(as_json=as_json)
+    if [new_passphrase, new_passphrase_file is not None, new_key_file is not None].count(True) != 1:
+        raise InvalidSetting("give one of --new-passphrase, --new-passphrase-file and --new-key-file")
+    with where.papers() as papers:
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        secret, place = _new_secret(papers.path, new_passphrase_file, new_key_file)
+        changed = papers.add_slot(vault, secret, label=label, now=SystemClock().now())
+        _remember(where, opened_with)
+        _write(changed.slots[-1:], form)
+        if place:
+            warn_of_loss(place)
+
+
+@takes_vault
+def remove(
+    where: Where,
+    *,
+    slot: Annotated[str, typer.Argument(metavar="SLOT", help="Its id, or as much of its front as is unique.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a secret. Whoever kept it and an old copy of the keyring file still opens that copy."""
+    form = Form.chosen(as_json=as_json)
+    with where.papers() as papers:
+        found = _named(papers.slots(), slot)
+        if not dry_run:
+            confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}) for good?", yes=yes)
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        if len(vault.slots) == 1:
+            raise InvalidSetting(
+                "this is the last key slot, and without it nobody could open the vault: add another first"
+            )
+        if not dry_run:
+            papers.remove_slot(vault, found.id)
+            try:
+                _remember(where, opened_with)
+            except WrongKey:
+                output.say("The secret that you used just now no longer opens this vault.")
+        _write([found], form)
+        output.say("would be removed" if dry_run else "removed")
+
+
+@takes_vault
+def passphrase(
+    where: Where,
+    *,
+    new_passphrase_file: Annotated[
+        str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one, from a private file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the passphrase that opens the vault: at once, since no session is sealed under it.
+
+    Whoever kept the old one and an old copy of the keyring file still opens that copy: where that matters, a `key
+    rotate` must follow, and what was there before stays readable to them.
+    """
+    from ....util.clock import SystemClock  # noqa: PLC0415 - as above
+
+    form = Form.chosen(as_json=as_json)
+    with where.papers() as papers:
+        vault, opened_with = where.unlock(papers)
+        _remember(where, opened_with)
+        old = vault.slot
+        if old is None or not old.takes_passphrase:
+            raise InvalidSetting("the vault was opened by a key, not by a passphrase: name one with --passphrase-file")
+        secret, _ = _new_secret(papers.path, new_passphrase_file, None)
+        # In this order: killed in between, both open it.
+        changed = papers.add_slot(vault, secret, label=old.label, now=SystemClock().now())
+        changed = papers.remove_slot(changed, old.id)
+        _remember(where, secret)
+        _write(changed.slots[-1:], form)
+        output.say("the passphrase was changed")
+
+
+def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -> tuple[Secret, str]:
+    """The secret that is to be added, and where it lies if it was made just now."""
+    import os  # noqa: PLC0415 - as above
+
+    from ....vault.key_places import PassphraseFile  # noqa: PLC0415 - as above
+
+    if key_file is not None:
+        key, is_new = key_in_file(key_file, vault)
+        return key, f"new key file {os.path.abspath(os.path.expanduser(key_file))}" if is_new else ""
+    if passphrase_file is None:
+        return ask_passphrase(), ""
+    source = PassphraseFile(os.path.abspath(os.path.expanduser(passphrase_file)))
+    words = source.secret()
+    if words is None:
+        raise KeyUnavailable(f"{source.name}: there is no such file")
+    return words, ""
+
+
+def _remember(where: Where, secret: Secret) -> None:
+    """Open the store once: it refuses slots that are an old copy, and remembers how often they were changed."""
+    with where.open(key=secret):
+        pass
+
+
+def _named(slots: Iterable[Slot], text: str) -> Slot:
+
+    held = list(slots)
+    found = [slot for slot in held if slot.name.startswith(text.lower())]
+    if len(found) == 1 and text:
+        return found[0]
+    problem = "more than one key slot begins with" if found else "there is no key slot"
+    raise InvalidSetting(f"{problem} {text!r}: this vault has {', '.join(slot.name for slot in held)}")
+
+
+def _write(slots: Iterable[Slot], form: Form) -> None:
+    from ....util.clock import to_datetime  # noqa: PLC0415 - as above
+
+    records = [
+        {
+            "slot": slot.name,
+            "kind": _KINDS[slot.kind.name],
+            "label": slot.label,
+            "created_at": to_datetime(slot.created).isoformat(),
+        }
+        for slot in slots
+    ]
+    if form is Form.JSON:
+        output.document({"slots": records})
+    elif form is Form.TSV:
+        output.tsv([column.name for column in _COLUMNS], records)
+    else:
+        output.table(_COLUMNS, records)

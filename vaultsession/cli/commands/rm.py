@@ -1,0 +1,57 @@
+"""``vaultsession rm``: remove sessions at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import exit_codes, output
+from ..completers import complete_id
+from ..output import AsJson, Form
+from ..prompts import DryRun, Yes, confirm
+from ..vault_options import Where, takes_vault
+
+
+@takes_vault
+def rm(
+    where: Where,
+    *,
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.", autocompletion=complete_id)],
+    shred: Annotated[
+        bool, typer.Option("--shred", help="Overwrite the file before it goes, and its copies in quarantine.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove sessions.
+
+    What is shredded may still lie in journals, snapshots, worn cells of a medium, mirrors and backups: only keys that
+    are destroyed reach those, see `vaultsession key destroy`.
+
+    Exit code 3 where some of them were not there, 4 where none was.
+    """
+    form = Form.chosen(as_json=as_json)
+    ids = list(dict.fromkeys(ids))
+    if not dry_run:
+        confirm(f"Remove {output.counted(len(ids), 'session')} for good?", yes=yes)
+    with where.open() as store:
+        done = [
+            {"id": name, "removed": store.exists(name) if dry_run else store.delete(name, shred=shred)} for name in ids
+        ]
+    if form is Form.JSON:
+        output.document({"dry_run": dry_run, "sessions": done})
+    elif form is Form.TSV:
+        output.tsv(("id", "removed"), done)
+    else:
+        verb = "would be removed" if dry_run else "removed"
+        for each in done:
+            output.line(f"{output.escaped(each['id'])}: {verb if each['removed'] else 'there is no such session'}")
+    missing = sum(not each["removed"] for each in done)
+    if missing:
+        if form is not Form.TABLE:
+            output.say(
+                f"vaultsession: {missing} of {len(done)} not found (`vaultsession ls` shows those that there are)"
+            )
+        raise typer.Exit(exit_codes.NOT_FOUND if missing == len(done) else exit_codes.PARTIAL)

@@ -1,0 +1,62 @@
+"""What is new in a session since the last look, whoever wrote it. A look at an unchanged session costs one stat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import output
+
+if TYPE_CHECKING:
+    from ..store.store import SessionStore
+
+_REMEMBERED = 64
+
+
+class Following:
+    """Looks at one session again and again. ``SessionNotFound`` from any look at one that is not there."""
+
+    def __init__(self, store: SessionStore, id: str) -> None:
+        self._store = store
+        self._id = id
+        self._version = ""
+        self._count = 0
+        self._tail: list[str] = []
+
+    def begin(self, last: int) -> list[dict[str, Any]]:
+        """The newest messages; what comes later is new."""
+        messages, _ = self._read(last)
+        return messages[max(0, len(messages) - last) :]
+
+    def look(self) -> list[dict[str, Any]]:
+        """The messages that came since the last look, oldest first.
+
+        Where messages were removed or changed as well, those behind the last one that is still known.
+        """
+        if self._store.load(self._id).version == self._version:
+            return []
+        before = self._tail
+        messages, texts = self._read(0)
+        return messages[_known(before, texts) :]
+
+    def _read(self, last: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """The newest messages, and each as text: ``last``, those that have come, and some more to know them by."""
+        later = _REMEMBERED + 1
+        while later > _REMEMBERED:  # so many came between the two that those before them would be missed
+            session = self._store.load(self._id)
+            grown = max(0, session.message_count - self._count)
+            messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
+            later = self._store.load(self._id).message_count - session.message_count
+        texts = [output.to_json(message) for message in messages]
+        self._version, self._count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
+        return messages, texts
+
+
+def _known(before: list[str], after: list[str]) -> int:
+    """How many at the beginning of ``after`` are not new to whom ``before`` was shown."""
+    for skipped in range(len(before)):  # nothing but appended, or pushed out at the other end
+        if before[skipped:] == after[: len(before) - skipped]:
+            return len(before) - skipped
+    from difflib import SequenceMatcher  # noqa: PLC0415 - only where a history was cut or rewritten
+
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    return max((block.b + block.size for block in blocks if block.size), default=0)

@@ -1,0 +1,1 @@
+"""What each verb does, from documents to sealed values and back. Holds keys, touches no storage."""

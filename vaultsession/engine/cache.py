@@ -1,0 +1,162 @@
+"""The cache in front of a backend: documents valid exactly while the backend's version is the cached one.
+
+Another process may have written; a backend knows an unchanged version from one ``stat``. Nothing here trusts a clock.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..backends.protocol import Backend
+from ..errors import Damaged
+from ..format import document
+from ..format.head import Head
+from ..format.sealed import Fetch, Newest, SealedHead
+from ..util.lru import Cache
+from .reader import OVERHEAD, Ending, Loaded, Opened, Reading
+
+T = TypeVar("T")
+Point = TypeVar("Point", Loaded, Ending)
+
+_ENDINGS = 8
+"""The part of the capacity that ends of documents may take: of those that nobody loads as a whole."""
+
+_LONGEST = 64
+"""Bodies of an end that is kept: the newest messages are what is asked for again."""
+
+
+class CoherentReading:
+    """Reads through a cache of documents. Safe from any thread."""
+
+    def __init__(self, backend: Backend, reading: Reading, capacity: int) -> None:
+        self._backend = backend
+        self._reading = reading
+        self.cache: Cache[Loaded] = Cache(capacity - capacity // _ENDINGS)
+        self.endings: Cache[Ending] = Cache(capacity // _ENDINGS)
+
+    def loaded(self, key: str) -> Loaded | None:
+        """The newest document, or None where there is none: from the cache, extended, or read anew."""
+        known = self.cache.get(key)
+        if known is not None:
+            row = self._backend.head(key)
+            if row is None:
+                self.cache.forget(key)
+                return None
+            if row.version == known.version:
+                self.cache.hits += 1
+                return known
+        self.cache.misses += 1
+        loaded = self.read(key, lambda fetch: self._reading.load(key, fetch, known))
+        if loaded is None:
+            self.forget(key)
+        else:
+            self.cache.keep(key, loaded)
+        return loaded
+
+    def current(self, key: str) -> Loaded | None:
+        """The cached document if it is the newest; None says only that it must be read."""
+        known = self._current(self.cache, key)
+        self.cache.hits += known is not None
+        return known
+
+    def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
+        """The head and a page of the history, unparsed; None where there is no session.
+
+        From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
+        from the tail of the container.
+        """
+        known = self._current(self.cache, key) or self._current(self.endings, key)
+        if known is not None:
+            first, end = document.page(known.head.messages, wanted, offset)
+            found = document.newest(reversed(known.bodies), end - first, skip=known.head.messages - end)
+            if len(found) == end - first:
+                self.cache.hits += 1
+                return known.head, found
+        self.cache.misses += 1
+        read = self.read(key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset))
+        if read is None:
+            return None
+        ending, found = read
+        self._keep_ending(key, ending)
+        return ending.head, found
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session."""
+        self.cache.forget(key)
+        self.endings.forget(key)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self.cache.clear()
+        self.endings.clear()
+
+    def read(self, key: str, reader: Callable[[Fetch], T]) -> T:
+        """What the reader makes of the container; damage is believed only when no writer was half-way."""
+        try:
+            return reader(self.fetch(key))
+        except Damaged:
+            return reader(functools.partial(self._backend.read, key, settled=True))
+
+    def fetch(self, key: str) -> Fetch:
+        """The container's bytes, without a lock. Inside a critical section these are the newest."""
+        return functools.partial(self._backend.read, key)
+
+    def keep(self, row: SealedHead, opened: Opened, bodies: tuple[bytes, ...]) -> None:
+        """Keep a document that this process has just written whole."""
+        self.cache.keep(
+            row.key,
+            Loaded(
+                key=row.key,
+                header=opened.cipher.header,
+                seq=row.seq,
+                version=row.version,
+                size=row.size,
+                head=opened.head,
+                document=opened.document,
+                bodies=bodies,
+                weight=sum(map(len, bodies)) + OVERHEAD,
+            ),
+        )
+
+    def advance(self, known: Loaded | None, before: Newest, opened: Opened, body: bytes | None) -> None:
+        """Follow one more record of this process, whose body is given: only if it chained to the cached version."""
+        after = opened.row
+        if not isinstance(before, SealedHead) or after.generation != before.generation or after.seq == before.seq:
+            return
+        ending = self.endings.get(after.key)
+        if ending is not None and ending.version == before.version:
+            bodies = ending.bodies if body is None else (*ending.bodies, body)
+            weight = ending.weight + len(body or b"")
+            self._keep_ending(after.key, Ending(after.version, opened.head, bodies, weight))
+        if known is None or known.version != before.version:
+            return
+        self.cache.keep(
+            after.key,
+            Loaded(
+                key=known.key,
+                header=known.header,
+                seq=after.seq,
+                version=after.version,
+                size=after.size,
+                head=opened.head,
+                document=opened.document,
+                bodies=known.bodies if body is None else (*known.bodies, body),
+                weight=known.weight + len(body or b""),
+            ),
+        )
+
+    def _current(self, cache: Cache[Point], key: str) -> Point | None:
+        known = cache.get(key)
+        if known is None:
+            return None
+        row = self._backend.head(key)
+        return known if row is not None and row.version == known.version else None
+
+    def _keep_ending(self, key: str, ending: Ending) -> None:
+        dropped = ending.bodies[:-_LONGEST]
+        if dropped:
+            weight = ending.weight - sum(map(len, dropped))
+            ending = ending._replace(bodies=ending.bodies[-_LONGEST:], weight=weight)
+        self.endings.keep(key, ending)

@@ -1,0 +1,106 @@
+"""Erasing a tenant: its keys destroyed, its sessions removed, and a receipt that says what that does not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from ..backends.protocol import Backend
+from ..errors import Damaged, InvalidSetting
+from ..format import record
+from ..format.sealed import Query
+from ..util.clock import Clock, to_datetime
+from ..vault.tenant_keys import TenantKeys
+from .listing import Proved, proved
+from .reader import Reading
+
+_LAG = 0.15
+"""Seconds after which a listing holds what other processes wrote before: three batches of index writes."""
+
+NOT_COVERED = (
+    "a copy of the tenant's key file (tenants/) with a copy of the keyring and a secret that opens it: destroy it too",
+    "ids, titles, labels and owners in the index' free pages and copies: rows are sealed under the vault's own keys",
+    "what was overwritten in place and may still lie in the journals, snapshots or spare cells of the medium",
+    "what another program, a log or a model provider was given in the clear, and what processes hold in memory",
+)
+
+
+class Receipt(NamedTuple):
+    """What an erasure has done. ``tenant`` is the keyed digest by which the vault knows the tenant, in hex.
+
+    ``removed`` sessions are gone; of those, ``under_vault_key`` were sealed before the tenant had keys, so that backups
+    of them still open. ``not_covered`` says in sentences what is beyond reach.
+    """
+
+    vault: str
+    tenant: str
+    destroyed_at: str
+    keys: tuple[str, ...]
+    removed: int
+    under_vault_key: int
+    not_covered: tuple[str, ...] = NOT_COVERED
+
+    def document(self) -> dict[str, Any]:
+        """As JSON gives it."""
+        return {**self._asdict(), "keys": list(self.keys), "not_covered": list(self.not_covered)}
+
+
+class Erasing:
+    """Destroys the keys of tenants. ``remove`` removes a session by its key, overwritten."""
+
+    def __init__(self, backend: Backend, reading: Reading, clock: Clock, remove: Callable[[str], bool]) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._clock = clock
+        self._remove = remove
+
+    def destroy(self, tenant_id: str) -> Receipt:
+        """Destroy every key of the tenant, then remove its sessions. Repeated, it removes what was left.
+
+        ``InvalidSetting`` where the vault has no keys of that tenant.
+        """
+        keys = self._reading.keys
+        keys.look()
+        if not keys.current.tenant_keys:
+            raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
+        # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.
+        sessions = proved(self._backend, self._reading, self._query(tenant_id), list)
+        held = keys.destroy(tenant_id)
+        if held is None:
+            raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")
+        when = self._clock.now()
+        removed, under_vault_key = self._remove_all(tenant_id, sessions)
+        if self._backend.traits.durable:
+            time.sleep(_LAG)
+            more = self._remove_all(tenant_id, self._readable(self._query(tenant_id)))
+            removed, under_vault_key = removed + more[0], under_vault_key + more[1]
+        return Receipt(
+            vault=keys.vault_id.hex(),
+            tenant=TenantKeys.digest_of(keys.current, tenant_id).hex(),
+            destroyed_at=to_datetime(when).isoformat(),
+            keys=tuple(key.master.id.hex() for key in held.keys),
+            removed=removed,
+            under_vault_key=under_vault_key,
+        )
+
+    def _query(self, tenant_id: str) -> Query:
+        return Query(tags=(self._reading.keyring.tag("tenant", "", tenant_id),), newest_first=False)
+
+    def _readable(self, query: Query) -> Iterator[Proved]:
+        """What others have written meanwhile, as far as its rows authenticate."""
+        for row in self._backend.scan(query):
+            with contextlib.suppress(Damaged):
+                yield Proved(row, *self._reading.rows.open(row))
+
+    def _remove_all(self, tenant_id: str, sessions: Iterable[Proved]) -> tuple[int, int]:
+        """How many were removed, and how many of those were sealed under a key of the vault."""
+        masters = {master.id for master in self._reading.keyring.masters}
+        removed = under_vault_key = 0
+        for row, header, head in sessions:
+            if head.tenant_id == tenant_id:
+                self._remove(row.key)
+                removed += 1
+                under_vault_key += header[record.KEY_ID] in masters
+        return removed, under_vault_key

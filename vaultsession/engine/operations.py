@@ -1,0 +1,405 @@
+"""What each verb does: a straight pass from arguments to sealed bytes, or back.
+
+A write is a function of the newest row, handed to the backend and called in its critical section; what it raises leaves
+everything as it was. Each of them reads top to bottom.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from ..backends.protocol import Answers, Backend, Burying, answers, bury
+from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, SessionExists, SessionExpired, SessionNotFound
+from ..format import document, payload
+from ..format.document import Change
+from ..format.head import Head
+from ..format.payload import Json
+from ..format.sealed import Grave, Newest, Sealed, SealedHead
+from ..store.session import Session
+from ..store.typed_state import Shape
+from ..util.clock import Clock
+from .cache import CoherentReading
+from .reader import Loaded, Opened, Reading
+from .writer import Packed, Writing
+
+_log = logging.getLogger("vaultsession")
+
+Existing = Literal["error", "skip", "replace"]
+
+NOTHING_ADDED = b"[{}]"
+
+SLIDE_FRACTION = 20
+"""A read extends a sliding session at most once per this fraction of its ttl."""
+
+
+class Passes:
+    """The verbs over keys. Safe from any thread."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        reading: Reading,
+        writing: Writing,
+        coherent: CoherentReading,
+        clock: Clock,
+        shape: Shape[Any] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._writing = writing
+        self._coherent = coherent
+        self._clock = clock
+        self._shape = shape
+
+    # -- reads ---------------------------------------------------------------------------------------------------------
+
+    def session(self, key: str, name: str) -> Session[Any]:
+        """The living document, as its user sees it."""
+        return self.shown(self.load(key, name))
+
+    def shown(self, loaded: Loaded) -> Session[Any]:
+        """A document as its user sees it."""
+        return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
+
+    def load(self, key: str, name: str) -> Loaded:
+        """The living document, and its life extended if it slides."""
+        loaded = self._coherent.loaded(key)
+        if loaded is None:
+            raise absent(name)
+        expires = self._after_read(key, name, loaded.head)
+        return loaded if expires == loaded.head.expires else loaded._replace(head=loaded.head._replace(expires=expires))
+
+    def warm(self, key: str) -> Loaded | None:
+        """The living document where it is cached and the newest, and needs no extension."""
+        loaded = self._coherent.current(key)
+        if loaded is None:
+            return None
+        head = loaded.head
+        return loaded if head.expires is None or (not head.sliding and self._clock.now() < head.expires) else None
+
+    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
+        """A page of the history, from what is cached of the newest document, else from the tail."""
+        read = self._coherent.page(key, wanted=wanted, offset=offset)
+        if read is None:
+            raise absent(name)
+        head, found = read
+        self._after_read(key, name, head)
+        return _parsed(found)
+
+    def exists(self, key: str) -> bool:
+        """Whether a living session has the key."""
+        return self._is_alive(self._backend.head(key))
+
+    # -- whole documents -----------------------------------------------------------------------------------------------
+
+    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
+        """A document without a version to compare: made, or put in the place of what is there."""
+        kept = document.kept(messages, head.max_messages)
+        return self._put(key, head, self._writing.pack_document(payload.elements(state, kept)), replace=replace)
+
+    def fork(
+        self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
+    ) -> Session[Any]:
+        """The document of another session, or the beginning of it, under a head that is made of its head."""
+        loaded = self.load(source, name)
+        head = head_of(loaded.head)
+        bodies = [self._writing.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
+        return self._put(key, head, bodies, replace=False)
+
+    def restore(
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
+    ) -> Literal["made", "replaced", "skipped"]:
+        """A document with the head that it had elsewhere: its times and its life span as they are."""
+        kept = document.kept(messages, head.max_messages)
+        bodies = self._writing.pack_document(payload.elements(state, kept))
+        outcome: Literal["made", "replaced", "skipped"] = "made"
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal outcome
+            outcome = "made"
+            if self._is_alive(newest):
+                if existing == "error":
+                    raise SessionExists(f"there is a session {head.id!r} already")
+                outcome = "skipped" if existing == "skip" else "replaced"
+            return None if outcome == "skipped" else self._writing.whole(key, newest, head, bodies)
+
+        self._coherent.forget(key)
+        self._backend.commit(key, seal)
+        return outcome
+
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session[Any]:
+        def seal(newest: Newest) -> Sealed:
+            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
+                return self._writing.whole(key, newest, head, bodies)
+            if not replace:
+                raise SessionExists(f"there is a session {head.id!r} already")
+            opened = self._reading.opened(newest)
+            moment = self._writing.moment(opened.head)
+            return self._writing.full(
+                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
+            )
+
+        return self._saved(key, seal, lambda: tuple(body.text for body in bodies))
+
+    def save(self, key: str, session: Session[Any], *, overwrite: bool) -> Session[Any]:
+        """A loaded document, compared and swapped on its version."""
+        changed, begins_anew = session.pending()
+        messages = document.kept(session.messages, changed.max_messages)
+        draft = self._writing.draft(payload.elements(session.plain_state(), messages), session.known_bodies())
+
+        def seal(newest: Newest) -> Sealed:
+            if not isinstance(newest, SealedHead):
+                if not overwrite:
+                    raise absent(session.id)
+                return self._writing.whole(key, newest, self._reborn(changed), draft.whole())
+            opened = self._reading.opened(newest)
+            known = opened.document.hex() == session.version
+            if not known and not overwrite:
+                raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
+            was = opened.head
+            # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
+            head = changed if begins_anew else changed._replace(ttl=was.ttl, expires=was.expires)
+            if not self._is_alive(newest):
+                return self._writing.whole(key, newest, self._reborn(head), draft.whole())
+            expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
+            head = head._replace(created=was.created, updated=self._writing.moment(was), expires=expires)
+            return self._writing.saved(newest, opened, head, draft, known=known)
+
+        return self._saved(key, seal, lambda: draft.texts)
+
+    def remove(self, key: str, *, shred: bool = False) -> bool:
+        """Remove at once; whether a living session was there, or an erased one."""
+        found: set[str] = set()
+        self._backend.commit(key, lambda newest: self._removal(key, newest, found, shred=shred))
+        return key in found
+
+    def remove_each(self, keys: Sequence[str], burying: Burying) -> Answers:
+        """``remove``, of many at once: by key whether it was there, or why it may be there still."""
+        found: set[str] = set()
+        return answers(burying.bury(keys, lambda key, newest: self._removal(key, newest, found)), found)
+
+    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> Answers:
+        """Remove those whose newest head itself says that they have expired: by key whether it does, or what failed."""
+        found: set[str] = set()
+
+        def seal(key: str, newest: Newest) -> Grave | None:
+            found.discard(key)
+            if not isinstance(newest, SealedHead) or self._is_alive(newest):
+                return None
+            found.add(key)
+            self._coherent.forget(key)
+            # Not flushed: one that reappears after a power cut reappears expired.
+            return None if dry_run else self._writing.grave(newest, flush=False)
+
+        return answers(bury(self._backend, keys, seal), found)
+
+    def _removal(self, key: str, newest: Newest, found: set[str], *, shred: bool = False) -> Grave | None:
+        """What removes a session, which is noted as found if it lives, or was erased."""
+        self._coherent.forget(key)
+        if not isinstance(newest, SealedHead):
+            grave = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+            there = grave is not None
+        else:
+            self._reading.opened(newest)  # a forged generation would bury what is yet to come
+            grave, there = self._writing.grave(newest, shred=shred), self._is_alive(newest)
+        (found.add if there else found.discard)(key)
+        return grave
+
+    # -- parts of a document -------------------------------------------------------------------------------------------
+
+    def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
+        """Messages behind the history. ``born`` is the head of the session to make where there is none."""
+        addition = written = self._writing.pack(payload.body({}, messages), len(messages))
+        known = self._coherent.cache.get(key)
+        before: Newest = None
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal before, addition, written
+            before = newest
+            if born is not None and not self._is_alive(newest):
+                fresh = document.unknown(messages, ()) if dedupe else messages
+                kept = fresh[-born.max_messages :] if born.max_messages else fresh
+                return self._writing.whole(key, newest, born, self._writing.pack_document(payload.elements({}, kept)))
+            row, opened = self._living(newest, name)
+            fetch = self._coherent.fetch(key)
+            if dedupe:
+                loaded = self._reading.load(key, fetch)
+                fresh = document.unknown(messages, document.whole(loaded.bodies)[1] if loaded else ())
+                addition = self._writing.pack(payload.body({}, fresh), len(fresh))
+            if not addition.messages:
+                return None
+            change, written = self._writing.fitted(opened.head, addition)
+            return self._writing.delta(row, opened, written, change, fetch, known=known)
+
+        row = _row(self._backend.commit(key, seal))
+        opened = self._reading.opened(row)
+        self._coherent.advance(known, before, opened, written.text)
+        return opened.head
+
+    def pop(self, key: str, name: str, n: int) -> list[Json]:
+        """The newest messages, removed."""
+        popped: list[bytes] = []
+        addition = self._writing.pack(NOTHING_ADDED)
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal popped
+            row, opened = self._living(newest, name)
+            fetch = self._coherent.fetch(key)
+            read = self._reading.newest(key, fetch, wanted=n)
+            popped = read[1] if read else []
+            if not popped:
+                return None
+            change, operations = self._writing.fitted(opened.head, addition, Change(pop=len(popped)))
+            return self._writing.delta(row, opened, operations, change, fetch)
+
+        self._backend.commit(key, seal)
+        return _parsed(popped)
+
+    def clear(self, key: str, name: str) -> Head:
+        """The state alone, in a container of its own: nothing of the history stays behind."""
+
+        def seal(newest: Newest) -> Sealed:
+            row, opened = self._living(newest, name)
+            loaded = self._reading.load(key, self._coherent.fetch(key))
+            state = document.state_of(loaded.bodies) if loaded else {}
+            head = opened.head._replace(
+                updated=self._writing.moment(opened.head), expires=self._writing.expiry(opened.head)
+            )
+            bodies = self._writing.pack_document(payload.elements(state, ()))
+            return self._writing.whole(key, row, head, bodies)._replace(erase=True)
+
+        self._coherent.forget(key)
+        return self._head_of(self._backend.commit(key, seal))
+
+    def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
+        """Keys of the state, set without reading the document."""
+        payload.body(changes, ())  # refuses what JSON cannot give back
+        addition = self._writing.pack(NOTHING_ADDED)
+
+        def seal(newest: Newest) -> Sealed | None:
+            row, opened = self._living(newest, name)
+            if not changes:
+                return None
+            change, operations = self._writing.fitted(opened.head, addition, Change(set=changes))
+            return self._writing.delta(row, opened, operations, change, self._coherent.fetch(key))
+
+        return self._head_of(self._backend.commit(key, seal))
+
+    def touch(self, key: str, name: str, ttl: int | None) -> Head:
+        """Another expiry over the same document."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            row, opened = self._living(newest, name)
+            head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
+            return self._touched(row, opened, head) if head.ttl is not None else None
+
+        return self._head_of(self._commit_touch(key, seal))
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _saved(
+        self, key: str, seal: Callable[[Newest], Sealed], texts_of: Callable[[], tuple[bytes, ...]]
+    ) -> Session[Any]:
+        """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
+        self._coherent.forget(key)
+        row = _row(self._backend.commit(key, seal))
+        opened = self._reading.opened(row)
+        texts = texts_of()
+        self._coherent.keep(row, opened, texts)
+        return Session(opened.head, opened.document.hex(), texts, self._shape)
+
+    def _after_read(self, key: str, name: str, head: Head) -> int | None:
+        """Refuse what has expired, extend what slides, and return when the session expires now."""
+        if head.expires is None:
+            return None
+        now = self._clock.now()
+        if now >= head.expires:
+            raise expired(name)
+        if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
+            return self._slide(key, head.expires)
+        return head.expires
+
+    def _slide(self, key: str, expires: int) -> int | None:
+        """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""
+
+        def seal(newest: Newest) -> Sealed | None:
+            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
+                return None
+            opened = self._reading.opened(newest)
+            return self._touched(newest, opened, opened.head, flush=False)
+
+        try:
+            row = self._commit_touch(key, seal)
+        except (BackendUnavailable, DurabilityUnknown) as error:
+            _log.warning("a sliding session could not be extended: %s", error)
+            return expires
+        return row.expires if isinstance(row, SealedHead) else expires
+
+    def _touched(self, row: SealedHead, opened: Opened, head: Head, *, flush: bool = True) -> Sealed:
+        head = head._replace(expires=self._fresh_expiry(head))
+        return self._writing.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
+
+    def _commit_touch(self, key: str, seal: Callable[[Newest], Sealed | None]) -> Newest:
+        known = self._coherent.cache.get(key)
+        before: Newest = None
+
+        def watched(newest: Newest) -> Sealed | None:
+            nonlocal before
+            before = newest
+            return seal(newest)
+
+        row = self._backend.commit(key, watched)
+        if isinstance(row, SealedHead):
+            self._coherent.advance(known, before, self._reading.opened(row), None)
+        return row
+
+    def _living(self, newest: Newest, name: str) -> tuple[SealedHead, Opened]:
+        """The newest row, opened. ``SessionNotFound``, ``SessionExpired``."""
+        if not isinstance(newest, SealedHead):
+            raise absent(name)
+        if not self._is_alive(newest):
+            raise expired(name)
+        return newest, self._reading.opened(newest)
+
+    def _is_alive(self, newest: Newest) -> bool:
+        """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""
+        if not isinstance(newest, SealedHead):
+            return False
+        if newest.expires is None or self._clock.now() < newest.expires:
+            return True
+        self._reading.opened(newest)
+        return False
+
+    def _fresh_expiry(self, head: Head) -> int | None:
+        return None if head.ttl is None else self._clock.now() + head.ttl
+
+    def _reborn(self, head: Head) -> Head:
+        """The head of a session that begins anew."""
+        now = self._clock.now()
+        return head._replace(created=now, updated=now, expires=self._fresh_expiry(head))
+
+    def _head_of(self, newest: Newest) -> Head:
+        return self._reading.opened(_row(newest)).head
+
+
+def absent(name: str) -> SessionNotFound:
+    """The error that says so."""
+    return SessionNotFound(f"there is no session {name!r}")
+
+
+def expired(name: str) -> SessionExpired:
+    """The error that says so."""
+    return SessionExpired(f"session {name!r} has expired")
+
+
+def _row(newest: Newest) -> SealedHead:
+    if not isinstance(newest, SealedHead):
+        raise TypeError("the backend did not return the row that was written")
+    return newest
+
+
+def _parsed(elements: list[bytes]) -> list[Json]:
+    messages: list[Json] = payload.parse(payload.join(elements))
+    return messages

@@ -1,0 +1,419 @@
+"""From sealed bytes to heads and documents, with the tail rules of FORMAT.md. Holds keys, touches no storage.
+
+The fast path opens the newest head by the footer at the end and goes backwards from there: each record proves the one
+before it. Whatever does not fit goes the slow way, which walks the whole container forwards, finds the end of the last
+authentic record, and gives the verdict of the table in FORMAT.md. The bytes come through a ``Fetch``: one container,
+which may grow or be replaced between two calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+from ..errors import Damaged, UnknownKey, Unreadable
+from ..format import ContainerCipher, Rows, document, payload
+from ..format import record as v1
+from ..format.dictionaries import Dictionaries
+from ..format.head import Head, decode
+from ..format.ids import locator_of
+from ..format.keys import Keyring
+from ..format.sealed import Container, Fetch, SealedHead
+from ..util.lru import Recent
+from ..vault.live_keyring import LiveKeyring
+from .witness import judge, refuse_fork
+
+TAIL = 64 * 1024
+"""Bytes read at first: a small session whole, of a long one its newest turns."""
+
+LARGEST_BODY = v1.LARGEST_RECORD
+"""Bytes of JSON in one record, after inflation."""
+
+OVERHEAD = 1024
+"""Bytes that a document in memory takes beside its bodies."""
+
+SHORT_TAIL = 4 * 1024
+"""Bytes read at first where only the newest head is asked for: most turns fit."""
+
+_REMEMBERED = 4096
+_PATIENCE = 20
+
+T = TypeVar("T")
+
+
+class Opened(NamedTuple):
+    """The newest head of a session, opened, and the cipher of its container. ``document``: version of the document.
+
+    ``run``: how many records in a row this process has written to the container, this one being the last.
+    """
+
+    row: SealedHead
+    head: Head
+    cipher: ContainerCipher
+    document: bytes
+    run: int
+
+
+class Loaded(NamedTuple):
+    """A document as its bodies, and the point of the chain that they stand for."""
+
+    key: str
+    header: bytes
+    seq: int
+    version: bytes
+    size: int
+    head: Head
+    document: bytes
+    bodies: tuple[bytes, ...]
+    weight: int
+
+
+class Ending(NamedTuple):
+    """The newest bodies of a document, oldest first, and the version of the session that they end at."""
+
+    version: bytes
+    head: Head
+    bodies: tuple[bytes, ...]
+    weight: int
+
+
+class Kept(NamedTuple):
+    """A living record as it was opened: its head, and its body as its codec left it."""
+
+    head: Head
+    kind: int
+    codec: int
+    body: bytes
+
+
+class _Tail(NamedTuple):
+    """An authentic newest record, and the bytes that it was found in."""
+
+    container: Container
+    cipher: ContainerCipher
+    last: v1.Record
+    plain: bytes
+    torn: bool
+
+
+class _Moved(Exception):  # not an error: the container was replaced between two fetches
+    """Begin again."""
+
+
+class Reading:
+    """Opens what a backend gives. Safe from any thread."""
+
+    def __init__(
+        self,
+        keys: Keyring | LiveKeyring,
+        dictionaries: Dictionaries | None = None,
+        *,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
+        self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
+        self.dictionaries = dictionaries or Dictionaries(self.keys.current)
+        self.rows = Rows(self.keys.current)
+        self.largest_body = largest_body
+        self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
+        self._opened: Recent[bytes, Opened] = Recent(_REMEMBERED)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keyring as it was seen last."""
+        return self.keys.current
+
+    def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        """The row of a container that a backend found; see ``sealed.Describe``."""
+        return self._patiently(lambda: self._describe(key, fetch, thorough=thorough))
+
+    def load(self, key: str, fetch: Fetch, known: Loaded | None = None) -> Loaded | None:
+        """The document, extending what is ``known`` where the container only grew; None if there is none."""
+        return self._patiently(lambda: self._load(key, fetch, known))
+
+    def newest(
+        self, key: str, fetch: Fetch, *, wanted: int, offset: int | None = None
+    ) -> tuple[Ending, list[bytes]] | None:
+        """Messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones; and the bodies read for them.
+
+        Reads from the end as far back as the first of them.
+        """
+        return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
+
+    def kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
+
+        The head of the last one is the newest head, whichever record said it.
+        """
+        return self._patiently(lambda: self._kept(key, fetch))
+
+    def opened(self, row: SealedHead) -> Opened:
+        """What the row of a critical section says, from memory where this process made or met just that row.
+
+        ``Damaged`` for a row that was forged, also one that borrows the version of another session.
+        """
+        known = self._opened.get(row.version)
+        if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
+            return known  # ``torn``, the last column, is an observation
+        header, head = self.rows.open(row)
+        return self.remember(row, head, self.cipher(row.key, header))
+
+    def remember(self, row: SealedHead, head: Head, cipher: ContainerCipher, *, run: int = 0) -> Opened:
+        """Keep what was opened or sealed, so that the next writer need not open it again."""
+        known = Opened(row, head, cipher, head.document or row.version, run)
+        self._opened.keep(row.version, known)
+        return known
+
+    def cipher(self, key: str, header: bytes) -> ContainerCipher:
+        """The cipher of a container, from memory where its header has been met under this name."""
+        name = key.encode() + header
+        known = self._ciphers.get(name)
+        if known is None:
+            known = ContainerCipher.open(header, self.keys, locator_of(key))
+            self._ciphers.keep(name, known)
+        return known
+
+    def is_erased(self, key: str, header: bytes) -> bool:
+        """Whether a container was sealed under a key of a tenant that has been destroyed."""
+        try:
+            self.cipher(key, header)
+        except UnknownKey as error:
+            return error.destroyed
+        except Unreadable:
+            pass
+        return False
+
+    def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+        try:
+            tail = self._tail(key, fetch, first=SHORT_TAIL)
+        except UnknownKey as error:
+            if error.destroyed:  # nobody will ever read it: whoever writes is not held up by it
+                return None
+            raise
+        if tail is None:
+            return None
+        if thorough and not tail.torn:
+            try:
+                self._prove_unwitnessed(tail, fetch)
+            except Damaged:
+                tail = self._settled(key, fetch)
+                if tail is None:
+                    return None
+        last, head = tail.last, decode(tail.plain)
+        row = self.rows.seal(
+            key, tail.cipher.header, tail.cipher.generation, last.seq, last.tag, last.end, head, tail.plain
+        )
+        known = self._opened.get(row.version)
+        self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
+        return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
+
+    def _load(self, key: str, fetch: Fetch, known: Loaded | None) -> Loaded | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._document(key, tail, fetch, known)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._document(key, tail, fetch, None)
+
+    def _document(self, key: str, tail: _Tail, fetch: Fetch, known: Loaded | None) -> Loaded:
+        last, head = tail.last, decode(tail.plain)
+        grown = (
+            known is not None
+            and known.header == tail.cipher.header
+            and known.head.full == head.full
+            and known.size <= last.end
+        )
+        start = known.size if known is not None and grown else head.full
+        found: list[bytes] = []
+        link = last.tag
+        for record in self._back(tail, fetch, start):
+            if record.kind != v1.HEAD:
+                found.append(self.body(tail.cipher, record))
+            link = record.link
+        if known is not None and grown and link != known.version:
+            return self._document(key, tail, fetch, None)
+        bodies = (*(known.bodies if known is not None and grown else ()), *reversed(found))
+        return Loaded(
+            key=key,
+            header=tail.cipher.header,
+            seq=last.seq,
+            version=last.tag,
+            size=last.end,
+            head=head,
+            document=head.document or last.tag,
+            bodies=bodies,
+            weight=sum(map(len, bodies)) + OVERHEAD,
+        )
+
+    def _newest(self, key: str, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]] | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._page(tail, fetch, wanted, offset)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._page(tail, fetch, wanted, offset)
+
+    def _kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+        tail = self._tail(key, fetch)
+        if tail is None:
+            return None
+        try:
+            return self._living(tail, fetch)
+        except Damaged:
+            tail = self._settled(key, fetch)
+            return None if tail is None else self._living(tail, fetch)
+
+    def _living(self, tail: _Tail, fetch: Fetch) -> list[Kept]:
+        newest, cipher = decode(tail.plain), tail.cipher
+        living = [record for record in self._back(tail, fetch, newest.full) if record.kind != v1.HEAD]
+        found = []
+        for record in reversed(living):
+            head = newest if record is living[0] else decode(cipher.open_head(record))
+            found.append(Kept(head, record.kind, record.codec, cipher.open_body(record)))
+        return found
+
+    def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]]:
+        head, met = decode(tail.plain), []
+        first, end = document.page(head.messages, wanted, offset)
+
+        def bodies() -> Iterator[bytes]:
+            for record in self._back(tail, fetch, head.full):
+                if record.kind != v1.HEAD:
+                    met.append(self.body(tail.cipher, record))
+                    yield met[-1]
+
+        found = document.newest(bodies(), end - first, skip=head.messages - end)
+        return Ending(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
+
+    def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
+        """The JSON in a record."""
+        find = self.dictionaries.find
+        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
+
+    def _tail(self, key: str, fetch: Fetch, *, first: int = TAIL) -> _Tail | None:
+        """The newest record by the footer at the end, authenticated and not older than the witness."""
+        container = fetch(-first)
+        if container is None or self._is_buried(key, container):
+            return None
+        cipher = self.cipher(key, container.header)
+        last = v1.record_before(container, container.size)
+        if last is None and (start := v1.needs_more(container, container.size)) is not None:
+            container = _again(fetch, start, cipher.header)
+            last = v1.record_before(container, container.size)
+        if last is None:
+            return self._settled(key, fetch)
+        try:
+            plain = cipher.open_head(last)
+            judge(cipher.generation, last, container, torn=False)
+        except Damaged:
+            return self._settled(key, fetch)
+        return _Tail(container, cipher, last, plain, torn=False)
+
+    def _settled(self, key: str, fetch: Fetch) -> _Tail | None:
+        """The last authentic record by walking the whole container: what the tail rules call V, and their verdict."""
+        container = fetch(0)
+        if container is None or self._is_buried(key, container):
+            return None
+        cipher = self.cipher(key, container.header)
+        authentic: list[tuple[v1.Record, bytes]] = []
+        for record in v1.records_from(container, v1.HEADER_SIZE):
+            try:
+                if record.seq != len(authentic):
+                    break
+                authentic.append((record, cipher.open_head(record)))
+            except Damaged:
+                break
+        while authentic and (broken := self._first_broken_body(cipher, authentic)) is not None:
+            del authentic[broken:]
+        if not authentic:
+            raise Damaged(f"no record of {key} authenticates; nothing was changed")
+        last, plain = authentic[-1]
+        torn = last.end < container.size
+        witness = container.witness
+        if witness is not None and witness.generation == cipher.generation and witness.seq < len(authentic):
+            refuse_fork(authentic[witness.seq][0], witness)
+        judge(cipher.generation, last, container, torn=torn)
+        return _Tail(container, cipher, last, plain, torn=torn)
+
+    def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
+        full = decode(records[-1][1]).full
+        for number, (record, _) in enumerate(records):
+            if record.offset >= full:
+                try:
+                    cipher.open_body(record)
+                except Damaged:
+                    return number
+        return None
+
+    def _prove_unwitnessed(self, tail: _Tail, fetch: Fetch) -> None:
+        """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
+        witness = tail.container.witness
+        if witness is not None and witness.generation != tail.cipher.generation:
+            witness = None
+        vouched = -1 if witness is None else witness.seq
+        if tail.last.seq <= vouched:
+            return
+        for record in self._back(tail, fetch, decode(tail.plain).full):
+            tail.cipher.open_body(record)
+            if witness is not None and record.seq == vouched + 1:
+                # The record that the witness names need not be opened: this one proves which it follows.
+                if record.link != witness.version:
+                    raise Damaged(f"record {record.seq} does not follow the one that was acknowledged: a fork")
+                return
+
+    def _back(self, tail: _Tail, fetch: Fetch, start: int) -> Iterator[v1.Record]:
+        """Authentic records from the newest back to the one that begins at ``start``; ``Damaged`` if none begins there.
+
+        Also ``Damaged`` if the record that the witness names is met, and is another one.
+        """
+        container, record = tail.container, tail.last
+        witness, window = container.witness, 4 * TAIL
+        if witness is not None and witness.generation != tail.cipher.generation:
+            witness = None
+        while record.offset >= start:
+            if (record.offset == v1.HEADER_SIZE) is not (record.seq == 0):
+                raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
+            if witness is not None:
+                refuse_fork(record, witness)
+            yield record
+            end = record.offset
+            if end == start:
+                return
+            more = v1.needs_more(container, end)
+            if more is not None:
+                wanted = max(start - v1.LINK_AND_FOOTER, v1.HEADER_SIZE)
+                container = _again(fetch, max(wanted, min(more, end - window)), tail.cipher.header)
+                window *= 2
+            before = v1.record_before(container, end)
+            if before is None or before.seq != record.seq - 1:
+                raise Damaged(f"the record that ends at offset {end} is not whole")
+            tail.cipher.open_head(before)
+            record = before
+        if record.end != start:
+            raise Damaged(f"no record begins at offset {start}")
+
+    def _is_buried(self, key: str, container: Container) -> bool:
+        """Whether a genuine tombstone covers this generation: a file that came back after it was removed."""
+        tombstone = container.tombstone
+        if tombstone is None or not self.rows.is_genuine(tombstone._replace(key=key)):
+            return False
+        return v1.parse_header(container.header).generation <= tombstone.generation
+
+    @staticmethod
+    def _patiently(attempt: Callable[[], T]) -> T:
+        for _ in range(_PATIENCE):
+            try:
+                return attempt()
+            except _Moved:
+                continue
+        raise Damaged("the container was replaced faster than it could be read")
+
+
+def _again(fetch: Fetch, start: int, header: bytes) -> Container:
+    container = fetch(start)
+    if container is None or container.header != header:
+        raise _Moved
+    return container

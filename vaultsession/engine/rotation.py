@@ -1,0 +1,220 @@
+"""Rotation: a new first master key, and every session sealed under it, while other processes work.
+
+::
+
+    1  a new first master key, in the keyring and flushed      from here on others seal new containers under it
+    2  every session that lies under another key is replaced   one commit each, compared and swapped like any other
+    3  the old keys are marked as retired, flushed             they open and never seal again
+    4  once more as 2: what was written meanwhile
+
+It needs no journal. Which sessions are behind stands in the headers of their containers, and that a rotation is under
+way in the keyring: an older key that is not retired. Whoever rotates then goes on with it, also beside another who
+does. Killed anywhere, every session is under a key that the keyring holds.
+
+Retired keys stay until they are pruned: mirrors and backups may still need them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from typing import NamedTuple
+
+from ..backends.protocol import Backend
+from ..errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
+from ..format import record
+from ..format.keys import MasterKey
+from ..format.sealed import Newest, Query, Sealed, SealedHead
+from ..util.parallel import side_by_side
+from ..vault.live_keyring import LiveKeyring
+from .cache import CoherentReading
+from .listing import proved
+from .reader import Reading
+from .writer import Writing
+
+_log = logging.getLogger("vaultsession")
+
+Progress = Callable[[int, int], object]
+
+_LARGE = 4 << 20
+"""Bytes of a session from which on one is replaced at a time; smaller ones side by side, so that flushes overlap."""
+
+_LAG = 0.15
+"""Seconds after which a listing holds what other processes wrote before: three batches of index writes."""
+
+
+class Rotation(NamedTuple):
+    """What a rotation came to. Key ids in hex; ``left`` are the keys of sessions that could not be read.
+
+    ``resumed``: it went on with one that was begun before.
+    """
+
+    key: str
+    retired: tuple[str, ...]
+    sessions: int
+    replaced: int
+    left: tuple[str, ...] = ()
+    resumed: bool = False
+
+
+class KeyUse(NamedTuple):
+    """A key by its id, in hex, and how many sessions lie under it.
+
+    ``state``: "seals" (the first), "opens" (an older one, while a rotation is under way), "retired", or "tenant".
+    """
+
+    id: str
+    state: str
+    sessions: int
+
+
+class Rotating:
+    """Changes master keys. Safe from any thread, and beside any other process."""
+
+    def __init__(self, backend: Backend, reading: Reading, writing: Writing, coherent: CoherentReading) -> None:
+        self._backend = backend
+        self._reading = reading
+        self._writing = writing
+        self._coherent = coherent
+        self._one_large = threading.Lock()
+
+    @property
+    def _keys(self) -> LiveKeyring:
+        return self._reading.keys
+
+    def rotate(self, progress: Progress | None = None) -> Rotation:
+        """See the module. What the storage refuses passes through; call again to go on."""
+        self._keys.look()
+        before = {master.id for master in self._keys.current.masters}
+        first = self._keys.change(_begun).first
+        total = self._backend.count(Query())
+        replaced, left = self._replace_all(total, progress)
+        keyring = self._keys.change(lambda masters: _retired_but(masters, first.id))
+        if self._backend.traits.durable:
+            time.sleep(_LAG)
+        more, left = self._replace_all(total, None)
+        retired = tuple(master.id.hex() for master in keyring.masters if master.retired)
+        return Rotation(first.id.hex(), retired, total, replaced + more, left, resumed=first.id in before)
+
+    def usage(self) -> list[KeyUse]:
+        """The master keys, the one that seals first, then those of tenants: only such as sessions lie under."""
+        self._keys.look()
+        used = self._under()
+        masters = self._keys.current.masters
+        found = [
+            KeyUse(
+                master.id.hex(), "retired" if master.retired else "opens" if number else "seals", used.pop(master.id, 0)
+            )
+            for number, master in enumerate(masters)
+        ]
+        return found + [KeyUse(key_id.hex(), "tenant", count) for key_id, count in sorted(used.items())]
+
+    def prune(self) -> tuple[str, ...]:
+        """Delete the retired keys; their ids in hex.
+
+        ``Conflict`` while a session lies under one of them, or cannot be read: nothing is deleted then. Copies in
+        quarantine, mirrors and backups are not looked at: what lies there under these keys is lost.
+        """
+        retired = {master.id for master in self._keys.change(lambda masters: masters).masters if master.retired}
+        if not retired:
+            return ()
+        self._refuse_used(retired)
+        gone: list[MasterKey] = []
+
+        def without(masters: tuple[MasterKey, ...]) -> list[MasterKey]:
+            gone[:] = [master for master in masters if master.id in retired]
+            return [master for master in masters if master.id not in retired]
+
+        self._keys.change(without)
+        try:
+            self._refuse_used(retired)
+        except Exception:  # someone sealed under one in the very moment, or nobody can say: they come back
+            self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
+            raise
+        return tuple(sorted(key_id.hex() for key_id in retired))
+
+    def _under(self) -> Counter[bytes]:
+        """How many sessions lie under each key."""
+        return proved(
+            self._backend,
+            self._reading,
+            Query(),
+            lambda rows: Counter(each.header[record.KEY_ID] for each in rows),
+        )
+
+    def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+        replaced, left, overlap = 0, [], self._backend.traits.waits
+        with closing(
+            side_by_side(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
+        ) as outcomes:
+            for number, (key, outcome) in enumerate(outcomes, 1):
+                if isinstance(outcome, VaultError):
+                    _log.warning("still under its old key: %s: %s", key, outcome)
+                    left.append(key)
+                else:
+                    replaced += outcome
+                if progress is not None:
+                    progress(number, max(total, number))
+        return replaced, tuple(left)
+
+    def _attempt(self, row: SealedHead) -> tuple[str, bool | VaultError]:
+        with self._one_large if row.size > _LARGE else nullcontext():
+            try:
+                return row.key, self._replace(row)
+            except (Unreadable, TooLarge) as error:
+                return row.key, without_frames(error)
+
+    def _replace(self, row: SealedHead) -> bool:
+        done = False
+
+        def seal(newest: Newest) -> Sealed | None:
+            nonlocal done
+            done = False
+            if not isinstance(newest, SealedHead):
+                return None
+            opened = self._reading.opened(newest)
+            if not self._writing.is_under_another_key(opened):
+                return None
+            done = True
+            return self._writing.resealed(newest, opened, self._coherent.fetch(row.key))
+
+        if self._is_behind(row):
+            self._backend.commit(row.key, seal)
+        return done
+
+    def _is_behind(self, row: SealedHead) -> bool:
+        """By the row alone; where it cannot be believed, the container is asked."""
+        try:
+            header, head = self._reading.rows.open(row)
+        except Unreadable:
+            return True
+        return header[record.KEY_ID] != self._keys.sealing(head.tenant_id).id
+
+    def _refuse_used(self, retired: set[bytes]) -> None:
+        unreadable = getattr(self._backend.reindex(), "unreadable", 0)
+        if unreadable:
+            said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
+            raise Conflict(f"{unreadable} {said}")
+        under = self._under()
+        used = sum(under[key_id] for key_id in retired)
+        if used:
+            raise Conflict(f"{used} sessions lie under a retired key: `vaultsession key rotate` replaces them first")
+
+
+def _begun(masters: tuple[MasterKey, ...]) -> tuple[MasterKey, ...]:
+    """A new first key, unless a rotation is under way: then it is that one's."""
+    if any(not master.retired for master in masters[1:]):
+        return masters
+    return (MasterKey.generate(), *masters)
+
+
+def _retired_but(masters: tuple[MasterKey, ...], first: bytes) -> tuple[MasterKey, ...]:
+    """All retired that stand behind the first; all as they are if another rotation has begun since."""
+    if masters[0].id != first:
+        return masters
+    return (masters[0], *(replace(master, retired=True) for master in masters[1:]))

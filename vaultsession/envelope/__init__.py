@@ -1,9 +1,0 @@
-"""The container: one sealed file per session. FORMAT.md in this folder is normative.
-
-``v1`` constants and layout, keyless · ``cipher`` sealing and opening records · ``rows`` heads sealed for an index
-"""
-
-from .cipher import ContainerCipher
-from .rows import Rows, head_size
-
-__all__ = ["ContainerCipher", "Rows", "head_size"]

@@ -1,0 +1,77 @@
+"""SessionId: accept an id or refuse it, and map it to the name that every backend uses.
+
+An id is never cleaned. It is accepted as it is and mapped injectively to a *locator*, a keyed digest of fixed length:
+``../..``, NUL and emoji are legal: they never touch a path. The *slug* in front is decoration for people.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from collections.abc import Callable
+from typing import NewType
+
+from ..errors import InvalidSessionId
+
+LONGEST_ID = 1024
+"""Bytes of UTF-8 that an id may have."""
+
+LOCATOR_LENGTH = 32
+"""Characters of a locator, from ``[0-9a-v]``: 20 bytes in base32hex."""
+
+SessionId = NewType("SessionId", str)
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+"""base32hex in lower case (RFC 4648), two digits at a time: six times as quick as the standard library's."""
+
+_SLUG_LENGTH = 40
+_NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]+")
+_KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
+
+
+def parse(text: object) -> SessionId:
+    """The id, unchanged, or ``InvalidSessionId``: non-empty str, at most 1024 bytes of UTF-8, no lone surrogates."""
+    if not isinstance(text, str):
+        raise InvalidSessionId(f"a session id is a str, not {type(text).__name__}")
+    if not text:
+        raise InvalidSessionId("a session id cannot be empty")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidSessionId("a session id cannot hold lone surrogates") from None
+    if size > LONGEST_ID:
+        raise InvalidSessionId(f"a session id has at most {LONGEST_ID} bytes of UTF-8, this one has {size}")
+    return SessionId(str(text))
+
+
+def locator(naming_key: bytes, session_id: SessionId) -> str:
+    """The 32 characters that identify a session in this vault: keyed, injective, lower case, fixed length."""
+    number = int.from_bytes(hmac.digest(naming_key, session_id.encode(), "sha512")[:20], "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(150, -10, -10)])
+
+
+def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
+    """The name under which backends keep a session: ``slug~locator``, or the bare locator in a private-names vault."""
+    place = locator(naming_key, session_id)
+    slug = _NOT_IN_SLUG.sub("-", session_id.lower())[:_SLUG_LENGTH].strip("-") if readable else ""
+    return f"{slug}~{place}" if slug else place
+
+
+def is_key(text: str) -> bool:
+    """Whether the text has the shape of a key. Names that come back from a listing are checked before they are used."""
+    return _KEY.fullmatch(text) is not None
+
+
+def locator_of(session_key: str) -> str:
+    """The locator within a key."""
+    return session_key[-LOCATOR_LENGTH:]
+
+
+def new(now: int, randomness: Callable[[int], bytes] = os.urandom) -> SessionId:
+    """A fresh UUIDv7 (RFC 9562): sorts by the time of creation. ``now`` in microseconds since 1970."""
+    random = int.from_bytes(randomness(10), "big")
+    value = (now // 1000) << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | (random & ((1 << 62) - 1))
+    text = f"{value:032x}"
+    return SessionId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")

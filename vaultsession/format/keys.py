@@ -1,0 +1,132 @@
+"""Keyring and subkey derivation. Pure: keys come in from above, nothing is read or written here.
+
+An ordered keyring: the first master key seals, all of them open. The root key never rotates; the names, tags and index
+rows of a vault hang on it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+from ..errors import UnknownKey
+
+KEY_SIZE = 32
+KEY_ID_SIZE = 8
+VAULT_ID_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """One key that containers are sealed under: ``id`` (8 bytes) stands in their headers, ``secret`` (32) nowhere.
+
+    A retired key opens and never seals.
+    """
+
+    id: bytes
+    secret: bytes = field(repr=False)
+    retired: bool = False
+
+    @classmethod
+    def generate(cls) -> MasterKey:
+        """A new random master key."""
+        return cls(os.urandom(KEY_ID_SIZE), os.urandom(KEY_SIZE))
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """What unlocking a vault yields: its identity, its root key and its master keys.
+
+    ``vault_id`` is 16 random bytes, ``readable_names`` says whether keys carry a slug, ``created`` is in microseconds
+    since 1970, ``tenant_keys`` says whether sessions of a tenant are sealed under keys of that tenant (``tenants``).
+    Immutable, hence safe from any thread.
+    """
+
+    vault_id: bytes
+    readable_names: bool
+    created: int
+    root: bytes = field(repr=False)
+    masters: tuple[MasterKey, ...]
+    tenant_keys: bool = False
+
+    @classmethod
+    def generate(cls, *, readable_names: bool = True, created: int = 0, tenant_keys: bool = False) -> Keyring:
+        """The keyring of a new vault: random identity, random root, one random master key."""
+        return cls(
+            vault_id=os.urandom(VAULT_ID_SIZE),
+            readable_names=readable_names,
+            created=created,
+            root=os.urandom(KEY_SIZE),
+            masters=(MasterKey.generate(),),
+            tenant_keys=tenant_keys,
+        )
+
+    @property
+    def first(self) -> MasterKey:
+        """The master key that seals."""
+        return self.masters[0]
+
+    def master(self, key_id: bytes) -> MasterKey:
+        """The master key of that id, or ``UnknownKey``."""
+        for candidate in self.masters:
+            if candidate.id == key_id:
+                return candidate
+        held = ", ".join(master.id.hex() for master in self.masters)
+        raise UnknownKey(f"sealed under master key {key_id.hex()}, which this keyring does not hold (it holds {held})")
+
+    @cached_property
+    def naming_key(self) -> bytes:
+        """K_name: locators are its HMACs."""
+        return self._from_root(b"name")
+
+    @cached_property
+    def tag_key(self) -> bytes:
+        """K_tag: tags are its HMACs."""
+        return self._from_root(b"tag")
+
+    @cached_property
+    def index_key(self) -> bytes:
+        """K_index: seals the head that an index row carries."""
+        return self._from_root(b"index")
+
+    @cached_property
+    def tombstone_key(self) -> bytes:
+        """K_tombstone: signs tombstones. Its own key, since K_index is a cipher's."""
+        return self._from_root(b"tombstone")
+
+    @cached_property
+    def tenants_key(self) -> bytes:
+        """K_tenants: seals the files that hold the keys of tenants."""
+        return self._from_root(b"tenants")
+
+    @cached_property
+    def dictionary_key(self) -> bytes:
+        """K_dictionary: seals the dictionaries of trained compression, whatever master key is the first."""
+        return self._from_root(b"dictionary")
+
+    def tag(self, kind: str, name: str, value: str) -> bytes:
+        """The 16-byte keyed digest by which a backend knows an owner or a label.
+
+        The kind and the length of the name are in it, so that user "alice" and assistant "alice" differ.
+        """
+        named = name.encode()
+        text = kind.encode() + b"\0" + len(named).to_bytes(4, "little") + named + value.encode()
+        return hmac.digest(self.tag_key, text, "sha512")[:16]
+
+    def _from_root(self, purpose: bytes) -> bytes:
+        return expand(self.root, b"vaultsession/root/v1\0" + purpose + b"\0" + self.vault_id, KEY_SIZE)
+
+
+def derive(secret: bytes, salt: bytes, info: bytes, size: int) -> bytes:
+    """HKDF-SHA-512 (RFC 5869), extract and expand."""
+    return HKDF(SHA512(), size, salt, info).derive(secret)
+
+
+def expand(secret: bytes, info: bytes, size: int) -> bytes:
+    """HKDF-SHA-512, expand only: for secrets that are uniformly random already."""
+    return HKDFExpand(SHA512(), size, info).derive(secret)

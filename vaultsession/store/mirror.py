@@ -1,0 +1,74 @@
+"""Where the mirror of a vault lies, and how it is opened: as every vault, with the papers of the one it mirrors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ..backends.mirror import Follower, Mirror, Mirrored
+from ..backends.protocol import Backend
+from ..errors import InvalidSetting
+from ..format.sealed import Describe
+from ..util.clock import Clock, to_duration
+from ..util.disk import Disk
+from ..vault import Vault, follow_papers
+from ..vault.location import Site, split
+from .settings import Settings
+
+
+def mirrored(
+    primary: Backend, vault: Vault, describe: Describe, where: str, settings: Settings, clock: Clock, disk: Disk
+) -> Mirrored:
+    """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
+
+    ``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
+    """
+    if settings.mirror is None:
+        raise InvalidSetting("no mirror is set")
+    refuse_same(settings.mirror, where)
+    mirror = Mirror(
+        primary,
+        opener(settings.mirror, vault, describe, settings, disk),
+        where=shown(settings.mirror),
+        clock=clock,
+        drain=to_duration(settings.mirror_drain) / 1_000_000,
+    )
+    return Mirrored(primary, mirror)
+
+
+def opener(place: str, vault: Vault, describe: Describe, settings: Settings, disk: Disk) -> Callable[[], Follower]:
+    """How the follower at a place is opened: the papers first, since a directory is none before it has them."""
+
+    def opened() -> Follower:
+        site = Site.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)
+        try:
+            follow_papers(vault, site.vault)
+            return Follower(site.backend(describe), lambda: follow_papers(vault, site.vault))
+        except BaseException:
+            site.close()
+            raise
+
+    return opened
+
+
+def refuse_same(mirror: str, where: str) -> None:
+    """``InvalidSetting`` for a mirror that names nothing, or that lies in the vault itself, or the vault in it."""
+    (scheme, path), (other, home) = split(mirror), split(where)
+    if mirror == where and scheme != "file":
+        raise InvalidSetting("the mirror is the vault itself: choose another place")
+    if scheme == other == "file":
+        real, inside = os.path.realpath(path), os.path.realpath(home)
+        if os.path.commonpath([real, inside]) in (real, inside):
+            raise InvalidSetting(f"the mirror {real} and the vault {inside} lie in one another: choose another place")
+
+
+def shown(place: str) -> str:
+    """A path or URL in words that may be shown: without user, password and options."""
+    scheme, path = split(place)
+    if scheme == "file":
+        return path
+    parts = urlsplit(place)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"

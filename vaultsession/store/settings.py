@@ -1,0 +1,133 @@
+"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default.
+
+The configuration file stands beneath the environment: see ``configuration``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..errors import InvalidSetting
+from ..format import record
+from ..format.payload import LEVELS
+from ..util.clock import Duration, to_duration
+
+PREFIX = "VAULTSESSION_"
+PATH = PREFIX + "PATH"
+
+SUITES = {
+    "aes-256-gcm": record.SUITE_AES_GCM,
+    "chacha20-poly1305": record.SUITE_CHACHA,
+    "aes-256-gcm-siv": record.SUITE_AES_GCM_SIV,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a store behaves. Each field is also ``VAULTSESSION_`` and its name in upper case in the environment.
+
+    ============== ============= ===================================================================================
+    ttl            None          life span of new sessions: seconds or "30m", "24h", "7d"; None keeps them for ever
+    sliding        False         whether reading and writing extend it
+    max_messages   None          how many messages a new session keeps
+    max_sessions   None          how many sessions a memory store keeps; the least recently used go
+    cache_bytes    64 MiB        documents kept in memory, decrypted
+    compression    "zstd"        or "none", where secrets share a document with text that an attacker chooses
+    level          3             of zstd: 1 to 3
+    padding        False         hide lengths (Padmé): at most 12 % more bytes
+    durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
+    names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
+    tenant_keys    False         of a new vault: sessions of a tenant are sealed under keys of that tenant
+    suite          "aes-256-gcm" or "chacha20-poly1305", "aes-256-gcm-siv"
+    sweep_interval None          sweep in the background, every so often
+    telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
+    fallback       "none"        or "memory": while a vault's server is away, go on in memory with what was used lately,
+                                 and carry over what was written when it is back
+    allow_network  False         open a vault on a network file system, whose locks may exclude nobody
+    mirror         None          where a copy of the vault is kept level: a path or URL, as of a vault
+    mirror_drain   "5s"          how long closing waits for the mirror to take what it lacks
+    ============== ============= ===================================================================================
+    """
+
+    ttl: Duration | None = None
+    sliding: bool = False
+    max_messages: int | None = None
+    max_sessions: int | None = None
+    cache_bytes: int = 64 << 20
+    compression: Literal["zstd", "none"] = "zstd"
+    level: int = 3
+    padding: bool = False
+    durability: Literal["sync", "os"] = "sync"
+    names: Literal["readable", "private"] = "readable"
+    tenant_keys: bool = False
+    suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
+    sweep_interval: Duration | None = None
+    telemetry: bool = False
+    fallback: Literal["none", "memory"] = "none"
+    allow_network: bool = False
+    mirror: str | None = dataclasses.field(default=None, repr=False)  # a URL may hold a password
+    mirror_drain: Duration = "5s"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            chosen = getattr(self, name)
+            if not any(type(chosen) is type(option) and chosen == option for option in allowed):  # 1 is not True
+                raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
+        for name in ("ttl", "sweep_interval", "mirror_drain"):
+            if getattr(self, name) is not None:
+                to_duration(getattr(self, name))
+        if self.mirror is not None and (type(self.mirror) is not str or not self.mirror):
+            raise InvalidSetting("mirror is a path or a URL")
+        for name in ("max_messages", "max_sessions", "cache_bytes"):
+            value = getattr(self, name)
+            least = 0 if name == "cache_bytes" else 1
+            if (value is not None or name == "cache_bytes") and (type(value) is not int or value < least):
+                raise InvalidSetting(f"{name} is a whole number from {least} up, not {value!r}")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:  # noqa: ANN401 - checked below
+        """What the environment says, under what the caller says."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            variable = PREFIX + field.name.upper()
+            if (text := environ.get(variable)) and field.name not in overrides:
+                try:
+                    found[field.name] = from_text(field.name, text)
+                except InvalidSetting as error:
+                    raise InvalidSetting(f"{variable}: {error}") from None
+        unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
+        return cls(**found, **overrides)
+
+
+_BOOLEANS = (True, False)
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "compression": ("zstd", "none"),
+    "level": tuple(LEVELS),
+    "durability": ("sync", "os"),
+    "names": ("readable", "private"),
+    "fallback": ("none", "memory"),
+    "suite": tuple(SUITES),
+    "sliding": _BOOLEANS,
+    "padding": _BOOLEANS,
+    "telemetry": _BOOLEANS,
+    "tenant_keys": _BOOLEANS,
+    "allow_network": _BOOLEANS,
+}
+_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
+
+
+def from_text(name: str, text: str) -> object:
+    """The value of a field that a text stands for. ``InvalidSetting``."""
+    try:
+        if _CHOICES.get(name) == _BOOLEANS:
+            return _WORDS[text.strip().lower()]
+        return int(text) if name in _NUMBERS else text
+    except (KeyError, ValueError):
+        raise InvalidSetting(f"{name} is not understood: {text!r:.40}") from None

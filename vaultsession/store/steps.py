@@ -1,0 +1,169 @@
+"""What an agent says: text, a message, several of them, a ``Step``, or a stream of these; gathered into messages.
+
+An agent is any callable from the messages so far, oldest first, to one of::
+
+    "text"                       a message of the assistant, the last word of the turn
+    {"role": …, "content": …}    a message of any shape
+    [message or text, …]         several
+    Step(messages, done=False)   any of these, and whether the turn ends with it
+    an iterator of these         a stream: texts that follow each other are pieces of one message
+
+The turn ends with what the agent says, unless the last message of it asks for a tool or brings what one gave
+(``tool_calls`` or the role ``tool``; a content block ``tool_use`` or ``tool_result``): then the agent is called again,
+and sees it. A ``Step`` says it in so many words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidDocument
+from ..format.payload import Json
+
+INTERRUPTED = "interrupted"
+"""Marks text whose stream broke off: ``{"role": "assistant", "content": …, "interrupted": true}``."""
+
+ASSISTANT = "assistant"
+_TOOL_BLOCKS = frozenset({"tool_use", "tool_result"})
+_TEXT_BLOCKS = frozenset({"text", "output_text"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """What an agent says in one call, and whether the turn ends with it. ``messages``: text, a message, or several."""
+
+    messages: str | Json | Sequence[str | Json] = ()
+    done: bool = True
+
+    def __repr__(self) -> str:
+        return f"<Step, {'done' if self.done else 'goes on'}>"
+
+
+Said = str | Json | Step | Sequence[str | Json]
+Agent = Callable[[list[Json]], Said | Iterator[Said]]
+"""From the messages so far to what the agent says. What it is given is its own."""
+_Given = Said | Iterator[Said] | AsyncIterator[Said]
+AsyncAgent = Callable[[list[Json]], _Given | Awaitable[_Given]]
+
+
+class Gathered:
+    """What one call of an agent gives, as it comes. ``told``: whether the turn has told people a text already."""
+
+    def __init__(self, *, told: bool = False) -> None:
+        self.messages: list[Json] = []
+        self.told = told
+        self._text: list[str] = []
+        self._done: bool | None = None
+
+    def take(self, said: object) -> str:
+        """One more thing that the agent said; what people read of it. ``InvalidDocument`` for anything else."""
+        if isinstance(said, Step):
+            read = self.take(said.messages)
+            self._done = said.done
+            return read
+        if isinstance(said, str):
+            read = self._piece(said)
+        elif isinstance(said, dict):
+            read = self._message(said)
+        elif isinstance(said, list | tuple):
+            read = "".join(map(self._whole, said))
+        else:
+            raise InvalidDocument(
+                f"an agent says text, a message, a list of them, a Step, or a stream of these, not {_kind(said)}",
+                path="messages",
+            )
+        self._done = None
+        return read
+
+    def ended(self) -> list[Json]:
+        """The messages of a call that came to its end."""
+        self._end_text()
+        return self.messages
+
+    def broken(self, *, partial: bool) -> list[Json]:
+        """The messages of a call that broke off: the whole ones, and with ``partial`` the text that was cut, marked."""
+        if partial and self._text:
+            return [*self.messages, {"role": ASSISTANT, "content": "".join(self._text), INTERRUPTED: True}]
+        return self.messages
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn ends with what was said."""
+        if self._done is not None:
+            return self._done
+        return not (self.messages and concerns_a_tool(self.messages[-1]))
+
+    def _piece(self, text: str) -> str:
+        if not text:
+            return ""
+        read = text if self._text else self._apart(text)
+        self._text.append(text)
+        return read
+
+    def _message(self, message: Json) -> str:
+        self._end_text()
+        self.messages.append(message)
+        return self._apart(text_of(message))
+
+    def _whole(self, said: object) -> str:
+        self._end_text()
+        if isinstance(said, str):
+            read = self._piece(said)
+            self._end_text()
+            return read
+        if isinstance(said, dict):
+            return self._message(said)
+        raise InvalidDocument(
+            f"a list that an agent gives holds texts and messages, not {_kind(said)}", path="messages"
+        )
+
+    def _apart(self, text: str) -> str:
+        """The text of a message as it begins, behind an empty line where people have read another before."""
+        if not text:
+            return ""
+        first, self.told = not self.told, True
+        return text if first else f"\n\n{text}"
+
+    def _end_text(self) -> None:
+        if self._text:
+            self.messages.append({"role": ASSISTANT, "content": "".join(self._text)})
+            self._text = []
+
+
+def concerns_a_tool(message: Mapping[str, Any]) -> bool:
+    """Whether a message asks for a tool or brings what one gave, so that the agent has to be heard again."""
+    return bool(message.get("tool_calls")) or _has_block(message, _TOOL_BLOCKS) or message.get("role") == "tool"
+
+
+def answers_a_tool(message: Mapping[str, Any]) -> bool:
+    """Whether a message brings what a tool gave: it means nothing without the one before it."""
+    return message.get("role") == "tool" or _has_block(message, frozenset({"tool_result"}))
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """What people read of a message of the assistant: its text, or its blocks of text; empty for every other."""
+    if message.get("role", ASSISTANT) != ASSISTANT:
+        return ""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(
+        block["text"]
+        for block in _blocks(message)
+        if block.get("type") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
+    )
+
+
+def _blocks(message: Mapping[str, Any]) -> list[Json]:
+    content = message.get("content")
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+
+
+def _has_block(message: Mapping[str, Any], kinds: frozenset[str]) -> bool:
+    return any(block.get("type") in kinds for block in _blocks(message))
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

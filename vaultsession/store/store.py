@@ -1,0 +1,416 @@
+"""SessionStore: the verbs of a session store.
+
+Threads may share a store; processes may open a vault as often as they like. A verb that writes returns after the flush
+(``durability="sync"``) and leaves the old or the new session behind, never a mix, whatever it raises.
+
+Errors common to all verbs, beside those that each one names: ``InvalidSessionId``, ``Damaged`` (``RollbackDetected``),
+``UnknownKey``, ``UnknownDictionary``, ``UnsupportedFormat``, ``BackendUnavailable``; of those that write also
+``InvalidDocument``, ``TooLarge`` and ``DurabilityUnknown``. A closed store raises ``RuntimeError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from ..backends.leases import Leases
+from ..backends.protocol import Backend, remarks_of
+from ..engine.cache import CoherentReading
+from ..engine.listing import Listing
+from ..engine.operations import Passes
+from ..engine.reader import Reading
+from ..engine.writer import Writing
+from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
+from ..format import ids
+from ..format.dictionaries import USUAL_SIZE
+from ..format.payload import Json
+from ..util.clock import Clock, Duration, to_duration
+from ..util.health import Pulse
+from ..util.lazy import Deferred
+from ..util.metrics import Tracing, Watch, verb
+from .bulk import ManySessions
+from .fields import Defaults, Facts, Filters, Origin, Past, forked_head
+from .session import Session, SessionInfo
+from .typed_state import Shape, StateT
+
+if TYPE_CHECKING:
+    from ..engine import erasure, rotation, sweeper, trainer
+    from ..engine.erasure import Receipt
+    from ..engine.rotation import KeyUse, Rotation
+    from ..engine.trainer import Trained
+    from . import conversation as talking
+    from .conversation import Conversation, Conversing
+    from .steps import Agent
+else:
+    erasure, rotation = Deferred(".engine.erasure"), Deferred(".engine.rotation")
+    sweeper, trainer = Deferred(".engine.sweeper"), Deferred(".engine.trainer")
+    talking = Deferred(".store.conversation")
+
+_TRIES = 100
+_ALL = 1 << 62
+_PROBE_SECONDS = 2.0
+"""Seconds that a backend has to say how it is."""
+
+
+class SessionStore(ManySessions[StateT]):
+    """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        reading: Reading,
+        writing: Writing,
+        leases: Leases,
+        clock: Clock,
+        *,
+        origin: Origin,
+        defaults: Defaults | None = None,
+        cache_bytes: int = 64 << 20,
+        shape: Shape[StateT] | None = None,
+        tracing: Tracing | None = None,
+        new_id: Callable[[int], str] = ids.new,
+    ) -> None:
+        self.origin = origin
+        self._new_id = new_id
+        self._backend = backend
+        self._reading = reading
+        self._keyring = reading.keyring
+        self._leases = leases
+        self._clock = clock
+        self._defaults = defaults or Defaults()
+        self._coherent = CoherentReading(backend, reading, cache_bytes)
+        self._shape = shape
+        self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
+        self._listing = Listing(backend, reading, clock)
+        self._writing = writing
+        self._sweeper: sweeper.Sweeper | None = None
+        self._closed = False
+        self._key = functools.lru_cache(8192)(self._derive_key)
+        self._watch = Watch(tracing)
+        self._pulse = Pulse(backend.health)
+
+    # -- whole sessions ------------------------------------------------------------------------------------------------
+
+    @verb
+    def create(
+        self,
+        id: str | None = None,
+        *,
+        state: StateT | None = None,
+        messages: Sequence[Json] = (),
+        **facts: Unpack[Past],
+    ) -> Session[StateT]:
+        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
+        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
+        return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+
+    @verb
+    def save(
+        self,
+        session: Session[StateT] | str,
+        *,
+        overwrite: bool = False,
+        state: StateT | None = None,
+        messages: Sequence[Json] = (),
+        **facts: Unpack[Past],
+    ) -> Session[StateT]:
+        """Write a whole document.
+
+        A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
+        ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
+        Of a large document that changed little since it was loaded, what changed is written.
+        An id with a document and the facts of ``create`` creates or replaces, since there is no version to compare.
+        """
+        if isinstance(session, str):
+            head = self._new_head(session, facts)
+            return self._passes.put(self._key(session), head, self._plain(state), messages, replace=True)
+        if state is not None or messages or facts:
+            raise TypeError("a Session is saved as it is: change it, then save it")
+        session.follow(self._passes.save(self._key(session.id), session, overwrite=overwrite))
+        return session
+
+    @verb
+    def load(self, id: str) -> Session[StateT]:
+        """The session. ``SessionNotFound``, ``SessionExpired``."""
+        return self._passes.session(self._key(id), id)
+
+    def load_if_warm(self, id: str) -> Session[StateT] | None:
+        """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
+        started = time.perf_counter_ns()
+        loaded = self._passes.warm(self._key(id))
+        if loaded is None:
+            return None
+        session = self._passes.shown(loaded)
+        self._watch.latency("load").note(time.perf_counter_ns() - started)
+        return session
+
+    @verb
+    def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
+        """The session, or the default where it is absent or expired; damage is raised, never defaulted."""
+        try:
+            return self.load(id)
+        except SessionNotFound:
+            return default
+
+    @verb
+    def copy(
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+    ) -> Session[StateT]:
+        """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
+
+        Its life begins now, with the facts of the other apart from those that are given. ``SessionNotFound``,
+        ``SessionExpired``; ``SessionExists`` where a living session has the new id, a UUIDv7 where none is given.
+        """
+        if until is not None and until < 0:
+            raise InvalidSetting("until is at least 0")
+        now = self._clock.now()
+        name = self._new_id(now) if new_id is None else new_id
+        return self._passes.fork(
+            self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
+        )
+
+    @verb
+    def delete(self, id: str, *, shred: bool = False) -> bool:
+        """Remove the session at once; False where there was none.
+
+        ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
+        removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
+        """
+        return self._passes.remove(self._key(id), shred=shred)
+
+    @verb
+    def exists(self, id: str) -> bool:
+        """Whether there is a living session of that id."""
+        return self._passes.exists(self._key(id))
+
+    # -- parts of a session --------------------------------------------------------------------------------------------
+
+    @verb
+    def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool = False) -> SessionInfo:
+        """Add messages to the history; what it costs follows what is added. ``SessionNotFound``, ``SessionExpired``.
+
+        ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already;
+        it reads the history, so its cost follows that.
+        """
+        born = self._new_head(id, {}) if create else None
+        if born is not None:
+            self._plain(None)  # refused where the state_type has no default
+        return SessionInfo(self._passes.append(self._key(id), id, messages, born=born, dedupe=dedupe))
+
+    @verb
+    def messages(
+        self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
+    ) -> list[Json]:
+        """A page of the history, oldest to newest: ``limit`` from ``offset`` on, or the ``last`` ones; all by default.
+
+        The last ones are read from the tail, whatever the length of the history. ``SessionNotFound``,
+        ``SessionExpired``.
+        """
+        if last is not None and (offset is not None or limit is not None):
+            raise InvalidSetting("give last, or offset and limit")
+        if any(number is not None and number < 0 for number in (offset, limit, last)):
+            raise InvalidSetting("offset, limit and last are at least 0")
+        wanted = last if last is not None else _ALL if limit is None else limit
+        return self._passes.messages(self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0)
+
+    @verb
+    def pop(self, id: str, n: int = 1) -> list[Json]:
+        """Remove the newest ``n`` messages and return them, oldest first; fewer where there are fewer."""
+        if n < 0:
+            raise InvalidSetting("n is at least 0")
+        return self._passes.pop(self._key(id), id, n)
+
+    @verb
+    def clear(self, id: str) -> SessionInfo:
+        """Empty the history and keep the session. Nothing of the history stays in the file."""
+        return SessionInfo(self._passes.clear(self._key(id), id))
+
+    @verb
+    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
+        """Merge a mapping into the state, or apply a function to the loaded session and save it.
+
+        Both are an atomic read-modify-write over all threads and processes: a function is applied again, to what is
+        newest then, where someone else saved in between.
+        """
+        if isinstance(changes, Mapping):
+            merged = dict(changes)
+            if self._shape is None:
+                return SessionInfo(self._passes.merge(self._key(id), id, merged))
+            return self.update(id, lambda session: session.merge(merged))
+        if not callable(changes):
+            raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
+        for _ in range(_TRIES):
+            session = self.load(id)
+            changes(session)
+            try:
+                return self.save(session).info()
+            except Conflict:
+                continue
+        raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
+
+    @contextlib.contextmanager
+    def edit(self, id: str) -> Iterator[Session[StateT]]:
+        """Load, change anything, saved once on exit; nothing is saved if the block raises. ``Conflict``."""
+        session = self.load(id)
+        yield session
+        self.save(session)
+
+    @verb
+    def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
+        """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
+        span = None if ttl is None else to_duration(ttl)
+        return SessionInfo(self._passes.touch(self._key(id), id, span))
+
+    def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
+        """Hold the session's turn, one holder at a time over all threads and processes. ``LeaseTimeout``.
+
+        ``timeout`` in seconds; None waits for ever. The session need not exist. A process that dies lets go.
+        """
+        self._check_open()
+        return self._leases.lease(self._key(id), timeout)
+
+    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
+        """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
+        return talking.Conversation(self, id, agent=agent, **given)
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
+
+    @verb
+    def start_sweeper(self, interval: Duration = "5m") -> None:
+        """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
+        self._check_open()
+        seconds = to_duration(interval) / 1_000_000
+        if self._sweeper is not None:
+            self._sweeper.stop()
+        self._sweeper = sweeper.Sweeper(self.sweep, seconds)
+
+    # -- its keys ------------------------------------------------------------------------------------------------------
+
+    @verb
+    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+        """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
+
+        Killed half-way, or refused by the storage, it is gone on with by the next call. ``progress`` is told how many
+        sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
+        """
+        self._check_open()
+        return self._rotating().rotate(progress)
+
+    @verb
+    def prune_keys(self) -> tuple[str, ...]:
+        """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
+        self._check_open()
+        return self._rotating().prune()
+
+    @verb
+    def key_usage(self) -> Sequence[KeyUse]:
+        """The keys that sessions lie under, and how many under each."""
+        self._check_open()
+        return self._rotating().usage()
+
+    @verb
+    def destroy_tenant(self, tenant_id: str) -> Receipt:
+        """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
+
+        Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
+        ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
+        """
+        self._check_open()
+        removing = functools.partial(self._passes.remove, shred=True)
+        return erasure.Erasing(self._backend, self._reading, self._clock, removing).destroy(tenant_id)
+
+    # -- the store itself ----------------------------------------------------------------------------------------------
+
+    @verb
+    def reindex(self) -> None:
+        """Derive the index anew from the sessions themselves."""
+        self._check_open()
+        self._backend.reindex()
+
+    @verb
+    def train(
+        self,
+        *,
+        size: int = USUAL_SIZE,
+        dry_run: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Trained:
+        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it is worth.
+
+        New records are compressed with it, by this store at once and by others when they are opened. It is kept with
+        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures, ``progress`` is
+        told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
+        """
+        self._check_open()
+        room = trainer.Training(self._backend, self._reading, self._coherent, self._clock, level=self._writing.level)
+        return room.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
+
+    @verb
+    def stats(self) -> dict[str, Any]:
+        """Counts and bytes, of the backend and of the cache, and how long each verb of this store has taken.
+
+        ``ratio`` is how many bytes of JSON a stored byte holds, over the 200 sessions changed last. ``verbs`` has, by
+        name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
+        """
+        self._check_open()
+        cache = self._coherent.cache
+        return {
+            "backend": self._backend.traits.name,
+            **self._backend.stats(),
+            "ratio": self._listing.ratio(),
+            "cache_sessions": len(cache),
+            "cache_bytes": cache.weight + self._coherent.endings.weight,
+            "cache_hits": cache.hits,
+            "cache_misses": cache.misses,
+            "verbs": self._watch.summary(),
+        }
+
+    def health(self) -> dict[str, Any]:
+        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
+
+        For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
+        What an engine's own settings put at risk in a crash is told, and makes nothing unwell. A mirror that is out of
+        reach is told, and makes the store unwell only after 15 minutes, or at once where it will not come right by
+        itself.
+        """
+        components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
+        remarks = remarks_of(self._backend)
+        return {
+            "ok": all(problem is None for problem in components.values()),
+            "where": self.origin.where,
+            "key": self.origin.key,
+            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
+        }
+
+    def close(self) -> None:
+        """Stop the sweeper, write the index and let go of everything. Idempotent."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.stop()
+            self._sweeper = None
+        self._backend.close()
+        self._coherent.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        """Of the verbs that could do without the backend; the others are refused by it."""
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
+    def _rotating(self) -> rotation.Rotating:
+        return rotation.Rotating(self._backend, self._reading, self._writing, self._coherent)
+
+    def _derive_key(self, id: str) -> str:
+        return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)

@@ -1,0 +1,130 @@
+"""Scribe: seals small sessions for a backend under test, in as few lines as that takes."""
+
+# ruff: noqa: ANN401 - a backend is whatever claims to be one, and facts are the fields of a head
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.reader import Reading
+from ..errors import Conflict
+from ..format import ContainerCipher, ids
+from ..format import record as v1
+from ..format.head import Head, encode
+from ..format.keys import Keyring
+from ..format.sealed import Grave, Newest, Seal, Sealed, SealedHead
+
+FIRST_GENERATION = 1_700_000_000_000_000
+
+
+class Scribe:
+    """What a store is to a backend: someone with the keys. ``describe`` is for the backend, the seals for ``commit``.
+
+    Every record's body is a text, so that ``texts`` tells which commits a container holds, and in which order.
+    """
+
+    def __init__(self, keyring: Keyring | None = None) -> None:
+        self.keyring = Keyring.generate() if keyring is None else keyring
+        self.reading = Reading(self.keyring)
+        self.describe = self.reading.describe
+
+    def key(self, name: str) -> str:
+        """The key of a session."""
+        return ids.key(self.keyring.naming_key, ids.parse(name), readable=self.keyring.readable_names)
+
+    def user(self, name: str) -> bytes:
+        """The tag of a user's sessions."""
+        return self.keyring.tag("user", "", name)
+
+    def label(self, name: str, value: str) -> bytes:
+        """The tag of a label."""
+        return self.keyring.tag("label", name, value)
+
+    def create(self, key: str, text: str = "first", *, updated: int = 1, flush: bool = True, **facts: Any) -> Seal:
+        """A container of its own behind whatever is newest; ``facts`` are fields of ``Head``."""
+
+        def seal(newest: Newest) -> Sealed:
+            generation = FIRST_GENERATION if newest is None else newest.generation + 1
+            cipher = ContainerCipher.create(self.keyring, ids.locator_of(key), generation=generation)
+            head = Head(id=key, created=1, updated=updated, full=v1.HEADER_SIZE, **facts)
+            record = cipher.seal(
+                v1.FULL, 0, v1.HEADER_SIZE, v1.first_link(cipher.header), encode(head), body=text.encode()
+            )
+            data = cipher.header + record
+            return Sealed(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
+
+        return seal
+
+    def append(self, text: str = "more", *, flush: bool = True, **changes: Any) -> Seal:
+        """One more record behind the newest, or the whole anew where nothing can be written behind it.
+
+        ``changes`` are fields of ``Head``. ``Conflict`` where there is no session.
+        """
+
+        def seal(newest: Newest) -> Sealed | Grave | None:
+            if not isinstance(newest, SealedHead):
+                raise Conflict("there is nothing to append to")
+            known = self.reading.opened(newest)
+            head = known.head._replace(**changes)
+            if newest.torn:
+                facts = {name: getattr(head, name) for name in ("user_id", "expires", "labels")}
+                return self.create(newest.key, text, updated=head.updated, **facts)(newest)
+            seq = newest.seq + 1
+            record = known.cipher.seal(v1.DELTA, seq, newest.size, newest.version, encode(head), body=text.encode())
+            row = self._row(newest.key, known.cipher, seq, record, newest.size + len(record), head)
+            self.reading.remember(row, head, known.cipher)
+            return Sealed(row, newest.size, record, flush)
+
+        return seal
+
+    def remove(self, key: str, *, flush: bool = True) -> Seal:
+        """A tombstone for what lives; nothing for what does not."""
+
+        def seal(newest: Newest) -> Grave | None:
+            if not isinstance(newest, SealedHead):
+                return None
+            return Grave(self.reading.rows.bury(key, newest.generation), flush)
+
+        return seal
+
+    def texts(self, backend: Any, key: str) -> list[str] | None:
+        """The bodies of a session, proved to be one chain from its first record to its newest; None: there is none."""
+        container = backend.read(key)
+        if container is None:
+            return None
+        cipher = self.reading.cipher(key, container.header)
+        found: list[str] = []
+        end = v1.HEADER_SIZE
+        for record in v1.records_from(container, v1.HEADER_SIZE):
+            if record.seq != len(found):
+                raise AssertionError(f"record {record.seq} stands where record {len(found)} is expected")
+            cipher.open_head(record)
+            found.append(cipher.open_body(record).decode())
+            end = record.end
+        if end != container.size:
+            raise AssertionError(f"{container.size - end} bytes behind the last record")
+        return found
+
+    def texts_before_torn(self, backend: Any, key: str) -> list[str] | None:
+        """The bodies up to the newest authentic record, whatever stands behind it."""
+        row = backend.head(key)
+        if row is None:
+            return None
+        container = backend.read(key)
+        whole = v1.records_from(container, v1.HEADER_SIZE)
+        cipher = self.reading.cipher(key, container.header)
+        return [cipher.open_body(record).decode() for record in whole if record.end <= row.size]
+
+    def _row(self, key: str, cipher: ContainerCipher, seq: int, record: bytes, size: int, head: Head) -> SealedHead:
+        version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+        return self.reading.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, encode(head))
+
+
+def looking(seen: list[Newest]) -> Callable[[Newest], None]:
+    """A seal that changes nothing and tells what it was shown."""
+
+    def seal(newest: Newest) -> None:
+        seen.append(newest)
+
+    return seal

@@ -1,0 +1,405 @@
+"""SessionMachine: a Hypothesis state machine that a store must agree with, whatever is done to it in whatever order.
+
+A model in plain Python says what every verb returns, raises and leaves behind. To hold a store of your own to it,
+say how one is opened, and let a test runner find ``TestCase``::
+
+    class MyMachine(SessionMachine):
+        def open(self, number):
+            return open_store("memory://", clock=self.clock)
+
+    TestMine = MyMachine.TestCase
+
+Where stores outlive their process, set ``restarts``; where several may be open on one vault, ``stores``. Two stores of
+one vault are then used in turn, so that each meets what the other has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
+
+from ..errors import Conflict, SessionExists, SessionExpired, SessionNotFound, VaultError
+from ..format.payload import Json
+from ..store.session import Session, SessionInfo
+from ..store.store import SessionStore
+from . import strategies
+from .clock import ManualClock
+from .model import Facts, Loaded, Model
+from .upkeep import Upkeep
+
+_PLACE = st.integers(0, 4)
+_STORE = st.integers(0, 7)
+_LIFE_SPANS = st.sampled_from([None, *strategies.LIFE_SPANS])
+
+
+class SessionMachine(Upkeep):
+    """Everything that can be done to a store, and what must come of it. Override ``open``; see above."""
+
+    stores: ClassVar[int] = 1
+    """How many stores are open on the vault at once."""
+
+    restarts: ClassVar[bool] = False
+    """Whether what was written is still there when all stores have been closed and opened again."""
+
+    loaded: Bundle[Loaded] = Bundle("loaded")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.model = Model(self.clock)
+        self.ids: list[str] = []
+
+    # -- what a subclass says ------------------------------------------------------------------------------------------
+
+    def open(self, number: int) -> SessionStore:
+        """Open a store on the vault of this machine, the ``number``-th of ``stores``; ``self.clock`` tells its time."""
+        raise NotImplementedError
+
+    def lose_index(self) -> None:
+        """Remove whatever the vault can do without. Called while no store is open, where ``restarts`` is set."""
+
+    def finish(self) -> None:
+        """Clear up behind the last store."""
+
+    # -- the life of a store -------------------------------------------------------------------------------------------
+
+    @initialize(ids=st.lists(strategies.session_ids(), min_size=5, max_size=5, unique=True))
+    def begin(self, ids: list[str]) -> None:
+        """Open the stores."""
+        self.ids = ids
+        self.opened = [self.open(number) for number in range(self.stores)]
+
+    def teardown(self) -> None:
+        """Compare everything once more, from a fresh start where there can be one."""
+        try:
+            if self.opened:
+                if self.restarts:
+                    self.restart()
+                self.compare_all(0)
+        finally:
+            for store in self.opened:
+                store.close()
+            self.finish()
+
+    @precondition(lambda self: self.restarts)
+    @rule()
+    def restart(self) -> None:
+        """Close all stores and open them again."""
+        for store in self.opened:
+            store.close()
+        self.opened = [self.open(number) for number in range(self.stores)]
+
+    @precondition(lambda self: self.restarts)
+    @rule()
+    def restart_without_index(self) -> None:
+        """As above, and what is derived is gone."""
+        for store in self.opened:
+            store.close()
+        self.lose_index()
+        self.opened = [self.open(number) for number in range(self.stores)]
+
+    @rule(seconds=st.sampled_from([0.000001, 1, 3, 30, 60, 599, 3600]))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+
+    # -- whole sessions ------------------------------------------------------------------------------------------------
+
+    @rule(
+        target=loaded,
+        which=_STORE,
+        place=_PLACE,
+        state=strategies.json_documents(),
+        messages=strategies.conversations(max_size=5),
+        facts=strategies.facts(),
+    )
+    def create(self, which: int, place: int, state: Json, messages: list[Json], facts: Facts) -> Any:  # noqa: ANN401 - what multiple() gives
+        """A new session."""
+        name = self.ids[place]
+        made = self._agree(
+            lambda: self.model.create(name, state, messages, facts),
+            lambda: self._store(which).create(name, state=state, messages=messages, **facts),
+        )
+        return self._kept(made)
+
+    @rule(
+        target=loaded,
+        which=_STORE,
+        place=_PLACE,
+        state=strategies.json_documents(),
+        messages=strategies.conversations(max_size=5),
+        facts=strategies.facts(),
+    )
+    def save_document(self, which: int, place: int, state: Json, messages: list[Json], facts: Facts) -> Any:  # noqa: ANN401 - as above
+        """A whole document under an id."""
+        name = self.ids[place]
+        made = self._agree(
+            lambda: self.model.put(name, state, messages, facts),
+            lambda: self._store(which).save(name, state=state, messages=messages, **facts),
+        )
+        return self._kept(made)
+
+    @rule(target=loaded, which=_STORE, place=_PLACE, other=_PLACE, until=st.none() | st.integers(0, 6))
+    def copy(self, which: int, place: int, other: int, until: int | None) -> Any:  # noqa: ANN401 - as above
+        """A fork of a session, or of its beginning."""
+        name, new = self.ids[place], self.ids[other]
+        made = self._agree(
+            lambda: self.model.fork(name, new, until), lambda: self._store(which).copy(name, new, until=until)
+        )
+        return self._kept(made)
+
+    @rule(target=loaded, which=_STORE, place=_PLACE)
+    def load(self, which: int, place: int) -> Any:  # noqa: ANN401 - as above
+        """A session, to be saved some time later."""
+        name = self.ids[place]
+        return self._kept(self._agree(lambda: self.model.load(name), lambda: self._store(which).load(name)))
+
+    @rule(which=_STORE, place=_PLACE)
+    def load_warm(self, which: int, place: int) -> None:
+        """A session from the cache, if it is there."""
+        name = self.ids[place]
+        found = self._store(which).load_if_warm(name)
+        if found is not None:
+            expected = self.model.load(name)
+            self._compare(found, expected)
+
+    @rule(which=_STORE, held=loaded, changes=st.data(), overwrite=st.booleans())
+    def save(self, which: int, held: Loaded, changes: st.DataObject, overwrite: bool) -> None:
+        """A session that was loaded before, changed. Compared and swapped, unless it overwrites."""
+        self._change(held.session, changes)
+        self._agree(
+            lambda: self.model.save(held, overwrite=overwrite),
+            lambda: self._store(which).save(held.session, overwrite=overwrite),
+        )
+
+    @rule(which=_STORE, place=_PLACE)
+    def delete(self, which: int, place: int) -> None:
+        """Remove a session."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.delete(name), lambda: self._store(which).delete(name))
+
+    # -- parts of a session --------------------------------------------------------------------------------------------
+
+    @rule(
+        which=_STORE,
+        place=_PLACE,
+        messages=st.lists(strategies.messages(), max_size=4),
+        create=st.booleans(),
+        dedupe=st.booleans(),
+    )
+    def append(self, which: int, place: int, messages: list[Json], create: bool, dedupe: bool) -> None:
+        """Messages behind the history."""
+        name = self.ids[place]
+        self._agree(
+            lambda: self.model.append(name, messages, create=create, dedupe=dedupe),
+            lambda: self._store(which).append(name, *messages, create=create, dedupe=dedupe),
+        )
+
+    @rule(which=_STORE, place=_PLACE, turns=st.integers(500, 600))
+    def append_many(self, which: int, place: int, turns: int) -> None:
+        """So many small appends that the container is replaced."""
+        name = self.ids[place]
+        messages: list[Json] = [{"role": "user", "content": number} for number in range(turns)]
+
+        def real() -> SessionInfo:
+            for message in messages:
+                info = self._store(which).append(name, message, create=True)
+            return info
+
+        self._agree(lambda: self.model.append(name, messages, create=True, dedupe=False), real)
+
+    @rule(which=_STORE, place=_PLACE, n=st.integers(0, 5))
+    def pop(self, which: int, place: int, n: int) -> None:
+        """The newest messages, removed."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.pop(name, n), lambda: self._store(which).pop(name, n))
+
+    @rule(which=_STORE, place=_PLACE)
+    def clear(self, which: int, place: int) -> None:
+        """The history, emptied."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.clear(name), lambda: self._store(which).clear(name))
+
+    @rule(which=_STORE, place=_PLACE, changes=strategies.json_documents())
+    def merge(self, which: int, place: int, changes: Json) -> None:
+        """Keys of the state, set."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.merge(name, changes), lambda: self._store(which).update(name, changes))
+
+    @rule(which=_STORE, other=_STORE, place=_PLACE, value=strategies.json_values(), interferes=st.booleans())
+    def update(self, which: int, other: int, place: int, value: Any, interferes: bool) -> None:  # noqa: ANN401 - any JSON
+        """A function applied to the session; perhaps someone writes in between, once."""
+        name = self.ids[place]
+        pending = [interferes]
+
+        def change(draft: Session) -> None:
+            if pending.pop() if pending else False:
+                self._store(other).append(name, {"role": "user", "content": "in between"})
+            draft.state["changed"] = value
+
+        def expected() -> Any:  # noqa: ANN401 - as the model's verbs
+            self.model.load(name)
+            if interferes:
+                self.model.append(name, [{"role": "user", "content": "in between"}], create=False, dedupe=False)
+            return self.model.change(name, "changed", value)
+
+        self._agree(expected, lambda: self._store(which).update(name, change))
+
+    @rule(which=_STORE, other=_STORE, place=_PLACE, interferes=st.booleans(), title=st.sampled_from([None, "edited"]))
+    def edit(self, which: int, other: int, place: int, interferes: bool, title: str | None) -> None:
+        """A draft, saved on exit; a conflict if someone wrote in between."""
+        name = self.ids[place]
+
+        def expected() -> None:
+            held = self.model.load(name)
+            if interferes:
+                self.model.merge(name, {"edited": "in between"})
+                raise Conflict
+            self.model.edit(held, title)
+
+        def real() -> None:
+            with self._store(which).edit(name) as draft:
+                draft.title = title
+                draft.state["edited"] = title
+                if interferes:
+                    self._store(other).update(name, {"edited": "in between"})
+
+        self._agree(expected, real)
+
+    @rule(which=_STORE, place=_PLACE, ttl=_LIFE_SPANS)
+    def touch(self, which: int, place: int, ttl: int | None) -> None:
+        """Another life."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.touch(name, ttl), lambda: self._store(which).touch(name, ttl))
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    def read_tail(self, which: int, place: int, last: int) -> None:
+        """The newest messages."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.tail(name, last), lambda: self._store(which).messages(name, last=last))
+
+    @rule(which=_STORE, place=_PLACE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
+    def read_page(self, which: int, place: int, offset: int, limit: int | None) -> None:
+        """A page of the history."""
+        name = self.ids[place]
+        self._agree(
+            lambda: self.model.page(name, offset, limit),
+            lambda: self._store(which).messages(name, offset=offset, limit=limit),
+        )
+
+    @rule(which=_STORE, place=_PLACE)
+    def exists(self, which: int, place: int) -> None:
+        """Whether it lives."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.alive(name) is not None, lambda: self._store(which).exists(name))
+
+    @rule(
+        which=_STORE,
+        filters=strategies.filters(),
+        limit=st.none() | st.integers(1, 3),
+        order=st.sampled_from(["newest", "oldest"]),
+    )
+    def list(self, which: int, filters: Any, limit: int | None, order: Any) -> None:  # noqa: ANN401 - typed by the verb
+        """Page after page, and the count."""
+        store = self._written(which)
+        found: list[SessionInfo] = []
+        after = None
+        while True:
+            page = store.list(order=order, limit=limit, after=after, **filters)
+            found += page
+            after = page.after
+            if after is None:
+                break
+        expected = self.model.matching(filters)
+        told = {info.id: info.facts() for info in found}
+        _same(told, {known.id: known.facts() for known in expected}, "the listing")
+        _same(len(found), len(told), "how often a session is listed")
+        times = [info.updated_at for info in found]
+        _same(times, sorted(times, reverse=order == "newest"), "the order of the listing")
+        _same(store.count(**filters), len(expected), "the count")
+
+    @rule(which=_STORE, dry_run=st.booleans())
+    def sweep(self, which: int, dry_run: bool) -> None:
+        """Remove what has expired."""
+        store = self._written(which)
+        _same(store.sweep(dry_run=dry_run), self.model.sweep(dry_run=dry_run), "how many were swept")
+
+    @rule(which=_STORE)
+    def compare_all(self, which: int) -> None:
+        """Every session, whole."""
+        for name in self.ids:
+            self.compare(which, name)
+
+    def compare(self, which: int, name: str) -> None:
+        """One session, whole."""
+        self._agree(lambda: self.model.load(name), lambda: self._store(which).load(name))
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _written(self, which: int) -> SessionStore:
+        """The store, when every other one has told the index what it wrote: it may lag by a moment otherwise."""
+        for store in self.opened:
+            store.count()
+        return self._store(which)
+
+    def _agree(self, expected: Callable[[], Any], real: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever a verb gives
+        """What the store gave; model and store must give the same, or raise the same."""
+        want, want_error = _outcome(expected)
+        got, got_error = _outcome(real)
+        _same(type(got_error), type(want_error), "the error")
+        if got_error is None:
+            self._compare(got, want)
+        return (got, want) if isinstance(got, Session) else None
+
+    @staticmethod
+    def _compare(got: Any, want: Any) -> None:  # noqa: ANN401 - as above
+        if isinstance(got, Session):
+            _same(got.facts(), want.facts(), "the facts")
+            _same(got.state, want.state, "the state")
+            _same(got.messages, want.messages, "the messages")
+        elif isinstance(got, SessionInfo):
+            _same(got.facts(), want.facts(), "the facts")
+        else:
+            _same(got, want, "the result")
+
+    def _kept(self, both: Any) -> Any:  # noqa: ANN401 - a bundle's value, or none
+        if both is None:
+            return multiple()
+        session, known = both
+        return self.model.held(session, known)
+
+    @staticmethod
+    def _change(session: Session, changes: st.DataObject) -> None:
+        """Draw what the holder of a session does with it."""
+        match changes.draw(st.sampled_from(["state", "messages", "title", "labels", "ttl", "limits", "nothing"])):
+            case "state":
+                session.state = changes.draw(strategies.json_documents())
+            case "messages":
+                session.messages = changes.draw(strategies.conversations(max_size=5))
+            case "title":
+                session.title = changes.draw(st.sampled_from([None, "changed"]))
+            case "labels":
+                session.labels = changes.draw(strategies.labels())
+                session.user_id = changes.draw(strategies.owners())
+            case "ttl":
+                session.ttl = changes.draw(_LIFE_SPANS)
+            case "limits":
+                session.max_messages = changes.draw(st.sampled_from([None, 2]))
+                session.sliding = changes.draw(st.booleans())
+
+
+def _outcome(call: Callable[[], Any]) -> tuple[Any, VaultError | None]:
+    try:
+        return call(), None
+    except (SessionExists, SessionNotFound, SessionExpired, Conflict) as error:
+        return None, error
+
+
+def _same(got: object, want: object, what: str) -> None:
+    if got != want:
+        raise AssertionError(f"{what}: the store says {got!r}, the model {want!r}")

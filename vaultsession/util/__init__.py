@@ -1,0 +1,1 @@
+"""What knows no session: time, the disk, bounded memory, laziness, threads, measurements."""

@@ -1,0 +1,54 @@
+"""Modules that are imported when something in them is asked for: what few processes do, the others do not pay for.
+
+::
+
+    if TYPE_CHECKING:
+        from ..engine import rotation
+    else:
+        rotation = Deferred(".engine.rotation")
+
+Below, ``rotation.Rotating`` is the class for whoever checks types, and an import on its first use at runtime. For the
+layers it is an import like any other.
+
+Decision (2026-11): this, and neither imports in each function, which hide from the reader of a module what it stands
+on, nor ``importlib.util.LazyLoader``, whose modules change their class while other threads use them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class Deferred:
+    """A module by its name; with a dot before it one of this package. Safe from any thread."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as of any module
+        return getattr(importlib.import_module(self._name, _PACKAGE), name)
+
+    def __repr__(self) -> str:
+        return f"<deferred module {self._name}>"
+
+
+def names_in(package: str, namespace: dict[str, Any], homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` (PEP 562) of a package that shows names of its modules without importing those at once.
+
+    ``homes`` has the module of each name; a name that was asked for once is put into the ``namespace`` of the package.
+    """
+
+    def found(name: str) -> Any:  # noqa: ANN401 - the signature that PEP 562 gives it
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = namespace[name] = getattr(importlib.import_module(f".{home}", package), name)
+        return value
+
+    return found

@@ -1,0 +1,135 @@
+"""Places that a key or a passphrase is kept in: a variable of the environment, a private file, a person's memory.
+
+Imported when one of them is asked (``keysources`` says which, and when): a process that is given its key needs none.
+"""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import os
+import shlex
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..errors import InvalidSetting, KeyUnavailable
+from ..util.disk import Disk, opened, read_all, why_not_private
+from .secret import KEY, Passphrase, RawKey, key_from
+
+LONGEST_FILE = 4096
+"""Bytes that the file of a key or a passphrase holds at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentKey:
+    """A raw key in an environment variable."""
+
+    variable: str = KEY
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The variable."""
+        return f"environment variable {self.variable}"
+
+    def secret(self) -> RawKey | None:
+        """The key that the variable spells."""
+        spelled = self.environ.get(self.variable)
+        return key_from(self.name, spelled) if spelled else None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A raw key in a file that only its owner can read."""
+
+    path: str
+    disk: Disk = field(default_factory=Disk, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return f"key file {short(self.path)}"
+
+    def secret(self) -> RawKey | None:
+        """The key in the file."""
+        data = _read_private(self.disk, self.path, self.name)
+        return None if data is None else key_from(self.name, data)
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseFile:
+    """A passphrase in a file that only its owner can read; one trailing newline is not part of it."""
+
+    path: str
+    disk: Disk = field(default_factory=Disk, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return f"passphrase file {short(self.path)}"
+
+    def secret(self) -> Passphrase | None:
+        """The passphrase in the file."""
+        data = _read_private(self.disk, self.path, self.name)
+        if data is None:
+            return None
+        try:
+            return Passphrase(data.decode().removesuffix("\n").removesuffix("\r"))
+        except UnicodeDecodeError:
+            raise InvalidSetting(f"{self.name}: not UTF-8 text") from None
+        except InvalidSetting as error:
+            raise InvalidSetting(f"{self.name}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A person at a terminal, asked once."""
+
+    question: str = "Passphrase of the vault: "
+    ask: Callable[[str], str] = field(default=getpass.getpass, repr=False)
+    name: str = "prompt on the terminal"
+
+    def secret(self) -> Passphrase | None:
+        """What was typed; None where there is no terminal, or nothing was typed."""
+        if not _is_terminal():
+            raise KeyUnavailable(f"{self.name}: there is no terminal")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", getpass.GetPassWarning)  # never ask where the words would be shown
+                words = self.ask(self.question)
+        except (EOFError, OSError, getpass.GetPassWarning) as error:
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+        return Passphrase(words) if words else None
+
+
+def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
+    """A file that nobody else can read; None if there is no such file."""
+    try:
+        with opened(disk, path) as fd:
+            status = disk.fstat(fd)
+            if reason := why_not_private(status):
+                raise KeyUnavailable(f"{name}: {reason}; it has to be a file of yours alone")
+            if hasattr(os, "geteuid") and status.st_mode & 0o077:
+                mode = f"{stat.S_IMODE(status.st_mode):04o}"
+                raise KeyUnavailable(f"{name}: others can read it (mode {mode}); run: chmod 600 {shlex.quote(path)}")
+            if status.st_size > LONGEST_FILE:
+                raise InvalidSetting(f"{name}: {status.st_size} bytes are no key")
+            return read_all(disk, fd, status.st_size, 0)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        hint = "; it is a link: name the file itself" if error.errno == errno.ELOOP else ""
+        raise KeyUnavailable(f"{name}: {error.strerror or error}{hint}") from error
+
+
+def _is_terminal() -> bool:
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def short(path: str) -> str:
+    """The path as people write it, with ``~`` for their home."""
+    home = os.path.join(os.path.expanduser("~"), "")
+    return os.path.join("~", path.removeprefix(home)) if len(home) > 1 and path.startswith(home) else path

@@ -1,0 +1,237 @@
+"""LiveKeyring: the keyring as it is now, although other processes may change it.
+
+A keyring is a value; where it is kept, it changes: a rotation adds a master key, a tenant gets one or loses it. Readers
+find out by a key id that they do not know. Writers look, with one ``stat``, before they seal anything whole, so that
+nobody goes on sealing under a key that was retired.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from ..errors import Damaged, DurabilityUnknown, UnknownKey
+from ..format.keys import Keyring, MasterKey
+from .tenant_keys import State, TenantKeys, name_of
+
+Change = Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
+
+_REMEMBERED = 4096
+_TRIES = 100
+
+
+class KeyPapers(Protocol):
+    """Where keys are kept. A change counts, and returns, when it cannot be lost."""
+
+    def stamp(self) -> object:
+        """A value that differs once the keyring has changed; quick to get."""
+        ...
+
+    def load(self) -> Keyring:
+        """The keyring as it is kept now. ``RollbackDetected`` if it went back."""
+        ...
+
+    def change(self, change: Change) -> Keyring:
+        """Other master keys, made of those of the moment so that none gets lost."""
+        ...
+
+    def tenant(self, name: str) -> bytes | None:
+        """The file of a tenant's keys."""
+        ...
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
+        ...
+
+
+class KeysInMemory:
+    """Papers that end with the process."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._changes = 0
+        self._tenants: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def stamp(self) -> object:
+        """How often it was changed."""
+        return self._changes
+
+    def load(self) -> Keyring:
+        """The keyring."""
+        return self._keyring
+
+    def change(self, change: Change) -> Keyring:
+        """Other master keys."""
+        with self._lock:
+            self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
+            self._changes += 1
+            return self._keyring
+
+    def tenant(self, name: str) -> bytes | None:
+        """A tenant's keys."""
+        return self._tenants.get(name)
+
+    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
+        """Compare and swap."""
+        with self._lock:
+            if self._tenants.get(name) != expected:
+                return False
+            self._tenants[name] = data
+            return True
+
+
+class LiveKeyring:
+    """The keys of a vault, current. Safe from any thread.
+
+    Without papers it is the keyring that it was given, for ever. ``stamp`` is theirs from before it was read; without
+    one the first look reads it once more.
+    """
+
+    def __init__(self, keyring: Keyring, papers: KeyPapers | None = None, stamp: object = None) -> None:
+        self._papers = papers
+        self._keyring = keyring
+        self._stamp = stamp
+        self._tenants: dict[str, TenantKeys] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def current(self) -> Keyring:
+        """The keyring as it was seen last."""
+        return self._keyring
+
+    @property
+    def vault_id(self) -> bytes:
+        """Which vault: it never changes."""
+        return self._keyring.vault_id
+
+    def look(self) -> None:
+        """Read the keyring again if it has changed. What the papers raise passes through, and nothing is forgotten."""
+        papers = self._papers
+        if papers is None:
+            return
+        stamp = papers.stamp()
+        if stamp == self._stamp:
+            return
+        with self._lock:
+            if stamp != self._stamp:
+                self._follow(papers.load(), stamp)
+
+    def master(self, key_id: bytes) -> MasterKey:
+        """The key of that id. ``UnknownKey`` after looking again; ``destroyed`` where it was a tenant's."""
+        tenant = self._tenants.get(name_of(key_id))
+        known = tenant.find(key_id) if tenant is not None else None
+        if known is not None:
+            return _usable(known.master, known.state)
+        for master in self._keyring.masters:
+            if master.id == key_id:
+                return master
+        self.look()
+        try:
+            return self._keyring.master(key_id)
+        except UnknownKey:
+            held = self._read_tenant(name_of(key_id))
+            found = held.find(key_id) if held is not None else None
+            if found is None:
+                raise
+        return _usable(found.master, found.state)
+
+    def sealing(self, tenant_id: str | None) -> MasterKey:
+        """The key that new containers of this tenant are sealed under; made, and flushed, where it is due."""
+        keyring = self._keyring
+        if tenant_id is None or not keyring.tenant_keys:
+            return keyring.first
+        digest = TenantKeys.digest_of(keyring, tenant_id)
+        held = self._tenants.get(name_of(digest))
+        found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
+        return self._grown(tenant_id) if found is None else found
+
+    def change(self, change: Change) -> Keyring:
+        """Other master keys, made of those of the moment."""
+        with self._lock:
+            papers = self._papers or KeysInMemory(self._keyring)
+            keyring = papers.change(change)
+            self._follow(keyring, None)
+            return keyring
+
+    def tenant(self, tenant_id: str) -> TenantKeys | None:
+        """The keys of a tenant as they are kept now."""
+        return self._read_tenant(name_of(TenantKeys.digest_of(self._keyring, tenant_id)))
+
+    def destroy(self, tenant_id: str) -> TenantKeys | None:
+        """Destroy the keys of a tenant; what they were, without their secrets. None: it has none.
+
+        The keyring is written anew behind it, unchanged, so that every process that looks notices.
+        """
+        held = self._replaced(tenant_id, lambda known: known.destroyed() if known.keys else None)
+        if not held.keys:
+            return None
+        self.change(lambda masters: masters)
+        return held
+
+    def _grown(self, tenant_id: str) -> MasterKey:
+        self.look()
+        first = self._keyring.first.id
+
+        def grow(known: TenantKeys) -> TenantKeys | None:
+            return None if known.sealing(first) is not None else known.grown(first)
+
+        held = self._replaced(tenant_id, grow)
+        return held.keys[-1].master  # it seals: there was such a key, or it was made
+
+    def _replaced(self, tenant_id: str, make: Callable[[TenantKeys], TenantKeys | None]) -> TenantKeys:
+        """Compare and swap the keys of a tenant; None from ``make`` leaves them as they are. What there is then."""
+        papers = self._papers
+        keyring = self._keyring
+        digest = TenantKeys.digest_of(keyring, tenant_id)
+        name = name_of(digest)
+        if papers is None:
+            raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
+        for _ in range(_TRIES):
+            before = papers.tenant(name)
+            known = TenantKeys(digest) if before is None else TenantKeys.decode(before, keyring, name)
+            if known.digest != digest:
+                raise Damaged(
+                    f"tenants/{name} belongs to another tenant, by a chance of one in 2^56: rename the tenant"
+                )
+            after = make(known)
+            if after is None or papers.put_tenant(name, after.encode(keyring), before):
+                held = known if after is None else after
+                self._remember(held)
+                return held
+        raise DurabilityUnknown(f"tenants/{name} was changed by others {_TRIES} times in a row: try again")
+
+    def _read_tenant(self, name: str) -> TenantKeys | None:
+        data = self._papers.tenant(name) if self._papers is not None else None
+        if data is None:
+            return None
+        try:
+            held = TenantKeys.decode(data, self._keyring, name)
+        except Damaged:
+            again = self._papers.tenant(name) if self._papers is not None else None
+            if again is None or again == data:
+                raise
+            held = TenantKeys.decode(again, self._keyring, name)  # it was being overwritten while it was read
+        self._remember(held)
+        return held
+
+    def _remember(self, held: TenantKeys) -> None:
+        with self._lock:
+            self._tenants[held.name] = held
+            if len(self._tenants) > _REMEMBERED:
+                del self._tenants[next(iter(self._tenants))]
+
+    def _follow(self, keyring: Keyring, stamp: object) -> None:
+        self._keyring, self._stamp = keyring, stamp
+        self._tenants.clear()
+
+
+def _usable(master: MasterKey, state: State) -> MasterKey:
+    if state is State.DESTROYED:
+        raise UnknownKey(
+            f"sealed under key {master.id.hex()} of a tenant whose keys were destroyed: nobody can read it any more",
+            destroyed=True,
+        )
+    return master

@@ -1,0 +1,111 @@
+"""Where a vault lies, by path or URL: the one module that names the concrete backends of stores that last.
+
+::
+
+    a path, file:///absolute/path      FilesBackend
+    redis://  rediss://                RedisBackend, of the extra "redis"
+    sqlite:///  mysql+pymysql://  postgresql+psycopg://
+                                       SqlBackend, of the extra "sql"
+
+``memory://`` is no such place: a store in memory has no papers, and its keys end with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from ..backends.files import FilesBackend
+from ..backends.leases import FileLeases, Leases
+from ..backends.protocol import Backend, Engine
+from ..errors import DurabilityUnknown, InvalidSetting
+from ..format.sealed import Describe
+from ..util.disk import Disk, sync_tree
+from . import LOCKS, Vault, VaultDirectory
+
+MEMORY = "memory://"
+
+ENGINES = frozenset({"redis", "rediss", "sqlite", "mysql", "mariadb", "postgresql"})
+"""Schemes, up to a ``+``."""
+
+
+class Site(NamedTuple):
+    """A vault that may or may not exist yet, and how its sessions are reached once there are keys."""
+
+    vault: Vault
+    backend: Callable[[Describe], Backend]
+    leases: Callable[[], Leases]
+    close: Callable[[], None]
+    settle: Callable[[], None] = lambda: None
+    """Make lasting what ``durability="os"`` left to the system; for the end of a copy, its backend being closed."""
+
+    @classmethod
+    def at(
+        cls,
+        where: str,
+        disk: Disk,
+        *,
+        durability: Literal["sync", "os"] = "sync",
+        allow_network: bool = False,
+    ) -> Site:
+        """What a path or URL names. ``InvalidSetting`` for one that names nothing, or whose extra is not installed."""
+        scheme, path = split(where)
+        if scheme != "file":
+            return cls.of(engine_at(where))
+        directory = VaultDirectory(path, disk, allow_network=allow_network)
+
+        def backend(describe: Describe) -> Backend:
+            return FilesBackend(directory.path, disk=disk, describe=describe, durability=durability)
+
+        def settle() -> None:
+            try:
+                sync_tree(disk, directory.path)
+            except OSError as error:
+                raise DurabilityUnknown(f"{directory.path}: not all could be flushed: {error}") from error
+
+        leases = partial(FileLeases, os.path.join(directory.path, LOCKS))
+        return cls(directory, backend, leases, lambda: None, settle)
+
+    @classmethod
+    def of(cls, engine: Engine) -> Site:
+        """The vault that an engine keeps."""
+        from . import EngineVault  # noqa: PLC0415 - a vault in a directory needs none
+
+        return cls(EngineVault(engine), engine.backend, engine.leases, engine.close)
+
+
+def engine_at(url: str) -> Engine:
+    """The engine of a URL. ``InvalidSetting``; ``BackendUnavailable`` where it does not answer."""
+    scheme = split(url)[0]
+    extra = "redis" if scheme.startswith("redis") else "sql"
+    try:
+        if extra == "redis":
+            from ..backends import redis as package  # noqa: PLC0415 - an extra: imported when used
+
+            connect: Callable[[str], Engine] = package.connect
+        else:
+            from ..backends import sql  # noqa: PLC0415 - as above
+
+            connect = sql.connect
+    except ImportError as error:
+        raise InvalidSetting(f"{scheme}:// needs an extra ({error}): pip install 'vaultsession[{extra}]'") from None
+    return connect(url)
+
+
+def split(where: str) -> tuple[str, str]:
+    """``(scheme, path)``: "file" and a path of this machine, or the scheme of an engine and nothing."""
+    if "://" not in where:
+        return "file", os.path.expanduser(where)
+    parts = urlsplit(where)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return "file", unquote(parts.path)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in ENGINES:
+        return scheme, ""
+    raise InvalidSetting(
+        f"cannot open {parts.scheme}://…: give a path, file:///… with an absolute path, memory://, redis://…, "
+        "rediss://…, sqlite:///…, mysql+pymysql://… or postgresql+psycopg://…"
+    )

@@ -1,0 +1,107 @@
+"""The keyring of the operating system, through the optional package ``keyring``: of the kinds that encrypt, no other.
+
+The package is imported when a keyring is asked for its key, and not before: it is dear, and may not be installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import KeyUnavailable
+from .secret import RawKey, key_from
+
+TRUSTED_KEYRINGS = frozenset(
+    {
+        "keyring.backends.macOS.Keyring",
+        "keyring.backends.Windows.WinVaultKeyring",
+        "keyring.backends.SecretService.Keyring",
+        "keyring.backends.libsecret.Keyring",
+        "keyring.backends.kwallet.DBusKeyring",
+        "keyring.backends.kwallet.DBusKeyringKWallet4",
+    }
+)
+"""Keyrings of operating systems and desktops. Never plain text files, nor those that keep nothing."""
+
+_CHAINER = "keyring.backends.chainer.ChainerBackend"
+_SERVICE = "vaultsession"
+
+
+class Entries(Protocol):
+    """The part of ``keyring.backend.KeyringBackend``, of an optional package, that is used here."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """The entry, if there is one."""
+        ...
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Make the entry."""
+        ...
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Remove the entry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OsKeyring:
+    """The key of one vault in the keyring of the operating system. ``backend`` None: what ``keyring`` chooses."""
+
+    vault_id: bytes
+    backend: Entries | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The entry."""
+        return f"OS keyring, entry {_SERVICE}/{self.vault_id.hex()}"
+
+    def secret(self) -> RawKey | None:
+        """The key in the entry."""
+        backend = self._trusted()
+        try:
+            found = backend.get_password(_SERVICE, self.vault_id.hex())
+        except Exception as error:  # a third-party backend raises what it likes
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+        return None if found is None else key_from(self.name, found)
+
+    def keep(self, key: RawKey) -> None:
+        """Make the entry and read it back. ``KeyUnavailable`` if it is not there then."""
+        backend = self._trusted()
+        try:
+            backend.set_password(_SERVICE, self.vault_id.hex(), key.text())
+            kept = backend.get_password(_SERVICE, self.vault_id.hex())
+        except Exception as error:  # as above
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+        if kept != key.text():
+            raise KeyUnavailable(f"{self.name}: it did not give back what it was given")
+
+    def forget(self) -> None:
+        """Remove the entry, if there is one. ``KeyUnavailable`` if it is still there then."""
+        backend = self._trusted()
+        try:
+            if backend.get_password(_SERVICE, self.vault_id.hex()) is not None:
+                backend.delete_password(_SERVICE, self.vault_id.hex())
+        except Exception as error:  # as above
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+
+    def _trusted(self) -> Entries:
+        """The backend, if it is one that encrypts what it holds."""
+        backend: Entries | None = self.backend
+        if backend is None:
+            try:
+                import keyring  # noqa: PLC0415 - an optional package, dear to import
+            except ImportError:
+                raise KeyUnavailable("OS keyring: the package 'keyring' is not installed") from None
+            try:
+                backend = keyring.get_keyring()
+            except Exception as error:  # configuration files of the user's can name any class
+                raise KeyUnavailable(f"OS keyring: {type(error).__name__}") from error
+        kind = _kind(backend)
+        delegates = [_kind(each) for each in getattr(backend, "backends", ())] if kind == _CHAINER else [kind]
+        if not delegates or not TRUSTED_KEYRINGS.issuperset(delegates):
+            raise KeyUnavailable(f"OS keyring: {', '.join(delegates) or kind} is not one that keeps secrets safely")
+        return backend
+
+
+def _kind(backend: object) -> str:
+    return f"{type(backend).__module__}.{type(backend).__qualname__}"

@@ -1,0 +1,164 @@
+"""The keys of one tenant, in a small file of their own: to destroy them is to erase the tenant. Pure: bytes in, out.
+
+In a vault whose key set says so, sessions with a ``tenant_id`` are sealed under keys that stand in no keyring file.
+They lie apart on purpose. The keyring file belongs into every backup, and a key that lies in a backup cannot be
+destroyed. So: back up the sessions and the keyring as often as you like; of ``tenants/`` keep one copy, elsewhere, and
+overwrite it. Then the destruction of a tenant's keys reaches every backup of its sessions. Whoever holds an older copy
+of the tenant's file *and* can open the keyring still reads them; no arithmetic takes back what was copied.
+
+Normative. Integers are little-endian; what the encoder would not have written is refused.
+
+::
+
+    tenant file                                         key (49 bytes)
+    0      4    magic ``VST1``                          0    8   key id: the digest's first 7 bytes, and a number
+    4      1    format version 1                        8    32  secret; zeros once it was destroyed
+    5      1    reserved 0                              40   8   id of the first master key when it was made
+    6      2    number of keys m, 1 to 256              48   1   state: 0 seals, 1 retired, 2 destroyed
+    8      16   vault id
+    24     16   digest of the tenant
+    40     12   nonce, random
+    52     49m  the keys, AES-256-GCM under K_tenants, and its tag (16)
+
+    digest    = HMAC-SHA-512(K_tag, …)[:16], a tag (FORMAT.md §3) of kind "tenant key"
+    K_tenants = a key of the root (FORMAT.md §3), purpose "tenants";  AAD = bytes 0 to 51
+    name      = tenants/<the digest's first 7 bytes in hex>, found by the id of any of its keys
+
+A key belongs to the master key that was the first when it was made: another first one asks for a new key of each
+tenant, so that one rotation renews them all. Destroyed keys stay listed, so that what they sealed is known to be
+erased, not locked. A tenant that writes again gets a new key.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..errors import Damaged, TooLarge, UnsupportedFormat
+from ..format.keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
+
+VERSION = 1
+PREFIX_SIZE = KEY_ID_SIZE - 1
+MOST_KEYS = 256
+LARGEST_FILE = 16 * 1024
+
+_MAGIC = b"VST1"
+_FILE = struct.Struct("<4sBBH16s16s12s")
+_KEY = struct.Struct("<8s32s8sB")
+_TAG_SIZE = 16
+_NO_SECRET = bytes(KEY_SIZE)
+
+
+class State(IntEnum):
+    """What a tenant's key is still good for."""
+
+    SEALS = 0
+    RETIRED = 1
+    DESTROYED = 2
+
+
+class TenantKey(NamedTuple):
+    """One key of a tenant. ``made_under`` is the id of the master key that was the first then."""
+
+    master: MasterKey
+    made_under: bytes
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """All keys of one tenant, oldest first; at most the last one seals. Immutable."""
+
+    digest: bytes
+    keys: tuple[TenantKey, ...] = ()
+
+    @classmethod
+    def digest_of(cls, keyring: Keyring, tenant_id: str) -> bytes:
+        """The 16 bytes that stand for the tenant wherever its keys are kept."""
+        return keyring.tag("tenant key", "", tenant_id)
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        return name_of(self.digest)
+
+    def sealing(self, made_under: bytes) -> MasterKey | None:
+        """The key that seals while that master key is the first; None: another is due."""
+        newest = self.keys[-1] if self.keys else None
+        fits = newest is not None and newest.state is State.SEALS and newest.made_under == made_under
+        return newest.master if newest is not None and fits else None
+
+    def find(self, key_id: bytes) -> TenantKey | None:
+        """The key of that id."""
+        return next((key for key in self.keys if key.master.id == key_id), None)
+
+    def grown(self, made_under: bytes) -> TenantKeys:
+        """With a new key, which seals, and no other that does. ``TooLarge`` beyond the bound."""
+        if len(self.keys) >= MOST_KEYS:
+            raise TooLarge(f"a tenant has at most {MOST_KEYS} keys in its life")
+        key_id = self.digest[:PREFIX_SIZE] + bytes([len(self.keys)])
+        fresh = TenantKey(MasterKey(key_id, os.urandom(KEY_SIZE)), made_under, State.SEALS)
+        return replace(self, keys=(*(_retired(key) for key in self.keys), fresh))
+
+    def destroyed(self) -> TenantKeys:
+        """Without any secret."""
+        gone = (
+            TenantKey(MasterKey(key.master.id, _NO_SECRET, retired=True), key.made_under, State.DESTROYED)
+            for key in self.keys
+        )
+        return replace(self, keys=tuple(gone))
+
+    def encode(self, keyring: Keyring) -> bytes:
+        """The bytes of the file."""
+        header = _FILE.pack(_MAGIC, VERSION, 0, len(self.keys), keyring.vault_id, self.digest, os.urandom(12))
+        plain = b"".join(_KEY.pack(key.master.id, key.master.secret, key.made_under, key.state) for key in self.keys)
+        return header + AESGCM(keyring.tenants_key).encrypt(header[-12:], plain, header)
+
+    @classmethod
+    def decode(cls, data: bytes, keyring: Keyring, name: str) -> TenantKeys:
+        """The keys of the file of that name; ``Damaged`` for one that this vault did not write there."""
+        where = f"tenants/{name}"
+        if data[:4] == _MAGIC and len(data) > _FILE.size and data[4] > VERSION:
+            raise UnsupportedFormat(f"{where}: a file of version {data[4]}", found=data[4], supported=VERSION)
+        try:
+            magic, version, reserved, count, vault_id, digest, nonce = _FILE.unpack_from(data)
+            plain = AESGCM(keyring.tenants_key).decrypt(nonce, data[_FILE.size :], data[: _FILE.size])
+            rows = list(_KEY.iter_unpack(plain))
+        except (struct.error, InvalidTag, ValueError):
+            raise Damaged(f"{where} does not authenticate: restore it from its own backup") from None
+        held = cls(digest, tuple(_key(*row) for row in rows))
+        sane = (magic, version, reserved, vault_id) == (_MAGIC, VERSION, 0, keyring.vault_id)
+        if not sane or count != len(rows) or not rows or held.name != name or not held._is_ordered():
+            raise Damaged(f"{where} is not what this package writes there: restore it from its own backup")
+        return held
+
+    def _is_ordered(self) -> bool:
+        ids = [self.digest[:PREFIX_SIZE] + bytes([number]) for number in range(len(self.keys))]
+        blank = all((key.master.secret == _NO_SECRET) is (key.state is State.DESTROYED) for key in self.keys)
+        only_last_seals = all(key.state is not State.SEALS for key in self.keys[:-1])
+        return blank and only_last_seals and [key.master.id for key in self.keys] == ids
+
+
+def name_of(key_id_or_digest: bytes) -> str:
+    """The name of the file that would hold a key of this id."""
+    return key_id_or_digest[:PREFIX_SIZE].hex()
+
+
+def _retired(key: TenantKey) -> TenantKey:
+    if key.state is State.DESTROYED:
+        return key
+    return TenantKey(replace(key.master, retired=True), key.made_under, State.RETIRED)
+
+
+def _key(key_id: bytes, secret: bytes, made_under: bytes, state: int) -> TenantKey:
+    try:
+        known = State(state)
+    except ValueError:
+        raise Damaged("a tenant's key is in a state that no key has") from None
+    return TenantKey(MasterKey(key_id, secret, retired=known is not State.SEALS), made_under, known)
