@@ -18,9 +18,9 @@ import vaultsession
 from vaultsession.admin.migrate import copy, migrate
 from vaultsession.admin.migrate.describer import Describing
 from vaultsession.backends import MemoryBackend
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 from .harness import Report
 from .sample import Author
@@ -71,26 +71,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=chosen.directory, prefix="vaultsession-bench-") as directory:
         first, second = os.path.join(directory, "first"), os.path.join(directory, "second")
         fill(first, key, chosen.sessions)
-        source = Site.at(first, disk)
+        source = VaultLocation.at(first, disk)
         vault = source.vault.unlock([("key", key)])
-        reading = Reading(vault.keyring)
+        reader = Reader(vault.keyring)
 
         def to_memory() -> None:
-            backend = source.backend(reading.describe)
+            backend = source.backend(reader.describe)
             try:
-                copied = copy(backend, MemoryBackend(), Describing(reading.describe))
+                copied = copy(backend, MemoryBackend(), Describing(reader.describe))
                 if not copied.is_complete or copied.verified != chosen.sessions:
                     raise SystemExit("not everything was copied")
             finally:
                 backend.close()
 
         def to_files() -> None:
-            copied = migrate(source, Site.at(second, disk, durability="os"), vault)
+            copied = migrate(source, VaultLocation.at(second, disk, durability="os"), vault)
             if not copied.is_complete or copied.verified != chosen.sessions:
                 raise SystemExit("not everything was copied")
 
         def again() -> None:
-            migrate(source, Site.at(second, disk, durability="os"), vault)
+            migrate(source, VaultLocation.at(second, disk, durability="os"), vault)
 
         for what, act, bar in (
             ("sessions of 2 KB, files to memory", to_memory, BAR),

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import vaultsession
 from vaultsession.backends.files.index_schema import SIDE_FILES
-from vaultsession.backends.files.layout import Layout
+from vaultsession.backends.files.layout import FilesLayout
 
 KEY = bytes(range(32))
 _USERS_SESSIONS = 200
@@ -153,7 +153,7 @@ def reindex(path: str, sessions: int) -> str:
 
 
 def rebuild(path: str, sessions: int) -> str:
-    index = Layout(path).index
+    index = FilesLayout(path).index
     for name in (index, *(index + side for side in SIDE_FILES)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
@@ -231,8 +231,8 @@ def _run(path: str, sessions: int, before: list[Result]) -> list[Result]:
             f"{result.what}",
             flush=True,
         )
-    index = os.path.getsize(Layout(path).index)
-    with os.scandir(Layout(path).sessions) as entries:
+    index = os.path.getsize(FilesLayout(path).index)
+    with os.scandir(FilesLayout(path).sessions) as entries:
         taken = sum(entry.stat().st_blocks * 512 for entry in entries)
     print(f"  the index takes {index / 1e6:.1f} MB, {index / sessions:.0f} bytes for each; files {taken / 1e6:.0f} MB")
     return found

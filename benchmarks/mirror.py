@@ -20,7 +20,7 @@ from typing import Any
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.mirror import Follower, Mirror, Mirrored
+from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable
 from vaultsession.util.clock import SystemClock
@@ -59,9 +59,9 @@ class Remote(MemoryBackend):
 def store_at(path: Path, remote: Remote | None, redis: str | None = None) -> SessionStore:
     store = open_store(path, key=RawKey.generate(), mirror=redis)
     if remote is not None:
-        mirror = Mirror(store._backend, remote.opened, where="memory", clock=SystemClock(), drain=0.5)
-        wrapped = Mirrored(store._backend, mirror)
-        for holder in (store, store._passes, store._coherent, store._listing):
+        mirror = Replicator(store._backend, remote.opened, where="memory", clock=SystemClock(), drain=0.5)
+        wrapped = MirrorBackend(store._backend, mirror)
+        for holder in (store, store._operations, store._coherent, store._listing):
             holder._backend = wrapped
     return store
 

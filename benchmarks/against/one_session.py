@@ -80,7 +80,7 @@ def append(bench: Bench) -> None:
     turns = [bench.author.turn() for _ in range(64)]
     with bench.opened() as stores:
         for length in bench.scale.histories:
-            workload, reading = f"append of a turn, {length} messages before", f"last 20 of {length} messages"
+            workload, reader = f"append of a turn, {length} messages before", f"last 20 of {length} messages"
             turn = itertools.cycle(turns)
             history: list[Message] = [message for _ in range(length // 2) for message in next(turn)]
             ready = _patient(bench, "append", workload, stores, length)
@@ -95,9 +95,9 @@ def append(bench: Bench) -> None:
             _paced(bench, "append", bench.measure(workload, actions, flushes="append", plot=length), length)
             for name, store in stores.items():
                 if store.last is not None and name not in ready:
-                    bench.note(reading, name, [], unit="", note=f"{LEFT_OUT}, as its append was")
+                    bench.note(reader, name, [], unit="", note=f"{LEFT_OUT}, as its append was")
             bench.measure(
-                reading,
+                reader,
                 {
                     name: Action(lambda _, store=store, name=f"h{length}": len(store.last(name, 20)))
                     for name, store in ready.items()

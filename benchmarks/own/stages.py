@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import vaultsession
-from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index import Index
 from vaultsession.backends.files.index_schema import create as create_index
-from vaultsession.backends.files.layout import Layout
+from vaultsession.backends.files.layout import FilesLayout
 from vaultsession.backends.files.locks import Stripes
-from vaultsession.engine.reader import LARGEST_BODY, Reading
+from vaultsession.engine.reader import LARGEST_BODY, Reader
 from vaultsession.format import ContainerCipher, ids, payload
 from vaultsession.format import head as heads
 from vaultsession.format import record as v1
@@ -33,7 +33,7 @@ from vaultsession.format.head import Head
 from vaultsession.format.ids import locator_of
 from vaultsession.format.keys import Keyring
 from vaultsession.format.payload import Json
-from vaultsession.format.sealed import SealedHead
+from vaultsession.format.sealed import IndexRow
 from vaultsession.util.disk import CREATE, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, write_all
 
 from ..harness import Report, Row, interleaved, median
@@ -50,7 +50,7 @@ class Sealing(NamedTuple):
     """The record of a body, and the row that goes with it."""
 
     record: bytes
-    row: SealedHead
+    row: IndexRow
 
 
 def run(report: Report, directory: str, scale: float) -> None:
@@ -93,26 +93,26 @@ class Bench:
     """The parts of a vault, put together without a store."""
 
     disk: Disk
-    reading: Reading
+    reader: Reader
     cipher: ContainerCipher
     key: str
     stripes: Stripes
-    contents: Contents
+    contents: Index
     fd: int
     end: int = 0
 
     @classmethod
     def made(cls, directory: str) -> Bench:
         """A directory with locks, an index and one file that grows."""
-        disk, layout, reading = Disk(), Layout(directory), Reading(Keyring.generate(created=NOW))
+        disk, layout, reader = Disk(), FilesLayout(directory), Reader(Keyring.generate(created=NOW))
         for path in (directory, layout.locks, layout.sessions):
             disk.mkdir(path, PRIVATE_DIRECTORY)
         create_index(disk, layout.index)
-        key = ids.key(reading.keyring.naming_key, ids.parse("stages"), readable=True)
-        cipher = ContainerCipher.create(reading.keyring, locator_of(key), generation=NOW)
-        contents = Contents(disk, layout, writable=True, durable=True)
+        key = ids.key(reader.keyring.naming_key, ids.parse("stages"), readable=True)
+        cipher = ContainerCipher.create(reader.keyring, locator_of(key), generation=NOW)
+        contents = Index(disk, layout, writable=True, durable=True)
         fd = disk.open(os.path.join(directory, "grown"), CREATE, PRIVATE_FILE)
-        return cls(disk, reading, cipher, key, Stripes(disk, layout), contents, fd)
+        return cls(disk, reader, cipher, key, Stripes(disk, layout), contents, fd)
 
     def measure(self, messages: Sequence[Json], whole: Callable[[], object], rounds: int) -> dict[str, float]:
         """Medians in microseconds of every stage, of the whole, and of a row's share of the index."""
@@ -160,7 +160,7 @@ class Bench:
         self.disk.close(self.fd)
 
     def _key_of(self, name: str) -> str:
-        return ids.key(self.reading.keyring.naming_key, ids.parse(name), readable=True)
+        return ids.key(self.reader.keyring.naming_key, ids.parse(name), readable=True)
 
     def _seal(self, key: str, head: Head, codec: int, packed: bytes) -> Sealing:
         plain = heads.encode(head)
@@ -168,7 +168,7 @@ class Bench:
         record = self.cipher.seal(v1.FULL, 0, v1.HEADER_SIZE, v1.first_link(header), plain, codec=codec, body=packed)
         version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
         size = v1.HEADER_SIZE + len(record)
-        row = self.reading.rows.seal(key, header, self.cipher.generation, 0, version, size, head, plain)
+        row = self.reader.rows.seal(key, header, self.cipher.generation, 0, version, size, head, plain)
         return Sealing(record, row)
 
 

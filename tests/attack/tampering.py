@@ -169,7 +169,7 @@ def everything(path: Path) -> dict[str, bytes | None]:
 
 # -- tampered containers -----------------------------------------------------------------------------------------------
 
-Contents = Mapping[str, bytes | None]
+Index = Mapping[str, bytes | None]
 """What stands under each id; None: nothing."""
 
 
@@ -182,17 +182,17 @@ def _spliced(one: bytes, other: bytes, kept: int) -> bytes:
     return one[: record.HEADER_SIZE] + b"".join(_records(one)[:kept] + _records(other)[kept:])
 
 
-def _own(change: Callable[[bytes], bytes | None]) -> Callable[[Scene], Contents]:
+def _own(change: Callable[[bytes], bytes | None]) -> Callable[[Scene], Index]:
     """Alice's newest, changed."""
     return lambda scene: {"alice": change(scene.past.newest("alice").data)}
 
 
-def _old(number: int, change: Callable[[bytes, bytes], bytes]) -> Callable[[Scene], Contents]:
+def _old(number: int, change: Callable[[bytes, bytes], bytes]) -> Callable[[Scene], Index]:
     """Made of alice's newest and of an older state."""
     return lambda scene: {"alice": change(scene.past.newest("alice").data, scene.past.states["alice"][number].data)}
 
 
-CONTAINERS: dict[str, Callable[[Scene], Contents]] = {
+CONTAINERS: dict[str, Callable[[Scene], Index]] = {
     "swapped": lambda scene: {"alice": scene.past.newest("bob").data, "bob": scene.past.newest("alice").data},
     "another session's": lambda scene: {"alice": scene.past.newest("bob").data},
     "another session's older one": lambda scene: {"alice": scene.past.states["bob"][0].data},
@@ -244,7 +244,7 @@ CONTAINERS: dict[str, Callable[[Scene], Contents]] = {
 """What a writer without a key can put under the ids, by a name for it."""
 
 
-def put(vault: Path, contents: Contents) -> None:
+def put(vault: Path, contents: Index) -> None:
     """Into the files of a vault."""
     paths = {who: file_of(vault, who) for who in contents}
     for who, data in contents.items():

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import KEYRING, Shelf, State, consume, container
 
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, RollbackDetected, TooLarge, UnknownKey, Unreadable, UnsupportedFormat
-from vaultsession.format import ContainerCipher, Rows, record
+from vaultsession.format import ContainerCipher, IndexRowCipher, record
 from vaultsession.format.document import whole
 from vaultsession.format.head import Head, encode
 from vaultsession.format.ids import locator_of
@@ -430,11 +430,11 @@ def bomb(declared: int) -> bytes:
 def test_a_bomb_is_refused_before_it_is_inflated(body):
     data = forged_by_a_holder(body, codec=1)
     assert len(data) < 1000
-    reading = Reading(KEYRING)
+    reader = Reader(KEYRING)
     with pytest.raises(TooLarge):
-        reading.load(victim().key, lambda start: container(data, start))
+        reader.load(victim().key, lambda start: container(data, start))
     with pytest.raises(TooLarge):
-        reading.newest(victim().key, lambda start: container(data, start), wanted=1)
+        reader.newest(victim().key, lambda start: container(data, start), wanted=1)
 
 
 def test_a_bomb_within_the_declared_bound_is_inflated_no_further():
@@ -447,7 +447,7 @@ def test_a_bomb_within_the_declared_bound_is_inflated_no_further():
 def test_the_bound_of_a_body_is_a_setting():
     data = forged_by_a_holder(b"[{}," + b"0" * 100 + b"]")
     with pytest.raises(TooLarge):
-        Reading(KEYRING, largest_body=100).load(victim().key, lambda start: container(data, start))
+        Reader(KEYRING, largest_body=100).load(victim().key, lambda start: container(data, start))
 
 
 # -- the verdicts ------------------------------------------------------------------------------------------------------
@@ -514,7 +514,7 @@ GRAVES = {
 def test_a_genuine_tombstone_at_or_above_the_generation_means_absent(later, forgery, verdict, tail):
     generation = victim().states[0].witness.generation + later
     keyring = replace(KEYRING, root=bytes(32)) if forgery == "vault" else KEYRING
-    tombstone = Rows(keyring).bury("0" * 32 if forgery == "key" else victim().key, generation)
+    tombstone = IndexRowCipher(keyring).delete_many("0" * 32 if forgery == "key" else victim().key, generation)
     if forgery == "mac":
         tombstone = tombstone._replace(mac=bytes(16))
     seen = consume(victim().key, at_third(tail), tombstone=tombstone)
@@ -528,7 +528,7 @@ def test_a_spoiled_container_reads_and_is_not_extended():
     shelf = live(Shelf())
     state, before = shelf.states[-1], shelf.replaced
     shelf.spoiled, shelf.row = True, None
-    row = shelf.reading.describe(shelf.key, shelf.fetch, thorough=True)
+    row = shelf.reader.describe(shelf.key, shelf.fetch, thorough=True)
     assert row is not None
     assert (row.torn, row.witness) == (True, state.witness)
     shelf.append({"n": 9})
@@ -547,15 +547,15 @@ def test_what_is_known_is_extended_only_by_what_follows_it():
     others += [built(shelf, parts[:place] + parts[place + 1 :]) for place in range(1, 11)]
     for seen_before in every:
         for now in every + others:
-            reading = Reading(KEYRING)
-            known_one = reading.load(shelf.key, lambda start, data=seen_before: container(data, start))
+            reader = Reader(KEYRING)
+            known_one = reader.load(shelf.key, lambda start, data=seen_before: container(data, start))
             try:
-                loaded = reading.load(shelf.key, lambda start, data=now: container(data, start), known_one)
+                loaded = reader.load(shelf.key, lambda start, data=now: container(data, start), known_one)
             except Damaged:
                 assert now in others
                 continue
             assert loaded is not None
-            fresh = Reading(KEYRING).load(shelf.key, lambda start, data=now: container(data, start))
+            fresh = Reader(KEYRING).load(shelf.key, lambda start, data=now: container(data, start))
             assert loaded == fresh
 
 
@@ -617,10 +617,10 @@ def test_no_sequence_of_mutations_gives_a_document_that_never_was(mutations, wit
         states = [*states, *stranger().states]
     for thorough in (True, False):
         never_other(consume(shelf.key, data, witness=witness, thorough=thorough), states)
-    reading = Reading(KEYRING)
-    before = reading.load(shelf.key, lambda start: container(shelf.data[: shelf.states[known_before].size], start))
+    reader = Reader(KEYRING)
+    before = reader.load(shelf.key, lambda start: container(shelf.data[: shelf.states[known_before].size], start))
     try:
-        loaded = reading.load(shelf.key, lambda start: container(data, start, witness), before)
+        loaded = reader.load(shelf.key, lambda start: container(data, start, witness), before)
     except Unreadable:
         return
     assert loaded is not None

@@ -12,7 +12,7 @@ import pytest
 
 from vaultsession import RawKey, UnknownDictionary, VaultError, open_store
 from vaultsession.admin.doctor import Remedy, Severity, examine
-from vaultsession.admin.repair import Outcome, Repair
+from vaultsession.admin.repair import Repair, RepairOutcome
 from vaultsession.format.dictionaries import MOST_DICTIONARIES
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault import VaultDirectory
@@ -209,9 +209,11 @@ def test_one_copy_is_found_and_mended_from_the_other(vault: Path, numbers: list[
     (found,) = findings(vault)
     assert (found.name, found.place, found.remedy) == ("dictionary-copy", f"dictionaries/{path.name}", Remedy.LEVEL)
     repair = Repair(str(vault), CANDIDATES)
-    assert Outcome.PLANNED in {each.outcome for each in repair.plan([found])}
+    assert RepairOutcome.PLANNED in {each.outcome for each in repair.plan([found])}
     result = repair.act(repair.look())
-    assert [each.outcome for each in result.repaired if each.finding.name == "dictionary-copy"] == [Outcome.MENDED]
+    assert [each.outcome for each in result.repaired if each.finding.name == "dictionary-copy"] == [
+        RepairOutcome.MENDED
+    ]
     assert findings(vault) == []
     assert path.read_bytes() == before
 

@@ -14,7 +14,7 @@ import pytest
 from mirror_lab import Shaky, contents, eventually, mirrored
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.admin.restore import Found, Proof, restore, verify
+from vaultsession.admin.restore import MirroredSession, Proof, restore, verify
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.replication import follow
 from vaultsession.format import document
@@ -34,14 +34,14 @@ class Pen:
 
     def __init__(self, store: SessionStore) -> None:
         self.store = store
-        self.reading = store._passes._reading
-        self.describe = self.reading.describe
+        self.reader = store._operations._reader
+        self.describe = self.reader.describe
 
     def write(self, name: str, text: str) -> None:
         self.store.append(name, {"role": "user", "content": text}, create=True)
 
     def texts(self, backend: Any, key: str) -> list[str]:
-        loaded = self.reading.load(key, partial(backend.read, key))
+        loaded = self.reader.load(key, partial(backend.read, key))
         assert loaded is not None
         return [message["content"] for message in document.whole(loaded.bodies)[1]]
 
@@ -115,9 +115,9 @@ def proofs(found: Iterator[Proof]) -> dict[str, Proof]:
 @pytest.mark.parametrize("harm", HARMS)
 def test_harm_is_found_by_verifying(vault: Any, mirror: Shaky, keys: list[str], pen: Pen, harm: Harm) -> None:
     harm(mirror, keys[0], keys[1])
-    found = proofs(verify(vault, mirror, pen.reading))
-    assert found[keys[0]].found in (Found.DAMAGED, Found.LOCKED)
-    assert found[keys[2]].found is Found.OK
+    found = proofs(verify(vault, mirror, pen.reader))
+    assert found[keys[0]].found in (MirroredSession.DAMAGED, MirroredSession.LOCKED)
+    assert found[keys[2]].found is MirroredSession.OK
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -126,7 +126,7 @@ def test_harm_is_never_restored(mirror: Shaky, keys: list[str], pen: Pen, tmp_pa
     harm(mirror, keys[0], keys[1])
     (tmp_path / "new").mkdir(mode=0o700)
     target = FilesBackend(str(tmp_path / "new"), disk=Disk(), describe=pen.describe)
-    found = proofs(restore(mirror, target, pen.reading))
+    found = proofs(restore(mirror, target, pen.reader))
     restored = contents(target)
     assert found[keys[0]].problem
     assert restored[keys[2]] == whole[keys[2]]
@@ -142,9 +142,9 @@ def test_a_mirror_that_was_set_back_restores_what_is_authentic_and_a_living_vaul
     pen.write("a", "fourth")
     follow(vault, mirror, keys[0])
     mirror._sessions[keys[0]].row, mirror._sessions[keys[0]].data = old[0], bytearray(old[1])
-    found = proofs(verify(vault, mirror, pen.reading))
-    assert (found[keys[0]].found, found[keys[0]].problem) == (Found.BEHIND, "the mirror has an older one")
-    told = proofs(restore(mirror, vault, pen.reading))
+    found = proofs(verify(vault, mirror, pen.reader))
+    assert (found[keys[0]].found, found[keys[0]].problem) == (MirroredSession.BEHIND, "the mirror has an older one")
+    told = proofs(restore(mirror, vault, pen.reader))
     assert not told[keys[0]].restored
     assert pen.texts(vault, keys[0]) == ["first of a", "second", "third", "fourth"]
 
@@ -156,7 +156,7 @@ def test_a_truncated_session_is_restored_up_to_where_it_authenticates_and_told(
     del mirror._sessions[keys[0]].data[-10:]
     mirror._sessions[keys[0]].row = mirror._sessions[keys[0]].row._replace(generation=0, seq=0)  # claims no witness
     target = MemoryBackend()
-    found = proofs(restore(mirror, target, pen.reading))
+    found = proofs(restore(mirror, target, pen.reader))
     assert found[keys[0]].problem
     texts = pen.texts(target, keys[0])
     assert texts == ["first of a", "second"]
@@ -180,7 +180,7 @@ def test_what_was_put_in_place_is_what_was_proved(mirror: Shaky, keys: list[str]
             return mirror.scan(query)
 
     target = MemoryBackend()
-    assert all(proof.restored for proof in restore(TwoFaced(), target, pen.reading) if not proof.problem)
+    assert all(proof.restored for proof in restore(TwoFaced(), target, pen.reader) if not proof.problem)
     for key, data in contents(target).items():
         assert data == contents(mirror)[key]
 

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tampering import ACTS, CONTAINERS, HUGE, IDS, KEY, Contents, Past, Scene, State, hold, look, outcome, within
+from tampering import ACTS, CONTAINERS, HUGE, IDS, KEY, Past, Index, Scene, State, hold, look, outcome, within
 
 from vaultsession import Damaged, SessionNotFound, SessionStore, Unreadable, VaultError, open_store
 from vaultsession.backends.sql.sessions import TAIL
@@ -106,7 +106,7 @@ def dump(path: Path, *columns: str) -> dict[str, list[object]]:
         connection.close()
 
 
-def put(path: Path, contents: Contents, *, as_piece: bool) -> None:
+def put(path: Path, contents: Index, *, as_piece: bool) -> None:
     """Into the rows, or into a piece beside them; all else that they say stays true."""
     for who, data in contents.items():
         at = f"WHERE CAST(key AS TEXT) LIKE '{who}~%'"

@@ -7,13 +7,13 @@ import pytest
 
 @pytest.fixture
 def config(home, monkeypatch):
-    def writing(text):
+    def writer(text):
         path = home / "config" / "vaultsession" / "config.toml"
         path.parent.mkdir(parents=True)
         path.write_text(text)
         return path
 
-    return writing
+    return writer
 
 
 def test_each_setting_says_where_it_is_from(place, spawn, config, monkeypatch):

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from vaultsession.cli.app import Commands
-from vaultsession.cli.lazy_group import Entry, loaded
+from vaultsession.cli.lazy_group import CommandEntry, loaded
 
 
 @pytest.mark.parametrize("entry", Commands.entries, ids=lambda entry: entry.name)
-def test_the_line_in_the_help_is_the_first_of_the_command_s_own(entry: Entry) -> None:
+def test_the_line_in_the_help_is_the_first_of_the_command_s_own(entry: CommandEntry) -> None:
     command = loaded(entry)
     assert command.name == entry.name
     assert (command.help or "").splitlines()[0] == entry.line

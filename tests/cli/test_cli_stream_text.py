@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from vaultsession.cli import output
-from vaultsession.cli.chat.stream_text import Flow
+from vaultsession.cli.chat.stream_text import StreamText
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ def flowed(monkeypatch, pieces, columns=40, stream=None):
     written = Terminal() if stream is None else stream
     monkeypatch.setattr(sys, "stdout", written)
     assert output.data().width == columns
-    flow = Flow()
+    flow = StreamText()
     for piece in pieces:
         flow.write(piece)
     flow.end()

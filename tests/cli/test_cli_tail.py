@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultsession import SessionNotFound, open_store
-from vaultsession.cli.watch import Following
+from vaultsession.cli.watch import SessionWatch
 
 
 def numbered(*numbers):
@@ -103,7 +103,7 @@ def store():
 
 def test_nothing_is_new_twice(store):
     store.create("a", messages=numbered(1, 2, 3))
-    follow = Following(store, "a")
+    follow = SessionWatch(store, "a")
     assert follow.begin(2) == numbered(2, 3)
     assert follow.look() == []
     store.append("a", *numbered(4, 5))
@@ -116,12 +116,12 @@ def test_nothing_is_new_twice(store):
     with pytest.raises(SessionNotFound):
         follow.look()
     with pytest.raises(SessionNotFound):
-        Following(store, "nobody").begin(1)
+        SessionWatch(store, "nobody").begin(1)
 
 
 def test_messages_that_are_all_the_same_are_told_apart_by_their_number(store):
     store.create("a")
-    follow = Following(store, "a")
+    follow = SessionWatch(store, "a")
     assert follow.begin(5) == []
     for count in (1, 70, 200):
         store.append("a", *[{"ok": True}] * count)
@@ -130,7 +130,7 @@ def test_messages_that_are_all_the_same_are_told_apart_by_their_number(store):
 
 def test_a_history_that_drops_its_oldest_is_followed(store):
     store.create("a", messages=numbered(1, 2, 3), max_messages=3)
-    follow = Following(store, "a")
+    follow = SessionWatch(store, "a")
     follow.begin(0)
     store.append("a", *numbered(4))
     assert follow.look() == numbered(4)
@@ -142,7 +142,7 @@ def test_a_history_that_drops_its_oldest_is_followed(store):
 
 def test_what_is_removed_is_not_shown_again(store):
     store.create("a", messages=numbered(*range(100)))
-    follow = Following(store, "a")
+    follow = SessionWatch(store, "a")
     follow.begin(0)
     store.pop("a", 2)
     assert follow.look() == []
@@ -159,7 +159,7 @@ def test_what_is_removed_is_not_shown_again(store):
 def test_what_is_appended_is_seen_once_whatever_the_size(steps):
     with open_store("memory://") as store:
         store.create("a")
-        follow, seen, numbers = Following(store, "a"), [], itertools.count()
+        follow, seen, numbers = SessionWatch(store, "a"), [], itertools.count()
         follow.begin(0)
         for looks, count in steps:
             store.append("a", *numbered(*itertools.islice(numbers, count)))
@@ -173,7 +173,7 @@ def test_a_burst_between_two_readings_of_one_look_is_seen_whole(place, monkeypat
     """On a busy machine a look counted 183 messages, and the page it then read began behind those that it knew."""
     with place.open() as store:
         store.create("a")
-        follow = Following(store, "a")
+        follow = SessionWatch(store, "a")
         follow.begin(0)
         store.append("a", *numbered(0, 1))
         bursts = [numbered(*range(2, 90)), numbered(*range(90, 170))]
@@ -191,7 +191,7 @@ def test_a_burst_between_two_readings_of_one_look_is_seen_whole(place, monkeypat
 def test_what_a_thread_writes_meanwhile_is_seen_once(place):
     with place.open(durability="os") as writer, place.open() as reader:
         writer.create("a")
-        follow = Following(reader, "a")
+        follow = SessionWatch(reader, "a")
         follow.begin(0)
         thread = threading.Thread(target=lambda: [writer.append("a", {"n": number}) for number in range(300)])
         thread.start()

@@ -10,9 +10,9 @@ import pytest
 from mirror_lab import Shaky, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
-from vaultsession.backends.mirror import Mirrored
+from vaultsession.backends.mirror import MirrorBackend
 from vaultsession.testing import BackendContract
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 Opening = Callable[[], FilesBackend]
@@ -30,13 +30,13 @@ class FilesContract(BackendContract):
     durability: Literal["sync", "os"] = "sync"
 
     @pytest.fixture
-    def reopen(self, tmp_path: Path, scribe: Scribe) -> Iterator[Opening]:
+    def reopen(self, tmp_path: Path, scribe: Sealer) -> Iterator[Opening]:
         opened: list[FilesBackend] = []
 
         def opening() -> FilesBackend:
             opened.append(
                 FilesBackend(
-                    str(tmp_path), disk=Disk(), describe=Scribe(scribe.keyring).describe, durability=self.durability
+                    str(tmp_path), disk=Disk(), describe=Sealer(scribe.keyring).describe, durability=self.durability
                 )
             )
             return opened[-1]
@@ -64,7 +64,7 @@ class TestMirrored(FilesContract):
     follower_is_down = False
 
     @pytest.fixture
-    def backend(self, reopen: Opening) -> Iterator[Mirrored]:
+    def backend(self, reopen: Opening) -> Iterator[MirrorBackend]:
         follower = Shaky()
         follower.down = self.follower_is_down
         backend = mirrored(reopen(), follower)

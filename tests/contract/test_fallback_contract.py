@@ -8,18 +8,18 @@ import pytest
 from fallback_lab import Outage, refuse
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import Fallback
+from vaultsession.backends.fallback import FallbackBackend
 from vaultsession.errors import BackendUnavailable
-from vaultsession.format.sealed import Query, SealedHead
+from vaultsession.format.sealed import IndexRow, Query
 from vaultsession.testing import BackendContract
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 
 class TestFallback(BackendContract):
     @pytest.fixture
-    def backend(self, scribe: Scribe) -> Iterator[Fallback]:
-        backend = Fallback(MemoryBackend(), scribe.describe, refuse, ManualClock())
+    def backend(self, scribe: Sealer) -> Iterator[FallbackBackend]:
+        backend = FallbackBackend(MemoryBackend(), scribe.describe, refuse, ManualClock())
         yield backend
         backend.close()
 
@@ -28,23 +28,23 @@ class TestFallbackWithoutItsServer(BackendContract):
     """The server never answers: memory keeps every promise that a server keeps."""
 
     @pytest.fixture
-    def backend(self, scribe: Scribe) -> Iterator[Fallback]:
+    def backend(self, scribe: Sealer) -> Iterator[FallbackBackend]:
         away = Outage(MemoryBackend())
         away.begin()
-        backend = Fallback(away, scribe.describe, refuse, ManualClock(0))
+        backend = FallbackBackend(away, scribe.describe, refuse, ManualClock(0))
         yield backend
         backend.close()
 
-    def test_totals_follow(self, backend: Fallback, scribe: Scribe) -> None:
+    def test_totals_follow(self, backend: FallbackBackend, scribe: Sealer) -> None:
         """Those of memory; and health does not call it well."""
         key = scribe.key("a")
         row = backend.commit(key, scribe.create(key))
-        assert isinstance(row, SealedHead)
+        assert isinstance(row, IndexRow)
         stats = backend.stats()
         assert (stats["sessions"], stats["bytes"], stats["fallback_waiting"]) == (1, row.size, 1)
         assert "1 sessions wait in memory" in (backend.health()["fallback"] or "")
 
-    def test_deriving_the_listing_anew_changes_nothing(self, backend: Fallback, scribe: Scribe) -> None:
+    def test_deriving_the_listing_anew_changes_nothing(self, backend: FallbackBackend, scribe: Sealer) -> None:
         """It is the server's, and said not to have happened."""
         backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
         with pytest.raises(BackendUnavailable):

@@ -10,12 +10,12 @@ from redis_lab import Place
 from sql_servers import Server
 
 from vaultsession import RawKey, open_store
-from vaultsession.admin.migrate import Report, Trouble, migrate
-from vaultsession.engine.reader import Reading
+from vaultsession.admin.migrate import MigrationReport, Trouble, migrate
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict
-from vaultsession.format.sealed import Grave, Query, Tombstone
+from vaultsession.format.sealed import Delete, Query, Tombstone
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 KEY = RawKey(bytes(range(150, 182)))
 
@@ -55,8 +55,8 @@ def redis(place: Place) -> str:
     return place.url
 
 
-def moved(source: str | Path, target: str | Path, *, key: bool = True) -> Report:
-    ours, theirs = (Site.at(str(place), Disk(), durability="os") for place in (source, target))
+def moved(source: str | Path, target: str | Path, *, key: bool = True) -> MigrationReport:
+    ours, theirs = (VaultLocation.at(str(place), Disk(), durability="os") for place in (source, target))
     try:
         return migrate(ours, theirs, ours.vault.unlock([("key", KEY)]) if key else None)
     finally:
@@ -65,8 +65,8 @@ def moved(source: str | Path, target: str | Path, *, key: bool = True) -> Report
 
 
 def contents(place: str | Path) -> dict[str, bytes]:
-    site = Site.at(str(place), Disk())
-    backend = site.backend(Reading(site.vault.unlock([("key", KEY)]).keyring).describe)
+    site = VaultLocation.at(str(place), Disk())
+    backend = site.backend(Reader(site.vault.unlock([("key", KEY)]).keyring).describe)
     try:
         found = {}
         for row in backend.scan(Query()):
@@ -167,10 +167,10 @@ def test_a_forged_tombstone_of_an_engine_removes_nothing(
     moved(full, url)
     moved(url, tmp_path / "back")
     kept = contents(tmp_path / "back")
-    site = Site.at(url, Disk())
-    backend = site.backend(Reading(site.vault.unlock([("key", KEY)]).keyring).describe)
+    site = VaultLocation.at(url, Disk())
+    backend = site.backend(Reader(site.vault.unlock([("key", KEY)]).keyring).describe)
     key = next(key for key in kept if len(kept[key]) > 1000)
-    backend.commit(key, lambda newest: Grave(Tombstone(key, (1 << 64) - 1, bytes(16))))
+    backend.commit(key, lambda newest: Delete(Tombstone(key, (1 << 64) - 1, bytes(16))))
     backend.close()
     report = moved(url, tmp_path / "back")
     assert [(problem.key, problem.trouble) for problem in report.problems] == [(key, Trouble.DAMAGED)]

@@ -10,14 +10,14 @@ from servers import redis_cluster
 
 from vaultsession.backends.redis import RedisBackend, connect
 from vaultsession.testing import BackendContract
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[[], RedisBackend]
 
 
 class TestRedis(BackendContract):
     @pytest.fixture
-    def reopen(self, place: Place, scribe: Scribe) -> Opening:
+    def reopen(self, place: Place, scribe: Sealer) -> Opening:
         return lambda: place.backend(scribe)
 
     @pytest.fixture
@@ -36,13 +36,13 @@ class TestRedisCluster(BackendContract):
     """Three nodes share the slots."""
 
     @pytest.fixture
-    def reopen(self, cluster_url: str, scribe: Scribe, request: pytest.FixtureRequest) -> Iterator[Opening]:
+    def reopen(self, cluster_url: str, scribe: Sealer, request: pytest.FixtureRequest) -> Iterator[Opening]:
         opened: list[RedisBackend] = []
         prefix = f"test-{abs(hash(request.node.name))}"
 
         def opening() -> RedisBackend:
             engine = connect(f"{cluster_url}&prefix={prefix}")
-            opened.append(engine.backend(Scribe(scribe.keyring).describe))
+            opened.append(engine.backend(Sealer(scribe.keyring).describe))
             return opened[-1]
 
         yield opening

@@ -10,7 +10,7 @@ from sql_servers import Server
 
 from vaultsession.backends.sql import SqlBackend, connect
 from vaultsession.testing import BackendContract
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[[], SqlBackend]
 
@@ -21,11 +21,11 @@ class SqlContract(BackendContract):
         raise NotImplementedError
 
     @pytest.fixture
-    def reopen(self, url: str, scribe: Scribe) -> Iterator[Opening]:
+    def reopen(self, url: str, scribe: Sealer) -> Iterator[Opening]:
         opened: list[SqlBackend] = []
 
         def opening() -> SqlBackend:
-            opened.append(connect(url).backend(Scribe(scribe.keyring).describe))
+            opened.append(connect(url).backend(Sealer(scribe.keyring).describe))
             return opened[-1]
 
         yield opening

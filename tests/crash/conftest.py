@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from crash_lab import explored
 
-from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index import Index
 from vaultsession.backends.files.writers import WriterMarkers
 
 
@@ -27,7 +27,7 @@ def where() -> Iterator[Path]:
 @pytest.fixture
 def late_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """No index thread: what it would do is done by whoever waits for it, at the last moment. So every run is the same."""
-    wait, close = WriterMarkers.wait, Contents.close
+    wait, close = WriterMarkers.wait, Index.close
 
     def start(self: Any, first: Any) -> None:
         self.owed = first
@@ -43,9 +43,9 @@ def late_index(monkeypatch: pytest.MonkeyPatch) -> None:
             owed()
         close(self)
 
-    monkeypatch.setattr(Contents, "start", start)
+    monkeypatch.setattr(Index, "start", start)
     monkeypatch.setattr(WriterMarkers, "wait", waiting)
-    monkeypatch.setattr(Contents, "close", closing)
+    monkeypatch.setattr(Index, "close", closing)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -36,7 +36,7 @@ class QuickDisk(Disk):
     fdatasync = fsync
 
 
-def reading(store: SessionStore) -> dict[str, Any]:
+def reader(store: SessionStore) -> dict[str, Any]:
     """What each session is, to whoever loads it."""
     found = {}
     for name in IDS:
@@ -79,7 +79,7 @@ class Life:
 
     def acknowledge(self) -> None:
         """Whatever was done until now has returned."""
-        self.history.append([reading(self.store)])
+        self.history.append([reader(self.store)])
         self.times.append(self.clock.now())
         self.disk.note(len(self.history) - 1)
 
@@ -93,7 +93,7 @@ class Life:
         try:
             act(self.store)
         except VaultError:
-            self.history[-1].extend((*intended, reading(self.store)))
+            self.history[-1].extend((*intended, reader(self.store)))
             return False
         self.acknowledge()
         return True
@@ -148,7 +148,7 @@ def survived(crashed: Any, allowed: list[dict[str, Any]], now: int, *, settings:
     clock = ManualClock(now)
     opening = partial(open_store, crashed, disk=QuickDisk(), key=KEY, clock=clock, **settings)
     with opening() as store:
-        found = reading(store)
+        found = reader(store)
         for name in IDS:
             assert found[name] in [each[name] for each in allowed], (
                 f"{name} is neither old nor new: {found[name]!r:.500}"
@@ -160,13 +160,13 @@ def survived(crashed: Any, allowed: list[dict[str, Any]], now: int, *, settings:
         assert store.count() == len(there)
         for name in IDS:
             store.append(name, NEXT, create=True)
-        after = reading(store)
+        after = reader(store)
     for name in IDS:
         before = found[name][1] if found[name] else []
         assert after[name][1] == [*before, NEXT]
         assert after[name][0] == (found[name][0] if found[name] else {})
     with opening() as store:
-        assert reading(store) == after
+        assert reader(store) == after
         assert sorted(info.id for info in store.list()) == sorted(IDS)
     findings = list(examine(os.fspath(crashed), [("the key", KEY)]))
     # A rotation that was cut is told, and the next one goes on with it.

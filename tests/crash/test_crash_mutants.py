@@ -17,10 +17,10 @@ from test_power_cuts import a_writer_died, the_index_is_lost
 from test_vault_power_cuts import explore_keys
 
 from vaultsession.backends.files import FilesBackend, commit
-from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index import Index
 from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import VaultError
-from vaultsession.format.sealed import SealedHead
+from vaultsession.format.sealed import IndexRow
 from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.util.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
 from vaultsession.vault.keyring_copies import NEW, Copies
@@ -86,20 +86,20 @@ class QuietlyAgain:
 
 
 def no_tail_repair(patch: Patch) -> None:
-    real = commit.Sessions.newest
+    real = commit.SessionCommits.newest
 
     def newest(self: Any, key: str) -> Any:
         state, row = real(self, key)
-        if isinstance(row, SealedHead) and row.torn:
+        if isinstance(row, IndexRow) and row.torn:
             row = row._replace(torn=False, size=state.size)
             state = state._replace(row=row)
         return state, row
 
-    patch.setattr(commit.Sessions, "newest", newest)
+    patch.setattr(commit.SessionCommits, "newest", newest)
 
 
 def index_before_file(patch: Patch) -> None:
-    real = commit.Sessions.put
+    real = commit.SessionCommits.put
 
     def put(self: Any, key: str, state: Any, newest: Any, result: Any) -> Any:
         if hasattr(result, "head"):
@@ -108,7 +108,7 @@ def index_before_file(patch: Patch) -> None:
             self._disk.sync_directory(self._layout.locks)  # so that there is a moment between
         return real(self, key, state, newest, result)
 
-    patch.setattr(commit.Sessions, "put", put)
+    patch.setattr(commit.SessionCommits, "put", put)
 
 
 def marker_not_flushed(patch: Patch) -> None:
@@ -123,7 +123,7 @@ def nobody_waits_for_the_marker(patch: Patch) -> None:
 
 
 def record_not_flushed(patch: Patch) -> None:
-    patch.setattr(commit.Sessions, "flush", lambda self, owed: self._contents.note(owed.row, flushed=True))
+    patch.setattr(commit.SessionCommits, "flush", lambda self, owed: self._contents.note(owed.row, flushed=True))
 
 
 def nothing(_: Patch) -> None:
@@ -152,14 +152,14 @@ def index_begun_before_the_marker(patch: Patch) -> None:
 
 def absolved_without_a_flush(patch: Patch) -> None:
     """The rows of a killed writer were seen, so nothing was written; and nothing flushed, before its marker went."""
-    real = Contents.settle
-    patch.setattr(Contents, "settle", lambda self, *, others=False: real(self, others=False))
+    real = Index.settle
+    patch.setattr(Index, "settle", lambda self, *, others=False: real(self, others=False))
 
 
 def only_heads_after_a_crash(patch: Patch) -> None:
     """A record whose body was torn and whose head was not was listed, and the one before it was read."""
-    real = commit.Sessions.observe
-    patch.setattr(commit.Sessions, "observe", lambda self, key, **_: real(self, key))
+    real = commit.SessionCommits.observe
+    patch.setattr(commit.SessionCommits, "observe", lambda self, key, **_: real(self, key))
 
 
 def a_record_torn_in_its_body(life: Life) -> None:

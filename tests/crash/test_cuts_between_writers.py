@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, Act, Life, QuickDisk, explored, reading
+from crash_lab import IDS, KEY, Act, Life, QuickDisk, explored, reader
 
 from vaultsession import SessionStore, open_store
 from vaultsession.testing.faulty_disk import FaultyDisk
@@ -58,9 +58,9 @@ def test_whoever_writes_behind_a_record_that_is_not_flushed_yet_vouches_for_it(
     life.acknowledge()
 
     def meanwhile() -> None:
-        life.history[-1].append(reading(other))
+        life.history[-1].append(reader(other))
         OTHERS[name](other)
-        life.history.append([reading(other)])
+        life.history.append([reader(other)])
         life.times.append(life.clock.now())
         disk.note(len(life.history) - 1)
 

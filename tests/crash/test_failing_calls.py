@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reading, survived
+from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reader, survived
 from files_lab import descriptors
 
 from vaultsession import SessionStore, open_store
@@ -133,12 +133,12 @@ def sweep(origin: Path, operation: Operation, errnos: Any) -> int:
     """Fail at every call of an operation, in every way; how many failures there were."""
     path = fresh(origin)
     with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
-        before = reading(store)
+        before = reader(store)
         operation(store)
         if not store._closed:
-            after = reading(store)
+            after = reader(store)
     with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
-        after = reading(store)
+        after = reader(store)
     count = 0
     for code, short in faults(errnos):
         for k in range(1, 1000):
@@ -161,11 +161,11 @@ def sweep(origin: Path, operation: Operation, errnos: Any) -> int:
             count += 1
             closed = store._closed
             if not closed:
-                found = reading(store)
+                found = reader(store)
                 assert all(found[name] in (before[name], after[name]) for name in IDS), said
                 assert refused or found == after or operation in MAY_BE_PUT_OFF, said
                 store.append("a", NEXT, create=True)
-                found = reading(store)
+                found = reader(store)
                 assert found["a"][1][-1] == NEXT, said
                 store.close()
             del store
@@ -173,7 +173,7 @@ def sweep(origin: Path, operation: Operation, errnos: Any) -> int:
             assert threads() == [], said
             if closed:
                 with open_store(path, key=KEY, clock=now(), disk=QuickDisk()) as store:
-                    found = reading(store)
+                    found = reader(store)
                 assert found == after or (refused and found == before), said
             try:
                 survived(path, [found], now().now(), settings={})
@@ -235,7 +235,7 @@ def test_any_call_may_fail_once_with_any_error(origin: Path, name: str) -> None:
 @pytest.mark.parametrize("code", [errno.EIO, *every_other()])
 def test_any_call_of_an_opening_may_fail_once(origin: Path, code: int) -> None:
     with open_store(fresh(origin), key=KEY, clock=now(), disk=QuickDisk()) as store:
-        before = reading(store)
+        before = reader(store)
     count = 0
     for k in range(1, 1000):
         path = fresh(origin)
@@ -247,7 +247,7 @@ def test_any_call_of_an_opening_may_fail_once(origin: Path, code: int) -> None:
         failed = disk.failed
         disk.fail(0)
         if store is not None:
-            assert reading(store) == before
+            assert reader(store) == before
             store.close()
         del store
         if not failed:

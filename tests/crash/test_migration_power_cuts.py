@@ -13,7 +13,7 @@ from vaultsession import open_store
 from vaultsession.admin.migrate import Trouble, migrate
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.lossy_disk import LossyDisk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 pytestmark = pytest.mark.usefixtures("late_index")
 
@@ -37,10 +37,10 @@ def contents(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("key", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_after_the_end_all_survives_and_before_it_the_copy_is_repeated(where: Path, *, key: bool) -> None:
     whole = filled(where / "source")
-    source = Site.at(str(where / "source"), QuickDisk(), durability="os")
+    source = VaultLocation.at(str(where / "source"), QuickDisk(), durability="os")
     vault = source.vault.unlock([("key", KEY)])
     disk = LossyDisk(where / "vault", images=where / "images")
-    report = migrate(source, Site.at(str(where / "vault"), disk, durability="os"), vault)
+    report = migrate(source, VaultLocation.at(str(where / "vault"), disk, durability="os"), vault)
     assert report.problems == []
     disk.note("done")
     for crashed in disk.crash_states():
@@ -48,11 +48,11 @@ def test_after_the_end_all_survives_and_before_it_the_copy_is_repeated(where: Pa
         path = Path(os.fspath(crashed))
         if "done" in crashed.notes:
             assert contents(path) == whole, crashed
-        again = migrate(source, Site.at(str(path), QuickDisk(), durability="os"), vault if key else None)
+        again = migrate(source, VaultLocation.at(str(path), QuickDisk(), durability="os"), vault if key else None)
         if not key:  # what is neither whole nor a beginning takes one
             assert {problem.trouble for problem in again.problems} <= {Trouble.LOCKED}, crashed
             if again.problems:
-                again = migrate(source, Site.at(str(path), QuickDisk(), durability="os"), vault)
+                again = migrate(source, VaultLocation.at(str(path), QuickDisk(), durability="os"), vault)
         assert again.problems == [], (crashed, again.problems)
         assert again.verified == len(NAMES), crashed
         assert contents(path) == whole, crashed

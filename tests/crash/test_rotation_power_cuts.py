@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, Life, QuickDisk, explored, reading
+from crash_lab import IDS, KEY, Life, QuickDisk, explored, reader
 
 from vaultsession import SessionNotFound, SessionStore, UnknownKey, open_store
-from vaultsession.engine.writer import Writing
+from vaultsession.engine.writer import Writer
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault.live_keyring import LiveKeyring
 
@@ -41,14 +41,14 @@ def gone_on_with(crashed: Any, life: Life) -> None:
     """Whatever the cut has left, the next rotation ends it: one key seals everything, and no other is needed."""
     allowed, now = life.allowed(crashed)
     with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
-        before = reading(store)
+        before = reader(store)
         for name in IDS:
             assert before[name] in [each[name] for each in allowed], name
         assert store.rotate_key().left == ()
         store.prune_keys()
-        assert reading(store) == before
+        assert reader(store) == before
     with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
-        assert reading(store) == before
+        assert reader(store) == before
 
 
 def explore(life: Life, *, bound: int, every: int = 1) -> int:
@@ -185,9 +185,9 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
 def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     life = furnished(where, "mutants")
     with monkeypatch.context() as patched:
-        kept = Writing.resealed
+        kept = Writer.resealed
         patched.setattr(
-            Writing,
+            Writer,
             "resealed",
             lambda self, newest, opened, fetch: _without_last(kept, self, newest, opened, fetch),
         )
@@ -199,21 +199,21 @@ def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypat
     life.close()
 
 
-def _without_last(kept: Any, writing: Writing, newest: Any, opened: Any, fetch: Any) -> Any:
-    living = writing._reading.kept(newest.key, fetch) or []
+def _without_last(kept: Any, writer: Writer, newest: Any, opened: Any, fetch: Any) -> Any:
+    living = writer._reader.kept(newest.key, fetch) or []
 
     class Shorter:
-        keys = writing._reading.keys
-        rows = writing._reading.rows
-        remember = writing._reading.remember
+        keys = writer._reader.keys
+        rows = writer._reader.rows
+        remember = writer._reader.remember
 
         @staticmethod
         def kept(key: str, fetch: Any) -> Any:
             del key, fetch
             return living[:-1] or living
 
-    real, writing._reading = writing._reading, Shorter  # type: ignore[assignment]  # the planted fault
+    real, writer._reader = writer._reader, Shorter  # type: ignore[assignment]  # the planted fault
     try:
-        return kept(writing, newest, opened, fetch)
+        return kept(writer, newest, opened, fetch)
     finally:
-        writing._reading = real
+        writer._reader = real

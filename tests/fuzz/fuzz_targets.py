@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vaultsession.admin.doctor import structure_of
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import VaultError
 from vaultsession.format import ContainerCipher, document, ids, payload
 from vaultsession.format import record as v1
@@ -63,11 +63,11 @@ def _read(data: bytes, witness: Witness | None) -> None:
         offset = min(len(data), max(v1.HEADER_SIZE, len(data) + start if start < 0 else start))
         return Container(data[: v1.HEADER_SIZE], offset, data[offset:], witness)
 
-    reading = Reading(KEYRING, largest_body=LARGEST_BODY)
+    reader = Reader(KEYRING, largest_body=LARGEST_BODY)
     for consume in (
-        lambda: reading.describe(SESSION, fetch, thorough=True),
-        lambda: document.whole(loaded.bodies) if (loaded := reading.load(SESSION, fetch)) else None,
-        lambda: reading.newest(SESSION, fetch, wanted=2),
+        lambda: reader.describe(SESSION, fetch, thorough=True),
+        lambda: document.whole(loaded.bodies) if (loaded := reader.load(SESSION, fetch)) else None,
+        lambda: reader.newest(SESSION, fetch, wanted=2),
     ):
         _allowed(consume)
 

@@ -19,7 +19,7 @@ from vaultsession.backends.files import index, locks
 from vaultsession.errors import VaultError
 from vaultsession.format.keys import Keyring
 from vaultsession.format.sealed import Query
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 HOT = [f"hot {number}" for number in range(4)]
@@ -53,8 +53,8 @@ def _no_mutex(real: Any) -> Any:
     return init
 
 
-def opened(path: str, keyring: Keyring) -> tuple[FilesBackend, Scribe]:
-    scribe = Scribe(keyring)
+def opened(path: str, keyring: Keyring) -> tuple[FilesBackend, Sealer]:
+    scribe = Sealer(keyring)
     return FilesBackend(path, disk=Disk(), describe=scribe.describe, durability="os"), scribe
 
 
@@ -68,7 +68,7 @@ def append_all(path: str, keyring: Keyring, name: str, start: Any, results: Any,
         backend.close()
 
 
-def _append_all(backend: FilesBackend, scribe: Scribe, name: str, *, slow: bool) -> list[tuple[str, str]]:
+def _append_all(backend: FilesBackend, scribe: Sealer, name: str, *, slow: bool) -> list[tuple[str, str]]:
     acknowledged = []
     for number in range(RECORDS):
         hot, text = HOT[number % len(HOT)], f"{name} {number}"
@@ -126,7 +126,7 @@ def race(path: Path, method: str, mutate: Any = None, *, slow: bool = False, thr
     return problems
 
 
-def _problems(backend: FilesBackend, scribe: Scribe, acknowledged: dict[str, list[tuple[str, str]]]) -> list[str]:
+def _problems(backend: FilesBackend, scribe: Sealer, acknowledged: dict[str, list[tuple[str, str]]]) -> list[str]:
     problems = []
     refused = WORKERS * RECORDS - sum(map(len, acknowledged.values()))
     if refused:
@@ -174,7 +174,7 @@ def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypat
 
 def die_writing(path: str, keyring: Keyring, told: Any) -> None:
     index.BATCH_SECONDS = 600.0  # the index hears nothing
-    index.Contents.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
+    index.Index.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
     backend, scribe = opened(path, keyring)
     for number in range(20):
         key = scribe.key(str(number))
@@ -253,7 +253,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_acknowledged(tmp_path: Path
 # -- forks -------------------------------------------------------------------------------------------------------------
 
 
-def _forked(backend: FilesBackend, scribe: Scribe, keys: list[str], name: int) -> int:
+def _forked(backend: FilesBackend, scribe: Sealer, keys: list[str], name: int) -> int:
     child = os.fork()
     if child:
         return child

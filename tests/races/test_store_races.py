@@ -365,12 +365,12 @@ def test_whoever_has_the_vault_open_reads_what_is_compressed_with_a_dictionary_t
                 expected = [*(_text(turn * each) for each in range(12)), _text(turn)]
                 assert before.load(f"{number} {turn}").messages == expected
                 before.append(f"{number} {turn}", _text(1))
-        known = before._passes._reading.dictionaries
+        known = before._operations._reader.dictionaries
         assert known.newest.number == 32768
         assert len(known._known) == 1
     with opened(vault, cache_bytes=0) as after:
         assert after.messages("0 0", last=2) == [_text(0), _text(1)]
-        assert after._passes._reading.dictionaries.newest.number > 65536
+        assert after._operations._reader.dictionaries.newest.number > 65536
 
 
 def test_threads_that_train_at_once_keep_one_each_or_are_refused(vault: str) -> None:

@@ -14,34 +14,34 @@ from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import batch_delete
 from vaultsession.errors import Conflict
 from vaultsession.format.keys import Keyring
-from vaultsession.format.sealed import Grave, Newest, Query, SealedHead, Tombstone
-from vaultsession.testing.sealer import Scribe, looking
+from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
+from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
 SESSIONS = 150
 NOW = 1000
 
 
-def opened(path: str, keyring: Keyring, disk: Disk | None = None) -> tuple[FilesBackend, Scribe]:
-    scribe = Scribe(keyring)
+def opened(path: str, keyring: Keyring, disk: Disk | None = None) -> tuple[FilesBackend, Sealer]:
+    scribe = Sealer(keyring)
     return FilesBackend(path, disk=disk or Disk(), describe=scribe.describe), scribe
 
 
-def swept(backend: FilesBackend, scribe: Scribe) -> list[str]:
+def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
     """The keys that a sweep of all that is listed as expired has removed."""
 
-    def seal(key: str, newest: Newest) -> Grave | None:
-        if not isinstance(newest, SealedHead):
+    def seal(key: str, newest: Current) -> Delete | None:
+        if not isinstance(newest, IndexRow):
             return None
-        expires = scribe.reading.opened(newest).head.expires
+        expires = scribe.reader.opened(newest).head.expires
         if expires is None or expires > NOW:
             return None
         buried.add(key)
-        return Grave(scribe.reading.rows.bury(key, newest.generation), flush=False)
+        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush=False)
 
     buried: set[str] = set()
     rows = list(backend.scan(Query(expired_at=NOW)))
-    outcomes = backend.bury([row.key for row in rows], seal)
+    outcomes = backend.delete_many([row.key for row in rows], seal)
     return [key for key in buried if isinstance(outcomes[key], Tombstone)]
 
 
@@ -81,7 +81,7 @@ def sweep_late(path: str, keyring: Keyring, read: Any, extended: Any, results: A
     backend.close()
 
 
-def extend_all(keys: list[str], backend: FilesBackend, scribe: Scribe) -> list[str]:
+def extend_all(keys: list[str], backend: FilesBackend, scribe: Sealer) -> list[str]:
     """Those that were extended in time."""
     extended = []
     for key in keys:
@@ -163,7 +163,7 @@ def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(tmp_path: Path)
     assert {row.key for row in backend.scan(Query())} == set(left)
     assert sorted(swept(backend, scribe)) == sorted(left)
     assert backend.count(Query()) == 0
-    seen: list[Newest] = []
+    seen: list[Current] = []
     for key in left:
         backend.commit(key, looking(seen))
     assert all(isinstance(newest, Tombstone) for newest in seen)

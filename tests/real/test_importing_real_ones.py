@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.admin.importers import Record, Skipped, place, read
+from vaultsession.admin.importers import ImportedSession, Skipped, place, read
 
 WHERE = Path(
     os.environ.get("VAULTSESSION_TEST_CONVERSATIONS")
@@ -68,7 +68,7 @@ def test_real_transcripts_are_known_for_what_they_are_and_come_back_equal(store:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("".join(json.dumps(event) + "\n" for event in kept[name]), encoding="utf-8")
     assert len(kept) > 10
-    assert {type(found) for found in read(str(source))} == {Record}
+    assert {type(found) for found in read(str(source))} == {ImportedSession}
     assert sorted(imported(store, source)) == sorted(kept)
     for name, messages in kept.items():
         session = store.load(name)

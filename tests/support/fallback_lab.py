@@ -8,7 +8,7 @@ from typing import Any, Literal
 from vaultsession.backends.fallback import Parted
 from vaultsession.backends.protocol import Backend, Traits
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError
-from vaultsession.format.sealed import Container, Heads, Newest, Query, Seal, SealedHead
+from vaultsession.format.sealed import Container, Current, Heads, IndexRow, Query, Update
 
 
 class Outage:
@@ -43,7 +43,7 @@ class Outage:
         if self.away or self.losing:
             raise BackendUnavailable("redis://127.0.0.1 is not reached")
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         self._ask()
         return self.under.head(key)
 
@@ -51,7 +51,7 @@ class Outage:
         self._ask()
         return self.under.read(key, start, settled=settled)
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         if not self.losing:
             self._ask()
             if self.commit_fails is not None:
@@ -65,10 +65,10 @@ class Outage:
             self._forgetful(key, seal)
         raise DurabilityUnknown(f"whether {key} was written is not known")
 
-    def _forgetful(self, key: str, seal: Seal) -> None:
+    def _forgetful(self, key: str, seal: Update) -> None:
         """Asked what shall follow, as for a commit that is lost on its way."""
 
-        def lost(newest: Newest) -> None:
+        def lost(newest: Current) -> None:
             seal(newest)
 
         self.under.commit(key, lost)
@@ -106,7 +106,7 @@ class Breaking(Outage):
     def scan(self, query: Query) -> Heads:
         return self._some(super().scan(query))
 
-    def _some(self, rows: Heads) -> Iterator[SealedHead]:
+    def _some(self, rows: Heads) -> Iterator[IndexRow]:
         for number, row in enumerate(rows):
             if number == self._rows:
                 self.begin()

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.mirror import Follower, Mirror, Mirrored
+from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable
-from vaultsession.format.sealed import Heads, Newest, Query, Seal, SealedHead
+from vaultsession.format.sealed import Current, Heads, IndexRow, Query, Update
 from vaultsession.util.clock import SystemClock
 
 
@@ -28,14 +28,14 @@ class Shaky(MemoryBackend):
         self.poisoned: set[str] = set()
         self.error: Exception | None = None
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         self.reached()
         if key in self.poisoned:
             raise self.error or BackendUnavailable("nobody said why")
         self.commits += 1
         return super().commit(key, seal)
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         self.reached()
         return super().head(key)
 
@@ -57,10 +57,12 @@ class Shaky(MemoryBackend):
         return Follower(self, self.papers)
 
 
-def mirrored(primary: Any, follower: Shaky, **how: Any) -> Mirrored:
+def mirrored(primary: Any, follower: Shaky, **how: Any) -> MirrorBackend:
     """A mirror that is quick to look and to try again."""
     settings = {"drain": 5.0, "patience": 0.05, "first_comparison": 0.0, **how}
-    return Mirrored(primary, Mirror(primary, follower.opened, where="shaky://host", clock=SystemClock(), **settings))
+    return MirrorBackend(
+        primary, Replicator(primary, follower.opened, where="shaky://host", clock=SystemClock(), **settings)
+    )
 
 
 def eventually(holds: Callable[[], object], seconds: float = 30.0) -> None:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from vaultsession.backends.redis import RedisBackend, RedisEngine, connect
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 
 def with_options(url: str, **options: object) -> str:
@@ -32,9 +32,9 @@ class Place:
         self._opened.append(connect(with_options(self.url, **options)))
         return self._opened[-1]
 
-    def backend(self, scribe: Scribe, **options: object) -> RedisBackend:
+    def backend(self, scribe: Sealer, **options: object) -> RedisBackend:
         """A backend with a memory of its own."""
-        return self.engine(**options).backend(Scribe(scribe.keyring).describe)
+        return self.engine(**options).backend(Sealer(scribe.keyring).describe)
 
     def keys(self, kind: str = "") -> list[bytes]:
         """The keys of the prefix; of one kind: c containers, n rows, tag, all, exp."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vaultsession.engine.reader import Opened, Reading
-from vaultsession.engine.writer import Writing
+from vaultsession.engine.reader import OpenHead, Reader
+from vaultsession.engine.writer import Writer
 from vaultsession.errors import Unreadable
 from vaultsession.format import ids
 from vaultsession.format.document import Change, whole
 from vaultsession.format.head import Head
 from vaultsession.format.keys import Keyring, MasterKey
 from vaultsession.format.payload import Json, body, elements
-from vaultsession.format.sealed import Container, Sealed, SealedHead, Tombstone, Witness
+from vaultsession.format.sealed import Container, IndexRow, Tombstone, Witness, Write
 
 START = 1_700_000_000_000_000
 
@@ -64,22 +64,22 @@ class Shelf:
         self.witness: Witness | None = None
         self.tombstone: Tombstone | None = None
         self.spoiled = False
-        self.row: SealedHead | None = None
+        self.row: IndexRow | None = None
         self.written = self.replaced = 0
         self.states: list[State] = []
-        self.reading = Reading(keyring)
-        self.writing = Writing(self.reading, self.clock, **how)
+        self.reader = Reader(keyring)
+        self.writer = Writer(self.reader, self.clock, **how)
 
     def fetch(self, start: int = 0) -> Container | None:
         return container(self.data, start, self.witness, self.tombstone, spoiled=self.spoiled) if self.data else None
 
-    def newest(self) -> tuple[SealedHead, Opened]:
+    def newest(self) -> tuple[IndexRow, OpenHead]:
         """What a writer is shown in its critical section."""
-        row = self.row or self.reading.describe(self.key, self.fetch, thorough=True)
+        row = self.row or self.reader.describe(self.key, self.fetch, thorough=True)
         assert row is not None
-        return row, self.reading.opened(row)
+        return row, self.reader.opened(row)
 
-    def commit(self, sealed: Sealed) -> None:
+    def commit(self, sealed: Write) -> None:
         """Put behind the newest what was sealed."""
         assert sealed.offset in (0, self.row.size if self.row else len(self.data))
         self.written += len(sealed.data)
@@ -88,7 +88,7 @@ class Shelf:
         assert len(self.data) == sealed.head.size
         self.row = sealed.head
         if self.remembers:
-            head = self.reading.opened(self.row).head
+            head = self.reader.opened(self.row).head
             self.states.append(State(len(self.data), self.row.witness, self.document(), head))
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
@@ -97,14 +97,14 @@ class Shelf:
         """The session, in a container of its own."""
         now = self.clock.now()
         head = Head(id=self.id, created=now, updated=now, **facts)
-        bodies = self.writing.pack_document(elements(state, messages))
-        self.commit(self.writing.whole(self.key, self.row or self.tombstone, head, bodies))
+        bodies = self.writer.pack_document(elements(state, messages))
+        self.commit(self.writer.whole(self.key, self.row or self.tombstone, head, bodies))
 
     def save(self, state: Json, messages: list[Json]) -> None:
         """The document anew."""
         row, opened = self.newest()
-        head = opened.head._replace(updated=self.writing.moment(opened.head))
-        self.commit(self.writing.full(row, opened, head, self.writing.pack_document(elements(state, messages))))
+        head = opened.head._replace(updated=self.writer.moment(opened.head))
+        self.commit(self.writer.full(row, opened, head, self.writer.pack_document(elements(state, messages))))
 
     def append(self, *messages: Json) -> None:
         self._change(Change(), messages)
@@ -118,15 +118,15 @@ class Shelf:
     def touch(self, ttl: int = 3_600_000_000) -> None:
         row, opened = self.newest()
         head = opened.head._replace(ttl=ttl, expires=self.clock.now() + ttl)
-        self.commit(self.writing.touched(row, opened, head, self.fetch))
+        self.commit(self.writer.touched(row, opened, head, self.fetch))
 
     def _change(self, change: Change, messages: Sequence[Json] = ()) -> None:
         row, opened = self.newest()
-        change, addition = self.writing.fitted(opened.head, self.writing.pack(body({}, messages)), change)
-        self.commit(self.writing.delta(row, opened, addition, change, self.fetch))
+        change, addition = self.writer.fitted(opened.head, self.writer.pack(body({}, messages)), change)
+        self.commit(self.writer.delta(row, opened, addition, change, self.fetch))
 
     def document(self) -> tuple[Json, list[Json]]:
-        loaded = self.reading.load(self.key, self.fetch)
+        loaded = self.reader.load(self.key, self.fetch)
         assert loaded is not None
         return whole(loaded.bodies)
 
@@ -147,7 +147,7 @@ def container(
 class Seen(NamedTuple):
     """What the three consumers make of a container: a value, None for absent, or the error."""
 
-    described: SealedHead | Unreadable | None
+    described: IndexRow | Unreadable | None
     loaded: tuple[Head, Json, list[Json]] | Unreadable | None
     newest: tuple[Head, list[bytes]] | Unreadable | None
 
@@ -169,12 +169,12 @@ def consume(
 
     seen: list[Any] = []
     for consumer in (
-        lambda reading: reading.describe(key, fetch, thorough=thorough),
-        lambda reading: _whole(reading.load(key, fetch)),
-        lambda reading: reading.newest(key, fetch, wanted=wanted),
+        lambda reader: reader.describe(key, fetch, thorough=thorough),
+        lambda reader: _whole(reader.load(key, fetch)),
+        lambda reader: reader.newest(key, fetch, wanted=wanted),
     ):
         try:
-            seen.append(consumer(Reading(keyring)))
+            seen.append(consumer(Reader(keyring)))
         except Unreadable as error:
             seen.append(error)
     return Seen(*seen)

@@ -10,7 +10,7 @@ import pytest
 from shelf import container
 
 from vaultsession import errors
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.format import ids, payload
 from vaultsession.format.dictionaries import SHIPPED, Dictionaries, shipped
 from vaultsession.format.document import whole
@@ -45,8 +45,8 @@ class Shelf:
         raise NotImplementedError
 
 
-def new_reading() -> Reading:
-    return Reading(KEYRING, Dictionaries(KEYRING, Shelf()))
+def new_reading() -> Reader:
+    return Reader(KEYRING, Dictionaries(KEYRING, Shelf()))
 
 
 def fetch_of(name: str):
@@ -66,18 +66,18 @@ def as_json(head) -> dict:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_describe_says_what_is_expected(name):
     expected = outcome(name, "describe")
-    reading = new_reading()
+    reader = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
-            reading.describe(KEYS["key"], fetch_of(name), thorough=True)
+            reader.describe(KEYS["key"], fetch_of(name), thorough=True)
         assert type(raised.value).__name__ == expected["error"]
         return
-    row = reading.describe(KEYS["key"], fetch_of(name), thorough=True)
+    row = reader.describe(KEYS["key"], fetch_of(name), thorough=True)
     assert row is not None
     assert (row.generation, row.seq, row.version.hex(), row.size, row.torn) == tuple(
         expected[field] for field in ("generation", "seq", "version", "size", "torn")
     )
-    header, head = reading.rows.open(row)
+    header, head = reader.rows.open(row)
     assert header == fetch_of(name)(0).header
     assert as_json(head) == expected["head"]
 
@@ -85,13 +85,13 @@ def test_describe_says_what_is_expected(name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_load_gives_what_is_expected(name):
     expected = outcome(name, "load")
-    reading = new_reading()
+    reader = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
-            whole(reading.load(KEYS["key"], fetch_of(name)).bodies)
+            whole(reader.load(KEYS["key"], fetch_of(name)).bodies)
         assert type(raised.value).__name__ == expected["error"]
         return
-    loaded = reading.load(KEYS["key"], fetch_of(name))
+    loaded = reader.load(KEYS["key"], fetch_of(name))
     assert loaded is not None
     assert whole(loaded.bodies) == (expected["state"], expected["messages"])
     assert (loaded.seq, loaded.version.hex(), loaded.size) == (expected["seq"], expected["version"], expected["size"])
@@ -101,13 +101,13 @@ def test_load_gives_what_is_expected(name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_newest_gives_what_is_expected(name):
     expected = outcome(name, "newest")
-    reading = new_reading()
+    reader = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
-            payload.parse(payload.join(reading.newest(KEYS["key"], fetch_of(name), wanted=1000)[1]))
+            payload.parse(payload.join(reader.newest(KEYS["key"], fetch_of(name), wanted=1000)[1]))
         assert type(raised.value).__name__ == expected["error"]
         return
-    found = reading.newest(KEYS["key"], fetch_of(name), wanted=1000)
+    found = reader.newest(KEYS["key"], fetch_of(name), wanted=1000)
     assert found is not None
     assert payload.parse(payload.join(found[1])) == expected["messages"]
     assert as_json(found[0].head) == expected["head"]

@@ -17,10 +17,10 @@ from enum import StrEnum
 
 from ..backends.protocol import Backend
 from ..backends.replication import Gap, Outcome, differing, newest_of
-from ..engine.reader import Reading
+from ..engine.reader import Reader
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
-from ..format.sealed import Container, Newest, Query, Sealed, SealedHead, Tombstone
+from ..format.sealed import Container, Current, IndexRow, Query, Tombstone, Write
 from ..vault import OpenVault, Vault, taken_apart
 from ..vault.secret import Secret
 from .doctor import Verdict, check
@@ -35,7 +35,7 @@ _DIFFERENCES = {
 }
 
 
-class Found(StrEnum):
+class MirroredSession(StrEnum):
     """What a look at one session of a mirror gave."""
 
     OK = "ok"
@@ -55,28 +55,30 @@ class Proof:
     """One session of a mirror. ``restored``: it was put in place, or was there as new as this."""
 
     key: str
-    found: Found
+    found: MirroredSession
     problem: str = ""
     records: int = 0
     size: int = 0
     restored: bool = False
 
 
-def verify(source: Backend, follower: Backend, reading: Reading) -> Iterator[Proof]:
+def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof]:
     """Every session of the mirror opened, then both sides compared; a session that the mirror lacks is told as well.
 
     Older than the vault's own is behind, which a mirror may be for a moment, and a rollback if it stays so.
     """
     gaps = dict(differing(source, follower))
     for row in _rows(follower):
-        proof, _ = _proved(follower, reading, row)
+        proof, _ = _proved(follower, reader, row)
         gap = gaps.pop(row.key, None)
-        if proof.found is Found.OK and gap is not None:
-            found = Found.AHEAD if gap in (Gap.AHEAD, Gap.EXTRA) else Found.BEHIND
+        if proof.found is MirroredSession.OK and gap is not None:
+            found = MirroredSession.AHEAD if gap in (Gap.AHEAD, Gap.EXTRA) else MirroredSession.BEHIND
             proof = Proof(row.key, found, _DIFFERENCES[gap], proof.records, proof.size)
         yield proof
     for key, gap in gaps.items():
-        yield Proof(key, Found.AHEAD if gap in (Gap.AHEAD, Gap.EXTRA) else Found.BEHIND, _DIFFERENCES[gap])
+        yield Proof(
+            key, MirroredSession.AHEAD if gap in (Gap.AHEAD, Gap.EXTRA) else MirroredSession.BEHIND, _DIFFERENCES[gap]
+        )
 
 
 def restore_papers(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
@@ -95,32 +97,34 @@ def restore_papers(source: Vault, target: Vault, candidates: Iterable[tuple[str,
     return opened
 
 
-def restore(follower: Backend, target: Backend, reading: Reading) -> Iterator[Proof]:
+def restore(follower: Backend, target: Backend, reader: Reader) -> Iterator[Proof]:
     """Every session that authenticates put in place, where there is none that is as new. Others are told and left out.
 
     Of a session whose end is torn, what authenticates is put in place.
     """
     for row in _rows(follower):
-        proof, sealed = _proved(follower, reading, row)
+        proof, sealed = _proved(follower, reader, row)
         if sealed is None:
             yield proof
             continue
         try:
             yield _put(target, proof, sealed)
         except Unreadable as error:
-            yield Proof(row.key, Found.DAMAGED, f"what is in its place cannot be read: {error}", 0, proof.size)
+            yield Proof(
+                row.key, MirroredSession.DAMAGED, f"what is in its place cannot be read: {error}", 0, proof.size
+            )
 
 
-def _put(target: Backend, proof: Proof, sealed: Sealed) -> Proof:
+def _put(target: Backend, proof: Proof, sealed: Write) -> Proof:
     outcome = Outcome.CURRENT
     ours = sealed.head
 
-    def seal(newest: Newest) -> Sealed | None:
+    def seal(newest: Current) -> Write | None:
         nonlocal outcome
         outcome = Outcome.CURRENT
         if isinstance(newest, Tombstone) and newest.generation >= ours.generation:
             outcome = Outcome.AHEAD
-        elif isinstance(newest, SealedHead) and (newest.generation, newest.seq) >= (ours.generation, ours.seq):
+        elif isinstance(newest, IndexRow) and (newest.generation, newest.seq) >= (ours.generation, ours.seq):
             outcome = Outcome.CURRENT if newest.version == ours.version else Outcome.AHEAD
         else:
             outcome = Outcome.REPLACED
@@ -128,7 +132,7 @@ def _put(target: Backend, proof: Proof, sealed: Sealed) -> Proof:
 
     target.commit(proof.key, seal)
     if outcome is Outcome.AHEAD:
-        return Proof(proof.key, Found.BEHIND, "a newer one is there already", proof.records, proof.size)
+        return Proof(proof.key, MirroredSession.BEHIND, "a newer one is there already", proof.records, proof.size)
     return Proof(proof.key, proof.found, proof.problem, proof.records, proof.size, restored=True)
 
 
@@ -149,30 +153,33 @@ class _Held:
         return self._container
 
 
-def _proved(follower: Backend, reading: Reading, row: SealedHead) -> tuple[Proof, Sealed | None]:
+def _proved(follower: Backend, reader: Reader, row: IndexRow) -> tuple[Proof, Write | None]:
     """One session opened, record by record; and what can be put in place of it, as far as it is authentic."""
     key = row.key
     container = follower.read(key)
     if container is None:
         if isinstance(newest_of(follower, key), Tombstone):
-            return Proof(key, Found.OK), None  # removed since it was listed
-        return Proof(key, Found.DAMAGED, "it is listed, and its container is gone"), None
+            return Proof(key, MirroredSession.OK), None  # removed since it was listed
+        return Proof(key, MirroredSession.DAMAGED, "it is listed, and its container is gone"), None
     held = _Held(container)
-    checkup = check(held, reading, key)
+    checkup = check(held, reader, key)
     if checkup.verdict not in (Verdict.OK, Verdict.TORN):
-        found = Found.LOCKED if checkup.verdict is Verdict.LOCKED else Found.DAMAGED
+        found = MirroredSession.LOCKED if checkup.verdict is Verdict.LOCKED else MirroredSession.DAMAGED
         return Proof(key, found, checkup.problem, size=container.size), None
-    ours = reading.describe(key, held.fetch, thorough=True)
+    ours = reader.describe(key, held.fetch, thorough=True)
     if ours is None:
-        return Proof(key, Found.DAMAGED, "it was removed, and came back", size=container.size), None
+        return Proof(key, MirroredSession.DAMAGED, "it was removed, and came back", size=container.size), None
     data = container.header + container.data[: ours.size - len(container.header)]
-    found, problem = Found.OK if checkup.verdict is Verdict.OK else Found.TORN, checkup.problem
+    found, problem = MirroredSession.OK if checkup.verdict is Verdict.OK else MirroredSession.TORN, checkup.problem
     try:
-        reading.rows.open(row)
+        reader.rows.open(row)
     except Damaged as error:
-        found, problem = Found.DAMAGED, f"it authenticates, and its entry in the mirror's listing does not: {error}"
-    return Proof(key, found, problem, checkup.records, container.size), Sealed(ours._replace(torn=False), 0, data)
+        found, problem = (
+            MirroredSession.DAMAGED,
+            f"it authenticates, and its entry in the mirror's listing does not: {error}",
+        )
+    return Proof(key, found, problem, checkup.records, container.size), Write(ours._replace(torn=False), 0, data)
 
 
-def _rows(backend: Backend) -> Iterator[SealedHead]:
+def _rows(backend: Backend) -> Iterator[IndexRow]:
     return (row for row in backend.scan(Query(newest_first=False)) if is_key(row.key))

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from ..format import record
 from ..format.ids import locator_of
-from ..format.sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead, Tombstone
+from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
 from .protocol import Traits
 
 
 @dataclass(slots=True)
 class _Session:
-    row: SealedHead
+    row: IndexRow
     data: bytearray
 
 
@@ -43,7 +43,7 @@ class MemoryBackend:
         self._commits = threading.Lock()
         self._closed = False
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head."""
         with self._lock:
             session = self._used(key)
@@ -66,17 +66,17 @@ class MemoryBackend:
                 tombstone=self._tombstones.get(key),
             )
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it."""
         with self._commits:
             with self._lock:
                 session = self._used(key)
-                newest: Newest = self._tombstones.get(key) if session is None else session.row
+                newest: Current = self._tombstones.get(key) if session is None else session.row
             result = seal(newest)
             if result is None:
                 return newest
             with self._lock:
-                if isinstance(result, Grave):
+                if isinstance(result, Delete):
                     if result.shred and session is not None:
                         session.data[:] = bytes(len(session.data))
                     self._forget(key)
@@ -138,7 +138,7 @@ class MemoryBackend:
             self._sessions.move_to_end(key)
         return session
 
-    def _put(self, key: str, session: _Session | None, sealed: Sealed) -> None:
+    def _put(self, key: str, session: _Session | None, sealed: Write) -> None:
         if sealed.offset == 0:
             data = bytearray(sealed.data)
         elif session is not None and sealed.offset == len(session.data):
@@ -159,7 +159,7 @@ class MemoryBackend:
             if not self._tagged[tag]:
                 del self._tagged[tag]
 
-    def _matching(self, query: Query) -> list[SealedHead]:
+    def _matching(self, query: Query) -> list[IndexRow]:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the store is closed")
@@ -169,11 +169,11 @@ class MemoryBackend:
             return [row for key in keys if _fits(row := self._sessions[key].row, query)]
 
 
-def _fits(row: SealedHead, query: Query) -> bool:
+def _fits(row: IndexRow, query: Query) -> bool:
     if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
         return False
     return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
 
 
-def _place(row: SealedHead) -> tuple[int, str]:
+def _place(row: IndexRow) -> tuple[int, str]:
     return row.updated, locator_of(row.key)

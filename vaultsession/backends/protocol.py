@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from ..errors import Unreadable, VaultError, without_frames
-from ..format.sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, SealedHead, Tombstone
+from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update
 from .leases import Leases
 
 
@@ -41,7 +41,7 @@ class Backend(Protocol):
         """What this backend is."""
         ...
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head. Cheap enough to call on every cached load."""
         ...
 
@@ -52,7 +52,7 @@ class Backend(Protocol):
         """
         ...
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it, atomically and durably, and return what is newest then."""
         ...
 
@@ -93,7 +93,7 @@ class Graveyard(Protocol):
         ...
 
 
-SealGrave = Callable[[str, Newest], Grave | None]
+SealGrave = Callable[[str, Current], Delete | None]
 """What decides whether a session is removed: from its key and its newest to its grave; None leaves it as it is.
 
 It opens the row before it makes a grave of it: as in ``commit``, what it is given may be no more than an index says.
@@ -104,7 +104,7 @@ It opens the row before it makes a grave of it: as in ``commit``, what it is giv
 class Burying(Protocol):
     """A backend that removes many sessions for less than as many commits. No other is asked."""
 
-    def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
         """Remove those of which ``seal`` makes a grave, each by itself as ``commit`` would, in an order of its own.
 
         By key: what is newest then, or why it is not known to be removed; what fails for one holds up no other.
@@ -112,15 +112,15 @@ class Burying(Protocol):
         ...
 
 
-def bury(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
-    """``Burying.bury``, where there is no such thing by one commit after another.
+def delete_many(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
+    """``Burying.delete_many``, where there is no such thing by one commit after another.
 
     What cannot be read is told of its key. Any other error is raised at once: of a server that is away, the next
     commits would wait as long.
     """
     if isinstance(backend, Burying):
-        return backend.bury(keys, seal)
-    outcomes: dict[str, Newest | VaultError] = {}
+        return backend.delete_many(keys, seal)
+    outcomes: dict[str, Current | VaultError] = {}
     for key in keys:
         try:
             outcomes[key] = backend.commit(key, partial(seal, key))
@@ -129,11 +129,11 @@ def bury(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str,
     return outcomes
 
 
-Answers = Mapping[str, bool | VaultError]
+IndexAnswers = Mapping[str, bool | VaultError]
 """By key whether a session was found, or why it is not known to be removed."""
 
 
-def answers(outcomes: Mapping[str, Newest | VaultError], found: set[str]) -> Answers:
+def answers(outcomes: Mapping[str, Current | VaultError], found: set[str]) -> IndexAnswers:
     """By key whether it is among the found, or what failed."""
     return {key: each if isinstance(each, VaultError) else key in found for key, each in outcomes.items()}
 
@@ -180,7 +180,7 @@ class Engine(Protocol):
         """Replace it, atomically and durably, if it is what is expected (None: absent); False if it is not."""
         ...
 
-    def backend(self, describe: Describe) -> Backend:
+    def backend(self, describe: ReadHead) -> Backend:
         """The sessions. Whoever closes the backend closes the engine."""
         ...
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
 from ..format.ids import is_key, locator_of
-from ..format.sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from ..format.sealed import Container, Current, Delete, IndexRow, Query, Tombstone, Write
 from .protocol import Backend
 
 _TRIES = 3
@@ -54,7 +54,7 @@ class Gap(StrEnum):
     """It cannot be looked at, at one side: ``follow`` says why."""
 
 
-class Difference(NamedTuple):
+class SessionGap(NamedTuple):
     """One session that is not the same on both sides."""
 
     key: str
@@ -74,10 +74,10 @@ def follow(
     """
     outcome = Outcome.CURRENT
 
-    def seal(theirs: Newest) -> Sealed | Grave | None:
+    def seal(theirs: Current) -> Write | Delete | None:
         nonlocal outcome
         outcome, result = _step(source, key, theirs, anew=anew)
-        if isinstance(result, Grave) and proves is not None and not proves(result.tombstone):
+        if isinstance(result, Delete) and proves is not None and not proves(result.tombstone):
             outcome = Outcome.EXTRA
             return None
         return result
@@ -86,14 +86,14 @@ def follow(
     return outcome
 
 
-def newest_of(backend: Backend, key: str) -> Newest:
+def newest_of(backend: Backend, key: str) -> Current:
     """What a backend knows of a key, its tombstone included. Changes nothing."""
     row = backend.head(key)
     if row is not None:
         return row
-    seen: Newest = None
+    seen: Current = None
 
-    def look(newest: Newest) -> None:
+    def look(newest: Current) -> None:
         nonlocal seen
         seen = newest
 
@@ -101,7 +101,7 @@ def newest_of(backend: Backend, key: str) -> Newest:
     return seen
 
 
-def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[Difference]:
+def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[SessionGap]:
     """Every session that is not the same on both sides, as of some moment while the iteration goes on.
 
     One that changes meanwhile may be told twice. Both listings are walked side by side, in pages as the backends give
@@ -110,7 +110,7 @@ def differing(source: Backend, target: Backend, *, between: Callable[[], object]
     """
     ours = ((_place(row), 0, row) for row in _rows(source))
     theirs = ((_place(row), 1, row) for row in _rows(target))
-    waiting: SealedHead | None = None  # a row of the source, until it is known whether the target has the same
+    waiting: IndexRow | None = None  # a row of the source, until it is known whether the target has the same
     for number, (_, side, row) in enumerate(heapq.merge(ours, theirs, key=lambda each: each[:2])):
         if between is not None and number % _BETWEEN == 0:
             between()
@@ -126,57 +126,57 @@ def differing(source: Backend, target: Backend, *, between: Callable[[], object]
         yield from _gap_of(waiting, target)
 
 
-def is_same(one: SealedHead, other: SealedHead) -> bool:
+def is_same(one: IndexRow, other: IndexRow) -> bool:
     """Whether two rows speak of the same bytes."""
     return (one.key, one.witness, one.size, one.torn) == (other.key, other.witness, other.size, other.torn)
 
 
-def _rows(backend: Backend) -> Iterator[SealedHead]:
+def _rows(backend: Backend) -> Iterator[IndexRow]:
     """Its listing, oldest first; without what no key is, since keys become paths."""
     return (row for row in backend.scan(Query(newest_first=False)) if is_key(row.key))
 
 
-def _gap_of(row: SealedHead, target: Backend) -> Iterator[Difference]:
+def _gap_of(row: IndexRow, target: Backend) -> Iterator[SessionGap]:
     """What a row of the source lacks at the target. A target that is ahead is told from its own row."""
     try:
         there = target.head(row.key)
     except Unreadable:
-        yield Difference(row.key, Gap.UNREADABLE)
+        yield SessionGap(row.key, Gap.UNREADABLE)
         return
     if there is None:
-        yield Difference(row.key, Gap.MISSING)
+        yield SessionGap(row.key, Gap.MISSING)
     elif not _is_newer(there, row) and not is_same(there, row._replace(torn=False)):
-        yield Difference(row.key, Gap.BEHIND)
+        yield SessionGap(row.key, Gap.BEHIND)
 
 
-def _gap_beyond(row: SealedHead, source: Backend) -> Iterator[Difference]:
+def _gap_beyond(row: IndexRow, source: Backend) -> Iterator[SessionGap]:
     """Why the source has no such row: it has none at all, or another, which is told from its own row unless older."""
     try:
         ours = newest_of(source, row.key)
     except Unreadable:
-        yield Difference(row.key, Gap.UNREADABLE)
+        yield SessionGap(row.key, Gap.UNREADABLE)
         return
     if ours is None:
-        yield Difference(row.key, Gap.EXTRA)
+        yield SessionGap(row.key, Gap.EXTRA)
     elif isinstance(ours, Tombstone):
-        yield Difference(row.key, Gap.AHEAD if row.generation > ours.generation else Gap.REMOVED)
+        yield SessionGap(row.key, Gap.AHEAD if row.generation > ours.generation else Gap.REMOVED)
     elif _is_newer(row, ours):
-        yield Difference(row.key, Gap.AHEAD)
+        yield SessionGap(row.key, Gap.AHEAD)
 
 
-def _place(row: SealedHead) -> tuple[int, str]:
+def _place(row: IndexRow) -> tuple[int, str]:
     return row.updated, locator_of(row.key)
 
 
-def _is_newer(one: SealedHead, other: SealedHead) -> bool:
+def _is_newer(one: IndexRow, other: IndexRow) -> bool:
     return (one.generation, one.seq) > (other.generation, other.seq)
 
 
-def _step(source: Backend, key: str, theirs: Newest, *, anew: bool) -> tuple[Outcome, Sealed | Grave | None]:
+def _step(source: Backend, key: str, theirs: Current, *, anew: bool) -> tuple[Outcome, Write | Delete | None]:
     """What shall follow the target's newest. Row and bytes are of one moment, or are looked for again."""
     for _ in range(_TRIES):
         ours = newest_of(source, key)
-        if not isinstance(ours, SealedHead):
+        if not isinstance(ours, IndexRow):
             return _without(ours, theirs)
         if (told := _as_it_is(ours, theirs, anew=anew)) is not None:
             return told, None
@@ -190,12 +190,12 @@ def _step(source: Backend, key: str, theirs: Newest, *, anew: bool) -> tuple[Out
     return _step_alone(source, key, theirs)
 
 
-def _step_alone(source: Backend, key: str, theirs: Newest) -> tuple[Outcome, Sealed | Grave | None]:
+def _step_alone(source: Backend, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
     """The same where it changes faster than it can be read: within the source's critical section, and whole."""
-    found: list[tuple[Newest, Container | None]] = []
+    found: list[tuple[Current, Container | None]] = []
     source.commit(key, lambda newest: found.append((newest, source.read(key))))
     ours, container = found[-1]
-    if not isinstance(ours, SealedHead):
+    if not isinstance(ours, IndexRow):
         return _without(ours, theirs)
     step = _whole(ours, container)
     if step is None:
@@ -203,7 +203,7 @@ def _step_alone(source: Backend, key: str, theirs: Newest) -> tuple[Outcome, Sea
     return step
 
 
-def _as_it_is(ours: SealedHead, theirs: Newest, *, anew: bool) -> Outcome | None:
+def _as_it_is(ours: IndexRow, theirs: Current, *, anew: bool) -> Outcome | None:
     """Why the target's is left as it is; None where it is not."""
     if isinstance(theirs, Tombstone):
         return Outcome.AHEAD if theirs.generation >= ours.generation else None
@@ -214,21 +214,21 @@ def _as_it_is(ours: SealedHead, theirs: Newest, *, anew: bool) -> Outcome | None
     return None if anew or not is_same(theirs, ours._replace(torn=False)) else Outcome.CURRENT
 
 
-def _without(ours: Tombstone | None, theirs: Newest) -> tuple[Outcome, Grave | None]:
+def _without(ours: Tombstone | None, theirs: Current) -> tuple[Outcome, Delete | None]:
     """Where the source has no session: what its tombstone names is removed, and nothing else."""
-    if not isinstance(theirs, SealedHead):
+    if not isinstance(theirs, IndexRow):
         return Outcome.CURRENT, None
     if ours is None:
         return Outcome.EXTRA, None
     if theirs.generation > ours.generation:
         return Outcome.AHEAD, None
-    return Outcome.REMOVED, Grave(ours._replace(key=theirs.key))
+    return Outcome.REMOVED, Delete(ours._replace(key=theirs.key))
 
 
-def _shared(ours: SealedHead, theirs: Newest) -> int:
+def _shared(ours: IndexRow, theirs: Current) -> int:
     """Up to where the target's container may be the beginning of ours, by its row; 0 if it cannot be."""
     if (
-        isinstance(theirs, SealedHead)
+        isinstance(theirs, IndexRow)
         and not theirs.torn
         and theirs.generation == ours.generation
         and theirs.seq < ours.seq
@@ -238,9 +238,9 @@ def _shared(ours: SealedHead, theirs: Newest) -> int:
     return 0
 
 
-def _grown(ours: SealedHead, container: Container | None, theirs: Newest) -> tuple[Outcome, Sealed] | None:
+def _grown(ours: IndexRow, container: Container | None, theirs: Current) -> tuple[Outcome, Write] | None:
     """The records behind the target's newest; None where ours does not follow from it, or changed meanwhile."""
-    if container is None or not isinstance(theirs, SealedHead):
+    if container is None or not isinstance(theirs, IndexRow):
         return None
     if (
         _version_at(container, theirs.size) != theirs.version
@@ -249,10 +249,10 @@ def _grown(ours: SealedHead, container: Container | None, theirs: Newest) -> tup
     ):
         return None
     data = container.data[theirs.size - container.offset : ours.size - container.offset]
-    return Outcome.APPENDED, Sealed(ours._replace(torn=False), theirs.size, data)
+    return Outcome.APPENDED, Write(ours._replace(torn=False), theirs.size, data)
 
 
-def _whole(ours: SealedHead, container: Container | None) -> tuple[Outcome, Sealed] | None:
+def _whole(ours: IndexRow, container: Container | None) -> tuple[Outcome, Write] | None:
     """The container up to what our row speaks of; None if it changed meanwhile.
 
     Bytes behind that are a record that is being written, or torn: they are never copied. And what the source has
@@ -261,7 +261,7 @@ def _whole(ours: SealedHead, container: Container | None) -> tuple[Outcome, Seal
     if container is None or container.size < ours.size or _version_at(container, ours.size) != ours.version:
         return None
     data = container.header + container.data[: ours.size - record.HEADER_SIZE]
-    return Outcome.REPLACED, Sealed(ours._replace(torn=False), 0, data, erase=True)
+    return Outcome.REPLACED, Write(ours._replace(torn=False), 0, data, erase=True)
 
 
 def _version_at(container: Container, end: int) -> bytes:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from ..format.ids import locator_of
-from ..format.sealed import Newest, SealedHead, Tombstone, Witness
+from ..format.sealed import Current, IndexRow, Tombstone, Witness
 
 MOST = 65_536
 """Sessions remembered, at about 400 bytes each."""
@@ -22,7 +22,7 @@ class _Sight(NamedTuple):
     grave: Tombstone | None
 
 
-class Seen:
+class RollbackGuard:
     """The newest point of the life of each session, and its newest tombstone. Bounded; safe from any thread."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -37,18 +37,18 @@ class Seen:
             if known.witness is None or witness[:2] > known.witness[:2]:
                 self._keep(key, _Sight(witness, known.grave))
 
-    def bury(self, key: str, tombstone: Tombstone) -> None:
+    def delete_many(self, key: str, tombstone: Tombstone) -> None:
         """Remember that what lived up to this generation was removed."""
         with self._lock:
             known = self._known(key)
             if known.grave is None or tombstone.generation > known.grave.generation:
                 self._keep(key, _Sight(known.witness, tombstone))
 
-    def see(self, key: str, newest: Newest) -> None:
-        """``note`` or ``bury``, as it may be. Of what cannot be extended nothing is remembered."""
+    def see(self, key: str, newest: Current) -> None:
+        """``note`` or ``delete_many``, as it may be. Of what cannot be extended nothing is remembered."""
         if isinstance(newest, Tombstone):
-            self.bury(key, newest)
-        elif isinstance(newest, SealedHead) and not newest.torn:
+            self.delete_many(key, newest)
+        elif isinstance(newest, IndexRow) and not newest.torn:
             self.note(key, newest.witness)
 
     def get(self, key: str) -> Witness | None:

@@ -6,55 +6,57 @@ from typing import Annotated
 
 import typer
 
-from .lazy_group import Entry, Tree
+from .lazy_group import CommandEntry, LazyGroup
 from .output import HELP_STYLE, HELP_WIDTH, line
-from .vault_options import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultPath, Where
+from .vault_options import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultOptions, VaultPath
 
 _BEGIN, _SESSIONS, _VAULT = "Begin", "Sessions", "The vault"
 
 
-class Commands(Tree):
+class Commands(LazyGroup):
     """Every command, in the order of need. A line is the first of the command's own help."""
 
     entries = (
-        Entry("demo", "demo", _BEGIN, "See a vault at work, in a few seconds."),
-        Entry("init", "init", _BEGIN, "Make a new vault."),
-        Entry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
-        Entry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
-        Entry("grep", "grep", _SESSIONS, "Find messages by what they say."),
-        Entry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
-        Entry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
-        Entry("append", "append", _SESSIONS, "Append messages to a session."),
-        Entry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
-        Entry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
-        Entry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
-        Entry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
-        Entry("rm", "rm", _SESSIONS, "Remove sessions."),
-        Entry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
-        Entry("stats", "stats", _VAULT, "Count sessions and bytes, and say whether all is well."),
-        Entry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
-        Entry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
-        Entry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
-        Entry(
+        CommandEntry("demo", "demo", _BEGIN, "See a vault at work, in a few seconds."),
+        CommandEntry("init", "init", _BEGIN, "Make a new vault."),
+        CommandEntry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
+        CommandEntry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
+        CommandEntry("grep", "grep", _SESSIONS, "Find messages by what they say."),
+        CommandEntry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
+        CommandEntry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
+        CommandEntry("append", "append", _SESSIONS, "Append messages to a session."),
+        CommandEntry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
+        CommandEntry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
+        CommandEntry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
+        CommandEntry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
+        CommandEntry("rm", "rm", _SESSIONS, "Remove sessions."),
+        CommandEntry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
+        CommandEntry("stats", "stats", _VAULT, "Count sessions and bytes, and say whether all is well."),
+        CommandEntry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
+        CommandEntry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
+        CommandEntry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
+        CommandEntry(
             "train",
             "train",
             _VAULT,
             "Learn a compression dictionary from the newest sessions, and say what it is worth.",
         ),
-        Entry(
+        CommandEntry(
             "migrate", "migrate", _VAULT, "Copy a vault to another place: files, Redis or a database, in any direction."
         ),
-        Entry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
-        Entry("reindex", "reindex", _VAULT, "Derive the index anew."),
-        Entry(
+        CommandEntry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
+        CommandEntry("reindex", "reindex", _VAULT, "Derive the index anew."),
+        CommandEntry(
             "key",
             "key",
             _VAULT,
             "Keys: the secrets that open a vault, and the keys that its sessions are sealed under.",
         ),
-        Entry("mirror", "mirror", _VAULT, "The mirror of a vault at a second place."),
-        Entry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
-        Entry("completion", "completion", _BEGIN, "Print what makes a shell complete commands, options and ids."),
+        CommandEntry("mirror", "mirror", _VAULT, "The mirror of a vault at a second place."),
+        CommandEntry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
+        CommandEntry(
+            "completion", "completion", _BEGIN, "Print what makes a shell complete commands, options and ids."
+        ),
     )
 
 
@@ -99,4 +101,4 @@ def root(
     ] = False,
 ) -> None:
     """Encrypted, compressed sessions of AI assistants, one file each. Begin with `vaultsession demo`."""
-    context.obj = Where(vault, key_file, key_command, passphrase_file)
+    context.obj = VaultOptions(vault, key_file, key_command, passphrase_file)

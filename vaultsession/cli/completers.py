@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VaultError
-from .vault_options import Where
+from .vault_options import VaultOptions
 
 if TYPE_CHECKING:
     from ..vault import VaultDirectory
@@ -37,7 +37,7 @@ def complete_id(context: typer.Context, incomplete: str) -> list[str]:
     given = {name: context.params.get(name) or outer.get(name) for name in ("vault", "key_file")}
     found = []
     with contextlib.suppress(Exception):
-        for name in _ids(Where(**given)):
+        for name in _ids(VaultOptions(**given)):
             if name.startswith(incomplete) and _PLAIN.fullmatch(name):
                 found.append(name)
             if len(found) == _MOST:
@@ -45,7 +45,7 @@ def complete_id(context: typer.Context, incomplete: str) -> list[str]:
     return found
 
 
-def _ids(where: Where) -> Iterator[str]:
+def _ids(where: VaultOptions) -> Iterator[str]:
     """Of the newest sessions; the vault is read, and never changed."""
     from ..admin.doctor.readonly import opened_read_only  # noqa: PLC0415 - as above
     from ..format.sealed import Query  # noqa: PLC0415 - as above
@@ -55,10 +55,10 @@ def _ids(where: Where) -> Iterator[str]:
     with opened_read_only(directory.path, _secrets(where, directory)) as opened:
         query = Query(alive_at=SystemClock().now(), limit=_NEWEST)
         for row in opened.backend.scan(query):
-            yield opened.reading.rows.open(row)[1].id
+            yield opened.reader.rows.open(row)[1].id
 
 
-def _secrets(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def _secrets(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
     """Keys that are there: nobody is asked, no command is run, and no passphrase is derived from."""
     from ..store.configuration import environment  # noqa: PLC0415 - as above
     from ..vault.key_places import EnvironmentKey, KeyFile  # noqa: PLC0415 - as above

@@ -18,7 +18,7 @@ _TERM = 8
 """Columns of a name beside which there still is room for what it means, on a narrow terminal."""
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """A command by name: its module in this folder, the panel and the line of the help that it stands in.
 
     The module has a function of the module's name, or an ``app`` of several commands.
@@ -40,11 +40,11 @@ class NarrowContext(typer.Context):
         return formatter
 
 
-class Tree(TyperGroup):
+class LazyGroup(TyperGroup):
     """A group whose commands are ``entries``, in that order."""
 
     context_class = NarrowContext if HELP_STYLE is None else TyperGroup.context_class
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[CommandEntry, ...] = ()
     _naming = False
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - what typer gives it
@@ -83,7 +83,7 @@ class Tree(TyperGroup):
             self._naming = False
 
 
-def loaded(entry: Entry) -> Any:  # noqa: ANN401 - typer keeps its command type to itself
+def loaded(entry: CommandEntry) -> Any:  # noqa: ANN401 - typer keeps its command type to itself
     """The command of an entry."""
     module = importlib.import_module(f".commands.{entry.module}", __package__)
     app = getattr(module, "app", None)
@@ -113,7 +113,7 @@ def _explain(command: Any, line: str) -> None:  # noqa: ANN401 - as above
         command.context_class = NarrowContext
 
 
-def leaves(entries: Iterable[Entry]) -> Iterator[tuple[str, Entry, Any]]:
+def leaves(entries: Iterable[CommandEntry]) -> Iterator[tuple[str, CommandEntry, Any]]:
     """``(what is typed, entry, command)`` of every command that does something, those of groups included."""
     for entry in entries:
         command = loaded(entry)

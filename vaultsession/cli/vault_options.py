@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..util.disk import Disk
     from ..vault import OpenVault, Vault, VaultDirectory
     from ..vault.key_sources import Key, KeySource
-    from ..vault.location import Site
+    from ..vault.location import VaultLocation
     from ..vault.secret import Secret
 
 P = ParamSpec("P")
@@ -61,7 +61,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class VaultOptions:
     """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
 
     vault: str | None = None
@@ -69,7 +69,7 @@ class Where:
     key_command: str | None = None
     passphrase_file: str | None = None
 
-    def under(self, outer: Where | None) -> Where:
+    def under(self, outer: VaultOptions | None) -> VaultOptions:
         """This, and what it leaves open from the options before the command."""
         if outer is None:
             return self
@@ -110,18 +110,18 @@ class Where:
 
         return open_store(self.path, key=key or self.key(), create=False)
 
-    def site(self, place: str | None = None) -> Site:
+    def site(self, place: str | None = None) -> VaultLocation:
         """Where the vault lies, of whatever kind, there or not; ``place`` in the stead of the options."""
         from ..store.configuration import environment  # noqa: PLC0415 - as above
         from ..store.settings import Settings  # noqa: PLC0415 - as above
         from ..util.disk import Disk  # noqa: PLC0415 - as above
-        from ..vault.location import MEMORY, Site  # noqa: PLC0415 - as above
+        from ..vault.location import MEMORY, VaultLocation  # noqa: PLC0415 - as above
 
         settings = Settings.from_environment(environment())
         place = place or self.path
         if place.startswith(MEMORY):
             raise InvalidSetting("a vault in memory is gone with its process: name one that lasts")
-        return Site.at(place, Disk(), durability=settings.durability, allow_network=settings.allow_network)
+        return VaultLocation.at(place, Disk(), durability=settings.durability, allow_network=settings.allow_network)
 
     @property
     def is_directory(self) -> bool:
@@ -189,8 +189,8 @@ def local_path(place: str) -> str:
     raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
 
 
-def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[..., None]:
-    """A command whose first parameter is where its vault is: on the command line, the options of ``Where``."""
+def takes_vault(command: Callable[Concatenate[VaultOptions, P], None]) -> Callable[..., None]:
+    """A command whose first parameter is where its vault is: on the command line, the options of ``VaultOptions``."""
     own = inspect.signature(command, eval_str=True)
     kept = list(own.parameters.values())[1:]
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -202,7 +202,9 @@ def takes_vault(command: Callable[Concatenate[Where, P], None]) -> Callable[...,
     @functools.wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
         outer = given.pop("context").obj
-        where = Where(**{name: given.pop(name) for name in _OPTIONS}).under(outer if isinstance(outer, Where) else None)
+        where = VaultOptions(**{name: given.pop(name) for name in _OPTIONS}).under(
+            outer if isinstance(outer, VaultOptions) else None
+        )
         call: Callable[..., None] = command
         call(where, **given)
 

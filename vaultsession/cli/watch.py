@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 64
 
 
-class Following:
+class SessionWatch:
     """Looks at one session again and again. ``SessionNotFound`` from any look at one that is not there."""
 
     def __init__(self, store: SessionStore, id: str) -> None:

@@ -13,12 +13,12 @@ from ..backends.protocol import Backend
 from ..errors import Damaged
 from ..format import document
 from ..format.head import Head
-from ..format.sealed import Fetch, Newest, SealedHead
+from ..format.sealed import Current, IndexRow, ReadRange
 from ..util.lru import Cache
-from .reader import OVERHEAD, Ending, Loaded, Opened, Reading
+from .reader import OVERHEAD, Document, OpenHead, Reader, Tail
 
 T = TypeVar("T")
-Point = TypeVar("Point", Loaded, Ending)
+Point = TypeVar("Point", Document, Tail)
 
 _ENDINGS = 8
 """The part of the capacity that ends of documents may take: of those that nobody loads as a whole."""
@@ -27,16 +27,16 @@ _LONGEST = 64
 """Bodies of an end that is kept: the newest messages are what is asked for again."""
 
 
-class CoherentReading:
+class SessionCache:
     """Reads through a cache of documents. Safe from any thread."""
 
-    def __init__(self, backend: Backend, reading: Reading, capacity: int) -> None:
+    def __init__(self, backend: Backend, reading: Reader, capacity: int) -> None:
         self._backend = backend
-        self._reading = reading
-        self.cache: Cache[Loaded] = Cache(capacity - capacity // _ENDINGS)
-        self.endings: Cache[Ending] = Cache(capacity // _ENDINGS)
+        self._reader = reading
+        self.cache: Cache[Document] = Cache(capacity - capacity // _ENDINGS)
+        self.endings: Cache[Tail] = Cache(capacity // _ENDINGS)
 
-    def loaded(self, key: str) -> Loaded | None:
+    def loaded(self, key: str) -> Document | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
         known = self.cache.get(key)
         if known is not None:
@@ -48,14 +48,14 @@ class CoherentReading:
                 self.cache.hits += 1
                 return known
         self.cache.misses += 1
-        loaded = self.read(key, lambda fetch: self._reading.load(key, fetch, known))
+        loaded = self.read(key, lambda fetch: self._reader.load(key, fetch, known))
         if loaded is None:
             self.forget(key)
         else:
             self.cache.keep(key, loaded)
         return loaded
 
-    def current(self, key: str) -> Loaded | None:
+    def current(self, key: str) -> Document | None:
         """The cached document if it is the newest; None says only that it must be read."""
         known = self._current(self.cache, key)
         self.cache.hits += known is not None
@@ -75,7 +75,7 @@ class CoherentReading:
                 self.cache.hits += 1
                 return known.head, found
         self.cache.misses += 1
-        read = self.read(key, lambda fetch: self._reading.newest(key, fetch, wanted=wanted, offset=offset))
+        read = self.read(key, lambda fetch: self._reader.newest(key, fetch, wanted=wanted, offset=offset))
         if read is None:
             return None
         ending, found = read
@@ -92,22 +92,22 @@ class CoherentReading:
         self.cache.clear()
         self.endings.clear()
 
-    def read(self, key: str, reader: Callable[[Fetch], T]) -> T:
+    def read(self, key: str, reader: Callable[[ReadRange], T]) -> T:
         """What the reader makes of the container; damage is believed only when no writer was half-way."""
         try:
             return reader(self.fetch(key))
         except Damaged:
             return reader(functools.partial(self._backend.read, key, settled=True))
 
-    def fetch(self, key: str) -> Fetch:
+    def fetch(self, key: str) -> ReadRange:
         """The container's bytes, without a lock. Inside a critical section these are the newest."""
         return functools.partial(self._backend.read, key)
 
-    def keep(self, row: SealedHead, opened: Opened, bodies: tuple[bytes, ...]) -> None:
+    def keep(self, row: IndexRow, opened: OpenHead, bodies: tuple[bytes, ...]) -> None:
         """Keep a document that this process has just written whole."""
         self.cache.keep(
             row.key,
-            Loaded(
+            Document(
                 key=row.key,
                 header=opened.cipher.header,
                 seq=row.seq,
@@ -120,21 +120,21 @@ class CoherentReading:
             ),
         )
 
-    def advance(self, known: Loaded | None, before: Newest, opened: Opened, body: bytes | None) -> None:
+    def advance(self, known: Document | None, before: Current, opened: OpenHead, body: bytes | None) -> None:
         """Follow one more record of this process, whose body is given: only if it chained to the cached version."""
         after = opened.row
-        if not isinstance(before, SealedHead) or after.generation != before.generation or after.seq == before.seq:
+        if not isinstance(before, IndexRow) or after.generation != before.generation or after.seq == before.seq:
             return
         ending = self.endings.get(after.key)
         if ending is not None and ending.version == before.version:
             bodies = ending.bodies if body is None else (*ending.bodies, body)
             weight = ending.weight + len(body or b"")
-            self._keep_ending(after.key, Ending(after.version, opened.head, bodies, weight))
+            self._keep_ending(after.key, Tail(after.version, opened.head, bodies, weight))
         if known is None or known.version != before.version:
             return
         self.cache.keep(
             after.key,
-            Loaded(
+            Document(
                 key=known.key,
                 header=known.header,
                 seq=after.seq,
@@ -154,7 +154,7 @@ class CoherentReading:
         row = self._backend.head(key)
         return known if row is not None and row.version == known.version else None
 
-    def _keep_ending(self, key: str, ending: Ending) -> None:
+    def _keep_ending(self, key: str, ending: Tail) -> None:
         dropped = ending.bodies[:-_LONGEST]
         if dropped:
             weight = ending.weight - sum(map(len, dropped))

@@ -14,7 +14,7 @@ from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
 from ..vault.tenant_keys import TenantKeys
 from .listing import Proved, proved
-from .reader import Reading
+from .reader import Reader
 
 _LAG = 0.15
 """Seconds after which a listing holds what other processes wrote before: three batches of index writes."""
@@ -47,12 +47,12 @@ class Receipt(NamedTuple):
         return {**self._asdict(), "keys": list(self.keys), "not_covered": list(self.not_covered)}
 
 
-class Erasing:
+class Erasure:
     """Destroys the keys of tenants. ``remove`` removes a session by its key, overwritten."""
 
-    def __init__(self, backend: Backend, reading: Reading, clock: Clock, remove: Callable[[str], bool]) -> None:
+    def __init__(self, backend: Backend, reader: Reader, clock: Clock, remove: Callable[[str], bool]) -> None:
         self._backend = backend
-        self._reading = reading
+        self._reader = reader
         self._clock = clock
         self._remove = remove
 
@@ -61,12 +61,12 @@ class Erasing:
 
         ``InvalidSetting`` where the vault has no keys of that tenant.
         """
-        keys = self._reading.keys
+        keys = self._reader.keys
         keys.look()
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
         # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.
-        sessions = proved(self._backend, self._reading, self._query(tenant_id), list)
+        sessions = proved(self._backend, self._reader, self._query(tenant_id), list)
         held = keys.destroy(tenant_id)
         if held is None:
             raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")
@@ -86,17 +86,17 @@ class Erasing:
         )
 
     def _query(self, tenant_id: str) -> Query:
-        return Query(tags=(self._reading.keyring.tag("tenant", "", tenant_id),), newest_first=False)
+        return Query(tags=(self._reader.keyring.tag("tenant", "", tenant_id),), newest_first=False)
 
     def _readable(self, query: Query) -> Iterator[Proved]:
         """What others have written meanwhile, as far as its rows authenticate."""
         for row in self._backend.scan(query):
             with contextlib.suppress(Damaged):
-                yield Proved(row, *self._reading.rows.open(row))
+                yield Proved(row, *self._reader.rows.open(row))
 
     def _remove_all(self, tenant_id: str, sessions: Iterable[Proved]) -> tuple[int, int]:
         """How many were removed, and how many of those were sealed under a key of the vault."""
-        masters = {master.id for master in self._reading.keyring.masters}
+        masters = {master.id for master in self._reader.keyring.masters}
         removed = under_vault_key = 0
         for row, header, head in sessions:
             if head.tenant_id == tenant_id:

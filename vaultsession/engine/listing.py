@@ -15,11 +15,11 @@ from ..backends.protocol import Backend
 from ..errors import Damaged, InvalidSetting
 from ..format.head import Head
 from ..format.ids import LOCATOR_LENGTH, locator_of
-from ..format.sealed import Query, SealedHead
+from ..format.sealed import IndexRow, Query
 from ..store.session import SessionInfo
 from ..util.clock import Clock
 from ..util.lru import Recent
-from .reader import Reading
+from .reader import Reader
 
 Order = Literal["newest", "oldest"]
 
@@ -43,12 +43,12 @@ class Page(list[SessionInfo]):
 class Proved(NamedTuple):
     """A row that authenticates, and what it says: the header of its container, and its head."""
 
-    row: SealedHead
+    row: IndexRow
     header: bytes
     head: Head
 
 
-def proved(backend: Backend, reading: Reading, query: Query, take: Callable[[Iterator[Proved]], T]) -> T:
+def proved(backend: Backend, reader: Reader, query: Query, take: Callable[[Iterator[Proved]], T]) -> T:
     """What ``take`` makes of every row that an index gives, opened one at a time.
 
     Where one does not authenticate the index is derived anew, once, and ``take`` asked again. The oldest come first:
@@ -57,7 +57,7 @@ def proved(backend: Backend, reading: Reading, query: Query, take: Callable[[Ite
     query = replace(query, newest_first=False)
 
     def opened() -> Iterator[Proved]:
-        return (Proved(row, *reading.rows.open(row)) for row in backend.scan(query))
+        return (Proved(row, *reader.rows.open(row)) for row in backend.scan(query))
 
     try:
         return take(opened())
@@ -69,13 +69,13 @@ def proved(backend: Backend, reading: Reading, query: Query, take: Callable[[Ite
 class Listing:
     """Lists and counts. Safe from any thread."""
 
-    def __init__(self, backend: Backend, reading: Reading, clock: Clock) -> None:
+    def __init__(self, backend: Backend, reader: Reader, clock: Clock) -> None:
         self._backend = backend
-        self._reading = reading
+        self._reader = reader
         self._clock = clock
-        self._met: Recent[bytes, tuple[SealedHead, Head]] = Recent(_REMEMBERED)
+        self._met: Recent[bytes, tuple[IndexRow, Head]] = Recent(_REMEMBERED)
         # The keys of tags never rotate, and the same few owners and labels are asked for over and over.
-        self._tag = functools.lru_cache(1024)(reading.keyring.tag)
+        self._tag = functools.lru_cache(1024)(reader.keyring.tag)
 
     def page(self, tags: tuple[bytes, ...], *, order: Order, limit: int | None, offset: int, after: str | None) -> Page:
         """A page of living sessions. One row more is read, to know whether another page follows."""
@@ -120,7 +120,7 @@ class Listing:
         """How many living sessions match."""
         return self._backend.count(Query(tags=tags, alive_at=self._clock.now()))
 
-    def expired(self) -> Iterator[SealedHead]:
+    def expired(self) -> Iterator[IndexRow]:
         """Rows that say that their session has expired: a claim, to be checked against the container."""
         return self._backend.scan(Query(expired_at=self._clock.now()))
 
@@ -141,7 +141,7 @@ class Listing:
             found += [tag("label", _text("label", name), _text("label", value)) for name, value in labels.items()]
         return tuple(found)
 
-    def _read(self, query: Query) -> tuple[list[SealedHead], list[Head | None]]:
+    def _read(self, query: Query) -> tuple[list[IndexRow], list[Head | None]]:
         """Open the rows. A row that does not authenticate is not believed: the index is derived anew, once."""
         rows = list(self._backend.scan(query))
         try:
@@ -151,7 +151,7 @@ class Listing:
         rows = list(self._backend.scan(query))
         return rows, self._open(rows, query)
 
-    def _open(self, rows: list[SealedHead], query: Query) -> list[Head | None]:
+    def _open(self, rows: list[IndexRow], query: Query) -> list[Head | None]:
         """What each row says; None for one that an index gave although it is not what was asked for.
 
         A row proves its own tags and expiry, and not the index entry by which it was found. One that is, column for
@@ -161,13 +161,13 @@ class Listing:
         for row in rows:
             known = met(row.version)
             if known is None or (known[0] is not row and known[0] != row):
-                known = row, self._reading.rows.open(row)[1]
+                known = row, self._reader.rows.open(row)[1]
                 self._met.keep(row.version, known)
             heads.append(known[1] if _answers(row, query) else None)
         return heads
 
 
-def _answers(row: SealedHead, query: Query) -> bool:
+def _answers(row: IndexRow, query: Query) -> bool:
     if row.expires is not None and query.alive_at is not None and row.expires <= query.alive_at:
         return False
     for tag in query.tags:  # not all(…): a generator for each row takes longer than the row  # noqa: SIM110
@@ -184,7 +184,7 @@ def _text(what: str, value: object) -> str:
     raise InvalidSetting(f"a {what} to look for is a str of valid Unicode, not {value!r:.40}")
 
 
-def _cursor(row: SealedHead) -> str:
+def _cursor(row: IndexRow) -> str:
     packed = _CURSOR.pack(row.updated, locator_of(row.key).encode())
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 

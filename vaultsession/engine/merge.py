@@ -19,9 +19,9 @@ from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
-from ..format.sealed import Sealed, SealedHead
-from .reader import Reading
-from .writer import Writing
+from ..format.sealed import IndexRow, Write
+from .reader import Reader
+from .writer import Writer
 
 _FACTS = ("user_id", "tenant_id", "assistant_id", "title", "labels", "ttl", "sliding", "max_messages")
 
@@ -38,11 +38,11 @@ _NOTHING = _Document(None, {}, [])
 class Carrying:
     """Seals what was made of both. Safe from any thread."""
 
-    def __init__(self, reading: Reading, writing: Writing) -> None:
-        self._reading = reading
-        self._writing = writing
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
 
-    def merged(self, parted: Parted) -> Sealed | None:
+    def merged(self, parted: Parted) -> Write | None:
         """What shall follow the other side's newest; None where our side has nothing new. Raises ``Unreadable``."""
         ours = self._document(parted.key, parted.ours)
         if ours.head is None:
@@ -50,23 +50,23 @@ class Carrying:
         before = _NOTHING if parted.before is None else self._document(parted.key, parted.before)
         added = added_since(before.messages, ours.messages)
         changed, dropped = changes_since(before.state, ours.state)
-        if not isinstance(parted.theirs, SealedHead):
+        if not isinstance(parted.theirs, IndexRow):
             if not added and not changed:
                 return None
-            moment = self._writing.moment()
+            moment = self._writer.moment()
             head = ours.head._replace(created=moment, updated=moment)
-            bodies = self._writing.pack_document([orjson.dumps(changed), *added])
-            return self._writing.whole(parted.key, parted.theirs, head, bodies)
-        opened = self._reading.opened(parted.theirs)
+            bodies = self._writer.pack_document([orjson.dumps(changed), *added])
+            return self._writer.whole(parted.key, parted.theirs, head, bodies)
+        opened = self._reader.opened(parted.theirs)
         head = _with_facts(opened.head, before.head, ours.head)
         if not added and not changed and not dropped and head == opened.head:
             return None
-        addition = self._writing.pack(payload.join([b"{}", *added]), len(added))
-        change, fitted = self._writing.fitted(head, addition, Change(set=changed, unset=dropped))
-        return self._writing.delta(parted.theirs, opened._replace(head=head), fitted, change, parted.fetch)
+        addition = self._writer.pack(payload.join([b"{}", *added]), len(added))
+        change, fitted = self._writer.fitted(head, addition, Change(set=changed, unset=dropped))
+        return self._writer.delta(parted.theirs, opened._replace(head=head), fitted, change, parted.fetch)
 
     def _document(self, key: str, data: bytes) -> _Document:
-        loaded = self._reading.load(key, partial(part, data))
+        loaded = self._reader.load(key, partial(part, data))
         if loaded is None:
             return _NOTHING
         return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))

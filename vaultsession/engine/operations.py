@@ -10,19 +10,19 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from ..backends.protocol import Answers, Backend, Burying, answers, bury
+from ..backends.protocol import Backend, Burying, IndexAnswers, answers, delete_many
 from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, SessionExists, SessionExpired, SessionNotFound
 from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
-from ..format.sealed import Grave, Newest, Sealed, SealedHead
+from ..format.sealed import Current, Delete, IndexRow, Write
 from ..store.session import Session
 from ..store.typed_state import Shape
 from ..util.clock import Clock
-from .cache import CoherentReading
-from .reader import Loaded, Opened, Reading
-from .writer import Packed, Writing
+from .cache import SessionCache
+from .reader import Document, OpenHead, Reader
+from .writer import Packed, Writer
 
 _log = logging.getLogger("vaultsession")
 
@@ -34,21 +34,21 @@ SLIDE_FRACTION = 20
 """A read extends a sliding session at most once per this fraction of its ttl."""
 
 
-class Passes:
+class Operations:
     """The verbs over keys. Safe from any thread."""
 
     def __init__(
         self,
         backend: Backend,
-        reading: Reading,
-        writing: Writing,
-        coherent: CoherentReading,
+        reader: Reader,
+        writer: Writer,
+        coherent: SessionCache,
         clock: Clock,
         shape: Shape[Any] | None = None,
     ) -> None:
         self._backend = backend
-        self._reading = reading
-        self._writing = writing
+        self._reader = reader
+        self._writer = writer
         self._coherent = coherent
         self._clock = clock
         self._shape = shape
@@ -59,11 +59,11 @@ class Passes:
         """The living document, as its user sees it."""
         return self.shown(self.load(key, name))
 
-    def shown(self, loaded: Loaded) -> Session[Any]:
+    def shown(self, loaded: Document) -> Session[Any]:
         """A document as its user sees it."""
         return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
 
-    def load(self, key: str, name: str) -> Loaded:
+    def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
         loaded = self._coherent.loaded(key)
         if loaded is None:
@@ -71,7 +71,7 @@ class Passes:
         expires = self._after_read(key, name, loaded.head)
         return loaded if expires == loaded.head.expires else loaded._replace(head=loaded.head._replace(expires=expires))
 
-    def warm(self, key: str) -> Loaded | None:
+    def warm(self, key: str) -> Document | None:
         """The living document where it is cached and the newest, and needs no extension."""
         loaded = self._coherent.current(key)
         if loaded is None:
@@ -97,7 +97,7 @@ class Passes:
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.kept(messages, head.max_messages)
-        return self._put(key, head, self._writing.pack_document(payload.elements(state, kept)), replace=replace)
+        return self._put(key, head, self._writer.pack_document(payload.elements(state, kept)), replace=replace)
 
     def fork(
         self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
@@ -105,7 +105,7 @@ class Passes:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
         loaded = self.load(source, name)
         head = head_of(loaded.head)
-        bodies = [self._writing.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
+        bodies = [self._writer.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
         return self._put(key, head, bodies, replace=False)
 
     def restore(
@@ -113,33 +113,31 @@ class Passes:
     ) -> Literal["made", "replaced", "skipped"]:
         """A document with the head that it had elsewhere: its times and its life span as they are."""
         kept = document.kept(messages, head.max_messages)
-        bodies = self._writing.pack_document(payload.elements(state, kept))
+        bodies = self._writer.pack_document(payload.elements(state, kept))
         outcome: Literal["made", "replaced", "skipped"] = "made"
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal outcome
             outcome = "made"
             if self._is_alive(newest):
                 if existing == "error":
                     raise SessionExists(f"there is a session {head.id!r} already")
                 outcome = "skipped" if existing == "skip" else "replaced"
-            return None if outcome == "skipped" else self._writing.whole(key, newest, head, bodies)
+            return None if outcome == "skipped" else self._writer.whole(key, newest, head, bodies)
 
         self._coherent.forget(key)
         self._backend.commit(key, seal)
         return outcome
 
     def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session[Any]:
-        def seal(newest: Newest) -> Sealed:
-            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
-                return self._writing.whole(key, newest, head, bodies)
+        def seal(newest: Current) -> Write:
+            if not isinstance(newest, IndexRow) or not self._is_alive(newest):
+                return self._writer.whole(key, newest, head, bodies)
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
-            opened = self._reading.opened(newest)
-            moment = self._writing.moment(opened.head)
-            return self._writing.full(
-                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
-            )
+            opened = self._reader.opened(newest)
+            moment = self._writer.moment(opened.head)
+            return self._writer.full(newest, opened, head._replace(created=opened.head.created, updated=moment), bodies)
 
         return self._saved(key, seal, lambda: tuple(body.text for body in bodies))
 
@@ -147,14 +145,14 @@ class Passes:
         """A loaded document, compared and swapped on its version."""
         changed, begins_anew = session.pending()
         messages = document.kept(session.messages, changed.max_messages)
-        draft = self._writing.draft(payload.elements(session.plain_state(), messages), session.known_bodies())
+        draft = self._writer.draft(payload.elements(session.plain_state(), messages), session.known_bodies())
 
-        def seal(newest: Newest) -> Sealed:
-            if not isinstance(newest, SealedHead):
+        def seal(newest: Current) -> Write:
+            if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(session.id)
-                return self._writing.whole(key, newest, self._reborn(changed), draft.whole())
-            opened = self._reading.opened(newest)
+                return self._writer.whole(key, newest, self._reborn(changed), draft.whole())
+            opened = self._reader.opened(newest)
             known = opened.document.hex() == session.version
             if not known and not overwrite:
                 raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
@@ -162,10 +160,10 @@ class Passes:
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if begins_anew else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
-                return self._writing.whole(key, newest, self._reborn(head), draft.whole())
-            expires = self._fresh_expiry(head) if begins_anew else self._writing.expiry(head)
-            head = head._replace(created=was.created, updated=self._writing.moment(was), expires=expires)
-            return self._writing.saved(newest, opened, head, draft, known=known)
+                return self._writer.whole(key, newest, self._reborn(head), draft.whole())
+            expires = self._fresh_expiry(head) if begins_anew else self._writer.expiry(head)
+            head = head._replace(created=was.created, updated=self._writer.moment(was), expires=expires)
+            return self._writer.saved(newest, opened, head, draft, known=known)
 
         return self._saved(key, seal, lambda: draft.texts)
 
@@ -175,35 +173,35 @@ class Passes:
         self._backend.commit(key, lambda newest: self._removal(key, newest, found, shred=shred))
         return key in found
 
-    def remove_each(self, keys: Sequence[str], burying: Burying) -> Answers:
+    def remove_each(self, keys: Sequence[str], burying: Burying) -> IndexAnswers:
         """``remove``, of many at once: by key whether it was there, or why it may be there still."""
         found: set[str] = set()
-        return answers(burying.bury(keys, lambda key, newest: self._removal(key, newest, found)), found)
+        return answers(burying.delete_many(keys, lambda key, newest: self._removal(key, newest, found)), found)
 
-    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> Answers:
+    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> IndexAnswers:
         """Remove those whose newest head itself says that they have expired: by key whether it does, or what failed."""
         found: set[str] = set()
 
-        def seal(key: str, newest: Newest) -> Grave | None:
+        def seal(key: str, newest: Current) -> Delete | None:
             found.discard(key)
-            if not isinstance(newest, SealedHead) or self._is_alive(newest):
+            if not isinstance(newest, IndexRow) or self._is_alive(newest):
                 return None
             found.add(key)
             self._coherent.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
-            return None if dry_run else self._writing.grave(newest, flush=False)
+            return None if dry_run else self._writer.grave(newest, flush=False)
 
-        return answers(bury(self._backend, keys, seal), found)
+        return answers(delete_many(self._backend, keys, seal), found)
 
-    def _removal(self, key: str, newest: Newest, found: set[str], *, shred: bool = False) -> Grave | None:
+    def _removal(self, key: str, newest: Current, found: set[str], *, shred: bool = False) -> Delete | None:
         """What removes a session, which is noted as found if it lives, or was erased."""
         self._coherent.forget(key)
-        if not isinstance(newest, SealedHead):
-            grave = self._writing.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+        if not isinstance(newest, IndexRow):
+            grave = self._writer.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
             there = grave is not None
         else:
-            self._reading.opened(newest)  # a forged generation would bury what is yet to come
-            grave, there = self._writing.grave(newest, shred=shred), self._is_alive(newest)
+            self._reader.opened(newest)  # a forged generation would bury what is yet to come
+            grave, there = self._writer.grave(newest, shred=shred), self._is_alive(newest)
         (found.add if there else found.discard)(key)
         return grave
 
@@ -211,48 +209,48 @@ class Passes:
 
     def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
         """Messages behind the history. ``born`` is the head of the session to make where there is none."""
-        addition = written = self._writing.pack(payload.body({}, messages), len(messages))
+        addition = written = self._writer.pack(payload.body({}, messages), len(messages))
         known = self._coherent.cache.get(key)
-        before: Newest = None
+        before: Current = None
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal before, addition, written
             before = newest
             if born is not None and not self._is_alive(newest):
                 fresh = document.unknown(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
-                return self._writing.whole(key, newest, born, self._writing.pack_document(payload.elements({}, kept)))
+                return self._writer.whole(key, newest, born, self._writer.pack_document(payload.elements({}, kept)))
             row, opened = self._living(newest, name)
             fetch = self._coherent.fetch(key)
             if dedupe:
-                loaded = self._reading.load(key, fetch)
+                loaded = self._reader.load(key, fetch)
                 fresh = document.unknown(messages, document.whole(loaded.bodies)[1] if loaded else ())
-                addition = self._writing.pack(payload.body({}, fresh), len(fresh))
+                addition = self._writer.pack(payload.body({}, fresh), len(fresh))
             if not addition.messages:
                 return None
-            change, written = self._writing.fitted(opened.head, addition)
-            return self._writing.delta(row, opened, written, change, fetch, known=known)
+            change, written = self._writer.fitted(opened.head, addition)
+            return self._writer.delta(row, opened, written, change, fetch, known=known)
 
         row = _row(self._backend.commit(key, seal))
-        opened = self._reading.opened(row)
+        opened = self._reader.opened(row)
         self._coherent.advance(known, before, opened, written.text)
         return opened.head
 
     def pop(self, key: str, name: str, n: int) -> list[Json]:
         """The newest messages, removed."""
         popped: list[bytes] = []
-        addition = self._writing.pack(NOTHING_ADDED)
+        addition = self._writer.pack(NOTHING_ADDED)
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal popped
             row, opened = self._living(newest, name)
             fetch = self._coherent.fetch(key)
-            read = self._reading.newest(key, fetch, wanted=n)
+            read = self._reader.newest(key, fetch, wanted=n)
             popped = read[1] if read else []
             if not popped:
                 return None
-            change, operations = self._writing.fitted(opened.head, addition, Change(pop=len(popped)))
-            return self._writing.delta(row, opened, operations, change, fetch)
+            change, operations = self._writer.fitted(opened.head, addition, Change(pop=len(popped)))
+            return self._writer.delta(row, opened, operations, change, fetch)
 
         self._backend.commit(key, seal)
         return _parsed(popped)
@@ -260,15 +258,15 @@ class Passes:
     def clear(self, key: str, name: str) -> Head:
         """The state alone, in a container of its own: nothing of the history stays behind."""
 
-        def seal(newest: Newest) -> Sealed:
+        def seal(newest: Current) -> Write:
             row, opened = self._living(newest, name)
-            loaded = self._reading.load(key, self._coherent.fetch(key))
+            loaded = self._reader.load(key, self._coherent.fetch(key))
             state = document.state_of(loaded.bodies) if loaded else {}
             head = opened.head._replace(
-                updated=self._writing.moment(opened.head), expires=self._writing.expiry(opened.head)
+                updated=self._writer.moment(opened.head), expires=self._writer.expiry(opened.head)
             )
-            bodies = self._writing.pack_document(payload.elements(state, ()))
-            return self._writing.whole(key, row, head, bodies)._replace(erase=True)
+            bodies = self._writer.pack_document(payload.elements(state, ()))
+            return self._writer.whole(key, row, head, bodies)._replace(erase=True)
 
         self._coherent.forget(key)
         return self._head_of(self._backend.commit(key, seal))
@@ -276,21 +274,21 @@ class Passes:
     def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
         """Keys of the state, set without reading the document."""
         payload.body(changes, ())  # refuses what JSON cannot give back
-        addition = self._writing.pack(NOTHING_ADDED)
+        addition = self._writer.pack(NOTHING_ADDED)
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             if not changes:
                 return None
-            change, operations = self._writing.fitted(opened.head, addition, Change(set=changes))
-            return self._writing.delta(row, opened, operations, change, self._coherent.fetch(key))
+            change, operations = self._writer.fitted(opened.head, addition, Change(set=changes))
+            return self._writer.delta(row, opened, operations, change, self._coherent.fetch(key))
 
         return self._head_of(self._backend.commit(key, seal))
 
     def touch(self, key: str, name: str, ttl: int | None) -> Head:
         """Another expiry over the same document."""
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
             return self._touched(row, opened, head) if head.ttl is not None else None
@@ -300,12 +298,12 @@ class Passes:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _saved(
-        self, key: str, seal: Callable[[Newest], Sealed], texts_of: Callable[[], tuple[bytes, ...]]
+        self, key: str, seal: Callable[[Current], Write], texts_of: Callable[[], tuple[bytes, ...]]
     ) -> Session[Any]:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.forget(key)
         row = _row(self._backend.commit(key, seal))
-        opened = self._reading.opened(row)
+        opened = self._reader.opened(row)
         texts = texts_of()
         self._coherent.keep(row, opened, texts)
         return Session(opened.head, opened.document.hex(), texts, self._shape)
@@ -324,10 +322,10 @@ class Passes:
     def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""
 
-        def seal(newest: Newest) -> Sealed | None:
-            if not isinstance(newest, SealedHead) or not self._is_alive(newest):
+        def seal(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or not self._is_alive(newest):
                 return None
-            opened = self._reading.opened(newest)
+            opened = self._reader.opened(newest)
             return self._touched(newest, opened, opened.head, flush=False)
 
         try:
@@ -335,41 +333,41 @@ class Passes:
         except (BackendUnavailable, DurabilityUnknown) as error:
             _log.warning("a sliding session could not be extended: %s", error)
             return expires
-        return row.expires if isinstance(row, SealedHead) else expires
+        return row.expires if isinstance(row, IndexRow) else expires
 
-    def _touched(self, row: SealedHead, opened: Opened, head: Head, *, flush: bool = True) -> Sealed:
+    def _touched(self, row: IndexRow, opened: OpenHead, head: Head, *, flush: bool = True) -> Write:
         head = head._replace(expires=self._fresh_expiry(head))
-        return self._writing.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
+        return self._writer.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
 
-    def _commit_touch(self, key: str, seal: Callable[[Newest], Sealed | None]) -> Newest:
+    def _commit_touch(self, key: str, seal: Callable[[Current], Write | None]) -> Current:
         known = self._coherent.cache.get(key)
-        before: Newest = None
+        before: Current = None
 
-        def watched(newest: Newest) -> Sealed | None:
+        def watched(newest: Current) -> Write | None:
             nonlocal before
             before = newest
             return seal(newest)
 
         row = self._backend.commit(key, watched)
-        if isinstance(row, SealedHead):
-            self._coherent.advance(known, before, self._reading.opened(row), None)
+        if isinstance(row, IndexRow):
+            self._coherent.advance(known, before, self._reader.opened(row), None)
         return row
 
-    def _living(self, newest: Newest, name: str) -> tuple[SealedHead, Opened]:
+    def _living(self, newest: Current, name: str) -> tuple[IndexRow, OpenHead]:
         """The newest row, opened. ``SessionNotFound``, ``SessionExpired``."""
-        if not isinstance(newest, SealedHead):
+        if not isinstance(newest, IndexRow):
             raise absent(name)
         if not self._is_alive(newest):
             raise expired(name)
-        return newest, self._reading.opened(newest)
+        return newest, self._reader.opened(newest)
 
-    def _is_alive(self, newest: Newest) -> bool:
+    def _is_alive(self, newest: Current) -> bool:
         """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""
-        if not isinstance(newest, SealedHead):
+        if not isinstance(newest, IndexRow):
             return False
         if newest.expires is None or self._clock.now() < newest.expires:
             return True
-        self._reading.opened(newest)
+        self._reader.opened(newest)
         return False
 
     def _fresh_expiry(self, head: Head) -> int | None:
@@ -380,8 +378,8 @@ class Passes:
         now = self._clock.now()
         return head._replace(created=now, updated=now, expires=self._fresh_expiry(head))
 
-    def _head_of(self, newest: Newest) -> Head:
-        return self._reading.opened(_row(newest)).head
+    def _head_of(self, newest: Current) -> Head:
+        return self._reader.opened(_row(newest)).head
 
 
 def absent(name: str) -> SessionNotFound:
@@ -394,8 +392,8 @@ def expired(name: str) -> SessionExpired:
     return SessionExpired(f"session {name!r} has expired")
 
 
-def _row(newest: Newest) -> SealedHead:
-    if not isinstance(newest, SealedHead):
+def _row(newest: Current) -> IndexRow:
+    if not isinstance(newest, IndexRow):
         raise TypeError("the backend did not return the row that was written")
     return newest
 

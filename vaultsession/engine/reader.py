@@ -2,8 +2,8 @@
 
 The fast path opens the newest head by the footer at the end and goes backwards from there: each record proves the one
 before it. Whatever does not fit goes the slow way, which walks the whole container forwards, finds the end of the last
-authentic record, and gives the verdict of the table in FORMAT.md. The bytes come through a ``Fetch``: one container,
-which may grow or be replaced between two calls.
+authentic record, and gives the verdict of the table in FORMAT.md. The bytes come through a ``ReadRange``: one
+container, which may grow or be replaced between two calls.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from ..errors import Damaged, UnknownKey, Unreadable
-from ..format import ContainerCipher, Rows, document, payload
+from ..format import ContainerCipher, IndexRowCipher, document, payload
 from ..format import record as v1
 from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import locator_of
 from ..format.keys import Keyring
-from ..format.sealed import Container, Fetch, SealedHead
+from ..format.sealed import Container, IndexRow, ReadRange
 from ..util.lru import Recent
 from ..vault.live_keyring import LiveKeyring
-from .witness import judge, refuse_fork
+from .witness import check_witness, refuse_fork
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
@@ -41,20 +41,20 @@ _PATIENCE = 20
 T = TypeVar("T")
 
 
-class Opened(NamedTuple):
+class OpenHead(NamedTuple):
     """The newest head of a session, opened, and the cipher of its container. ``document``: version of the document.
 
     ``run``: how many records in a row this process has written to the container, this one being the last.
     """
 
-    row: SealedHead
+    row: IndexRow
     head: Head
     cipher: ContainerCipher
     document: bytes
     run: int
 
 
-class Loaded(NamedTuple):
+class Document(NamedTuple):
     """A document as its bodies, and the point of the chain that they stand for."""
 
     key: str
@@ -68,7 +68,7 @@ class Loaded(NamedTuple):
     weight: int
 
 
-class Ending(NamedTuple):
+class Tail(NamedTuple):
     """The newest bodies of a document, oldest first, and the version of the session that they end at."""
 
     version: bytes
@@ -77,7 +77,7 @@ class Ending(NamedTuple):
     weight: int
 
 
-class Kept(NamedTuple):
+class LiveRecord(NamedTuple):
     """A living record as it was opened: its head, and its body as its codec left it."""
 
     head: Head
@@ -100,7 +100,7 @@ class _Moved(Exception):  # not an error: the container was replaced between two
     """Begin again."""
 
 
-class Reading:
+class Reader:
     """Opens what a backend gives. Safe from any thread."""
 
     def __init__(
@@ -112,41 +112,41 @@ class Reading:
     ) -> None:
         self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
         self.dictionaries = dictionaries or Dictionaries(self.keys.current)
-        self.rows = Rows(self.keys.current)
+        self.rows = IndexRowCipher(self.keys.current)
         self.largest_body = largest_body
         self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
-        self._opened: Recent[bytes, Opened] = Recent(_REMEMBERED)
+        self._opened: Recent[bytes, OpenHead] = Recent(_REMEMBERED)
 
     @property
     def keyring(self) -> Keyring:
         """The keyring as it was seen last."""
         return self.keys.current
 
-    def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""
         return self._patiently(lambda: self._describe(key, fetch, thorough=thorough))
 
-    def load(self, key: str, fetch: Fetch, known: Loaded | None = None) -> Loaded | None:
+    def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
         return self._patiently(lambda: self._load(key, fetch, known))
 
     def newest(
-        self, key: str, fetch: Fetch, *, wanted: int, offset: int | None = None
-    ) -> tuple[Ending, list[bytes]] | None:
+        self, key: str, fetch: ReadRange, *, wanted: int, offset: int | None = None
+    ) -> tuple[Tail, list[bytes]] | None:
         """Messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones; and the bodies read for them.
 
         Reads from the end as far back as the first of them.
         """
         return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
 
-    def kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+    def kept(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
         """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
 
         The head of the last one is the newest head, whichever record said it.
         """
         return self._patiently(lambda: self._kept(key, fetch))
 
-    def opened(self, row: SealedHead) -> Opened:
+    def opened(self, row: IndexRow) -> OpenHead:
         """What the row of a critical section says, from memory where this process made or met just that row.
 
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
@@ -157,9 +157,9 @@ class Reading:
         header, head = self.rows.open(row)
         return self.remember(row, head, self.cipher(row.key, header))
 
-    def remember(self, row: SealedHead, head: Head, cipher: ContainerCipher, *, run: int = 0) -> Opened:
+    def remember(self, row: IndexRow, head: Head, cipher: ContainerCipher, *, run: int = 0) -> OpenHead:
         """Keep what was opened or sealed, so that the next writer need not open it again."""
-        known = Opened(row, head, cipher, head.document or row.version, run)
+        known = OpenHead(row, head, cipher, head.document or row.version, run)
         self._opened.keep(row.version, known)
         return known
 
@@ -182,7 +182,7 @@ class Reading:
             pass
         return False
 
-    def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def _describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         try:
             tail = self._tail(key, fetch, first=SHORT_TAIL)
         except UnknownKey as error:
@@ -206,7 +206,7 @@ class Reading:
         self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
-    def _load(self, key: str, fetch: Fetch, known: Loaded | None) -> Loaded | None:
+    def _load(self, key: str, fetch: ReadRange, known: Document | None) -> Document | None:
         tail = self._tail(key, fetch)
         if tail is None:
             return None
@@ -216,7 +216,7 @@ class Reading:
             tail = self._settled(key, fetch)
             return None if tail is None else self._document(key, tail, fetch, None)
 
-    def _document(self, key: str, tail: _Tail, fetch: Fetch, known: Loaded | None) -> Loaded:
+    def _document(self, key: str, tail: _Tail, fetch: ReadRange, known: Document | None) -> Document:
         last, head = tail.last, decode(tail.plain)
         grown = (
             known is not None
@@ -234,7 +234,7 @@ class Reading:
         if known is not None and grown and link != known.version:
             return self._document(key, tail, fetch, None)
         bodies = (*(known.bodies if known is not None and grown else ()), *reversed(found))
-        return Loaded(
+        return Document(
             key=key,
             header=tail.cipher.header,
             seq=last.seq,
@@ -246,7 +246,7 @@ class Reading:
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
 
-    def _newest(self, key: str, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]] | None:
+    def _newest(self, key: str, fetch: ReadRange, wanted: int, offset: int | None) -> tuple[Tail, list[bytes]] | None:
         tail = self._tail(key, fetch)
         if tail is None:
             return None
@@ -256,7 +256,7 @@ class Reading:
             tail = self._settled(key, fetch)
             return None if tail is None else self._page(tail, fetch, wanted, offset)
 
-    def _kept(self, key: str, fetch: Fetch) -> list[Kept] | None:
+    def _kept(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
         tail = self._tail(key, fetch)
         if tail is None:
             return None
@@ -266,16 +266,16 @@ class Reading:
             tail = self._settled(key, fetch)
             return None if tail is None else self._living(tail, fetch)
 
-    def _living(self, tail: _Tail, fetch: Fetch) -> list[Kept]:
+    def _living(self, tail: _Tail, fetch: ReadRange) -> list[LiveRecord]:
         newest, cipher = decode(tail.plain), tail.cipher
         living = [record for record in self._back(tail, fetch, newest.full) if record.kind != v1.HEAD]
         found = []
         for record in reversed(living):
             head = newest if record is living[0] else decode(cipher.open_head(record))
-            found.append(Kept(head, record.kind, record.codec, cipher.open_body(record)))
+            found.append(LiveRecord(head, record.kind, record.codec, cipher.open_body(record)))
         return found
 
-    def _page(self, tail: _Tail, fetch: Fetch, wanted: int, offset: int | None) -> tuple[Ending, list[bytes]]:
+    def _page(self, tail: _Tail, fetch: ReadRange, wanted: int, offset: int | None) -> tuple[Tail, list[bytes]]:
         head, met = decode(tail.plain), []
         first, end = document.page(head.messages, wanted, offset)
 
@@ -286,14 +286,14 @@ class Reading:
                     yield met[-1]
 
         found = document.newest(bodies(), end - first, skip=head.messages - end)
-        return Ending(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
+        return Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
 
     def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
         """The JSON in a record."""
         find = self.dictionaries.find
         return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
-    def _tail(self, key: str, fetch: Fetch, *, first: int = TAIL) -> _Tail | None:
+    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""
         container = fetch(-first)
         if container is None or self._is_buried(key, container):
@@ -307,12 +307,12 @@ class Reading:
             return self._settled(key, fetch)
         try:
             plain = cipher.open_head(last)
-            judge(cipher.generation, last, container, torn=False)
+            check_witness(cipher.generation, last, container, torn=False)
         except Damaged:
             return self._settled(key, fetch)
         return _Tail(container, cipher, last, plain, torn=False)
 
-    def _settled(self, key: str, fetch: Fetch) -> _Tail | None:
+    def _settled(self, key: str, fetch: ReadRange) -> _Tail | None:
         """The last authentic record by walking the whole container: what the tail rules call V, and their verdict."""
         container = fetch(0)
         if container is None or self._is_buried(key, container):
@@ -335,7 +335,7 @@ class Reading:
         witness = container.witness
         if witness is not None and witness.generation == cipher.generation and witness.seq < len(authentic):
             refuse_fork(authentic[witness.seq][0], witness)
-        judge(cipher.generation, last, container, torn=torn)
+        check_witness(cipher.generation, last, container, torn=torn)
         return _Tail(container, cipher, last, plain, torn=torn)
 
     def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
@@ -348,7 +348,7 @@ class Reading:
                     return number
         return None
 
-    def _prove_unwitnessed(self, tail: _Tail, fetch: Fetch) -> None:
+    def _prove_unwitnessed(self, tail: _Tail, fetch: ReadRange) -> None:
         """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
         witness = tail.container.witness
         if witness is not None and witness.generation != tail.cipher.generation:
@@ -364,7 +364,7 @@ class Reading:
                     raise Damaged(f"record {record.seq} does not follow the one that was acknowledged: a fork")
                 return
 
-    def _back(self, tail: _Tail, fetch: Fetch, start: int) -> Iterator[v1.Record]:
+    def _back(self, tail: _Tail, fetch: ReadRange, start: int) -> Iterator[v1.Record]:
         """Authentic records from the newest back to the one that begins at ``start``; ``Damaged`` if none begins there.
 
         Also ``Damaged`` if the record that the witness names is met, and is another one.
@@ -412,7 +412,7 @@ class Reading:
         raise Damaged("the container was replaced faster than it could be read")
 
 
-def _again(fetch: Fetch, start: int, header: bytes) -> Container:
+def _again(fetch: ReadRange, start: int, header: bytes) -> Container:
     container = fetch(start)
     if container is None or container.header != header:
         raise _Moved

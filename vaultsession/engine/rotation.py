@@ -29,13 +29,13 @@ from ..backends.protocol import Backend
 from ..errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
 from ..format import record
 from ..format.keys import MasterKey
-from ..format.sealed import Newest, Query, Sealed, SealedHead
-from ..util.parallel import side_by_side
+from ..format.sealed import Current, IndexRow, Query, Write
+from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
-from .cache import CoherentReading
+from .cache import SessionCache
 from .listing import proved
-from .reader import Reading
-from .writer import Writing
+from .reader import Reader
+from .writer import Writer
 
 _log = logging.getLogger("vaultsession")
 
@@ -73,19 +73,19 @@ class KeyUse(NamedTuple):
     sessions: int
 
 
-class Rotating:
+class Rotator:
     """Changes master keys. Safe from any thread, and beside any other process."""
 
-    def __init__(self, backend: Backend, reading: Reading, writing: Writing, coherent: CoherentReading) -> None:
+    def __init__(self, backend: Backend, reader: Reader, writer: Writer, coherent: SessionCache) -> None:
         self._backend = backend
-        self._reading = reading
-        self._writing = writing
+        self._reader = reader
+        self._writer = writer
         self._coherent = coherent
         self._one_large = threading.Lock()
 
     @property
     def _keys(self) -> LiveKeyring:
-        return self._reading.keys
+        return self._reader.keys
 
     def rotate(self, progress: Progress | None = None) -> Rotation:
         """See the module. What the storage refuses passes through; call again to go on."""
@@ -142,7 +142,7 @@ class Rotating:
         """How many sessions lie under each key."""
         return proved(
             self._backend,
-            self._reading,
+            self._reader,
             Query(),
             lambda rows: Counter(each.header[record.KEY_ID] for each in rows),
         )
@@ -150,7 +150,7 @@ class Rotating:
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
         replaced, left, overlap = 0, [], self._backend.traits.waits
         with closing(
-            side_by_side(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
+            parallel_map(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
         ) as outcomes:
             for number, (key, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VaultError):
@@ -162,35 +162,35 @@ class Rotating:
                     progress(number, max(total, number))
         return replaced, tuple(left)
 
-    def _attempt(self, row: SealedHead) -> tuple[str, bool | VaultError]:
+    def _attempt(self, row: IndexRow) -> tuple[str, bool | VaultError]:
         with self._one_large if row.size > _LARGE else nullcontext():
             try:
                 return row.key, self._replace(row)
             except (Unreadable, TooLarge) as error:
                 return row.key, without_frames(error)
 
-    def _replace(self, row: SealedHead) -> bool:
+    def _replace(self, row: IndexRow) -> bool:
         done = False
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal done
             done = False
-            if not isinstance(newest, SealedHead):
+            if not isinstance(newest, IndexRow):
                 return None
-            opened = self._reading.opened(newest)
-            if not self._writing.is_under_another_key(opened):
+            opened = self._reader.opened(newest)
+            if not self._writer.is_under_another_key(opened):
                 return None
             done = True
-            return self._writing.resealed(newest, opened, self._coherent.fetch(row.key))
+            return self._writer.resealed(newest, opened, self._coherent.fetch(row.key))
 
         if self._is_behind(row):
             self._backend.commit(row.key, seal)
         return done
 
-    def _is_behind(self, row: SealedHead) -> bool:
+    def _is_behind(self, row: IndexRow) -> bool:
         """By the row alone; where it cannot be believed, the container is asked."""
         try:
-            header, head = self._reading.rows.open(row)
+            header, head = self._reader.rows.open(row)
         except Unreadable:
             return True
         return header[record.KEY_ID] != self._keys.sealing(head.tenant_id).id

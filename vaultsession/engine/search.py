@@ -22,9 +22,9 @@ import orjson
 from ..errors import BackendUnavailable, InvalidSetting, PartialFailure, Unreadable, VaultError, without_frames
 from ..format import document, payload
 from ..format.payload import Json
-from .cache import CoherentReading
+from .cache import SessionCache
 from .listing import Listing
-from .reader import Loaded, Reading
+from .reader import Document, Reader
 
 Needle = str | re.Pattern[str]
 
@@ -101,15 +101,13 @@ class Probe:
         return None if found is None else found.span()
 
 
-class Searching:
+class Search:
     """Looks through sessions. Safe from any thread."""
 
-    def __init__(
-        self, listing: Listing, coherent: CoherentReading, reading: Reading, key: Callable[[str], str]
-    ) -> None:
+    def __init__(self, listing: Listing, coherent: SessionCache, reader: Reader, key: Callable[[str], str]) -> None:
         self._listing = listing
         self._coherent = coherent
-        self._reading = reading
+        self._reader = reader
         self._key = key
 
     def matches(
@@ -143,11 +141,11 @@ class Searching:
         if failures:
             raise PartialFailure.of("searched", failures)
 
-    def loaded(self, id: str) -> Loaded | None:
+    def loaded(self, id: str) -> Document | None:
         """The newest document, without a place in the cache and without extending its life."""
         key = self._key(id)
         known = self._coherent.current(key)
-        return known or self._coherent.read(key, lambda fetch: self._reading.load(key, fetch))
+        return known or self._coherent.read(key, lambda fetch: self._reader.load(key, fetch))
 
 
 def _matches(probe: Probe, id: str, bodies: document.Bodies, *, state: bool) -> Iterator[Match]:

@@ -19,10 +19,10 @@ from ..errors import InvalidSetting, TooLarge, TrainingRefused, Unreadable
 from ..format import payload
 from ..format.dictionaries import FIRST, LARGEST_DICTIONARY, shipped
 from ..format.payload import REACH, Dictionary
-from ..format.sealed import Query, SealedHead
+from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
-from .cache import CoherentReading
-from .reader import Reading
+from .cache import SessionCache
+from .reader import Reader
 
 _log = logging.getLogger("vaultsession")
 
@@ -84,14 +84,14 @@ class Trained:
         return self.after <= WORTH * self.before
 
 
-class Training:
+class Trainer:
     """Samples the sessions that a backend has, and learns from them. Safe from any thread."""
 
     def __init__(
-        self, backend: Backend, reading: Reading, coherent: CoherentReading, clock: Clock, *, level: int | None
+        self, backend: Backend, reader: Reader, coherent: SessionCache, clock: Clock, *, level: int | None
     ) -> None:
         self._backend = backend
-        self._reading = reading
+        self._reader = reader
         self._coherent = coherent
         self._clock = clock
         self._level = level
@@ -119,7 +119,7 @@ class Training:
                 f"there are {len(sessions)} sessions with {sampled} bytes to learn from, which is too little: "
                 f"at least {FEWEST_SESSIONS} sessions and {LEAST} bytes are needed"
             )
-        level, dictionaries = self._level, self._reading.dictionaries
+        level, dictionaries = self._level, self._reader.dictionaries
         best = min(learn(learned, size, level), key=lambda each: packed(records, level, (each, shipped())))
         result = Trained(
             number=None,
@@ -157,15 +157,15 @@ class Training:
             if progress is not None:
                 progress(number, len(rows))
 
-    def _elements(self, row: SealedHead, share: int) -> list[bytes]:
+    def _elements(self, row: IndexRow, share: int) -> list[bytes]:
         """The elements of a session's bodies, unparsed; of a long one its newest messages."""
-        key, reading = row.key, self._reading
-        head = reading.rows.open(row)[1]
+        key, reader = row.key, self._reader
+        head = reader.rows.open(row)[1]
         if head.raw > _WHOLE:
             wanted = max(1, head.messages * share // head.raw)
-            read = self._coherent.read(key, lambda fetch: reading.newest(key, fetch, wanted=wanted))
+            read = self._coherent.read(key, lambda fetch: reader.newest(key, fetch, wanted=wanted))
             return [] if read is None else read[1]
-        loaded = self._coherent.read(key, lambda fetch: reading.load(key, fetch))
+        loaded = self._coherent.read(key, lambda fetch: reader.load(key, fetch))
         bodies = () if loaded is None else loaded.bodies
         return [element for body in bodies for element in payload.split(body) if element != _NOTHING]
 

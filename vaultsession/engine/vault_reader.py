@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from ..format.dictionaries import Dictionaries
-from ..vault import OpenVault, Vault, VaultPapers
+from ..vault import OpenVault, Vault, VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
-from .reader import Reading
+from .reader import Reader
 
 
-def reading_of(
+def reader_of(
     vault: Vault, opened: OpenVault, *, stamp: object = None, compressing: bool = False, patient: bool = False
-) -> Reading:
+) -> Reader:
     """Reads the sessions of a vault. ``stamp`` is the vault's from before it was unlocked.
 
     ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it. ``patient``:
-    see ``VaultPapers``.
+    see ``VaultKeyStore``.
     """
     dictionaries = Dictionaries(opened.keyring, vault)
     if compressing:
         dictionaries.choose()
-    return Reading(
-        LiveKeyring(opened.keyring, VaultPapers(vault, opened, stamp=stamp, patient=patient), stamp), dictionaries
+    return Reader(
+        LiveKeyring(opened.keyring, VaultKeyStore(vault, opened, stamp=stamp, patient=patient), stamp), dictionaries
     )

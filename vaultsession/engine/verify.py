@@ -22,7 +22,7 @@ from ..format import document
 from ..format import record as v1
 from ..format.head import Head, decode
 from ..format.sealed import Container
-from .reader import Reading
+from .reader import Reader
 
 
 class Verdict(StrEnum):
@@ -48,7 +48,7 @@ _VERDICTS: dict[type[VaultError], Verdict] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class Verifier:
     """One session: the verdict, what was read, and the problem in words. ``head`` is the newest that authenticates.
 
     ``key_id`` is the key that its container is sealed under; None where it was not opened.
@@ -72,52 +72,52 @@ class Readable(Protocol):
         ...
 
 
-def check(backend: Readable, reading: Reading, key: str) -> Checkup:
+def check(backend: Readable, reader: Reader, key: str) -> Verifier:
     """Open everything of one session. A verdict other than ok is reached again where no writer is half-way."""
-    first = _attempt(reading, key, lambda: backend.read(key))
+    first = _attempt(reader, key, lambda: backend.read(key))
     if first.verdict is Verdict.OK:
         return first
-    settled = _attempt(reading, key, lambda: backend.read(key, settled=True))
+    settled = _attempt(reader, key, lambda: backend.read(key, settled=True))
     # Without a lock file there never was a writer, and nothing to wait for.
     return first if settled.verdict is Verdict.REFUSED else settled
 
 
 def check_all(
-    backend: Backend, reading: Reading, keys: Iterable[str], told: Callable[[int], object] | None = None
-) -> Iterator[Checkup]:
+    backend: Backend, reader: Reader, keys: Iterable[str], told: Callable[[int], object] | None = None
+) -> Iterator[Verifier]:
     """Each session in turn; ``told`` hears how many are done."""
     for number, key in enumerate(keys, 1):
-        yield check(backend, reading, key)
+        yield check(backend, reader, key)
         if told is not None:
             told(number)
 
 
-def _attempt(reading: Reading, key: str, read: Callable[[], Container | None]) -> Checkup:
+def _attempt(reader: Reader, key: str, read: Callable[[], Container | None]) -> Verifier:
     try:
         container = read()
     except BackendUnavailable as problem:
-        return Checkup(key, Verdict.REFUSED, str(problem))
+        return Verifier(key, Verdict.REFUSED, str(problem))
     if container is None:
-        return Checkup(key, Verdict.MISSING, "it is listed, and its file is gone")
+        return Verifier(key, Verdict.MISSING, "it is listed, and its file is gone")
     try:
-        return _opened(reading, key, container)
+        return _opened(reader, key, container)
     except (Unreadable, TooLarge) as problem:
         verdict = next(verdict for kind, verdict in _VERDICTS.items() if isinstance(problem, kind))
-        return Checkup(key, verdict, str(problem), size=container.size)
+        return Verifier(key, verdict, str(problem), size=container.size)
 
 
-def _opened(reading: Reading, key: str, container: Container) -> Checkup:
-    row = reading.describe(key, lambda _: container, thorough=True)
-    if row is None and reading.is_erased(key, container.header):
-        return Checkup(
+def _opened(reader: Reader, key: str, container: Container) -> Verifier:
+    row = reader.describe(key, lambda _: container, thorough=True)
+    if row is None and reader.is_erased(key, container.header):
+        return Verifier(
             key, Verdict.ERASED, "the keys of its tenant were destroyed: nobody can read it", size=container.size
         )
     if row is None:
-        return Checkup(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
-    loaded = reading.load(key, lambda _: container)
+        return Verifier(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
+    loaded = reader.load(key, lambda _: container)
     if loaded is not None:
         document.whole(loaded.bodies)
-    cipher = reading.cipher(key, container.header)
+    cipher = reader.cipher(key, container.header)
     records = 0
     head: Head | None = None
     for record in v1.records_from(container, v1.HEADER_SIZE):
@@ -125,7 +125,7 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
             break
         head = decode(cipher.open_head(record))
         if record.body:
-            reading.body(cipher, record)
+            reader.body(cipher, record)
         records += 1
     if records != row.seq + 1:
         raise Damaged(f"{records} of {row.seq + 1} records are whole")
@@ -134,4 +134,4 @@ def _opened(reading: Reading, key: str, container: Container) -> Checkup:
         verdict, problem = Verdict.TORN, f"{container.size - row.size} bytes behind the last record were never complete"
     elif row.torn:
         verdict, problem = Verdict.TORN, "a write failed; the next one replaces the file"
-    return Checkup(key, verdict, problem, records, container.size, head, row.version, container.header[v1.KEY_ID])
+    return Verifier(key, verdict, problem, records, container.size, head, row.version, container.header[v1.KEY_ID])

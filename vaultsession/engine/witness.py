@@ -7,7 +7,7 @@ from ..format import record as v1
 from ..format.sealed import Container, Witness
 
 
-def judge(generation: int, last: v1.Record, container: Container, *, torn: bool) -> None:
+def check_witness(generation: int, last: v1.Record, container: Container, *, torn: bool) -> None:
     """Raise the verdict of FORMAT.md §3 unless it is clean, or torn and not witnessed."""
     witness = container.witness
     if witness is None or (generation, last.seq) > (witness.generation, witness.seq):

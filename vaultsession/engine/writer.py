@@ -15,15 +15,15 @@ import orjson
 from ..errors import Damaged, InvalidDocument, TooLarge
 from ..format import ContainerCipher, document, head_size, payload
 from ..format import record as v1
-from ..format.diff import Difference, worth_writing
+from ..format.diff import Difference, smaller_delta
 from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
-from ..format.sealed import Fetch, Grave, Newest, Sealed, SealedHead
+from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..store.settings import SUITES, Settings
 from ..util.clock import Clock
 from ..vault.live_keyring import LiveKeyring
-from .reader import LARGEST_BODY, Loaded, Opened, Reading
+from .reader import LARGEST_BODY, Document, OpenHead, Reader
 
 DEAD_FACTOR = 4
 DEAD_FLOOR = 64 * 1024
@@ -81,12 +81,12 @@ class Draft:
         self.texts = (*self._known, addition.text)
 
 
-class Writing:
+class Writer:
     """Seals under the first master key. Safe from any thread."""
 
     def __init__(
         self,
-        reading: Reading,
+        reader: Reader,
         clock: Clock,
         *,
         level: int | None = 3,
@@ -94,7 +94,7 @@ class Writing:
         suite: int = v1.SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
     ) -> None:
-        self._reading = reading
+        self._reader = reader
         self._clock = clock
         self.level = level
         self._padded = padded
@@ -102,21 +102,21 @@ class Writing:
         self._largest_body = largest_body
         self._losses: payload.Losses = {}
         if level is not None:
-            payload.prepare(level, reading.dictionaries.current)
+            payload.prepare(level, reader.dictionaries.current)
 
     @classmethod
-    def of(cls, reading: Reading, clock: Clock, settings: Settings) -> Writing:
+    def of(cls, reader: Reader, clock: Clock, settings: Settings) -> Writer:
         """As the settings say."""
         level = settings.level if settings.compression == "zstd" else None
-        return cls(reading, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
+        return cls(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
 
     @property
     def _keys(self) -> LiveKeyring:
-        return self._reading.keys
+        return self._reader.keys
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
-        dictionaries = self._reading.dictionaries.current
+        dictionaries = self._reader.dictionaries.current
         codec, data = payload.pack(
             text, level=self.level, limit=self._largest_body, dictionaries=dictionaries, losses=self._losses
         )
@@ -129,13 +129,13 @@ class Writing:
 
     def draft(self, elements: Sequence[bytes], known: Bodies) -> Draft:
         """A document that is about to be saved; ``known`` is what it was when it was loaded."""
-        found = worth_writing(known, elements)
+        found = smaller_delta(known, elements)
         difference = None if found is None else (found, self.pack(found.text, found.messages))
         return Draft(known, difference, lambda: self.pack_document(elements))
 
     def whole(
-        self, key: str, newest: Newest, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
-    ) -> Sealed:
+        self, key: str, newest: Current, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
+    ) -> Write:
         """A container of its own: the document anew, and nothing of the old. Of ``head`` it keeps the facts.
 
         ``unchanged`` is the version of a document that stays as it was, and goes on having it.
@@ -156,9 +156,9 @@ class Writing:
             offset += len(record)
         if offset > v1.LARGEST_CONTAINER:
             raise TooLarge(f"a session of {offset} bytes; the bound is {v1.LARGEST_CONTAINER}")
-        return Sealed(self._row(key, cipher, len(bodies) - 1, link, offset, head, plain), 0, b"".join(parts))
+        return Write(self._row(key, cipher, len(bodies) - 1, link, offset, head, plain), 0, b"".join(parts))
 
-    def full(self, newest: SealedHead, opened: Opened, head: Head, bodies: Sequence[Packed]) -> Sealed:
+    def full(self, newest: IndexRow, opened: OpenHead, head: Head, bodies: Sequence[Packed]) -> Write:
         """The document anew, as one more record where that is the cheaper way in the long run."""
         dead = newest.size - v1.HEADER_SIZE
         living = sum(len(body.data) for body in bodies)
@@ -177,7 +177,7 @@ class Writing:
         )
         return self._record(newest, opened, v1.FULL, head, body)
 
-    def saved(self, newest: SealedHead, opened: Opened, head: Head, draft: Draft, *, known: bool) -> Sealed:
+    def saved(self, newest: IndexRow, opened: OpenHead, head: Head, draft: Draft, *, known: bool) -> Write:
         """A draft behind the newest. Where that is ``known`` to be what it differs from, the difference may do."""
         if known and draft.difference is not None and not newest.torn and not self._is_stale(opened, head.tenant_id):
             difference, addition = draft.difference
@@ -211,14 +211,14 @@ class Writing:
 
     def delta(
         self,
-        newest: SealedHead,
-        opened: Opened,
+        newest: IndexRow,
+        opened: OpenHead,
         addition: Packed,
         change: Change,
-        fetch: Fetch,
+        fetch: ReadRange,
         *,
-        known: Loaded | None = None,
-    ) -> Sealed:
+        known: Document | None = None,
+    ) -> Write:
         """A ``fitted`` addition as one more record; the whole container merged where small ones piled up."""
         was = opened.head
         messages, dead, small = was.messages + addition.messages, was.dead, 0
@@ -245,7 +245,7 @@ class Writing:
             return self._merged(newest, head, [*bodies, addition.text])
         return self._record(newest, opened, v1.DELTA, head, addition)
 
-    def touched(self, newest: SealedHead, opened: Opened, head: Head, fetch: Fetch, *, flush: bool = True) -> Sealed:
+    def touched(self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True) -> Write:
         """Another head over the same document: its life extended, or its labels changed."""
         dead = head.dead + _bare(newest)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
@@ -253,12 +253,12 @@ class Writing:
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
         return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
 
-    def resealed(self, newest: SealedHead, opened: Opened, fetch: Fetch) -> Sealed:
+    def resealed(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write:
         """The same document in a container of its own, under the key of the moment; what was dead is left behind.
 
         Bodies are opened and sealed again as they are, neither inflated nor parsed. The document keeps its version.
         """
-        living = self._reading.kept(newest.key, fetch)
+        living = self._reader.kept(newest.key, fetch)
         if not living:
             raise Damaged(f"the container of {newest.key} is gone, though its row is there")
         cipher = self._fresh(newest.key, newest, opened.head)
@@ -273,23 +273,23 @@ class Writing:
             parts.append(sealed)
             link = sealed[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
             offset += len(sealed)
-        return Sealed(self._row(newest.key, cipher, len(living) - 1, link, offset, head, plain), 0, b"".join(parts))
+        return Write(self._row(newest.key, cipher, len(living) - 1, link, offset, head, plain), 0, b"".join(parts))
 
-    def is_under_another_key(self, opened: Opened) -> bool:
+    def is_under_another_key(self, opened: OpenHead) -> bool:
         """Whether a new container of this session would be sealed under another key."""
         return opened.cipher.sealed_as[0] != self._keys.sealing(opened.head.tenant_id).id
 
-    def grave(self, newest: SealedHead, *, flush: bool = True, shred: bool = False) -> Grave:
+    def grave(self, newest: IndexRow, *, flush: bool = True, shred: bool = False) -> Delete:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
-        return Grave(self._reading.rows.bury(newest.key, newest.generation), flush, shred)
+        return Delete(self._reader.rows.delete_many(newest.key, newest.generation), flush, shred)
 
-    def grave_of_erased(self, key: str, fetch: Fetch, *, shred: bool = False) -> Grave | None:
+    def grave_of_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
         """What removes a container whose key was destroyed, a backup come back say; None for any other."""
         container = fetch(-1)
-        if container is None or not self._reading.is_erased(key, container.header):
+        if container is None or not self._reader.is_erased(key, container.header):
             return None
         # Its own generation cannot be proved any more.
-        return Grave(self._reading.rows.bury(key, self._clock.now()), shred=shred)
+        return Delete(self._reader.rows.delete_many(key, self._clock.now()), shred=shred)
 
     def moment(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
@@ -300,18 +300,18 @@ class Writing:
         """When a session that is used now expires."""
         return self._clock.now() + head.ttl if head.sliding and head.ttl is not None else head.expires
 
-    def _bodies(self, newest: SealedHead, fetch: Fetch) -> Bodies:
+    def _bodies(self, newest: IndexRow, fetch: ReadRange) -> Bodies:
         """The document that a row speaks of, inside its critical section."""
-        loaded = self._reading.load(newest.key, fetch)
+        loaded = self._reader.load(newest.key, fetch)
         if loaded is None:
             raise Damaged(f"the container of {newest.key} is gone, though its row is there")
         return loaded.bodies
 
-    def _merged(self, newest: SealedHead, head: Head, bodies: Bodies, *, unchanged: bytes | None = None) -> Sealed:
+    def _merged(self, newest: IndexRow, head: Head, bodies: Bodies, *, unchanged: bytes | None = None) -> Write:
         packed = [self.pack(text) for text in document.merged(bodies)]
         return self.whole(newest.key, newest, head, packed, unchanged=unchanged)
 
-    def _record(self, newest: SealedHead, opened: Opened, kind: int, head: Head, body: Packed | None) -> Sealed:
+    def _record(self, newest: IndexRow, opened: OpenHead, kind: int, head: Head, body: Packed | None) -> Write:
         plain = encode(head)
         seq = newest.seq + 1
         if body is None:
@@ -324,9 +324,9 @@ class Writing:
         if end > v1.LARGEST_CONTAINER:
             raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
         row = self._row(newest.key, opened.cipher, seq, version, end, head, plain, run=opened.run + 1)
-        return Sealed(row, newest.size, record)
+        return Write(row, newest.size, record)
 
-    def _fresh(self, key: str, newest: Newest, head: Head) -> ContainerCipher:
+    def _fresh(self, key: str, newest: Current, head: Head) -> ContainerCipher:
         """The cipher of a container that is about to be made."""
         self._keys.look()  # a key that was retired meanwhile seals nothing more
         return ContainerCipher.create(
@@ -349,20 +349,20 @@ class Writing:
         plain: bytes,
         *,
         run: int = 0,
-    ) -> SealedHead:
-        row = self._reading.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, plain)
-        self._reading.remember(row, head, cipher, run=run)
+    ) -> IndexRow:
+        row = self._reader.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, plain)
+        self._reader.remember(row, head, cipher, run=run)
         return row
 
-    def _generation(self, key: str, newest: Newest) -> int:
+    def _generation(self, key: str, newest: Current) -> int:
         """Above every earlier life of this id, also where the clock was set back. A forged tombstone says nothing."""
-        if isinstance(newest, SealedHead):
+        if isinstance(newest, IndexRow):
             return newest.generation + 1
-        if newest is None or not self._reading.rows.is_genuine(newest._replace(key=key)):
+        if newest is None or not self._reader.rows.is_genuine(newest._replace(key=key)):
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
 
-    def _is_stale(self, opened: Opened, tenant_id: str | None) -> bool:
+    def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
         return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
 
@@ -376,7 +376,7 @@ def _is_worn(size: int, head: Head, run: int) -> bool:
     return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
 
 
-def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> int:
+def _dead(newest: IndexRow, head: Head, change: Change, addition: Packed) -> int:
     """Bytes behind the last FULL that nothing will read again, estimated: no body is opened to know.
 
     Dropped messages are taken to be as large as the others, and a key of the state that is set to replace one of the
@@ -390,7 +390,7 @@ def _dead(newest: SealedHead, head: Head, change: Change, addition: Packed) -> i
     return min(dead, span)
 
 
-def _dropped(newest: SealedHead, head: Head, difference: Difference, addition: Packed) -> int:
+def _dropped(newest: IndexRow, head: Head, difference: Difference, addition: Packed) -> int:
     """The same of a document that was saved, where the bytes of JSON that it drops are known.
 
     They are taken to be stored as the others are, or as what is added is, whichever is more: the newest message, saved
@@ -402,14 +402,14 @@ def _dropped(newest: SealedHead, head: Head, difference: Difference, addition: P
     return min(head.dead + max(as_others, as_added), span)
 
 
-def _small(newest: SealedHead, addition: Packed) -> int:
+def _small(newest: IndexRow, addition: Packed) -> int:
     """Bytes of a record behind the newest that merging could save some of."""
     if document.is_large(addition.text):
         return 0
     return _bare(newest) + (len(addition.data) if addition.codec else 0)
 
 
-def _bare(newest: SealedHead) -> int:
+def _bare(newest: IndexRow) -> int:
     """What a record takes beside its body, but for a digit or two: its head will be about as long as the newest."""
     return v1.SMALLEST_RECORD + v1.TAG_SIZE + head_size(newest)
 

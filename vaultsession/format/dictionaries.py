@@ -57,7 +57,7 @@ _NUMBER = slice(4, 8)
 _TRIES = 100
 
 
-class Shelf(Protocol):
+class DictionaryStore(Protocol):
     """Where a vault keeps its dictionaries, sealed. What was added is durable; nothing is ever taken away."""
 
     def dictionaries(self) -> Sequence[int]:
@@ -83,7 +83,7 @@ def shipped() -> Dictionary:
 class Dictionaries:
     """The dictionaries that records of one vault refer to, loaded as they are met. Safe from any thread."""
 
-    def __init__(self, keyring: Keyring, shelf: Shelf | None = None) -> None:
+    def __init__(self, keyring: Keyring, shelf: DictionaryStore | None = None) -> None:
         self.keyring = keyring
         self._shelf = shelf
         self._known: dict[int, Dictionary] = {}

@@ -37,7 +37,7 @@ class Difference(NamedTuple):
     dropped: int
 
 
-def worth_writing(known: Bodies, elements: Sequence[bytes]) -> Difference | None:
+def smaller_delta(known: Bodies, elements: Sequence[bytes]) -> Difference | None:
     """The difference where it is little beside the document; None where that is better written whole."""
     size = sum(map(len, known))
     if size < SMALLEST or sum(map(len, elements)) > size + size // SHARE:

@@ -19,19 +19,19 @@ from . import record
 from .head import Head, decode
 from .ids import locator_of
 from .keys import Keyring
-from .sealed import SealedHead, Tombstone, columns_of
+from .sealed import IndexRow, Tombstone, columns_of
 
 _ROW = b"row"
 _AROUND = record.NONCE_SIZE + record.HEADER_SIZE + record.TAG_SIZE
 _NOBODY = (None, None, None)
 
 
-def head_size(row: SealedHead) -> int:
+def head_size(row: IndexRow) -> int:
     """Bytes that the head of a row takes where it is encoded, as its record holds it."""
     return len(row.blob) - _AROUND
 
 
-class Rows:
+class IndexRowCipher:
     """Seals and opens rows and tombstones under the keys of one vault. Immutable, hence safe from any thread."""
 
     __slots__ = ("_cipher", "_keyring", "_tags_of")
@@ -43,15 +43,15 @@ class Rows:
 
     def seal(
         self, key: str, header: bytes, generation: int, seq: int, version: bytes, size: int, head: Head, plain: bytes
-    ) -> SealedHead:
+    ) -> IndexRow:
         """The row of a head; ``plain`` is the head as it was encoded for the record."""
         tags, updated, expires = self._tags(head), head.updated, head.expires
         nonce = os.urandom(record.NONCE_SIZE)
         columns = columns_of(key, generation, seq, version, updated, expires, size, tags)
         blob = nonce + self._cipher.encrypt(nonce, header + plain, _ROW + columns)
-        return SealedHead(key, generation, seq, version, updated, expires, size, tags, blob)
+        return IndexRow(key, generation, seq, version, updated, expires, size, tags, blob)
 
-    def open(self, row: SealedHead) -> tuple[bytes, Head]:
+    def open(self, row: IndexRow) -> tuple[bytes, Head]:
         """``(header, head)`` of a row, or ``Damaged``: forged, or put together from the columns of several."""
         blob = row.blob
         try:
@@ -62,7 +62,7 @@ class Rows:
             raise Damaged(f"the index row of {row.key} does not authenticate") from None
         return plain[: record.HEADER_SIZE], decode(plain[record.HEADER_SIZE :])
 
-    def bury(self, key: str, generation: int) -> Tombstone:
+    def delete_many(self, key: str, generation: int) -> Tombstone:
         """A tombstone: this key was removed at this generation."""
         return Tombstone(key, generation, self._mac(key, generation))
 

@@ -24,7 +24,7 @@ class Witness(NamedTuple):
     version: bytes
 
 
-class SealedHead(NamedTuple):
+class IndexRow(NamedTuple):
     """One row about one session: what a listing needs, in the clear only as far as a keyless index must compare it.
 
     ``version`` is the tag of the last record (16 bytes), ``size`` the bytes of the container up to there, ``tags`` the
@@ -88,21 +88,21 @@ class Tombstone(NamedTuple):
     mac: bytes
 
 
-class Sealed(NamedTuple):
+class Write(NamedTuple):
     """A head and the sealed bytes that it heads: a whole container (``offset`` 0) or one more record at ``offset``.
 
     ``flush`` False lets the bytes reach the disk when they will: for what nobody was promised. ``erase`` asks that
     nothing of what was there before stays behind anywhere, quarantine included.
     """
 
-    head: SealedHead
+    head: IndexRow
     offset: int
     data: bytes
     flush: bool = True
     erase: bool = False
 
 
-class Grave(NamedTuple):
+class Delete(NamedTuple):
     """What ``seal`` returns to remove a session. ``flush`` False: it may reappear after a power cut, expired.
 
     ``shred`` asks that the bytes are overwritten before they go, copies in quarantine included, where that can be done.
@@ -150,20 +150,20 @@ class Query:
     limit: int | None = None
 
 
-Newest = SealedHead | Tombstone | None
+Current = IndexRow | Tombstone | None
 """What a backend knows of a key: living, removed, or nothing."""
 
-Seal = Callable[[Newest], Sealed | Grave | None]
+Update = Callable[[Current], Write | Delete | None]
 """What a writer hands down: from the newest to what shall follow it; None leaves all as it is.
 
 Called inside the critical section, possibly more than once (an optimistic backend); what it raises passes through.
 """
 
-Fetch = Callable[[int], Container | None]
+ReadRange = Callable[[int], Container | None]
 """Bytes of one container from an offset on; a negative offset counts from the end. None: there is no such container."""
 
 
-class Describe(Protocol):
+class ReadHead(Protocol):
     """How a keyless backend learns about a container that it finds: a function of whoever holds the keys.
 
     Returns the head of the last authentic record, or None if the container reads as absent (at or below a tombstone).
@@ -171,9 +171,9 @@ class Describe(Protocol):
     written behind them. Raises ``Unreadable``.
     """
 
-    def __call__(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def __call__(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """Describe what ``fetch`` gives."""
         ...
 
 
-Heads = Iterator[SealedHead]
+Heads = Iterator[IndexRow]

@@ -28,8 +28,8 @@ from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Duration
 from .bulk import Imported, Verified
-from .conversation import AsyncConversation, Conversing
-from .fields import Document, Facts, Filters, Past
+from .conversation import AsyncConversation, ConversationFields
+from .fields import DocumentFields, Filters, ImportedFields, SessionFields
 from .session import Session, SessionInfo
 from .steps import AsyncAgent
 from .store import SessionStore
@@ -77,7 +77,7 @@ class AsyncSessionStore(Generic[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Past],
+        **facts: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.create``."""
         return await self._run(self._store.create, id, state=state, messages=messages, **facts)
@@ -89,7 +89,7 @@ class AsyncSessionStore(Generic[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Past],
+        **facts: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
         return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
@@ -104,7 +104,7 @@ class AsyncSessionStore(Generic[StateT]):
         return await self._run(self._store.get, id, default)
 
     async def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[SessionFields]
     ) -> Session[StateT]:
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **facts)
@@ -173,7 +173,7 @@ class AsyncSessionStore(Generic[StateT]):
             thread.shutdown(wait=False)
 
     def conversation(
-        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[ConversationFields]
     ) -> AsyncConversation:
         """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
         return AsyncConversation(self, id, agent=agent, **given)
@@ -211,7 +211,7 @@ class AsyncSessionStore(Generic[StateT]):
         return self._streamed(found)
 
     async def save_many(
-        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+        self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
     ) -> Sequence[Session[StateT]]:
         """See ``SessionStore.save_many``."""
         return await self._run(self._store.save_many, sessions, overwrite=overwrite)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, Unpack, cast
 import orjson
 
 from ..backends.protocol import Backend, Burying
-from ..engine.cache import CoherentReading
+from ..engine.cache import SessionCache
 from ..engine.listing import Listing, Order, Page
-from ..engine.operations import Existing, Passes, absent
-from ..engine.reader import Reading
+from ..engine.operations import Existing, Operations, absent
+from ..engine.reader import Reader
 from ..errors import (
     BackendUnavailable,
     InvalidSetting,
@@ -30,21 +30,21 @@ from ..format.head import Head
 from ..format.payload import Json
 from ..format.sealed import Query
 from ..util.clock import Clock
-from ..util.lazy import Deferred
-from ..util.metrics import Watch, verb
-from ..util.parallel import side_by_side
-from .fields import Defaults, Document, Filters, Past, new_head
+from ..util.lazy import LazyModule
+from ..util.metrics import Metrics, verb
+from ..util.parallel import parallel_map
+from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head
 from .session import Session
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
     from ..engine import search as searching
     from ..engine import verify as checkup
-    from ..engine.search import Match, Needle, Searching
-    from ..engine.verify import Checkup
+    from ..engine.search import Match, Needle, Search
+    from ..engine.verify import Verifier
     from ..format import jsonl
 else:
-    checkup, searching, jsonl = map(Deferred, (".engine.verify", ".engine.search", ".format.jsonl"))
+    checkup, searching, jsonl = map(LazyModule, (".engine.verify", ".engine.search", ".format.jsonl"))
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -70,7 +70,7 @@ class Verified(NamedTuple):
     sessions: int
     records: int
     bytes: int
-    problems: tuple[Checkup, ...]
+    problems: tuple[Verifier, ...]
 
     @property
     def ok(self) -> bool:
@@ -82,13 +82,13 @@ class ManySessions(Generic[StateT]):
     """The part of a SessionStore that is about many sessions at once."""
 
     _backend: Backend
-    _reading: Reading
-    _passes: Passes
+    _reader: Reader
+    _operations: Operations
     _listing: Listing
-    _coherent: CoherentReading
+    _coherent: SessionCache
     _clock: Clock
     _defaults: Defaults
-    _watch: Watch
+    _watch: Metrics
     _shape: Shape[StateT] | None
     _key: Callable[[str], str]
     _check_open: Callable[[], None]
@@ -147,7 +147,7 @@ class ManySessions(Generic[StateT]):
 
     @verb
     def save_many(
-        self, sessions: Iterable[Session[StateT] | Document], *, overwrite: bool = False
+        self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
     ) -> Sequence[Session[StateT]]:
         """Save each, in the way of ``save``: a loaded session, or a mapping of an id, a document and facts.
 
@@ -156,15 +156,15 @@ class ManySessions(Generic[StateT]):
         """
         self._check_open()
 
-        def save(item: Session[StateT] | Document) -> Session[StateT]:
+        def save(item: Session[StateT] | DocumentFields) -> Session[StateT]:
             if isinstance(item, Session):
-                item.follow(self._passes.save(self._key(item.id), item, overwrite=overwrite))
+                item.follow(self._operations.save(self._key(item.id), item, overwrite=overwrite))
                 return item
             facts, state, messages = {**item}, item.get("state"), item.get("messages", ())
             for name in ("id", "state", "messages"):
                 facts.pop(name, None)
             head = self._new_head(item["id"], facts)  # type: ignore[arg-type]  # what is left of it is its facts
-            return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=True)
+            return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=True)
 
         named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
         done, failures = _batch(save, named, overlap=self._backend.traits.waits)
@@ -179,7 +179,7 @@ class ManySessions(Generic[StateT]):
 
         def load(id: str) -> tuple[str, Session[StateT]] | None:
             try:
-                return id, self._passes.session(self._key(id), id)
+                return id, self._operations.session(self._key(id), id)
             except SessionNotFound:
                 return None
 
@@ -195,7 +195,7 @@ class ManySessions(Generic[StateT]):
         self._check_open()
 
         def remove(id: str) -> bool:
-            return self._passes.remove(self._key(id))
+            return self._operations.remove(self._key(id))
 
         if isinstance(self._backend, Burying):
             removed, failures = self._bury(self._backend, ids)
@@ -218,7 +218,7 @@ class ManySessions(Generic[StateT]):
                 except VaultError as error:
                     failures[name] = without_frames(error)
             try:
-                outcomes = self._passes.remove_each([*names], backend)
+                outcomes = self._operations.remove_each([*names], backend)
             except VaultError as error:
                 outcomes = dict.fromkeys(names, without_frames(error))
             for key, outcome in outcomes.items():
@@ -308,7 +308,7 @@ class ManySessions(Generic[StateT]):
             return "expired"
         if self._shape is not None:
             self._shape.read(state)
-        return self._passes.restore(self._key(head.id), head, state, messages, existing=existing)
+        return self._operations.restore(self._key(head.id), head, state, messages, existing=existing)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
@@ -322,7 +322,7 @@ class ManySessions(Generic[StateT]):
         """
         swept = 0
         for rows in _portions(self._listing.expired()):
-            outcomes = self._passes.sweep([row.key for row in rows], dry_run=dry_run)
+            outcomes = self._operations.sweep([row.key for row in rows], dry_run=dry_run)
             swept += sum(outcome is True for outcome in outcomes.values())
             if progress is not None:
                 progress(swept)
@@ -342,7 +342,7 @@ class ManySessions(Generic[StateT]):
         sessions = records = size = 0
         problems = []
         for row in self._backend.scan(Query(newest_first=False)):
-            found = checkup.check(self._backend, self._reading, row.key)
+            found = checkup.check(self._backend, self._reader, row.key)
             if found.verdict is checkup.Verdict.MISSING and self._backend.head(row.key) is None:
                 continue  # removed since it was listed
             sessions, records, size = sessions + 1, records + found.records, size + found.size
@@ -354,8 +354,8 @@ class ManySessions(Generic[StateT]):
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _searching(self) -> Searching:
-        return searching.Searching(self._listing, self._coherent, self._reading, self._key)
+    def _searching(self) -> Search:
+        return searching.Search(self._listing, self._coherent, self._reader, self._key)
 
     def _plain(self, state: StateT | None) -> Json:
         """The state as a JSON object; one that is not given is empty, or what the state_type begins with."""
@@ -363,7 +363,7 @@ class ManySessions(Generic[StateT]):
             return {} if state is None else cast("Json", state)
         return self._shape.write(self._shape.read({}) if state is None else state)
 
-    def _new_head(self, id: str, facts: Past) -> Head:
+    def _new_head(self, id: str, facts: ImportedFields) -> Head:
         return new_head(id, facts, self._defaults, self._clock.now())
 
 
@@ -387,5 +387,5 @@ def _batch(
             failures[item[0]] = without_frames(error)
             return []
 
-    with closing(side_by_side(attempt, items, overlap=overlap)) as found:
+    with closing(parallel_map(attempt, items, overlap=overlap)) as found:
         return [each for some in found for each in some], failures

@@ -29,14 +29,14 @@ import platformdirs
 
 from ..errors import BackendUnavailable, InvalidSetting
 from ..util.disk import Disk, read_file
-from ..util.lazy import Deferred
+from ..util.lazy import LazyModule
 from .settings import PATH, PREFIX, Settings, from_text
 
 if TYPE_CHECKING:
     import difflib
     import tomllib
 else:
-    difflib, tomllib = Deferred("difflib"), Deferred("tomllib")
+    difflib, tomllib = LazyModule("difflib"), LazyModule("tomllib")
 
 CONFIG = PREFIX + "CONFIG"
 NAMES = ("config.toml", "config.yaml", "config.yml", "config.json")

@@ -28,15 +28,15 @@ from typing import Any, Protocol, Unpack
 
 from ..errors import SessionExists, SessionNotFound, VaultError
 from ..format.payload import Json
-from .fields import Facts, refuse_unknown
+from .fields import SessionFields, refuse_unknown
 from .session import Session, SessionInfo
 from .steps import Agent, AsyncAgent, Step
-from .turns import Habits, Habitual, Reply, Turn, bounded, is_answered, message_of, refuse
+from .turns import ConversationOptions, Reply, Turn, _ConversationBase, bounded, is_answered, message_of, refuse
 
 OnText = Callable[[str], object]
 
 
-class Conversing(Facts, Habits, total=False):
+class ConversationFields(SessionFields, ConversationOptions, total=False):
     """How a conversation goes, and the facts of its session where that is new."""
 
 
@@ -106,7 +106,7 @@ class AsyncVerbs(Protocol):
         ...
 
 
-class Conversation(Habitual):
+class Conversation(_ConversationBase):
     """A session that an agent answers. Made by ``SessionStore.conversation``; it belongs to one thread at a time.
 
     The session is made by the first message, with the facts that were given, where there is none or it has expired.
@@ -117,9 +117,11 @@ class Conversation(Habitual):
     said last and the store refused.
     """
 
-    def __init__(self, store: Verbs, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> None:
+    def __init__(
+        self, store: Verbs, id: str | None = None, *, agent: Agent, **given: Unpack[ConversationFields]
+    ) -> None:
         refuse(agent, because=inspect.iscoroutinefunction(agent) or inspect.isasyncgenfunction(agent))
-        refuse_unknown(given, Conversing)
+        refuse_unknown(given, ConversationFields)
         super().__init__(id, given)
         self._store = store
         self._agent = agent
@@ -224,7 +226,7 @@ class Conversation(Habitual):
             error.add_note(f"on_failure={self._on_failure!r} could not be followed: {second}")
 
 
-class AsyncConversation(Habitual):
+class AsyncConversation(_ConversationBase):
     """A ``Conversation`` that is awaited. Made by ``AsyncSessionStore.conversation``; it belongs to one task at a time.
 
     The agent is a coroutine function, an asynchronous generator function, or a plain callable, which runs on the loop.
@@ -232,10 +234,10 @@ class AsyncConversation(Habitual):
     """
 
     def __init__(
-        self, store: AsyncVerbs, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[Conversing]
+        self, store: AsyncVerbs, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[ConversationFields]
     ) -> None:
         refuse(agent, because=False)
-        refuse_unknown(given, Conversing)
+        refuse_unknown(given, ConversationFields)
         super().__init__(id, given)
         self._store = store
         self._agent = agent

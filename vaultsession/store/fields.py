@@ -33,7 +33,7 @@ class Filters(TypedDict, total=False):
     labels: Mapping[str, str] | None
 
 
-class Facts(Filters, total=False):
+class SessionFields(Filters, total=False):
     """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default."""
 
     title: str | None
@@ -42,7 +42,7 @@ class Facts(Filters, total=False):
     max_messages: int | None
 
 
-class Past(Facts, total=False):
+class ImportedFields(SessionFields, total=False):
     """The same for a session that has a past elsewhere: aware datetimes; None leaves them to the store."""
 
     created_at: datetime | None
@@ -50,7 +50,7 @@ class Past(Facts, total=False):
     expires_at: datetime | None
 
 
-class Document(Past, total=False):
+class DocumentFields(ImportedFields, total=False):
     """A whole session to be written: its id, its document, and its facts."""
 
     id: Required[str]
@@ -66,16 +66,16 @@ class Defaults(NamedTuple):
     max_messages: int | None = None
 
 
-class Origin(NamedTuple):
+class StoreInfo(NamedTuple):
     """Where a store lies, and where its key came from, in words."""
 
     where: str
     key: str
 
 
-def new_head(id: str, facts: Past, defaults: Defaults, now: int) -> Head:
+def new_head(id: str, facts: ImportedFields, defaults: Defaults, now: int) -> Head:
     """The head of a session that begins now, or goes on here."""
-    refuse_unknown(facts, Past)
+    refuse_unknown(facts, ImportedFields)
     created, updated, expires = _past(facts, now)
     ttl = facts.get("ttl", UNSET if expires is None else None)
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
@@ -99,7 +99,7 @@ def new_head(id: str, facts: Past, defaults: Defaults, now: int) -> Head:
     )
 
 
-def _past(facts: Past, now: int) -> tuple[int, int, int | None]:
+def _past(facts: ImportedFields, now: int) -> tuple[int, int, int | None]:
     """``(created, updated, expires)`` of a new session, which may have a past elsewhere."""
     given: dict[str, int] = {}
     for name in ("created_at", "updated_at", "expires_at"):
@@ -121,9 +121,9 @@ def _past(facts: Past, now: int) -> tuple[int, int, int | None]:
     return created, updated, expires
 
 
-def forked_head(head: Head, id: str, facts: Facts, now: int) -> Head:
+def forked_head(head: Head, id: str, facts: SessionFields, now: int) -> Head:
     """The head of a session that begins now with the facts of another, apart from those that are given."""
-    refuse_unknown(facts, Facts)
+    refuse_unknown(facts, SessionFields)
     changes = {name: value for name, value in facts.items() if name not in ("ttl", "labels") and value is not UNSET}
     ttl = facts.get("ttl", UNSET)
     span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)

@@ -6,20 +6,20 @@ import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from ..backends.mirror import Follower, Mirror, Mirrored
+from ..backends.mirror import Follower, MirrorBackend, Replicator
 from ..backends.protocol import Backend
 from ..errors import InvalidSetting
-from ..format.sealed import Describe
+from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
 from ..vault import Vault, follow_papers
-from ..vault.location import Site, split
+from ..vault.location import VaultLocation, split
 from .settings import Settings
 
 
 def mirrored(
-    primary: Backend, vault: Vault, describe: Describe, where: str, settings: Settings, clock: Clock, disk: Disk
-) -> Mirrored:
+    primary: Backend, vault: Vault, describe: ReadHead, where: str, settings: Settings, clock: Clock, disk: Disk
+) -> MirrorBackend:
     """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
 
     ``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
@@ -27,21 +27,21 @@ def mirrored(
     if settings.mirror is None:
         raise InvalidSetting("no mirror is set")
     refuse_same(settings.mirror, where)
-    mirror = Mirror(
+    mirror = Replicator(
         primary,
         opener(settings.mirror, vault, describe, settings, disk),
         where=shown(settings.mirror),
         clock=clock,
         drain=to_duration(settings.mirror_drain) / 1_000_000,
     )
-    return Mirrored(primary, mirror)
+    return MirrorBackend(primary, mirror)
 
 
-def opener(place: str, vault: Vault, describe: Describe, settings: Settings, disk: Disk) -> Callable[[], Follower]:
+def opener(place: str, vault: Vault, describe: ReadHead, settings: Settings, disk: Disk) -> Callable[[], Follower]:
     """How the follower at a place is opened: the papers first, since a directory is none before it has them."""
 
     def opened() -> Follower:
-        site = Site.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)
+        site = VaultLocation.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)
         try:
             follow_papers(vault, site.vault)
             return Follower(site.backend(describe), lambda: follow_papers(vault, site.vault))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
 from ..backends.protocol import Backend, Engine
-from ..engine.reader import Reading
-from ..engine.vault_reader import reading_of
-from ..engine.writer import Writing
+from ..engine.reader import Reader
+from ..engine.vault_reader import reader_of
+from ..engine.writer import Writer
 from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from ..format import ids
 from ..format.keys import Keyring
@@ -24,11 +24,11 @@ from ..util.metrics import Tracing
 from ..vault import KEYRING_COUNTER, Candidates, OpenVault, Vault, VaultDirectory
 from ..vault.key_sources import Key, KeySource, KeySources
 from ..vault.keyring_file import FIRST_COUNTER
-from ..vault.live_keyring import KeysInMemory, LiveKeyring
-from ..vault.location import MEMORY, Site
+from ..vault.live_keyring import LiveKeyring, MemoryKeyStore
+from ..vault.location import MEMORY, VaultLocation
 from ..vault.secret import Secret
 from .configuration import environment, vault_path
-from .fields import Defaults, Origin
+from .fields import Defaults, StoreInfo
 from .settings import Settings
 from .store import SessionStore
 from .typed_state import Shape, StateT
@@ -101,33 +101,33 @@ def open_store(
         where = os.fspath(path_or_url or vault_path(environ))
         if where.startswith(MEMORY):
             return _in_memory(chosen, clock, seen)
-        site = Site.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
+        site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
-        where, site = path_or_url.where, Site.of(path_or_url)
+        where, site = path_or_url.where, VaultLocation.of(path_or_url)
     if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
         stamp = site.vault.stamp()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
-        reading = reading_of(
+        reader = reader_of(
             site.vault,
             vault,
             stamp=stamp if vault.stamp is None else vault.stamp,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )
-        backend = site.backend(reading.describe)
+        backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        writing, leases = Writing.of(reading, clock, chosen), site.leases()
+        writer, leases = Writer.of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
-            backend = mirrored(backend, site.vault, reading.describe, where, chosen, clock, disk)
+            backend = mirrored(backend, site.vault, reader.describe, where, chosen, clock, disk)
         if chosen.fallback == "memory":
-            backend, leases = _with_fallback(backend, leases, site, reading, writing, clock)
-        return _assemble(backend, reading, writing, leases, chosen, clock, Origin(site.vault.path, source), seen)
+            backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
+        return _assemble(backend, reader, writer, leases, chosen, clock, StoreInfo(site.vault.path, source), seen)
     except BaseException:
         (backend or site).close()
         raise
@@ -148,7 +148,7 @@ async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore[Any
     return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
 
 
-class Seen(NamedTuple):
+class StoreOptions(NamedTuple):
     """How a store is seen: its states, and its calls by whoever traces them; and who makes its ids."""
 
     shape: Shape[Any] | None
@@ -156,23 +156,23 @@ class Seen(NamedTuple):
     new_id: Callable[[int], str] = ids.new
 
 
-def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> Seen:
+def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> StoreOptions:
     if tracing is None and settings.telemetry:
         from ..util.tracing import Telemetry  # noqa: PLC0415 - an extra: imported when used
 
         tracing = Telemetry.installed()
-    return Seen(None if state_type is None else Shape(state_type), tracing)
+    return StoreOptions(None if state_type is None else Shape(state_type), tracing)
 
 
-def _in_memory(settings: Settings, clock: Clock, seen: Seen) -> SessionStore[Any]:
+def _in_memory(settings: Settings, clock: Clock, seen: StoreOptions) -> SessionStore[Any]:
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
-    reading = Reading(LiveKeyring(keyring, KeysInMemory(keyring)))
+    reader = Reader(LiveKeyring(keyring, MemoryKeyStore(keyring)))
     from ..backends.memory import MemoryBackend  # noqa: PLC0415 - whoever keeps sessions needs none
 
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    writing = Writing.of(reading, clock, settings)
+    writer = Writer.of(reader, clock, settings)
     return _assemble(
-        memory, reading, writing, LocalLeases(), settings, clock, Origin(MEMORY, "this process only"), seen
+        memory, reader, writer, LocalLeases(), settings, clock, StoreInfo(MEMORY, "this process only"), seen
     )
 
 
@@ -249,33 +249,33 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 
 
 def _with_fallback(
-    backend: Backend, leases: Leases, site: Site, reading: Reading, writing: Writing, clock: Clock
+    backend: Backend, leases: Leases, site: VaultLocation, reader: Reader, writer: Writer, clock: Clock
 ) -> tuple[Backend, Leases]:
-    from ..backends.fallback import Fallback, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
+    from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
     from ..engine.merge import Carrying  # noqa: PLC0415 - as above
     from ..vault import EngineVault  # noqa: PLC0415 - as above
 
     vault = site.vault
-    fallback = Fallback(
+    fallback = FallbackBackend(
         backend,
-        reading.describe,
-        Carrying(reading, writing).merged,
+        reader.describe,
+        Carrying(reader, writer).merged,
         clock,
         prepare=vault.keeping() if isinstance(vault, EngineVault) else None,
-        afresh=functools.partial(site.backend, reading.describe),
+        afresh=functools.partial(site.backend, reader.describe),
     )
     return fallback, FallbackLeases(leases)
 
 
 def _assemble(
     backend: Backend,
-    reading: Reading,
-    writing: Writing,
+    reader: Reader,
+    writer: Writer,
     leases: Leases,
     settings: Settings,
     clock: Clock,
-    origin: Origin,
-    seen: Seen,
+    origin: StoreInfo,
+    seen: StoreOptions,
 ) -> SessionStore[Any]:
     defaults = Defaults(
         ttl=None if settings.ttl is None else to_duration(settings.ttl),
@@ -284,8 +284,8 @@ def _assemble(
     )
     store: SessionStore[Any] = SessionStore(
         backend,
-        reading,
-        writing,
+        reader,
+        writer,
         leases,
         clock,
         origin=origin,

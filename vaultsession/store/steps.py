@@ -48,7 +48,7 @@ _Given = Said | Iterator[Said] | AsyncIterator[Said]
 AsyncAgent = Callable[[list[Json]], _Given | Awaitable[_Given]]
 
 
-class Gathered:
+class MessageAssembler:
     """What one call of an agent gives, as it comes. ``told``: whether the turn has told people a text already."""
 
     def __init__(self, *, told: bool = False) -> None:

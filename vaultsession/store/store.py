@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ..backends.leases import Leases
 from ..backends.protocol import Backend, remarks_of
-from ..engine.cache import CoherentReading
+from ..engine.cache import SessionCache
 from ..engine.listing import Listing
-from ..engine.operations import Passes
-from ..engine.reader import Reading
-from ..engine.writer import Writing
+from ..engine.operations import Operations
+from ..engine.reader import Reader
+from ..engine.writer import Writer
 from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
 from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Clock, Duration, to_duration
-from ..util.health import Pulse
-from ..util.lazy import Deferred
-from ..util.metrics import Tracing, Watch, verb
+from ..util.health import HealthProbe
+from ..util.lazy import LazyModule
+from ..util.metrics import Metrics, Tracing, verb
 from .bulk import ManySessions
-from .fields import Defaults, Facts, Filters, Origin, Past, forked_head
+from .fields import Defaults, Filters, ImportedFields, SessionFields, StoreInfo, forked_head
 from .session import Session, SessionInfo
 from .typed_state import Shape, StateT
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from ..engine.rotation import KeyUse, Rotation
     from ..engine.trainer import Trained
     from . import conversation as talking
-    from .conversation import Conversation, Conversing
+    from .conversation import Conversation, ConversationFields
     from .steps import Agent
 else:
-    erasure, rotation = Deferred(".engine.erasure"), Deferred(".engine.rotation")
-    sweeper, trainer = Deferred(".engine.sweeper"), Deferred(".engine.trainer")
-    talking = Deferred(".store.conversation")
+    erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
+    sweeper, trainer = LazyModule(".engine.sweeper"), LazyModule(".engine.trainer")
+    talking = LazyModule(".store.conversation")
 
 _TRIES = 100
 _ALL = 1 << 62
@@ -62,12 +62,12 @@ class SessionStore(ManySessions[StateT]):
     def __init__(
         self,
         backend: Backend,
-        reading: Reading,
-        writing: Writing,
+        reader: Reader,
+        writer: Writer,
         leases: Leases,
         clock: Clock,
         *,
-        origin: Origin,
+        origin: StoreInfo,
         defaults: Defaults | None = None,
         cache_bytes: int = 64 << 20,
         shape: Shape[StateT] | None = None,
@@ -77,21 +77,21 @@ class SessionStore(ManySessions[StateT]):
         self.origin = origin
         self._new_id = new_id
         self._backend = backend
-        self._reading = reading
-        self._keyring = reading.keyring
+        self._reader = reader
+        self._keyring = reader.keyring
         self._leases = leases
         self._clock = clock
         self._defaults = defaults or Defaults()
-        self._coherent = CoherentReading(backend, reading, cache_bytes)
+        self._coherent = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._passes = Passes(backend, reading, writing, self._coherent, clock, shape)
-        self._listing = Listing(backend, reading, clock)
-        self._writing = writing
+        self._operations = Operations(backend, reader, writer, self._coherent, clock, shape)
+        self._listing = Listing(backend, reader, clock)
+        self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
         self._key = functools.lru_cache(8192)(self._derive_key)
-        self._watch = Watch(tracing)
-        self._pulse = Pulse(backend.health)
+        self._watch = Metrics(tracing)
+        self._pulse = HealthProbe(backend.health)
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
@@ -102,11 +102,11 @@ class SessionStore(ManySessions[StateT]):
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Past],
+        **facts: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
-        return self._passes.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+        return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
 
     @verb
     def save(
@@ -116,7 +116,7 @@ class SessionStore(ManySessions[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[Past],
+        **facts: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """Write a whole document.
 
@@ -127,24 +127,24 @@ class SessionStore(ManySessions[StateT]):
         """
         if isinstance(session, str):
             head = self._new_head(session, facts)
-            return self._passes.put(self._key(session), head, self._plain(state), messages, replace=True)
+            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
         if state is not None or messages or facts:
             raise TypeError("a Session is saved as it is: change it, then save it")
-        session.follow(self._passes.save(self._key(session.id), session, overwrite=overwrite))
+        session.follow(self._operations.save(self._key(session.id), session, overwrite=overwrite))
         return session
 
     @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        return self._passes.session(self._key(id), id)
+        return self._operations.session(self._key(id), id)
 
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
         started = time.perf_counter_ns()
-        loaded = self._passes.warm(self._key(id))
+        loaded = self._operations.warm(self._key(id))
         if loaded is None:
             return None
-        session = self._passes.shown(loaded)
+        session = self._operations.shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -158,7 +158,7 @@ class SessionStore(ManySessions[StateT]):
 
     @verb
     def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[Facts]
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[SessionFields]
     ) -> Session[StateT]:
         """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
 
@@ -169,7 +169,7 @@ class SessionStore(ManySessions[StateT]):
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
         name = self._new_id(now) if new_id is None else new_id
-        return self._passes.fork(
+        return self._operations.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
         )
 
@@ -180,12 +180,12 @@ class SessionStore(ManySessions[StateT]):
         ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
         removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
         """
-        return self._passes.remove(self._key(id), shred=shred)
+        return self._operations.remove(self._key(id), shred=shred)
 
     @verb
     def exists(self, id: str) -> bool:
         """Whether there is a living session of that id."""
-        return self._passes.exists(self._key(id))
+        return self._operations.exists(self._key(id))
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class SessionStore(ManySessions[StateT]):
         born = self._new_head(id, {}) if create else None
         if born is not None:
             self._plain(None)  # refused where the state_type has no default
-        return SessionInfo(self._passes.append(self._key(id), id, messages, born=born, dedupe=dedupe))
+        return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=dedupe))
 
     @verb
     def messages(
@@ -215,19 +215,21 @@ class SessionStore(ManySessions[StateT]):
         if any(number is not None and number < 0 for number in (offset, limit, last)):
             raise InvalidSetting("offset, limit and last are at least 0")
         wanted = last if last is not None else _ALL if limit is None else limit
-        return self._passes.messages(self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0)
+        return self._operations.messages(
+            self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0
+        )
 
     @verb
     def pop(self, id: str, n: int = 1) -> list[Json]:
         """Remove the newest ``n`` messages and return them, oldest first; fewer where there are fewer."""
         if n < 0:
             raise InvalidSetting("n is at least 0")
-        return self._passes.pop(self._key(id), id, n)
+        return self._operations.pop(self._key(id), id, n)
 
     @verb
     def clear(self, id: str) -> SessionInfo:
         """Empty the history and keep the session. Nothing of the history stays in the file."""
-        return SessionInfo(self._passes.clear(self._key(id), id))
+        return SessionInfo(self._operations.clear(self._key(id), id))
 
     @verb
     def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
@@ -239,7 +241,7 @@ class SessionStore(ManySessions[StateT]):
         if isinstance(changes, Mapping):
             merged = dict(changes)
             if self._shape is None:
-                return SessionInfo(self._passes.merge(self._key(id), id, merged))
+                return SessionInfo(self._operations.merge(self._key(id), id, merged))
             return self.update(id, lambda session: session.merge(merged))
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
@@ -263,7 +265,7 @@ class SessionStore(ManySessions[StateT]):
     def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
         """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
         span = None if ttl is None else to_duration(ttl)
-        return SessionInfo(self._passes.touch(self._key(id), id, span))
+        return SessionInfo(self._operations.touch(self._key(id), id, span))
 
     def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Hold the session's turn, one holder at a time over all threads and processes. ``LeaseTimeout``.
@@ -273,7 +275,7 @@ class SessionStore(ManySessions[StateT]):
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
-    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[Conversing]) -> Conversation:
+    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[ConversationFields]) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
         return talking.Conversation(self, id, agent=agent, **given)
 
@@ -320,8 +322,8 @@ class SessionStore(ManySessions[StateT]):
         ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
         """
         self._check_open()
-        removing = functools.partial(self._passes.remove, shred=True)
-        return erasure.Erasing(self._backend, self._reading, self._clock, removing).destroy(tenant_id)
+        removing = functools.partial(self._operations.remove, shred=True)
+        return erasure.Erasure(self._backend, self._reader, self._clock, removing).destroy(tenant_id)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -347,7 +349,7 @@ class SessionStore(ManySessions[StateT]):
         told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
         """
         self._check_open()
-        room = trainer.Training(self._backend, self._reading, self._coherent, self._clock, level=self._writing.level)
+        room = trainer.Trainer(self._backend, self._reader, self._coherent, self._clock, level=self._writer.level)
         return room.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     @verb
@@ -409,8 +411,8 @@ class SessionStore(ManySessions[StateT]):
         if self._closed:
             raise RuntimeError("the store is closed")
 
-    def _rotating(self) -> rotation.Rotating:
-        return rotation.Rotating(self._backend, self._reading, self._writing, self._coherent)
+    def _rotating(self) -> rotation.Rotator:
+        return rotation.Rotator(self._backend, self._reader, self._writer, self._coherent)
 
     def _derive_key(self, id: str) -> str:
         return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)

@@ -11,7 +11,7 @@ from ..format import ids
 from ..format.payload import Json
 from ..util.clock import SystemClock
 from .session import Session, SessionInfo
-from .steps import INTERRUPTED, Gathered, answers_a_tool, concerns_a_tool, text_of
+from .steps import INTERRUPTED, MessageAssembler, answers_a_tool, concerns_a_tool, text_of
 
 OnFailure = Literal["keep", "whole", "drop"]
 
@@ -19,7 +19,7 @@ MAX_ITERATIONS = 10
 """Calls of the agent in one turn, where nobody says otherwise."""
 
 
-class Habits(TypedDict, total=False):
+class ConversationOptions(TypedDict, total=False):
     """How a conversation goes: what each means, ``Conversation`` tells."""
 
     system: str | None
@@ -52,7 +52,7 @@ class Turn:
 
     def __init__(self, asked: Sequence[Json], info: SessionInfo, seen: list[Json], bound: int) -> None:
         self.info = info
-        self.gathered = Gathered()
+        self.gathered = MessageAssembler()
         self._asked = len(asked)
         self._written = list(asked)
         self._seen = seen
@@ -71,7 +71,7 @@ class Turn:
     def end(self) -> list[Json]:
         """What the agent said in the call that has ended, to be written."""
         said, self._done = self.gathered.ended(), self.gathered.done
-        self.gathered = Gathered(told=self.gathered.told)
+        self.gathered = MessageAssembler(told=self.gathered.told)
         self._written += said
         self._seen += said
         return said
@@ -88,13 +88,13 @@ class Turn:
         return Reply(tuple(self._written[self._asked :]), self.info, self._done)
 
 
-class Habitual:
+class _ConversationBase:
     """What both kinds of conversation share: the id of their session, and how they go."""
 
     def __init__(self, id: str | None, given: Mapping[str, Any]) -> None:
         self.session_id: str = ids.parse(ids.new(SystemClock().now()) if id is None else id)
         self.unsaved: list[Json] = []
-        habits = {name: value for name, value in given.items() if name in Habits.__annotations__}
+        habits = {name: value for name, value in given.items() if name in ConversationOptions.__annotations__}
         self._facts = {name: value for name, value in given.items() if name not in habits}
         system = habits.get("system")
         self._system: list[Json] = [] if system is None else [{"role": "system", "content": system}]

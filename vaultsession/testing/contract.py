@@ -25,9 +25,9 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict
-from ..format.sealed import Newest, Query, SealedHead
+from ..format.sealed import Current, IndexRow, Query
 from .listing_promises import ListingPromises, fill
-from .sealer import Scribe, looking
+from .sealer import Sealer, looking
 from .session_promises import Result, SessionPromises
 
 Reopen = Callable[[], Any]
@@ -37,12 +37,12 @@ class BackendContract(SessionPromises, ListingPromises):
     """Subclass it, and give it the fixture ``backend``. Each method, here and in its bases, is one promise."""
 
     @pytest.fixture
-    def scribe(self) -> Scribe:
+    def scribe(self) -> Sealer:
         """Someone with keys."""
-        return Scribe()
+        return Sealer()
 
     @pytest.fixture
-    def backend(self, scribe: Scribe) -> Any:
+    def backend(self, scribe: Sealer) -> Any:
         """A backend without sessions, closed at the end of the test."""
         raise NotImplementedError("give this class a fixture named backend")
 
@@ -53,7 +53,7 @@ class BackendContract(SessionPromises, ListingPromises):
 
     # -- threads and instances -----------------------------------------------------------------------------------------
 
-    def test_commits_of_several_threads_lose_nothing(self, backend: Any, scribe: Scribe) -> None:
+    def test_commits_of_several_threads_lose_nothing(self, backend: Any, scribe: Sealer) -> None:
         """Every record is there once, those of one thread in its order, while others read and list."""
         keys = [scribe.key(name) for name in "ab"]
         for key in keys:
@@ -72,7 +72,7 @@ class BackendContract(SessionPromises, ListingPromises):
                     row = backend.head(key)
                     assert row.seq >= last[key]
                     last[key] = row.seq
-                    assert scribe.reading.load(key, partial(backend.read, key)) is not None
+                    assert scribe.reader.load(key, partial(backend.read, key)) is not None
                 assert backend.count(Query()) == 2
 
         self._run([partial(write, name) for name in range(4)], [look], done, failures)
@@ -84,15 +84,15 @@ class BackendContract(SessionPromises, ListingPromises):
                 assert own == [f"{name} {number}" for number in range(parity, 25, 2)]
             assert backend.head(key).seq == len(texts)
 
-    def test_one_of_several_creators_wins(self, backend: Any, scribe: Scribe) -> None:
+    def test_one_of_several_creators_wins(self, backend: Any, scribe: Sealer) -> None:
         """Compare-and-swap is a seal that raises."""
         key = scribe.key("a")
         failures: list[BaseException] = []
         won: list[str] = []
 
         def create(name: int) -> None:
-            def seal(newest: Newest) -> Result:
-                if isinstance(newest, SealedHead):
+            def seal(newest: Current) -> Result:
+                if isinstance(newest, IndexRow):
                     raise Conflict("there already")
                 return scribe.create(key, str(name))(newest)
 
@@ -107,7 +107,7 @@ class BackendContract(SessionPromises, ListingPromises):
         assert len(won) == 1
         assert scribe.texts(backend, key) == won
 
-    def test_another_instance_sees_what_this_one_did(self, backend: Any, scribe: Scribe, reopen: Reopen) -> None:
+    def test_another_instance_sees_what_this_one_did(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """At once, and its commits go on from there."""
         key, seen = scribe.key("a"), _nothing()
         backend.commit(key, scribe.create(key))
@@ -127,7 +127,7 @@ class BackendContract(SessionPromises, ListingPromises):
         backend.commit(key, looking(seen))
         assert seen in ([grave], [None])  # what another instance has removed may be told a moment later
 
-    def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Scribe, reopen: Reopen) -> None:
+    def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """Sessions, listing and tombstones."""
         keys = list(fill(backend, scribe, 5, updated=lambda number: number))
         grave = backend.commit(keys[0], scribe.remove(keys[0]))
@@ -139,7 +139,7 @@ class BackendContract(SessionPromises, ListingPromises):
         assert seen == [grave]
         assert scribe.texts(other, keys[1]) == ["first"]
 
-    def test_a_closed_backend_says_so(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_closed_backend_says_so(self, backend: Any, scribe: Sealer) -> None:
         """Closing twice is closing once."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
@@ -171,16 +171,16 @@ class BackendContract(SessionPromises, ListingPromises):
             except BaseException as error:  # noqa: BLE001 - told by the test
                 failures.append(error)
 
-        writing = [threading.Thread(target=guarded, args=(work,)) for work in writers]
-        reading = [threading.Thread(target=guarded, args=(work,)) for work in readers]
-        for thread in (*writing, *reading):
+        writer = [threading.Thread(target=guarded, args=(work,)) for work in writers]
+        reader = [threading.Thread(target=guarded, args=(work,)) for work in readers]
+        for thread in (*writer, *reader):
             thread.start()
-        for thread in writing:
+        for thread in writer:
             thread.join()
         done.set()
-        for thread in reading:
+        for thread in reader:
             thread.join()
 
 
-def _nothing() -> list[Newest]:
+def _nothing() -> list[Current]:
     return []

@@ -10,29 +10,29 @@ from typing import Any
 from ..backends.protocol import Graveyard
 from ..format.ids import locator_of
 from ..format.sealed import Query
-from .sealer import Scribe
+from .sealer import Sealer
 
 
 class ListingPromises:
     """Each method is one promise."""
 
-    def test_a_listing_is_ordered_by_the_last_change(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_listing_is_ordered_by_the_last_change(self, backend: Any, scribe: Sealer) -> None:
         """Either way round, ties by locator."""
         keys = fill(backend, scribe, 20, updated=lambda number: number // 3)
         ordered = sorted(keys, key=lambda key: (keys[key] // 3, locator_of(key)))
         assert [row.key for row in backend.scan(Query(newest_first=False))] == ordered
         assert [row.key for row in backend.scan(Query())] == ordered[::-1]
 
-    def test_a_listed_row_is_the_head_that_was_sealed(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_listed_row_is_the_head_that_was_sealed(self, backend: Any, scribe: Sealer) -> None:
         """Whoever has the keys can open it."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, user_id="alice", title="a title", expires=99))
         row = backend.commit(key, scribe.append(title="another", updated=7))
         (listed,) = backend.scan(Query())
         assert listed == row
-        assert scribe.reading.rows.open(listed)[1].title == "another"
+        assert scribe.reader.rows.open(listed)[1].title == "another"
 
-    def test_this_instance_lists_what_it_has_just_done(self, backend: Any, scribe: Scribe) -> None:
+    def test_this_instance_lists_what_it_has_just_done(self, backend: Any, scribe: Sealer) -> None:
         """Never behind itself."""
         key = scribe.key("a")
         for number in range(30):
@@ -41,7 +41,7 @@ class ListingPromises:
         backend.commit(key, scribe.remove(key))
         assert backend.count(Query()) == 0
 
-    def test_every_tag_must_match(self, backend: Any, scribe: Scribe) -> None:
+    def test_every_tag_must_match(self, backend: Any, scribe: Sealer) -> None:
         """And a session is found under the tags that it has now."""
         a, b, c = (scribe.key(name) for name in "abc")
         backend.commit(a, scribe.create(a, user_id="alice", labels={"kind": "work"}))
@@ -56,7 +56,7 @@ class ListingPromises:
         assert _keys(backend, Query(tags=(alice,))) == [b]
         assert sorted(_keys(backend, Query(tags=(bob, work)))) == sorted([a, c])
 
-    def test_the_expired_and_the_living_are_told_apart(self, backend: Any, scribe: Scribe) -> None:
+    def test_the_expired_and_the_living_are_told_apart(self, backend: Any, scribe: Sealer) -> None:
         """A session is expired at now ≥ expires; without an expiry never."""
         for name, expires in (("a", 10), ("b", 20), ("c", None)):
             key = scribe.key(name)
@@ -69,7 +69,7 @@ class ListingPromises:
                     assert "".join(sorted(names[row.key] for row in backend.scan(query))) == expected
                     assert backend.count(query) == len(expected)
 
-    def test_a_renewed_session_is_no_longer_listed_as_expired(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_renewed_session_is_no_longer_listed_as_expired(self, backend: Any, scribe: Sealer) -> None:
         """A change of the expiry alone is a change of the row."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, expires=10, user_id="alice"))
@@ -79,7 +79,7 @@ class ListingPromises:
             assert backend.count(Query(tags, alive_at=20)) == 1
             assert backend.count(Query(tags, expired_at=30)) == 1
 
-    def test_pages_join_to_the_whole(self, backend: Any, scribe: Scribe) -> None:
+    def test_pages_join_to_the_whole(self, backend: Any, scribe: Sealer) -> None:
         """By offset, and behind the last row of the page before."""
         fill(backend, scribe, 23, updated=lambda number: number // 4)
         for newest_first in (True, False):
@@ -96,7 +96,7 @@ class ListingPromises:
             assert by_offset == by_cursor == whole
         assert list(backend.scan(Query(limit=0))) == []
 
-    def test_a_cursor_stays_right_while_sessions_change(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_cursor_stays_right_while_sessions_change(self, backend: Any, scribe: Sealer) -> None:
         """What was not changed is given once, whatever else moves."""
         keys = list(fill(backend, scribe, 30, updated=lambda number: number))
         seen: list[str] = []
@@ -113,7 +113,7 @@ class ListingPromises:
             backend.commit(fresh := scribe.key(f"new {number} {len(seen)}"), scribe.create(fresh, updated=2000))
         assert sorted(seen) == sorted(keys)
 
-    def test_a_listing_may_be_left_half_read(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_listing_may_be_left_half_read(self, backend: Any, scribe: Sealer) -> None:
         """Nothing is held by whoever stops reading, or changes what it lists."""
         fill(backend, scribe, 10, updated=lambda number: number)
         rows = backend.scan(Query())
@@ -123,7 +123,7 @@ class ListingPromises:
             backend.commit(row.key, scribe.remove(row.key))
         assert [row.key for row in backend.scan(Query())] == [first.key]
 
-    def test_counting_is_scanning(self, backend: Any, scribe: Scribe) -> None:
+    def test_counting_is_scanning(self, backend: Any, scribe: Sealer) -> None:
         """For every kind of query; the limit and the cursor are of a listing."""
         for number in range(20):
             key = scribe.key(str(number))
@@ -140,25 +140,25 @@ class ListingPromises:
                     assert backend.count(query) == len(list(backend.scan(query)))
         assert backend.count(Query(limit=3, offset=2)) == 20
 
-    def test_deriving_the_listing_anew_changes_nothing(self, backend: Any, scribe: Scribe) -> None:
+    def test_deriving_the_listing_anew_changes_nothing(self, backend: Any, scribe: Sealer) -> None:
         """It comes from the containers."""
         fill(backend, scribe, 10, updated=lambda number: number)
         before = [row.columns() for row in backend.scan(Query())]
         backend.reindex()
         assert [row.columns() for row in backend.scan(Query())] == before
 
-    def test_whoever_can_tell_removals_tells_each_and_no_other(self, backend: Any, scribe: Scribe) -> None:
+    def test_whoever_can_tell_removals_tells_each_and_no_other(self, backend: Any, scribe: Sealer) -> None:
         """The tombstones of sessions that are not there, proved; one that began again is there."""
         keys = list(fill(backend, scribe, 30, updated=lambda number: number))
         graves = {key: backend.commit(key, scribe.remove(key)) for key in keys[:20]}
         for key in keys[:5]:
             backend.commit(key, scribe.create(key))
             del graves[key]
-        assert all(map(scribe.reading.rows.is_genuine, graves.values()))
+        assert all(map(scribe.reader.rows.is_genuine, graves.values()))
         if isinstance(backend, Graveyard):
             assert {tombstone.key: tombstone for tombstone in backend.tombstones()} == graves
 
-    def test_totals_follow(self, backend: Any, scribe: Scribe) -> None:
+    def test_totals_follow(self, backend: Any, scribe: Sealer) -> None:
         """Sessions and their bytes."""
         keys = list(fill(backend, scribe, 5, updated=lambda number: number))
         backend.commit(keys[0], scribe.append())
@@ -167,7 +167,7 @@ class ListingPromises:
         assert all(problem is None for problem in backend.health().values())
 
 
-def fill(backend: Any, scribe: Scribe, count: int, *, updated: Callable[[int], int]) -> dict[str, int]:
+def fill(backend: Any, scribe: Sealer, count: int, *, updated: Callable[[int], int]) -> dict[str, int]:
     """Make so many sessions; their keys by the order of their creation, ``updated`` tells when each was changed."""
     keys = {scribe.key(f"session {number}"): number for number in range(count)}
     for key, number in keys.items():

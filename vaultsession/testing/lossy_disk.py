@@ -25,7 +25,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..backends.files.layout import Layout
+from ..backends.files.layout import FilesLayout
 from ..util.disk import READ, Disk
 from .disk_image import (
     ABOVE,
@@ -88,8 +88,8 @@ class LossyDisk(Disk):
         self._kinds: dict[int, Kind] = {ABOVE: Kind(directory=True, mode=0o700)}
         self._open: dict[int, int] = {}
         self._log: list[Event] = []
-        self._index = Layout(self.root).index
-        self._index_lock = Layout(self.root).index_lock
+        self._index = FilesLayout(self.root).index
+        self._index_lock = FilesLayout(self.root).index_lock
         self._index_locks: set[int] = set()
         self._index_changing = 0
         self._index_signature: tuple[object, ...] = (None,) * len(_SIDES)

@@ -14,14 +14,14 @@ from ..store.session import Session
 from ..util.clock import to_datetime
 from .clock import ManualClock
 
-Facts = dict[str, Any]
+SessionFields = dict[str, Any]
 
 SECOND = 1_000_000
 SLIDE_FRACTION = 20
 
 
 @dataclass
-class Known:
+class ModelSession:
     """A session as it should be. ``document`` names the document, as a version does; times in microseconds."""
 
     id: str
@@ -67,7 +67,7 @@ class Known:
 
 
 @dataclass
-class Loaded:
+class LoadedCopy:
     """A session that someone holds, and the document that it was loaded as."""
 
     session: Session
@@ -81,17 +81,17 @@ class Model:
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
-        self._sessions: dict[str, Known] = {}
+        self._sessions: dict[str, ModelSession] = {}
         self._documents = itertools.count()
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def alive(self, name: str) -> Known | None:
+    def alive(self, name: str) -> ModelSession | None:
         """The living session, or None."""
         known = self._sessions.get(name)
         return None if known is None or self._is_expired(known) else known
 
-    def load(self, name: str) -> Known:
+    def load(self, name: str) -> ModelSession:
         """A copy, and a sliding life extended."""
         known = self._living(name)
         self._read(known)
@@ -109,29 +109,29 @@ class Model:
         self._read(known)
         return known.messages[offset:] if limit is None else known.messages[offset : offset + limit]
 
-    def matching(self, filters: Mapping[str, Any]) -> list[Known]:
+    def matching(self, filters: Mapping[str, Any]) -> list[ModelSession]:
         """Living sessions that match."""
         asked = {"user_id": None, "tenant_id": None, "assistant_id": None, "labels": None, **filters}
         return [known for known in self._sessions.values() if not self._is_expired(known) and known.matches(**asked)]
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
-    def create(self, name: str, state: Json, messages: Sequence[Json], facts: Facts) -> Known:
+    def create(self, name: str, state: Json, messages: Sequence[Json], facts: SessionFields) -> ModelSession:
         """A new session."""
         if self.alive(name) is not None:
             raise SessionExists
         return self._keep(self._born(name, state, messages, facts))
 
-    def put(self, name: str, state: Json, messages: Sequence[Json], facts: Facts) -> Known:
+    def put(self, name: str, state: Json, messages: Sequence[Json], facts: SessionFields) -> ModelSession:
         """A document in the place of whatever is there."""
         born, before = self._born(name, state, messages, facts), self.alive(name)
         return self._keep(born if before is None else replace(born, created=before.created))
 
-    def held(self, session: Session, known: Known) -> Loaded:
+    def held(self, session: Session, known: ModelSession) -> LoadedCopy:
         """Remember what someone holds."""
-        return Loaded(session, known.id, known.document, known.ttl)
+        return LoadedCopy(session, known.id, known.document, known.ttl)
 
-    def save(self, held: Loaded, *, overwrite: bool) -> Known:
+    def save(self, held: LoadedCopy, *, overwrite: bool) -> ModelSession:
         """What someone holds, compared and swapped."""
         session, now = held.session, self._clock.now()
         before = self._sessions.get(held.id)
@@ -145,7 +145,7 @@ class Model:
         if before is not None and not assigned:
             ttl = before.ttl
         lives = before is not None and not self._is_expired(before)
-        known = Known(
+        known = ModelSession(
             id=held.id,
             document=next(self._documents),
             created=before.created if before is not None and lives else now,
@@ -168,7 +168,7 @@ class Model:
         self._sessions[held.id] = known
         return copy.deepcopy(known)
 
-    def fork(self, name: str, new: str, until: int | None) -> Known:
+    def fork(self, name: str, new: str, until: int | None) -> ModelSession:
         """The document of another session, or its beginning, with a life of its own."""
         known, now = self.load(name), self._clock.now()
         if self.alive(new) is not None:
@@ -185,7 +185,7 @@ class Model:
             )
         )
 
-    def edit(self, held: Known, title: str | None) -> None:
+    def edit(self, held: ModelSession, title: str | None) -> None:
         """What a draft was changed to."""
         known = self._living(held.id)
         known.title = title
@@ -208,7 +208,7 @@ class Model:
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
-    def append(self, name: str, messages: Sequence[Json], *, create: bool, dedupe: bool) -> Known:
+    def append(self, name: str, messages: Sequence[Json], *, create: bool, dedupe: bool) -> ModelSession:
         """Messages behind the history."""
         known = self.alive(name)
         if known is None and create:
@@ -230,13 +230,13 @@ class Model:
             self._changed(known)
         return popped
 
-    def clear(self, name: str) -> Known:
+    def clear(self, name: str) -> ModelSession:
         """The history, emptied."""
         known = self._living(name)
         known.messages = []
         return self._changed(known)
 
-    def merge(self, name: str, changes: Json) -> Known:
+    def merge(self, name: str, changes: Json) -> ModelSession:
         """Keys of the state, set."""
         known = self._living(name)
         if changes:
@@ -244,13 +244,13 @@ class Model:
             self._changed(known)
         return copy.deepcopy(known)
 
-    def change(self, name: str, key: str, value: Any) -> Known:  # noqa: ANN401 - any JSON
+    def change(self, name: str, key: str, value: Any) -> ModelSession:  # noqa: ANN401 - any JSON
         """One key set by a function."""
         known = self._living(name)
         known.state[key] = copy.deepcopy(value)
         return self._changed(known)
 
-    def touch(self, name: str, ttl: float | None) -> Known:
+    def touch(self, name: str, ttl: float | None) -> ModelSession:
         """Another life over the same document."""
         known = self._living(name)
         if ttl is not None:
@@ -261,10 +261,10 @@ class Model:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _is_expired(self, known: Known) -> bool:
+    def _is_expired(self, known: ModelSession) -> bool:
         return known.expires is not None and self._clock.now() >= known.expires
 
-    def _living(self, name: str) -> Known:
+    def _living(self, name: str) -> ModelSession:
         known = self._sessions.get(name)
         if known is None:
             raise SessionNotFound
@@ -272,30 +272,30 @@ class Model:
             raise SessionExpired
         return known
 
-    def _read(self, known: Known) -> None:
+    def _read(self, known: ModelSession) -> None:
         if known.sliding and known.ttl is not None and known.expires is not None:
             fresh = self._clock.now() + known.ttl
             if fresh - known.expires >= known.ttl // SLIDE_FRACTION:
                 known.expires = fresh
 
-    def _changed(self, known: Known) -> Known:
+    def _changed(self, known: ModelSession) -> ModelSession:
         known.document, known.updated = next(self._documents), self._clock.now()
         if known.sliding and known.ttl is not None:
             known.expires = known.updated + known.ttl
         return copy.deepcopy(known)
 
-    def _born(self, name: str, state: Json, messages: Sequence[Json], facts: Facts) -> Known:
+    def _born(self, name: str, state: Json, messages: Sequence[Json], facts: SessionFields) -> ModelSession:
         now = self._clock.now()
         given = {name: value for name, value in facts.items() if name != "ttl"}
         span = facts.get("ttl")
         ttl = None if span is None else round(span * SECOND)
-        born = Known(id=name, document=next(self._documents), created=now, updated=now, ttl=ttl, **given)
+        born = ModelSession(id=name, document=next(self._documents), created=now, updated=now, ttl=ttl, **given)
         born.state = copy.deepcopy(state)
         born.messages = _newest(copy.deepcopy(list(messages)), born.max_messages)
         born.expires = _after(now, ttl)
         return born
 
-    def _keep(self, known: Known) -> Known:
+    def _keep(self, known: ModelSession) -> ModelSession:
         self._sessions[known.id] = known
         return copy.deepcopy(known)
 

@@ -7,18 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..engine.reader import Reading
+from ..engine.reader import Reader
 from ..errors import Conflict
 from ..format import ContainerCipher, ids
 from ..format import record as v1
 from ..format.head import Head, encode
 from ..format.keys import Keyring
-from ..format.sealed import Grave, Newest, Seal, Sealed, SealedHead
+from ..format.sealed import Current, Delete, IndexRow, Update, Write
 
 FIRST_GENERATION = 1_700_000_000_000_000
 
 
-class Scribe:
+class Sealer:
     """What a store is to a backend: someone with the keys. ``describe`` is for the backend, the seals for ``commit``.
 
     Every record's body is a text, so that ``texts`` tells which commits a container holds, and in which order.
@@ -26,8 +26,8 @@ class Scribe:
 
     def __init__(self, keyring: Keyring | None = None) -> None:
         self.keyring = Keyring.generate() if keyring is None else keyring
-        self.reading = Reading(self.keyring)
-        self.describe = self.reading.describe
+        self.reader = Reader(self.keyring)
+        self.describe = self.reader.describe
 
     def key(self, name: str) -> str:
         """The key of a session."""
@@ -41,10 +41,10 @@ class Scribe:
         """The tag of a label."""
         return self.keyring.tag("label", name, value)
 
-    def create(self, key: str, text: str = "first", *, updated: int = 1, flush: bool = True, **facts: Any) -> Seal:
+    def create(self, key: str, text: str = "first", *, updated: int = 1, flush: bool = True, **facts: Any) -> Update:
         """A container of its own behind whatever is newest; ``facts`` are fields of ``Head``."""
 
-        def seal(newest: Newest) -> Sealed:
+        def seal(newest: Current) -> Write:
             generation = FIRST_GENERATION if newest is None else newest.generation + 1
             cipher = ContainerCipher.create(self.keyring, ids.locator_of(key), generation=generation)
             head = Head(id=key, created=1, updated=updated, full=v1.HEADER_SIZE, **facts)
@@ -52,20 +52,20 @@ class Scribe:
                 v1.FULL, 0, v1.HEADER_SIZE, v1.first_link(cipher.header), encode(head), body=text.encode()
             )
             data = cipher.header + record
-            return Sealed(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
+            return Write(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
 
         return seal
 
-    def append(self, text: str = "more", *, flush: bool = True, **changes: Any) -> Seal:
+    def append(self, text: str = "more", *, flush: bool = True, **changes: Any) -> Update:
         """One more record behind the newest, or the whole anew where nothing can be written behind it.
 
         ``changes`` are fields of ``Head``. ``Conflict`` where there is no session.
         """
 
-        def seal(newest: Newest) -> Sealed | Grave | None:
-            if not isinstance(newest, SealedHead):
+        def seal(newest: Current) -> Write | Delete | None:
+            if not isinstance(newest, IndexRow):
                 raise Conflict("there is nothing to append to")
-            known = self.reading.opened(newest)
+            known = self.reader.opened(newest)
             head = known.head._replace(**changes)
             if newest.torn:
                 facts = {name: getattr(head, name) for name in ("user_id", "expires", "labels")}
@@ -73,18 +73,18 @@ class Scribe:
             seq = newest.seq + 1
             record = known.cipher.seal(v1.DELTA, seq, newest.size, newest.version, encode(head), body=text.encode())
             row = self._row(newest.key, known.cipher, seq, record, newest.size + len(record), head)
-            self.reading.remember(row, head, known.cipher)
-            return Sealed(row, newest.size, record, flush)
+            self.reader.remember(row, head, known.cipher)
+            return Write(row, newest.size, record, flush)
 
         return seal
 
-    def remove(self, key: str, *, flush: bool = True) -> Seal:
+    def remove(self, key: str, *, flush: bool = True) -> Update:
         """A tombstone for what lives; nothing for what does not."""
 
-        def seal(newest: Newest) -> Grave | None:
-            if not isinstance(newest, SealedHead):
+        def seal(newest: Current) -> Delete | None:
+            if not isinstance(newest, IndexRow):
                 return None
-            return Grave(self.reading.rows.bury(key, newest.generation), flush)
+            return Delete(self.reader.rows.delete_many(key, newest.generation), flush)
 
         return seal
 
@@ -93,7 +93,7 @@ class Scribe:
         container = backend.read(key)
         if container is None:
             return None
-        cipher = self.reading.cipher(key, container.header)
+        cipher = self.reader.cipher(key, container.header)
         found: list[str] = []
         end = v1.HEADER_SIZE
         for record in v1.records_from(container, v1.HEADER_SIZE):
@@ -113,18 +113,18 @@ class Scribe:
             return None
         container = backend.read(key)
         whole = v1.records_from(container, v1.HEADER_SIZE)
-        cipher = self.reading.cipher(key, container.header)
+        cipher = self.reader.cipher(key, container.header)
         return [cipher.open_body(record).decode() for record in whole if record.end <= row.size]
 
-    def _row(self, key: str, cipher: ContainerCipher, seq: int, record: bytes, size: int, head: Head) -> SealedHead:
+    def _row(self, key: str, cipher: ContainerCipher, seq: int, record: bytes, size: int, head: Head) -> IndexRow:
         version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
-        return self.reading.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, encode(head))
+        return self.reader.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, encode(head))
 
 
-def looking(seen: list[Newest]) -> Callable[[Newest], None]:
+def looking(seen: list[Current]) -> Callable[[Current], None]:
     """A seal that changes nothing and tells what it was shown."""
 
-    def seal(newest: Newest) -> None:
+    def seal(newest: Current) -> None:
         seen.append(newest)
 
     return seal

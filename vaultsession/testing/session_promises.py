@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from ..backends.protocol import bury
+from ..backends.protocol import delete_many
 from ..errors import Conflict, Damaged
-from ..format.sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
-from .sealer import Scribe, looking
+from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from .sealer import Sealer, looking
 
-Result = Sealed | Grave | None
+Result = Write | Delete | None
 
 
 class SessionPromises:
     """Each method is one promise."""
 
-    def test_nothing_is_there_at_first(self, backend: Any, scribe: Scribe) -> None:
+    def test_nothing_is_there_at_first(self, backend: Any, scribe: Sealer) -> None:
         """Absent is None everywhere."""
         key, seen = scribe.key("a"), _nothing()
         assert backend.head(key) is None
@@ -30,7 +30,7 @@ class SessionPromises:
         assert list(backend.scan(Query())) == []
         assert backend.count(Query()) == 0
 
-    def test_what_was_created_is_there(self, backend: Any, scribe: Scribe) -> None:
+    def test_what_was_created_is_there(self, backend: Any, scribe: Sealer) -> None:
         """The head and the bytes are those that were sealed."""
         key = scribe.key("a")
         created = backend.commit(key, scribe.create(key, "hello"))
@@ -38,24 +38,24 @@ class SessionPromises:
         assert scribe.texts(backend, key) == ["hello"]
         assert backend.read(key).size == created.size
 
-    def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Each seal sees what the one before has left."""
         key, seen = scribe.key("a"), _nothing()
         first = backend.commit(key, scribe.create(key))
         backend.commit(key, looking(seen))
         second = backend.commit(key, scribe.append())
         backend.commit(key, looking(seen))
-        assert [row.version for row in seen if isinstance(row, SealedHead)] == [first.version, second.version]
-        assert [row.torn for row in seen if isinstance(row, SealedHead)] == [False, False]
+        assert [row.version for row in seen if isinstance(row, IndexRow)] == [first.version, second.version]
+        assert [row.torn for row in seen if isinstance(row, IndexRow)] == [False, False]
 
-    def test_a_commit_returns_the_newest(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_commit_returns_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Also when nothing was changed."""
         key, seen = scribe.key("a"), _nothing()
         backend.commit(key, scribe.create(key))
         appended = backend.commit(key, scribe.append())
         assert backend.commit(key, looking(seen)).version == appended.version == backend.head(key).version
 
-    def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Scribe) -> None:
+    def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Sealer) -> None:
         """An append never touches what is there."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, "0"))
@@ -65,7 +65,7 @@ class SessionPromises:
         assert scribe.texts(backend, key) == [str(number) for number in range(20)]
         assert backend.read(key).data.startswith(before)
 
-    def test_a_replacement_leaves_nothing_of_the_old(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_replacement_leaves_nothing_of_the_old(self, backend: Any, scribe: Sealer) -> None:
         """A container of its own stands in place of the old."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, "old"))
@@ -75,11 +75,11 @@ class SessionPromises:
         assert backend.head(key).version == replaced.version
         assert backend.count(Query()) == 1
 
-    def test_a_seal_that_raises_changes_nothing(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_seal_that_raises_changes_nothing(self, backend: Any, scribe: Sealer) -> None:
         """And what it raises passes through as it is."""
         key = scribe.key("a")
 
-        def refuse(_: Newest) -> None:
+        def refuse(_: Current) -> None:
             raise Conflict("someone was faster")
 
         with pytest.raises(Conflict, match="someone was faster"):
@@ -92,7 +92,7 @@ class SessionPromises:
         backend.commit(key, scribe.append())
         assert scribe.texts(backend, key) == ["first", "more"]
 
-    def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Sealer) -> None:
         """Nobody writes behind what is not the newest."""
         key = scribe.key("a")
         first = backend.commit(key, scribe.create(key))
@@ -101,20 +101,20 @@ class SessionPromises:
             backend.commit(key, lambda _: scribe.append("stale")(first))
         assert scribe.texts(backend, key) == ["first", "more"]
 
-    def test_a_seal_may_read_its_own_session(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_seal_may_read_its_own_session(self, backend: Any, scribe: Sealer) -> None:
         """A replacement carries over what is there."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
         sizes = []
 
-        def seal(newest: Newest) -> Result:
+        def seal(newest: Current) -> Result:
             sizes.append(backend.read(key).size)
             return scribe.append()(newest)
 
         backend.commit(key, seal)
         assert sizes[0] < backend.read(key).size
 
-    def test_what_was_removed_is_absent(self, backend: Any, scribe: Scribe) -> None:
+    def test_what_was_removed_is_absent(self, backend: Any, scribe: Sealer) -> None:
         """Its tombstone is what the next commit is shown."""
         key, seen = scribe.key("a"), _nothing()
         created = backend.commit(key, scribe.create(key))
@@ -127,7 +127,7 @@ class SessionPromises:
         backend.commit(key, looking(seen))
         assert seen == [grave]
 
-    def test_what_was_removed_can_be_created_again(self, backend: Any, scribe: Scribe) -> None:
+    def test_what_was_removed_can_be_created_again(self, backend: Any, scribe: Sealer) -> None:
         """Above its tombstone."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
@@ -138,20 +138,20 @@ class SessionPromises:
         assert [row.key for row in backend.scan(Query())] == [key]
         assert backend.commit(key, scribe.remove(key)).generation == again.generation
 
-    def test_many_are_removed_each_by_itself(self, backend: Any, scribe: Scribe) -> None:
+    def test_many_are_removed_each_by_itself(self, backend: Any, scribe: Sealer) -> None:
         """Those of which a grave is made, and no other; what fails for one holds up no other."""
         keys = [scribe.key(f"session {number}") for number in range(30)]
         for number, key in enumerate(keys[:-1]):
             backend.commit(key, scribe.create(key, str(number)))
 
-        def seal(key: str, newest: Newest) -> Grave | None:
+        def seal(key: str, newest: Current) -> Delete | None:
             if key == keys[7]:
                 raise Damaged("so it is said")
-            if key in keys[:5] or not isinstance(newest, SealedHead):
+            if key in keys[:5] or not isinstance(newest, IndexRow):
                 return None
-            return Grave(scribe.reading.rows.bury(key, newest.generation))
+            return Delete(scribe.reader.rows.delete_many(key, newest.generation))
 
-        outcomes = bury(backend, [*keys, keys[6]], seal)
+        outcomes = delete_many(backend, [*keys, keys[6]], seal)
         assert outcomes.keys() == set(keys)
         assert isinstance(outcomes[keys[7]], Damaged)
         assert outcomes[keys[-1]] is None
@@ -160,12 +160,12 @@ class SessionPromises:
             assert scribe.texts(backend, key) == ([str(number)] if key in kept else None)
             seen = _nothing()
             backend.commit(key, looking(seen))
-            assert isinstance(seen[-1], SealedHead if key in kept else Tombstone)
+            assert isinstance(seen[-1], IndexRow if key in kept else Tombstone)
             assert key == keys[7] or seen[-1] == outcomes[key]
         assert sorted(row.key for row in backend.scan(Query())) == sorted(kept)
-        assert bury(backend, [], seal) == {}
+        assert delete_many(backend, [], seal) == {}
 
-    def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Sealer) -> None:
         """The header always; the bytes from an offset on, or that many at the end."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
@@ -178,13 +178,13 @@ class SessionPromises:
             assert (part.header, part.offset, part.size) == (whole.header, expected, row.size)
             assert part.data == whole.data[expected - 80 :]
 
-    def test_a_settled_read_is_a_read(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_settled_read_is_a_read(self, backend: Any, scribe: Sealer) -> None:
         """Where nobody writes, it is the same."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
         assert backend.read(key, settled=True).data == backend.read(key).data
 
-    def test_sessions_do_not_touch_each_other(self, backend: Any, scribe: Scribe) -> None:
+    def test_sessions_do_not_touch_each_other(self, backend: Any, scribe: Sealer) -> None:
         """Each key is its own."""
         keys = [scribe.key(f"session {number}") for number in range(100)]
         for number, key in enumerate(keys):
@@ -195,7 +195,7 @@ class SessionPromises:
             expected = {3: ["3", "x"], 4: None}.get(number, [str(number)])
             assert scribe.texts(backend, key) == expected
 
-    def test_unflushed_commits_are_there(self, backend: Any, scribe: Scribe) -> None:
+    def test_unflushed_commits_are_there(self, backend: Any, scribe: Sealer) -> None:
         """Flushing is about power cuts."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, flush=False))
@@ -205,7 +205,7 @@ class SessionPromises:
         backend.commit(key, scribe.remove(key, flush=False))
         assert backend.head(key) is None
 
-    def test_a_large_record_comes_back(self, backend: Any, scribe: Scribe) -> None:
+    def test_a_large_record_comes_back(self, backend: Any, scribe: Sealer) -> None:
         """Nothing is cut."""
         key, text = scribe.key("a"), "long " * 1_000_000
         backend.commit(key, scribe.create(key))
@@ -213,5 +213,5 @@ class SessionPromises:
         assert scribe.texts(backend, key) == ["first", text]
 
 
-def _nothing() -> list[Newest]:
+def _nothing() -> list[Current]:
     return []

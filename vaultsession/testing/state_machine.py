@@ -27,7 +27,7 @@ from ..store.session import Session, SessionInfo
 from ..store.store import SessionStore
 from . import strategies
 from .clock import ManualClock
-from .model import Facts, Loaded, Model
+from .model import LoadedCopy, Model, SessionFields
 from .upkeep import Upkeep
 
 _PLACE = st.integers(0, 4)
@@ -44,7 +44,7 @@ class SessionMachine(Upkeep):
     restarts: ClassVar[bool] = False
     """Whether what was written is still there when all stores have been closed and opened again."""
 
-    loaded: Bundle[Loaded] = Bundle("loaded")
+    loaded: Bundle[LoadedCopy] = Bundle("loaded")
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class SessionMachine(Upkeep):
         messages=strategies.conversations(max_size=5),
         facts=strategies.facts(),
     )
-    def create(self, which: int, place: int, state: Json, messages: list[Json], facts: Facts) -> Any:  # noqa: ANN401 - what multiple() gives
+    def create(self, which: int, place: int, state: Json, messages: list[Json], facts: SessionFields) -> Any:  # noqa: ANN401 - what multiple() gives
         """A new session."""
         name = self.ids[place]
         made = self._agree(
@@ -133,7 +133,7 @@ class SessionMachine(Upkeep):
         messages=strategies.conversations(max_size=5),
         facts=strategies.facts(),
     )
-    def save_document(self, which: int, place: int, state: Json, messages: list[Json], facts: Facts) -> Any:  # noqa: ANN401 - as above
+    def save_document(self, which: int, place: int, state: Json, messages: list[Json], facts: SessionFields) -> Any:  # noqa: ANN401 - as above
         """A whole document under an id."""
         name = self.ids[place]
         made = self._agree(
@@ -167,7 +167,7 @@ class SessionMachine(Upkeep):
             self._compare(found, expected)
 
     @rule(which=_STORE, held=loaded, changes=st.data(), overwrite=st.booleans())
-    def save(self, which: int, held: Loaded, changes: st.DataObject, overwrite: bool) -> None:
+    def save(self, which: int, held: LoadedCopy, changes: st.DataObject, overwrite: bool) -> None:
         """A session that was loaded before, changed. Compared and swapped, unless it overwrites."""
         self._change(held.session, changes)
         self._agree(

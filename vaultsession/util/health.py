@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..errors import VaultError
 
 
-class Pulse:
+class HealthProbe:
     """Asks in a thread of its own. A question that was not answered is waited for again, not asked again."""
 
     def __init__(self, ask: Callable[[], dict[str, str | None]]) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 _PACKAGE = __name__.partition(".")[0]
 
 
-class Deferred:
+class LazyModule:
     """A module by its name; with a dot before it one of this package. Safe from any thread."""
 
     __slots__ = ("_name",)

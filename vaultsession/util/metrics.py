@@ -62,7 +62,7 @@ class Tracing(Protocol):
         ...
 
 
-class Watch:
+class Metrics:
     """What is seen of the verbs of one store. Safe from any thread."""
 
     def __init__(self, tracing: Tracing | None = None) -> None:
@@ -80,13 +80,13 @@ class Watch:
 
 
 def verb(function: Callable[P, T]) -> Callable[P, T]:
-    """A method of an object with a ``Watch`` as ``_watch``, measured under its own name, and traced if that is on."""
+    """A method of an object with a ``Metrics`` as ``_watch``, measured under its own name, and traced if that is on."""
     name = function.__name__
     clock = time.perf_counter_ns
 
     @functools.wraps(function)
     def watched(*args: P.args, **kwargs: P.kwargs) -> T:
-        watch: Watch = args[0]._watch  # type: ignore[attr-defined]  # noqa: SLF001 - the decorator is a part of its class
+        watch: Metrics = args[0]._watch  # type: ignore[attr-defined]  # noqa: SLF001 - the decorator is a part of its class
         latency = watch.known(name) or watch.latency(name)
         started = clock()
         try:

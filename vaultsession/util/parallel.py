@@ -21,7 +21,7 @@ AHEAD = 3 * THREADS
 """Items that may have been begun before whoever asks has taken what came of the first of them."""
 
 
-def side_by_side(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -> Generator[R, None, None]:
+def parallel_map(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -> Generator[R, None, None]:
     """What the work gives for each item, in order; in eight threads if ``overlap``. To be exhausted, or closed.
 
     What the work raises ends the iteration: what is under way is waited for, and the rest of the items is not begun.

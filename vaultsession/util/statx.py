@@ -25,7 +25,7 @@ _UNKNOWN = (errno.ENOSYS, errno.EPERM)
 """What an old kernel says, or a sandbox that has not heard of the call."""
 
 
-class Seen(NamedTuple):
+class Stat(NamedTuple):
     """What a path names: the fields of ``os.stat_result`` that are asked for, under their names."""
 
     st_mode: int
@@ -35,13 +35,13 @@ class Seen(NamedTuple):
     st_dev: int
 
 
-def look(path: str) -> Seen | os.stat_result:
+def look(path: str) -> Stat | os.stat_result:
     """What the path itself names, like ``os.lstat``, whose errors these are; with its times where there is no statx."""
     return _looking()(path)
 
 
 @functools.cache
-def _looking() -> Callable[[str], Seen | os.stat_result]:
+def _looking() -> Callable[[str], Stat | os.stat_result]:
     """The call where there is one. Made when it is asked for first: ctypes takes a millisecond to import."""
     if sys.platform != "linux":
         return os.lstat
@@ -54,7 +54,7 @@ def _looking() -> Callable[[str], Seen | os.stat_result]:
     statx.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
     buffer_of = ctypes.c_char * _RESULT.size
 
-    def looking(path: str) -> Seen | os.stat_result:
+    def looking(path: str) -> Stat | os.stat_result:
         buffer = buffer_of()
         if statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _ASKED, buffer):
             number = ctypes.get_errno()
@@ -62,6 +62,6 @@ def _looking() -> Callable[[str], Seen | os.stat_result]:
                 return os.lstat(path)
             raise OSError(number, os.strerror(number), path)
         links, mode, inode, size, major, minor = _RESULT.unpack(buffer)
-        return Seen(mode, links, size, inode, os.makedev(major, minor))
+        return Stat(mode, links, size, inode, os.makedev(major, minor))
 
     return looking

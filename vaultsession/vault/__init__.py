@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..util.lazy import names_in
 from .dictionary_files import DICTIONARIES, DictionaryFiles, number_in
 from .directory import DIRECTORIES, KEYRING_COUNTER, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, VaultDirectory
-from .key_store import VaultPapers
+from .key_store import VaultKeyStore
 from .metadata import taken_apart
 from .tenant_files import TENANTS
 from .unlocked import Candidates, OpenVault, Vault
@@ -36,7 +36,7 @@ __all__ = [
     "OpenVault",
     "Vault",
     "VaultDirectory",
-    "VaultPapers",
+    "VaultKeyStore",
     "follow_papers",
     "follow_tenants",
     "number_in",

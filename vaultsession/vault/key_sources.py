@@ -31,7 +31,7 @@ import platformdirs
 
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, make_directories, why_not_private, write_new
-from ..util.lazy import Deferred
+from ..util.lazy import LazyModule
 from .secret import KEY, KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, Passphrase, RawKey, Secret, key_from
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from . import key_command, key_places
     from . import os_keyring as oskeyring
     from .key_places import KeyFile
-    from .os_keyring import Entries
+    from .os_keyring import KeyringEntries
 else:
-    shlex, key_command = Deferred("shlex"), Deferred(".vault.key_command")
-    key_places, oskeyring = Deferred(".vault.key_places"), Deferred(".vault.os_keyring")
+    shlex, key_command = LazyModule("shlex"), LazyModule(".vault.key_command")
+    key_places, oskeyring = LazyModule(".vault.key_places"), LazyModule(".vault.os_keyring")
 
 
 class KeySource(Protocol):
@@ -85,7 +85,7 @@ class KeySources:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     disk: Disk = field(default_factory=Disk, repr=False)
     config: str = field(default_factory=lambda: platformdirs.user_config_dir("vaultsession", appauthor=False))
-    os_keyring: Entries | None = None
+    os_keyring: KeyringEntries | None = None
     ask_os_keyring: bool = True
     prompt: KeySource | None = None
 

@@ -10,8 +10,8 @@ from .live_keyring import Change
 from .unlocked import OpenVault, Vault
 
 
-class VaultPapers:
-    """``KeyPapers`` of a vault. Safe from any thread.
+class VaultKeyStore:
+    """``KeyStore`` of a vault. Safe from any thread.
 
     ``patient`` is for a store that goes on without its server: while that is away the keys are as they were seen last.
     What is sealed meanwhile under a key that others have retired opens all the same, until they prune it.

@@ -67,7 +67,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from ..format.keys import KEY_SIZE, VAULT_ID_SIZE, Keyring, MasterKey, derive
-from .secret import MOST_WORK, Kind, Passphrase, Secret, Stretching
+from .secret import MOST_WORK, Passphrase, Secret, SecretKind, Stretching
 
 VERSION = 1
 FIRST_COUNTER = 1
@@ -98,7 +98,7 @@ class Slot(NamedTuple):
     """The public facts of one slot. ``created`` in microseconds since 1970."""
 
     id: bytes
-    kind: Kind
+    kind: SecretKind
     label: str
     created: int
 
@@ -110,7 +110,7 @@ class Slot(NamedTuple):
     @property
     def takes_passphrase(self) -> bool:
         """Whether a passphrase opens it, rather than a raw key."""
-        return self.kind is not Kind.RAW
+        return self.kind is not SecretKind.RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +346,7 @@ def _parse_slot(wrapped: bytes) -> tuple[Slot, int]:
     if not label.isprintable():
         raise Damaged("a key slot's label is not printable")
     work = Stretching(kind, *parameters).work()
-    return Slot(slot_id, Kind(kind), label, created), work
+    return Slot(slot_id, SecretKind(kind), label, created), work
 
 
 def _slot_keys(secret: Secret, facts: bytes) -> tuple[bytes, bytes]:

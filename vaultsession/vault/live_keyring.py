@@ -22,7 +22,7 @@ _REMEMBERED = 4096
 _TRIES = 100
 
 
-class KeyPapers(Protocol):
+class KeyStore(Protocol):
     """Where keys are kept. A change counts, and returns, when it cannot be lost."""
 
     def stamp(self) -> object:
@@ -46,7 +46,7 @@ class KeyPapers(Protocol):
         ...
 
 
-class KeysInMemory:
+class MemoryKeyStore:
     """Papers that end with the process."""
 
     def __init__(self, keyring: Keyring) -> None:
@@ -90,7 +90,7 @@ class LiveKeyring:
     one the first look reads it once more.
     """
 
-    def __init__(self, keyring: Keyring, papers: KeyPapers | None = None, stamp: object = None) -> None:
+    def __init__(self, keyring: Keyring, papers: KeyStore | None = None, stamp: object = None) -> None:
         self._papers = papers
         self._keyring = keyring
         self._stamp = stamp
@@ -151,7 +151,7 @@ class LiveKeyring:
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
         with self._lock:
-            papers = self._papers or KeysInMemory(self._keyring)
+            papers = self._papers or MemoryKeyStore(self._keyring)
             keyring = papers.change(change)
             self._follow(keyring, None)
             return keyring

@@ -22,7 +22,7 @@ from ..backends.files import FilesBackend
 from ..backends.leases import FileLeases, Leases
 from ..backends.protocol import Backend, Engine
 from ..errors import DurabilityUnknown, InvalidSetting
-from ..format.sealed import Describe
+from ..format.sealed import ReadHead
 from ..util.disk import Disk, sync_tree
 from . import LOCKS, Vault, VaultDirectory
 
@@ -32,11 +32,11 @@ ENGINES = frozenset({"redis", "rediss", "sqlite", "mysql", "mariadb", "postgresq
 """Schemes, up to a ``+``."""
 
 
-class Site(NamedTuple):
+class VaultLocation(NamedTuple):
     """A vault that may or may not exist yet, and how its sessions are reached once there are keys."""
 
     vault: Vault
-    backend: Callable[[Describe], Backend]
+    backend: Callable[[ReadHead], Backend]
     leases: Callable[[], Leases]
     close: Callable[[], None]
     settle: Callable[[], None] = lambda: None
@@ -50,14 +50,14 @@ class Site(NamedTuple):
         *,
         durability: Literal["sync", "os"] = "sync",
         allow_network: bool = False,
-    ) -> Site:
+    ) -> VaultLocation:
         """What a path or URL names. ``InvalidSetting`` for one that names nothing, or whose extra is not installed."""
         scheme, path = split(where)
         if scheme != "file":
             return cls.of(engine_at(where))
         directory = VaultDirectory(path, disk, allow_network=allow_network)
 
-        def backend(describe: Describe) -> Backend:
+        def backend(describe: ReadHead) -> Backend:
             return FilesBackend(directory.path, disk=disk, describe=describe, durability=durability)
 
         def settle() -> None:
@@ -70,7 +70,7 @@ class Site(NamedTuple):
         return cls(directory, backend, leases, lambda: None, settle)
 
     @classmethod
-    def of(cls, engine: Engine) -> Site:
+    def of(cls, engine: Engine) -> VaultLocation:
         """The vault that an engine keeps."""
         from . import EngineVault  # noqa: PLC0415 - a vault in a directory needs none
 

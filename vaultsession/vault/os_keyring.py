@@ -27,7 +27,7 @@ _CHAINER = "keyring.backends.chainer.ChainerBackend"
 _SERVICE = "vaultsession"
 
 
-class Entries(Protocol):
+class KeyringEntries(Protocol):
     """The part of ``keyring.backend.KeyringBackend``, of an optional package, that is used here."""
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -48,7 +48,7 @@ class OsKeyring:
     """The key of one vault in the keyring of the operating system. ``backend`` None: what ``keyring`` chooses."""
 
     vault_id: bytes
-    backend: Entries | None = field(default=None, repr=False)
+    backend: KeyringEntries | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -84,9 +84,9 @@ class OsKeyring:
         except Exception as error:  # as above
             raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
 
-    def _trusted(self) -> Entries:
+    def _trusted(self) -> KeyringEntries:
         """The backend, if it is one that encrypts what it holds."""
-        backend: Entries | None = self.backend
+        backend: KeyringEntries | None = self.backend
         if backend is None:
             try:
                 import keyring  # noqa: PLC0415 - an optional package, dear to import

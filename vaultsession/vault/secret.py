@@ -45,7 +45,7 @@ _LEAST_N = 2**15
 _FEWEST_BYTES = 8  # distinct bytes in a key: 32 random ones have fewer once in 10**40
 
 
-class Kind(IntEnum):
+class SecretKind(IntEnum):
     """How a slot makes its key-encryption key: from a raw key, or from a passphrase in one of two ways."""
 
     RAW = 1
@@ -167,25 +167,27 @@ class Stretching(NamedTuple):
     def of(cls, secret: Secret) -> Stretching:
         """The one that a new slot gets."""
         if isinstance(secret, RawKey):
-            return cls(Kind.RAW, 0, 0, 0)
+            return cls(SecretKind.RAW, 0, 0, 0)
         if _has_argon2():
-            return cls(Kind.ARGON2ID, secret.cost.memory, secret.cost.passes, secret.cost.lanes)
-        return cls(Kind.SCRYPT, *_SCRYPT_WRITTEN)
+            return cls(SecretKind.ARGON2ID, secret.cost.memory, secret.cost.passes, secret.cost.lanes)
+        return cls(SecretKind.SCRYPT, *_SCRYPT_WRITTEN)
 
     def work(self) -> int:
         """What one try costs, in KiB times passes. ``UnsupportedFormat`` beyond the bounds, or for an unknown kind."""
         kind, *found = self
-        if kind == Kind.RAW:
+        if kind == SecretKind.RAW:
             fits, work = not any(found), 0
-        elif kind == Kind.ARGON2ID:
+        elif kind == SecretKind.ARGON2ID:
             fits, work = Cost.fits(self.memory, self.passes, self.lanes), self.memory * self.passes
-        elif kind == Kind.SCRYPT:
+        elif kind == SecretKind.SCRYPT:
             work = self.memory * self.lanes * _SCRYPT_PASSES  # with r = 8 a step of N is 1 KiB, so that N counts KiB
             is_power = self.memory & (self.memory - 1) == 0
             in_range = _LEAST_N <= self.memory <= MOST_MEMORY and self.passes == _SCRYPT_R and self.lanes >= 1
             fits = is_power and in_range and work <= MOST_WORK
         else:
-            raise UnsupportedFormat(f"a key slot of kind {kind}", found=kind, supported=[int(known) for known in Kind])
+            raise UnsupportedFormat(
+                f"a key slot of kind {kind}", found=kind, supported=[int(known) for known in SecretKind]
+            )
         if not fits:
             message = f"a key slot of kind {kind} with parameters {tuple(found)} beyond the bounds"
             raise UnsupportedFormat(message, found=tuple(found))
@@ -207,7 +209,7 @@ def key_from(name: str, spelled: str | bytes) -> RawKey:
 def _stretch(how: Stretching, words: bytes, salt: bytes) -> bytes:
     kind, memory, passes, lanes = how
     try:
-        if kind == Kind.SCRYPT:
+        if kind == SecretKind.SCRYPT:
             return Scrypt(salt=salt, length=RAW_KEY_SIZE, n=memory, r=passes, p=lanes).derive(words)
         hashing = Argon2id(salt=salt, length=RAW_KEY_SIZE, iterations=passes, lanes=lanes, memory_cost=memory)
         return hashing.derive(words)

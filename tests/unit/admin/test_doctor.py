@@ -25,7 +25,7 @@ from vaultsession.admin.doctor import (
     structure,
     structure_of,
 )
-from vaultsession.backends.files.layout import Layout, stripe_of
+from vaultsession.backends.files.layout import FilesLayout, stripe_of
 from vaultsession.errors import KeyUnavailable, VaultNotFound, WrongKey
 from vaultsession.format.keys import MasterKey
 from vaultsession.vault import VaultDirectory
@@ -205,9 +205,9 @@ def test_a_temporary_that_nobody_writes_is_an_orphan(vault):
     temporary = vault / "sessions" / f".{locator}.{'0' * 16}.tmp"
     temporary.touch(mode=0o600)
     assert only(vault).name == "orphan-temporary"
-    with open(Layout(str(vault)).stripe(stripe_of(locator))) as stripe:
+    with open(FilesLayout(str(vault)).stripe(stripe_of(locator))) as stripe:
         fcntl.flock(stripe, fcntl.LOCK_EX)
-        assert list(structure.sessions(ReadOnlyDisk(), str(vault), Layout(str(vault)))) == []
+        assert list(structure.sessions(ReadOnlyDisk(), str(vault), FilesLayout(str(vault)))) == []
 
 
 def test_a_directory_that_is_missing(vault):
@@ -397,10 +397,10 @@ def test_whatever_bytes_there_are_the_structure_is_told(data):
 def test_checkups_say_what_was_read(vault):
     with opened_read_only(str(vault), CANDIDATES) as opened:
         keys = known_keys(opened.backend, str(vault / "sessions"))
-        checkups = [check(opened.backend, opened.reading, key) for key in keys]
+        checkups = [check(opened.backend, opened.reader, key) for key in keys]
         assert [(each.head.id, each.records, each.verdict) for each in checkups] == [("one", 2, "ok"), ("two", 2, "ok")]
         assert [each.size for each in checkups] == [len(container_in(session(vault, name))) for name in ("one", "two")]
-        assert check(opened.backend, opened.reading, "0" * 32).verdict is Verdict.MISSING
+        assert check(opened.backend, opened.reader, "0" * 32).verdict is Verdict.MISSING
 
 
 @pytest.mark.parametrize(("cut_until_settled", "verdict"), [(True, Verdict.OK), (False, Verdict.DAMAGED)])
@@ -417,14 +417,14 @@ def test_a_writer_that_is_half_way_is_waited_for(cut_until_settled, verdict, vau
             return container if whole else container._replace(data=container.data[:-30])
 
     with opened_read_only(str(vault), CANDIDATES) as opened:
-        assert check(HalfWay(opened.backend), opened.reading, session(vault).stem).verdict is verdict
+        assert check(HalfWay(opened.backend), opened.reader, session(vault).stem).verdict is verdict
 
 
 @pytest.mark.parametrize("place", range(0, 500, 31))
 def test_every_flipped_byte_is_met(place, vault):
     flip(session(vault), place % len(container_in(session(vault))))
     with opened_read_only(str(vault), CANDIDATES) as opened:
-        assert check(opened.backend, opened.reading, session(vault).stem).verdict is not Verdict.OK
+        assert check(opened.backend, opened.reader, session(vault).stem).verdict is not Verdict.OK
 
 
 # -- the index ---------------------------------------------------------------------------------------------------------

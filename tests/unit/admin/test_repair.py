@@ -13,8 +13,8 @@ from vaults import container_in, tear
 
 from vaultsession import RawKey, SessionNotFound, open_store
 from vaultsession.admin.doctor import Remedy, Severity, examine
-from vaultsession.admin.repair import Outcome, Repair
-from vaultsession.backends.files.layout import Layout, stripe_of
+from vaultsession.admin.repair import Repair, RepairOutcome
+from vaultsession.backends.files.layout import FilesLayout, stripe_of
 from vaultsession.errors import Damaged, RollbackDetected
 from vaultsession.format import record as v1
 from vaultsession.vault import VaultDirectory
@@ -167,7 +167,7 @@ def test_what_can_be_mended_is_mended_and_not_found_again(harm, vault):
     make(vault)
     assert name in [finding.name for finding in findings(vault)]
     result = mend(vault)
-    assert {each.outcome for each in result.repaired} == {Outcome.MENDED}
+    assert {each.outcome for each in result.repaired} == {RepairOutcome.MENDED}
     assert serious(result.remaining) == []
     assert serious(findings(vault)) == []
     with opened(vault) as store:
@@ -183,7 +183,7 @@ def test_a_plan_changes_nothing(harm, vault):
     before = snapshot(vault)
     repair = Repair(str(vault), CANDIDATES)
     planned = repair.plan(repair.look())
-    assert Outcome.PLANNED in {each.outcome for each in planned}
+    assert RepairOutcome.PLANNED in {each.outcome for each in planned}
     assert snapshot(vault) == before
 
 
@@ -213,8 +213,8 @@ def test_without_a_key_modes_and_orphans_are_mended_and_the_rest_is_told(vault):
     (vault / "locks" / "writer-00").write_bytes(b"1")
     session(vault, "two").chmod(0o644)
     outcomes = {each.finding.name: each.outcome for each in mend(vault, None).repaired}
-    assert outcomes["mode"] is outcomes["orphan-temporary"] is Outcome.MENDED
-    assert outcomes["torn"] is outcomes["dead-writer"] is Outcome.LEFT
+    assert outcomes["mode"] is outcomes["orphan-temporary"] is RepairOutcome.MENDED
+    assert outcomes["torn"] is outcomes["dead-writer"] is RepairOutcome.LEFT
     assert serious(mend(vault).remaining) == []
 
 
@@ -233,7 +233,7 @@ def test_what_has_a_second_name_is_not_touched(vault, tmp_path):
     os.link(session(vault), tmp_path / "other")
     session(vault).chmod(0o666)
     repaired = [each for each in mend(vault).repaired if each.finding.name == "not-private"]
-    assert [each.outcome for each in repaired] == [Outcome.LEFT]
+    assert [each.outcome for each in repaired] == [RepairOutcome.LEFT]
     assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0o666
 
 
@@ -244,7 +244,7 @@ def test_nothing_is_restricted_through_a_link(vault, tmp_path):
     for path in elsewhere.iterdir():
         path.chmod(0o644)
     result = mend(vault)
-    assert Outcome.MENDED not in {each.outcome for each in result.repaired}
+    assert RepairOutcome.MENDED not in {each.outcome for each in result.repaired}
     assert {stat.S_IMODE(path.stat().st_mode) for path in elsewhere.iterdir()} == {0o644}
 
 
@@ -255,18 +255,18 @@ def test_a_temporary_whose_stripe_is_held_is_nobody_s_orphan(vault):
     orphan(vault)
     repair = Repair(str(vault), CANDIDATES)
     found = repair.look()
-    with open(Layout(str(vault)).stripe(stripe_of(session(vault).stem[-32:]))) as stripe:
+    with open(FilesLayout(str(vault)).stripe(stripe_of(session(vault).stem[-32:]))) as stripe:
         fcntl.flock(stripe, fcntl.LOCK_EX)
         repair.act(found)
         assert len(list(vault.glob("sessions/.*.tmp"))) == 1
-    assert only(mend(vault)).outcome is Outcome.MENDED
+    assert only(mend(vault)).outcome is RepairOutcome.MENDED
     assert list(vault.glob("sessions/.*.tmp")) == []
 
 
 def test_a_directory_named_like_a_temporary_is_not_removed(vault):
     name = f".{session(vault).stem[-32:]}.{'0' * 16}.tmp"
     (vault / "sessions" / name).mkdir()
-    assert only(mend(vault)).outcome is Outcome.FAILED
+    assert only(mend(vault)).outcome is RepairOutcome.FAILED
     assert (vault / "sessions" / name).is_dir()
 
 
@@ -308,7 +308,7 @@ def test_where_quarantine_has_no_room_nothing_is_replaced(vault, monkeypatch):
     before = session(vault).read_bytes()
     monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_ENTRIES", 1)
     repaired = only(mend(vault), "torn")
-    assert repaired.outcome is Outcome.FAILED
+    assert repaired.outcome is RepairOutcome.FAILED
     assert "no room" in repaired.sentence
     assert session(vault).read_bytes() == before
     assert (vault / "quarantine" / "kept").read_bytes() == b"somebody's"
@@ -321,7 +321,7 @@ def test_a_damaged_session_is_left_as_it_is_unless_more_is_asked_for(vault):
     flip(session(vault), -60)
     before = snapshot(vault)
     repaired = only(mend(vault))
-    assert (repaired.finding.remedy, repaired.outcome) == (Remedy.ON_REQUEST, Outcome.LEFT)
+    assert (repaired.finding.remedy, repaired.outcome) == (Remedy.ON_REQUEST, RepairOutcome.LEFT)
     assert "--recover" in repaired.sentence
     assert session(vault).read_bytes() == before[session(vault)][1]
 
@@ -330,7 +330,7 @@ def test_on_request_a_damaged_session_is_moved_to_quarantine_whole(vault):
     flip(session(vault), 100)
     data, name = session(vault).read_bytes(), session(vault).name
     repaired = only(mend(vault, quarantine_damaged=True))
-    assert repaired.outcome is Outcome.MENDED
+    assert repaired.outcome is RepairOutcome.MENDED
     (piece,) = vault.glob("quarantine/*")
     assert piece.name.startswith(name)
     assert piece.read_bytes() == data
@@ -349,7 +349,7 @@ def test_what_only_the_index_contradicts_is_not_moved(vault):
         store.append("one", {"n": 3})
     session(vault).write_bytes(data)
     repaired = only(mend(vault, quarantine_damaged=True))
-    assert repaired.outcome is Outcome.FAILED
+    assert repaired.outcome is RepairOutcome.FAILED
     assert "every record of it authenticates" in repaired.sentence
     assert session(vault).read_bytes() == data
 
@@ -359,14 +359,14 @@ def test_what_is_locked_or_refused_is_never_moved(verdict, vault, tmp_path):
     flip(session(vault), 9) if verdict == "locked" else os.link(session(vault), tmp_path / "other")
     data = session(vault).read_bytes()
     result = mend(vault, quarantine_damaged=True)
-    assert only(result, verdict).outcome is Outcome.LEFT
+    assert only(result, verdict).outcome is RepairOutcome.LEFT
     assert session(vault).read_bytes() == data
 
 
 def test_where_quarantine_has_no_room_nothing_is_moved(vault, monkeypatch):
     flip(session(vault), 100)
     monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_BYTES", 10)
-    assert only(mend(vault, quarantine_damaged=True)).outcome is Outcome.FAILED
+    assert only(mend(vault, quarantine_damaged=True)).outcome is RepairOutcome.FAILED
     assert session(vault).exists()
 
 
@@ -387,7 +387,7 @@ def test_a_damaged_session_is_recovered_to_its_last_authentic_record(broken, vau
     with opened(vault) as store, pytest.raises(Damaged):
         store.load("one")
     repaired = only(recovered(vault))
-    assert repaired.outcome is Outcome.MENDED
+    assert repaired.outcome is RepairOutcome.MENDED
     assert f"{broken} messages" in repaired.sentence
     (piece,) = vault.glob("quarantine/*")
     assert piece.read_bytes() == tail
@@ -403,7 +403,7 @@ def test_a_session_that_was_set_back_is_recovered_where_that_is_meant(vault):
     path.write_bytes(path.read_bytes()[: ends(path)[1]])
     with opened(vault) as store, pytest.raises(RollbackDetected):
         store.load("one")
-    assert only(recovered(vault)).outcome is Outcome.MENDED
+    assert only(recovered(vault)).outcome is RepairOutcome.MENDED
     with opened(vault) as store:
         well(store, upto=2)
     assert serious(findings(vault)) == []
@@ -417,7 +417,7 @@ def test_a_session_set_back_by_generations_is_recovered_above_all_of_them(vault)
             store.append("one", {"cleared": True})
     newest = v1.parse_header(session(vault).read_bytes()).generation
     session(vault).write_bytes(data)
-    assert only(recovered(vault)).outcome is Outcome.MENDED
+    assert only(recovered(vault)).outcome is RepairOutcome.MENDED
     assert v1.parse_header(session(vault).read_bytes()).generation == newest + 1
     with opened(vault) as store:
         well(store)
@@ -430,8 +430,8 @@ def test_a_session_that_came_back_after_its_removal_is_recovered_where_that_is_m
         store.delete("one")
     path.write_bytes(data)
     path.chmod(0o600)
-    assert only(mend(vault)).outcome is Outcome.LEFT
-    assert only(recovered(vault)).outcome is Outcome.MENDED
+    assert only(mend(vault)).outcome is RepairOutcome.LEFT
+    assert only(recovered(vault)).outcome is RepairOutcome.MENDED
     with opened(vault) as store:
         well(store)
     assert serious(findings(vault)) == []
@@ -458,7 +458,7 @@ def test_a_session_of_many_operations_is_recovered_with_all_of_them(vault):
 def test_where_nothing_authenticates_nothing_is_recovered(vault):
     flip(session(vault), 60)
     data = session(vault).read_bytes()
-    assert only(recovered(vault)).outcome is Outcome.FAILED
+    assert only(recovered(vault)).outcome is RepairOutcome.FAILED
     assert session(vault).read_bytes() == data
 
 
@@ -469,7 +469,7 @@ def test_a_memory_that_cannot_be_is_no_reason_for_a_generation_that_cannot_be(va
     index.close()
     data = session(vault).read_bytes()
     repaired = only(recovered(vault), "damaged")
-    assert repaired.outcome is Outcome.FAILED
+    assert repaired.outcome is RepairOutcome.FAILED
     assert "delete index.sqlite" in repaired.sentence
     assert session(vault).read_bytes() == data
     (vault / "index.sqlite").unlink()
@@ -494,8 +494,8 @@ def test_foreign_files_are_left_alone(place, vault):
     (vault / place).chmod(0o600)
     torn(vault)
     result = mend(vault, quarantine_damaged=True)
-    assert only(result, "torn").outcome is Outcome.MENDED
-    assert next(each for each in result.repaired if each.finding.place == place).outcome is Outcome.LEFT
+    assert only(result, "torn").outcome is RepairOutcome.MENDED
+    assert next(each for each in result.repaired if each.finding.place == place).outcome is RepairOutcome.LEFT
     assert (vault / place).read_bytes() == b"mine"
 
 
@@ -508,7 +508,7 @@ def test_under_an_old_copy_of_the_key_slots_nothing_is_written(vault):
         path.write_bytes(data)
     torn(vault)
     data = session(vault).read_bytes()
-    assert {each.outcome for each in mend(vault).repaired} == {Outcome.LEFT}
+    assert {each.outcome for each in mend(vault).repaired} == {RepairOutcome.LEFT}
     assert session(vault).read_bytes() == data
 
 

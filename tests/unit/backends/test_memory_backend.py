@@ -6,11 +6,11 @@ import pytest
 
 from vaultsession.backends import MemoryBackend
 from vaultsession.format.sealed import Query
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 
 def test_the_least_recently_used_session_goes_first() -> None:
-    scribe, backend = Scribe(), MemoryBackend(max_sessions=3)
+    scribe, backend = Sealer(), MemoryBackend(max_sessions=3)
     keys = [scribe.key(name) for name in "abcd"]
     for key in keys[:3]:
         backend.commit(key, scribe.create(key, user_id="alice"))

@@ -14,19 +14,19 @@ import pytest
 from mirror_lab import Shaky, contents, eventually, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
-from vaultsession.backends.mirror import Follower, Mirror, Mirrored
-from vaultsession.backends.protocol import Burying, bury
+from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
+from vaultsession.backends.protocol import Burying, delete_many
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, InvalidSetting
-from vaultsession.format.sealed import Grave, Newest, Sealed, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import Current, Delete, IndexRow, Write
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.clock import SystemClock
 from vaultsession.util.disk import Disk
 
 
 @pytest.fixture
-def scribe() -> Scribe:
-    return Scribe()
+def scribe() -> Sealer:
+    return Sealer()
 
 
 @pytest.fixture
@@ -43,19 +43,19 @@ def follower() -> Iterator[Shaky]:
 
 
 @pytest.fixture
-def store(primary: MemoryBackend, follower: Shaky) -> Iterator[Mirrored]:
+def store(primary: MemoryBackend, follower: Shaky) -> Iterator[MirrorBackend]:
     store = mirrored(primary, follower)
     yield store
     follower.answers.set()
     store.close()
 
 
-def level(store: Mirrored, follower: Shaky) -> None:
+def level(store: MirrorBackend, follower: Shaky) -> None:
     assert store.mirror.wait(30)
     assert contents(follower) == contents(store.primary)
 
 
-def test_what_is_written_arrives(store: Mirrored, follower: Shaky, scribe: Scribe) -> None:
+def test_what_is_written_arrives(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
     store.commit(key, scribe.append())
@@ -63,7 +63,7 @@ def test_what_is_written_arrives(store: Mirrored, follower: Shaky, scribe: Scrib
     assert scribe.texts(follower, key) == ["first", "more"]
 
 
-def test_a_removal_arrives(store: Mirrored, follower: Shaky, scribe: Scribe) -> None:
+def test_a_removal_arrives(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
     level(store, follower)
@@ -73,7 +73,7 @@ def test_a_removal_arrives(store: Mirrored, follower: Shaky, scribe: Scribe) -> 
     assert contents(follower) == {}
 
 
-def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: Shaky, scribe: Scribe) -> None:
+def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
     """Of a primary that removes in batches, each is marked; one that does not is not taken for such."""
     primary = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
     store = mirrored(primary, follower)
@@ -83,23 +83,23 @@ def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: 
     level(store, follower)
     assert isinstance(store, Burying)
 
-    def seal(key: str, newest: Newest) -> Grave | None:
-        if key in keys[:4] or not isinstance(newest, SealedHead):
+    def seal(key: str, newest: Current) -> Delete | None:
+        if key in keys[:4] or not isinstance(newest, IndexRow):
             return None
-        return Grave(scribe.reading.rows.bury(key, newest.generation))
+        return Delete(scribe.reader.rows.delete_many(key, newest.generation))
 
-    bury(store, keys, seal)
+    delete_many(store, keys, seal)
     level(store, follower)
     assert contents(follower).keys() == set(keys[:4])
     store.close()
 
 
-def test_a_mirror_removes_many_at_once_only_where_its_primary_does(store: Mirrored) -> None:
+def test_a_mirror_removes_many_at_once_only_where_its_primary_does(store: MirrorBackend) -> None:
     assert isinstance(store.primary, MemoryBackend)
     assert not isinstance(store, Burying)
 
 
-def test_what_was_there_before_is_found_by_comparison(primary: MemoryBackend, follower: Shaky, scribe: Scribe) -> None:
+def test_what_was_there_before_is_found_by_comparison(primary: MemoryBackend, follower: Shaky, scribe: Sealer) -> None:
     """Also what was removed by a process that had no mirror."""
     removed, missing = scribe.key("removed"), scribe.key("missing")
     primary.commit(removed, scribe.create(removed))
@@ -111,7 +111,7 @@ def test_what_was_there_before_is_found_by_comparison(primary: MemoryBackend, fo
     store.close()
 
 
-def test_appends_during_an_outage_arrive_in_order(store: Mirrored, follower: Shaky, scribe: Scribe) -> None:
+def test_appends_during_an_outage_arrive_in_order(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
     level(store, follower)
@@ -133,7 +133,7 @@ def follower_is_up(follower: Shaky) -> MemoryBackend:
 
 
 def test_a_follower_that_lost_everything_in_an_outage_gets_everything_again(
-    store: Mirrored, follower: Shaky, scribe: Scribe
+    store: MirrorBackend, follower: Shaky, scribe: Sealer
 ) -> None:
     """A server in memory was restarted: nothing was written meanwhile, so nothing was marked."""
     keys = [scribe.key(str(number)) for number in range(20)]
@@ -148,7 +148,7 @@ def test_a_follower_that_lost_everything_in_an_outage_gets_everything_again(
     eventually(lambda: contents(follower) == contents(store.primary))
 
 
-def test_a_dead_follower_costs_nothing_at_opening_or_saving(primary: MemoryBackend, scribe: Scribe) -> None:
+def test_a_dead_follower_costs_nothing_at_opening_or_saving(primary: MemoryBackend, scribe: Sealer) -> None:
     follower = Shaky()
     follower.down = True
     store = mirrored(primary, follower)
@@ -165,7 +165,7 @@ def test_a_dead_follower_costs_nothing_at_opening_or_saving(primary: MemoryBacke
 
 
 def test_a_frozen_follower_holds_up_neither_saves_nor_closing(
-    primary: MemoryBackend, follower: Shaky, scribe: Scribe, caplog: pytest.LogCaptureFixture
+    primary: MemoryBackend, follower: Shaky, scribe: Sealer, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = mirrored(primary, follower, drain=0.2)
     key = scribe.key("a")
@@ -183,7 +183,7 @@ def test_a_frozen_follower_holds_up_neither_saves_nor_closing(
     follower.answers.set()  # and the thread ends by itself: the fixture waits for it
 
 
-def test_closing_gives_what_waits_its_time(primary: MemoryBackend, follower: Shaky, scribe: Scribe) -> None:
+def test_closing_gives_what_waits_its_time(primary: MemoryBackend, follower: Shaky, scribe: Sealer) -> None:
     store = mirrored(primary, follower)
     keys = [scribe.key(str(number)) for number in range(50)]
     for key in keys:
@@ -194,7 +194,7 @@ def test_closing_gives_what_waits_its_time(primary: MemoryBackend, follower: Sha
 
 
 def test_a_follower_in_which_nothing_can_be_put_is_given_up_at_closing(
-    primary: MemoryBackend, scribe: Scribe, caplog: pytest.LogCaptureFixture
+    primary: MemoryBackend, scribe: Sealer, caplog: pytest.LogCaptureFixture
 ) -> None:
     follower = Shaky()
     follower.down = True
@@ -207,8 +207,8 @@ def test_a_follower_in_which_nothing_can_be_put_is_given_up_at_closing(
     assert "1 sessions are not mirrored yet" in caplog.text
 
 
-def test_what_a_seal_raises_passes_and_marks_nothing(store: Mirrored, follower: Shaky, scribe: Scribe) -> None:
-    def refuse(_: Newest) -> None:
+def test_what_a_seal_raises_passes_and_marks_nothing(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
+    def refuse(_: Current) -> None:
         raise Conflict("someone was faster")
 
     assert store.mirror.wait(30)
@@ -221,11 +221,11 @@ def test_what_a_seal_raises_passes_and_marks_nothing(store: Mirrored, follower: 
     assert follower.commits == commits
 
 
-def test_a_commit_that_raised_after_its_seal_is_looked_at(follower: Shaky, scribe: Scribe) -> None:
+def test_a_commit_that_raised_after_its_seal_is_looked_at(follower: Shaky, scribe: Sealer) -> None:
     """``DurabilityUnknown`` and the like: what the primary has then, it has."""
 
     class Uncertain(MemoryBackend):
-        def commit(self, key: str, seal: object) -> Newest:
+        def commit(self, key: str, seal: object) -> Current:
             super().commit(key, seal)  # type: ignore[arg-type]  # passed on
             raise BackendUnavailable("after the fact")
 
@@ -239,7 +239,7 @@ def test_a_commit_that_raised_after_its_seal_is_looked_at(follower: Shaky, scrib
 
 
 def test_one_session_that_cannot_be_copied_does_not_keep_the_others_waiting(
-    store: Mirrored, follower: Shaky, scribe: Scribe
+    store: MirrorBackend, follower: Shaky, scribe: Sealer
 ) -> None:
     bad, good = scribe.key("bad"), scribe.key("good")
     follower.poisoned.add(bad)
@@ -257,7 +257,7 @@ def test_one_session_that_cannot_be_copied_does_not_keep_the_others_waiting(
 
 
 def test_a_session_of_the_primary_that_cannot_be_read_is_not_taken_for_an_outage(
-    follower: Shaky, scribe: Scribe
+    follower: Shaky, scribe: Sealer
 ) -> None:
     class OneBadSector(MemoryBackend):
         bad = ""
@@ -280,7 +280,7 @@ def test_a_session_of_the_primary_that_cannot_be_read_is_not_taken_for_an_outage
 
 
 def test_a_session_that_is_newer_at_the_mirror_is_told_and_left(
-    store: Mirrored, follower: Shaky, scribe: Scribe
+    store: MirrorBackend, follower: Shaky, scribe: Sealer
 ) -> None:
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
@@ -293,7 +293,7 @@ def test_a_session_that_is_newer_at_the_mirror_is_told_and_left(
     assert scribe.texts(follower, key) == ["first", "elsewhere", "and again"]
 
 
-def test_what_only_the_follower_has_is_counted_and_kept(store: Mirrored, follower: Shaky, scribe: Scribe) -> None:
+def test_what_only_the_follower_has_is_counted_and_kept(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
     key = scribe.key("a")
     follower.commit(key, scribe.create(key))
     store.mirror.compare()
@@ -302,7 +302,7 @@ def test_what_only_the_follower_has_is_counted_and_kept(store: Mirrored, followe
     assert scribe.texts(follower, key) == ["first"]
 
 
-def test_more_marks_than_are_kept_become_a_comparison(primary: MemoryBackend, follower: Shaky, scribe: Scribe) -> None:
+def test_more_marks_than_are_kept_become_a_comparison(primary: MemoryBackend, follower: Shaky, scribe: Sealer) -> None:
     follower.down = True
     store = mirrored(primary, follower, most=10)
     keys = [scribe.key(str(number)) for number in range(100)]
@@ -324,7 +324,7 @@ def test_papers_that_cannot_be_brought_level_are_a_problem(primary: MemoryBacken
 
 
 def test_a_follower_that_holds_another_vault_is_a_problem_at_once(
-    primary: MemoryBackend, follower: Shaky, scribe: Scribe
+    primary: MemoryBackend, follower: Shaky, scribe: Sealer
 ) -> None:
     def refuse() -> Outcome:
         raise Conflict("shaky://host holds another vault")
@@ -348,7 +348,7 @@ def test_an_outage_that_lasts_becomes_a_problem(primary: MemoryBackend, monkeypa
 
 
 def test_an_unexpected_error_of_a_follower_ends_nothing_and_tells_no_content(
-    primary: MemoryBackend, follower: Shaky, scribe: Scribe
+    primary: MemoryBackend, follower: Shaky, scribe: Sealer
 ) -> None:
     def broken() -> Outcome:
         raise ZeroDivisionError("secret of a driver")
@@ -381,10 +381,10 @@ def test_attempts_become_rarer_and_the_connection_is_opened_anew(primary: Memory
 def test_without_its_extra_a_mirror_says_which_one(primary: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tenacity", None)
     with pytest.raises(InvalidSetting, match=r"vaultsession\[mirror\]"):
-        Mirror(primary, lambda: Follower(primary, lambda: Outcome.CURRENT), where="x", clock=SystemClock())
+        Replicator(primary, lambda: Follower(primary, lambda: Outcome.CURRENT), where="x", clock=SystemClock())
 
 
-def test_a_process_that_dies_half_way_is_caught_up_with(tmp_path: Path, follower: Shaky, scribe: Scribe) -> None:
+def test_a_process_that_dies_half_way_is_caught_up_with(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
     """Killed with a backlog that nobody else knows: the next opening finds it by comparison."""
     keys = [scribe.key(str(number)) for number in range(30)]
     child = os.fork()
@@ -407,7 +407,7 @@ def test_a_process_that_dies_half_way_is_caught_up_with(tmp_path: Path, follower
     store.close()
 
 
-def test_a_forked_child_mirrors_what_it_writes(tmp_path: Path, follower: Shaky, scribe: Scribe) -> None:
+def test_a_forked_child_mirrors_what_it_writes(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
     backend = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
     store = mirrored(backend, follower)
     parents, childs = scribe.key("parent"), scribe.key("child")
@@ -428,7 +428,7 @@ def test_a_forked_child_mirrors_what_it_writes(tmp_path: Path, follower: Shaky, 
     store.close()
 
 
-def test_many_threads_write_and_all_of_it_arrives(tmp_path: Path, follower: Shaky, scribe: Scribe) -> None:
+def test_many_threads_write_and_all_of_it_arrives(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
     backend = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
     store = mirrored(backend, follower)
     keys = [scribe.key(str(number)) for number in range(4)]
@@ -451,8 +451,8 @@ def test_many_threads_write_and_all_of_it_arrives(tmp_path: Path, follower: Shak
     store.close()
 
 
-def _copy(backend: MemoryBackend, key: str) -> Sealed:
+def _copy(backend: MemoryBackend, key: str) -> Write:
     row, container = backend.head(key), backend.read(key)
     assert row is not None
     assert container is not None
-    return Sealed(row, 0, container.header + container.data)
+    return Write(row, 0, container.header + container.data)

@@ -8,17 +8,17 @@ from mirror_lab import contents, eventually
 from servers import redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 KEY = RawKey(bytes(range(32)))
 
 
 def follower(store: SessionStore, url: str) -> dict[str, bytes]:
-    site = Site.at(url, Disk())
+    site = VaultLocation.at(url, Disk())
     try:
-        return contents(site.backend(Reading(store._keyring).describe))
+        return contents(site.backend(Reader(store._keyring).describe))
     finally:
         site.close()
 

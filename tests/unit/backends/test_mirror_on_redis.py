@@ -14,9 +14,9 @@ from servers import RedisServer, redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.restore import restore, restore_papers
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 KEY = RawKey(bytes(range(32)))
 
@@ -34,9 +34,9 @@ def at(path: Path, server: RedisServer, **settings: Any) -> SessionStore:
 
 def follower(store: SessionStore, server: RedisServer) -> dict[str, bytes]:
     """What lies on the server, asked for over a connection of its own."""
-    site = Site.at(server.url_of(timeout=5, prefix="mirror"), Disk())
+    site = VaultLocation.at(server.url_of(timeout=5, prefix="mirror"), Disk())
     try:
-        return contents(site.backend(Reading(store._keyring).describe))
+        return contents(site.backend(Reader(store._keyring).describe))
     finally:
         site.close()
 
@@ -61,11 +61,14 @@ def test_a_lost_laptop_loses_nothing(tmp_path: Path, server: RedisServer) -> Non
         store.delete("session 4")
         kept = contents(store._backend)
     shutil.rmtree(tmp_path / "vault")
-    theirs, ours = Site.at(server.url_of(prefix="mirror"), Disk()), Site.at(str(tmp_path / "vault"), Disk())
+    theirs, ours = (
+        VaultLocation.at(server.url_of(prefix="mirror"), Disk()),
+        VaultLocation.at(str(tmp_path / "vault"), Disk()),
+    )
     opened = restore_papers(theirs.vault, ours.vault, [("the key", KEY)])
-    reading = Reading(opened.keyring)
-    source, target = theirs.backend(reading.describe), ours.backend(reading.describe)
-    assert all(proof.restored and not proof.problem for proof in restore(source, target, reading))
+    reader = Reader(opened.keyring)
+    source, target = theirs.backend(reader.describe), ours.backend(reader.describe)
+    assert all(proof.restored and not proof.problem for proof in restore(source, target, reader))
     assert contents(target) == kept
     target.close()
     source.close()

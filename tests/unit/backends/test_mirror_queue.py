@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vaultsession.backends.mirror.queue import Backlog
+from vaultsession.backends.mirror.queue import ReplicationQueue
 
 
 def test_a_key_waits_once_however_often_it_was_marked() -> None:
-    backlog = Backlog()
+    backlog = ReplicationQueue()
     for _ in range(1000):
         backlog.mark("a")
     backlog.mark("b")
@@ -20,7 +20,7 @@ def test_a_key_waits_once_however_often_it_was_marked() -> None:
 
 
 def test_what_is_marked_while_it_is_followed_is_followed_again() -> None:
-    backlog = Backlog()
+    backlog = ReplicationQueue()
     backlog.mark("a")
     assert backlog.take() == "a"
     backlog.mark("a")
@@ -29,7 +29,7 @@ def test_what_is_marked_while_it_is_followed_is_followed_again() -> None:
 
 
 def test_what_could_not_be_given_waits_longest_again() -> None:
-    backlog = Backlog()
+    backlog = ReplicationQueue()
     for key in "abc":
         backlog.mark(key)
     oldest = backlog.oldest
@@ -42,7 +42,7 @@ def test_what_could_not_be_given_waits_longest_again() -> None:
 
 
 def test_more_than_it_may_hold_becomes_a_comparison() -> None:
-    backlog = Backlog(most=10)
+    backlog = ReplicationQueue(most=10)
     for number in range(11):
         backlog.mark(str(number))
     assert (len(backlog), backlog.everything) == (0, True)
@@ -54,7 +54,7 @@ def test_more_than_it_may_hold_becomes_a_comparison() -> None:
 
 
 def test_memory_is_bounded_with_the_follower_gone_for_good() -> None:
-    backlog = Backlog(most=100)
+    backlog = ReplicationQueue(most=100)
     most = 0
     for number in range(10_000):
         backlog.mark(str(number))
@@ -64,7 +64,7 @@ def test_memory_is_bounded_with_the_follower_gone_for_good() -> None:
 
 
 def test_whoever_waits_is_woken_by_a_mark_and_sleeps_when_all_is_taken() -> None:
-    backlog = Backlog()
+    backlog = ReplicationQueue()
     assert not backlog.filled.is_set()
     backlog.mark("a")
     assert backlog.filled.is_set()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from vaultsession.backends.rollback_guard import Seen
-from vaultsession.format.sealed import SealedHead, Tombstone, Witness
+from vaultsession.backends.rollback_guard import RollbackGuard
+from vaultsession.format.sealed import IndexRow, Tombstone, Witness
 
 KEY = "0" * 32
 
@@ -15,7 +15,7 @@ def at(generation: int, seq: int, version: bytes = b"v" * 16) -> Witness:
 
 
 def test_the_newest_point_is_remembered_in_whatever_order_it_was_seen() -> None:
-    seen = Seen()
+    seen = RollbackGuard()
     assert seen.get(KEY) is None
     for witness in (at(2, 3), at(2, 5), at(2, 4), at(1, 9)):
         seen.note(KEY, witness)
@@ -25,22 +25,22 @@ def test_the_newest_point_is_remembered_in_whatever_order_it_was_seen() -> None:
 
 
 def test_of_two_versions_of_one_point_the_first_is_believed() -> None:
-    seen = Seen()
+    seen = RollbackGuard()
     seen.note(KEY, at(1, 1, b"a" * 16))
     seen.note(KEY, at(1, 1, b"b" * 16))
     assert seen.get(KEY) == at(1, 1, b"a" * 16)
 
 
 def test_a_tombstone_is_remembered_beside_the_point() -> None:
-    seen, grave = Seen(), Tombstone(KEY, 7, b"m")
+    seen, grave = RollbackGuard(), Tombstone(KEY, 7, b"m")
     seen.note(KEY, at(7, 2))
     seen.see(KEY, grave)
-    seen.bury(KEY, Tombstone(KEY, 3, b"older"))
+    seen.delete_many(KEY, Tombstone(KEY, 3, b"older"))
     assert (seen.grave(KEY), seen.get(KEY)) == (grave, at(7, 2))
 
 
 def test_a_row_is_seen_unless_it_is_torn() -> None:
-    row, seen = SealedHead(KEY, 4, 2, b"v" * 16, 0, None, 100, (), b""), Seen()
+    row, seen = IndexRow(KEY, 4, 2, b"v" * 16, 0, None, 100, (), b""), RollbackGuard()
     seen.see(KEY, row._replace(torn=True))
     seen.see(KEY, None)
     assert seen.get(KEY) is None
@@ -49,13 +49,13 @@ def test_a_row_is_seen_unless_it_is_torn() -> None:
 
 
 def test_the_slug_of_a_key_is_decoration() -> None:
-    seen = Seen()
+    seen = RollbackGuard()
     seen.note(f"slug~{KEY}", at(1, 1))
     assert seen.get(KEY) == at(1, 1)
 
 
 def test_it_is_bounded_and_what_was_used_last_stays() -> None:
-    seen, keys = Seen(most=3), [f"{number:032}" for number in range(4)]
+    seen, keys = RollbackGuard(most=3), [f"{number:032}" for number in range(4)]
     for key in keys[:3]:
         seen.note(key, at(1, 0))
     seen.note(keys[0], at(1, 1))
@@ -64,7 +64,7 @@ def test_it_is_bounded_and_what_was_used_last_stays() -> None:
 
 
 def test_several_threads_leave_the_newest() -> None:
-    seen = Seen()
+    seen = RollbackGuard()
 
     def note(first: int) -> None:
         for seq in range(first, 1000, 4):

@@ -159,7 +159,7 @@ def test_the_bytes_of_the_key_are_nowhere_in_the_vault(open_files: Opening, tmp_
 
 
 def _is_acme(store: SessionStore, path: Path) -> bool:
-    known = store._passes._reading.keys.tenant("acme")
+    known = store._operations._reader.keys.tenant("acme")
     return known is not None and path.name == known.name
 
 

@@ -10,13 +10,13 @@ from fallback_lab import Outage
 
 from vaultsession import Session, SessionNotFound, SessionStore
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import Fallback
+from vaultsession.backends.fallback import FallbackBackend
 from vaultsession.backends.leases import LocalLeases
 from vaultsession.engine.merge import Carrying, added_since, changes_since
-from vaultsession.engine.reader import Reading
-from vaultsession.engine.writer import Writing
+from vaultsession.engine.reader import Reader
+from vaultsession.engine.writer import Writer
 from vaultsession.format.keys import Keyring
-from vaultsession.store.store import Origin
+from vaultsession.store.store import StoreInfo
 from vaultsession.testing.clock import ManualClock
 
 Message = dict[str, Any]
@@ -39,19 +39,19 @@ class Two:
         self.server = Outage(self.shelf)
         self.seconds = 0.0
         self.keyring = Keyring.generate()
-        reading, writing = self.sides()
-        self.backend = Fallback(
-            self.server, reading.describe, Carrying(reading, writing).merged, self.clock, tick=lambda: self.seconds
+        reader, writer = self.sides()
+        self.backend = FallbackBackend(
+            self.server, reader.describe, Carrying(reader, writer).merged, self.clock, tick=lambda: self.seconds
         )
-        self.ours = self.store(self.backend, reading, writing)
+        self.ours = self.store(self.backend, reader, writer)
         self.theirs = self.store(self.shelf, *self.sides())
 
-    def sides(self) -> tuple[Reading, Writing]:
-        reading = Reading(self.keyring)
-        return reading, Writing(reading, self.clock)
+    def sides(self) -> tuple[Reader, Writer]:
+        reader = Reader(self.keyring)
+        return reader, Writer(reader, self.clock)
 
-    def store(self, backend: Any, reading: Reading, writing: Writing) -> SessionStore:
-        return SessionStore(backend, reading, writing, LocalLeases(), self.clock, origin=Origin("here", "a test"))
+    def store(self, backend: Any, reader: Reader, writer: Writer) -> SessionStore:
+        return SessionStore(backend, reader, writer, LocalLeases(), self.clock, origin=StoreInfo("here", "a test"))
 
     def part(self) -> None:
         self.server.begin()

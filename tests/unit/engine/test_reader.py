@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import KEYRING, Shelf, container
 
-from vaultsession.engine.reader import TAIL, Reading
+from vaultsession.engine.reader import TAIL, Reader
 from vaultsession.errors import Damaged, TooLarge, UnsupportedFormat
 from vaultsession.format import record
 from vaultsession.format.document import page, whole
@@ -45,7 +45,7 @@ def long():
 
 def test_the_newest_messages_are_read_from_the_tail(long):
     watched = Watched(long.data)
-    found = Reading(KEYRING).newest(long.key, watched, wanted=3)
+    found = Reader(KEYRING).newest(long.key, watched, wanted=3)
     assert found is not None
     assert [orjson.loads(element)["n"] for element in found[1]] == [197, 198, 199]
     assert watched.fetched <= TAIL
@@ -53,7 +53,7 @@ def test_the_newest_messages_are_read_from_the_tail(long):
 
 def test_a_page_is_read_as_far_back_as_its_first_message(long):
     watched = Watched(long.data)
-    found = Reading(KEYRING).newest(long.key, watched, wanted=5, offset=150)
+    found = Reader(KEYRING).newest(long.key, watched, wanted=5, offset=150)
     assert found is not None
     assert [orjson.loads(element)["n"] for element in found[1]] == list(range(150, 155))
     assert watched.fetched < 4 * len(long.data)
@@ -63,7 +63,7 @@ def test_a_page_is_read_as_far_back_as_its_first_message(long):
 @pytest.mark.parametrize("wanted", [0, 1, 7, 200, 500])
 @pytest.mark.parametrize("offset", [None, 0, 1, 199, 200, 999])
 def test_a_page_is_that_of_the_history(long, wanted, offset):
-    found = Reading(KEYRING).newest(long.key, long.fetch, wanted=wanted, offset=offset)
+    found = Reader(KEYRING).newest(long.key, long.fetch, wanted=wanted, offset=offset)
     assert found is not None
     numbers = list(range(200))
     expected = numbers[max(0, 200 - wanted) :] if offset is None else numbers[offset : offset + wanted]
@@ -72,7 +72,7 @@ def test_a_page_is_that_of_the_history(long, wanted, offset):
 
 def test_a_listing_needs_the_tail_only(long):
     watched = Watched(long.data)
-    row = Reading(KEYRING).describe(long.key, watched, thorough=False)
+    row = Reader(KEYRING).describe(long.key, watched, thorough=False)
     assert row is not None
     assert (row.size, row.seq, row.torn) == (len(long.data), 200, False)
     assert watched.fetched <= TAIL
@@ -80,7 +80,7 @@ def test_a_listing_needs_the_tail_only(long):
 
 def test_the_whole_document_reads_no_byte_much_more_than_twice(long):
     watched = Watched(long.data)
-    loaded = Reading(KEYRING).load(long.key, watched)
+    loaded = Reader(KEYRING).load(long.key, watched)
     assert loaded is not None
     assert len(whole(loaded.bodies)[1]) == 200
     assert watched.fetched < 3 * len(long.data)
@@ -89,37 +89,37 @@ def test_the_whole_document_reads_no_byte_much_more_than_twice(long):
 def test_what_is_known_is_extended_by_what_is_new(long):
     short = long.data[: len(long.data) - 3 * (len(long.data) // 201)]
     short = short[: list(record.records_from(container(short), 80))[-1].end]
-    reading = Reading(KEYRING)
-    known = reading.load(long.key, lambda start: container(short, start))
+    reader = Reader(KEYRING)
+    known = reader.load(long.key, lambda start: container(short, start))
     watched = Watched(long.data)
-    loaded = reading.load(long.key, watched, known)
-    assert loaded == Reading(KEYRING).load(long.key, long.fetch)
+    loaded = reader.load(long.key, watched, known)
+    assert loaded == Reader(KEYRING).load(long.key, long.fetch)
     assert watched.fetched <= TAIL
     watched = Watched(long.data)
-    assert reading.load(long.key, watched, loaded) == loaded
+    assert reader.load(long.key, watched, loaded) == loaded
     assert watched.fetched <= TAIL
 
 
 def test_what_is_known_of_another_container_is_read_anew():
     shelf = Shelf()
     shelf.create({}, [{"n": 0}])
-    reading = Reading(KEYRING)
-    known = reading.load(shelf.key, shelf.fetch)
+    reader = Reader(KEYRING)
+    known = reader.load(shelf.key, shelf.fetch)
     shelf.create({}, [{"n": 1}])
-    loaded = reading.load(shelf.key, shelf.fetch, known)
+    loaded = reader.load(shelf.key, shelf.fetch, known)
     assert loaded is not None
     assert whole(loaded.bodies) == ({}, [{"n": 1}])
     shelf.save({}, [{"n": 2}])
-    loaded = reading.load(shelf.key, shelf.fetch, loaded)
+    loaded = reader.load(shelf.key, shelf.fetch, loaded)
     assert loaded is not None
     assert (whole(loaded.bodies), len(loaded.bodies)) == (({}, [{"n": 2}]), 1)
 
 
 def test_there_may_be_nothing():
-    reading = Reading(KEYRING)
-    assert reading.describe("0" * 32, lambda _: None, thorough=True) is None
-    assert reading.load("0" * 32, lambda _: None) is None
-    assert reading.newest("0" * 32, lambda _: None, wanted=1) is None
+    reader = Reader(KEYRING)
+    assert reader.describe("0" * 32, lambda _: None, thorough=True) is None
+    assert reader.load("0" * 32, lambda _: None) is None
+    assert reader.newest("0" * 32, lambda _: None, wanted=1) is None
 
 
 def test_a_container_that_is_replaced_between_two_fetches_is_read_anew(long):
@@ -130,7 +130,7 @@ def test_a_container_that_is_replaced_between_two_fetches_is_read_anew(long):
     def fetch(start: int):
         return container(answers.pop(0) if len(answers) > 1 else answers[0], start)
 
-    loaded = Reading(KEYRING).load(long.key, fetch)
+    loaded = Reader(KEYRING).load(long.key, fetch)
     assert loaded is not None
     assert whole(loaded.bodies) == ({"new": 1}, [{"n": 0}])
 
@@ -145,17 +145,17 @@ def test_a_container_that_never_stays_is_not_read_for_ever(long):
         return container(long.data if turn[0] else other.data, start)
 
     with pytest.raises(Damaged, match="faster"):
-        Reading(KEYRING).newest(long.key, fetch, wanted=150)
+        Reader(KEYRING).newest(long.key, fetch, wanted=150)
 
 
 def test_a_row_is_opened_from_memory_only_where_it_is_just_that_row():
     mine, theirs = Shelf("mine"), Shelf("theirs")
     for shelf in (mine, theirs):
-        shelf.reading = mine.reading
-        shelf.writing._reading = mine.reading
+        shelf.reader = mine.reader
+        shelf.writer._reader = mine.reader
         shelf.create({}, [])
-    assert mine.reading.opened(mine.row).head.id == "mine"
-    assert theirs.reading.opened(theirs.row).head.id == "theirs"
+    assert mine.reader.opened(mine.row).head.id == "mine"
+    assert theirs.reader.opened(theirs.row).head.id == "theirs"
     for borrowed in (
         mine.row._replace(version=theirs.row.version),
         theirs.row._replace(key=mine.key),
@@ -165,14 +165,14 @@ def test_a_row_is_opened_from_memory_only_where_it_is_just_that_row():
         mine.row._replace(generation=-1),
     ):
         with pytest.raises(Damaged):
-            mine.reading.opened(borrowed)
+            mine.reader.opened(borrowed)
 
 
 def test_another_process_opens_a_row_by_its_seal():
     shelf = Shelf()
     shelf.create({}, [], title="T")
     shelf.touch()
-    opened = Reading(KEYRING).opened(shelf.row)
+    opened = Reader(KEYRING).opened(shelf.row)
     assert (opened.head.title, opened.document) == ("T", shelf.states[0].witness.version)
 
 
@@ -181,19 +181,19 @@ def test_a_touch_leaves_the_version_of_the_document():
     shelf.create({}, [])
     shelf.touch()
     shelf.touch()
-    loaded = shelf.reading.load(shelf.key, shelf.fetch)
+    loaded = shelf.reader.load(shelf.key, shelf.fetch)
     assert loaded is not None
     assert loaded.document == shelf.states[0].witness.version != loaded.version
 
 
 def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr("vaultsession.engine.reader._REMEMBERED", 5)
-    reading = Reading(KEYRING)
+    reader = Reader(KEYRING)
     for number in range(12):
         shelf = Shelf(f"s{number}")
         shelf.create({}, [])
-        reading.describe(shelf.key, shelf.fetch, thorough=True)
-    assert len(reading._opened._values) == len(reading._ciphers._values) == 5
+        reader.describe(shelf.key, shelf.fetch, thorough=True)
+    assert len(reader._opened._values) == len(reader._ciphers._values) == 5
 
 
 @given(st.integers(0, 50), st.integers(0, 60), st.none() | st.integers(0, 60))
@@ -218,7 +218,7 @@ def test_what_is_written_in_any_suite_padding_and_codec_is_read(suite, padded, l
     shelf.save({"c": 1}, [{"n": 1}, {"n": 2}])
     shelf.pop()
     for state in shelf.states:
-        loaded = Reading(KEYRING).load(shelf.key, lambda start, size=state.size: container(shelf.data[:size], start))
+        loaded = Reader(KEYRING).load(shelf.key, lambda start, size=state.size: container(shelf.data[:size], start))
         assert loaded is not None
         assert (whole(loaded.bodies), loaded.head) == (state.document, state.head)
     assert shelf.states[-1].document == ({"c": 1}, [{"n": 1}])
@@ -230,7 +230,7 @@ def test_a_body_beyond_the_readers_bound_is_too_large():
     shelf = Shelf()
     shelf.create({"a": "x" * 1000}, [])
     with pytest.raises(TooLarge):
-        Reading(KEYRING, largest_body=1000).load(shelf.key, shelf.fetch)
+        Reader(KEYRING, largest_body=1000).load(shelf.key, shelf.fetch)
 
 
 def test_a_suite_that_this_openssl_lacks_is_unsupported(monkeypatch):
@@ -245,4 +245,4 @@ def test_a_suite_that_this_openssl_lacks_is_unsupported(monkeypatch):
 
     monkeypatch.setitem(cipher._SUITES, record.SUITE_AES_GCM_SIV, lacking)
     with pytest.raises(UnsupportedFormat, match="OpenSSL"):
-        Reading(KEYRING).load(shelf.key, shelf.fetch)
+        Reader(KEYRING).load(shelf.key, shelf.fetch)

@@ -10,9 +10,9 @@ import pytest
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
 from vaultsession.backends.files import listing
-from vaultsession.engine.rotation import Rotating
+from vaultsession.engine.rotation import Rotator
 from vaultsession.format import record
-from vaultsession.format.sealed import Query, SealedHead
+from vaultsession.format.sealed import IndexRow, Query
 from vaultsession.vault import VaultDirectory
 
 Opening = Callable[..., SessionStore]
@@ -26,8 +26,8 @@ def facts(store: SessionStore, name: str) -> tuple[Any, ...]:
 
 
 def key_ids(store: SessionStore) -> set[bytes]:
-    reading = store._reading if hasattr(store, "_reading") else store._passes._reading
-    return {reading.rows.open(row)[0][record.KEY_ID] for row in store._backend.scan(Query())}
+    reader = store._reader if hasattr(store, "_reading") else store._operations._reader
+    return {reader.rows.open(row)[0][record.KEY_ID] for row in store._backend.scan(Query())}
 
 
 def furnished(store: SessionStore) -> dict[str, tuple[Any, ...]]:
@@ -292,18 +292,18 @@ def test_a_key_that_someone_used_in_the_very_moment_comes_back(
     store, late = open_files(), open_files()
     late.create("warm")
     store.rotate_key()
-    real, looks = Rotating._refuse_used, []
+    real, looks = Rotator._refuse_used, []
 
-    def between(rotating: Rotating, retired: set[bytes]) -> None:
+    def between(rotating: Rotator, retired: set[bytes]) -> None:
         looks.append(retired)
         real(rotating, retired)
         if len(looks) == 1:
             with monkeypatch.context() as patched:
-                patched.setattr(late._passes._reading.keys, "look", lambda: None)  # it has looked before
+                patched.setattr(late._operations._reader.keys, "look", lambda: None)  # it has looked before
                 late.create("late", state={"n": 1})
             late.count()
 
-    monkeypatch.setattr(Rotating, "_refuse_used", between)
+    monkeypatch.setattr(Rotator, "_refuse_used", between)
     with pytest.raises(Conflict):
         store.prune_keys()
     assert len(looks) == 2
@@ -325,15 +325,15 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     for name in ("first", "second", "third"):
         late.create(name)
         clock.advance("1s")
-    real_look = late._passes._reading.keys.look
-    monkeypatch.setattr(late._passes._reading.keys, "look", lambda: None)  # it has looked before
-    real = Rotating._replace
-    monkeypatch.setattr(Rotating, "_replace", lambda self, row: "first" not in row.key and real(self, row))
+    real_look = late._operations._reader.keys.look
+    monkeypatch.setattr(late._operations._reader.keys, "look", lambda: None)  # it has looked before
+    real = Rotator._replace
+    monkeypatch.setattr(Rotator, "_replace", lambda self, row: "first" not in row.key and real(self, row))
     store.rotate_key()
     monkeypatch.setattr(listing, "_PAGE", 1)
     scan = store._backend.scan
 
-    def meanwhile(query: Query) -> Iterator[SealedHead]:
+    def meanwhile(query: Query) -> Iterator[IndexRow]:
         clock.advance("1s")
         store.append("third", {"role": "user", "content": "the newest"})
         for number, row in enumerate(scan(query)):
@@ -346,7 +346,7 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     monkeypatch.setattr(store._backend, "scan", meanwhile)
     with pytest.raises(Conflict):
         store.prune_keys()
-    monkeypatch.setattr(late._passes._reading.keys, "look", real_look)
+    monkeypatch.setattr(late._operations._reader.keys, "look", real_look)
     assert open_files().load("first").messages
 
 

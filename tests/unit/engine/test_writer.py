@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from shelf import KEYRING, START, Shelf
 
 from vaultsession.engine import writer
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, InvalidDocument, TooLarge
-from vaultsession.format import Rows, document, payload
+from vaultsession.format import IndexRowCipher, document, payload
 from vaultsession.format import record as v1
 from vaultsession.format.document import Change
 from vaultsession.format.keys import MasterKey
@@ -70,15 +70,15 @@ def test_what_the_change_says_is_what_max_messages_drops():
     shelf = Shelf()
     shelf.create({}, [], max_messages=2)
     _, opened = shelf.newest()
-    addition = shelf.writing.pack(payload.body({}, [{"n": n} for n in range(5)]))
-    change, fitted = shelf.writing.fitted(opened.head, addition)
+    addition = shelf.writer.pack(payload.body({}, [{"n": n} for n in range(5)]))
+    change, fitted = shelf.writer.fitted(opened.head, addition)
     assert change == Change(trim=3)
     assert fitted.text.startswith(b'[{"trim":3},\n{"n":0}')
     assert fitted.messages == 5
-    again = shelf.writing.fitted(opened.head, addition)
+    again = shelf.writer.fitted(opened.head, addition)
     assert again == (change, fitted)
-    few = shelf.writing.pack(payload.body({}, [{"n": 1}]))
-    assert shelf.writing.fitted(opened.head, few) == (document.NO_CHANGE, few)
+    few = shelf.writer.pack(payload.body({}, [{"n": 1}]))
+    assert shelf.writer.fitted(opened.head, few) == (document.NO_CHANGE, few)
 
 
 def test_a_state_too_deep_to_be_set_is_refused_by_name():
@@ -147,11 +147,11 @@ def test_what_cannot_or_must_not_be_extended_is_replaced(verb, cause):
     elif cause == "spoiled":
         shelf.spoiled = True
     elif cause == "older key":
-        shelf.reading.keys.change(lambda masters: (MasterKey(b"master-2", bytes(32)), *masters))
+        shelf.reader.keys.change(lambda masters: (MasterKey(b"master-2", bytes(32)), *masters))
     elif cause == "other suite":
-        shelf.writing._suite = v1.SUITE_CHACHA
+        shelf.writer._suite = v1.SUITE_CHACHA
     else:
-        shelf.writing._padded = True
+        shelf.writer._padded = True
     if verb == "save":
         shelf.save({"a": 1}, [{"n": 0}, {"n": 1}])
     elif verb == "append":
@@ -171,9 +171,9 @@ def test_what_cannot_or_must_not_be_extended_is_replaced(verb, cause):
     assert after.witness.generation == before.witness.generation + 1
     assert after.witness.seq == 0
     header = v1.parse_header(shelf.data)
-    assert header.key_id == shelf.reading.keyring.first.id
-    assert header.suite == shelf.writing._suite
-    assert header.flags == int(shelf.writing._padded)
+    assert header.key_id == shelf.reader.keyring.first.id
+    assert header.suite == shelf.writer._suite
+    assert header.flags == int(shelf.writer._padded)
 
 
 def test_nothing_of_an_older_document_stays_in_a_container_of_its_own():
@@ -181,8 +181,8 @@ def test_nothing_of_an_older_document_stays_in_a_container_of_its_own():
     shelf.create({"secret": noise(1000, 1)}, [{"x": noise(1000, 2)}])
     shelf.append({"x": noise(1000, 3)})
     row, opened = shelf.newest()
-    bodies = shelf.writing.pack_document([b"{}"])
-    shelf.commit(shelf.writing.whole(shelf.key, row, opened.head, bodies))
+    bodies = shelf.writer.pack_document([b"{}"])
+    shelf.commit(shelf.writer.whole(shelf.key, row, opened.head, bodies))
     assert len(shelf.data) < 500
     assert shelf.states[-1].document == ({}, [])
     head = shelf.states[-1].head
@@ -205,7 +205,7 @@ def test_a_row_whose_container_is_gone_is_damage():
     row, opened = shelf.newest()
     torn = row._replace(torn=True)
     with pytest.raises(Damaged, match="gone"):
-        shelf.writing.touched(torn, opened, opened.head, lambda _: None)
+        shelf.writer.touched(torn, opened, opened.head, lambda _: None)
 
 
 # -- generations -------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_replacement_follows_the_generation_before_it_whatever_the_clock_says(
 @pytest.mark.parametrize("ahead", [-(10**9), 0, 10**15])
 def test_a_session_is_born_above_its_tombstone(ahead):
     shelf = Shelf()
-    shelf.tombstone = Rows(KEYRING).bury(shelf.key, START + ahead)
+    shelf.tombstone = IndexRowCipher(KEYRING).delete_many(shelf.key, START + ahead)
     shelf.create({}, [])
     assert generation(shelf) > shelf.tombstone.generation
     assert generation(shelf) >= START
@@ -255,9 +255,9 @@ def test_a_grave_is_for_the_generation_that_was_there():
     shelf = Shelf()
     shelf.create({}, [])
     row, _ = shelf.newest()
-    grave = shelf.writing.grave(row, flush=False)
+    grave = shelf.writer.grave(row, flush=False)
     assert grave.tombstone.generation == row.generation
-    assert Reading(KEYRING).rows.is_genuine(grave.tombstone)
+    assert Reader(KEYRING).rows.is_genuine(grave.tombstone)
     assert not grave.flush
 
 
@@ -435,7 +435,7 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
                 shelf.touch()
             assert shelf.states[-1].document == (state, messages)
             assert shelf.states[-1].head.messages == len(messages)
-            found = shelf.reading.newest(shelf.key, shelf.fetch, wanted=3)
+            found = shelf.reader.newest(shelf.key, shelf.fetch, wanted=3)
             assert found is not None
             assert [payload.parse(element) for element in found[1]] == messages[-3:]
 
@@ -451,7 +451,7 @@ def test_a_writer_whose_backend_forgot_the_row_is_still_alone_with_the_session()
         shelf.append({"n": number})
     shelf.row = None
     assert shelf.newest()[1].run == 5
-    stranger = Reading(KEYRING)
+    stranger = Reader(KEYRING)
     row = stranger.describe(shelf.key, shelf.fetch, thorough=True)
     assert row is not None
     assert stranger.opened(row).run == 0

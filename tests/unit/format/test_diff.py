@@ -76,7 +76,7 @@ LONG = [{"n": n, "content": "x" * 100} for n in range(500)]
 
 def differing(state, messages, bodies=None):
     bodies = bodies or list(document.segments(b'{"a":1,"b":[2]}', list(map(orjson.dumps, LONG)), largest=8000))
-    return diff.worth_writing(bodies, payload.elements(state, messages))
+    return diff.smaller_delta(bodies, payload.elements(state, messages))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from shelf import KEYRING, Shelf
 
 from vaultsession.errors import Damaged
-from vaultsession.format import Rows, head_size
+from vaultsession.format import IndexRowCipher, head_size
 from vaultsession.format.head import encode
 from vaultsession.format.sealed import Tombstone
 
-ROWS = Rows(KEYRING)
+ROWS = IndexRowCipher(KEYRING)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_rows_and_tombstones_are_laid_out_as_the_text_says(shelf, row):
     opened = AESGCM(KEYRING.index_key).decrypt(row.blob[:12], row.blob[12:], b"row" + columns)
     assert opened == shelf.data[:80] + encode(shelf.states[-1].head)
     text = b"tombstone" + struct.pack("<Q", 5) + row.key[-32:].encode()
-    assert ROWS.bury(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
+    assert ROWS.delete_many(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
 
 
 def test_tags_are_those_of_owners_and_labels_in_one_order(shelf, row):
@@ -97,7 +97,7 @@ def test_every_flipped_bit_of_a_blob_is_refused(row):
 
 def test_a_row_of_another_vault_is_damaged(row):
     with pytest.raises(Damaged):
-        Rows(replace(KEYRING, vault_id=bytes(16))).open(row)
+        IndexRowCipher(replace(KEYRING, vault_id=bytes(16))).open(row)
 
 
 def test_torn_is_an_observation_and_not_sealed(row):
@@ -105,12 +105,12 @@ def test_torn_is_an_observation_and_not_sealed(row):
 
 
 def test_a_tombstone_is_for_a_locator_and_a_generation():
-    tombstone = ROWS.bury("slug~" + "0" * 32, 5)
+    tombstone = ROWS.delete_many("slug~" + "0" * 32, 5)
     assert ROWS.is_genuine(tombstone)
     assert ROWS.is_genuine(tombstone._replace(key="other~" + "0" * 32))
     assert not ROWS.is_genuine(tombstone._replace(key="1" * 32))
     assert not ROWS.is_genuine(tombstone._replace(generation=6))
-    assert not Rows(replace(KEYRING, root=bytes(32))).is_genuine(tombstone)
+    assert not IndexRowCipher(replace(KEYRING, root=bytes(32))).is_genuine(tombstone)
 
 
 @pytest.mark.parametrize("generation", [-1, 1 << 64])

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultsession.format.sealed import Container, SealedHead, Witness
+from vaultsession.format.sealed import Container, IndexRow, Witness
 
 LOCATOR = "0" * 32
-ROW = SealedHead(LOCATOR, 5, 3, bytes(16), 7, 9, 100, (b"t" * 16,), b"blob")
+ROW = IndexRow(LOCATOR, 5, 3, bytes(16), 7, 9, 100, (b"t" * 16,), b"blob")
 NUMBER = st.integers(0, 2**63 - 1)
 ROWS = st.builds(
-    SealedHead,
+    IndexRow,
     key=st.sampled_from(["", "a~", "t" * 16 + "~", "t" * 32 + "~"]).map(lambda slug: slug + LOCATOR),
     generation=st.integers(0, 3),
     seq=st.integers(0, 3),

@@ -25,13 +25,13 @@ FORMS = {
 
 @pytest.fixture
 def wrote(tmp_path: Path):
-    def writing(text: str | bytes, suffix: str = ".toml") -> dict[str, str]:
+    def writer(text: str | bytes, suffix: str = ".toml") -> dict[str, str]:
         path = tmp_path / f"config{suffix}"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         path.chmod(0o600)
         return {CONFIG: str(path)}
 
-    return writing
+    return writer
 
 
 def settings(environ: Mapping[str, str], **overrides: Any) -> Settings:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vaultsession import InvalidDocument, Step
-from vaultsession.store.steps import Gathered, answers_a_tool, concerns_a_tool, text_of
+from vaultsession.store.steps import MessageAssembler, answers_a_tool, concerns_a_tool, text_of
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
 RESULT = {"role": "tool", "tool_call_id": "1", "content": "42"}
@@ -21,7 +21,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 def gathered(*pieces: object) -> tuple[list[Any], list[str], bool]:
-    call = Gathered()
+    call = MessageAssembler()
     read = [call.take(piece) for piece in pieces]
     return call.ended(), read, call.done
 
@@ -59,18 +59,18 @@ def test_what_is_said_becomes_messages_and_ends_the_turn_or_not(
 def test_what_people_read_is_the_assistants_text_with_messages_set_apart() -> None:
     _, read, _ = gathered("He", "llo", {"role": "tool", "content": "secret"}, said("You"), ["a", "", "b"])
     assert read == ["He", "llo", "", "\n\nYou", "\n\na\n\nb"]
-    later = Gathered(told=True)
+    later = MessageAssembler(told=True)
     assert later.take("x") == "\n\nx"
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"bytes", {1, 2}, [5], [["nested"]], Step(5), Step([None])])  # type: ignore[arg-type]
 def test_anything_else_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidDocument, match="an agent"):
-        Gathered().take(wrong)
+        MessageAssembler().take(wrong)
 
 
 def test_of_a_call_that_broke_off_the_cut_text_is_marked_or_left_out() -> None:
-    call = Gathered()
+    call = MessageAssembler()
     for piece in ("whole", {"role": "x"}, "cu", "t"):
         call.take(piece)
     assert call.broken(partial=False) == [said("whole"), {"role": "x"}]

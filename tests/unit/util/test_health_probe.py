@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from vaultsession import BackendUnavailable, SessionStore
-from vaultsession.util.health import Pulse
+from vaultsession.util.health import HealthProbe
 
 
 def test_what_the_backend_says_is_told() -> None:
-    assert Pulse(lambda: {"files": None, "index": "full"}).take(60) == {"files": None, "index": "full"}
+    assert HealthProbe(lambda: {"files": None, "index": "full"}).take(60) == {"files": None, "index": "full"}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_what_the_backend_raises_is_told(error: Exception, told: str) -> None:
     def ask() -> dict[str, str | None]:
         raise error
 
-    assert Pulse(ask).take(60) == {"backend": told}
+    assert HealthProbe(ask).take(60) == {"backend": told}
 
 
 def test_a_backend_that_hangs_is_unwell_and_asked_once_until_it_answers() -> None:
@@ -33,7 +33,7 @@ def test_a_backend_that_hangs_is_unwell_and_asked_once_until_it_answers() -> Non
         release.wait(60)
         return {"backend": None}
 
-    pulse = Pulse(ask)
+    pulse = HealthProbe(ask)
     for _ in range(3):
         assert "did not say" in str(pulse.take(0.01)["backend"])
     assert len(asked) == 1

@@ -14,25 +14,25 @@ import pytest
 
 from vaultsession import vault
 from vaultsession.format import jsonl
-from vaultsession.util.lazy import Deferred, names_in
+from vaultsession.util.lazy import LazyModule, names_in
 from vaultsession.vault.engine_vault import EngineVault
 
 PACKAGE = Path(__file__).parents[3] / "vaultsession"
 DEFERRING = sorted(
     path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".")
     for path in PACKAGE.rglob("*.py")
-    if path.stem != "lazy" and "Deferred" in path.read_text(encoding="utf-8")
+    if path.stem != "lazy" and "LazyModule" in path.read_text(encoding="utf-8")
 )
 
 
 def test_a_name_of_a_deferred_module_is_that_of_the_module() -> None:
-    later = Deferred(".format.jsonl")
+    later = LazyModule(".format.jsonl")
     assert later.line_of is jsonl.line_of
-    assert Deferred("types").ModuleType is types.ModuleType
+    assert LazyModule("types").ModuleType is types.ModuleType
 
 
 def test_what_a_test_puts_into_the_module_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    later = Deferred(".format.jsonl")
+    later = LazyModule(".format.jsonl")
     assert later.line_of is not None
     monkeypatch.setattr(jsonl, "line_of", None)
     assert later.line_of is None
@@ -40,14 +40,14 @@ def test_what_a_test_puts_into_the_module_is_seen(monkeypatch: pytest.MonkeyPatc
 
 def test_a_name_that_is_not_there_is_an_attribute_error_and_a_module_an_import_error() -> None:
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
-        _ = Deferred(".format.jsonl").nothing_of_the_kind
+        _ = LazyModule(".format.jsonl").nothing_of_the_kind
     with pytest.raises(ModuleNotFoundError):
-        _ = Deferred(".nothing_of_the_kind").name
+        _ = LazyModule(".nothing_of_the_kind").name
 
 
 def test_a_module_is_imported_when_a_name_is_asked_for_and_not_before() -> None:
     code = (
-        f"import sys; sys.path[:0] = {sys.path!r}; from vaultsession.util.lazy import Deferred; later = Deferred('.format.jsonl');"
+        f"import sys; sys.path[:0] = {sys.path!r}; from vaultsession.util.lazy import LazyModule; later = LazyModule('.format.jsonl');"
         "print('vaultsession.format.jsonl' in sys.modules, later, later.read_line.__name__)"
     )
     ran = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
@@ -57,8 +57,8 @@ def test_a_module_is_imported_when_a_name_is_asked_for_and_not_before() -> None:
 def test_a_package_shows_the_names_of_modules_that_it_has_not_imported() -> None:
     assert vault.EngineVault is EngineVault
     namespace: dict[str, Any] = {}
-    found = names_in("vaultsession", namespace, {"Deferred": "util.lazy"})
-    assert found("Deferred") is Deferred is namespace["Deferred"]
+    found = names_in("vaultsession", namespace, {"LazyModule": "util.lazy"})
+    assert found("LazyModule") is LazyModule is namespace["LazyModule"]
     with pytest.raises(AttributeError, match="'vaultsession' has no attribute 'Absent'"):
         found("Absent")
 
@@ -74,6 +74,8 @@ def test_what_is_deferred_is_the_module_that_the_type_checker_sees(name: str) ->
         elif isinstance(node, ast.ImportFrom) and node.level:
             folder = ".".join(filter(None, (*name.split(".")[1 : -node.level], node.module)))
             seen.update((alias.asname or alias.name, f".{folder}.{alias.name}") for alias in node.names)
-    deferred = {key: value for key, value in vars(module).items() if isinstance(value, Deferred)}
+    deferred = {key: value for key, value in vars(module).items() if isinstance(value, LazyModule)}
     assert deferred
-    assert {key: repr(value) for key, value in deferred.items()} == {key: repr(Deferred(seen[key])) for key in deferred}
+    assert {key: repr(value) for key, value in deferred.items()} == {
+        key: repr(LazyModule(seen[key])) for key in deferred
+    }

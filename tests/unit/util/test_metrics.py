@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from vaultsession import SessionNotFound, SessionStore
-from vaultsession.util.metrics import RECENT, Latency, Watch, verb
+from vaultsession.util.metrics import RECENT, Latency, Metrics, verb
 
 
 def test_percentiles_are_those_of_the_durations() -> None:
@@ -44,7 +44,7 @@ def test_old_calls_are_counted_and_no_longer_tell() -> None:
 def test_calls_of_many_threads_are_counted() -> None:
     class Watched:
         def __init__(self) -> None:
-            self._watch = Watch()
+            self._watch = Metrics()
 
         @verb
         def work(self) -> int:

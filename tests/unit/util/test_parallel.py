@@ -7,18 +7,18 @@ from contextlib import closing
 
 import pytest
 
-from vaultsession.util.parallel import AHEAD, THREADS, side_by_side
+from vaultsession.util.parallel import AHEAD, THREADS, parallel_map
 
 
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("count", [0, 1, AHEAD - 1, AHEAD, 5 * AHEAD])
 def test_what_comes_of_the_items_comes_in_their_order(count: int, *, overlap: bool) -> None:
-    assert list(side_by_side(str, range(count), overlap=overlap)) == [str(n) for n in range(count)]
+    assert list(parallel_map(str, range(count), overlap=overlap)) == [str(n) for n in range(count)]
 
 
 def test_as_many_wait_at_once_as_there_are_threads() -> None:
     together = threading.Barrier(THREADS)
-    with closing(side_by_side(lambda _: together.wait(60), range(THREADS), overlap=True)) as found:
+    with closing(parallel_map(lambda _: together.wait(60), range(THREADS), overlap=True)) as found:
         assert sorted(found) == list(range(THREADS))
 
 
@@ -30,7 +30,7 @@ def test_no_more_are_begun_than_may_be_ahead_of_whoever_asks() -> None:
             taken.append(number)
             yield number
 
-    with closing(side_by_side(str, items(), overlap=True)) as found:
+    with closing(parallel_map(str, items(), overlap=True)) as found:
         assert next(found) == "0"
         assert len(taken) == AHEAD
         assert next(found) == "1"
@@ -47,7 +47,7 @@ def test_what_raises_ends_it_and_what_was_not_begun_is_left(*, overlap: bool) ->
         done.append(number)
         return number
 
-    found = side_by_side(work, range(1000), overlap=overlap)
+    found = parallel_map(work, range(1000), overlap=overlap)
     with pytest.raises(OSError, match="the disk is gone"):
         list(found)
     assert set(range(5)) <= set(done)
@@ -56,6 +56,6 @@ def test_what_raises_ends_it_and_what_was_not_begun_is_left(*, overlap: bool) ->
 
 def test_no_thread_is_left_behind_by_one_who_stops_asking() -> None:
     before = threading.active_count()
-    with closing(side_by_side(str, range(1000), overlap=True)) as found:
+    with closing(parallel_map(str, range(1000), overlap=True)) as found:
         next(found)
     assert threading.active_count() == before

@@ -19,7 +19,7 @@ def test_it_says_what_lstat_says(tmp_path: Path) -> None:
     os.link(file, pair)
     for path in (file, link, pair, tmp_path, Path("/dev/null"), Path("/proc/self/status")):
         seen, status = statx.look(str(path)), os.lstat(path)
-        for name in statx.Seen._fields:
+        for name in statx.Stat._fields:
             assert getattr(seen, name) == getattr(status, name), (path, name)
 
 
@@ -38,7 +38,7 @@ def test_its_errors_are_those_of_lstat(tmp_path: Path, name: str, error: type[OS
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
 def test_there_is_the_call_here() -> None:
-    assert isinstance(statx.look("/"), statx.Seen)
+    assert isinstance(statx.look("/"), statx.Stat)
 
 
 def test_elsewhere_it_is_lstat(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vaultsession.errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from vaultsession.format.keys import Keyring, MasterKey
 from vaultsession.vault import keyring_file
-from vaultsession.vault.secret import LEAST_MEMORY, LEAST_PASSES, MOST_MEMORY, Cost, Kind, Passphrase, RawKey
+from vaultsession.vault.secret import LEAST_MEMORY, LEAST_PASSES, MOST_MEMORY, Cost, Passphrase, RawKey, SecretKind
 
 CHEAP = Cost(memory=LEAST_MEMORY, passes=LEAST_PASSES, lanes=1)
 KEY = RawKey.generate()
@@ -56,7 +56,7 @@ def test_unlocking_gives_the_keyring_back(keyring):
     assert (file.vault_id, file.counter) == (keyring.vault_id, unlocked.counter) == (keyring.vault_id, 1)
     (slot,) = unlocked.slots
     assert unlocked.slot == slot == file.slots[0]
-    assert (slot.kind, slot.label, slot.created, slot.takes_passphrase) == (Kind.RAW, "laptop", 7, False)
+    assert (slot.kind, slot.label, slot.created, slot.takes_passphrase) == (SecretKind.RAW, "laptop", 7, False)
     assert slot.name == slot.id.hex()
     assert len(slot.id) == 8
 
@@ -95,7 +95,7 @@ def test_a_wrong_passphrase_is_a_wrong_key_and_the_slot_knows_its_own_cost(keyri
 def test_scrypt_serves_where_argon2_is_missing(keyring, monkeypatch):
     monkeypatch.setattr("vaultsession.vault.secret._has_argon2", lambda: False)
     file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words")))
-    assert file.slots[0].kind is Kind.SCRYPT
+    assert file.slots[0].kind is SecretKind.SCRYPT
     assert file.unlock(Passphrase("words")).keyring == keyring
 
 

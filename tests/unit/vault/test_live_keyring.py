@@ -8,11 +8,11 @@ import pytest
 
 from vaultsession.errors import BackendUnavailable, Damaged, RollbackDetected, UnknownKey
 from vaultsession.format.keys import Keyring, MasterKey
-from vaultsession.vault.live_keyring import KeysInMemory, LiveKeyring
+from vaultsession.vault.live_keyring import LiveKeyring, MemoryKeyStore
 from vaultsession.vault.tenant_keys import State, TenantKeys
 
 
-class Watched(KeysInMemory):
+class Watched(MemoryKeyStore):
     """Papers that count how often they were read, and fail when they are told to."""
 
     def __init__(self, keyring: Keyring) -> None:

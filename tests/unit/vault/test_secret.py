@@ -19,9 +19,9 @@ from vaultsession.vault.secret import (
     MOST_PASSES,
     MOST_WORK,
     Cost,
-    Kind,
     Passphrase,
     RawKey,
+    SecretKind,
     Stretching,
     key_from,
 )
@@ -139,7 +139,7 @@ def test_a_refusal_names_the_source():
 @pytest.mark.parametrize("secret", [KEY, Passphrase("words"), Passphrase("words", Cost(LEAST_MEMORY, LEAST_PASSES, 1))])
 def test_what_a_new_slot_gets_is_within_the_bounds_of_reading(secret):
     how = Stretching.of(secret)
-    assert (how.kind == Kind.RAW) is isinstance(secret, RawKey)
+    assert (how.kind == SecretKind.RAW) is isinstance(secret, RawKey)
     assert how.work() <= MOST_WORK
 
 
@@ -148,9 +148,13 @@ def test_a_raw_key_is_not_stretched():
     assert Stretching.of(KEY).work() == 0
 
 
-@pytest.mark.parametrize("kind", [Kind.ARGON2ID, Kind.SCRYPT])
+@pytest.mark.parametrize("kind", [SecretKind.ARGON2ID, SecretKind.SCRYPT])
 def test_the_salt_and_the_words_make_the_key_material(kind):
-    how = Stretching(kind, LEAST_MEMORY, LEAST_PASSES, 1) if kind is Kind.ARGON2ID else Stretching(kind, 2**15, 8, 1)
+    how = (
+        Stretching(kind, LEAST_MEMORY, LEAST_PASSES, 1)
+        if kind is SecretKind.ARGON2ID
+        else Stretching(kind, 2**15, 8, 1)
+    )
     one, same, other_words, other_salt = (
         how.stretched(Passphrase(words), salt)
         for words, salt in (("a", bytes(32)), ("a", bytes(32)), ("b", bytes(32)), ("a", bytes(range(32))))
@@ -162,13 +166,13 @@ def test_the_salt_and_the_words_make_the_key_material(kind):
 @pytest.mark.parametrize(
     "how",
     [
-        Stretching(Kind.RAW, 1, 0, 0),
-        Stretching(Kind.ARGON2ID, LEAST_MEMORY - 1, LEAST_PASSES, 1),
-        Stretching(Kind.ARGON2ID, MOST_MEMORY + 1, LEAST_PASSES, 1),
-        Stretching(Kind.ARGON2ID, MOST_MEMORY, MOST_WORK // MOST_MEMORY + 1, 1),
-        Stretching(Kind.ARGON2ID, LEAST_MEMORY, LEAST_PASSES, MOST_LANES + 1),
-        Stretching(Kind.SCRYPT, 2**14, 8, 1),
-        Stretching(Kind.SCRYPT, 2**17, 8, 9),
+        Stretching(SecretKind.RAW, 1, 0, 0),
+        Stretching(SecretKind.ARGON2ID, LEAST_MEMORY - 1, LEAST_PASSES, 1),
+        Stretching(SecretKind.ARGON2ID, MOST_MEMORY + 1, LEAST_PASSES, 1),
+        Stretching(SecretKind.ARGON2ID, MOST_MEMORY, MOST_WORK // MOST_MEMORY + 1, 1),
+        Stretching(SecretKind.ARGON2ID, LEAST_MEMORY, LEAST_PASSES, MOST_LANES + 1),
+        Stretching(SecretKind.SCRYPT, 2**14, 8, 1),
+        Stretching(SecretKind.SCRYPT, 2**17, 8, 9),
         Stretching(0, 0, 0, 0),
         Stretching(4, 0, 0, 0),
     ],

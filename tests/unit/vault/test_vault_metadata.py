@@ -14,7 +14,7 @@ from papers import Papers
 from vaultsession import RawKey
 from vaultsession.errors import BackendUnavailable, RollbackDetected, UnknownKey
 from vaultsession.format.keys import MasterKey
-from vaultsession.vault import EngineVault, Vault, VaultDirectory, VaultPapers
+from vaultsession.vault import EngineVault, Vault, VaultDirectory, VaultKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
 
 KEY = RawKey(bytes(range(32)))
@@ -29,7 +29,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
 
 def opened(vault: Vault) -> LiveKeyring:
     found = vault.unlock([("it", KEY)])
-    return LiveKeyring(found.keyring, VaultPapers(vault, found))
+    return LiveKeyring(found.keyring, VaultKeyStore(vault, found))
 
 
 def test_a_vault_remembers_whether_tenants_have_keys(vault: Vault) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from ...backends.files import preallocation
-from ...backends.files.layout import Layout, key_in
-from ...engine.verify import Checkup, Verdict, check, check_all
+from ...backends.files.layout import FilesLayout, key_in
+from ...engine.verify import Verdict, Verifier, check, check_all
 from ...errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound, WrongKey
 from ...format import record as v1
 from ...format.sealed import Container
@@ -29,13 +29,13 @@ from .readonly import OpenedVault, ReadOnlyDisk, opened_read_only
 from .sessions import key_of, known_keys
 
 __all__ = [
-    "Checkup",
     "Finding",
     "OpenedVault",
     "ReadOnlyDisk",
     "Remedy",
     "Severity",
     "Verdict",
+    "Verifier",
     "check",
     "check_all",
     "examine",
@@ -64,7 +64,7 @@ def examine(
     """
     disk = disk or ReadOnlyDisk()
     path = os.path.abspath(path)
-    vault, layout = VaultDirectory(path, disk, allow_network=True), Layout(path)
+    vault, layout = VaultDirectory(path, disk, allow_network=True), FilesLayout(path)
     if not vault.exists():
         raise VaultNotFound(f"there is no vault at {path}")
     identity: Identity | None = None
@@ -104,19 +104,19 @@ def examine(
     yield from _without_key(disk, layout)
 
 
-def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet[str]) -> Iterator[Finding]:
+def _with_key(disk: Disk, layout: FilesLayout, opened: OpenedVault, told: AbstractSet[str]) -> Iterator[Finding]:
     for said in opened.vault.findings:
         place = _PLACE.match(said)
         if place is None or place.group() not in told:  # what can be seen without a key was told
             yield warning("keyring-copy", said, place.group() if place else "", "vaultsession stats", Remedy.OPEN)
     yield from _rollback(opened)
-    yield from dictionaries.copies(disk, layout.root, opened.reading.dictionaries)
+    yield from dictionaries.copies(disk, layout.root, opened.reader.dictionaries)
     versions: dict[str, bytes | None] = {}
     sealed: Counter[bytes | None] = Counter()
     keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
-    for checkup in check_all(opened.backend, opened.reading, keys):
+    for checkup in check_all(opened.backend, opened.reader, keys):
         yield from _about(checkup)
-        if checkup.head is not None and key_of(opened.reading, checkup.head.id) != checkup.key:
+        if checkup.head is not None and key_of(opened.reader, checkup.head.id) != checkup.key:
             yield warning("foreign-slug", "its file is named after another id: rename it back", checkup.key)
         versions[checkup.key] = checkup.version
         sealed[checkup.key_id] += 1
@@ -124,9 +124,9 @@ def _with_key(disk: Disk, layout: Layout, opened: OpenedVault, told: AbstractSet
 
     def newest(key: str) -> bytes | None:
         """As it was found; read again when it is asked for a second time."""
-        return versions.pop(key) if key in versions else check(opened.backend, opened.reading, key).version
+        return versions.pop(key) if key in versions else check(opened.backend, opened.reader, key).version
 
-    yield from listing.index(disk, layout, opened.backend, opened.reading, newest)
+    yield from listing.index(disk, layout, opened.backend, opened.reader, newest)
 
 
 def _masters(opened: OpenedVault, sealed: Mapping[bytes | None, int]) -> Iterator[Finding]:
@@ -159,7 +159,7 @@ def _rollback(opened: OpenedVault) -> Iterator[Finding]:
         )
 
 
-def _about(checkup: Checkup) -> Iterator[Finding]:
+def _about(checkup: Verifier) -> Iterator[Finding]:
     key, problem = checkup.key, checkup.problem
     if checkup.verdict is Verdict.TORN:
         said = f"its newest record is not whole: {problem}; the next write mends the file"
@@ -176,7 +176,7 @@ def _about(checkup: Checkup) -> Iterator[Finding]:
         yield warning("came-back", problem, key, remedy=Remedy.ON_REQUEST)
 
 
-def _without_key(disk: Disk, layout: Layout) -> Iterator[Finding]:
+def _without_key(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """Containers whose structure alone says that they are torn or none."""
     try:
         names = disk.listdir(layout.sessions)

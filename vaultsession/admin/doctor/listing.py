@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from ...backends.files.layout import Layout, key_in
+from ...backends.files.layout import FilesLayout, key_in
 from ...backends.protocol import Backend
-from ...engine.reader import Reading
+from ...engine.reader import Reader
 from ...errors import BackendUnavailable, Damaged
-from ...format.sealed import Query, SealedHead
+from ...format.sealed import IndexRow, Query
 from ...util.disk import Disk
 from .findings import Finding, Remedy, error, warning
 
-Newest = Callable[[str], bytes | None]
+Current = Callable[[str], bytes | None]
 """The version that the file of a key has now; None where it cannot be read."""
 
 _REINDEX = "vaultsession reindex"
@@ -29,7 +29,7 @@ class _Drift(NamedTuple):
     behind: frozenset[str]
 
 
-def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading, newest: Newest) -> Iterator[Finding]:
+def index(disk: Disk, layout: FilesLayout, backend: Backend, reader: Reader, newest: Current) -> Iterator[Finding]:
     """Drift that stays, and rows that nobody with the vault's keys has written."""
     if not os.path.lexists(layout.index):
         if any(map(key_in, disk.listdir(layout.sessions))):
@@ -59,18 +59,18 @@ def index(disk: Disk, layout: Layout, backend: Backend, reading: Reading, newest
         yield warning("row-behind", "its row names another version than its file has", key, _REINDEX, Remedy.REINDEX)
     for key in sorted(rows):
         try:
-            reading.rows.open(rows[key])
+            reader.rows.open(rows[key])
         except Damaged:
             yield error(
                 "row-forged", "its row was not written with the keys of this vault", key, _REINDEX, Remedy.REINDEX
             )
 
 
-def _rows(backend: Backend) -> dict[str, SealedHead]:
+def _rows(backend: Backend) -> dict[str, IndexRow]:
     return {row.key: row for row in backend.scan(Query())}
 
 
-def _drift(disk: Disk, layout: Layout, rows: Mapping[str, SealedHead], newest: Newest) -> _Drift:
+def _drift(disk: Disk, layout: FilesLayout, rows: Mapping[str, IndexRow], newest: Current) -> _Drift:
     keys = {key for key in map(key_in, disk.listdir(layout.sessions)) if key is not None}
     behind = {key for key in keys & rows.keys() if newest(key) not in (None, rows[key].version)}
     # What cannot be read, or reads as absent, is listed nowhere: that is told about the session itself.

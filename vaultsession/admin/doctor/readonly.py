@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ...backends.files import FilesBackend
-from ...engine.reader import Reading
-from ...engine.vault_reader import reading_of
+from ...engine.reader import Reader
+from ...engine.vault_reader import reader_of
 from ...util.disk import READ, Disk
 from ...vault import OpenVault, VaultDirectory
 from ...vault.secret import Secret
@@ -42,7 +42,7 @@ class OpenedVault:
     """An unlocked vault and its sessions, for looking only."""
 
     vault: OpenVault
-    reading: Reading
+    reader: Reader
     backend: FilesBackend
 
 
@@ -54,9 +54,9 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = VaultDirectory(path, disk, allow_network=True)
     vault = directory.unlock(candidates)
-    reading = reading_of(directory, vault)
-    backend = FilesBackend(directory.path, disk=disk, describe=reading.describe, writable=False)
+    reader = reader_of(directory, vault)
+    backend = FilesBackend(directory.path, disk=disk, describe=reader.describe, writable=False)
     try:
-        yield OpenedVault(vault, reading, backend)
+        yield OpenedVault(vault, reader, backend)
     finally:
         backend.close()

@@ -7,7 +7,7 @@ import os
 
 from ...backends.files.layout import key_in
 from ...backends.protocol import Backend
-from ...engine.reader import Reading
+from ...engine.reader import Reader
 from ...errors import BackendUnavailable
 from ...format import ids
 from ...format.sealed import Query
@@ -22,6 +22,6 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
     return sorted(found)
 
 
-def key_of(reading: Reading, id: str) -> str:
+def key_of(reader: Reader, id: str) -> str:
     """The key of an id. ``InvalidSessionId``."""
-    return ids.key(reading.keyring.naming_key, ids.parse(id), readable=reading.keyring.readable_names)
+    return ids.key(reader.keyring.naming_key, ids.parse(id), readable=reader.keyring.readable_names)

@@ -9,7 +9,7 @@ import shlex
 import stat
 from collections.abc import Iterable, Iterator
 
-from ...backends.files.layout import Layout, key_in, stripe_of, temporary_in
+from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -118,7 +118,7 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
         )
 
 
-def writers(disk: Disk, layout: Layout) -> Iterator[Finding]:
+def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """Markers of writers that died before their index was written."""
     markers = WriterMarkers(disk, layout, flush=False)
     try:
@@ -137,7 +137,7 @@ def writers(disk: Disk, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def quarantine(disk: Disk, layout: Layout) -> Iterator[Finding]:
+def quarantine(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """What was put aside, and whether room for more is running out."""
     try:
         kept = Quarantine(disk, layout, flush=False).entries()
@@ -153,7 +153,7 @@ def quarantine(disk: Disk, layout: Layout) -> Iterator[Finding]:
         yield info("quarantine", said, QUARANTINE)
 
 
-def sessions(disk: Disk, path: str, layout: Layout) -> Iterator[Finding]:
+def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
     """Names and modes in ``sessions/``; two files for one session."""
     seen: dict[str, str] = {}
     for name in sorted(_list(disk, layout.sessions)):
@@ -224,7 +224,7 @@ def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
     return os.stat_result((stat.S_IFMT(status.st_mode) | mode, *status[1:]))
 
 
-def _is_orphan(disk: Disk, layout: Layout, path: str, locator: str) -> bool:
+def _is_orphan(disk: Disk, layout: FilesLayout, path: str, locator: str) -> bool:
     """A temporary exists only while the stripe of its locator is held."""
     with contextlib.suppress(FileNotFoundError, VaultError):
         lock = open_lock(disk, layout.stripe(stripe_of(locator)))

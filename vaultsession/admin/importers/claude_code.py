@@ -20,7 +20,7 @@ import posixpath
 
 from ...format.payload import Json
 from .fields import moment
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import TOO_LONG, File
 from .strict import named, parse
 
@@ -43,7 +43,7 @@ def read(file: File) -> Found:
     if not events:
         return
     times = [time for time in map(moment, (event.get("timestamp") for event in events)) if time is not None]
-    yield Record(
+    yield ImportedSession(
         posixpath.basename(file.stem),
         file.name,
         events,

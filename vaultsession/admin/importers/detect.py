@@ -8,7 +8,7 @@ from typing import IO
 
 from ...errors import InvalidSetting
 from . import claude_code, jsonl, langchain, openai_agents, plain
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import File, files
 from .strict import parse
 
@@ -89,5 +89,5 @@ def format_of(file: File) -> str:
         return "jsonl" if file.suffix in _LINES else "openai-agents" if file.suffix in _DATABASES else "json"
 
 
-def _prefixed(record: Record, prefix: str) -> Record:
+def _prefixed(record: ImportedSession, prefix: str) -> ImportedSession:
     return replace(record, id=prefix + record.id) if prefix else record

@@ -15,7 +15,7 @@ from ...errors import InvalidSetting, VaultError
 from ...format.jsonl import read_line
 from ...format.payload import Json
 from ...util.clock import SystemClock, to_duration, to_micros
-from .records import Record
+from .records import ImportedSession
 from .strict import named, objects
 
 MESSAGES = ("messages", "history", "conversation", "conversations", "items", "events", "turns")
@@ -39,7 +39,7 @@ def is_session(value: object) -> bool:
     )
 
 
-def record_of(value: Json, id: str | None, place: str) -> Record:
+def record_of(value: Json, id: str | None, place: str) -> ImportedSession:
     """The record of an object; its own id goes before the one that is given. ``ValueError`` for what is no session."""
     if _EXPORTED in value:
         return _exported(value, place)
@@ -62,17 +62,17 @@ def record_of(value: Json, id: str | None, place: str) -> Record:
         state = {**state, REST: rest}
     if own is None:
         raise ValueError(f"no id: there is none of {', '.join(IDS)}")
-    return Record(own, place, messages, state, **facts)
+    return ImportedSession(own, place, messages, state, **facts)
 
 
-def _exported(value: Json, place: str) -> Record:
+def _exported(value: Json, place: str) -> ImportedSession:
     """The record of a line of an export, nothing guessed. ``ValueError`` where it is damaged or of a later version."""
     try:
         restored = read_line(json.dumps(value).encode(), SystemClock().now())
     except VaultError as error:
         raise ValueError(str(error)) from None
     head = restored.head
-    return Record(
+    return ImportedSession(
         head.id,
         place,
         objects(restored.messages),

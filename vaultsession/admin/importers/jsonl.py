@@ -16,7 +16,7 @@ from typing import IO
 
 from ...format.payload import Json
 from .fields import id_in, is_session, record_of
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import LARGEST, TOO_LONG, File
 from .strict import named, parse
 
@@ -80,7 +80,7 @@ def _messages(file: File) -> Found:
             for start in places[::2]:
                 whole.seek(start)
                 messages.append(_object(whole.readline(LARGEST)))
-            yield Record(name, file.at(places[1]), messages)
+            yield ImportedSession(name, file.at(places[1]), messages)
 
 
 def _object(line: bytes | None) -> Json:

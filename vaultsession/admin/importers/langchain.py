@@ -6,7 +6,7 @@ without its ending, and the last change is that of the file.
 
 from __future__ import annotations
 
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import File
 from .strict import objects, parse
 
@@ -21,7 +21,7 @@ def read(file: File) -> Found:
     except (ValueError, OSError) as error:
         yield Skipped(file.name, str(error))
         return
-    yield Record(file.stem, file.name, messages, updated=updated)
+    yield ImportedSession(file.stem, file.name, messages, updated=updated)
 
 
 def is_message(value: object) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ...format.payload import Json
 from .fields import moment
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import LARGEST, File
 from .strict import named, parse
 
@@ -81,7 +81,7 @@ def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: 
         if not isinstance(name, str):
             yield Skipped(place, "its id is no text")
             continue
-        yield Record(name, place, items, created=moment(created), updated=moment(updated))
+        yield ImportedSession(name, place, items, created=moment(created), updated=moment(updated))
     orphans = f"SELECT count(*) FROM {messages} WHERE session_id NOT IN (SELECT session_id FROM {sessions})"  # noqa: S608 - as above
     if lost := database.execute(orphans).fetchone()[0]:
         yield Skipped(file.name, f"{lost} items belong to no session that is there")

@@ -11,10 +11,10 @@ from ...errors import InvalidDocument, SessionExists
 from ...format import payload
 from ...format.head import Head
 from ...format.jsonl import line_of
-from ...store.fields import Past
+from ...store.fields import ImportedFields
 from ...store.store import SessionStore
 from ...util.clock import to_datetime
-from .records import Record
+from .records import ImportedSession
 
 
 class Placed(StrEnum):
@@ -25,7 +25,7 @@ class Placed(StrEnum):
     PRESENT = "present"
 
 
-def place(store: SessionStore, record: Record, *, replace: bool = False, dry_run: bool = False) -> Placed:
+def place(store: SessionStore, record: ImportedSession, *, replace: bool = False, dry_run: bool = False) -> Placed:
     """Put a record into the store, all of it or nothing. ``dry_run`` only says what would come of it.
 
     A session whose id is there stays as it is, unless ``replace``. Errors are those of ``create``: the record was
@@ -48,7 +48,7 @@ def place(store: SessionStore, record: Record, *, replace: bool = False, dry_run
     return Placed.IMPORTED
 
 
-def _restored(store: SessionStore, record: Record, *, replace: bool) -> Placed:
+def _restored(store: SessionStore, record: ImportedSession, *, replace: bool) -> Placed:
     """An exported session as it was: with its times, and without what the store gives to new ones."""
     payload.body(record.state, record.messages)  # refuses what JSON cannot give back
     state, *messages = map(orjson.dumps, (record.state, *record.messages))
@@ -72,11 +72,11 @@ def _restored(store: SessionStore, record: Record, *, replace: bool) -> Placed:
     return Placed.IMPORTED if done.made else Placed.REPLACED if done.replaced else Placed.PRESENT
 
 
-def _facts(record: Record) -> Past:
+def _facts(record: ImportedSession) -> ImportedFields:
     updated, created = record.updated, record.created
     if updated is not None and created is not None:
         created = min(created, updated)
-    facts = Past(
+    facts = ImportedFields(
         user_id=record.user_id,
         tenant_id=record.tenant_id,
         assistant_id=record.assistant_id,

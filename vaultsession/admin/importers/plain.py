@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .fields import is_session, record_of
-from .records import Found, Record, Skipped
+from .records import Found, ImportedSession, Skipped
 from .sources import File
 from .strict import named, objects, parse
 
@@ -25,7 +25,7 @@ def read(file: File) -> Found:
     try:
         value = parse(file.content())
         if isinstance(value, list):
-            yield Record(file.stem, file.name, objects(value), updated=file.modified())
+            yield ImportedSession(file.stem, file.name, objects(value), updated=file.modified())
         elif isinstance(value, dict) and not is_session(value) and value and all(map(_is_one, value.values())):
             for name, each in value.items():
                 yield from _one(each, name, f"{file.name}, {name!r:.60}")
@@ -44,6 +44,6 @@ def _is_one(value: object) -> bool:
 
 def _one(value: object, id: str, place: str) -> Found:
     try:
-        yield record_of(value, id, place) if isinstance(value, dict) else Record(id, place, objects(value))
+        yield record_of(value, id, place) if isinstance(value, dict) else ImportedSession(id, place, objects(value))
     except ValueError as error:
         yield Skipped(place, str(error))

@@ -9,7 +9,7 @@ from ...format.payload import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ImportedSession:
     """A session as another program kept it. ``place`` says where it stood.
 
     Times in microseconds since 1970, None where the source does not say; ``ttl`` in seconds.
@@ -42,5 +42,5 @@ class Skipped:
     reason: str
 
 
-Found = Iterator[Record | Skipped]
+Found = Iterator[ImportedSession | Skipped]
 """What a reader yields, as it reads."""

@@ -11,7 +11,7 @@ interrupted is repeated, and goes on.
 from __future__ import annotations
 
 from .move import migrate, plan, rekey
-from .report import Problem, Progress, Report, Trouble
+from .report import MigrationReport, Problem, Progress, Trouble
 from .sealed_copy import copy
 
-__all__ = ["Problem", "Progress", "Report", "Trouble", "copy", "migrate", "plan", "rekey"]
+__all__ = ["MigrationReport", "Problem", "Progress", "Trouble", "copy", "migrate", "plan", "rekey"]

@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 from ...errors import Damaged, UnknownKey, Unreadable
 from ...format import record
-from ...format.sealed import Container, Describe, Fetch, SealedHead, Tombstone
+from ...format.sealed import Container, IndexRow, ReadHead, ReadRange, Tombstone
 
 
 class Copied(NamedTuple):
     """A session that is about to be copied: its row, and its whole container."""
 
-    row: SealedHead
+    row: IndexRow
     data: bytes
 
 
@@ -33,7 +33,7 @@ class Describing:
     ``proves`` tells the tombstones that were made with the keys; without it none is doubted.
     """
 
-    def __init__(self, keys: Describe | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
+    def __init__(self, keys: ReadHead | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
         self.keys = keys
         self.proves = proves
         self.copied: Copied | None = None
@@ -48,7 +48,7 @@ class Describing:
         finally:
             self._is_lenient = False
 
-    def describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """See ``sealed.Describe``; and the module."""
         copied = self.copied if self.copied is not None and self.copied.row.key == key else None
         try:
@@ -62,7 +62,7 @@ class Describing:
             raise
 
 
-def ends_as(row: SealedHead, container: Container) -> bool:
+def ends_as(row: IndexRow, container: Container) -> bool:
     """Whether the record that ends where the row says bears the version of the row: what can be told without a key."""
     at = row.size - container.offset - record.LINK_AND_FOOTER
     return (
@@ -73,7 +73,7 @@ def ends_as(row: SealedHead, container: Container) -> bool:
     )
 
 
-def _unproved(key: str, fetch: Fetch, copied: Copied | None) -> SealedHead | None:
+def _unproved(key: str, fetch: ReadRange, copied: Copied | None) -> IndexRow | None:
     container = fetch(0)
     if container is None:
         return None
@@ -86,7 +86,7 @@ def _unproved(key: str, fetch: Fetch, copied: Copied | None) -> SealedHead | Non
     raise _locked(key)
 
 
-def _is_superseded(container: Container | None, row: SealedHead) -> bool:
+def _is_superseded(container: Container | None, row: IndexRow) -> bool:
     """Whether a damaged container never held anything that the row does not speak of."""
     if container is None:
         return False

@@ -6,17 +6,17 @@ import os
 
 from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
-from ...engine.vault_reader import reading_of
-from ...engine.writer import Writing
+from ...engine.vault_reader import reader_of
+from ...engine.writer import Writer
 from ...errors import Conflict, InvalidSetting
 from ...format.sealed import Query
 from ...store.settings import Settings
 from ...util.clock import Clock
 from ...vault import OpenVault, follow_papers, follow_tenants
-from ...vault.location import Site
+from ...vault.location import VaultLocation
 from ...vault.metadata import taken_apart
 from .describer import Describing
-from .report import Progress, Report, silent
+from .report import MigrationReport, Progress, silent
 from .reseal import reseal
 from .sealed_copy import copy, refuse_newer
 
@@ -27,7 +27,9 @@ _PAPERS = {
 }
 
 
-def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Progress = silent) -> Report:
+def migrate(
+    source: VaultLocation, target: VaultLocation, vault: OpenVault | None, *, progress: Progress = silent
+) -> MigrationReport:
     """Copy a vault, papers first, without decrypting a session. See ``copying.copy``.
 
     ``vault`` is the source's, unlocked: then every session is authenticated before it is put in place. Without it bytes
@@ -54,13 +56,13 @@ def migrate(source: Site, target: Site, vault: OpenVault | None, *, progress: Pr
     return report
 
 
-def plan(source: Site, target: Site, vault: OpenVault | None) -> Report:
+def plan(source: VaultLocation, target: VaultLocation, vault: OpenVault | None) -> MigrationReport:
     """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
     _refuse_same(source, target)
     describing = _describing(source, vault)
     ours = source.backend(describing.describe)
     try:
-        report = Report(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
+        report = MigrationReport(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
         if not target.vault.exists():
             report.copied = report.sessions
             return report
@@ -76,15 +78,15 @@ def plan(source: Site, target: Site, vault: OpenVault | None) -> Report:
 
 
 def rekey(
-    source: Site,
-    target: Site,
+    source: VaultLocation,
+    target: VaultLocation,
     vault: OpenVault,
     other: OpenVault,
     clock: Clock,
     *,
     settings: Settings,
     progress: Progress = silent,
-) -> Report:
+) -> MigrationReport:
     """Seal the sessions of ``vault`` anew for ``other``, which is there already. See ``resealing.reseal``.
 
     ``Conflict`` if both are one vault: ``key rotate`` changes the keys of a vault in place.
@@ -92,14 +94,14 @@ def rekey(
     _refuse_same(source, target)
     if vault.keyring.vault_id == other.keyring.vault_id:
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
-    ours = reading_of(source.vault, vault)
-    theirs = reading_of(target.vault, other, compressing=settings.compression == "zstd")
-    writing = Writing.of(theirs, clock, settings)
+    ours = reader_of(source.vault, vault)
+    theirs = reader_of(target.vault, other, compressing=settings.compression == "zstd")
+    writer = Writer.of(theirs, clock, settings)
     before = source.backend(ours.describe)
     try:
         after = target.backend(theirs.describe)
         try:
-            report = reseal(before, ours, after, theirs, writing, progress=progress)
+            report = reseal(before, ours, after, theirs, writer, progress=progress)
         finally:
             after.close()
     finally:
@@ -109,14 +111,14 @@ def rekey(
     return report
 
 
-def _describing(source: Site, vault: OpenVault | None) -> Describing:
+def _describing(source: VaultLocation, vault: OpenVault | None) -> Describing:
     if vault is None:
         return Describing(None)
-    reading = reading_of(source.vault, vault)
-    return Describing(reading.describe, reading.rows.is_genuine)
+    reader = reader_of(source.vault, vault)
+    return Describing(reader.describe, reader.rows.is_genuine)
 
 
-def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: Report) -> None:
+def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: MigrationReport) -> None:
     refuse_newer(ours, theirs, describing)
     with describing.leniently():
         for each in differing(ours, theirs):
@@ -126,7 +128,7 @@ def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: Rep
     report.current = report.sessions - report.copied - report.updated
 
 
-def _refuse_same(source: Site, target: Site) -> None:
+def _refuse_same(source: VaultLocation, target: VaultLocation) -> None:
     one, other = os.path.join(source.vault.path, ""), os.path.join(target.vault.path, "")
     if one == other:
         raise InvalidSetting(f"{source.vault.path} is where the vault is: name another place to copy it to")
@@ -136,7 +138,7 @@ def _refuse_same(source: Site, target: Site) -> None:
         )
 
 
-def _refuse_other(source: Site, target: Site) -> None:
+def _refuse_other(source: VaultLocation, target: VaultLocation) -> None:
     ours, _ = taken_apart(source.vault.papers(), source.vault.path)
     theirs, _ = taken_apart(target.vault.papers(), target.vault.path)
     if ours.vault_id != theirs.vault_id:

@@ -39,7 +39,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class MigrationReport:
     """Counts of sessions, and what is not as it should be. ``verified`` were read back and found to be the same.
 
     ``authenticated`` of them were opened with the key before they were put in place; without a key that is none.

@@ -10,48 +10,48 @@ from functools import partial
 
 from ...backends.protocol import Backend
 from ...backends.replication import newest_of
-from ...engine.reader import Loaded, Reading
-from ...engine.writer import Writing
+from ...engine.reader import Document, Reader
+from ...engine.writer import Writer
 from ...errors import UnknownKey, Unreadable
 from ...format import document, ids
 from ...format.head import Head
 from ...format.keys import Keyring
-from ...format.sealed import Grave, Newest, Query, Sealed, SealedHead, Tombstone
-from .report import Problem, Progress, Report, Trouble, silent
+from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from .report import MigrationReport, Problem, Progress, Trouble, silent
 
 _ALL = Query(newest_first=False)
 
 
 def reseal(
-    source: Backend, ours: Reading, target: Backend, theirs: Reading, writing: Writing, *, progress: Progress = silent
-) -> Report:
+    source: Backend, ours: Reader, target: Backend, theirs: Reader, writer: Writer, *, progress: Progress = silent
+) -> MigrationReport:
     """Make ``target`` hold the sessions of ``source``, sealed by ``writing``; each is read back and compared.
 
     A session of the target that was changed by itself, or is there alone, is left and told. One that cannot be copied
     is a ``Problem`` of the report, and the others go on. Costs the memory of one session at a time, inflated.
     """
-    return _Resealing(source, ours, target, theirs, writing, progress).run()
+    return _Resealing(source, ours, target, theirs, writer, progress).run()
 
 
 class _Resealing:
     def __init__(
         self,
         source: Backend,
-        ours: Reading,
+        ours: Reader,
         target: Backend,
-        theirs: Reading,
-        writing: Writing,
+        theirs: Reader,
+        writer: Writer,
         progress: Progress,
     ) -> None:
         self._source = source
         self._ours = ours
         self._target = target
         self._theirs = theirs
-        self._writing = writing
+        self._writer = writer
         self._progress = progress
-        self._report = Report()
+        self._report = MigrationReport()
 
-    def run(self) -> Report:
+    def run(self) -> MigrationReport:
         """All of it."""
         self._remove_gone()
         total = self._source.count(Query())
@@ -78,18 +78,18 @@ class _Resealing:
         except Unreadable as error:
             self._problem(loaded.head.id, Trouble.DAMAGED, f"at the target: {error}")
 
-    def _put(self, loaded: Loaded) -> None:
+    def _put(self, loaded: Document) -> None:
         key = _key_in(self._theirs.keyring, loaded.head.id)
         texts = document.merged(loaded.bodies)
-        bodies = [self._writing.pack(text) for text in texts]
-        known: Newest = None
+        bodies = [self._writer.pack(text) for text in texts]
+        known: Current = None
         is_ahead = is_same = False
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal known, is_ahead, is_same
             known = newest
             is_ahead = is_same = False
-            if isinstance(newest, SealedHead):
+            if isinstance(newest, IndexRow):
                 there = self._theirs.opened(newest)
                 if there.document == loaded.document:
                     is_same = _facts(there.head) == _facts(loaded.head)
@@ -97,7 +97,7 @@ class _Resealing:
                     is_ahead = there.head.updated >= loaded.head.updated
             if is_ahead or is_same:
                 return None
-            return self._writing.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
+            return self._writer.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
 
         self._target.commit(key, seal)
         report = self._report
@@ -106,8 +106,8 @@ class _Resealing:
             self._problem(loaded.head.id, Trouble.AHEAD, reason)
             return
         report.current += is_same
-        report.copied += not isinstance(known, SealedHead)
-        report.updated += isinstance(known, SealedHead) and not is_same
+        report.copied += not isinstance(known, IndexRow)
+        report.updated += isinstance(known, IndexRow) and not is_same
         report.bytes += 0 if is_same else sum(len(body.data) for body in bodies)
         there = self._theirs.load(key, partial(self._target.read, key))
         if there is not None and _is_equal(there, loaded, texts):
@@ -130,8 +130,8 @@ class _Resealing:
                 after = self._target.commit(row.key, self._bury)
                 self._report.removed += isinstance(after, Tombstone)
 
-    def _bury(self, newest: Newest) -> Grave | None:
-        return self._writing.grave(newest) if isinstance(newest, SealedHead) else None
+    def _bury(self, newest: Current) -> Delete | None:
+        return self._writer.grave(newest) if isinstance(newest, IndexRow) else None
 
     def _problem(self, name: str, trouble: Trouble, reason: str) -> None:
         self._report.problems.append(Problem(name, trouble, reason))
@@ -146,7 +146,7 @@ def _facts(head: Head) -> Head:
     return head._replace(messages=0, raw=0, records=0, dead=0, appended=0, full=0, document=None)
 
 
-def _is_equal(one: Loaded, other: Loaded, texts: list[bytes]) -> bool:
+def _is_equal(one: Document, other: Document, texts: list[bytes]) -> bool:
     return (
         _facts(one.head) == _facts(other.head)
         and one.document == other.document

@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ...backends.protocol import Backend, Graveyard, Shelf
-from ...backends.replication import Difference, Gap, Outcome, differing, follow, is_same
+from ...backends.replication import Gap, Outcome, SessionGap, differing, follow, is_same
 from ...errors import Conflict, Damaged, UnknownKey, Unreadable
 from ...format import record
 from ...format.ids import is_key
-from ...format.sealed import Container, Grave, Newest, Query, Sealed, SealedHead, Tombstone
+from ...format.sealed import Container, Current, Delete, IndexRow, Query, Tombstone, Write
 from .describer import Copied, Describing, ends_as
-from .report import Problem, Progress, Report, Trouble, silent
+from .report import MigrationReport, Problem, Progress, Trouble, silent
 
 PAGE = 200
 PAGE_BYTES = 16 << 20
@@ -40,7 +40,7 @@ class _Sent(NamedTuple):
     data: bytes | None
 
 
-def copy(source: Backend, target: Backend, describing: Describing, *, progress: Progress = silent) -> Report:
+def copy(source: Backend, target: Backend, describing: Describing, *, progress: Progress = silent) -> MigrationReport:
     """Make ``target`` hold what ``source`` holds; see the module. Only what a tombstone names is removed from it.
 
     ``describing`` is what both were opened with. ``Conflict``, before anything is changed, for a target whose
@@ -64,7 +64,7 @@ def refuse_newer(source: Backend, target: Backend, describing: Describing) -> No
         )
 
 
-def _went_on(source: Backend, target: Backend, each: Difference) -> bool:
+def _went_on(source: Backend, target: Backend, each: SessionGap) -> bool:
     """Whether a session of the target is newer, or seems to be behind and is no beginning of the source's."""
     if each.gap is Gap.AHEAD:
         return True
@@ -84,11 +84,11 @@ class _Copying:
         self._describing = describing
         self._keys = describing.keys
         self._progress = progress
-        self._report = Report()
+        self._report = MigrationReport()
         self._found: list[Copied] = []
         """What of the page was there already."""
 
-    def run(self) -> Report:
+    def run(self) -> MigrationReport:
         """All of it."""
         self._copy_tombstones()
         total, done = self._source.count(Query()), 0
@@ -114,11 +114,11 @@ class _Copying:
                 reason = "at the source: its tombstone was not made with the keys of this vault; it was left out"
                 self._problem(tombstone.key, Trouble.DAMAGED, reason)
                 continue
-            result: Newest = None
+            result: Current = None
 
-            def seal(newest: Newest, tombstone: Tombstone = tombstone) -> Grave | None:
+            def seal(newest: Current, tombstone: Tombstone = tombstone) -> Delete | None:
                 above = newest is not None and newest.generation > tombstone.generation
-                return None if above or newest == tombstone else Grave(tombstone, flush=False)
+                return None if above or newest == tombstone else Delete(tombstone, flush=False)
 
             try:
                 result = self._target.commit(tombstone.key, seal)
@@ -126,7 +126,7 @@ class _Copying:
                 self._problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
             self._report.tombstones += result == tombstone
 
-    def _sent(self, row: SealedHead) -> _Sent | None:
+    def _sent(self, row: IndexRow) -> _Sent | None:
         """One session, authenticated and put in place if it is not there."""
         try:
             container = self._source.read(row.key)
@@ -148,7 +148,7 @@ class _Copying:
             self._in_the_way(row.key, error)
             return None
 
-    def _proved(self, row: SealedHead, data: bytes) -> SealedHead:
+    def _proved(self, row: IndexRow, data: bytes) -> IndexRow:
         """The row that the keys make of the bytes; without a key, the one that the source lists."""
         if self._keys is None:
             return row._replace(torn=False)
@@ -159,14 +159,14 @@ class _Copying:
         self._report.authenticated += 1
         return described
 
-    def _is_put(self, row: SealedHead, data: bytes) -> bool:
+    def _is_put(self, row: IndexRow, data: bytes) -> bool:
         """Whether these bytes are now what the target has; it may have had them."""
-        known: Newest = None
+        known: Current = None
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal known
             known = newest
-            return Sealed(row, 0, data) if _is_below(newest, row) else None
+            return Write(row, 0, data) if _is_below(newest, row) else None
 
         self._describing.copied = Copied(row, data)
         try:
@@ -177,13 +177,13 @@ class _Copying:
             self._report.copied += 1
             self._report.bytes += len(data)
             return True
-        if isinstance(known, SealedHead) and is_same(known, row):
+        if isinstance(known, IndexRow) and is_same(known, row):
             self._report.current += 1
             self._found.append(Copied(row, data))
             return True
         return False
 
-    def _list_found(self, page: list[SealedHead]) -> None:
+    def _list_found(self, page: list[IndexRow]) -> None:
         """Put once more what is there and not listed: a power cut may have taken the index and left the containers."""
         found, self._found = self._found, []
         if not found:
@@ -201,9 +201,9 @@ class _Copying:
     def _put_again(self, copied: Copied) -> None:
         """The same bytes in the place of themselves, so that they are listed."""
 
-        def seal(newest: Newest) -> Sealed | None:
-            is_it = isinstance(newest, SealedHead) and is_same(newest, copied.row)
-            return Sealed(copied.row, 0, copied.data) if is_it else None
+        def seal(newest: Current) -> Write | None:
+            is_it = isinstance(newest, IndexRow) and is_same(newest, copied.row)
+            return Write(copied.row, 0, copied.data) if is_it else None
 
         self._describing.copied = copied
         try:
@@ -284,14 +284,14 @@ class _Copying:
         self._report.problems.append(Problem(key, trouble, reason))
 
 
-def _is_below(newest: Newest, row: SealedHead) -> bool:
+def _is_below(newest: Current, row: IndexRow) -> bool:
     """Whether a row is news to who has that: nothing, or the tombstone of an earlier life."""
     return newest is None or (isinstance(newest, Tombstone) and newest.generation < row.generation)
 
 
-def _pages(source: Backend) -> Iterator[list[SealedHead]]:
+def _pages(source: Backend) -> Iterator[list[IndexRow]]:
     """The source's listing, oldest first, in pages that are bounded in number and in bytes."""
-    page: list[SealedHead] = []
+    page: list[IndexRow] = []
     size = 0
     for row in source.scan(_ALL):
         if not is_key(row.key):

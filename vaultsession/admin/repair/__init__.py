@@ -26,7 +26,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from ...engine.vault_reader import reading_of
+from ...engine.vault_reader import reader_of
 from ...errors import SessionNotFound, VaultError
 from ...format.ids import is_key
 from ...util.clock import Clock, SystemClock
@@ -38,7 +38,7 @@ from .dictionaries import level
 from .sessions import Mender
 from .structure import clear, restrict
 
-__all__ = ["Outcome", "Repair", "Repaired", "Result"]
+__all__ = ["Repair", "RepairOutcome", "Repaired", "Result"]
 
 _WOULD = {
     Remedy.RESTRICT: "take from others what they may do with it",
@@ -59,7 +59,7 @@ _SHUT = {
 _BY_PEOPLE = "this is left to you"
 
 
-class Outcome(StrEnum):
+class RepairOutcome(StrEnum):
     """What became of a finding."""
 
     MENDED = "mended"
@@ -72,7 +72,7 @@ class Repaired(NamedTuple):
     """One finding, what became of it, and in words what was done or would be."""
 
     finding: Finding
-    outcome: Outcome
+    outcome: RepairOutcome
     sentence: str
 
 
@@ -105,7 +105,7 @@ class Repair:
     def key_named(self, name: str) -> str:
         """The key of a session by its id, or by the key that doctor shows. ``SessionNotFound`` where it has no file."""
         with opened_read_only(self.path, self.candidates or ()) as vault:
-            for key in ((name,) if is_key(name) else ()) + (key_of(vault.reading, name),):
+            for key in ((name,) if is_key(name) else ()) + (key_of(vault.reader, name),):
                 if os.path.lexists(os.path.join(self.path, "sessions", f"{key}.vss")):
                     return key
         raise SessionNotFound(f"there is no session {name!r} with a file to recover")
@@ -142,8 +142,8 @@ class Repair:
         said: dict[Finding, str] = {}
         directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
         vault = directory.unlock(self.candidates or ())
-        reading = reading_of(directory, vault)
-        with contextlib.closing(Mender(self.disk, self.path, reading, self.clock)) as mender:
+        reader = reader_of(directory, vault)
+        with contextlib.closing(Mender(self.disk, self.path, reader, self.clock)) as mender:
             derive = False
             for finding in found:
                 mend = self._mend(mender, finding)
@@ -151,7 +151,7 @@ class Repair:
                     said[finding] = _tried(partial(mend, finding.place))
                     derive = derive or mend == mender.set_aside
                 elif finding.remedy is Remedy.LEVEL:
-                    said[finding] = _tried(partial(level, directory, reading.dictionaries, finding.place))
+                    said[finding] = _tried(partial(level, directory, reader.dictionaries, finding.place))
                 elif finding.remedy is Remedy.OPEN:
                     said[finding] = "the vault was opened, which mends it"
                 elif finding.remedy is Remedy.REINDEX:
@@ -173,25 +173,25 @@ class Repair:
 
     def _planned(self, finding: Finding, shut: str | None) -> Repaired:
         if finding.remedy is None:
-            return Repaired(finding, Outcome.LEFT, _BY_PEOPLE)
+            return Repaired(finding, RepairOutcome.LEFT, _BY_PEOPLE)
         if shut and finding.remedy not in _WITHOUT_KEY:
-            return Repaired(finding, Outcome.LEFT, shut)
+            return Repaired(finding, RepairOutcome.LEFT, shut)
         if finding.place in self.recover and finding.remedy in (Remedy.REPLACE, Remedy.ON_REQUEST):
-            return Repaired(finding, Outcome.PLANNED, "recover it to its last authentic record")
+            return Repaired(finding, RepairOutcome.PLANNED, "recover it to its last authentic record")
         if finding.remedy is not Remedy.ON_REQUEST:
-            return Repaired(finding, Outcome.PLANNED, _WOULD[finding.remedy])
+            return Repaired(finding, RepairOutcome.PLANNED, _WOULD[finding.remedy])
         if self.quarantine_damaged:
-            return Repaired(finding, Outcome.PLANNED, "move it to quarantine, unless all of it authenticates")
-        return Repaired(finding, Outcome.LEFT, _on_request(finding))
+            return Repaired(finding, RepairOutcome.PLANNED, "move it to quarantine, unless all of it authenticates")
+        return Repaired(finding, RepairOutcome.LEFT, _on_request(finding))
 
     def _told(self, finding: Finding, said: dict[Finding, str], remaining: list[Finding]) -> Repaired:
         if not any((each.name, each.place) == (finding.name, finding.place) for each in remaining):
-            return Repaired(finding, Outcome.MENDED, said.get(finding, "it is not found any more"))
+            return Repaired(finding, RepairOutcome.MENDED, said.get(finding, "it is not found any more"))
         if finding in said:
-            return Repaired(finding, Outcome.FAILED, said[finding])
+            return Repaired(finding, RepairOutcome.FAILED, said[finding])
         if finding.remedy is None:
-            return Repaired(finding, Outcome.LEFT, _BY_PEOPLE)
-        return Repaired(finding, Outcome.LEFT, _why_shut(remaining) or _on_request(finding))
+            return Repaired(finding, RepairOutcome.LEFT, _BY_PEOPLE)
+        return Repaired(finding, RepairOutcome.LEFT, _why_shut(remaining) or _on_request(finding))
 
 
 def _why_shut(found: Iterable[Finding]) -> str | None:

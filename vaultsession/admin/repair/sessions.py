@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...backends.files import FilesBackend
-from ...backends.files.layout import Layout, stripe_of
+from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock, open_lock, unlock
 from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
-from ...engine.reader import Reading
-from ...engine.writer import Writing
+from ...engine.reader import Reader
+from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, Unreadable
 from ...format import document
 from ...format import record as v1
 from ...format.ids import locator_of
-from ...format.sealed import Container, Fetch, Newest, Sealed, SealedHead, Tombstone, Witness
+from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
 from ...vault.keyring_copies import QUARANTINE
@@ -37,10 +37,10 @@ class Mender:
     them it takes what authenticates, whatever the index remembers.
     """
 
-    def __init__(self, disk: Disk, root: str, reading: Reading, clock: Clock) -> None:
+    def __init__(self, disk: Disk, root: str, reader: Reader, clock: Clock) -> None:
         self._disk = disk
-        self._layout = Layout(root)
-        self._reading = reading
+        self._layout = FilesLayout(root)
+        self._reader = reader
         self._clock = clock
         self._recovering: set[str] = set()
         self.backend = FilesBackend(root, disk=disk, describe=self._describe)
@@ -52,13 +52,13 @@ class Mender:
     def replace(self, key: str) -> str:
         """Replace a torn container by what of it authenticates. ``VaultError``."""
 
-        def seal(newest: Newest) -> Sealed | None:
-            if not isinstance(newest, SealedHead) or not newest.torn:
+        def seal(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or not newest.torn:
                 return None
             container = self._read(key)
             self._refuse_without_room(container.size - newest.size)
-            opened = self._reading.opened(newest)
-            return self._writing(container).touched(newest, opened, opened.head, lambda _: container)
+            opened = self._reader.opened(newest)
+            return self._writer(container).touched(newest, opened, opened.head, lambda _: container)
 
         self.backend.commit(key, seal)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
@@ -70,24 +70,24 @@ class Mender:
         """
         kept = behind = 0
 
-        def seal(newest: Newest) -> Sealed | None:
+        def seal(newest: Current) -> Write | None:
             nonlocal kept, behind
-            if not isinstance(newest, SealedHead):
+            if not isinstance(newest, IndexRow):
                 return None
             container = self._read(key)
             above = _above(newest, self.backend.witness_of(key), container.tombstone)
             bare = forgetful(container)
-            loaded = self._reading.load(key, lambda _: bare)
+            loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
             kept, behind = loaded.head.messages, container.size - newest.size
             self._refuse_without_room(behind)
-            writing = self._writing(container)
-            packed = [writing.pack(text) for text in document.merged(loaded.bodies)]
-            return writing.whole(key, newest._replace(generation=above), loaded.head, packed)
+            writer = self._writer(container)
+            packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
+            return writer.whole(key, newest._replace(generation=above), loaded.head, packed)
 
         with self._recovers(key):
-            if not isinstance(self.backend.commit(key, seal), SealedHead):
+            if not isinstance(self.backend.commit(key, seal), IndexRow):
                 raise SessionNotFound(f"there is no file of {key}")
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
@@ -96,7 +96,7 @@ class Mender:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
         path = self._layout.session(key)
         before = self._disk.stat(path)
-        if check(self.backend, self._reading, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
+        if check(self.backend, self._reader, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
             raise BackendUnavailable(f"{key} is not damaged any more; nothing was done")
         if self._authenticates(key):
             raise BackendUnavailable(
@@ -118,15 +118,15 @@ class Mender:
             self._disk.sync_directory(directory)
         return f"moved to {aside}; nothing of it was removed"
 
-    def _describe(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def _describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         if key not in self._recovering:
-            return self._reading.describe(key, fetch, thorough=thorough)
+            return self._reader.describe(key, fetch, thorough=thorough)
 
         def bare(start: int) -> Container | None:
             container = fetch(start)
             return None if container is None else forgetful(container)
 
-        return self._reading.describe(key, bare, thorough=True)
+        return self._reader.describe(key, bare, thorough=True)
 
     @contextmanager
     def _recovers(self, key: str) -> Iterator[None]:
@@ -146,18 +146,18 @@ class Mender:
         """Whether nothing but the index contradicts it."""
         bare = forgetful(self._read(key))
         try:
-            row = self._reading.describe(key, lambda _: bare, thorough=True)
-            loaded = self._reading.load(key, lambda _: bare)
+            row = self._reader.describe(key, lambda _: bare, thorough=True)
+            loaded = self._reader.load(key, lambda _: bare)
         except Unreadable:
             return False
         return row is not None and not row.torn and loaded is not None
 
-    def _writing(self, container: Container) -> Writing:
+    def _writer(self, container: Container) -> Writer:
         """What seals as the container was sealed: a repair is no reason to change suite, padding or compression."""
         header = v1.parse_header(container.header)
         compressed = any(record.codec for record in v1.records_from(container, v1.HEADER_SIZE))
-        return Writing(
-            self._reading,
+        return Writer(
+            self._reader,
             self._clock,
             level=3 if compressed else None,
             padded=bool(header.flags & v1.PADDED),
@@ -178,7 +178,7 @@ def forgetful(container: Container) -> Container:
     return container._replace(witness=None, tombstone=None)
 
 
-def _above(newest: SealedHead, witness: Witness | None, tombstone: Tombstone | None) -> int:
+def _above(newest: IndexRow, witness: Witness | None, tombstone: Tombstone | None) -> int:
     """A generation that nothing remembered is above. ``Damaged`` for a memory that nobody of us wrote."""
     known = [newest.generation, *(each.generation for each in (witness, tombstone) if each is not None)]
     if max(known) >= _BEYOND:

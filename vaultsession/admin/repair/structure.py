@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 
-from ...backends.files.layout import Layout, stripe_of, temporary_in
+from ...backends.files.layout import FilesLayout, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...errors import BackendUnavailable
 from ...util.disk import READ, Disk, opened, why_not_private
@@ -31,7 +31,7 @@ def restrict(disk: Disk, root: str, place: str) -> str:
 
 def clear(disk: Disk, root: str, place: str) -> str:
     """Remove the temporary of a writer that died, if nobody holds its stripe. ``OSError``, ``BackendUnavailable``."""
-    layout = Layout(root)
+    layout = FilesLayout(root)
     locator = temporary_in(os.path.basename(place))
     if locator is None:
         raise BackendUnavailable(f"{place}: this is no temporary of ours")

@@ -22,13 +22,13 @@ from itertools import islice
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import LOCATOR_LENGTH, locator_of
-from ...format.sealed import Container, Describe, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
+from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Update, Write
 from ...util.clock import Clock
 from ..protocol import Backend, Traits, remarks_of
-from .catch_up import Merge, Parted, Step, step
+from .catch_up import CatchUpStep, Merge, Parted, step
 from .container_cache import CAPACITY, SESSIONS, version_at
-from .context import Sealing
-from .offline import Standin, Watched
+from .context import CommitContext
+from .offline import OfflineBackend, Watched
 
 _log = logging.getLogger("vaultsession")
 
@@ -44,7 +44,7 @@ _AT_ONCE = 16
 """Sessions that one verb carries over on its way."""
 
 
-class Fallback:
+class FallbackBackend:
     """A backend that goes on in memory while its server is away. Safe from any thread.
 
     What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
@@ -58,7 +58,7 @@ class Fallback:
     def __init__(
         self,
         primary: Backend,
-        describe: Describe,
+        describe: ReadHead,
         merge: Merge,
         clock: Clock,
         *,
@@ -74,14 +74,14 @@ class Fallback:
         self._prepare = prepare
         self._afresh = afresh
         self._tick = tick
-        self._standin = Standin(describe, sessions=sessions, capacity=capacity)
+        self._standin = OfflineBackend(describe, sessions=sessions, capacity=capacity)
         self._away: VaultError | None = None
         self._since = 0
         self._outages = 0
         self._pause = _FIRST_PAUSE
         self._next_look = 0.0
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
-        self._sealing = Sealing()
+        self._sealing = CommitContext()
         self._closed = False
 
     @property
@@ -91,7 +91,7 @@ class Fallback:
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head, of the server or of memory."""
         inside = self._sealing.where
         if inside is not None:
@@ -152,7 +152,7 @@ class Fallback:
                 self._leave(error)
         return sum(1 for _ in self.scan(replace(query, after=None, offset=0, limit=None)))
 
-    def _scanned(self, query: Query) -> Iterator[SealedHead]:
+    def _scanned(self, query: Query) -> Iterator[IndexRow]:
         """From the server, and from where it went away on from memory."""
         if self._away is None:
             try:
@@ -166,7 +166,7 @@ class Fallback:
                 return
         yield from self._standin.memory.scan(query)
 
-    def _mixed(self, query: Query) -> Iterator[SealedHead]:
+    def _mixed(self, query: Query) -> Iterator[IndexRow]:
         """Every head that matches, from where the query begins."""
         every = replace(query, offset=0, limit=None)
         with self._standin.guard:
@@ -177,7 +177,7 @@ class Fallback:
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it: at the server, or in memory while that is away.
 
         A write whose answer was lost because the server went away is continued in memory, record by record the same:
@@ -203,7 +203,7 @@ class Fallback:
         self._standin.keep(key, watched, newest, self._primary.read)
         return newest
 
-    def _commit_here(self, key: str, seal: Seal) -> Newest:
+    def _commit_here(self, key: str, seal: Update) -> Current:
         self._check_open()
         with self._sealing.at(self._standin.memory):
             return self._standin.commit(key, seal, self._away)
@@ -320,9 +320,9 @@ class Fallback:
                 self._standin.settle(key, None)
                 return True
         merge = _nothing if expired else self._merge
-        made = Step(None)
+        made = CatchUpStep(None)
 
-        def seal(backend: Backend, theirs: Newest) -> Sealed | Grave | None:
+        def seal(backend: Backend, theirs: Current) -> Write | Delete | None:
             nonlocal made
             made = step(key, waiting, here, theirs, partial(backend.read, key), merge)
             return made.result
@@ -344,7 +344,7 @@ class Fallback:
             if now is None or now.row != here.row:
                 waiting.carried(here, newest, by_merging=made.by_merging)
                 return False
-            same = isinstance(newest, SealedHead) and version_at(here.data, newest.size) == newest.version
+            same = isinstance(newest, IndexRow) and version_at(here.data, newest.size) == newest.version
             self._standin.settle(key, here.data if same else None)
             return True
 
@@ -413,5 +413,5 @@ def _nothing(_: Parted) -> None:
     """How a session is merged that has expired here."""
 
 
-def _place(row: SealedHead) -> tuple[int, str]:
+def _place(row: IndexRow) -> tuple[int, str]:
     return row.updated, locator_of(row.key)

@@ -17,7 +17,7 @@ CAPACITY = 64 << 20
 """Sessions and bytes of containers: as many are remembered, and as many may wait."""
 
 
-class Remembered:
+class ContainerCache:
     """Containers by key, bounded by count and bytes; the least recently used go first. Safe from any thread.
 
     An older state never takes the place of a newer one: of one generation the longer container is the newer.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..protocol import Backend
 
 
-class Sealing(threading.local):
+class CommitContext(threading.local):
     """Of each thread its own."""
 
     where: Backend | None = None

@@ -10,11 +10,11 @@ from functools import partial
 
 from ...errors import BackendUnavailable, DurabilityUnknown, VaultError
 from ...format import record
-from ...format.sealed import Container, Describe, Grave, Newest, Query, Seal, Sealed, SealedHead
+from ...format.sealed import Container, Current, Delete, IndexRow, Query, ReadHead, Update, Write
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
-from .catch_up import Here, Waiting
-from .container_cache import Remembered, part
+from .catch_up import CatchUp, Here
+from .container_cache import ContainerCache, part
 
 Read = Callable[[str], Container | None]
 
@@ -24,30 +24,30 @@ _log = logging.getLogger("vaultsession")
 class Watched:
     """A seal, and what it was last shown and has made of it."""
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, seal: Update) -> None:
         self._seal = seal
-        self.newest: Newest = None
-        self.result: Sealed | Grave | None = None
+        self.newest: Current = None
+        self.result: Write | Delete | None = None
 
-    def __call__(self, newest: Newest) -> Sealed | Grave | None:
+    def __call__(self, newest: Current) -> Write | Delete | None:
         """What shall follow, as the seal says."""
         self.newest, self.result = newest, None
         self.result = self._seal(newest)
         return self.result
 
 
-class Standin:
+class OfflineBackend:
     """Sessions in memory. Each call is one step, seen as a whole by every thread; ``guard`` makes one of several.
 
     Nothing here waits for a server. ``waiting`` are the sessions that were written here and nowhere else.
     """
 
-    def __init__(self, describe: Describe, *, sessions: int, capacity: int) -> None:
+    def __init__(self, describe: ReadHead, *, sessions: int, capacity: int) -> None:
         self._describe = describe
         self._most = sessions
         self.memory = MemoryBackend()
-        self.remembered = Remembered(sessions=sessions, capacity=capacity)
-        self.waiting: dict[str, Waiting] = {}
+        self.remembered = ContainerCache(sessions=sessions, capacity=capacity)
+        self.waiting: dict[str, CatchUp] = {}
         self.guard = threading.RLock()
 
     def learn(self, key: str, container: Container | None, read: Read) -> None:
@@ -60,15 +60,15 @@ class Standin:
             else:
                 self._read_whole(key, container.size, read)
 
-    def keep(self, key: str, sent: Watched, newest: Newest, read: Read) -> None:
+    def keep(self, key: str, sent: Watched, newest: Current, read: Read) -> None:
         """Remember what was committed to the server."""
         result, before = sent.result, sent.newest
-        if not isinstance(newest, SealedHead):
+        if not isinstance(newest, IndexRow):
             self.remembered.forget(key)
-        elif isinstance(result, Sealed):
+        elif isinstance(result, Write):
             if result.offset == 0:
                 self.remembered.keep(key, result.data)
-            elif not isinstance(before, SealedHead) or not self.remembered.extend(
+            elif not isinstance(before, IndexRow) or not self.remembered.extend(
                 key, result.offset, before.version, result.data
             ):
                 self._read_whole(key, newest.size, read)
@@ -95,7 +95,7 @@ class Standin:
                 _log.warning("what is remembered of %s cannot be used: %s", key, error)
                 return
             if row is not None:
-                whole = Sealed(row._replace(torn=False), 0, data[: row.size])
+                whole = Write(row._replace(torn=False), 0, data[: row.size])
                 self.memory.commit(key, lambda _: whole)
 
     def begin(self) -> None:
@@ -115,7 +115,7 @@ class Standin:
     def here(self, key: str) -> Here | None:
         """What memory has of a session."""
         with self.guard:
-            found: list[Newest] = []
+            found: list[Current] = []
             self.memory.commit(key, found.append)
             newest = found[0]
             if newest is None:
@@ -123,14 +123,14 @@ class Standin:
             container = self.memory.read(key)
             return Here(newest, b"" if container is None else container.header + container.data)
 
-    def commit(self, key: str, seal: Seal, away: VaultError | None) -> Newest:
+    def commit(self, key: str, seal: Update, away: VaultError | None) -> Current:
         """Write to memory; the session waits from then on. ``BackendUnavailable`` where no more fits."""
         watched = Watched(seal)
 
-        def bounded(newest: Newest) -> Sealed | Grave | None:
+        def bounded(newest: Current) -> Write | Delete | None:
             result = watched(newest)
             if result is not None:
-                self._refuse_more(key, len(result.data) if isinstance(result, Sealed) else 0, away)
+                self._refuse_more(key, len(result.data) if isinstance(result, Write) else 0, away)
             return result
 
         with self.guard:
@@ -141,17 +141,17 @@ class Standin:
                 waiting = self.waiting.get(key)
                 if waiting is None:
                     waiting = self.waiting[key] = _begun(before)
-                waiting.size = newest.size if isinstance(newest, SealedHead) else 0
+                waiting.size = newest.size if isinstance(newest, IndexRow) else 0
             return newest
 
-    def go_on(self, key: str, sent: Watched, error: DurabilityUnknown) -> Newest:
+    def go_on(self, key: str, sent: Watched, error: DurabilityUnknown) -> Current:
         """What was sealed for the server and may be there, put behind the same state in memory.
 
         Raises the error where that state is not known here, or no more fits.
         """
         result, before = sent.result, sent.newest
 
-        def seal(newest: Newest) -> Sealed | Grave | None:
+        def seal(newest: Current) -> Write | Delete | None:
             if not _is_same(newest, before) and not (_is_whole(result) and newest is None):
                 raise error
             return result
@@ -162,9 +162,9 @@ class Standin:
             except BackendUnavailable:
                 raise error from None
             waiting, here = self.waiting[key], self.here(key)
-            if isinstance(before, SealedHead) and before.witness not in waiting.known:
+            if isinstance(before, IndexRow) and before.witness not in waiting.known:
                 waiting.known = (*waiting.known, before.witness)
-            if here is not None and isinstance(here.row, SealedHead):
+            if here is not None and isinstance(here.row, IndexRow):
                 waiting.known = (*waiting.known, here.row.witness)
                 waiting.doubt = here.data
             return newest
@@ -206,18 +206,18 @@ class Standin:
             ) from away
 
 
-def _begun(before: Here | None) -> Waiting:
+def _begun(before: Here | None) -> CatchUp:
     """A session that begins to wait, by what memory had of it: what the server had when it was last met."""
-    if before is None or not isinstance(before.row, SealedHead):
-        return Waiting()
-    return Waiting(before=before.data, known=(before.row.witness,))
+    if before is None or not isinstance(before.row, IndexRow):
+        return CatchUp()
+    return CatchUp(before=before.data, known=(before.row.witness,))
 
 
-def _is_same(one: Newest, other: Newest) -> bool:
-    if isinstance(one, SealedHead) and isinstance(other, SealedHead):
+def _is_same(one: Current, other: Current) -> bool:
+    if isinstance(one, IndexRow) and isinstance(other, IndexRow):
         return one.witness == other.witness
     return one is None and other is None
 
 
-def _is_whole(result: Sealed | Grave | None) -> bool:
-    return isinstance(result, Sealed) and result.offset == 0
+def _is_whole(result: Write | Delete | None) -> bool:
+    return isinstance(result, Write) and result.offset == 0

@@ -19,17 +19,17 @@ from typing import Literal
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Describe, Heads, Newest, Query, Seal, SealedHead, Tombstone, Witness
+from ...format.sealed import Container, Current, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness
 from ...util.disk import PRIVATE_DIRECTORY, Disk
 from ..protocol import SealGrave, Traits
-from .batch_delete import Burials
-from .commit import Sessions
+from .batch_delete import BatchDelete
+from .commit import SessionCommits
 from .container import is_still_empty_behind, is_unchanged, look
-from .index import Contents
-from .layout import Layout, key_in
-from .listing import Catalogue
+from .index import Index
+from .layout import FilesLayout, key_in
+from .listing import IndexListing
 from .quarantine import Quarantine
-from .rebuild import Progress, Report, batches
+from .rebuild import Progress, RebuildReport, batches
 from .writers import WriterMarkers
 
 _log = logging.getLogger("vaultsession")
@@ -48,16 +48,16 @@ class FilesBackend:
     """
 
     def __init__(
-        self, path: str, *, disk: Disk, describe: Describe, durability: Durability = "sync", writable: bool = True
+        self, path: str, *, disk: Disk, describe: ReadHead, durability: Durability = "sync", writable: bool = True
     ) -> None:
         self._disk = disk
         self._describe = describe
         self._durable = durability == "sync"
         self.traits = Traits("files", durable=True, waits=self._durable)
         self._writable = writable
-        self._layout = Layout(path)
+        self._layout = FilesLayout(path)
         self.quarantine = Quarantine(disk, self._layout, flush=self._durable)
-        self._contents = Contents(disk, self._layout, writable=writable, durable=self._durable)
+        self._contents = Index(disk, self._layout, writable=writable, durable=self._durable)
         self._closed = False
         self._begin()
         try:
@@ -71,11 +71,11 @@ class FilesBackend:
         """Locks, descriptors and a marker of this process alone, which owes the index nothing."""
         self._lagging = False
         self._markers = WriterMarkers(self._disk, self._layout, flush=self._durable)
-        self._sessions = Sessions(
+        self._sessions = SessionCommits(
             self._disk, self._layout, self._contents, self.quarantine, self._describe, durable=self._durable
         )
         self._known = self._sessions.states.get
-        self._burials = Burials(
+        self._burials = BatchDelete(
             self._disk,
             self._layout,
             self._contents,
@@ -85,7 +85,7 @@ class FilesBackend:
             begin=self._assure_marker,
             behind=self._fall_behind,
         )
-        self._catalogue = Catalogue(
+        self._catalogue = IndexListing(
             self._disk,
             self._layout,
             self._contents,
@@ -97,7 +97,7 @@ class FilesBackend:
 
     # -- one session ---------------------------------------------------------------------------------------------------
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head; a look at its path and behind its end where nothing has changed."""
         state = self._known(key)
         try:
@@ -128,7 +128,7 @@ class FilesBackend:
         except OSError as error:
             raise self._sessions.unavailable(key, error) from error
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
@@ -158,11 +158,11 @@ class FilesBackend:
             raise
         return after
 
-    def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
-        """Remove those of which ``seal`` makes a grave; see ``Burying.bury``."""
+    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
+        """Remove those of which ``seal`` makes a grave; see ``Burying.delete_many``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
-        return self._burials.bury(keys, seal)
+        return self._burials.delete_many(keys, seal)
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 
@@ -217,13 +217,13 @@ class FilesBackend:
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
 
-    def reindex(self, progress: Progress | None = None) -> Report:
+    def reindex(self, progress: Progress | None = None) -> RebuildReport:
         """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""
         self._check_open()
         self._begin_writing()
         return self._catalogue.ask(lambda: self._catalogue.derive(everything=True, progress=progress))
 
-    def reconcile(self) -> Report:
+    def reconcile(self) -> RebuildReport:
         """Derive the rows of containers that have changed since: what a writer that died did not list."""
         self._check_open()
         return self._catalogue.ask(lambda: self._catalogue.derive(everything=False))

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...errors import DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Grave, Newest, SealedHead
+from ...format.sealed import Current, Delete, IndexRow
 from ...util.disk import Disk
 from ..protocol import SealGrave
-from .commit import Sessions
+from .commit import SessionCommits
 from .container import ends_as_expected, is_spoiled, open_container
-from .index import Contents
-from .layout import Layout, stripe_of
+from .index import Index
+from .layout import FilesLayout, stripe_of
 from .locks import PathLock
-from .open_files import MOST, Descriptor, FileState
+from .open_files import MOST, FileState, OpenFile
 from .quarantine import Quarantine
 
 BATCH = min(32, MOST)
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Outcomes = dict[str, Newest | VaultError]
+Outcomes = dict[str, Current | VaultError]
 
 
 class _Burial(NamedTuple):
@@ -52,10 +52,10 @@ class _Burial(NamedTuple):
 
     key: str
     state: FileState | None
-    grave: Grave
+    grave: Delete
 
 
-class Burials:
+class BatchDelete:
     """Removes sessions of one vault in batches. Safe from any thread.
 
     ``begin`` is called under the stripes before the first name goes, and returns when the marker of this store is
@@ -65,10 +65,10 @@ class Burials:
     def __init__(
         self,
         disk: Disk,
-        layout: Layout,
-        contents: Contents,
+        layout: FilesLayout,
+        contents: Index,
         quarantine: Quarantine,
-        sessions: Sessions,
+        sessions: SessionCommits,
         *,
         durable: bool,
         begin: Callable[[], None],
@@ -87,11 +87,11 @@ class Burials:
         self._closed = False
         self._closing: deque[Future[None]] = deque()
 
-    def bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
-        """See ``Burying.bury``."""
+    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
+        """See ``Burying.delete_many``."""
         outcomes: Outcomes = {}
         for batch in _batches(keys):
-            gone: list[Descriptor] = []
+            gone: list[OpenFile] = []
             numbers = sorted({stripe_of(locator_of(key)) for key in batch})
             stripes = [self._sessions.stripes.numbered(number) for number in numbers]
             try:
@@ -110,7 +110,7 @@ class Burials:
         if closers is not None:
             closers.shutdown()
 
-    def _vouched(self, batch: Sequence[str]) -> Mapping[str, SealedHead]:
+    def _vouched(self, batch: Sequence[str]) -> Mapping[str, IndexRow]:
         """Rows that the index has of sessions whose container is not open here; none from an index that is damaged."""
         unknown = [locator_of(key) for key in batch if self._sessions.states.get(key) is None]
         if not unknown:
@@ -123,10 +123,10 @@ class Burials:
     def _bury(
         self,
         batch: Sequence[str],
-        vouched: Mapping[str, SealedHead],
+        vouched: Mapping[str, IndexRow],
         seal: SealGrave,
         outcomes: Outcomes,
-        gone: list[Descriptor],
+        gone: list[OpenFile],
     ) -> None:
         """Look at each of a batch, and remove those that are to go. Under all of its stripes."""
         burials = self._sentenced(batch, vouched, seal, outcomes)
@@ -144,7 +144,7 @@ class Burials:
             raise
 
     def _sentenced(
-        self, batch: Sequence[str], vouched: Mapping[str, SealedHead], seal: SealGrave, outcomes: Outcomes
+        self, batch: Sequence[str], vouched: Mapping[str, IndexRow], seal: SealGrave, outcomes: Outcomes
     ) -> list[_Burial]:
         """Those of which ``seal`` makes a grave. Nothing is changed yet."""
         burials = []
@@ -164,7 +164,7 @@ class Burials:
                     burials.append(_Burial(key, state, grave))
         return burials
 
-    def _newest(self, key: str, row: SealedHead | None) -> tuple[FileState | None, Newest]:
+    def _newest(self, key: str, row: IndexRow | None) -> tuple[FileState | None, Current]:
         """The newest of a session, under its stripe: by its row where that proves it, else by opening the container.
 
         A row proves it that the index knows to be flushed, whose record is the last of the file: 16 bytes of its tag
@@ -180,7 +180,7 @@ class Burials:
         return self._sessions.newest(key)
 
     def _remove(self, burials: Sequence[_Burial], outcomes: Outcomes) -> None:
-        """Take the names away, then tell the index of all, before any stripe is let go: see ``Sessions.put``."""
+        """Take the names away, then tell the index of all, before any stripe is let go: see ``SessionCommits.put``."""
         removed = []
         for each in burials:
             self._sessions.states.drop(each.key)
@@ -213,7 +213,7 @@ class Burials:
             for key in promised:
                 outcomes[key] = DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}")
 
-    def _attempt(self, key: str, grave: Grave) -> Newest | VaultError:
+    def _attempt(self, key: str, grave: Delete) -> Current | VaultError:
         try:
             return self._sessions.put(key, None, None, grave)[0]
         except OSError as error:
@@ -223,7 +223,7 @@ class Burials:
             self._behind()
             return without_frames(error)
 
-    def _let_go(self, gone: list[Descriptor]) -> None:
+    def _let_go(self, gone: list[OpenFile]) -> None:
         """Close what nobody names any more. Freeing a file may wait for the device: 2 ms each with ``discard``."""
         if len(gone) < _FEW or self._closed:
             gone.clear()
@@ -249,7 +249,7 @@ def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ordered[start : start + BATCH]
 
 
-def _ends_with(disk: Disk, state: FileState, row: SealedHead) -> bool:
+def _ends_with(disk: Disk, state: FileState, row: IndexRow) -> bool:
     """Whether the record of a row is the last of the container."""
     return state.size == row.size and ends_as_expected(disk, state._replace(row=row))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Describe, Grave, Newest, Sealed, SealedHead, Tombstone
+from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Tombstone, Write
 from ...util.disk import Disk, read_all, shred_file
 from .container import (
     extend,
@@ -28,11 +28,11 @@ from .container import (
     refreshed,
     spoil,
 )
-from .index import Contents
-from .index_values import Known
-from .layout import Layout
+from .index import Index
+from .index_values import IndexedSession
+from .layout import FilesLayout
 from .locks import Stripes
-from .open_files import Descriptors, FileState
+from .open_files import FileState, OpenFiles
 from .quarantine import Quarantine
 
 _log = logging.getLogger("vaultsession")
@@ -43,23 +43,23 @@ class Owed(NamedTuple):
 
     key: str
     state: FileState
-    row: SealedHead
+    row: IndexRow
 
 
-class Sessions:
+class SessionCommits:
     """The containers of a vault, one at a time. Safe from any thread. ``OSError`` passes through."""
 
     def __init__(
         self,
         disk: Disk,
-        layout: Layout,
-        contents: Contents,
+        layout: FilesLayout,
+        contents: Index,
         quarantine: Quarantine,
-        describe: Describe,
+        describe: ReadHead,
         *,
         durable: bool,
     ) -> None:
-        self.states = Descriptors()
+        self.states = OpenFiles()
         self.stripes = Stripes(disk, layout)
         self._disk = disk
         self._layout = layout
@@ -73,7 +73,7 @@ class Sessions:
         self.stripes.close()
         self.states.clear()
 
-    def observe(self, key: str, *, thorough: bool = False) -> SealedHead | None:
+    def observe(self, key: str, *, thorough: bool = False) -> IndexRow | None:
         """The newest head, read without a lock if it is clean, else under the stripe; ``thorough``: its bodies too."""
         try:
             row = self._described(key, thorough=thorough)
@@ -93,7 +93,7 @@ class Sessions:
         self.states.keep(key, state)
         return fetch(self._disk, state, start)
 
-    def newest(self, key: str) -> tuple[FileState | None, Newest]:
+    def newest(self, key: str) -> tuple[FileState | None, Current]:
         """The newest, proved far enough to be written behind, and the container that says so. Under the stripe."""
         state = self._followed(key, is_still_settled)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
@@ -112,10 +112,10 @@ class Sessions:
         return state, row
 
     def put(
-        self, key: str, state: FileState | None, newest: Newest, result: Sealed | Grave
-    ) -> tuple[Newest, Owed | None]:
+        self, key: str, state: FileState | None, newest: Current, result: Write | Delete
+    ) -> tuple[Current, Owed | None]:
         """Put what was sealed behind the newest: what is newest then, and what is to be flushed. Under the stripe."""
-        if isinstance(result, Grave):
+        if isinstance(result, Delete):
             return self._bury(key, result), None
         row = result.head
         if row.key != key or row.size != result.offset + len(result.data):
@@ -144,7 +144,7 @@ class Sessions:
                 raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
         self._contents.note(owed.row, flushed=True)
 
-    def _described(self, key: str, *, thorough: bool) -> SealedHead | None:
+    def _described(self, key: str, *, thorough: bool) -> IndexRow | None:
         state = self._current(key)
         if state is None:
             return None
@@ -177,15 +177,15 @@ class Sessions:
                 return refreshed(self._disk, state, now.st_size, now.st_mode)
         return None
 
-    def _opened(self, key: str, known: Known) -> FileState | None:
+    def _opened(self, key: str, known: IndexedSession) -> FileState | None:
         """What the path names now, opened; None: nothing. ``known`` was read before."""
         return open_container(self._disk, self._layout.session(key), known.witness, known.tombstone)
 
     def _append(
-        self, key: str, state: FileState | None, newest: Newest, sealed: Sealed
-    ) -> tuple[SealedHead, Owed | None]:
+        self, key: str, state: FileState | None, newest: Current, sealed: Write
+    ) -> tuple[IndexRow, Owed | None]:
         row = sealed.head
-        follows = isinstance(newest, SealedHead) and not newest.torn and newest.size == sealed.offset
+        follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == sealed.offset
         if state is None or not follows or state.size != sealed.offset:
             raise ValueError(f"a record of {key} at offset {sealed.offset} does not follow the newest")
         if not state.writable:
@@ -226,11 +226,11 @@ class Sessions:
             return False
         return True
 
-    def _replace(self, key: str, state: FileState | None, newest: Newest, sealed: Sealed) -> SealedHead:
+    def _replace(self, key: str, state: FileState | None, newest: Current, sealed: Write) -> IndexRow:
         row = sealed.head
-        if state is not None and not isinstance(newest, SealedHead):  # it came back after its removal: reads as absent
+        if state is not None and not isinstance(newest, IndexRow):  # it came back after its removal: reads as absent
             self._quarantine.keep(key, state, 0)
-        elif state is not None and isinstance(newest, SealedHead) and newest.torn:
+        elif state is not None and isinstance(newest, IndexRow) and newest.torn:
             self._quarantine.keep(key, state, newest.size)
         flush = sealed.flush and self._durable
         temporary = self._layout.temporary(locator_of(key))
@@ -241,7 +241,7 @@ class Sessions:
             self._quarantine.forget(locator_of(key))
         return row
 
-    def _bury(self, key: str, grave: Grave) -> Tombstone:
+    def _bury(self, key: str, grave: Delete) -> Tombstone:
         if grave.tombstone.key != key:
             raise ValueError(f"a tombstone of another session than {key}")
         self.states.drop(key)

@@ -27,9 +27,9 @@ from ...util.disk import (
     why_not_private,
     write_all,
 )
-from ...util.statx import Seen
+from ...util.statx import Stat
 from . import preallocation
-from .open_files import Descriptor, FileState
+from .open_files import FileState, OpenFile
 
 _OWNER_WRITES = 0o200
 _FOOTER_MASK = 0xFFFFFFFF
@@ -91,12 +91,12 @@ def last_seen(state: FileState) -> Witness | None:
     return state.row.witness if state.row is not None and state.is_settled else state.witness
 
 
-def look(disk: Disk, state: FileState) -> os.stat_result | Seen:
+def look(disk: Disk, state: FileState) -> os.stat_result | Stat:
     """What the path of a container names now. Its times are not asked for where writes of ours go on, see ``statx``."""
     return disk.look(state.path) if state.room and state.descriptor.written else disk.stat(state.path)
 
 
-def is_unchanged(state: FileState, now: os.stat_result | Seen) -> bool:
+def is_unchanged(state: FileState, now: os.stat_result | Stat) -> bool:
     """Whether what the path names now is the container that is known, and its file as long as it was."""
     return (
         now.st_size == state.size + state.room
@@ -162,7 +162,7 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
     refuse_link(disk, os.path.dirname(path))
-    descriptor = Descriptor(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
+    descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
         if flush:
@@ -198,7 +198,7 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
 def extend(
     disk: Disk, temporary: Callable[[], str], state: FileState, data: bytes, *, flush: bool, durable: bool
 ) -> int:
-    """Write one more record behind the newest, to be flushed by ``Descriptor.flush`` once the stripe is let go.
+    """Write one more record behind the newest, to be flushed by ``OpenFile.flush`` once the stripe is let go.
 
     Returns the room that is there behind it.
 
@@ -255,13 +255,13 @@ def _generation(header: bytes) -> int | None:
     return record.HEADER.unpack_from(header)[5] if len(header) == record.HEADER_SIZE else None
 
 
-def _open(disk: Disk, path: str) -> tuple[Descriptor, bool]:
+def _open(disk: Disk, path: str) -> tuple[OpenFile, bool]:
     refuse_link(disk, os.path.dirname(path))
     try:
-        return Descriptor(disk, disk.open(path, READ_WRITE)), True
+        return OpenFile(disk, disk.open(path, READ_WRITE)), True
     except PermissionError:
         pass
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-    return Descriptor(disk, disk.open(path, READ)), False
+    return OpenFile(disk, disk.open(path, READ)), False

@@ -14,18 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key, locator_of
-from ...format.sealed import Query, SealedHead, Tombstone
+from ...format.sealed import IndexRow, Query, Tombstone
 from ...util.disk import Disk
 from . import index_queries
-from .index_answers import Answers, asked_for, asked_for_page
-from .index_buffer import Pending, newest_witness
-from .index_reader import Reader
+from .index_answers import IndexAnswers, asked_for, asked_for_page
+from .index_buffer import IndexBuffer, newest_witness
+from .index_reader import IndexReader
 from .index_schema import (
     FOREIGN,
     SIDE_FILES,
     UNTAGGED,
-    Entry,
     IndexDamaged,
+    IndexEntry,
     apply_all,
     buried,
     connect,
@@ -41,8 +41,8 @@ from .index_schema import (
     unpack_witness,
     vouched,
 )
-from .index_values import NOTHING, Known, Outline
-from .layout import Layout
+from .index_values import NOTHING, IndexedSession, Outline
+from .layout import FilesLayout
 from .locks import PathLock
 from .quarantine import Quarantine
 
@@ -56,10 +56,10 @@ _abandoned: list[sqlite3.Connection] = []
 """Connections that a fork caught in use: closing one in the child would release locks and files of the parent."""
 
 
-class Contents:
+class Index:
     """One vault's index. Safe from any thread. ``IndexDamaged`` and ``BackendUnavailable`` are what it raises."""
 
-    def __init__(self, disk: Disk, layout: Layout, *, writable: bool, durable: bool) -> None:
+    def __init__(self, disk: Disk, layout: FilesLayout, *, writable: bool, durable: bool) -> None:
         self.error: VaultError | None = None
         self._disk = disk
         self._layout = layout
@@ -70,12 +70,12 @@ class Contents:
 
     def renew(self) -> None:
         """Begin as after opening: in a forked child, which owes nothing and shares nothing."""
-        self._pending = Pending()
+        self._pending = IndexBuffer()
         self._writing = PathLock(self._disk, self._layout.index_lock)
-        self._reader = Reader(self._disk, self._path, writable=self._writable)
-        self._pages: Answers[list[SealedHead]] = Answers()
-        self._counts: Answers[int] = Answers()
-        self._totals: Answers[tuple[int, int, int]] = Answers()
+        self._reader = IndexReader(self._disk, self._path, writable=self._writable)
+        self._pages: IndexAnswers[list[IndexRow]] = IndexAnswers()
+        self._counts: IndexAnswers[int] = IndexAnswers()
+        self._totals: IndexAnswers[tuple[int, int, int]] = IndexAnswers()
         self._writer: sqlite3.Connection | None = None
         self._writer_inode = 0
         self._wake = threading.Event()
@@ -96,18 +96,18 @@ class Contents:
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
-    def note(self, row: SealedHead, *, flushed: bool) -> None:
+    def note(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it."""
-        self._pending.add(locator_of(row.key), Entry(row, None, row.witness if flushed else None))
+        self._pending.add(locator_of(row.key), IndexEntry(row, None, row.witness if flushed else None))
         if not self._wake.is_set():
             self._wake.set()
 
     def note_removed(self, tombstone: Tombstone) -> None:
         """A session was removed."""
-        self._pending.add(locator_of(tombstone.key), Entry(None, tombstone, None))
+        self._pending.add(locator_of(tombstone.key), IndexEntry(None, tombstone, None))
         self._wake.set()
 
-    def write(self, entries: Mapping[str, Entry], *, tagged: bool) -> None:
+    def write(self, entries: Mapping[str, IndexEntry], *, tagged: bool) -> None:
         """Write what was derived, at once: nobody asks for it before. ``tagged`` False leaves the tags to ``retag``."""
 
         def write(connection: sqlite3.Connection) -> None:
@@ -176,7 +176,7 @@ class Contents:
 
     # -- telling -------------------------------------------------------------------------------------------------------
 
-    def known(self, locator: str) -> Known:
+    def known(self, locator: str) -> IndexedSession:
         """What is pending, else what is written. A damaged index knows nothing, until it is derived anew."""
         pending = self._pending.about(locator)
         try:
@@ -191,21 +191,21 @@ class Contents:
         if tombstone is not None and witness is not None and witness.generation <= tombstone.generation:
             witness = None
         if pending.row is not None:
-            return Known(witness, tombstone, pending.row.key)
-        return Known(witness, tombstone, None if pending.tombstone is not None else written.key)
+            return IndexedSession(witness, tombstone, pending.row.key)
+        return IndexedSession(witness, tombstone, None if pending.tombstone is not None else written.key)
 
     def buried(self, locators: Sequence[str]) -> dict[str, Tombstone]:
         """What is written of the removal of those sessions, also where a row stands beside it."""
         return self._reader.ask(lambda connection: buried(connection, locators))
 
-    def vouched(self, locators: Sequence[str]) -> dict[str, SealedHead]:
+    def vouched(self, locators: Sequence[str]) -> dict[str, IndexRow]:
         """By key, the rows of those locators whose very record is known to be flushed."""
         return self._reader.ask(lambda connection: vouched(connection, locators))
 
-    def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[SealedHead]:
+    def page(self, query: Query, after: tuple[int, str] | None, size: int, skip: int) -> list[IndexRow]:
         """At most ``size`` heads behind ``after``, in the order of the query."""
 
-        def read(connection: sqlite3.Connection) -> tuple[list[SealedHead], int | None]:
+        def read(connection: sqlite3.Connection) -> tuple[list[IndexRow], int | None]:
             found = connection.execute(*index_queries.page(query, after, size, skip)).fetchall()
             rows = [row_from(columns) for columns in found]
             return rows, min([row.expires for row in rows if row.expires is not None], default=None)
@@ -385,7 +385,7 @@ class Contents:
             else:
                 patience = BATCH_SECONDS
 
-    def _lookup(self, locator: str) -> Known:
+    def _lookup(self, locator: str) -> IndexedSession:
         with self._reader.mutex:
             try:
                 connection = self._reader.connection(check=False)
@@ -397,10 +397,10 @@ class Contents:
                 text = "SELECT key, witness FROM sessions WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
                     # A row stands above every tombstone of its session: a file below the one is below the other.
-                    return Known(unpack_witness(found[1]), None, found[0])
+                    return IndexedSession(unpack_witness(found[1]), None, found[0])
                 text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
                 found = connection.execute(text, (locator,)).fetchone()
-                return Known(None, tombstone_from(*found), None) if found else NOTHING
+                return IndexedSession(None, tombstone_from(*found), None) if found else NOTHING
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error
 

@@ -29,7 +29,7 @@ class Answer(NamedTuple, Generic[T]):
     until: int | None
 
 
-class Answers(Generic[T]):
+class IndexAnswers(Generic[T]):
     """By what was asked. Used under the lock of the connection that is asked; the oldest go first."""
 
     def __init__(self) -> None:

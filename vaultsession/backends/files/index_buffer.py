@@ -5,27 +5,27 @@ from __future__ import annotations
 import threading
 
 from ...format.sealed import Witness
-from .index_schema import Entry
+from .index_schema import IndexEntry
 
 
-class Pending:
+class IndexBuffer:
     """Notes that wait, and those that a transaction is writing just now. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, Entry] = {}
-        self._flying: dict[str, Entry] = {}
+        self._waiting: dict[str, IndexEntry] = {}
+        self._flying: dict[str, IndexEntry] = {}
         self._mutex = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._flying)
 
-    def add(self, locator: str, entry: Entry) -> None:
+    def add(self, locator: str, entry: IndexEntry) -> None:
         """Note an entry behind what was noted of the session."""
         with self._mutex:
             before = self._waiting.get(locator)
             self._waiting[locator] = entry if before is None else _later(before, entry)
 
-    def about(self, locator: str) -> Entry | None:
+    def about(self, locator: str) -> IndexEntry | None:
         """All that was noted of a session and is not known to be written."""
         with self._mutex:
             waiting, flying = self._waiting.get(locator), self._flying.get(locator)
@@ -33,7 +33,7 @@ class Pending:
             return waiting or flying
         return _later(flying, waiting)
 
-    def take(self) -> dict[str, Entry]:
+    def take(self) -> dict[str, IndexEntry]:
         """Everything, to be written: ``landed`` or ``put_back`` comes next."""
         with self._mutex:
             self._flying, self._waiting = self._waiting, {}
@@ -59,7 +59,7 @@ def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None
     return max(one, other)
 
 
-def _later(before: Entry, after: Entry) -> Entry:
+def _later(before: IndexEntry, after: IndexEntry) -> IndexEntry:
     """Two notes about one session as one."""
     tombstone = after.tombstone or before.tombstone
     row = after.row
@@ -71,4 +71,4 @@ def _later(before: Entry, after: Entry) -> Entry:
             row = None
         if witness is not None and witness.generation <= tombstone.generation:
             witness = None
-    return Entry(row, tombstone, witness)
+    return IndexEntry(row, tombstone, witness)

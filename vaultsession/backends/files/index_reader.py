@@ -8,13 +8,13 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from ...util.disk import Disk
-from .index_answers import Answer, Answers
+from .index_answers import Answer, IndexAnswers
 from .index_schema import connect, inode_of, translated
 
 T = TypeVar("T")
 
 
-class Reader:
+class IndexReader:
     """Opened when there is a question, and again where another process has derived the index anew.
 
     Safe from any thread: ``mutex`` is held while a question is asked. ``IndexDamaged`` and ``BackendUnavailable``.
@@ -38,7 +38,7 @@ class Reader:
 
     def recall(
         self,
-        answers: Answers[T],
+        answers: IndexAnswers[T],
         asked: Hashable,
         now: int | None,
         question: Callable[[sqlite3.Connection], tuple[T, int | None]],

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import SealedHead, Tombstone, Witness
+from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
 
 APPLICATION_ID = 0x56535801
@@ -95,14 +95,14 @@ class IndexDamaged(VaultError):
         self.inode = inode
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """What the index is to learn about one session.
 
     ``row`` overwrites what is older, and what stands at the version ``replacing``; ``tombstone`` removes what is not
     younger; ``witness`` names what is flushed.
     """
 
-    row: SealedHead | None
+    row: IndexRow | None
     tombstone: Tombstone | None
     witness: Witness | None
     replacing: bytes | None = None
@@ -229,7 +229,7 @@ def create(disk: Disk, path: str) -> None:
         raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
 
 
-def row_from(columns: tuple[Any, ...]) -> SealedHead:
+def row_from(columns: tuple[Any, ...]) -> IndexRow:
     """The row that a SELECT of the locator and ``COLUMNS`` gave. ``ValueError`` for what nobody of us wrote."""
     if tuple(map(type, columns)) not in _TYPES:
         raise ValueError("a row with values of another type")
@@ -238,7 +238,7 @@ def row_from(columns: tuple[Any, ...]) -> SealedHead:
         raise ValueError("a row under another locator")
     if len(version) != _VERSION_SIZE or len(tags) % _TAG_SIZE or generation < 0 or seq < 0 or size < 0:
         raise ValueError("a row with impossible values")
-    return SealedHead(key, generation, seq, version, updated, expires, size, _split(tags), blob)
+    return IndexRow(key, generation, seq, version, updated, expires, size, _split(tags), blob)
 
 
 def tombstone_from(key: object, generation: object, mac: object) -> Tombstone:
@@ -262,7 +262,7 @@ def unpack_witness(data: object) -> Witness | None:
     return Witness(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big"), data[16:])
 
 
-def apply_all(connection: sqlite3.Connection, entries: Mapping[str, Entry], *, tagged: bool = True) -> None:
+def apply_all(connection: sqlite3.Connection, entries: Mapping[str, IndexEntry], *, tagged: bool = True) -> None:
     """Write what each entry says; ``tagged`` False leaves new rows without their tags. Within a transaction.
 
     In the order of the locators, so that neighbours in the tree are written together.
@@ -271,7 +271,7 @@ def apply_all(connection: sqlite3.Connection, entries: Mapping[str, Entry], *, t
         apply(connection, locator, entry, tagged=tagged)
 
 
-def apply(connection: sqlite3.Connection, locator: str, entry: Entry, *, tagged: bool = True) -> None:
+def apply(connection: sqlite3.Connection, locator: str, entry: IndexEntry, *, tagged: bool = True) -> None:
     """Write what an entry says, in version order. Within a transaction of the caller."""
     execute = connection.execute
     if entry.tombstone is not None:
@@ -288,7 +288,7 @@ def apply(connection: sqlite3.Connection, locator: str, entry: Entry, *, tagged:
             _put_row(connection, locator, entry.row, entry, tagged=tagged)
 
 
-def _put_row(connection: sqlite3.Connection, locator: str, row: SealedHead, entry: Entry, *, tagged: bool) -> None:
+def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry: IndexEntry, *, tagged: bool) -> None:
     execute = connection.execute
     old = execute(
         "SELECT generation, seq, version, updated, expires, tags, witness FROM sessions WHERE locator = ?", (locator,)
@@ -342,7 +342,7 @@ def buried(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str,
     return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
 
 
-def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, SealedHead]:
+def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, IndexRow]:
     """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
     which = f"locator IN ({', '.join('?' * len(locators))})"
     text = f"SELECT witness, locator, {COLUMNS} FROM sessions WHERE {which}"  # noqa: S608 - our own text
@@ -350,7 +350,7 @@ def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str
     return {row.key: row for witness, row in found if witness == row.witness}
 
 
-def _tag(connection: sqlite3.Connection, locator: str, row: SealedHead) -> None:
+def _tag(connection: sqlite3.Connection, locator: str, row: IndexRow) -> None:
     connection.executemany(_PUT_TAG, [(tag, row.updated, locator, row.expires) for tag in row.tags])
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ...format.sealed import Tombstone, Witness
 
 
-class Known(NamedTuple):
+class IndexedSession(NamedTuple):
     """What the index says of one session: the newest that was flushed, its removal, and the key of its row."""
 
     witness: Witness | None
@@ -24,4 +24,4 @@ class Outline(NamedTuple):
     generation: int
 
 
-NOTHING = Known(None, None, None)
+NOTHING = IndexedSession(None, None, None)

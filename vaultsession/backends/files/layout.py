@@ -15,7 +15,7 @@ _TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
 _BASE = 32
 
 
-class Layout:
+class FilesLayout:
     """The paths of one vault. Immutable, hence safe from any thread."""
 
     __slots__ = ("index", "locks", "quarantine", "root", "sessions")

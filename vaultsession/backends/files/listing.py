@@ -13,12 +13,12 @@ from ...errors import BackendUnavailable
 from ...format.ids import locator_of
 from ...format.sealed import Heads, Query
 from ...util.disk import Disk
-from .commit import Sessions
-from .index import Contents
+from .commit import SessionCommits
+from .index import Index
 from .index_schema import IndexDamaged
-from .layout import Layout
+from .layout import FilesLayout
 from .quarantine import Quarantine
-from .rebuild import Progress, Report, derive
+from .rebuild import Progress, RebuildReport, derive
 
 _log = logging.getLogger("vaultsession")
 
@@ -28,7 +28,7 @@ _PAGE_OF_EXPIRED = 5000
 T = TypeVar("T")
 
 
-class Catalogue:
+class IndexListing:
     """Lists and counts. ``mark`` takes the marker of this store, and returns when it is flushed.
 
     No method is called under a stripe: deriving the index takes them one by one.
@@ -37,10 +37,10 @@ class Catalogue:
     def __init__(
         self,
         disk: Disk,
-        layout: Layout,
-        contents: Contents,
+        layout: FilesLayout,
+        contents: Index,
         quarantine: Quarantine,
-        sessions: Sessions,
+        sessions: SessionCommits,
         *,
         mark: Callable[[], None],
         writable: bool,
@@ -105,7 +105,7 @@ class Catalogue:
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was derived anew") from again
 
-    def derive(self, *, everything: bool, afresh: bool = False, progress: Progress | None = None) -> Report:
+    def derive(self, *, everything: bool, afresh: bool = False, progress: Progress | None = None) -> RebuildReport:
         """See ``reconcile.derive``."""
         try:
             report = derive(

@@ -15,8 +15,8 @@ from types import TracebackType
 
 from ...errors import BackendUnavailable
 from ...util.disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
-from .layout import Layout, stripe_of
-from .open_files import Descriptor
+from .layout import FilesLayout, stripe_of
+from .open_files import OpenFile
 
 try:
     import fcntl
@@ -59,10 +59,10 @@ def unlock(disk: Disk, fd: int) -> None:
         filelock.unlock_descriptor(fd)
 
 
-def open_lock(disk: Disk, path: str) -> Descriptor:
+def open_lock(disk: Disk, path: str) -> OpenFile:
     """A lock file, made if it is missing."""
     refuse_link(disk, os.path.dirname(path))
-    descriptor = Descriptor(disk, disk.open(path, CREATE, PRIVATE_FILE))
+    descriptor = OpenFile(disk, disk.open(path, CREATE, PRIVATE_FILE))
     if reason := why_not_private(disk.fstat(descriptor.fd)):
         raise BackendUnavailable(f"{path}: {reason}; it is not used as a lock")
     return descriptor
@@ -81,7 +81,7 @@ class PathLock:
         self.mutex = threading.Lock()
         self._disk = disk
         self._path = path
-        self._descriptor: Descriptor | None = None
+        self._descriptor: OpenFile | None = None
 
     def __enter__(self) -> None:
         descriptor = self._descriptor
@@ -119,7 +119,7 @@ class Stripes:
 
     __slots__ = ("_disk", "_layout", "_locks")
 
-    def __init__(self, disk: Disk, layout: Layout) -> None:
+    def __init__(self, disk: Disk, layout: FilesLayout) -> None:
         self._disk = disk
         self._layout = layout
         self._locks: dict[int, PathLock] = {}

@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-from ...format.sealed import SealedHead, Tombstone, Witness
+from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import Disk
 
 try:
@@ -26,7 +26,7 @@ MOST = 256 if _OPEN_FILES < 0 else max(4, min(256, _OPEN_FILES // 4))  # negativ
 """Descriptors that a store keeps open."""
 
 
-class Descriptor:
+class OpenFile:
     """A file descriptor, closed when the last reference to it goes.
 
     Never closed explicitly: another thread may be reading, and the kernel would hand out the number again.
@@ -78,13 +78,13 @@ class FileState(NamedTuple):
     """
 
     path: str
-    descriptor: Descriptor
+    descriptor: OpenFile
     device: int
     inode: int
     mode: int
     size: int
     header: bytes
-    row: SealedHead | None
+    row: IndexRow | None
     witness: Witness | None
     tombstone: Tombstone | None
     entry_flushed: bool
@@ -98,7 +98,7 @@ class FileState(NamedTuple):
         return self.row is not None and self.proved and not self.row.torn
 
 
-class Descriptors:
+class OpenFiles:
     """The least recently used go first. Safe from any thread."""
 
     def __init__(self, most: int = MOST) -> None:

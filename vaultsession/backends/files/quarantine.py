@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from ...util.disk import Disk, read_all, shred_file, write_new
-from .layout import Layout
+from .layout import FilesLayout
 from .open_files import FileState
 
 MOST_BYTES = 64 << 20
@@ -17,7 +17,13 @@ class Quarantine:
     """The ``quarantine`` directory. Called under the stripe of a session, or under the lock of the index."""
 
     def __init__(
-        self, disk: Disk, layout: Layout, *, flush: bool, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES
+        self,
+        disk: Disk,
+        layout: FilesLayout,
+        *,
+        flush: bool,
+        most_bytes: int = MOST_BYTES,
+        most_entries: int = MOST_ENTRIES,
     ) -> None:
         self._disk = disk
         self._path = layout.quarantine

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from ...errors import BackendUnavailable, Unreadable
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import SealedHead, Tombstone
+from ...format.sealed import IndexRow, Tombstone
 from ...util.disk import READ, Disk, opened
 from . import preallocation
-from .index import Contents
-from .index_schema import Entry
+from .index import Index
+from .index_schema import IndexEntry
 from .index_values import Outline
-from .layout import Layout, key_in, temporary_in
+from .layout import FilesLayout, key_in, temporary_in
 from .locks import Stripes
 
 BATCH = 500
@@ -31,10 +31,10 @@ _WRITTEN = 4000
 """Rows that are written at once: the trees of a large index are then walked, not hopped about in."""
 
 Progress = Callable[[int, int], None]
-Observe = Callable[[str], SealedHead | None]
+Observe = Callable[[str], IndexRow | None]
 
 
-class Report(NamedTuple):
+class RebuildReport(NamedTuple):
     """What a pass over the directory met: containers; rows changed and removed; files unreadable; orphans removed."""
 
     scanned: int = 0
@@ -46,15 +46,15 @@ class Report(NamedTuple):
 
 def derive(
     disk: Disk,
-    layout: Layout,
-    contents: Contents,
+    layout: FilesLayout,
+    contents: Index,
     stripes: Stripes,
     observe: Observe,
     *,
     everything: bool,
     afresh: bool = False,
     progress: Progress | None = None,
-) -> Report:
+) -> RebuildReport:
     """Make the rows agree with the containers.
 
     A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
@@ -89,8 +89,8 @@ def derive(
 
 def _derive_rows(
     disk: Disk,
-    layout: Layout,
-    contents: Contents,
+    layout: FilesLayout,
+    contents: Index,
     observe: Observe,
     others: list[str],
     misnamed: set[str],
@@ -98,10 +98,10 @@ def _derive_rows(
     everything: bool,
     tagged: bool,
     progress: Callable[[int], None] | None,
-) -> Report:
+) -> RebuildReport:
     """Derive the row of each container; ``others`` and ``misnamed`` get what else was met."""
     changed = unreadable = scanned = 0
-    entries: dict[str, Entry] = {}
+    entries: dict[str, IndexEntry] = {}
     contents.flush()  # what is pending is met among the rows, and not written over what is derived
     for names in batches(disk.names(layout.sessions)):
         keys = [key for key in map(key_in, names) if key is not None]
@@ -129,7 +129,7 @@ def _derive_rows(
             contents.write(entries, tagged=tagged)
             entries.clear()
     contents.write(entries, tagged=tagged)
-    return Report(scanned, changed, 0, unreadable)
+    return RebuildReport(scanned, changed, 0, unreadable)
 
 
 def batches(names: Iterable[str]) -> Iterator[list[str]]:
@@ -140,8 +140,8 @@ def batches(names: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _derive_row(
-    contents: Contents, observe: Observe, key: str, outline: Outline | None, buried: Tombstone | None
-) -> Entry | None:
+    contents: Index, observe: Observe, key: str, outline: Outline | None, buried: Tombstone | None
+) -> IndexEntry | None:
     """The row of one container, to be written; None where it reads as absent."""
     locator = locator_of(key)
     if buried is not None and outline is not None and outline.generation <= buried.generation:
@@ -153,7 +153,7 @@ def _derive_row(
         return None
     if buried is not None and row.generation <= buried.generation:
         contents.disbelieve(locator, buried)  # it was read past, so it is not genuine
-    return Entry(row, None, None, None if outline is None else outline.version)
+    return IndexEntry(row, None, None, None if outline is None else outline.version)
 
 
 def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
@@ -166,7 +166,7 @@ def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
     return False
 
 
-def _remove_temporary(disk: Disk, layout: Layout, stripes: Stripes, name: str) -> int:
+def _remove_temporary(disk: Disk, layout: FilesLayout, stripes: Stripes, name: str) -> int:
     """A temporary exists only while the stripe of its locator is held: whoever gets the stripe finds an orphan."""
     locator = temporary_in(name)
     if locator is None:
@@ -178,7 +178,7 @@ def _remove_temporary(disk: Disk, layout: Layout, stripes: Stripes, name: str) -
     return 0
 
 
-def _remove_rows(disk: Disk, layout: Layout, contents: Contents, stripes: Stripes, spared: set[str]) -> int:
+def _remove_rows(disk: Disk, layout: FilesLayout, contents: Index, stripes: Stripes, spared: set[str]) -> int:
     """Remove the rows of sessions that are not there; ``spared`` are there under another name."""
     removed, after = 0, ""
     while outlines := contents.outlines_behind(after, BATCH):
@@ -193,7 +193,7 @@ def _remove_rows(disk: Disk, layout: Layout, contents: Contents, stripes: Stripe
     return removed
 
 
-def _is_gone(disk: Disk, layout: Layout, outline: Outline) -> bool:
+def _is_gone(disk: Disk, layout: FilesLayout, outline: Outline) -> bool:
     try:
         disk.stat(layout.session(outline.key))
     except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none

@@ -18,9 +18,9 @@ import threading
 
 from ...errors import BackendUnavailable
 from ...util.disk import READ_WRITE, Disk, why_not_private, write_all
-from .layout import WRITERS, Layout
+from .layout import WRITERS, FilesLayout
 from .locks import open_lock, try_lock, unlock
-from .open_files import Descriptor
+from .open_files import OpenFile
 
 _CLEAN = b"0"
 _DIRTY = b"1"
@@ -29,7 +29,7 @@ _DIRTY = b"1"
 class WriterMarkers:
     """This store's marker, and those of writers that died. ``OSError`` passes through."""
 
-    def __init__(self, disk: Disk, layout: Layout, *, flush: bool) -> None:
+    def __init__(self, disk: Disk, layout: FilesLayout, *, flush: bool) -> None:
         self.held = False
         self.assured = False
         self._settled = threading.Event()
@@ -39,7 +39,7 @@ class WriterMarkers:
         self._layout = layout
         self._flush = flush
         self._mutex = threading.Lock()
-        self._own: Descriptor | None = None
+        self._own: OpenFile | None = None
         self._is_new = False
 
     def take(self) -> bool:
@@ -110,12 +110,12 @@ class WriterMarkers:
             finally:
                 unlock(self._disk, own.fd)
 
-    def dead(self) -> list[Descriptor]:
+    def dead(self) -> list[OpenFile]:
         """The markers of writers that died, locked: to be given to ``absolve`` or ``leave``."""
-        found: list[Descriptor] = []
+        found: list[OpenFile] = []
         for number in range(WRITERS):
             try:
-                descriptor = Descriptor(self._disk, self._disk.open(self._layout.writer(number), READ_WRITE))
+                descriptor = OpenFile(self._disk, self._disk.open(self._layout.writer(number), READ_WRITE))
             except FileNotFoundError:
                 break  # they are made in order and never deleted
             except OSError:  # not ours to write: nor is it ours to absolve
@@ -127,28 +127,28 @@ class WriterMarkers:
                     unlock(self._disk, descriptor.fd)
         return found
 
-    def absolve(self, markers: list[Descriptor]) -> None:
+    def absolve(self, markers: list[OpenFile]) -> None:
         """The index was reconciled with the files and flushed: what these writers owed is done."""
         for marker in markers:
             self._say(marker, _CLEAN)
         self.leave(markers)
 
-    def leave(self, markers: list[Descriptor]) -> None:
+    def leave(self, markers: list[OpenFile]) -> None:
         """Unlock them as they are, for the next opening."""
         for marker in markers:
             with contextlib.suppress(OSError):
                 unlock(self._disk, marker.fd)
 
-    def _is_dirty(self, marker: Descriptor) -> bool:
+    def _is_dirty(self, marker: OpenFile) -> bool:
         return why_not_private(self._disk.fstat(marker.fd)) is None and self._disk.pread(marker.fd, 1, 0) == _DIRTY
 
-    def _say(self, marker: Descriptor, state: bytes) -> None:
+    def _say(self, marker: OpenFile, state: bytes) -> None:
         new = not self._disk.pread(marker.fd, 1, 0)
         write_all(self._disk, marker.fd, state, 0)
         if self._flush:
             self._flush_file(marker, new=new)
 
-    def _flush_file(self, marker: Descriptor, *, new: bool) -> None:
+    def _flush_file(self, marker: OpenFile, *, new: bool) -> None:
         if new:
             self._disk.fsync(marker.fd)
             self._disk.sync_directory(self._layout.locks)

@@ -4,8 +4,8 @@
 ``status`` what it says of itself
 """
 
-from .backend import Mirrored
-from .replicator import Follower, Mirror
+from .backend import MirrorBackend
+from .replicator import Follower, Replicator
 from .status import MirrorStatus
 
-__all__ = ["Follower", "Mirror", "MirrorStatus", "Mirrored"]
+__all__ = ["Follower", "MirrorBackend", "MirrorStatus", "Replicator"]

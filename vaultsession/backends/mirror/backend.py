@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...errors import VaultError
-from ...format.sealed import Container, Grave, Heads, Newest, Query, Seal, Sealed, SealedHead
+from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Update, Write
 from ..protocol import Backend, Burying, SealGrave, Traits, remarks_of
-from .replicator import Mirror
+from .replicator import Replicator
 
 
-class Mirrored:
+class MirrorBackend:
     """A backend with a follower. Safe from any thread.
 
     No verb touches the follower, so none can fail or wait because of it; only ``close`` gives it a bounded time.
     """
 
-    def __init__(self, primary: Backend, mirror: Mirror) -> None:
+    def __init__(self, primary: Backend, mirror: Replicator) -> None:
         self.primary = primary
         self.mirror = mirror
         self._mark = mirror.mark
         if isinstance(primary, Burying):  # else it would look like one
-            self._primary_bury = primary.bury
-            self.bury = self._bury
+            self._primary_bury = primary.delete_many
+            self.delete_many = self._bury
 
     @property
     def traits(self) -> Traits:
         """Those of the primary."""
         return self.primary.traits
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head, of the primary."""
         return self.primary.head(key)
 
@@ -37,11 +37,11 @@ class Mirrored:
         """The container, of the primary."""
         return self.primary.read(key, start, settled=settled)
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """To the primary. Marked also where that raised: what it has then, a look will tell."""
         changes = False
 
-        def watched(newest: Newest) -> Sealed | Grave | None:
+        def watched(newest: Current) -> Write | Delete | None:
             nonlocal changes
             result = seal(newest)
             changes = result is not None
@@ -53,11 +53,11 @@ class Mirrored:
             if changes:
                 self._mark(key)
 
-    def _bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Newest | VaultError]:
+    def _bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
         """As ``commit``, of many."""
         changed: set[str] = set()
 
-        def watched(key: str, newest: Newest) -> Grave | None:
+        def watched(key: str, newest: Current) -> Delete | None:
             grave = seal(key, newest)
             if grave is not None:
                 changed.add(key)

@@ -13,7 +13,7 @@ MOST_KEYS = 50_000
 """About 10 MB."""
 
 
-class Backlog:
+class ReplicationQueue:
     """Safe from any thread; one thread takes. Times are those of the monotonic clock."""
 
     def __init__(self, most: int = MOST_KEYS) -> None:

@@ -24,8 +24,8 @@ from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, Lea
 from ...util.clock import Clock
 from ..protocol import Backend
 from ..replication import Gap, Outcome, differing, follow
-from .queue import MOST_KEYS, Backlog
-from .source import Source
+from .queue import MOST_KEYS, ReplicationQueue
+from .source import MirrorSource
 from .status import MirrorStatus
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class _Ended(Exception):
     """Leave what is not done: the next opening finds it by comparison."""
 
 
-class Mirror:
+class Replicator:
     """What keeps one follower of one primary level. Safe from any thread.
 
     ``open_follower`` is called by the thread. ``drain`` is how many seconds ``close`` gives to what still waits; a
@@ -82,7 +82,7 @@ class Mirror:
         except ImportError as error:
             raise InvalidSetting(f"a mirror needs an extra ({error}): pip install 'vaultsession[mirror]'") from None
         self._tenacity = tenacity
-        self._source = Source(primary)
+        self._source = MirrorSource(primary)
         self._open_follower = open_follower
         self.where = where
         self._clock = clock
@@ -148,7 +148,7 @@ class Mirror:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._backlog = Backlog(self._most)
+        self._backlog = ReplicationQueue(self._most)
         self._closing = threading.Event()
         self._until = 0.0
         self._starting = threading.Lock()
@@ -321,15 +321,15 @@ class Mirror:
         self._begin()
 
 
-_alive: weakref.WeakSet[Mirror] = weakref.WeakSet()
+_alive: weakref.WeakSet[Replicator] = weakref.WeakSet()
 _abandoned: list[Follower] = []
 
 
-def _each(act: Callable[[Mirror], None]) -> None:
+def _each(act: Callable[[Replicator], None]) -> None:
     for mirror in list(_alive):
         act(mirror)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _each(Mirror._after_fork))  # noqa: SLF001 - our own class
-atexit.register(_each, Mirror.close)  # registered after that of the files backend, hence called before it
+    os.register_at_fork(after_in_child=lambda: _each(Replicator._after_fork))  # noqa: SLF001 - our own class
+atexit.register(_each, Replicator.close)  # registered after that of the files backend, hence called before it

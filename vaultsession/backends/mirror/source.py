@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import VaultError
-from ...format.sealed import Container, Heads, Newest, Query, Seal, SealedHead
+from ...format.sealed import Container, Current, Heads, IndexRow, Query, Update
 from ..protocol import Backend, Traits
 
 T = TypeVar("T")
 
 
-class Source:
+class MirrorSource:
     """A backend that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
@@ -28,7 +28,7 @@ class Source:
         """Those of the backend."""
         return self._backend.traits
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """See ``Backend``, as with all that follow."""
         return self._own(lambda: self._backend.head(key))
 
@@ -36,7 +36,7 @@ class Source:
         """The container."""
         return self._own(lambda: self._backend.read(key, start, settled=settled))
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """A look within the critical section."""
         return self._own(lambda: self._backend.commit(key, seal))
 

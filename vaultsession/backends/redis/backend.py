@@ -22,22 +22,22 @@ from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import (
     Container,
-    Describe,
-    Fetch,
-    Grave,
+    Current,
+    Delete,
     Heads,
-    Newest,
+    IndexRow,
     Query,
-    Seal,
-    Sealed,
-    SealedHead,
+    ReadHead,
+    ReadRange,
     Tombstone,
+    Update,
+    Write,
 )
 from ..protocol import Traits
-from ..rollback_guard import Seen
+from ..rollback_guard import RollbackGuard
 from .health import problems
-from .layout import MARGIN, SWEPT, Layout, all_of, expiring, pack, tagged, told_by, unpack
-from .listing import Listing
+from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, pack, tagged, told_by, unpack
+from .listing import RedisListing
 from .scripts import COMMIT, LOOK, READ
 from .server import AnswerLost, Server
 
@@ -55,7 +55,7 @@ class _State(NamedTuple):
 
     stored: bytes
     size: int
-    newest: Newest
+    newest: Current
 
 
 class RedisBackend:
@@ -63,21 +63,21 @@ class RedisBackend:
 
     traits = Traits("redis", durable=True, waits=True, shared=True, expires=True)
 
-    def __init__(self, server: Server, layout: Layout, describe: Describe) -> None:
+    def __init__(self, server: Server, layout: RedisLayout, describe: ReadHead) -> None:
         self._server = server
         self._layout = layout
         self._describe = describe
-        self._listing = Listing(server, layout, self._enter)
-        self._seen = Seen()
+        self._listing = RedisListing(server, layout, self._enter)
+        self._seen = RollbackGuard()
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._guard = threading.Lock()
         self._remarks: dict[str, str] = {}
         self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head, as its row says; derived from the container where the row does not fit it."""
         newest = self._look(key).newest
-        return newest if isinstance(newest, SealedHead) else None
+        return newest if isinstance(newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. Always settled: a script shows no writer half-way."""
@@ -94,7 +94,7 @@ class RedisBackend:
                 self._found(key, self._behind(key, container), thorough=False)
         return container
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it. ``Conflict`` where others were quicker for too long.
 
         Where the answer of the server was lost, the same bytes are sent again: the script applies them once.
@@ -199,17 +199,17 @@ class RedisBackend:
         None where the container has changed since: what it says then is not of the moment that was asked about.
         """
         said = self._said(key, stored)
-        newest: Newest = said
-        if isinstance(said, SealedHead) and size == 0:
+        newest: Current = said
+        if isinstance(said, IndexRow) and size == 0:
             raise self._gone(key)
-        fits = self._is_news(key, said, size) if isinstance(said, SealedHead) else size == 0
+        fits = self._is_news(key, said, size) if isinstance(said, IndexRow) else size == 0
         if not fits or (said is None and stored):
             newest = None if size == 0 else self._found(key, partial(self._fetch, key), thorough=True)
             if newest is None and isinstance(said, Tombstone):
                 newest = said
             if newest is None and stored and said is None:
                 raise Damaged(f"what is kept beside {key} is no row of vaultsession; nothing was changed")
-        if not isinstance(newest, SealedHead):
+        if not isinstance(newest, IndexRow):
             newest = self._grave(key, newest)
         elif newest.size != size and not newest.torn:
             return None
@@ -217,7 +217,7 @@ class RedisBackend:
         self._remember(key, state)
         return state
 
-    def _is_news(self, key: str, row: SealedHead, size: int) -> bool:
+    def _is_news(self, key: str, row: IndexRow, size: int) -> bool:
         """Whether a row fits its container, and neither was set back behind what was seen here."""
         known, grave = self._seen.get(key), self._seen.grave(key)
         if row.size != size or (grave is not None and row.generation <= grave.generation):
@@ -226,7 +226,7 @@ class RedisBackend:
             return True
         return row.witness == known
 
-    def _said(self, key: str, stored: bytes | None) -> SealedHead | Tombstone | None:
+    def _said(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
         """What is stored as newest, where it can be understood."""
         if not stored:
             return None
@@ -235,7 +235,7 @@ class RedisBackend:
         except ValueError:
             return None
 
-    def _found(self, key: str, fetch: Fetch, *, thorough: bool) -> SealedHead | None:
+    def _found(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container as those say who hold the keys. What they say is remembered."""
         row = self._describe(key, fetch, thorough=thorough)
         self._seen.see(key, row)
@@ -253,7 +253,7 @@ class RedisBackend:
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
-    def _read(self, key: str, start: int, *, witnessed: bool = True) -> tuple[Container | None, SealedHead | None]:
+    def _read(self, key: str, start: int, *, witnessed: bool = True) -> tuple[Container | None, IndexRow | None]:
         """The container and its row, as of one moment. Unwitnessed: what the row says is no witness.
 
         What was seen is looked at *before*, so that it is never ahead of the bytes because another thread was quick.
@@ -262,7 +262,7 @@ class RedisBackend:
         _, container, newest = self._layout.session(key)
         stored, size, *found = self._server.look(READ, (container, newest), record.HEADER_SIZE, start)
         said = self._said(key, stored)
-        row = said if isinstance(said, SealedHead) else None
+        row = said if isinstance(said, IndexRow) else None
         if not size:
             return None, row
         offset, header, data = found
@@ -278,7 +278,7 @@ class RedisBackend:
         """``read``, for whoever describes: nothing is described on the way."""
         return self._read(key, start, witnessed=witnessed)[0]
 
-    def _behind(self, key: str, container: Container) -> Fetch:
+    def _behind(self, key: str, container: Container) -> ReadRange:
         """A fetch that serves from bytes that are there already, as far as they go."""
 
         def fetch(start: int) -> Container | None:
@@ -292,20 +292,20 @@ class RedisBackend:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _put(self, key: str, state: _State, result: Sealed | Grave) -> Newest | _State:
+    def _put(self, key: str, state: _State, result: Write | Delete) -> Current | _State:
         """Write it behind the state that it was made from; or the state that is there instead."""
-        written: SealedHead | Tombstone = result.tombstone if isinstance(result, Grave) else result.head
-        if isinstance(result, Sealed) and result.offset not in (0, state.size):
+        written: IndexRow | Tombstone = result.tombstone if isinstance(result, Delete) else result.head
+        if isinstance(result, Write) and result.offset not in (0, state.size):
             raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
         stored = pack(written)
         answer, doubt = self._sent(key, *self._commit_of(key, state, result, stored))
         if answer == 1 or answer[0] == stored:
             self._seen.see(key, written)
-            size = result.offset + len(result.data) if isinstance(result, Sealed) else 0
+            size = result.offset + len(result.data) if isinstance(result, Write) else 0
             self._remember(key, _State(stored, size, written))
             return written
         there, size, tail = answer
-        if isinstance(result, Sealed) and tail and result.data.endswith(tail):
+        if isinstance(result, Write) and tail and result.data.endswith(tail):
             # Ours was written, and someone has written behind it.
             self._seen.see(key, written)
             self._forget(key)
@@ -329,9 +329,7 @@ class RedisBackend:
                 time.sleep(pause)
         raise DurabilityUnknown(f"whether {key} was written is not known: {doubt}") from doubt
 
-    def _other(
-        self, key: str, ours: SealedHead | Tombstone, there: bytes, size: int, doubt: AnswerLost | None
-    ) -> _State:
+    def _other(self, key: str, ours: IndexRow | Tombstone, there: bytes, size: int, doubt: AnswerLost | None) -> _State:
         """What someone else has written. ``DurabilityUnknown`` where that may hide that ours was written before."""
         state = self._state(key, there, size) or self._look(key)
         if doubt is not None and (state.newest is None or state.newest.generation > ours.generation):
@@ -342,17 +340,17 @@ class RedisBackend:
         return state
 
     def _commit_of(
-        self, key: str, state: _State, result: Sealed | Grave, stored: bytes
+        self, key: str, state: _State, result: Write | Delete, stored: bytes
     ) -> tuple[list[str], tuple[bytes | str | int, ...]]:
         """Keys and arguments of ``COMMIT``."""
         shard, container, newest = self._layout.session(key)
         keys = [container, newest, all_of(shard), expiring(shard)]
         said = self._said(key, state.stored)
-        before = set(said.tags) if isinstance(said, SealedHead) else set()
+        before = set(said.tags) if isinstance(said, IndexRow) else set()
         locator = locator_of(key)
         told = told_by(state.stored)
         compared = len(told) if len(told) < len(state.stored) else -1
-        if isinstance(result, Grave):
+        if isinstance(result, Delete):
             keys += [tagged(shard, tag) for tag in before]
             life = "" if result.flush else SWEPT
             return keys, (told, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
@@ -376,7 +374,7 @@ class RedisBackend:
             if row is None:  # a tombstone covers it
                 return True
             state = _State(stored, size, None)
-            if not isinstance(self._put(key, state, Sealed(row, size, b"")), _State):
+            if not isinstance(self._put(key, state, Write(row, size, b"")), _State):
                 return True
             _pause(attempt)
         return False
@@ -386,7 +384,7 @@ class RedisBackend:
     def _remembered(self, key: str) -> _State | None:
         with self._guard:
             state = self._states.get(key)
-        if state is None or not isinstance(state.newest, SealedHead) or state.newest.torn:
+        if state is None or not isinstance(state.newest, IndexRow) or state.newest.torn:
             return state
         return state if self._is_news(key, state.newest, state.size) else None
 

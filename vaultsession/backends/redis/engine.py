@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ...errors import BackendUnavailable, Damaged, UnsupportedFormat, VaultNotFound
-from ...format.sealed import Describe
+from ...format.sealed import ReadHead
 from .backend import RedisBackend
 from .health import role_of
-from .layout import CLUSTER_SHARDS, SCHEMA, Layout, parse_schema, schema_text
+from .layout import CLUSTER_SHARDS, SCHEMA, RedisLayout, parse_schema, schema_text
 from .leases import RedisLeases
 from .scripts import REPLACE
 from .server import AnswerLost, Server
-from .url import Address
+from .url import RedisUrl
 
 
 def connect(url: str) -> RedisEngine:
@@ -20,13 +20,13 @@ def connect(url: str) -> RedisEngine:
     refuses the password, is a read-only replica or no Redis; ``UnsupportedFormat`` for keys of another version of this
     package, ``VaultNotFound`` for another application's under the same prefix.
     """
-    address = Address.parse(url)
+    address = RedisUrl.parse(url)
     server = Server(address)
     try:
         server.ask("PING")
         _refuse_replica(server)
         shards = CLUSTER_SHARDS if address.cluster else 1
-        return RedisEngine(server, Layout(address.prefix, _shards(server, address.prefix) or shards))
+        return RedisEngine(server, RedisLayout(address.prefix, _shards(server, address.prefix) or shards))
     except BaseException:
         server.close()
         raise
@@ -35,7 +35,7 @@ def connect(url: str) -> RedisEngine:
 class RedisEngine:
     """The sessions and papers of one prefix on one server. Safe from any thread."""
 
-    def __init__(self, server: Server, layout: Layout) -> None:
+    def __init__(self, server: Server, layout: RedisLayout) -> None:
         self._server = server
         self._layout = layout
         self._claimed = False
@@ -62,7 +62,7 @@ class RedisEngine:
             return bool(done) or there == [data]
         return bool(done)
 
-    def backend(self, describe: Describe) -> RedisBackend:
+    def backend(self, describe: ReadHead) -> RedisBackend:
         """The sessions."""
         self._claim()
         return RedisBackend(self._server, self._layout, describe)
@@ -83,7 +83,7 @@ class RedisEngine:
         shards = _shards(self._server, self._layout.prefix)
         if shards is None:
             raise BackendUnavailable(f"{self.where}: what was just written is gone: is something else clearing it?")
-        self._layout = Layout(self._layout.prefix, shards)
+        self._layout = RedisLayout(self._layout.prefix, shards)
         self._claimed = True
 
 
@@ -95,7 +95,7 @@ def _refuse_replica(server: Server) -> None:
 
 def _shards(server: Server, prefix: str) -> int | None:
     """How many shards the keys under a prefix have, None where there are none yet."""
-    place = Layout(prefix, 1).schema
+    place = RedisLayout(prefix, 1).schema
     try:
         text = _get(server, place)
         version, shards = (SCHEMA, None) if text is None else parse_schema(text)

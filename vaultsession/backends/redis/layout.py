@@ -15,7 +15,7 @@ S is the shard of a locator. The braces make it the hash slot of a cluster, so t
 in one slot: one script changes both, and an entry never disagrees with its session unless someone else wrote it. On
 one server there is one shard; a cluster begins with ``CLUSTER_SHARDS`` of them, and a listing merges them.
 
-A row is ``01``, two bytes of length, ``SealedHead.columns()`` of that length, and the blob; a tombstone is ``02``,
+A row is ``01``, two bytes of length, ``IndexRow.columns()`` of that length, and the blob; a tombstone is ``02``,
 eight bytes of generation, sixteen of its mac, and the key. Numbers are little-endian.
 """
 
@@ -26,7 +26,7 @@ import struct
 import zlib
 
 from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
-from ...format.sealed import VERSION_SIZE, SealedHead, Tombstone
+from ...format.sealed import VERSION_SIZE, IndexRow, Tombstone
 
 SCHEMA = 1
 CLUSTER_SHARDS = 32
@@ -52,7 +52,7 @@ GRAVE_BEGINS = bytes([_GRAVE])
 _TOMBSTONE = struct.Struct("<BQ16s")
 
 
-class Layout:
+class RedisLayout:
     """The keys of one vault. Immutable."""
 
     __slots__ = ("prefix", "shards")
@@ -137,7 +137,7 @@ def parse_locator(name: bytes) -> str:
     return name.decode("ascii")
 
 
-def pack(newest: SealedHead | Tombstone) -> bytes:
+def pack(newest: IndexRow | Tombstone) -> bytes:
     """A row or a tombstone as bytes."""
     if isinstance(newest, Tombstone):
         return _TOMBSTONE.pack(_GRAVE, newest.generation, newest.mac) + newest.key.encode()
@@ -145,7 +145,7 @@ def pack(newest: SealedHead | Tombstone) -> bytes:
     return b"".join((_SIZE.pack(_ROW, len(columns)), columns, newest.blob))
 
 
-def unpack(data: bytes, locator: str) -> SealedHead | Tombstone:
+def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
     """What ``pack`` was given, or ``ValueError``: not packed here, or for a session of another locator."""
     try:
         newest = _unpack_grave(data) if data[:1] == GRAVE_BEGINS else _unpack_row(data)
@@ -156,7 +156,7 @@ def unpack(data: bytes, locator: str) -> SealedHead | Tombstone:
     return newest
 
 
-def _unpack_row(data: bytes) -> SealedHead:
+def _unpack_row(data: bytes) -> IndexRow:
     kind, size = _SIZE.unpack_from(data)
     if kind != _ROW:
         raise ValueError("this is no row")
@@ -167,9 +167,7 @@ def _unpack_row(data: bytes) -> SealedHead:
     if end > len(data) or len(name) < LOCATOR_LENGTH:
         raise ValueError("this row was cut")
     key = name.decode("ascii")
-    return SealedHead(
-        key, generation, seq, version, updated, None if expires < 0 else expires, length, tags, data[end:]
-    )
+    return IndexRow(key, generation, seq, version, updated, None if expires < 0 else expires, length, tags, data[end:])
 
 
 def _unpack_grave(data: bytes) -> Tombstone:

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import LockError
 
 from ...errors import BackendUnavailable, LeaseTimeout
-from .layout import Layout
+from .layout import RedisLayout
 from .server import Server
 
 LIFE = 30.0
@@ -29,7 +29,7 @@ class RedisLeases:
     writes safe is ``commit``, not the lease.
     """
 
-    def __init__(self, server: Server, layout: Layout, *, life: float = LIFE) -> None:
+    def __init__(self, server: Server, layout: RedisLayout, *, life: float = LIFE) -> None:
         self._server = server
         self._layout = layout
         self._life = life

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from ...format.ids import locator_of
-from ...format.sealed import Query, SealedHead, Tombstone
-from .layout import GRAVE_BEGINS, MARGIN, Layout, all_of, expiring, parse_locator, tagged, unpack
+from ...format.sealed import IndexRow, Query, Tombstone
+from .layout import GRAVE_BEGINS, MARGIN, RedisLayout, all_of, expiring, parse_locator, tagged, unpack
 from .scripts import COUNT, GRAVES, MEND, PAGE
 from .server import Server
 
@@ -40,19 +40,19 @@ class _Entry(NamedTuple):
     member: bytes
     score: float
     stored: bytes | None
-    row: SealedHead | None
+    row: IndexRow | None
     locator: str | None
 
 
-class Listing:
+class RedisListing:
     """Lists, counts and derives. Safe from any thread."""
 
-    def __init__(self, server: Server, layout: Layout, enter: Enter) -> None:
+    def __init__(self, server: Server, layout: RedisLayout, enter: Enter) -> None:
         self._server = server
         self._layout = layout
         self._enter = enter
 
-    def scan(self, query: Query) -> Iterator[SealedHead]:
+    def scan(self, query: Query) -> Iterator[IndexRow]:
         """Rows in the order asked for."""
         rows = (row for row in self._ordered(query) if _fits(row, query))
         end = None if query.limit is None else query.offset + query.limit
@@ -125,7 +125,7 @@ class Listing:
 
     # -- order ---------------------------------------------------------------------------------------------------------
 
-    def _ordered(self, query: Query) -> Iterator[SealedHead]:
+    def _ordered(self, query: Query) -> Iterator[IndexRow]:
         """Every row that may match, in the order asked for, behind the cursor."""
         if query.expired_at is not None and not query.tags:
             found = self._expired(query.expired_at)
@@ -148,7 +148,7 @@ class Listing:
         _, tag = min((self._server.ask("ZCARD", tagged(shard, tag)), tag) for tag in tags)
         return tagged(shard, tag), tag
 
-    def _expired(self, moment: int) -> list[SealedHead] | None:
+    def _expired(self, moment: int) -> list[IndexRow] | None:
         """The rows that have expired, in no order; None if those are too many to hold."""
         shards = self._layout.every()
         if sum(self._server.ask("ZCOUNT", expiring(shard), "-inf", moment) for shard in shards) > _MOST_SORTED:
@@ -171,7 +171,7 @@ class Listing:
         after: Place | None,
         tag: bytes | None = None,
         wanted: int | None = None,
-    ) -> Iterator[SealedHead]:
+    ) -> Iterator[IndexRow]:
         """The rows of a sorted set by last change, behind a place. Entries that are wrong are put right."""
         for entry in self._pages(shard, name, newest_first=newest_first, first=after, last=None, wanted=wanted):
             row = entry.row
@@ -228,7 +228,7 @@ class Listing:
             newest = unpack(stored, locator) if stored else None
         except ValueError:
             newest = None
-        row = newest if isinstance(newest, SealedHead) else None
+        row = newest if isinstance(newest, IndexRow) else None
         return _Entry(member, score, stored, row, None if isinstance(newest, Tombstone) else locator)
 
     def _mend(self, shard: str, name: str, entry: _Entry, score: int | None) -> None:
@@ -273,7 +273,7 @@ class Listing:
         return locator if row is None else row.key
 
 
-def _fits(row: SealedHead, query: Query) -> bool:
+def _fits(row: IndexRow, query: Query) -> bool:
     if any(tag not in row.tags for tag in query.tags):
         return False
     if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
@@ -287,5 +287,5 @@ def _is_behind(place: Place, query: Query) -> bool:
     return place < query.after if query.newest_first else place > query.after
 
 
-def _place(row: SealedHead) -> Place:
+def _place(row: IndexRow) -> Place:
     return row.updated, locator_of(row.key)

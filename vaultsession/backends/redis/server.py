@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, TooLarge, VaultError
 from .scripts import Script
-from .url import Address
+from .url import RedisUrl
 
 Word = bytes | str | int | float
 
@@ -43,7 +43,7 @@ class AnswerLost(BackendUnavailable):
 class Server:
     """One vault's way to its server. Safe from any thread."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: RedisUrl) -> None:
         self.where = address.where
         self.is_cluster = address.cluster
         self._timeout = address.timeout
@@ -214,7 +214,7 @@ class Server:
         return BackendUnavailable(f"{self.where} refuses: {text}")
 
 
-def _client(address: Address) -> Any:  # noqa: ANN401 - Redis and RedisCluster have no type in common
+def _client(address: RedisUrl) -> Any:  # noqa: ANN401 - Redis and RedisCluster have no type in common
     common: dict[str, Any] = {
         "username": address.username,
         "password": address.password,

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RedisUrl:
     """A server, and how to speak with it. The password is in no text about it."""
 
     scheme: str
@@ -58,7 +58,7 @@ class Address:
         return f"{self.scheme}://{user}{host}:{self.port}/{self.db}?prefix={self.prefix}"
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> RedisUrl:
         """The address of a URL. ``InvalidSetting`` names what it has to say otherwise, and never the password."""
         try:
             parts = urlsplit(url)

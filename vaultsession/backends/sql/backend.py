@@ -23,23 +23,23 @@ from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import (
     VERSION_SIZE,
     Container,
-    Describe,
-    Grave,
+    Current,
+    Delete,
     Heads,
-    Newest,
+    IndexRow,
     Query,
-    Seal,
-    Sealed,
-    SealedHead,
+    ReadHead,
     Tombstone,
+    Update,
+    Write,
 )
 from ..protocol import Traits
-from ..rollback_guard import Seen
+from ..rollback_guard import RollbackGuard
 from . import queries
-from .database import AnswerLost, Database, pause
+from .database import Database, OutcomeUnknown, pause
 from .health import problem_of
-from .rebuild import Report, rebuild
-from .sessions import Found, Known, SessionTables, Stamp, tail_of, tombstone_from
+from .rebuild import SqlRebuildReport, rebuild
+from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import Tables, signed, unsigned
 
 _log = logging.getLogger("vaultsession")
@@ -61,7 +61,7 @@ class SqlBackend:
     ``close`` is what closes the database. After it every verb is a ``RuntimeError``.
     """
 
-    def __init__(self, database: Database, tables: Tables, describe: Describe, *, close: Callable[[], None]) -> None:
+    def __init__(self, database: Database, tables: Tables, describe: ReadHead, *, close: Callable[[], None]) -> None:
         self.traits = Traits(database.dialect, durable=True, waits=True, shared=database.dialect != "sqlite")
         self._database = database
         self._tables = tables
@@ -75,14 +75,14 @@ class SqlBackend:
 
     def _begin(self) -> None:
         """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
-        self._seen = Seen()
+        self._seen = RollbackGuard()
         self._mutexes = [threading.Lock() for _ in range(_MUTEXES)]
         self._guard = threading.Lock()
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: OrderedDict[str, KnownRow] = OrderedDict()
 
     # -- one session ---------------------------------------------------------------------------------------------------
 
-    def head(self, key: str) -> SealedHead | None:
+    def head(self, key: str) -> IndexRow | None:
         """The newest head; one short statement where it is known."""
         self._check_open()
         locator = locator_of(key)
@@ -93,7 +93,7 @@ class SqlBackend:
         known = self._known_of(key)
         if known is None or known.stamp != stands[0]:
             known = self._look(key)
-        return known.newest if isinstance(known.newest, SealedHead) else None
+        return known.newest if isinstance(known.newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. Always settled: no transaction is ever seen half-way."""
@@ -102,7 +102,7 @@ class SqlBackend:
         found = self._find(key, start)
         return None if found is None else found.container
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
         self._check_open()
         with self._mutexes[int.from_bytes(locator_of(key)[-4:].encode(), "big") % _MUTEXES]:
@@ -126,7 +126,7 @@ class SqlBackend:
                     known = None
                     continue
                 if self._is_written(key, known, result):
-                    return result.tombstone if isinstance(result, Grave) else result.head
+                    return result.tombstone if isinstance(result, Delete) else result.head
                 known = None
                 pause(min(attempt, 5))
         raise BackendUnavailable(f"{self._database.where}: {key} was changed by others {_TRIES} times in a row")
@@ -145,7 +145,7 @@ class SqlBackend:
         found: int = self._database.ask(lambda connection: connection.execute(statement).scalar_one())
         return int(found)
 
-    def reindex(self) -> Report:
+    def reindex(self) -> SqlRebuildReport:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
         self._check_open()
         with self._guard:
@@ -186,19 +186,19 @@ class SqlBackend:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _find(self, key: str, start: int) -> Found | None:
+    def _find(self, key: str, start: int) -> FoundRow | None:
         # What was seen is asked before the statement: what another thread sees meanwhile is no witness against it.
         witness, grave = self._seen.get(key), self._seen.grave(key)
         return self._database.ask(
             lambda connection: self._sessions.find(connection, key, start, witness=witness, grave=grave)
         )
 
-    def _look(self, key: str) -> Known:
+    def _look(self, key: str) -> KnownRow:
         """The newest, described from its container, and what a change of it is compared and swapped on.
 
         That is the stamp of the first statement: should a later one have met something newer, the swap fails.
         """
-        first: list[Found | None] = []
+        first: list[FoundRow | None] = []
 
         def fetch(start: int) -> Container | None:
             found = self._find(key, start)
@@ -209,36 +209,36 @@ class SqlBackend:
         row = self._describe(key, fetch, thorough=True)
         found = first[0] if first else self._find(key, -1)
         if found is None:
-            return Known(None, self._seen.grave(key), lives=False)
-        newest: Newest = found.tombstone if row is None else row
-        known = Known(found.stamp, newest, lives=found.container is not None, tail=found.tail)
+            return KnownRow(None, self._seen.grave(key), lives=False)
+        newest: Current = found.tombstone if row is None else row
+        known = KnownRow(found.stamp, newest, lives=found.container is not None, tail=found.tail)
         self._keep(key, known)
         return known
 
-    def _is_newest(self, key: str, known: Known) -> bool:
+    def _is_newest(self, key: str, known: KnownRow) -> bool:
         locator = locator_of(key)
         stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
         return known.stamp == (None if stands is None else stands[0])
 
-    def _is_written(self, key: str, known: Known, result: Sealed | Grave) -> bool:
+    def _is_written(self, key: str, known: KnownRow, result: Write | Delete) -> bool:
         """Whether the result follows what was known; False: something else was newer."""
         self._drop(key)
 
         def act(connection: sa.Connection) -> bool:
-            if isinstance(result, Grave):
-                return self._sessions.bury(connection, known, result)
+            if isinstance(result, Delete):
+                return self._sessions.delete_many(connection, known, result)
             return self._sessions.put(connection, known, result)
 
-        one = isinstance(result, Sealed) and self._sessions.is_one_statement(known, result)
+        one = isinstance(result, Write) and self._sessions.is_one_statement(known, result)
         try:
             written = (self._database.change_at_once if one else self._database.change)(act)
-        except AnswerLost as error:
+        except OutcomeUnknown as error:
             written = self._has_landed(key, known, result, error)
         if written:
             self._keep(key, _after(known, result))
         return written
 
-    def _has_landed(self, key: str, known: Known, result: Sealed | Grave, lost: AnswerLost) -> bool:
+    def _has_landed(self, key: str, known: KnownRow, result: Write | Delete, lost: OutcomeUnknown) -> bool:
         verdict: list[bool | None] = []
 
         def look(connection: sa.Connection) -> bool:
@@ -256,7 +256,7 @@ class SqlBackend:
             ) from lost
         return verdict[0]
 
-    def _pages(self, query: Query) -> Iterator[SealedHead]:
+    def _pages(self, query: Query) -> Iterator[IndexRow]:
         after: tuple[Any, Any] | None = None if query.after is None else (query.after[0], query.after[1].encode())
         most, skip, left = _PAGE, query.offset, query.limit
         while left is None or left > 0:
@@ -286,7 +286,7 @@ class SqlBackend:
                 return
             after = rows[-1].locator
 
-    def _listed(self, row: Any) -> SealedHead | None:  # noqa: ANN401 - ten values of whatever type a file gives
+    def _listed(self, row: Any) -> IndexRow | None:  # noqa: ANN401 - ten values of whatever type a file gives
         """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
         head = head_from(row)
         if head is not None:
@@ -296,14 +296,14 @@ class SqlBackend:
             newest = self._look(key).newest if is_key(key) and len(key) == LOCATOR_LENGTH else None
         except (AttributeError, UnicodeDecodeError, Unreadable):
             newest = None
-        if not isinstance(newest, SealedHead):
+        if not isinstance(newest, IndexRow):
             _log.warning("%s: a row that is none is not listed; reindex derives it anew", self._database.where)
             return None
         return newest
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    def _known_of(self, key: str) -> Known | None:
+    def _known_of(self, key: str) -> KnownRow | None:
         with self._guard:
             known = self._known.get(locator_of(key))
             if known is not None:
@@ -311,10 +311,10 @@ class SqlBackend:
         # The slug is decoration, but it is part of what a row proves.
         return known if known is not None and known.newest is not None and known.newest.key == key else None
 
-    def _keep(self, key: str, known: Known) -> None:
+    def _keep(self, key: str, known: KnownRow) -> None:
         if known.newest is not None:
             self._seen.see(key, known.newest)
-        if not isinstance(known.newest, SealedHead) or known.newest.torn:
+        if not isinstance(known.newest, IndexRow) or known.newest.torn:
             return
         with self._guard:
             self._known[locator_of(key)] = known
@@ -331,7 +331,7 @@ class SqlBackend:
             raise RuntimeError("the store is closed")
 
 
-def head_from(row: Any) -> SealedHead | None:  # noqa: ANN401 - as above
+def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
     """The head of a row of ``queries.COLUMNS``; None for values that none of us wrote."""
     locator, name, generation, seq, version, updated, expires, size, tags, blob = row
     numbers = (generation, seq, updated, size)
@@ -347,7 +347,7 @@ def head_from(row: Any) -> SealedHead | None:  # noqa: ANN401 - as above
     if size < record.HEADER_SIZE or not is_key(key) or locator_of(key).encode() != locator:
         return None
     listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
-    return SealedHead(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
+    return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
 
 
 def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
@@ -362,25 +362,25 @@ def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
     return tombstone_from(key, generation, mac)
 
 
-def _check(key: str, newest: Newest, result: Sealed | Grave) -> None:
+def _check(key: str, newest: Current, result: Write | Delete) -> None:
     """``ValueError`` for what a seal must not return."""
-    if isinstance(result, Grave):
+    if isinstance(result, Delete):
         if result.tombstone.key != key:
             raise ValueError(f"a tombstone of another session than {key}")
         return
     row = result.head
     if row.key != key or row.size != result.offset + len(result.data):
         raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
-    follows = isinstance(newest, SealedHead) and not newest.torn and newest.size == result.offset
+    follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == result.offset
     if result.offset and not follows:
         raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
 
 
-def _after(known: Known, result: Sealed | Grave) -> Known:
-    if isinstance(result, Grave):
-        return Known(None, result.tombstone, lives=False)
+def _after(known: KnownRow, result: Write | Delete) -> KnownRow:
+    if isinstance(result, Delete):
+        return KnownRow(None, result.tombstone, lives=False)
     row = result.head
-    return Known(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
+    return KnownRow(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
 
 
 _alive: weakref.WeakSet[SqlBackend] = weakref.WeakSet()

@@ -1,7 +1,7 @@
 """Connections, transactions, and what a database says in words.
 
 Every connection commits by itself, so that a question is one statement and one round trip; a transaction is begun and
-ended in so many words. One whose COMMIT got no answer is ``AnswerLost``: whoever wrote looks what became of it.
+ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: whoever wrote looks what became of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
-from .url import Place
+from .url import SqlUrl
 
 T = TypeVar("T")
 
@@ -28,14 +28,14 @@ _POSTGRES_AGAIN = frozenset({"40001", "40P01", "55P03"})
 _LONGEST_REASON = 300
 
 
-class AnswerLost(Exception):
+class OutcomeUnknown(Exception):
     """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
 
 
 class Database:
     """One database. Safe from any thread; ``begin_anew`` is for the child of a fork."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: SqlUrl) -> None:
         self.where = place.where
         self.dialect = place.dialect
         self._timeout = place.timeout
@@ -72,7 +72,8 @@ class Database:
     def change(self, act: Callable[[sa.Connection], bool]) -> bool:
         """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
 
-        False also where a row is there already that ``act`` would have added. ``BackendUnavailable``, ``AnswerLost``.
+        False also where a row is there already that ``act`` would have added. Raises ``BackendUnavailable`` or
+        ``OutcomeUnknown``.
         """
 
         def transact(connection: sa.Connection) -> bool:
@@ -89,7 +90,7 @@ class Database:
                 connection.exec_driver_sql("COMMIT")
             except exc.SQLAlchemyError as error:
                 _abandon(connection)
-                raise AnswerLost(self._reason(error)) from error
+                raise OutcomeUnknown(self._reason(error)) from error
             return True
 
         try:
@@ -105,7 +106,7 @@ class Database:
                 return act(connection)
             except exc.DBAPIError as error:
                 if error.connection_invalidated:
-                    raise AnswerLost(self._reason(error)) from error
+                    raise OutcomeUnknown(self._reason(error)) from error
                 raise
 
         try:

@@ -16,13 +16,13 @@ from sqlalchemy import exc
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
-from ...format.sealed import Describe
+from ...format.sealed import ReadHead
 from ..leases import Leases
 from .backend import SqlBackend
-from .database import AnswerLost, Database, pause
+from .database import Database, OutcomeUnknown, pause
 from .leases import SqlLeases
 from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
-from .url import Place, parse
+from .url import SqlUrl, parse
 
 _TRIES = 8
 _PRIVATE_FILE = 0o600
@@ -43,7 +43,7 @@ def connect(url: str) -> SqlEngine:
 class SqlEngine:
     """One database. Safe from any thread; a store of its own in the child of a fork."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: SqlUrl) -> None:
         self._place = place
         self._database = Database(place)
         self._tables = Tables(place.prefix)
@@ -82,7 +82,7 @@ class SqlEngine:
 
         try:
             return self._database.change(act)
-        except AnswerLost as lost:
+        except OutcomeUnknown as lost:
             with contextlib.suppress(VaultError):
                 if self._paper(named) == data:
                     return True
@@ -90,7 +90,7 @@ class SqlEngine:
                 f"{self.where}: the answer to a commit was lost: the paper {name!r} may have been written"
             ) from lost
 
-    def backend(self, describe: Describe) -> SqlBackend:
+    def backend(self, describe: ReadHead) -> SqlBackend:
         """The sessions. Closing the backend closes the engine."""
         self._check_open()
         self._make()
@@ -182,7 +182,7 @@ class SqlEngine:
                 else:
                     # DDL commits by itself in MySQL; in PostgreSQL a table that another session makes is waited for.
                     self._database.ask(self._make_tables)
-            except (BackendUnavailable, AnswerLost) as error:
+            except (BackendUnavailable, OutcomeUnknown) as error:
                 if attempt == _TRIES - 1:
                     raise BackendUnavailable(f"{self.where}: the tables could not be made: {error}") from error
             if self.is_made():

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from ...errors import LeaseTimeout, VaultError
 from ...format.ids import locator_of
-from .database import AnswerLost, Database, pause
+from .database import Database, OutcomeUnknown, pause
 from .tables import Tables
 
 _log = logging.getLogger("vaultsession")
@@ -75,7 +75,7 @@ class SqlLeases:
                 self._held.pop(names["mine"], None)
             try:
                 self._database.change(lambda connection: connection.execute(self._let_go, names).rowcount >= 0)
-            except (VaultError, AnswerLost) as error:
+            except (VaultError, OutcomeUnknown) as error:
                 _log.warning("a lease could not be given back; it ends by itself in %s s: %s", LIFE, error)
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class SqlLeases:
 
         try:
             return self._database.change(take) or self._database.change(take_over)
-        except AnswerLost:
+        except OutcomeUnknown:
             # Perhaps it is ours. If so, the look that finds it held waits until it ends by itself.
             return False
 

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from ...errors import Unreadable
 from ...format import record
 from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
-from ...format.sealed import Container, Describe
-from ..rollback_guard import Seen
-from .database import AnswerLost, Database
+from ...format.sealed import Container, ReadHead
+from ..rollback_guard import RollbackGuard
+from .database import Database, OutcomeUnknown
 from .sessions import SessionTables, Stamp, joined, later, newer, tombstone_from, witness_from
 from .tables import Tables
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("vaultsession")
 _PAGE = 256
 
 
-class Report(NamedTuple):
+class SqlRebuildReport(NamedTuple):
     """What a pass over the tables met: containers; rows derived and removed; containers that are unreadable."""
 
     scanned: int = 0
@@ -49,7 +49,9 @@ class _Row(NamedTuple):
     tail: Any = None
 
 
-def rebuild(database: Database, tables: Tables, sessions: SessionTables, seen: Seen, describe: Describe) -> Report:
+def rebuild(
+    database: Database, tables: Tables, sessions: SessionTables, seen: RollbackGuard, describe: ReadHead
+) -> SqlRebuildReport:
     """Derive the row of every container, unless somebody writes it meanwhile: then it is right already."""
     scanned = changed = removed = unreadable = 0
     for row in (*_rows(database, tables), *_strays(database, tables)):
@@ -74,9 +76,9 @@ def rebuild(database: Database, tables: Tables, sessions: SessionTables, seen: S
                     connection, row.stamp, head, pieces.header, pieces.end
                 )
             )
-        except AnswerLost as error:
+        except OutcomeUnknown as error:
             raise database.refusal(error) from error
-    report = Report(scanned, changed, removed, unreadable)
+    report = SqlRebuildReport(scanned, changed, removed, unreadable)
     _log.info("the rows were derived from the sessions: %s", report)
     return report
 
@@ -84,7 +86,7 @@ def rebuild(database: Database, tables: Tables, sessions: SessionTables, seen: S
 class _Pieces:
     """The container of one session, whatever its row says of it: the pieces of the newest generation, and the tail."""
 
-    def __init__(self, database: Database, tables: Tables, row: _Row, key: str, seen: Seen) -> None:
+    def __init__(self, database: Database, tables: Tables, row: _Row, key: str, seen: RollbackGuard) -> None:
         self._database = database
         self._key = key
         pieces = tables.pieces.c

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ...errors import Damaged
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import VERSION_SIZE, Container, Grave, Newest, Sealed, SealedHead, Tombstone, Witness
+from ...format.sealed import VERSION_SIZE, Container, Current, Delete, IndexRow, Tombstone, Witness, Write
 from .tables import Bytes, Tables, signed, unsigned
 
 PIECE = 1 << 20
@@ -33,7 +33,7 @@ class Stamp(NamedTuple):
     version: bytes
 
 
-class Found(NamedTuple):
+class FoundRow(NamedTuple):
     """What one statement found of a session. ``container`` None: it was removed. ``tail``: bytes that the row holds."""
 
     stamp: Stamp
@@ -42,7 +42,7 @@ class Found(NamedTuple):
     tail: int = 0
 
 
-class Known(NamedTuple):
+class KnownRow(NamedTuple):
     """The newest of a session, and what a change of it is compared and swapped on; ``stamp`` None: no row.
 
     ``lives`` says that there is a container, be it one that a tombstone covers; ``tail`` how many bytes of it the row
@@ -50,7 +50,7 @@ class Known(NamedTuple):
     """
 
     stamp: Stamp | None
-    newest: Newest
+    newest: Current
     lives: bool
     tail: int = 0
 
@@ -127,7 +127,7 @@ class SessionTables:
         *,
         witness: Witness | None = None,
         grave: Tombstone | None = None,
-    ) -> Found | None:
+    ) -> FoundRow | None:
         """The container from ``start`` on, in one consistent view. ``witness`` and ``grave`` are what was seen before.
 
         ``Damaged`` where the pieces do not join.
@@ -142,14 +142,14 @@ class SessionTables:
         tombstone = newer(tombstone_from(key, buried, mac), grave)
         tail = rows[-1][8]
         if header is None and tail is None and begin is None:
-            return Found(Stamp(generation, version), None, tombstone)
+            return FoundRow(Stamp(generation, version), None, tombstone)
         if not isinstance(begin, int) or not isinstance(tail, bytes):
             raise Damaged(f"the end of {key} is gone; nothing was changed")
         pieces = [(row[9], row[10]) for row in rows if row[9] is not None]
         container = _container(key, start, header, [*pieces, (begin + len(tail), tail)])._replace(
             witness=later(witness_from(generation, seq, version), witness), tombstone=tombstone
         )
-        return Found(Stamp(generation, version), container, tombstone, len(tail))
+        return FoundRow(Stamp(generation, version), container, tombstone, len(tail))
 
     def has_pieces(self, connection: sa.Connection, locator: str) -> bool:
         """Whether there is any piece of a container, of whichever generation."""
@@ -157,16 +157,16 @@ class SessionTables:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def is_one_statement(self, known: Known, sealed: Sealed) -> bool:
+    def is_one_statement(self, known: KnownRow, sealed: Write) -> bool:
         """Whether ``put`` is nothing but an UPDATE of the row."""
         row, before = sealed.head, known.newest
-        if not isinstance(before, SealedHead) or before.tags != row.tags or not known.lives:
+        if not isinstance(before, IndexRow) or before.tags != row.tags or not known.lives:
             return False
         if sealed.offset == 0:
             return before.size == known.tail and len(sealed.data) <= TAIL and not before.torn
         return known.tail + len(sealed.data) <= TAIL
 
-    def put(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
+    def put(self, connection: sa.Connection, known: KnownRow, sealed: Write) -> bool:
         """Put what was sealed in place of what is known, or behind it; False if something else stands there.
 
         ``Damaged`` for pieces of a session that is said not to live: what a row alone says removes nothing.
@@ -175,11 +175,11 @@ class SessionTables:
         name = locator_of(row.key)
         if not (self._replaced if sealed.offset == 0 else self._extended)(connection, known, sealed):
             return False
-        if not isinstance(before, SealedHead) or before.tags != row.tags:
+        if not isinstance(before, IndexRow) or before.tags != row.tags:
             self.tag(connection, name.encode(), row.tags)
         return True
 
-    def _replaced(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
+    def _replaced(self, connection: sa.Connection, known: KnownRow, sealed: Write) -> bool:
         locator = locator_of(sealed.head.key).encode()
         header = sealed.data[: record.HEADER_SIZE]
         if not self._swap(
@@ -196,7 +196,7 @@ class SessionTables:
         self._add_pieces(connection, sealed)
         return True
 
-    def _extended(self, connection: sa.Connection, known: Known, sealed: Sealed) -> bool:
+    def _extended(self, connection: sa.Connection, known: KnownRow, sealed: Write) -> bool:
         locator = locator_of(sealed.head.key).encode()
         if known.stamp is None:
             raise ValueError("a record behind nothing")
@@ -211,14 +211,14 @@ class SessionTables:
         self._add_pieces(connection, sealed)
         return True
 
-    def _add_pieces(self, connection: sa.Connection, sealed: Sealed) -> None:
+    def _add_pieces(self, connection: sa.Connection, sealed: Write) -> None:
         locator, generation = locator_of(sealed.head.key).encode(), signed(sealed.head.generation)
         for ending, data in pieces_of(sealed):
             connection.execute(
                 self._insert_piece, {"locator": locator, "generation": generation, "ending": ending, "data": data}
             )
 
-    def bury(self, connection: sa.Connection, known: Known, grave: Grave) -> bool:
+    def delete_many(self, connection: sa.Connection, known: KnownRow, grave: Delete) -> bool:
         """A tombstone in place of what is known, and nothing else of it; False if something else stands there."""
         locator = locator_of(grave.tombstone.key).encode()
         if not self._swap(connection, locator, known.stamp, removed(grave.tombstone)):
@@ -233,7 +233,7 @@ class SessionTables:
         if tags:
             connection.execute(self._insert_tag, [{"tag": tag, "locator": locator} for tag in dict.fromkeys(tags)])
 
-    def derive(self, connection: sa.Connection, was: Stamp | None, row: SealedHead, header: bytes, end: int) -> bool:
+    def derive(self, connection: sa.Connection, was: Stamp | None, row: IndexRow, header: bytes, end: int) -> bool:
         """Another row over the same container, and its tags; False if something else stands there.
 
         Where there was no row, the container is the pieces alone, up to ``end``.
@@ -245,7 +245,7 @@ class SessionTables:
         self.tag(connection, locator, row.tags)
         return True
 
-    def landed(self, connection: sa.Connection, key: str, was: Stamp | None, written: Sealed | Grave) -> bool | None:
+    def landed(self, connection: sa.Connection, key: str, was: Stamp | None, written: Write | Delete) -> bool | None:
         """Whether a change whose answer was lost is there; None if nobody can tell. In a transaction.
 
         The row is waited for: a transaction that still holds it is over then, one way or the other.
@@ -256,7 +256,7 @@ class SessionTables:
             return False
         if now is None:
             return None
-        if isinstance(written, Grave):
+        if isinstance(written, Delete):
             return True if now.version == written.tombstone.mac else None
         row = written.head
         if now == Stamp(signed(row.generation), row.version):
@@ -277,7 +277,7 @@ class SessionTables:
         return changed.rowcount == 1
 
 
-def columns(row: SealedHead) -> dict[str, Any]:
+def columns(row: IndexRow) -> dict[str, Any]:
     """The row of a living session. Its last tombstone, if there is one, stays beside it."""
     return {
         "key": row.key.encode(),
@@ -306,7 +306,7 @@ def removed(tombstone: Tombstone) -> dict[str, Any]:
     }
 
 
-def pieces_of(sealed: Sealed) -> Iterator[tuple[int, bytes]]:
+def pieces_of(sealed: Write) -> Iterator[tuple[int, bytes]]:
     """What is too large for a tail, cut to pieces: each with the offset of its end."""
     if len(sealed.data) > TAIL:
         for at in range(0, len(sealed.data), PIECE):
@@ -314,14 +314,14 @@ def pieces_of(sealed: Sealed) -> Iterator[tuple[int, bytes]]:
             yield sealed.offset + at + len(data), data
 
 
-def tail_of(known: Known, sealed: Sealed) -> int:
+def tail_of(known: KnownRow, sealed: Write) -> int:
     """Bytes in the row once that was put there."""
     if sealed.offset and known.tail + len(sealed.data) <= TAIL:
         return known.tail + len(sealed.data)
     return len(_ended(sealed)["tail"])
 
 
-def _ended(sealed: Sealed) -> dict[str, Any]:
+def _ended(sealed: Write) -> dict[str, Any]:
     """The end of the container where the old tail is none any more."""
     if len(sealed.data) <= TAIL:
         return {"begin": sealed.offset, "tail": sealed.data}

@@ -44,7 +44,7 @@ _LOCK_WAIT = 5
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class Place(NamedTuple):
+class SqlUrl(NamedTuple):
     """A database, how it is spoken to, and its name without a password."""
 
     url: sa.URL
@@ -65,7 +65,7 @@ class Place(NamedTuple):
         return self.url.database or ""
 
 
-def parse(text: str) -> Place:
+def parse(text: str) -> SqlUrl:
     """``InvalidSetting`` for a URL that names no database, a driver that is unknown, or an option without sense."""
     try:
         url = sa.make_url(text)
@@ -89,7 +89,7 @@ def parse(text: str) -> Place:
         raise InvalidSetting(f"{url.drivername}:// names no database: a path or name goes behind the last slash")
     if driver.startswith("sqlite") and url.query and url.query.get("uri") != "true":
         raise InvalidSetting(f"SQLite has no option {', '.join(url.query)}, unless uri=true is one of them")
-    return Place(url, _where(url, prefix), prefix, int(pool_size), timeout, _arguments(url, timeout))
+    return SqlUrl(url, _where(url, prefix), prefix, int(pool_size), timeout, _arguments(url, timeout))
 
 
 def _own(url: sa.URL, name: str, default: str) -> str:

@@ -15,10 +15,10 @@ from ..commands.ls import COLUMNS
 from ..commands.show import speaker, transcript
 from ..output import DEBUG, Form
 from ..prompts import confirm
-from ..watch import Following
+from ..watch import SessionWatch
 from .echo import echo
-from .line_input import Hearing, Typed
-from .stream_text import Flow
+from .line_input import LineInput, Typed
+from .stream_text import StreamText
 
 if TYPE_CHECKING:
     from ...store.store import SessionStore
@@ -46,13 +46,13 @@ Voice = Callable[[str, str | None, Callable[[str], object], float | None], "Repl
 """From id, what is said (None: nothing new), who is told the text as it comes, and patience to the reply."""
 
 
-class Room:
+class ChatLoop:
     """One session at a time. A person is told what goes wrong and goes on; a pipe ends with it."""
 
-    def __init__(self, store: SessionStore, voice: Voice, hearing: Hearing, form: Form) -> None:
+    def __init__(self, store: SessionStore, voice: Voice, hearing: LineInput, form: Form) -> None:
         self._store, self._voice, self._hearing, self._form = store, voice, hearing, form
         self._is_person = isinstance(hearing, Typed)
-        self._following: Following | None = None
+        self._following: SessionWatch | None = None
         self._id = ""
 
     def run(self, id: str | None) -> None:
@@ -121,7 +121,7 @@ class Room:
 
     def _follow(self, last: int) -> list[dict[str, Any]]:
         """The newest messages; what comes behind them is another window's. None where there is no session yet."""
-        following = Following(self._store, self._id)
+        following = SessionWatch(self._store, self._id)
         try:
             messages = following.begin(last)
         except SessionNotFound:
@@ -180,7 +180,7 @@ class Room:
 
     def _say(self, said: str | None) -> None:
         self._show_others()
-        flow = Flow(2 if self._is_person else 0)
+        flow = StreamText(2 if self._is_person else 0)
         try:
             reply = self._reply(said, flow)
         except VaultError:
@@ -207,14 +207,14 @@ class Room:
                 self._follow(0)
             self._show_others((*([{"role": "user", "content": said}] if said is not None else []), *reply.messages))
 
-    def _reply(self, said: str | None, flow: Flow) -> Reply:
+    def _reply(self, said: str | None, flow: StreamText) -> Reply:
         try:
             return self._voice(self._id, said, self._heard(flow), _SOON)
         except LeaseTimeout:
             output.say("Another window is being answered: this one waits for its turn.", style="dim")
         return self._voice(self._id, said, self._heard(flow), None)
 
-    def _heard(self, flow: Flow) -> Callable[[str], object]:
+    def _heard(self, flow: StreamText) -> Callable[[str], object]:
         def write(text: str) -> None:
             if self._is_person and not flow.begun:
                 output.data().print(speaker("assistant"))

@@ -10,7 +10,7 @@ from typing import Protocol
 from ...errors import InvalidSetting
 
 
-class Hearing(Protocol):
+class LineInput(Protocol):
     """Where lines come from."""
 
     def line(self) -> str:
@@ -29,7 +29,7 @@ class Piped:
         self._number = 0
 
     def line(self) -> str:
-        """See ``Hearing.line``."""
+        """See ``LineInput.line``."""
         data = sys.stdin.buffer.readline()
         if not data:
             raise EOFError
@@ -40,7 +40,7 @@ class Piped:
             raise InvalidSetting(f"line {self._number} of stdin is not UTF-8") from None
 
     def remember(self, lines: Iterable[str]) -> None:
-        """See ``Hearing.remember``. Nobody presses keys here."""
+        """See ``LineInput.remember``. Nobody presses keys here."""
 
 
 class Typed:
@@ -61,11 +61,11 @@ class Typed:
         self._session: PromptSession[str] = self._new()
 
     def line(self) -> str:
-        """See ``Hearing.line``."""
+        """See ``LineInput.line``."""
         return self._session.prompt([("bold fg:ansicyan", "> ")])
 
     def remember(self, lines: Iterable[str]) -> None:
-        """See ``Hearing.remember``."""
+        """See ``LineInput.remember``."""
         from prompt_toolkit.history import InMemoryHistory  # noqa: PLC0415 - as above
 
         self._session = self._new(history=InMemoryHistory(list(lines)))

@@ -13,7 +13,7 @@ _RUNS = re.compile(r"\n|[^\S\n]+|\S+")
 _NARROWEST = 10
 
 
-class Flow:
+class StreamText:
     """One text. A word is held back until it is known to have ended. Piped, everything is written as it comes."""
 
     def __init__(self, indent: int = 2) -> None:

@@ -12,12 +12,12 @@ from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
 from ..output import AsJson, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
 def append(
-    where: Where,
+    where: VaultOptions,
     *,
     id: SessionId,
     source: Annotated[

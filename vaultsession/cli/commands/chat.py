@@ -10,17 +10,17 @@ import typer
 
 from ..completers import complete_id
 from ..output import AsJsonLines, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...store.store import SessionStore
-    from ...store.turns import Habits, Reply
+    from ...store.turns import ConversationOptions, Reply
     from ..chat.agents import Named
 
 
 @takes_vault
 def chat(
-    where: Where,
+    where: VaultOptions,
     *,
     id: Annotated[
         str | None,
@@ -49,18 +49,18 @@ def chat(
     In it, /help lists the commands. Piped: each line of stdin is a message, and stdout has the replies.
     """
     from ..chat.agents import agent_named, is_asynchronous  # noqa: PLC0415 - --help does without what talking needs
-    from ..chat.chat_loop import COMMANDS, Room  # noqa: PLC0415 - as above
+    from ..chat.chat_loop import COMMANDS, ChatLoop  # noqa: PLC0415 - as above
     from ..chat.echo import echo  # noqa: PLC0415 - as above
     from ..chat.line_input import Piped, Typed  # noqa: PLC0415 - as above
 
     form = Form.chosen(as_json=False, as_jsonl=as_jsonl)
     answering = echo if agent is None else agent_named(agent)
     is_person = sys.stdin.isatty() and form is Form.TABLE
-    habits: Habits = {"system": system, "window": window, "lease": True}
+    habits: ConversationOptions = {"system": system, "window": window, "lease": True}
     with where.open() as store:
         voice = (_Awaited if is_asynchronous(answering) else _Voice)(store, answering, habits)
         try:
-            Room(store, voice.reply, Typed(COMMANDS) if is_person else Piped(), form).run(id)
+            ChatLoop(store, voice.reply, Typed(COMMANDS) if is_person else Piped(), form).run(id)
         finally:
             voice.close()
 
@@ -68,7 +68,7 @@ def chat(
 class _Voice:
     """An agent, asked for one reply at a time."""
 
-    def __init__(self, store: SessionStore, agent: Named, habits: Habits) -> None:
+    def __init__(self, store: SessionStore, agent: Named, habits: ConversationOptions) -> None:
         self._store, self._agent, self._habits = store, agent, habits
 
     def reply(self, id: str, said: str | None, on_text: Callable[[str], object], patience: float | None) -> Reply:
@@ -86,7 +86,7 @@ class _Voice:
 class _Awaited(_Voice):
     """An asynchronous agent, on a loop of its own. Ctrl-C cancels its task."""
 
-    def __init__(self, store: SessionStore, agent: Named, habits: Habits) -> None:
+    def __init__(self, store: SessionStore, agent: Named, habits: ConversationOptions) -> None:
         super().__init__(store, agent, habits)
         import asyncio  # noqa: PLC0415 - dear, and most agents are not asynchronous
 

@@ -9,15 +9,15 @@ import typer
 from .. import output
 from ..completers import SessionId
 from ..output import AsJson, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
-    from ...store.fields import Facts
+    from ...store.fields import SessionFields
 
 
 @takes_vault
 def copy(
-    where: Where,
+    where: VaultOptions,
     *,
     id: SessionId,
     new: Annotated[
@@ -41,7 +41,7 @@ def copy(
     Exit code 5 where a living session has the new id.
     """
     form = Form.chosen(as_json=as_json)
-    changed: Facts = {}
+    changed: SessionFields = {}
     if title is not None:
         changed["title"] = title
     if user is not None:

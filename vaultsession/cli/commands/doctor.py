@@ -11,7 +11,7 @@ from rich.text import Text
 from ...errors import KeyUnavailable, VaultError
 from .. import exit_codes, output
 from ..output import AsJson, AsJsonLines, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...admin.doctor import Finding
@@ -22,7 +22,7 @@ _STYLES = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red"}
 
 
 @takes_vault
-def doctor(where: Where, *, as_json: AsJson = False, as_jsonl: AsJsonLines = False) -> None:
+def doctor(where: VaultOptions, *, as_json: AsJson = False, as_jsonl: AsJsonLines = False) -> None:
     """Look for what is wrong with a vault.
 
     Nothing is changed, and without a key the structure alone is looked at.
@@ -55,7 +55,7 @@ def doctor(where: Where, *, as_json: AsJson = False, as_jsonl: AsJsonLines = Fal
         raise typer.Exit(exit_codes.PARTIAL)
 
 
-def candidates(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def candidates(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
     """The secrets, with whatever keeps the sources from being asked told as there being none."""
     try:
         yield from where.candidates(directory)
@@ -65,7 +65,7 @@ def candidates(where: Where, directory: VaultDirectory) -> Iterator[tuple[str, S
         raise KeyUnavailable(str(problem)) from problem
 
 
-def _key_files(where: Where, directory: VaultDirectory) -> Iterator[str]:
+def _key_files(where: VaultOptions, directory: VaultDirectory) -> Iterator[str]:
     """Files with secrets that this process would use."""
     import os  # noqa: PLC0415 - only here
 

@@ -16,12 +16,12 @@ from .. import output
 from ..completers import complete_id
 from ..filters import Assistant, Label, Tenant, User, filters
 from ..progress import bar
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
 def export(
-    where: Where,
+    where: VaultOptions,
     *,
     ids: Annotated[
         list[str] | None,

@@ -17,7 +17,7 @@ from .. import exit_codes, output
 from ..filters import Assistant, Label, Tenant, User, filters
 from ..output import AsJson, AsJsonLines, Form
 from ..progress import bar
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 from .show import ROLES, spoken
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LONGEST = 160
 
 @takes_vault
 def grep(
-    where: Where,
+    where: VaultOptions,
     *,
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="A regular expression, as Python reads it.")],
     user: User = None,
@@ -67,7 +67,7 @@ def grep(
     needle = _needle(pattern, fixed=fixed, ignore_case=ignore_case)
     as_text = isinstance(needle, str)
     wanted = filters(user, tenant, assistant, label)
-    with where.open() as store, bar("Searching", shown=form is Form.JSON) as progress:
+    with where.open() as store, bar("Search", shown=form is Form.JSON) as progress:
         found = _Found(
             store.search(
                 needle,

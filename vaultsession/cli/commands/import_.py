@@ -14,7 +14,7 @@ from .. import exit_codes, output
 from ..output import AsJson, Form
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ _SHOWN = 20
 
 @takes_vault
 def import_(
-    where: Where,
+    where: VaultOptions,
     *,
     source: Annotated[
         str,

@@ -12,7 +12,7 @@ import typer
 from ...errors import Conflict, InvalidSetting
 from ..output import AsJson, Form, document, facts, say
 from ..prompts import ask_passphrase, key_in_file, warn_of_loss
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...vault.secret import Secret
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @takes_vault
 def init(
-    where: Where,
+    where: VaultOptions,
     *,
     path: Annotated[
         str | None, typer.Argument(help="The directory or URL; the same as --vault.", show_default=False)
@@ -84,7 +84,7 @@ def init(
 class _FirstSecret:
     """Where the secret of a new vault comes from. ``place`` names it once it was asked for."""
 
-    def __init__(self, where: Where, vault: str, *, passphrase: bool) -> None:
+    def __init__(self, where: VaultOptions, vault: str, *, passphrase: bool) -> None:
         from ...store.configuration import environment  # noqa: PLC0415 - as above
         from ...vault.secret import PASSPHRASE_FILE  # noqa: PLC0415 - as above
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from ...errors import Damaged, InvalidSetting, UnknownDictionary
 from .. import exit_codes, output
 from ..output import AsJson, Column, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 from .ls import spelled
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _COLUMNS = (
 
 @takes_vault
 def inspect(
-    where: Where,
+    where: VaultOptions,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A container: sessions/….vss of a vault, or a copy.")],
     bodies: Annotated[bool, typer.Option("--bodies", help="What the records hold, as JSON; needs the key.")] = False,
@@ -126,7 +126,7 @@ def _claimed(container: Container) -> Iterator[dict[str, Any]]:
 
 
 def _authenticated(
-    where: Where, file: str, container: Container, *, bodies: bool
+    where: VaultOptions, file: str, container: Container, *, bodies: bool
 ) -> tuple[list[dict[str, Any]], str | None, dict[str, Any] | None]:
     """The records up to the first that is not authentic, the problem with that one, and the newest authentic head."""
     from ...admin.doctor import opened_read_only  # noqa: PLC0415 - as above
@@ -147,9 +147,9 @@ def _authenticated(
     directory = where.directory()
     with opened_read_only(directory.path, where.candidates(directory)) as vault:
         cipher: ContainerCipher = ContainerCipher.open(
-            container.header, vault.reading.keyring, locator_of(named.group())
+            container.header, vault.reader.keyring, locator_of(named.group())
         )
-        find = vault.reading.dictionaries.find
+        find = vault.reader.dictionaries.find
     found: list[dict[str, Any]] = []
     head = None
     claims = _claimed(container)

@@ -14,7 +14,7 @@ from ...errors import InvalidSetting
 from .. import output
 from ..filters import Assistant, Before, Label, Period, Since, Tenant, User, filters
 from ..output import AsJson, AsJsonLines, Column, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...engine.listing import Order
@@ -67,7 +67,7 @@ _SHOWN = {Sort.created: "created_at", Sort.size: "size"}
 
 @takes_vault
 def ls(
-    where: Where,
+    where: VaultOptions,
     *,
     user: User = None,
     tenant: Tenant = None,

@@ -14,13 +14,13 @@ from .. import exit_codes, output
 from ..output import AsJson, Form
 from ..progress import bar
 from ..prompts import DryRun, key_in_file, warn_of_loss
-from ..vault_options import Where
+from ..vault_options import VaultOptions
 
 if TYPE_CHECKING:
-    from ...admin.migrate import Report
+    from ...admin.migrate import MigrationReport
     from ...store.settings import Settings
     from ...vault import OpenVault
-    from ...vault.location import Site
+    from ...vault.location import VaultLocation
     from ...vault.secret import Secret
 
 _SHOWN = 20
@@ -72,9 +72,9 @@ def migrate(
     from ...admin.migrate import plan  # noqa: PLC0415 - does without
 
     form = Form.chosen(as_json=as_json)
-    outer = context.obj if isinstance(context.obj, Where) else None
-    before = Where(source, from_key_file, from_key_command, from_passphrase_file).under(outer)
-    after = Where(target, to_key_file, to_key_command, to_passphrase_file)
+    outer = context.obj if isinstance(context.obj, VaultOptions) else None
+    before = VaultOptions(source, from_key_file, from_key_command, from_passphrase_file).under(outer)
+    after = VaultOptions(target, to_key_file, to_key_command, to_passphrase_file)
     if after.names_a_key and not rekey:
         raise InvalidSetting("a copy opens with the key of FROM: another key takes --rekey")
     with _sites(source, target) as (ours, theirs), bar("Migrating") as progress:
@@ -102,16 +102,16 @@ def migrate(
 
 
 @contextlib.contextmanager
-def _sites(source: str, target: str) -> Iterator[tuple[Site, Site]]:
+def _sites(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultLocation]]:
     """Both places, and let go of. Of what is written to files nothing is flushed before the end."""
     from ...util.disk import Disk  # noqa: PLC0415 - as above
-    from ...vault.location import Site  # noqa: PLC0415 - as above
+    from ...vault.location import VaultLocation  # noqa: PLC0415 - as above
 
     allow_network = _settings().allow_network
     with contextlib.ExitStack() as stack:
         places = []
         for place in (source, target):
-            site = Site.at(place, Disk(), durability="os", allow_network=allow_network)
+            site = VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network)
             stack.callback(site.close)
             places.append(site)
         yield places[0], places[1]
@@ -123,7 +123,7 @@ def _settings() -> Settings:
     return Settings.from_environment()
 
 
-def _unlocked(where: Where, site: Site) -> OpenVault:
+def _unlocked(where: VaultOptions, site: VaultLocation) -> OpenVault:
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
 
     takes_passphrase = any(slot.takes_passphrase for slot in site.vault.slots())
@@ -131,7 +131,7 @@ def _unlocked(where: Where, site: Site) -> OpenVault:
     return site.vault.unlock(KeySources().candidates(where.key(), vault_id, takes_passphrase=takes_passphrase))
 
 
-def _unlocked_if_at_hand(where: Where, site: Site) -> OpenVault | None:
+def _unlocked_if_at_hand(where: VaultOptions, site: VaultLocation) -> OpenVault | None:
     """The vault unlocked; None where nobody named a key, and none was found."""
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
 
@@ -147,8 +147,12 @@ def _unlocked_if_at_hand(where: Where, site: Site) -> OpenVault | None:
 
 
 def _sealed_anew(
-    ours: Site, theirs: Site, vault: OpenVault, where: Where, progress: Callable[[int, int | None], object]
-) -> Report:
+    ours: VaultLocation,
+    theirs: VaultLocation,
+    vault: OpenVault,
+    where: VaultOptions,
+    progress: Callable[[int, int | None], object],
+) -> MigrationReport:
     from ...admin.migrate import rekey  # noqa: PLC0415 - as above
     from ...util.clock import SystemClock  # noqa: PLC0415 - as above
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
@@ -179,14 +183,14 @@ def _sealed_anew(
     return rekey(ours, theirs, vault, other, clock, settings=_settings(), progress=progress)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: MigrationReport) -> None:
     for each in report.problems[:_SHOWN]:
         output.say(f"{each.trouble}: {each.key}: {each.reason}")
     if len(report.problems) > _SHOWN:
         output.say(f"and {len(report.problems) - _SHOWN} more, which --json lists")
 
 
-def _exit(report: Report) -> None:
+def _exit(report: MigrationReport) -> None:
     if any(str(each.trouble) in _LOST for each in report.problems):
         raise typer.Exit(exit_codes.INTEGRITY)
     if report.problems:

@@ -13,14 +13,14 @@ from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFo
 from .. import exit_codes, output
 from ..output import HELP_STYLE, AsJson, Column, Form
 from ..progress import bar
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...admin.restore import Proof
     from ...backends.protocol import Backend
-    from ...engine.reader import Reading
+    from ...engine.reader import Reader
     from ...vault import Vault
-    from ...vault.location import Site
+    from ...vault.location import VaultLocation
     from ...vault.secret import Secret
 
 app = typer.Typer(help="The mirror of a vault at a second place.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
@@ -47,7 +47,7 @@ _FRESHNESS = (
 
 @app.command("status")
 @takes_vault
-def status(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
+def status(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
     """Compare the mirror with the vault. Nothing is changed, at either place.
 
     Exit code 0 where they are level, 3 where they are not, 1 where the mirror is out of reach.
@@ -55,14 +55,14 @@ def status(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False)
     from ...backends.replication import differing  # noqa: PLC0415 - the store is dear to import, and --help does without
 
     form = Form.chosen(as_json=as_json)
-    with _both(where, mirror) as (ours, theirs, reading):
+    with _both(where, mirror) as (ours, theirs, reader):
         papers = _papers(ours.vault, theirs.vault)
         counts: Counter[str] = Counter()
         if papers != "missing":
-            with _backends(ours, theirs, reading) as (source, follower):
+            with _backends(ours, theirs, reader) as (source, follower):
                 counts = Counter(str(gap) for _, gap in differing(source, follower))
         else:
-            with contextlib.closing(ours.backend(reading.describe)) as source:
+            with contextlib.closing(ours.backend(reader.describe)) as source:
                 counts["missing"] = source.stats()["sessions"]
         place = theirs.vault.path
     level = papers == "level" and not any(counts[gap] for gap in _GAPS if gap != "extra")
@@ -73,7 +73,7 @@ def status(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False)
 
 @app.command("sync")
 @takes_vault
-def sync(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
+def sync(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
     """Bring the mirror to what the vault has.
 
     Sessions travel sealed. On the mirror nothing is removed but what was removed here; what is newer there is left.
@@ -86,9 +86,9 @@ def sync(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -
     form = Form.chosen(as_json=as_json)
     counts: Counter[str] = Counter()
     failed: list[dict[str, str]] = []
-    with _both(where, mirror) as (ours, theirs, reading):
+    with _both(where, mirror) as (ours, theirs, reader):
         papers = follow_papers(ours.vault, theirs.vault)
-        with _backends(ours, theirs, reading) as (source, follower), bar("Syncing") as progress:
+        with _backends(ours, theirs, reader) as (source, follower), bar("Syncing") as progress:
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
                     counts[str(follow(source, follower, key))] += 1
@@ -112,7 +112,7 @@ def sync(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -
 
 @app.command("verify")
 @takes_vault
-def verify(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
+def verify(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
     """Open and authenticate every record of every session of the mirror, and compare it with the vault.
 
     Nothing is changed, at either place.
@@ -123,19 +123,19 @@ def verify(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False)
 
     form = Form.chosen(as_json=as_json)
     with (
-        _both(where, mirror) as (ours, theirs, reading),
+        _both(where, mirror) as (ours, theirs, reader),
         bar("Verifying") as progress,
     ):
         if not theirs.vault.exists():
             raise VaultNotFound(f"there is no mirror at {theirs.vault.path}: `vaultsession mirror sync` makes one")
-        with _backends(ours, theirs, reading) as (source, follower):
-            proofs = list(_counted(verified(source, follower, reading), progress))
+        with _backends(ours, theirs, reader) as (source, follower):
+            proofs = list(_counted(verified(source, follower, reader), progress))
     _tell_proofs(form, proofs)
 
 
 @app.command("restore")
 @takes_vault
-def restore(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
+def restore(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = False) -> None:
     """Make a lost vault of its mirror, in an empty directory: the one that --vault names.
 
     Each session is authenticated, record by record, before it is put in place; what does not authenticate is told and
@@ -145,27 +145,27 @@ def restore(where: Where, *, mirror: MirrorPlace = None, as_json: AsJson = False
     """
     from ...admin.restore import restore as restored  # noqa: PLC0415 - as above
     from ...admin.restore import restore_papers  # noqa: PLC0415 - as above
-    from ...engine.vault_reader import reading_of  # noqa: PLC0415 - as above
+    from ...engine.vault_reader import reader_of  # noqa: PLC0415 - as above
     from ...util.disk import Disk  # noqa: PLC0415 - as above
-    from ...vault.location import Site  # noqa: PLC0415 - as above
+    from ...vault.location import VaultLocation  # noqa: PLC0415 - as above
 
     form = Form.chosen(as_json=as_json)
     disk = Disk()
     with contextlib.ExitStack() as stack:
-        theirs = Site.at(_place(where, mirror), disk)
+        theirs = VaultLocation.at(_place(where, mirror), disk)
         stack.callback(theirs.close)
-        ours = Site.at(where.path, disk)
+        ours = VaultLocation.at(where.path, disk)
         stack.callback(ours.close)
         opened = restore_papers(theirs.vault, ours.vault, _candidates(where, theirs.vault))
-        reading = reading_of(ours.vault, opened)
-        source, target = stack.enter_context(_backends(theirs, ours, reading))
+        reader = reader_of(ours.vault, opened)
+        source, target = stack.enter_context(_backends(theirs, ours, reader))
         progress = stack.enter_context(bar("Restoring"))
-        proofs = list(_counted(restored(source, target, reading), progress))
+        proofs = list(_counted(restored(source, target, reader), progress))
     output.say(f"vaultsession: {_FRESHNESS}")
     _tell_proofs(form, proofs, restored=sum(proof.restored for proof in proofs))
 
 
-def _place(where: Where, mirror: str | None) -> str:
+def _place(where: VaultOptions, mirror: str | None) -> str:
     from ...store.configuration import environment  # noqa: PLC0415 - as above
     from ...store.mirror import refuse_same  # noqa: PLC0415 - as above
     from ...store.settings import Settings  # noqa: PLC0415 - as above
@@ -177,7 +177,7 @@ def _place(where: Where, mirror: str | None) -> str:
     return place
 
 
-def _candidates(where: Where, vault: Vault) -> Iterator[tuple[str, Secret]]:
+def _candidates(where: VaultOptions, vault: Vault) -> Iterator[tuple[str, Secret]]:
     from ...store.configuration import environment  # noqa: PLC0415 - as above
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
 
@@ -188,31 +188,31 @@ def _candidates(where: Where, vault: Vault) -> Iterator[tuple[str, Secret]]:
 
 
 @contextlib.contextmanager
-def _both(where: Where, mirror: str | None) -> Iterator[tuple[Site, Site, Reading]]:
+def _both(where: VaultOptions, mirror: str | None) -> Iterator[tuple[VaultLocation, VaultLocation, Reader]]:
     """The vault, unlocked, and where its mirror is."""
-    from ...engine.vault_reader import reading_of  # noqa: PLC0415 - as above
+    from ...engine.vault_reader import reader_of  # noqa: PLC0415 - as above
     from ...store.configuration import environment  # noqa: PLC0415 - as above
     from ...store.settings import Settings  # noqa: PLC0415 - as above
     from ...util.disk import Disk  # noqa: PLC0415 - as above
-    from ...vault.location import Site  # noqa: PLC0415 - as above
+    from ...vault.location import VaultLocation  # noqa: PLC0415 - as above
 
     place, disk, allow = _place(where, mirror), Disk(), Settings.from_environment(environment()).allow_network
     with contextlib.ExitStack() as stack:
-        ours = Site.at(where.path, disk, allow_network=allow)
+        ours = VaultLocation.at(where.path, disk, allow_network=allow)
         stack.callback(ours.close)
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: `vaultsession mirror restore` makes one")
         opened = ours.vault.unlock(_candidates(where, ours.vault))
-        theirs = Site.at(place, disk, allow_network=allow)
+        theirs = VaultLocation.at(place, disk, allow_network=allow)
         stack.callback(theirs.close)
-        yield ours, theirs, reading_of(ours.vault, opened)
+        yield ours, theirs, reader_of(ours.vault, opened)
 
 
 @contextlib.contextmanager
-def _backends(one: Site, other: Site, reading: Reading) -> Iterator[tuple[Backend, Backend]]:
+def _backends(one: VaultLocation, other: VaultLocation, reader: Reader) -> Iterator[tuple[Backend, Backend]]:
     with (
-        contextlib.closing(one.backend(reading.describe)) as first,
-        contextlib.closing(other.backend(reading.describe)) as second,
+        contextlib.closing(one.backend(reader.describe)) as first,
+        contextlib.closing(other.backend(reader.describe)) as second,
     ):
         yield first, second
 

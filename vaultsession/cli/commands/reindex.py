@@ -6,11 +6,11 @@ import contextlib
 
 from .. import output
 from ..output import AsJson, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
-def reindex(where: Where, *, as_json: AsJson = False) -> None:
+def reindex(where: VaultOptions, *, as_json: AsJson = False) -> None:
     """Derive the index anew.
 
     It comes from the sessions themselves, of which none is changed.

@@ -12,7 +12,7 @@ from rich.text import Text
 from .. import exit_codes, output
 from ..output import AsJson, Form
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...admin.repair import Repaired
@@ -23,7 +23,7 @@ _STYLES = {"mended": "green", "planned": "cyan", "left": "yellow", "failed": "bo
 
 @takes_vault
 def repair(
-    where: Where,
+    where: VaultOptions,
     *,
     recover: Annotated[
         list[str] | None,
@@ -44,7 +44,7 @@ def repair(
     Exit code 0 where nothing but information is left, 3 for warnings, 6 for errors.
     """
     from ...admin.doctor import Severity  # noqa: PLC0415 - the store is dear to import, and --help does without
-    from ...admin.repair import Outcome, Repair  # noqa: PLC0415 - as above
+    from ...admin.repair import Repair, RepairOutcome  # noqa: PLC0415 - as above
     from .doctor import candidates  # noqa: PLC0415 - as above
 
     form = Form.chosen(as_json=as_json)
@@ -58,7 +58,7 @@ def repair(
     mending.recover = frozenset(map(mending.key_named, recover or ()))
     remaining = mending.look()
     done = mending.plan(remaining)
-    if any(each.outcome is Outcome.PLANNED for each in done) and not dry_run:
+    if any(each.outcome is RepairOutcome.PLANNED for each in done) and not dry_run:
         if form is Form.TABLE and not yes:
             _tell(done)
         confirm("Do this?", yes=yes)

@@ -10,12 +10,12 @@ from .. import exit_codes, output
 from ..completers import complete_id
 from ..output import AsJson, Form
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
 def rm(
-    where: Where,
+    where: VaultOptions,
     *,
     ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.", autocompletion=complete_id)],
     shred: Annotated[

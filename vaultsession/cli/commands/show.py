@@ -14,7 +14,7 @@ from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
 from ..output import AsJson, AsJsonLines, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 from .ls import spelled
 
 ROLES = {"user": "cyan", "assistant": "green", "system": "magenta", "developer": "magenta", "tool": "yellow"}
@@ -23,7 +23,7 @@ _OTHER_ROLE = "blue"
 
 @takes_vault
 def show(
-    where: Where,
+    where: VaultOptions,
     *,
     id: SessionId,
     last: Annotated[

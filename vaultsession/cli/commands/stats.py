@@ -11,7 +11,7 @@ from ...util.clock import SystemClock, to_datetime
 from .. import exit_codes, histogram, output
 from ..histogram import AGES, SIZES, Bar
 from ..output import AsJson, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _PAGE = 500
 
 
 @takes_vault
-def stats(where: Where, *, as_json: AsJson = False) -> None:
+def stats(where: VaultOptions, *, as_json: AsJson = False) -> None:
     """Count sessions and bytes, and say whether all is well.
 
     On a terminal and in JSON also how many there are of each size and age, of the 10 000 that were changed last.

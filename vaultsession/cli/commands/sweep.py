@@ -6,11 +6,11 @@ from .. import output
 from ..output import AsJson, Form
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
-def sweep(where: Where, *, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def sweep(where: VaultOptions, *, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Remove sessions that have expired, and only those."""
     form = Form.chosen(as_json=as_json)
     with where.open() as store, bar("Sweeping") as progress:

@@ -15,7 +15,7 @@ from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
 from ..output import AsJson, AsJsonLines, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 from .show import spoken, transcript
 
 INTERVAL = 0.1
@@ -24,7 +24,7 @@ INTERVAL = 0.1
 
 @takes_vault
 def tail(
-    where: Where,
+    where: VaultOptions,
     *,
     id: SessionId,
     number: Annotated[int, typer.Option("--last", "-n", metavar="N", min=0, help="So many messages at first.")] = 10,
@@ -37,7 +37,7 @@ def tail(
     With -f also those that come, from whatever process. Piped: TSV of role and content. Like any reading, this extends
     a sliding session.
     """
-    from ..watch import Following  # noqa: PLC0415 - with it comes what --help does without
+    from ..watch import SessionWatch  # noqa: PLC0415 - with it comes what --help does without
 
     form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
     if follow and form is Form.JSON:
@@ -47,7 +47,7 @@ def tail(
             messages = store.messages(id, last=number)
             _writer(form)(messages)
             return
-        following, pause = Following(store, id), _pause()
+        following, pause = SessionWatch(store, id), _pause()
         messages = following.begin(number)
         write = _writer(form)
         write(messages)

@@ -9,12 +9,12 @@ import typer
 from .. import output
 from ..completers import SessionId
 from ..output import AsJson, Form
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
 def touch(
-    where: Where,
+    where: VaultOptions,
     *,
     id: SessionId,
     ttl: Annotated[

@@ -12,7 +12,7 @@ from .. import output
 from ..output import AsJson, Form
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...engine.trainer import Trained
@@ -22,7 +22,7 @@ _KIB = 1024
 
 @takes_vault
 def train(
-    where: Where,
+    where: VaultOptions,
     *,
     size: Annotated[
         int, typer.Option("--size", metavar="KIB", min=4, max=256, help="How large it may become, in KiB.")

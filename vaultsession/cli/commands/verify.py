@@ -16,12 +16,12 @@ from .. import exit_codes, output
 from ..completers import complete_id
 from ..output import AsJson, Column, Form
 from ..progress import bar
-from ..vault_options import Where, takes_vault
+from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...backends.protocol import Backend
-    from ...engine.reader import Reading
-    from ...engine.verify import Checkup
+    from ...engine.reader import Reader
+    from ...engine.verify import Verifier
 
 _COLUMNS = (
     Column("session", style="bold"),
@@ -36,7 +36,7 @@ _LOST = frozenset({"damaged", "missing"})
 
 @takes_vault
 def verify(
-    where: Where,
+    where: VaultOptions,
     *,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.", autocompletion=complete_id)
@@ -54,7 +54,7 @@ def verify(
     form = Form.chosen(as_json=as_json)
     with _opened(where) as vault, bar("Verifying") as progress:
         keys = list(map(vault.existing, dict.fromkeys(ids))) if ids else vault.known()
-        checked = list(check_all(vault.backend, vault.reading, keys, lambda done: progress(done, len(keys))))
+        checked = list(check_all(vault.backend, vault.reader, keys, lambda done: progress(done, len(keys))))
     counts = Counter(str(each.verdict) for each in checked)
     records = [_record(each) for each in checked]
     problems = [record for record in records if record["verdict"] != "ok"]
@@ -83,7 +83,7 @@ class _Opened:
     """A vault to be looked at. ``sessions``: the directory of its files; None where an engine keeps it."""
 
     backend: Backend
-    reading: Reading
+    reader: Reader
     sessions: str | None
 
     def known(self) -> list[str]:
@@ -99,7 +99,7 @@ class _Opened:
         """The key of a session. ``SessionNotFound``."""
         from ...admin.doctor import key_of  # noqa: PLC0415 - as above
 
-        key = key_of(self.reading, id)
+        key = key_of(self.reader, id)
         if self.sessions is None:
             is_there = self.backend.head(key) is not None
         else:
@@ -110,23 +110,23 @@ class _Opened:
 
 
 @contextlib.contextmanager
-def _opened(where: Where) -> Iterator[_Opened]:
+def _opened(where: VaultOptions) -> Iterator[_Opened]:
     """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
     from ...admin.doctor import opened_read_only  # noqa: PLC0415 - as above
-    from ...engine.vault_reader import reading_of  # noqa: PLC0415 - as above
+    from ...engine.vault_reader import reader_of  # noqa: PLC0415 - as above
 
     if where.is_directory:
         directory = where.directory()
         with opened_read_only(directory.path, where.candidates(directory)) as vault:
-            yield _Opened(vault.backend, vault.reading, os.path.join(directory.path, "sessions"))
+            yield _Opened(vault.backend, vault.reader, os.path.join(directory.path, "sessions"))
         return
     with contextlib.closing(where.site()) as site:
-        reading = reading_of(site.vault, where.existing(site.vault).unlock(where.candidates(site.vault)))
-        with contextlib.closing(site.backend(reading.describe)) as backend:
-            yield _Opened(backend, reading, None)
+        reader = reader_of(site.vault, where.existing(site.vault).unlock(where.candidates(site.vault)))
+        with contextlib.closing(site.backend(reader.describe)) as backend:
+            yield _Opened(backend, reader, None)
 
 
-def _record(checkup: Checkup) -> dict[str, object]:
+def _record(checkup: Verifier) -> dict[str, object]:
     return {
         "session": checkup.key if checkup.head is None else checkup.head.id,
         "key": checkup.key,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from vaultsession.admin.importers import FORMATS, Record, Skipped, read, sources
+from vaultsession.admin.importers import FORMATS, ImportedSession, Skipped, read, sources
 from vaultsession.errors import InvalidSetting
 from vaultsession.util.clock import to_micros
 
@@ -32,7 +32,7 @@ def lines(*values: Any) -> str:
     return "".join(json.dumps(value) + "\n" for value in values)
 
 
-def found(source: Path, format: str = "auto", **how: Any) -> tuple[dict[str, Record], list[Skipped]]:
+def found(source: Path, format: str = "auto", **how: Any) -> tuple[dict[str, ImportedSession], list[Skipped]]:
     records, skipped = {}, []
     for each in read(str(source), format, **how):
         if isinstance(each, Skipped):
@@ -43,7 +43,7 @@ def found(source: Path, format: str = "auto", **how: Any) -> tuple[dict[str, Rec
     return records, skipped
 
 
-def one(source: Path, format: str = "auto") -> Record:
+def one(source: Path, format: str = "auto") -> ImportedSession:
     records, skipped = found(source, format)
     assert skipped == []
     (record,) = records.values()
@@ -104,7 +104,7 @@ def test_an_object_says_what_it_knows_in_the_names_that_people_use(tmp_path: Pat
     }  # fmt: skip
     write(tmp_path / "whatever.json", session)
     record = one(tmp_path)
-    assert record == Record(
+    assert record == ImportedSession(
         id="s-1", place="whatever.json", messages=HELLO, state={"language": "fr"}, created=NOON, updated=NOON + 5000,
         expires=NOON + 60_000_000, user_id="alice", tenant_id="acme", assistant_id="helper", title="Trip",
         labels={"client": "web"}, ttl=3600.0, sliding=True, max_messages=50,

@@ -8,7 +8,7 @@ import pytest
 from shelf import KEYRING, Shelf, container
 
 from vaultsession.admin.migrate.describer import Copied, Describing
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, RollbackDetected, UnknownKey
 from vaultsession.format.sealed import Witness
 
@@ -22,7 +22,7 @@ def shelf() -> Shelf:
 
 
 def describing(shelf: Shelf, *, keys: bool = True) -> Describing:
-    made = Describing(Reading(KEYRING).describe if keys else None)
+    made = Describing(Reader(KEYRING).describe if keys else None)
     row, _ = shelf.newest()
     made.copied = Copied(row, shelf.data)
     return made
@@ -55,7 +55,7 @@ def test_what_was_acknowledged_beyond_the_source_stays_damaged(shelf: Shelf) -> 
 
 def test_a_later_generation_stays_damaged(shelf: Shelf) -> None:
     how = describing(shelf)
-    shelf.commit(shelf.writing.whole(shelf.key, *_anew(shelf)))
+    shelf.commit(shelf.writer.whole(shelf.key, *_anew(shelf)))
     with pytest.raises(Damaged):
         described(how, shelf, shelf.data[:100])
 
@@ -91,4 +91,4 @@ def test_a_lenient_look_reads_what_it_cannot_tell_as_absent_and_only_while_it_la
 
 def _anew(shelf: Shelf) -> Any:
     row, opened = shelf.newest()
-    return row, opened.head, shelf.writing.pack_document([b"{}"])
+    return row, opened.head, shelf.writer.pack_document([b"{}"])

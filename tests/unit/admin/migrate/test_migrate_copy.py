@@ -11,17 +11,17 @@ import pytest
 from vaults import KEY, OTHER, container_in, tear
 
 from vaultsession import open_store
-from vaultsession.admin.migrate import Report, Trouble, copy, migrate, plan
+from vaultsession.admin.migrate import MigrationReport, Trouble, copy, migrate, plan
 from vaultsession.admin.migrate import sealed_copy as copying_module
 from vaultsession.admin.migrate.describer import Describing
 from vaultsession.backends import MemoryBackend
-from vaultsession.engine.reader import Reading
+from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict, InvalidSetting, VaultNotFound
-from vaultsession.format.sealed import Container, Newest, Query, Seal, Sealed
+from vaultsession.format.sealed import Container, Current, Query, Update, Write
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 NAMES = ("alice", "bob", "carol", "dave", "eve")
 
@@ -41,10 +41,10 @@ class Lab:
     def store(self, path: Path, **how: Any) -> SessionStore:
         return open_store(path, key=KEY, clock=self.clock, **how)
 
-    def site(self, path: Path) -> Site:
-        return Site.at(str(path), Disk(), durability="os")
+    def site(self, path: Path) -> VaultLocation:
+        return VaultLocation.at(str(path), Disk(), durability="os")
 
-    def migrate(self, *, key: bool = True, to: Site | None = None) -> Report:
+    def migrate(self, *, key: bool = True, to: VaultLocation | None = None) -> MigrationReport:
         source = self.site(self.first)
         vault = source.vault.unlock([("key", KEY)]) if key else None
         return migrate(source, to or self.site(self.second), vault)
@@ -66,7 +66,7 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def troubles(report: Report) -> dict[str, Trouble]:
+def troubles(report: MigrationReport) -> dict[str, Trouble]:
     return {problem.key.partition("~")[0]: problem.trouble for problem in report.problems}
 
 
@@ -182,7 +182,7 @@ class Dying(MemoryBackend):
 
     after = 1 << 30
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         self.after -= 1
         if self.after < 0:
             raise BackendUnavailable("the server is gone")
@@ -192,15 +192,15 @@ class Dying(MemoryBackend):
 def test_a_run_that_was_interrupted_goes_on_where_it_stopped(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying_module, "PAGE", 2)
     source = lab.site(lab.first)
-    reading = Reading(source.vault.unlock([("key", KEY)]).keyring)
-    backend, target = source.backend(reading.describe), Dying()
+    reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
+    backend, target = source.backend(reader.describe), Dying()
     try:
         target.after = 3
         with pytest.raises(BackendUnavailable):
-            copy(backend, target, Describing(reading.describe))
+            copy(backend, target, Describing(reader.describe))
         assert target.count(Query()) == 3
         target.after = 1 << 30
-        report = copy(backend, target, Describing(reading.describe))
+        report = copy(backend, target, Describing(reader.describe))
         assert (report.copied, report.current, report.verified, report.problems) == (2, 3, 5, [])
     finally:
         backend.close()
@@ -348,10 +348,10 @@ class Lying(MemoryBackend):
 
     lies = 0
 
-    def commit(self, key: str, seal: Seal) -> Newest:
-        def spoiled(newest: Newest) -> Any:
+    def commit(self, key: str, seal: Update) -> Current:
+        def spoiled(newest: Current) -> Any:
             result = seal(newest)
-            if isinstance(result, Sealed) and self.lies:
+            if isinstance(result, Write) and self.lies:
                 self.lies -= 1
                 return result._replace(data=result.data[:100] + b"\xff" + result.data[101:])
             return result
@@ -365,11 +365,11 @@ def test_what_is_read_back_is_compared_and_written_once_more(
 ) -> None:
     monkeypatch.setattr(copying_module, "PAGE", 1)
     source = lab.site(lab.first)
-    reading = Reading(source.vault.unlock([("key", KEY)]).keyring)
-    backend, target = source.backend(reading.describe), Lying()
+    reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
+    backend, target = source.backend(reader.describe), Lying()
     target.lies = lies
     try:
-        report = copy(backend, target, Describing(reading.describe))
+        report = copy(backend, target, Describing(reader.describe))
     finally:
         backend.close()
     assert troubles(report) == problems
@@ -391,9 +391,9 @@ class Busy(MemoryBackend):
 @pytest.mark.parametrize("key", [True, False])
 def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool) -> None:
     source = lab.site(lab.first)
-    reading = Reading(source.vault.unlock([("key", KEY)]).keyring)
-    backend, busy, target = source.backend(reading.describe), Busy(), MemoryBackend()
-    copy(backend, busy, Describing(reading.describe))
+    reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
+    backend, busy, target = source.backend(reader.describe), Busy(), MemoryBackend()
+    copy(backend, busy, Describing(reader.describe))
 
     def act() -> None:
         with lab.store(lab.first) as store:
@@ -402,7 +402,7 @@ def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool
             store.clear("dave")
             store.delete("bob")
             store.create("frank")
-        copy(backend, busy, Describing(reading.describe))
+        copy(backend, busy, Describing(reader.describe))
 
     busy.act = act
     try:
@@ -410,7 +410,7 @@ def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool
             report = copy(busy, target, Describing(None))
             assert troubles(report)["dave"] is Trouble.LOCKED
             assert set(troubles(report).values()) == {Trouble.LOCKED}
-        report = copy(busy, target, Describing(reading.describe))
+        report = copy(busy, target, Describing(reader.describe))
         assert report.problems == []
         there = {row.key: target.read(row.key).data for row in target.scan(Query())}
         here = {row.key: busy.read(row.key).data for row in busy.scan(Query())}

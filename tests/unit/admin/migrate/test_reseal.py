@@ -9,17 +9,17 @@ import pytest
 from vaults import KEY, OTHER
 
 from vaultsession import Settings, open_store
-from vaultsession.admin.migrate import Report, Trouble, migrate, rekey
+from vaultsession.admin.migrate import MigrationReport, Trouble, migrate, rekey
 from vaultsession.admin.migrate.reseal import _Resealing, reseal
 from vaultsession.backends import MemoryBackend
-from vaultsession.engine.reader import Reading
-from vaultsession.engine.writer import Writing
+from vaultsession.engine.reader import Reader
+from vaultsession.engine.writer import Writer
 from vaultsession.errors import Conflict, WrongKey
-from vaultsession.format.sealed import Newest, Seal, Sealed
+from vaultsession.format.sealed import Current, Update, Write
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
-from vaultsession.vault.location import Site
+from vaultsession.vault.location import VaultLocation
 
 NAMES = ("alice", "bob", "carol", "dave")
 
@@ -42,10 +42,10 @@ class Lab:
     def store(self, path: Path, key: Any, **how: Any) -> SessionStore:
         return open_store(path, key=key, clock=self.clock, **how)
 
-    def site(self, path: Path) -> Site:
-        return Site.at(str(path), Disk(), durability="os")
+    def site(self, path: Path) -> VaultLocation:
+        return VaultLocation.at(str(path), Disk(), durability="os")
 
-    def rekey(self) -> Report:
+    def rekey(self) -> MigrationReport:
         first, second = self.site(self.first), self.site(self.second)
         ours, theirs = first.vault.unlock([("key", KEY)]), second.vault.unlock([("other", OTHER)])
         return rekey(first, second, ours, theirs, self.clock, settings=Settings())
@@ -65,7 +65,7 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def troubles(report: Report) -> dict[str, Trouble]:
+def troubles(report: MigrationReport) -> dict[str, Trouble]:
     return {problem.key: problem.trouble for problem in report.problems}
 
 
@@ -135,18 +135,18 @@ def test_a_damaged_session_is_left_out_and_told(lab: Lab) -> None:
 class Dropping(MemoryBackend):
     """Acknowledges what it does not keep."""
 
-    def commit(self, key: str, seal: Seal) -> Newest:
+    def commit(self, key: str, seal: Update) -> Current:
         result = seal(None)
-        return result.head if isinstance(result, Sealed) else None
+        return result.head if isinstance(result, Write) else None
 
 
 def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
     first, second = lab.site(lab.first), lab.site(lab.second)
-    ours = Reading(first.vault.unlock([("key", KEY)]).keyring)
-    theirs = Reading(second.vault.unlock([("other", OTHER)]).keyring)
+    ours = Reader(first.vault.unlock([("key", KEY)]).keyring)
+    theirs = Reader(second.vault.unlock([("other", OTHER)]).keyring)
     source = first.backend(ours.describe)
     try:
-        report = reseal(source, ours, Dropping(), theirs, Writing(theirs, lab.clock))
+        report = reseal(source, ours, Dropping(), theirs, Writer(theirs, lab.clock))
     finally:
         source.close()
     assert set(troubles(report).values()) == {Trouble.DIFFERENT}

@@ -8,17 +8,17 @@ from fallback_lab import refuse
 
 from vaultsession.backends import MemoryBackend
 from vaultsession.backends.fallback import part
-from vaultsession.backends.fallback.catch_up import Here, Waiting, step
-from vaultsession.backends.fallback.container_cache import Remembered, version_at
-from vaultsession.format.sealed import Sealed, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.backends.fallback.catch_up import CatchUp, Here, step
+from vaultsession.backends.fallback.container_cache import ContainerCache, version_at
+from vaultsession.format.sealed import IndexRow, Write
+from vaultsession.testing.sealer import Sealer
 
 KEY = "a" * 32
 
 
-def container(*texts: str, scribe: Scribe | None = None) -> tuple[SealedHead, bytes]:
+def container(*texts: str, scribe: Sealer | None = None) -> tuple[IndexRow, bytes]:
     """A session of its own with those records."""
-    scribe = scribe or Scribe()
+    scribe = scribe or Sealer()
     shelf = MemoryBackend()
     shelf.commit(KEY, scribe.create(KEY, texts[0]))
     for text in texts[1:]:
@@ -29,8 +29,8 @@ def container(*texts: str, scribe: Scribe | None = None) -> tuple[SealedHead, by
     return row, found.header + found.data
 
 
-def remembered(data: bytes = b"", **bounds: Any) -> Remembered:
-    memory = Remembered(**{"sessions": 10, "capacity": 10_000, **bounds})
+def remembered(data: bytes = b"", **bounds: Any) -> ContainerCache:
+    memory = ContainerCache(**{"sessions": 10, "capacity": 10_000, **bounds})
     if data:
         memory.keep(KEY, data)
     return memory
@@ -60,7 +60,7 @@ def test_a_part_is_followed_only_from_the_same_record() -> None:
 
 
 def test_an_older_state_takes_no_newer_ones_place() -> None:
-    scribe = Scribe()
+    scribe = Sealer()
     _, longer = container("1", "2", scribe=scribe)
     memory = remembered(longer)
     memory.keep(KEY, longer[:-10])
@@ -87,14 +87,14 @@ def test_count_and_bytes_are_bounded() -> None:
 
 
 def test_a_torn_container_is_replaced_by_what_follows_from_it() -> None:
-    scribe = Scribe()
+    scribe = Sealer()
     row, data = container("1", "2", scribe=scribe)
     torn = row._replace(torn=True)
     longer = row._replace(seq=row.seq + 1, version=b"v" * 16, size=row.size + 50)
     here = Here(longer, data + b"x" * 50)
-    result = step(KEY, Waiting(), here, torn, lambda _: None, refuse).result
-    assert isinstance(result, Sealed)
+    result = step(KEY, CatchUp(), here, torn, lambda _: None, refuse).result
+    assert isinstance(result, Write)
     assert (result.offset, result.data) == (0, here.data)
-    result = step(KEY, Waiting(), here, row, lambda _: None, refuse).result
-    assert isinstance(result, Sealed)
+    result = step(KEY, CatchUp(), here, row, lambda _: None, refuse).result
+    assert isinstance(result, Write)
     assert (result.offset, result.data) == (row.size, b"x" * 50)

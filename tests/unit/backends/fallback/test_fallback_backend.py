@@ -12,18 +12,18 @@ import pytest
 from fallback_lab import Breaking, Outage, Ticks, refuse
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import Fallback, Parted, part
+from vaultsession.backends.fallback import FallbackBackend, Parted, part
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown
-from vaultsession.format.sealed import Query, Sealed, SealedHead, Tombstone
+from vaultsession.format.sealed import IndexRow, Query, Tombstone, Write
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.sealer import Scribe, looking
+from vaultsession.testing.sealer import Sealer, looking
 
 
 class Lab:
     """A server, one process in front of it, and another that is not."""
 
     def __init__(self, server: Outage | None = None, **bounds: Any) -> None:
-        self.scribe = Scribe()
+        self.scribe = Sealer()
         self.key = self.scribe.key("a")
         self.clock = ManualClock(0)
         self.ticks = Ticks()
@@ -32,8 +32,8 @@ class Lab:
         self.bounds = bounds
         self.backend = self.process()
 
-    def process(self) -> Fallback:
-        return Fallback(
+    def process(self) -> FallbackBackend:
+        return FallbackBackend(
             self.server,
             self.scribe.describe,
             self._merged,
@@ -489,9 +489,9 @@ def _texts(lab: Lab, key: str, data: bytes) -> list[str]:
     if not data:
         return []
     row = lab.scribe.describe(key, partial(part, data), thorough=False)
-    assert isinstance(row, SealedHead)
+    assert isinstance(row, IndexRow)
     shelf = MemoryBackend()
-    shelf.commit(key, lambda _: Sealed(row, 0, data))
+    shelf.commit(key, lambda _: Write(row, 0, data))
     return lab.scribe.texts(shelf, key) or []
 
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
 
 
 @pytest.fixture
-def scribe() -> Scribe:
-    return Scribe()
+def scribe() -> Sealer:
+    return Sealer()
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opening(path: Path, scribe: Scribe) -> Iterator[Opening]:
+def opening(path: Path, scribe: Sealer) -> Iterator[Opening]:
     """Opens the vault as often as it is called; each with a memory of its own."""
     opened: list[FilesBackend] = []
 
     def opening(**how: Any) -> FilesBackend:
-        how = {"disk": Disk(), "describe": Scribe(scribe.keyring).describe, **how}
+        how = {"disk": Disk(), "describe": Sealer(scribe.keyring).describe, **how}
         opened.append(FilesBackend(str(path), **how))
         return opened[-1]
 

@@ -14,11 +14,11 @@ from files_lab import FailingDisk, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import batch_delete
-from vaultsession.backends.files.open_files import Descriptor
+from vaultsession.backends.files.open_files import OpenFile
 from vaultsession.backends.protocol import SealGrave
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
-from vaultsession.format.sealed import Grave, Newest, Query, SealedHead, Tombstone
-from vaultsession.testing.sealer import Scribe, looking
+from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
+from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
@@ -26,21 +26,21 @@ Opening = Callable[..., FilesBackend]
 NOW = 1000
 
 
-def expired(scribe: Scribe, *, flush: bool = False, shred: bool = False) -> SealGrave:
+def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> SealGrave:
     """What a sweep asks: the row is opened, and it says that its time is over."""
 
-    def seal(key: str, newest: Newest) -> Grave | None:
-        if not isinstance(newest, SealedHead):
+    def seal(key: str, newest: Current) -> Delete | None:
+        if not isinstance(newest, IndexRow):
             return None
-        expires = scribe.reading.opened(newest).head.expires
+        expires = scribe.reader.opened(newest).head.expires
         if expires is None or expires > NOW:
             return None
-        return Grave(scribe.reading.rows.bury(key, newest.generation), flush, shred)
+        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush, shred)
 
     return seal
 
 
-def filled(backend: FilesBackend, scribe: Scribe, count: int, **facts: Any) -> list[str]:
+def filled(backend: FilesBackend, scribe: Sealer, count: int, **facts: Any) -> list[str]:
     keys = [scribe.key(f"s{number}") for number in range(count)]
     for key in keys:
         backend.commit(key, scribe.create(key, expires=NOW, **facts))
@@ -50,17 +50,17 @@ def filled(backend: FilesBackend, scribe: Scribe, count: int, **facts: Any) -> l
 class Described:
     """A describe that counts how often it is asked."""
 
-    def __init__(self, scribe: Scribe) -> None:
+    def __init__(self, scribe: Sealer) -> None:
         self.count = 0
-        self._describe = Scribe(scribe.keyring).describe
+        self._describe = Sealer(scribe.keyring).describe
 
-    def __call__(self, *args: Any, **how: Any) -> SealedHead | None:
+    def __call__(self, *args: Any, **how: Any) -> IndexRow | None:
         self.count += 1
         return self._describe(*args, **how)
 
 
 @pytest.fixture
-def cold(files: FilesBackend, opening: Opening, scribe: Scribe) -> Callable[..., tuple[list[str], FilesBackend]]:
+def cold(files: FilesBackend, opening: Opening, scribe: Sealer) -> Callable[..., tuple[list[str], FilesBackend]]:
     """So many expired sessions, and a backend that has none of them open."""
 
     def cold(count: int, **how: Any) -> tuple[list[str], FilesBackend]:
@@ -74,10 +74,10 @@ def cold(files: FilesBackend, opening: Opening, scribe: Scribe) -> Callable[...,
 # -- what decides ------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: Any, scribe: Scribe) -> None:
+def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: Any, scribe: Sealer) -> None:
     described = Described(scribe)
     keys, backend = cold(20, describe=described)
-    outcomes = backend.bury(keys, expired(scribe))
+    outcomes = backend.delete_many(keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)
     assert described.count == 0
     assert backend.count(Query()) == 0
@@ -86,7 +86,7 @@ def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: A
 @pytest.mark.parametrize("flush", [True, False])
 @pytest.mark.parametrize("how", ["append", "create"])
 def test_an_append_that_extended_a_life_a_moment_ago_wins(
-    cold: Any, files: FilesBackend, scribe: Scribe, monkeypatch: pytest.MonkeyPatch, how: str, flush: bool
+    cold: Any, files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch, how: str, flush: bool
 ) -> None:
     """The rows are read before the stripes are taken: what comes in between is seen in the file, of any size."""
     keys, backend = cold(3)
@@ -99,13 +99,13 @@ def test_an_append_that_extended_a_life_a_moment_ago_wins(
         return rows
 
     monkeypatch.setattr(backend._burials, "_vouched", vouched)
-    outcomes = backend.bury(keys, expired(scribe))
-    assert [isinstance(outcomes[key], SealedHead) for key in keys] == [False, True, False]
+    outcomes = backend.delete_many(keys, expired(scribe))
+    assert [isinstance(outcomes[key], IndexRow) for key in keys] == [False, True, False]
     assert scribe.texts(backend, keys[1]) == (["first", "more"] if how == "append" else ["first"])
 
 
 def test_an_index_that_was_set_back_removes_nothing(
-    files: FilesBackend, opening: Opening, scribe: Scribe, path: Path
+    files: FilesBackend, opening: Opening, scribe: Sealer, path: Path
 ) -> None:
     """It says that the session has expired, as was so; the container was touched since."""
     keys = filled(files, scribe, 2)
@@ -118,13 +118,13 @@ def test_an_index_that_was_set_back_removes_nothing(
     for name in ("index.sqlite-wal", "index.sqlite-shm"):
         (path / name).unlink(missing_ok=True)
     shutil.copy(path.parent / "old", path / "index.sqlite")
-    outcomes = opening().bury(keys, expired(scribe))
-    assert isinstance(outcomes[keys[0]], SealedHead)
+    outcomes = opening().delete_many(keys, expired(scribe))
+    assert isinstance(outcomes[keys[0]], IndexRow)
     assert isinstance(outcomes[keys[1]], Tombstone)
 
 
 def test_a_file_that_was_set_back_is_told_and_left(
-    files: FilesBackend, opening: Opening, scribe: Scribe, path: Path
+    files: FilesBackend, opening: Opening, scribe: Sealer, path: Path
 ) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key, expires=1))
@@ -132,22 +132,22 @@ def test_a_file_that_was_set_back_is_told_and_left(
     files.commit(key, scribe.append())
     files.count(Query())
     session_path(path, key).write_bytes(old)
-    outcomes = opening().bury([key], expired(scribe))
+    outcomes = opening().delete_many([key], expired(scribe))
     assert isinstance(outcomes[key], Damaged)
     assert session_path(path, key).read_bytes() == old
 
 
-def test_zeros_behind_the_last_record_are_no_record(cold: Any, scribe: Scribe, path: Path) -> None:
+def test_zeros_behind_the_last_record_are_no_record(cold: Any, scribe: Sealer, path: Path) -> None:
     keys, backend = cold(3)
     with session_path(path, keys[0]).open("ab") as file:
         file.write(bytes(4096))
     with session_path(path, keys[1]).open("ab") as file:
         file.write(bytes(100) + b"\1")
-    outcomes = backend.bury(keys, expired(scribe))
+    outcomes = backend.delete_many(keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)  # the second on the word of its container
 
 
-def test_a_forged_row_is_told_and_removes_nothing(cold: Any, scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_row_is_told_and_removes_nothing(cold: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
     keys, backend = cold(2)
     believed = backend._burials._vouched
     monkeypatch.setattr(
@@ -155,17 +155,17 @@ def test_a_forged_row_is_told_and_removes_nothing(cold: Any, scribe: Scribe, mon
         "_vouched",
         lambda batch: {key: row._replace(expires=0) for key, row in believed(batch).items()},
     )
-    outcomes = backend.bury(keys, expired(scribe))
+    outcomes = backend.delete_many(keys, expired(scribe))
     assert [type(outcomes[key]) for key in keys] == [Damaged, Damaged]
     assert all(backend.head(key) is not None for key in keys)
 
 
-def test_without_an_index_every_container_is_opened(cold: Any, scribe: Scribe, path: Path) -> None:
+def test_without_an_index_every_container_is_opened(cold: Any, scribe: Sealer, path: Path) -> None:
     described = Described(scribe)
     keys, backend = cold(10, describe=described)
     for file in path.glob("index.sqlite*"):
         file.unlink()
-    outcomes = backend.bury(keys, expired(scribe))
+    outcomes = backend.delete_many(keys, expired(scribe))
     assert all(isinstance(outcome, Tombstone) for outcome in outcomes.values())
     assert described.count >= 10
 
@@ -174,64 +174,64 @@ def test_without_an_index_every_container_is_opened(cold: Any, scribe: Scribe, p
 
 
 def test_a_batch_is_one_transaction_of_the_index(
-    files: FilesBackend, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = filled(files, scribe, batch_delete.BATCH)
     files.count(Query())
     flushed: list[int] = []
     real = files._contents._flush
     monkeypatch.setattr(files._contents, "_flush", lambda: (flushed.append(1), real())[1])
-    files.bury(keys, expired(scribe))
+    files.delete_many(keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
 
-def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Scribe) -> None:
+def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Sealer) -> None:
     disk = FailingDisk()
     files = opening(disk=disk)
     keys = filled(files, scribe, 20)
     disk.calls.clear()
-    files.bury(keys[:10], expired(scribe))
+    files.delete_many(keys[:10], expired(scribe))
     assert disk.calls.count("fsync") == 0
-    files.bury(keys[10:], expired(scribe, flush=True))
+    files.delete_many(keys[10:], expired(scribe, flush=True))
     assert disk.calls.count("fsync") == 1
 
 
-def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Scribe, path: Path) -> None:
+def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Sealer, path: Path) -> None:
     keys = filled(files, scribe, 3)
     for key in keys:
         (path / "quarantine" / f"{key}.0.0123456789abcdef").write_bytes(b"a copy")
-    files.bury(keys[:2], expired(scribe))
+    files.delete_many(keys[:2], expired(scribe))
     assert [entry.name.partition(".")[0] for entry in (path / "quarantine").iterdir()] == [keys[2]]
 
 
 def test_whoever_makes_the_session_next_sees_the_tombstone(
-    files: FilesBackend, opening: Opening, scribe: Scribe
+    files: FilesBackend, opening: Opening, scribe: Sealer
 ) -> None:
     """Also one who waits for its stripe while the others of the batch are still looked at."""
     keys = filled(files, scribe, 30)
-    other, seen, threads = opening(), list[Newest](), list[threading.Thread]()
+    other, seen, threads = opening(), list[Current](), list[threading.Thread]()
 
-    def seal(key: str, newest: Newest) -> Grave | None:
+    def seal(key: str, newest: Current) -> Delete | None:
         if not threads:
             threads.append(threading.Thread(target=lambda: other.commit(key, looking(seen))))
             threads[0].start()
             threads[0].join(0.1)  # the time to be wrong, where the stripe is not held
         return expired(scribe)(key, newest)
 
-    files.bury(keys, seal)
+    files.delete_many(keys, seal)
     threads[0].join()
     assert [type(newest) for newest in seen] == [Tombstone]
 
 
 def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
-    files: FilesBackend, opening: Opening, scribe: Scribe
+    files: FilesBackend, opening: Opening, scribe: Sealer
 ) -> None:
     keys = filled(files, scribe, 200)
     others = [opening(), opening(), opening()]
     outcomes: list[dict[str, Any]] = []
 
     def bury(backend: FilesBackend, keys: list[str]) -> None:
-        outcomes.append({**backend.bury(keys, expired(Scribe(scribe.keyring)))})
+        outcomes.append({**backend.delete_many(keys, expired(Sealer(scribe.keyring)))})
 
     orders = (keys, keys[::-1], keys[100:] + keys[:100])
     threads = [threading.Thread(target=bury, args=each) for each in zip(others, orders, strict=True)]
@@ -247,32 +247,32 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
 # -- what fails --------------------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Scribe, path: Path) -> None:
+def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Sealer, path: Path) -> None:
     disk = FailingDisk(only="unlink", error=errno.EACCES)
     files = opening(disk=disk)
     keys = filled(files, scribe, 12)
     disk.calls.clear()
     disk.fail(5)
-    outcomes = files.bury(keys, expired(scribe))
+    outcomes = files.delete_many(keys, expired(scribe))
     left = [key for key in keys if isinstance(outcomes[key], BackendUnavailable)]
     assert len(left) == 1
     assert [session_path(path, key).exists() for key in keys] == [key in left for key in keys]
     assert files.count(Query()) == 1
-    assert isinstance(files.bury(left, expired(scribe))[left[0]], Tombstone)
+    assert isinstance(files.delete_many(left, expired(scribe))[left[0]], Tombstone)
 
 
-def test_a_flush_of_the_directory_that_fails_is_told_of_those_it_was_promised(opening: Opening, scribe: Scribe) -> None:
+def test_a_flush_of_the_directory_that_fails_is_told_of_those_it_was_promised(opening: Opening, scribe: Sealer) -> None:
     disk = FailingDisk()
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)
     disk.no_directory_flush = True
-    outcomes = files.bury(keys, expired(scribe, flush=True))
+    outcomes = files.delete_many(keys, expired(scribe, flush=True))
     assert [type(outcomes[key]) for key in keys] == [DurabilityUnknown] * 3
     assert [files.head(key) for key in keys] == [None] * 3
 
 
 def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
-    opening: Opening, scribe: Scribe, path: Path
+    opening: Opening, scribe: Sealer, path: Path
 ) -> None:
     class Interrupted(Disk):
         left = 5
@@ -287,32 +287,32 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
     files = opening(disk=Interrupted())
     keys = filled(files, scribe, 20)
     with pytest.raises(KeyboardInterrupt):
-        files.bury(keys, expired(scribe))
+        files.delete_many(keys, expired(scribe))
     gone = [key for key in keys if not session_path(path, key).exists()]
     assert len(gone) == 4
     assert files.count(Query()) == 16
-    outcomes = files.bury(keys, expired(scribe))
+    outcomes = files.delete_many(keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)
     files.close()
     assert opening().count(Query()) == 0
 
 
-def test_a_grave_of_another_session_is_refused(files: FilesBackend, scribe: Scribe) -> None:
+def test_a_grave_of_another_session_is_refused(files: FilesBackend, scribe: Sealer) -> None:
     keys = filled(files, scribe, 2)
 
-    def seal(_key: str, newest: Newest) -> Grave:
-        assert isinstance(newest, SealedHead)
-        return Grave(scribe.reading.rows.bury(keys[0], newest.generation))
+    def seal(_key: str, newest: Current) -> Delete:
+        assert isinstance(newest, IndexRow)
+        return Delete(scribe.reader.rows.delete_many(keys[0], newest.generation))
 
     with pytest.raises(ValueError, match="another session"):
-        files.bury(keys, seal)
+        files.delete_many(keys, seal)
     assert files.count(Query()) == 2
 
 
-def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: Scribe, path: Path) -> None:
+def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: Sealer, path: Path) -> None:
     keys = filled(files, scribe, 3)
     with session_path(path, keys[0]).open("rb") as file:
-        files.bury(keys, expired(scribe, flush=True, shred=True))
+        files.delete_many(keys, expired(scribe, flush=True, shred=True))
         assert b"VSF1" not in file.read()
     assert [files.head(key) for key in keys] == [None] * 3
 
@@ -321,7 +321,7 @@ def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: S
 
 
 def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
-    opening: Opening, scribe: Scribe, path: Path, monkeypatch: pytest.MonkeyPatch
+    opening: Opening, scribe: Sealer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the device is slow to free what was removed, whoever removes more waits for it."""
     monkeypatch.setattr(batch_delete, "BATCH", 16)
@@ -333,7 +333,7 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
 
     most = waiting = 0
 
-    def seal(key: str, newest: Newest) -> Grave | None:
+    def seal(key: str, newest: Current) -> Delete | None:
         nonlocal most, waiting
         waiting = max(waiting, len(files._burials._closing))
         most = max(most, sum(name.endswith("(deleted)") for name in descriptors(path)))
@@ -341,9 +341,9 @@ def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
             slow.set()
         return expired(scribe)(key, newest)
 
-    real = Descriptor.__del__
-    monkeypatch.setattr(Descriptor, "__del__", lambda descriptor: (slow.wait(10), real(descriptor))[1])
-    files.bury(keys, seal)
+    real = OpenFile.__del__
+    monkeypatch.setattr(OpenFile, "__del__", lambda descriptor: (slow.wait(10), real(descriptor))[1])
+    files.delete_many(keys, seal)
     monkeypatch.undo()
     assert most <= 16 * (batch_delete._CLOSING + 1)
     assert waiting == batch_delete._CLOSING

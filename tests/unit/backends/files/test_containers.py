@@ -15,14 +15,14 @@ from files_lab import descriptors, session_path
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import open_files as cached
 from vaultsession.errors import BackendUnavailable, Damaged
-from vaultsession.format.sealed import Newest, Query, SealedHead, Tombstone
-from vaultsession.testing.sealer import Scribe, looking
+from vaultsession.format.sealed import Current, IndexRow, Query, Tombstone
+from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
 
 
-def test_files_are_private(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+def test_files_are_private(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key))
     list(files.scan(Query()))
@@ -32,7 +32,7 @@ def test_files_are_private(path: Path, files: FilesBackend, scribe: Scribe) -> N
 
 
 @pytest.mark.parametrize("plant", ["symlink", "hard link", "fifo", "directory", "shared"])
-def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe: Scribe, plant: str) -> None:
+def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe: Sealer, plant: str) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -79,7 +79,7 @@ class Watched(Disk):
             setattr(self, name, watched(name, getattr(self, name)))
 
 
-def test_an_append_is_four_calls_and_six_behind_what_another_process_wrote(opening: Opening, scribe: Scribe) -> None:
+def test_an_append_is_four_calls_and_six_behind_what_another_process_wrote(opening: Opening, scribe: Sealer) -> None:
     """A header is never modified in place: of a container that grew, its new end is looked for and read."""
     disk, key = Watched(), scribe.key("a")
     one, other = opening(disk=disk), opening()
@@ -105,7 +105,7 @@ def test_what_is_no_key_never_becomes_a_path(files: FilesBackend, key: str) -> N
         files.commit(key, lambda _: None)
 
 
-def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
     created = backend.commit(key, scribe.create(key))
@@ -115,7 +115,7 @@ def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, sc
         row = instance.head(key)
         assert (row.version, row.torn, row.size) == (created.version, True, created.size)
     appended = backend.commit(key, scribe.append("next"))
-    assert isinstance(appended, SealedHead)
+    assert isinstance(appended, IndexRow)
     assert not appended.torn
     ((_, size, name),) = backend.quarantine.entries()
     assert (size, name.startswith(key)) == (13, True)
@@ -125,7 +125,7 @@ def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, sc
     assert backend.quarantine.entries() == []
 
 
-def test_a_torn_tail_with_a_record_behind_it_is_refused(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+def test_a_torn_tail_with_a_record_behind_it_is_refused(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     newest = files.commit(key, scribe.create(key))
     with session_path(path, key).open("ab") as file:
@@ -134,7 +134,7 @@ def test_a_torn_tail_with_a_record_behind_it_is_refused(path: Path, files: Files
         files.commit(key, lambda _: scribe.append()(newest))
 
 
-def test_a_file_shorter_than_a_header_is_damaged(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_file_shorter_than_a_header_is_damaged(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
     session_path(path, key).touch(0o600)
@@ -149,7 +149,7 @@ def test_a_file_shorter_than_a_header_is_damaged(path: Path, opening: Opening, s
 
 
 def test_bytes_changed_before_the_end_are_noticed_by_the_next_append(
-    path: Path, files: FilesBackend, scribe: Scribe
+    path: Path, files: FilesBackend, scribe: Sealer
 ) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key))
@@ -162,7 +162,7 @@ def test_bytes_changed_before_the_end_are_noticed_by_the_next_append(
 
 
 def test_a_body_that_nobody_acknowledged_is_opened_before_anything_is_written_behind_it(
-    path: Path, opening: Opening, scribe: Scribe
+    path: Path, opening: Opening, scribe: Sealer
 ) -> None:
     key = scribe.key("a")
     backend = opening(durability="os")
@@ -175,13 +175,13 @@ def test_a_body_that_nobody_acknowledged_is_opened_before_anything_is_written_be
         file.write(b"x")
     other = opening()
     assert not other.head(key).torn  # the head is authentic, and says what the body was
-    seen: list[Newest] = []
+    seen: list[Current] = []
     other.commit(key, seen.append)
-    assert isinstance(seen[0], SealedHead)
+    assert isinstance(seen[0], IndexRow)
     assert (seen[0].torn, seen[0].version) == (True, first.version)
 
 
-def test_a_spoiled_file_is_replaced_by_the_next_writer(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_spoiled_file_is_replaced_by_the_next_writer(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend, other = opening(), opening()
     backend.commit(key, scribe.create(key))
@@ -190,17 +190,17 @@ def test_a_spoiled_file_is_replaced_by_the_next_writer(path: Path, opening: Open
     for instance in (backend, other):
         assert instance.head(key).torn
         assert instance.read(key).spoiled
-    seen: list[Newest] = []
+    seen: list[Current] = []
     other.commit(key, lambda newest: (seen.append(newest), scribe.append("new")(newest))[1])
-    assert isinstance(seen[0], SealedHead)
+    assert isinstance(seen[0], IndexRow)
     assert seen[0].torn
     assert scribe.texts(backend, key) == ["new"]
     assert not backend.head(key).torn
 
 
-def test_few_descriptors_are_kept(path: Path, opening: Opening, scribe: Scribe, monkeypatch: Any) -> None:
+def test_few_descriptors_are_kept(path: Path, opening: Opening, scribe: Sealer, monkeypatch: Any) -> None:
     backend = opening(durability="os")
-    backend._sessions.states = states = cached.Descriptors(most=8)
+    backend._sessions.states = states = cached.OpenFiles(most=8)
     backend._known = states.get
     keys = [scribe.key(f"{number}") for number in range(40)]
     for key in keys:
@@ -212,7 +212,7 @@ def test_few_descriptors_are_kept(path: Path, opening: Opening, scribe: Scribe, 
     assert len(states) == 8
 
 
-def test_a_reader_keeps_its_file_while_it_is_replaced(files: FilesBackend, scribe: Scribe) -> None:
+def test_a_reader_keeps_its_file_while_it_is_replaced(files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key, "x" * 100_000))
     state = files._sessions.states.get(key)
@@ -224,7 +224,7 @@ def test_a_reader_keeps_its_file_while_it_is_replaced(files: FilesBackend, scrib
         os.fstat(number)
 
 
-def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Sealer) -> None:
     backend = opening()
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -234,7 +234,7 @@ def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Scr
     assert (path / "locks" / "writer-00").read_bytes() == b"0"
 
 
-def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Opening, scribe: Sealer) -> None:
     backend, key, other = opening(), scribe.key("a"), scribe.key("b")
     for each in (key, other):
         backend.commit(each, scribe.create(each))
@@ -249,7 +249,7 @@ def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Openin
 
 
 def test_an_id_made_again_by_another_store_is_not_buried_by_a_tombstone_that_comes_late(
-    opening: Opening, scribe: Scribe
+    opening: Opening, scribe: Sealer
 ) -> None:
     """Two stores, a clock that stands still: one removes a session, the other makes it again at once.
 
@@ -259,7 +259,7 @@ def test_an_id_made_again_by_another_store_is_not_buried_by_a_tombstone_that_com
     one, other, key = opening(), opening(), scribe.key("a")
     one.commit(key, scribe.create(key))
     one.commit(key, scribe.remove(key))
-    seen: list[Newest] = []
+    seen: list[Current] = []
     other.commit(key, looking(seen))
     assert isinstance(seen[0], Tombstone)
     other.commit(key, scribe.create(key, "again"))

@@ -14,16 +14,16 @@ from files_lab import session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import rebuild
-from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index import Index
 from vaultsession.errors import BackendUnavailable, RollbackDetected
-from vaultsession.format.sealed import Query, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import IndexRow, Query
+from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[..., FilesBackend]
 
 
 @pytest.fixture
-def keys(opening: Opening, scribe: Scribe) -> list[str]:
+def keys(opening: Opening, scribe: Sealer) -> list[str]:
     """A vault of a dozen sessions, closed."""
     backend = opening(durability="os")
     keys = [scribe.key(f"session {number}") for number in range(12)]
@@ -138,7 +138,7 @@ def test_a_damaged_index_is_derived_anew(
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_under_a_store_that_is_open_heals(
-    path: Path, keys: list[str], opening: Opening, scribe: Scribe, damage: Callable[[Path], None]
+    path: Path, keys: list[str], opening: Opening, scribe: Sealer, damage: Callable[[Path], None]
 ) -> None:
     backend, other = opening(), opening()
     assert agrees(backend, keys)
@@ -170,7 +170,7 @@ def test_a_byte_flipped_anywhere_never_harms_a_session(path: Path, keys: list[st
         rows = list(backend.scan(Query()))
         list(backend.scan(Query(expired_at=5)))
         backend.count(Query(alive_at=5))
-        assert all(isinstance(row, SealedHead) for row in rows)
+        assert all(isinstance(row, IndexRow) for row in rows)
         # A flipped bit may make a row into another row. What lists opens each, and asks for this if one is forged:
         backend.reindex()
         assert agrees(backend, keys), at
@@ -185,7 +185,7 @@ def test_the_damaged_file_is_kept_aside(path: Path, keys: list[str], opening: Op
     assert backend.stats()["quarantined"] == 1
 
 
-def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: Opening, scribe: Scribe) -> None:
+def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: Opening, scribe: Sealer) -> None:
     gone(path)
     backend = opening()
     assert backend.witness_of(keys[0]) is None
@@ -194,7 +194,7 @@ def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: 
 
 
 def test_deriving_anew_keeps_the_witness_and_the_tombstones(
-    path: Path, keys: list[str], opening: Opening, scribe: Scribe
+    path: Path, keys: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     backend = opening()
     row = backend.commit(keys[0], scribe.append())
@@ -208,7 +208,7 @@ def test_deriving_anew_keeps_the_witness_and_the_tombstones(
     assert seen == [grave]
 
 
-def test_what_was_acknowledged_is_remembered(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_what_was_acknowledged_is_remembered(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -224,7 +224,7 @@ def test_what_was_acknowledged_is_remembered(path: Path, opening: Opening, scrib
     assert session_path(path, key).read_bytes() == old
 
 
-def test_a_store_that_is_open_notices_a_rollback_in_place(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+def test_a_store_that_is_open_notices_a_rollback_in_place(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key))
     old = session_path(path, key).read_bytes()
@@ -234,7 +234,7 @@ def test_a_store_that_is_open_notices_a_rollback_in_place(path: Path, files: Fil
         files.head(key)
 
 
-def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -252,7 +252,7 @@ def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scr
     assert len(backend.quarantine.entries()) == 1
 
 
-def test_a_second_file_for_a_session_is_refused(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_second_file_for_a_session_is_refused(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -273,7 +273,7 @@ def test_numbers_are_remembered(opening: Opening) -> None:
 
 
 def test_without_an_index_a_store_for_reading_says_why_it_cannot_list(
-    path: Path, keys: list[str], opening: Opening, scribe: Scribe
+    path: Path, keys: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     gone(path)
     backend = opening(writable=False)
@@ -291,14 +291,14 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Batches of three; what is given is how many names were asked for at once."""
     monkeypatch.setattr(rebuild, "BATCH", 3)
     asked: list[int] = []
-    outlines = Contents.outlines
-    monkeypatch.setattr(Contents, "outlines", lambda self, names: asked.append(len(names)) or outlines(self, names))
+    outlines = Index.outlines
+    monkeypatch.setattr(Index, "outlines", lambda self, names: asked.append(len(names)) or outlines(self, names))
     return asked
 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_rows_are_derived_and_removed_over_many_batches(
-    opening: Opening, scribe: Scribe, keys: list[str], path: Path, small_batches: list[int], everything: bool
+    opening: Opening, scribe: Sealer, keys: list[str], path: Path, small_batches: list[int], everything: bool
 ) -> None:
     backend = opening(durability="os")
     gone, unreadable = keys[::3], keys[1]
@@ -342,7 +342,7 @@ def test_what_is_not_listed_is_told_a_batch_at_a_time(
     assert max(small_batches) == 3
 
 
-def by_owner(backend: FilesBackend, scribe: Scribe) -> list[str]:
+def by_owner(backend: FilesBackend, scribe: Sealer) -> list[str]:
     return [row.key for row in backend.scan(Query((scribe.user("alice"),)))]
 
 
@@ -352,7 +352,7 @@ def tags(path: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def owned(opening: Opening, scribe: Scribe) -> list[str]:
+def owned(opening: Opening, scribe: Sealer) -> list[str]:
     """Sessions of alice, some with more labels than are tagged in one statement."""
     backend = opening()
     made = []
@@ -367,7 +367,7 @@ def owned(opening: Opening, scribe: Scribe) -> list[str]:
 
 
 def test_the_tags_of_a_new_index_are_those_that_were_written_one_by_one(
-    path: Path, owned: list[str], opening: Opening, scribe: Scribe
+    path: Path, owned: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     before = tags(path)
     assert len(before) == 12 + sum(range(12))
@@ -383,12 +383,12 @@ def test_the_tags_of_a_new_index_are_those_that_were_written_one_by_one(
 
 
 def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_next(
-    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process died when all rows were written: each then agrees with its container, and was left alone."""
     gone(path)
     with monkeypatch.context() as patched:
-        patched.setattr(Contents, "retag", lambda _: os._exit(0))
+        patched.setattr(Index, "retag", lambda _: os._exit(0))
         if (child := os.fork()) == 0:
             opening()
             os._exit(1)
@@ -400,7 +400,7 @@ def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_ne
 
 
 def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
-    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone(path)
 
@@ -408,7 +408,7 @@ def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
         raise BackendUnavailable("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Contents, "retag", full)
+        patched.setattr(Index, "retag", full)
         backend = opening()
         assert by_owner(backend, scribe) == []
     backend.close()
@@ -416,7 +416,7 @@ def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
 
 
 def test_what_is_derived_in_part_is_tagged(
-    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else sessions that are listed would be nobody's."""
     gone(path)
@@ -427,18 +427,18 @@ def test_what_is_derived_in_part_is_tagged(
 
 
 def test_a_session_that_changes_while_its_index_has_no_tags_yet_is_listed_once(
-    path: Path, owned: list[str], opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = opening()
     gone(path)
-    real = Contents.retag
+    real = Index.retag
 
-    def meanwhile(contents: Contents) -> None:
+    def meanwhile(contents: Index) -> None:
         other.commit(owned[0], scribe.append(updated=99))
         other._contents.flush()
         real(contents)
 
-    monkeypatch.setattr(Contents, "retag", meanwhile)
+    monkeypatch.setattr(Index, "retag", meanwhile)
     backend = opening()
     assert by_owner(backend, scribe)[0] == owned[0]
     assert sorted(by_owner(backend, scribe)) == owned

@@ -13,11 +13,11 @@ from files_lab import FailingDisk, descriptors, give_room_early, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown
-from vaultsession.format.sealed import Newest, Query, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import Current, IndexRow, Query
+from vaultsession.testing.sealer import Sealer
 
 
-def work(scribe: Scribe, key: str) -> list[tuple[Any, Any]]:
+def work(scribe: Sealer, key: str) -> list[tuple[Any, Any]]:
     """Commits, and what the session is after each."""
     return [
         (scribe.create(key, "a"), ["a"]),
@@ -30,7 +30,7 @@ def work(scribe: Scribe, key: str) -> list[tuple[Any, Any]]:
     ]
 
 
-def run(backend: FilesBackend, scribe: Scribe, key: str) -> tuple[Any, Any, bool]:
+def run(backend: FilesBackend, scribe: Sealer, key: str) -> tuple[Any, Any, bool]:
     """Commit until one fails: what was acknowledged, what was attempted, whether it failed."""
     acknowledged = attempted = None
     for seal, after in work(scribe, key):
@@ -43,7 +43,7 @@ def run(backend: FilesBackend, scribe: Scribe, key: str) -> tuple[Any, Any, bool
     return acknowledged, attempted, False
 
 
-def calls_of_all(path: Path, scribe: Scribe, only: str) -> int:
+def calls_of_all(path: Path, scribe: Sealer, only: str) -> int:
     disk = FailingDisk(only=only)
     backend = FilesBackend(str(path), disk=disk, describe=scribe.describe)
     run(backend, scribe, scribe.key("a"))
@@ -61,10 +61,10 @@ def test_a_failure_at_any_call_leaves_old_or_new(
 ) -> None:
     if roomy:
         give_room_early(monkeypatch)
-    total = calls_of_all(tmp_path, Scribe(), only)
+    total = calls_of_all(tmp_path, Sealer(), only)
     assert total > (3 if only else 60)
     for number in range(1, total + 1):
-        scribe = Scribe()
+        scribe = Sealer()
         key = scribe.key("a")
         path = tmp_path / f"{number}"
         for directory in ("sessions", "locks", "quarantine"):
@@ -81,21 +81,21 @@ def test_a_failure_at_any_call_leaves_old_or_new(
         backend.close()
         assert descriptors(path) == []
         assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == [] or repeat
-        again = FilesBackend(str(path), disk=FailingDisk(), describe=Scribe(scribe.keyring).describe)
+        again = FilesBackend(str(path), disk=FailingDisk(), describe=Sealer(scribe.keyring).describe)
         assert scribe.texts_before_torn(again, key) == here
         listed = [row.version for row in again.scan(Query())]
         row = again.head(key)
         assert listed == ([] if row is None else [row.version]), (number, disk.calls[number - 1])
         assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == []
         if failed:  # whoever comes next goes on from there
-            seal = scribe.append("next") if isinstance(row, SealedHead) else scribe.create(key, "next")
+            seal = scribe.append("next") if isinstance(row, IndexRow) else scribe.create(key, "next")
             again.commit(key, seal)
             assert scribe.texts(again, key)[-1] == "next"
         again.close()
         assert descriptors(path) == []
 
 
-def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Scribe, opening: Any) -> None:
+def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk(only="pwrite", error=errno.ENOSPC)
     backend = opening(disk=disk)
@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Scribe, opening: 
     assert scribe.texts(backend, key) == ["first", "then"]
 
 
-def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path, scribe: Scribe, opening: Any) -> None:
+def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk(only="fdatasync")
     backend = opening(disk=disk)
@@ -127,7 +127,7 @@ def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path
     assert len(disk.calls) == disk.fail_at  # never a second flush of what failed once
 
 
-def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: Scribe, opening: Any) -> None:
+def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk()
     backend = opening(disk=disk)
@@ -137,16 +137,16 @@ def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: 
         backend.commit(key, scribe.append())
     assert stat.S_IMODE(session_path(path, key).stat().st_mode) == 0o400
     disk.broken = set()
-    seen: list[Newest] = []
+    seen: list[Current] = []
     before = session_path(path, key).stat().st_ino
     backend.commit(key, lambda newest: (seen.append(newest), scribe.append("next")(newest))[1])
-    assert isinstance(seen[0], SealedHead)
+    assert isinstance(seen[0], IndexRow)
     assert seen[0].torn
     assert session_path(path, key).stat().st_ino != before
     assert stat.S_IMODE(session_path(path, key).stat().st_mode) == 0o600
 
 
-def test_a_directory_that_cannot_be_flushed_says_that_nobody_knows(scribe: Scribe, opening: Any) -> None:
+def test_a_directory_that_cannot_be_flushed_says_that_nobody_knows(scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk()
     backend = opening(disk=disk)
@@ -159,7 +159,7 @@ def test_a_directory_that_cannot_be_flushed_says_that_nobody_knows(scribe: Scrib
     assert backend.head(key) is None
 
 
-def test_a_vault_that_cannot_be_written_can_be_read(path: Path, scribe: Scribe, opening: Any) -> None:
+def test_a_vault_that_cannot_be_written_can_be_read(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -173,7 +173,7 @@ def test_a_vault_that_cannot_be_written_can_be_read(path: Path, scribe: Scribe, 
         other.commit(key, scribe.append())
 
 
-def test_opened_for_reading_only_nothing_is_written(path: Path, scribe: Scribe, opening: Any) -> None:
+def test_opened_for_reading_only_nothing_is_written(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     backend = opening()
     backend.commit(key, scribe.create(key))
@@ -189,7 +189,7 @@ def test_opened_for_reading_only_nothing_is_written(path: Path, scribe: Scribe, 
     assert {file: time for file, time in after.items() if file != path} == before
 
 
-def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Scribe, opening: Any) -> None:
+def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Sealer, opening: Any) -> None:
     """A second fsync after a failed one returned success with 43 % of the data gone: the kernel reports an error once."""
     key = scribe.key("a")
     disk = FailingDisk(only="fdatasync")
@@ -205,7 +205,7 @@ def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Sc
     assert len(disk.calls) == disk.fail_at
 
 
-def test_threads_share_a_flush_that_began_after_their_writes(scribe: Scribe, opening: Any) -> None:
+def test_threads_share_a_flush_that_began_after_their_writes(scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
     disk = FailingDisk(only="fdatasync")
     backend = opening(disk=disk)

@@ -12,9 +12,9 @@ import pytest
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index_answers, index_queries
-from vaultsession.backends.files.index_answers import Answer, Answers
+from vaultsession.backends.files.index_answers import Answer, IndexAnswers
 from vaultsession.format.sealed import Query
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[..., FilesBackend]
 
@@ -23,7 +23,7 @@ def keys(backend: FilesBackend, query: Query) -> list[str]:
     return [row.key for row in backend.scan(query)]
 
 
-def write(backend: FilesBackend, scribe: Scribe, *names: str, **facts: object) -> list[str]:
+def write(backend: FilesBackend, scribe: Sealer, *names: str, **facts: object) -> list[str]:
     found = [scribe.key(name) for name in names]
     for key in found:
         backend.commit(key, scribe.create(key, **facts))
@@ -46,7 +46,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_what_nobody_has_written_to_is_not_read_again(
-    files: FilesBackend, scribe: Scribe, refuse: Callable[[], None]
+    files: FilesBackend, scribe: Sealer, refuse: Callable[[], None]
 ) -> None:
     made = write(files, scribe, "a", "b")
     before = keys(files, Query(alive_at=0, limit=50)), files.count(Query(alive_at=0))
@@ -62,7 +62,7 @@ def test_what_nobody_has_written_to_is_not_read_again(
         files.count(Query(alive_at=5))
 
 
-def test_what_another_store_writes_is_listed_at_once(opening: Opening, scribe: Scribe) -> None:
+def test_what_another_store_writes_is_listed_at_once(opening: Opening, scribe: Sealer) -> None:
     ours, theirs = opening(), opening()
     query = Query(alive_at=0, limit=50)
     made = write(ours, scribe, "a")
@@ -73,7 +73,7 @@ def test_what_another_store_writes_is_listed_at_once(opening: Opening, scribe: S
 
 
 def test_a_session_that_expires_leaves_the_page_although_nobody_has_written(
-    files: FilesBackend, scribe: Scribe
+    files: FilesBackend, scribe: Sealer
 ) -> None:
     (staying,) = write(files, scribe, "a")
     (going,) = write(files, scribe, "b", expires=1000)
@@ -82,7 +82,7 @@ def test_a_session_that_expires_leaves_the_page_although_nobody_has_written(
         assert (set(keys(files, query)), files.count(query)) == (living, len(living)), now
 
 
-def test_questions_that_differ_are_answered_apart(files: FilesBackend, scribe: Scribe) -> None:
+def test_questions_that_differ_are_answered_apart(files: FilesBackend, scribe: Sealer) -> None:
     write(files, scribe, "a", "b", "c", updated=5, user_id="alice")
     write(files, scribe, "d", updated=6)
     ours = (scribe.user("alice"),)
@@ -96,14 +96,14 @@ def test_questions_that_differ_are_answered_apart(files: FilesBackend, scribe: S
     ]
     first = [keys(files, query) for query in asked]
     counted = [files.count(query) for query in asked]
-    files._contents._pages, files._contents._counts = Answers(), Answers()
+    files._contents._pages, files._contents._counts = IndexAnswers(), IndexAnswers()
     assert [keys(files, query) for query in asked[::-1]] == first[::-1]
     assert [files.count(query) for query in asked[::-1]] == counted[::-1]
     assert len({tuple(found) for found in first}) > 8
     assert set(counted) == {3, 4}
 
 
-def test_an_index_that_another_store_derives_anew_is_asked_again(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_an_index_that_another_store_derives_anew_is_asked_again(path: Path, opening: Opening, scribe: Sealer) -> None:
     """Both connections begin to count at the same number."""
     made = write(opening(), scribe, "a", "b")
     ours, query = opening(), Query(alive_at=0, limit=50)
@@ -117,7 +117,7 @@ def test_an_index_that_another_store_derives_anew_is_asked_again(path: Path, ope
     assert ours.count(query) == 1
 
 
-def test_whoever_only_reads_keeps_no_answer(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_whoever_only_reads_keeps_no_answer(path: Path, opening: Opening, scribe: Sealer) -> None:
     """An index without a log is read as if it could not change, and SQLite then counts no commits of others."""
     writer = opening()
     write(writer, scribe, "a")
@@ -128,7 +128,7 @@ def test_whoever_only_reads_keeps_no_answer(path: Path, opening: Opening, scribe
     assert not reader._contents._counts._answers
 
 
-def test_a_row_that_is_forged_beside_a_kept_page_is_read(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+def test_a_row_that_is_forged_beside_a_kept_page_is_read(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     write(files, scribe, "a")
     query = Query(alive_at=0, limit=50)
     before = next(files.scan(query))
@@ -139,7 +139,7 @@ def test_a_row_that_is_forged_beside_a_kept_page_is_read(path: Path, files: File
 
 def test_the_oldest_answers_go_first_and_large_pages_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_answers, "_MOST", 3)
-    kept: Answers[int] = Answers()
+    kept: IndexAnswers[int] = IndexAnswers()
     for number in (1, 2, 3, 1, 4):
         kept.keep(number, Answer(number, (1, 1), 0, None))
     assert [kept.get(number, (1, 1), 0) for number in (1, 2, 3, 4)] == [1, None, 3, 4]
@@ -147,7 +147,7 @@ def test_the_oldest_answers_go_first_and_large_pages_are_not_kept(monkeypatch: p
     assert index_answers.asked_for_page(Query(), None, index_answers.LARGEST + 1, 0) is None
 
 
-def test_totals_follow_what_is_written(opening: Opening, scribe: Scribe) -> None:
+def test_totals_follow_what_is_written(opening: Opening, scribe: Sealer) -> None:
     ours, theirs = opening(), opening()
     for number in range(1, 4):
         write(theirs, scribe, str(number))

@@ -10,13 +10,13 @@ import pytest
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[..., FilesBackend]
 
 
 def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
-    opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread had waited for its batch, and was about to clear the wake that had started it.
 
@@ -40,7 +40,7 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     assert not inner._thread.is_alive()
 
 
-def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Scribe) -> None:
+def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Sealer) -> None:
     """Its table of tags was derived anew from no rows at all: five flushes, at the making and at the closing."""
     backend = opening()
     inner: Any = backend._contents
@@ -50,7 +50,7 @@ def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, sc
     assert inner._written
 
 
-def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = opening()
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))

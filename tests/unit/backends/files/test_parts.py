@@ -16,40 +16,40 @@ from files_lab import FailingDisk
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index, index_buffer, index_queries, index_reader, index_schema, locks, writers
-from vaultsession.backends.files.index_buffer import Pending
-from vaultsession.backends.files.index_schema import Entry
-from vaultsession.backends.files.layout import STRIPES, Layout, key_in, stripe_of, temporary_in
+from vaultsession.backends.files.index_buffer import IndexBuffer
+from vaultsession.backends.files.index_schema import IndexEntry
+from vaultsession.backends.files.layout import STRIPES, FilesLayout, key_in, stripe_of, temporary_in
 from vaultsession.backends.files.quarantine import Quarantine
 from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import BackendUnavailable
-from vaultsession.format.sealed import Query, SealedHead, Tombstone, Witness
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import IndexRow, Query, Tombstone, Witness
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
 LOCATOR = "0123456789abcdefghijklmnopqrstuv"
 
 
-def row(generation: int = 1, seq: int = 0, *, name: str = "", **fields: Any) -> SealedHead:
+def row(generation: int = 1, seq: int = 0, *, name: str = "", **fields: Any) -> IndexRow:
     version = generation.to_bytes(8, "big") + seq.to_bytes(8, "big")
-    made = SealedHead(name + LOCATOR, generation, seq, version, 5, None, 100, (), b"blob")
+    made = IndexRow(name + LOCATOR, generation, seq, version, 5, None, 100, (), b"blob")
     return made._replace(**fields)
 
 
-def entry(generation: int = 1, seq: int = 0, *, flushed: bool = True, **fields: Any) -> Entry:
+def entry(generation: int = 1, seq: int = 0, *, flushed: bool = True, **fields: Any) -> IndexEntry:
     made = row(generation, seq, **fields)
-    return Entry(made, None, made.witness if flushed else None)
+    return IndexEntry(made, None, made.witness if flushed else None)
 
 
-def grave(generation: int) -> Entry:
-    return Entry(None, Tombstone(LOCATOR, generation, b"mac"), None)
+def grave(generation: int) -> IndexEntry:
+    return IndexEntry(None, Tombstone(LOCATOR, generation, b"mac"), None)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
 def test_only_our_own_names_are_understood(path: Path) -> None:
-    layout = Layout(str(path))
+    layout = FilesLayout(str(path))
     key = f"a-slug~{LOCATOR}"
     assert key_in(os.path.basename(layout.session(key))) == key
     assert temporary_in(os.path.basename(layout.temporary(LOCATOR))) == LOCATOR
@@ -69,7 +69,7 @@ def test_only_our_own_names_are_understood(path: Path) -> None:
 
 
 def test_stripes_spread_evenly() -> None:
-    scribe = Scribe()
+    scribe = Sealer()
     counts = [0] * STRIPES
     for number in range(64 * 100):
         counts[stripe_of(scribe.key(str(number))[-32:])] += 1
@@ -79,7 +79,7 @@ def test_stripes_spread_evenly() -> None:
 
 def test_the_stripe_of_a_session_is_one_lock_for_all_threads(tmp_path: Path) -> None:
     """A mutex stands beside each file lock; two objects for one stripe would let two threads in."""
-    stripes = locks.Stripes(Disk(), Layout(str(tmp_path)))
+    stripes = locks.Stripes(Disk(), FilesLayout(str(tmp_path)))
     for number in range(STRIPES):
         locator = f"{number:02d}" + LOCATOR[2:]
         start, found = threading.Barrier(4), []
@@ -160,7 +160,7 @@ def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
 
 def marked(path: Path) -> WriterMarkers:
     (path / "locks").mkdir(exist_ok=True)
-    return WriterMarkers(Disk(), Layout(str(path)), flush=True)
+    return WriterMarkers(Disk(), FilesLayout(str(path)), flush=True)
 
 
 def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
     assert not (path / "locks" / "writer-02").exists()
 
 
-def test_a_marker_is_flushed_before_the_first_session(opening: Opening, scribe: Scribe) -> None:
+def test_a_marker_is_flushed_before_the_first_session(opening: Opening, scribe: Sealer) -> None:
     disk = FailingDisk()
     backend = opening(disk=disk)
     disk.calls.clear()
@@ -202,7 +202,7 @@ def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
     """
     (path / "locks").mkdir()
     disk = FailingDisk(1, only="fsync")
-    marker = WriterMarkers(disk, Layout(str(path)), flush=True)
+    marker = WriterMarkers(disk, FilesLayout(str(path)), flush=True)
     assert marker.take()
     assert marker.take()
     marker.assure()
@@ -228,7 +228,7 @@ def test_more_writers_than_markers_are_told_so(path: Path, monkeypatch: pytest.M
 
 
 def test_markers_of_dead_writers_are_used_again_after_a_reconciliation(
-    path: Path, opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writers, "WRITERS", 2)
     backend, dead = opening(), [marked(path), marked(path)]
@@ -245,7 +245,7 @@ def test_markers_of_dead_writers_are_used_again_after_a_reconciliation(
 
 
 def test_the_newest_note_wins_and_the_witness_only_moves_forward() -> None:
-    notes = Pending()
+    notes = IndexBuffer()
     notes.add(LOCATOR, entry(1, 4))
     notes.add(LOCATOR, entry(1, 5, flushed=False))
     notes.add(LOCATOR, entry(1, 3))
@@ -255,23 +255,23 @@ def test_the_newest_note_wins_and_the_witness_only_moves_forward() -> None:
 
 
 def test_a_tombstone_ends_what_is_not_above_it() -> None:
-    notes = Pending()
+    notes = IndexBuffer()
     notes.add(LOCATOR, entry(3, 4))
     notes.add(LOCATOR, grave(3))
     notes.add(LOCATOR, entry(2, 9))
-    assert notes.about(LOCATOR) == Entry(None, grave(3).tombstone, None)
+    assert notes.about(LOCATOR) == IndexEntry(None, grave(3).tombstone, None)
     notes.add(LOCATOR, entry(4))
-    assert notes.about(LOCATOR) == Entry(row(4), grave(3).tombstone, row(4).witness)
+    assert notes.about(LOCATOR) == IndexEntry(row(4), grave(3).tombstone, row(4).witness)
 
 
 def test_what_was_not_written_waits_again() -> None:
-    notes = Pending()
+    notes = IndexBuffer()
     assert not notes
     notes.add(LOCATOR, entry(1, 1))
     assert list(notes.take()) == [LOCATOR]
     assert notes
     notes.add(LOCATOR, entry(1, 2, flushed=False))
-    expected = Entry(row(1, 2), None, row(1, 1).witness)
+    expected = IndexEntry(row(1, 2), None, row(1, 1).witness)
     assert notes.about(LOCATOR) == expected
     notes.put_back()
     assert notes.take() == {LOCATOR: expected}
@@ -291,7 +291,7 @@ def connection(tmp_path: Path) -> Any:
     connection.close()
 
 
-def told(connection: sqlite3.Connection) -> tuple[list[SealedHead], Witness | None, list[int]]:
+def told(connection: sqlite3.Connection) -> tuple[list[IndexRow], Witness | None, list[int]]:
     rows = [
         index_schema.row_from(found)
         for found in connection.execute(f"SELECT locator, {index_schema.COLUMNS} FROM sessions")
@@ -310,15 +310,15 @@ def test_rows_are_written_in_version_order(connection: sqlite3.Connection) -> No
     index_schema.apply(connection, LOCATOR, entry(2, 4, flushed=False, updated=6, tags=(b"u" * 16,)))
     assert told(connection) == ([row(2, 4, updated=6, tags=(b"u" * 16,))], row(2, 3).witness, [])
     assert connection.execute("SELECT * FROM tags").fetchall() == [(b"u" * 16, 6, LOCATOR, None)]
-    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, row(2, 4).witness))
+    index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, row(2, 4).witness))
     assert told(connection)[1] == row(2, 4).witness
 
 
 def test_a_row_can_be_set_back_to_what_the_container_says(connection: sqlite3.Connection) -> None:
     index_schema.apply(connection, LOCATOR, entry(2, 3, flushed=False))
-    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, None, replacing=b"another version."))
+    index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, None, replacing=b"another version."))
     assert told(connection)[0] == [row(2, 3)]
-    index_schema.apply(connection, LOCATOR, Entry(row(2, 1), None, None, replacing=row(2, 3).version))
+    index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, None, replacing=row(2, 3).version))
     assert told(connection)[0] == [row(2, 1)]
 
 
@@ -360,7 +360,7 @@ def test_no_listing_scans_a_table_or_sorts_what_is_stored_in_order(
 # -- the index, written behind -----------------------------------------------------------------------------------------
 
 
-def test_the_index_is_written_behind_and_by_itself(opening: Opening, scribe: Scribe) -> None:
+def test_the_index_is_written_behind_and_by_itself(opening: Opening, scribe: Sealer) -> None:
     backend, other, key = opening(), opening(), scribe.key("a")
     backend.commit(key, scribe.create(key))
     done = threading.Event()
@@ -372,7 +372,7 @@ def test_the_index_is_written_behind_and_by_itself(opening: Opening, scribe: Scr
 
 
 def test_an_index_that_cannot_be_written_is_told_and_tried_again(
-    opening: Opening, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, key = opening(), scribe.key("a")
     monkeypatch.setattr(index, "BATCH_SECONDS", 0.01)
@@ -397,7 +397,7 @@ def test_an_index_that_cannot_be_written_is_told_and_tried_again(
     assert backend.count(Query()) == 1
 
 
-def test_a_store_that_failed_leaves_its_marker_for_the_next(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_a_store_that_failed_leaves_its_marker_for_the_next(path: Path, opening: Opening, scribe: Sealer) -> None:
     disk = FailingDisk()
     backend, key = opening(disk=disk), scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -412,7 +412,7 @@ def test_a_store_that_failed_leaves_its_marker_for_the_next(path: Path, opening:
     assert [found.version for found in other.scan(Query())] == [other.head(key).version]
 
 
-def test_rows_without_a_file_are_removed(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_rows_without_a_file_are_removed(path: Path, opening: Opening, scribe: Sealer) -> None:
     backend = opening()
     keys = [scribe.key(name) for name in "abc"]
     for key in keys:
@@ -425,7 +425,7 @@ def test_rows_without_a_file_are_removed(path: Path, opening: Opening, scribe: S
     assert sorted(found.key for found in backend.scan(Query())) == sorted([keys[0], keys[2]])
 
 
-def test_what_cannot_be_read_stays_and_so_does_its_row(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_what_cannot_be_read_stays_and_so_does_its_row(path: Path, opening: Opening, scribe: Sealer) -> None:
     backend = opening()
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -446,7 +446,7 @@ def test_what_cannot_be_read_stays_and_so_does_its_row(path: Path, opening: Open
 
 def test_the_quarantine_is_bounded_and_the_oldest_go_first(path: Path) -> None:
     (path / "quarantine").mkdir()
-    quarantine = Quarantine(Disk(), Layout(str(path)), flush=True, most_bytes=100, most_entries=3)
+    quarantine = Quarantine(Disk(), FilesLayout(str(path)), flush=True, most_bytes=100, most_entries=3)
     file = path / "data"
     for number in range(5):
         file.write_bytes(bytes([number]) * 30)
@@ -484,7 +484,7 @@ def test_an_erasure_goes_on_where_one_copy_has_gone_meanwhile(path: Path, monkey
     """Another process made room just then, and the other copies of a session that was erased stayed behind."""
     (path / "quarantine").mkdir()
     disk = Disk()
-    quarantine = Quarantine(disk, Layout(str(path)), flush=True)
+    quarantine = Quarantine(disk, FilesLayout(str(path)), flush=True)
     locator = "0" * 32
     names = [f"{slug}{locator}.80.{number}" for slug in ("", "a~") for number in range(2)]
     for name in (*names, "1" * 32 + ".80.0"):

@@ -15,15 +15,15 @@ from vaultsession.backends.files import container as containers
 from vaultsession.backends.files import preallocation
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format import record
-from vaultsession.format.sealed import Query, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import IndexRow, Query
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 LONG = "x" * 50_000
 
 
 @pytest.fixture
-def long(files: FilesBackend, scribe: Scribe) -> str:
+def long(files: FilesBackend, scribe: Sealer) -> str:
     """The key of a session that is long enough to have room."""
     key = scribe.key("long")
     files.commit(key, scribe.create(key, LONG))
@@ -31,12 +31,12 @@ def long(files: FilesBackend, scribe: Scribe) -> str:
 
 
 def room_of(path: Path, key: str, row: object) -> int:
-    assert isinstance(row, SealedHead)
+    assert isinstance(row, IndexRow)
     return session_path(path, key).stat().st_size - row.size
 
 
 def test_a_long_session_is_given_room_and_most_records_change_no_size(
-    path: Path, files: FilesBackend, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
     sizes = set()
     for number in range(40):
@@ -49,7 +49,7 @@ def test_a_long_session_is_given_room_and_most_records_change_no_size(
     assert scribe.texts(files, long) == [LONG, *(f"turn {number}" for number in range(40))]
 
 
-def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: FilesBackend, scribe: Scribe) -> None:
+def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("short")
     files.commit(key, scribe.create(key))
     sizes = set()
@@ -62,12 +62,12 @@ def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: 
 
 
 def test_a_record_that_would_fill_the_room_at_once_is_given_none(
-    path: Path, files: FilesBackend, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
     assert room_of(path, long, files.commit(long, scribe.append("y" * 5_000))) == 0
 
 
-def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Scribe) -> None:
+def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Sealer) -> None:
     key = scribe.key("long")
     backend = opening(durability="os")
     backend.commit(key, scribe.create(key, LONG))
@@ -75,7 +75,7 @@ def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Scri
 
 
 def test_what_another_store_writes_into_the_room_is_seen_at_once(
-    path: Path, files: FilesBackend, opening: Any, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     """Neither inode nor size tell: only the bytes behind the last record do."""
     other = opening()
@@ -89,12 +89,12 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
 
 
 def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
-    path: Path, files: FilesBackend, opening: Any, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     row = files.commit(long, scribe.append())
     assert room_of(path, long, row) > 0
     files.close()
-    again = opening(describe=Scribe(scribe.keyring).describe)
+    again = opening(describe=Sealer(scribe.keyring).describe)
     assert again.head(long).witness == row.witness
     assert again.head(long).size == row.size
     assert not again.head(long).torn
@@ -104,7 +104,7 @@ def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
 
 
 def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
-    files: FilesBackend, opening: Any, scribe: Scribe, long: str
+    files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     other = opening()
     files.commit(long, scribe.append("one"))
@@ -117,7 +117,7 @@ def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
 
 
 def test_garbage_in_the_room_is_a_torn_tail(
-    path: Path, files: FilesBackend, opening: Any, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     row = files.commit(long, scribe.append())
     with session_path(path, long).open("r+b") as file:
@@ -134,14 +134,14 @@ def test_garbage_in_the_room_is_a_torn_tail(
 
 
 def test_zeros_that_nobody_of_us_wrote_are_a_torn_tail(
-    path: Path, files: FilesBackend, scribe: Scribe, long: str
+    path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
     row = files.commit(long, scribe.append())
     os.truncate(session_path(path, long), row.size + preallocation.MOST + 1)
     assert files.head(long).torn
 
 
-def test_a_container_that_was_replaced_has_no_room(path: Path, files: FilesBackend, scribe: Scribe, long: str) -> None:
+def test_a_container_that_was_replaced_has_no_room(path: Path, files: FilesBackend, scribe: Sealer, long: str) -> None:
     files.commit(long, scribe.append())
     row = files.commit(long, scribe.create(long, LONG))
     assert room_of(path, long, row) == 0
@@ -149,7 +149,7 @@ def test_a_container_that_was_replaced_has_no_room(path: Path, files: FilesBacke
 
 @pytest.mark.parametrize("short", [False, True])
 def test_a_medium_without_room_takes_the_record_all_the_same(
-    path: Path, opening: Any, scribe: Scribe, long: str, short: bool
+    path: Path, opening: Any, scribe: Sealer, long: str, short: bool
 ) -> None:
     class Full(Disk):
         """Takes records and no zeros, or half of them."""
@@ -173,7 +173,7 @@ def test_a_medium_without_room_takes_the_record_all_the_same(
 
 
 def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
-    path: Path, opening: Any, scribe: Scribe, long: str
+    path: Path, opening: Any, scribe: Sealer, long: str
 ) -> None:
     disk = FailingDisk(only="pwrite", short=True)
     backend = opening(disk=disk)
@@ -190,7 +190,7 @@ def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
 
 
 def test_a_write_into_the_room_that_is_refused_leaves_the_file_alone(
-    path: Path, opening: Any, scribe: Scribe, long: str
+    path: Path, opening: Any, scribe: Sealer, long: str
 ) -> None:
     disk = FailingDisk(only="pwrite", error=errno.ENOSPC)
     backend = opening(disk=disk)
@@ -203,7 +203,7 @@ def test_a_write_into_the_room_that_is_refused_leaves_the_file_alone(
 
 
 def test_two_stores_that_do_not_look_into_the_room_lose_a_record(
-    path: Path, opening: Any, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    path: Path, opening: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test of the test above: this is what it would miss."""
     give_room_early(monkeypatch)

@@ -11,16 +11,16 @@ from files_lab import session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import rebuild
-from vaultsession.backends.files.index import Contents
+from vaultsession.backends.files.index import Index
 from vaultsession.format.ids import locator_of
 from vaultsession.format.sealed import Query
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
 
 
-def filled(backend: FilesBackend, scribe: Scribe) -> list[str]:
+def filled(backend: FilesBackend, scribe: Sealer) -> list[str]:
     keys = [scribe.key(str(number)) for number in range(150)]
     for key in keys:
         backend.commit(key, scribe.create(key))
@@ -28,27 +28,27 @@ def filled(backend: FilesBackend, scribe: Scribe) -> list[str]:
     return keys
 
 
-def test_rows_and_names_are_held_a_batch_at_a_time(opening: Opening, scribe: Scribe, monkeypatch: Any) -> None:
+def test_rows_and_names_are_held_a_batch_at_a_time(opening: Opening, scribe: Sealer, monkeypatch: Any) -> None:
     monkeypatch.setattr(rebuild, "BATCH", 40)
     backend = opening(durability="os")
     keys = filled(backend, scribe)
     assert backend.count(Query()) == len(keys)
     held: list[int] = []
-    outlines = Contents._outlines
+    outlines = Index._outlines
 
-    def noted(contents: Contents, which: str, values: Any) -> dict[str, Any]:
+    def noted(contents: Index, which: str, values: Any) -> dict[str, Any]:
         found = outlines(contents, which, values)
         held.append(len(found))
         return found
 
-    monkeypatch.setattr(Contents, "_outlines", noted)
+    monkeypatch.setattr(Index, "_outlines", noted)
     report = backend.reconcile()
     assert (report.scanned, report.changed, report.removed) == (len(keys), 0, 0)
     assert max(held) == 40
     assert sum(held) == 2 * len(keys)  # beside the names, and once more for rows without a container
 
 
-def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, scribe: Scribe) -> None:
+def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, scribe: Sealer) -> None:
     backend = opening(durability="os")
     keys = filled(backend, scribe)
     backend.close()
@@ -65,7 +65,7 @@ def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, s
 
 
 def test_a_session_that_is_made_while_the_directory_was_being_read_stays_listed(
-    opening: Opening, scribe: Scribe
+    opening: Opening, scribe: Sealer
 ) -> None:
     """Its row is there when the rows are read, and its container was not when the names were."""
     other = opening(durability="os")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 
 @pytest.fixture
-def scribe() -> Scribe:
-    return Scribe()
+def scribe() -> Sealer:
+    return Sealer()

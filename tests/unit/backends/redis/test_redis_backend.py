@@ -24,8 +24,8 @@ from vaultsession.errors import (
     UnsupportedFormat,
     VaultNotFound,
 )
-from vaultsession.format.sealed import Query, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import IndexRow, Query
+from vaultsession.testing.sealer import Sealer
 
 
 class Trips:
@@ -47,12 +47,12 @@ class Trips:
 
 
 @pytest.fixture
-def backend(place: Place, scribe: Scribe) -> RedisBackend:
+def backend(place: Place, scribe: Sealer) -> RedisBackend:
     return place.backend(scribe)
 
 
 @pytest.fixture
-def key(backend: RedisBackend, scribe: Scribe) -> str:
+def key(backend: RedisBackend, scribe: Sealer) -> str:
     """A session with one record."""
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -62,21 +62,21 @@ def key(backend: RedisBackend, scribe: Scribe) -> str:
 # -- round trips -------------------------------------------------------------------------------------------------------
 
 
-def test_an_append_behind_ones_own_is_one_round_trip(backend: RedisBackend, scribe: Scribe, key: str) -> None:
+def test_an_append_behind_ones_own_is_one_round_trip(backend: RedisBackend, scribe: Sealer, key: str) -> None:
     trips = Trips(backend)
     for _ in range(3):
         backend.commit(key, scribe.append())
     assert trips.asked == [COMMIT] * 3
 
 
-def test_an_append_behind_what_nobody_here_knows_is_two(place: Place, scribe: Scribe, key: str) -> None:
+def test_an_append_behind_what_nobody_here_knows_is_two(place: Place, scribe: Sealer, key: str) -> None:
     fresh = place.backend(scribe)
     trips = Trips(fresh)
     fresh.commit(key, scribe.append())
     assert trips.asked == [LOOK, COMMIT]
 
 
-def test_an_append_behind_what_was_read_is_one(place: Place, scribe: Scribe, key: str) -> None:
+def test_an_append_behind_what_was_read_is_one(place: Place, scribe: Sealer, key: str) -> None:
     fresh = place.backend(scribe)
     fresh.read(key)
     trips = Trips(fresh)
@@ -84,7 +84,7 @@ def test_an_append_behind_what_was_read_is_one(place: Place, scribe: Scribe, key
     assert trips.asked == [COMMIT]
 
 
-def test_an_append_behind_someone_elses_is_two(backend: RedisBackend, place: Place, scribe: Scribe, key: str) -> None:
+def test_an_append_behind_someone_elses_is_two(backend: RedisBackend, place: Place, scribe: Sealer, key: str) -> None:
     place.backend(scribe).commit(key, scribe.append("theirs"))
     trips = Trips(backend)
     backend.commit(key, scribe.append("ours"))
@@ -96,7 +96,7 @@ def test_an_append_behind_someone_elses_is_two(backend: RedisBackend, place: Pla
 
 
 def test_what_a_seal_says_of_what_is_remembered_is_asked_again_of_what_is_there(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     newer = place.backend(scribe).commit(key, scribe.append("theirs"))
 
@@ -114,7 +114,7 @@ def test_what_a_seal_says_of_what_is_remembered_is_asked_again_of_what_is_there(
 
 
 def test_who_is_never_first_is_told_and_nothing_is_changed(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str, monkeypatch: pytest.MonkeyPatch
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vaultsession.backends.redis.backend._TRIES", 3)
     other, trips = place.backend(scribe), Trips(backend)
@@ -125,7 +125,7 @@ def test_who_is_never_first_is_told_and_nothing_is_changed(
     assert scribe.texts(backend, key) == ["first"] + ["theirs"] * 3
 
 
-def test_a_commit_of_another_thread_is_no_rollback_to_a_reader(backend: RedisBackend, scribe: Scribe, key: str) -> None:
+def test_a_commit_of_another_thread_is_no_rollback_to_a_reader(backend: RedisBackend, scribe: Sealer, key: str) -> None:
     """A reader that had its bytes, and was then overtaken, once took the newer row for a witness against them."""
     trips = Trips(backend)
 
@@ -139,11 +139,11 @@ def test_a_commit_of_another_thread_is_no_rollback_to_a_reader(backend: RedisBac
     assert container is not None
     assert container.witness is not None
     assert container.witness.seq == 0
-    assert scribe.reading.load(key, partial(backend.read, key)) is not None
+    assert scribe.reader.load(key, partial(backend.read, key)) is not None
 
 
 def test_a_session_that_changes_while_it_is_looked_at_is_looked_at_again(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     """A row older than one that another thread has meanwhile seen was once paired with the newer container."""
     place.backend(scribe).commit(key, scribe.append("theirs"))
@@ -159,7 +159,7 @@ def test_a_session_that_changes_while_it_is_looked_at_is_looked_at_again(
 
     trips.after = overtake
     row = backend.head(key)
-    assert isinstance(row, SealedHead)
+    assert isinstance(row, IndexRow)
     assert row.seq == 2
 
 
@@ -180,7 +180,7 @@ def lose(after: bool, times: int = 1) -> Callable[[Script], None]:
 
 @pytest.mark.parametrize("was_done", [True, False])
 def test_a_write_whose_answer_was_lost_is_applied_once(
-    backend: RedisBackend, scribe: Scribe, key: str, was_done: bool
+    backend: RedisBackend, scribe: Sealer, key: str, was_done: bool
 ) -> None:
     trips = Trips(backend)
     setattr(trips, "after" if was_done else "before", lose(was_done))
@@ -192,7 +192,7 @@ def test_a_write_whose_answer_was_lost_is_applied_once(
 
 
 def test_a_write_that_others_have_written_behind_is_not_applied_again(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     trips, other = Trips(backend), place.backend(scribe)
 
@@ -211,7 +211,7 @@ def test_a_write_that_others_have_written_behind_is_not_applied_again(
 
 
 def test_a_write_that_was_lost_before_it_was_done_goes_behind_what_others_wrote(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     trips, other = Trips(backend), place.backend(scribe)
 
@@ -228,7 +228,7 @@ def test_a_write_that_was_lost_before_it_was_done_goes_behind_what_others_wrote(
 
 @pytest.mark.parametrize("was_done", [True, False])
 def test_what_cannot_be_told_any_more_is_said_to_be_unknown(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str, was_done: bool
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str, was_done: bool
 ) -> None:
     trips, other = Trips(backend), place.backend(scribe)
 
@@ -245,7 +245,7 @@ def test_what_cannot_be_told_any_more_is_said_to_be_unknown(
 
 
 def test_a_server_that_loses_every_answer_leaves_the_outcome_unknown(
-    backend: RedisBackend, scribe: Scribe, key: str, monkeypatch: pytest.MonkeyPatch
+    backend: RedisBackend, scribe: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vaultsession.backends.redis.backend._DOUBTS", (0.0, 0.0))
     trips = Trips(backend)
@@ -255,7 +255,7 @@ def test_a_server_that_loses_every_answer_leaves_the_outcome_unknown(
     assert scribe.texts(backend, key) == ["first", "once"]
 
 
-def test_a_removal_whose_answer_was_lost_is_a_removal(backend: RedisBackend, scribe: Scribe, key: str) -> None:
+def test_a_removal_whose_answer_was_lost_is_a_removal(backend: RedisBackend, scribe: Sealer, key: str) -> None:
     trips = Trips(backend)
     trips.after = lose(after=True)
     grave = backend.commit(key, scribe.remove(key))
@@ -264,7 +264,7 @@ def test_a_removal_whose_answer_was_lost_is_a_removal(backend: RedisBackend, scr
 
 
 def test_mutant_without_the_comparison_a_lost_answer_is_applied_twice(
-    backend: RedisBackend, scribe: Scribe, key: str, monkeypatch: pytest.MonkeyPatch
+    backend: RedisBackend, scribe: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test of the tests above: the script's comparison is what makes a repetition harmless."""
     careless = Script(COMMIT.text.replace("or size ~= tonumber(ARGV[2]) then", "and false then"))
@@ -287,7 +287,7 @@ def test_mutant_without_the_comparison_a_lost_answer_is_applied_twice(
 
 @pytest.mark.parametrize("kind", ["c", "n"])
 def test_a_key_of_another_type_is_refused_and_stays(
-    backend: RedisBackend, place: Place, scribe: Scribe, kind: str
+    backend: RedisBackend, place: Place, scribe: Sealer, kind: str
 ) -> None:
     key = scribe.key("a")
     place.bare.rpush(place.of(key, kind), "a list")
@@ -299,7 +299,7 @@ def test_a_key_of_another_type_is_refused_and_stays(
 
 @pytest.mark.parametrize("kind", ["all", "exp", "tag"])
 def test_an_index_of_another_type_stops_a_write_before_its_first_byte(
-    backend: RedisBackend, place: Place, scribe: Scribe, kind: str
+    backend: RedisBackend, place: Place, scribe: Sealer, kind: str
 ) -> None:
     key, tag = scribe.key("a"), scribe.user("alice")
     foreign = f"{place.prefix}:{{0}}:{kind}{':' + tag.hex() if kind == 'tag' else ''}"
@@ -311,7 +311,7 @@ def test_an_index_of_another_type_stops_a_write_before_its_first_byte(
 
 
 @pytest.mark.parametrize("kind", ["c", "n"])
-def test_foreign_bytes_are_refused_and_stay(backend: RedisBackend, place: Place, scribe: Scribe, kind: str) -> None:
+def test_foreign_bytes_are_refused_and_stay(backend: RedisBackend, place: Place, scribe: Sealer, kind: str) -> None:
     key = scribe.key("a")
     place.bare.set(place.of(key, kind), "x" * 200)
     for verb in (lambda: backend.commit(key, scribe.create(key)), lambda: backend.head(key)):
@@ -321,7 +321,7 @@ def test_foreign_bytes_are_refused_and_stay(backend: RedisBackend, place: Place,
 
 
 def test_a_container_without_its_row_is_derived_from_its_bytes(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     place.bare.delete(place.of(key, "n"))
     fresh = place.backend(scribe)
@@ -330,7 +330,7 @@ def test_a_container_without_its_row_is_derived_from_its_bytes(
     assert scribe.texts(backend, key) == ["first", "more"]
 
 
-def test_a_row_without_its_container_is_damage_and_not_absence(place: Place, scribe: Scribe, key: str) -> None:
+def test_a_row_without_its_container_is_damage_and_not_absence(place: Place, scribe: Sealer, key: str) -> None:
     place.bare.delete(place.of(key, "c"))
     fresh = place.backend(scribe)
     for verb in (lambda: fresh.head(key), lambda: fresh.read(key), lambda: fresh.commit(key, scribe.append())):
@@ -356,7 +356,7 @@ def test_a_schema_of_another_version_is_refused(place: Place) -> None:
     assert (caught.value.found, caught.value.supported) == (2, 1)
 
 
-def test_keys_that_a_cluster_made_are_read_on_one_server(place: Place, scribe: Scribe) -> None:
+def test_keys_that_a_cluster_made_are_read_on_one_server(place: Place, scribe: Sealer) -> None:
     place.bare.set(f"{place.prefix}:schema", "vaultsession redis 1 shards 5")
     backend = place.backend(scribe)
     keys = [scribe.key(str(number)) for number in range(30)]
@@ -374,7 +374,7 @@ def test_keys_that_a_cluster_made_are_read_on_one_server(place: Place, scribe: S
 
 
 def test_a_session_that_was_set_back_is_told_while_this_process_lives(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     old = place.dump()
     backend.commit(key, scribe.append("acknowledged"))
@@ -383,7 +383,7 @@ def test_a_session_that_was_set_back_is_told_while_this_process_lives(
     for verb in (
         lambda: backend.head(key),
         lambda: backend.commit(key, scribe.append("fork")),
-        lambda: scribe.reading.load(key, partial(backend.read, key)),
+        lambda: scribe.reader.load(key, partial(backend.read, key)),
     ):
         with pytest.raises(RollbackDetected):
             verb()
@@ -393,23 +393,23 @@ def test_a_session_that_was_set_back_is_told_while_this_process_lives(
     assert scribe.texts(backend, key) == ["first", "acknowledged", "then"]
 
 
-def test_one_who_only_read_the_newer_state_tells_it_too(place: Place, scribe: Scribe, key: str) -> None:
+def test_one_who_only_read_the_newer_state_tells_it_too(place: Place, scribe: Sealer, key: str) -> None:
     reader, writer, old = place.backend(scribe), place.backend(scribe), place.dump()
     writer.commit(key, scribe.append("acknowledged"))
-    assert scribe.reading.load(key, partial(reader.read, key)) is not None
+    assert scribe.reader.load(key, partial(reader.read, key)) is not None
     place.restore(old)
     with pytest.raises(RollbackDetected):
-        scribe.reading.load(key, partial(reader.read, key))
+        scribe.reader.load(key, partial(reader.read, key))
 
 
 def test_a_removed_session_that_was_put_back_is_absent(
-    backend: RedisBackend, place: Place, scribe: Scribe, key: str
+    backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     old = place.dump()
     grave = backend.commit(key, scribe.remove(key))
     place.restore(old)
     assert backend.head(key) is None
-    assert scribe.reading.load(key, partial(backend.read, key)) is None
+    assert scribe.reader.load(key, partial(backend.read, key)) is None
     assert backend.commit(key, lambda _: None) == grave
     again = backend.commit(key, scribe.create(key, "again"))
     assert again.generation > grave.generation
@@ -419,7 +419,7 @@ def test_a_removed_session_that_was_put_back_is_absent(
 # -- bounds ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_session_larger_than_a_string_may_be_is_too_large(scribe: Scribe) -> None:
+def test_a_session_larger_than_a_string_may_be_is_too_large(scribe: Sealer) -> None:
     with redis_server("--proto-max-bulk-len", "1mb") as server:
         place = Place(server.url)
         try:
@@ -433,7 +433,7 @@ def test_a_session_larger_than_a_string_may_be_is_too_large(scribe: Scribe) -> N
             place.close()
 
 
-def test_a_server_without_memory_refuses_and_nothing_is_half_written(scribe: Scribe) -> None:
+def test_a_server_without_memory_refuses_and_nothing_is_half_written(scribe: Sealer) -> None:
     with redis_server("--maxmemory", "3mb") as server:
         place = Place(server.url)
         try:
@@ -455,7 +455,7 @@ def test_a_server_without_memory_refuses_and_nothing_is_half_written(scribe: Scr
             place.close()
 
 
-def test_many_sessions_of_one_microsecond_are_all_listed(backend: RedisBackend, scribe: Scribe) -> None:
+def test_many_sessions_of_one_microsecond_are_all_listed(backend: RedisBackend, scribe: Sealer) -> None:
     keys = [scribe.key(str(number)) for number in range(130)]
     for key in keys:
         backend.commit(key, scribe.create(key, updated=7))

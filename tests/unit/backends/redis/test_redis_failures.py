@@ -17,7 +17,7 @@ from vaultsession.backends.redis import connect
 from vaultsession.cli.vault_options import local_path
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from vaultsession.format.sealed import Query
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 KEY = RawKey(bytes(range(32)))
 
@@ -80,7 +80,7 @@ def test_a_read_only_replica_is_refused_and_its_primary_named(server: RedisServe
         connect(replica.url)
 
 
-def test_a_server_that_becomes_a_replica_refuses_writes(server: RedisServer, opened: Place, scribe: Scribe) -> None:
+def test_a_server_that_becomes_a_replica_refuses_writes(server: RedisServer, opened: Place, scribe: Sealer) -> None:
     backend, key = opened.backend(scribe), scribe.key("a")
     backend.commit(key, scribe.create(key))
     server.say("REPLICAOF", "127.0.0.1", "1")
@@ -110,7 +110,7 @@ def test_one_server_is_no_cluster(server: RedisServer) -> None:
 
 
 def test_a_frozen_server_is_given_up_and_what_it_was_sent_is_there_once_later(
-    server: RedisServer, opened: Place, scribe: Scribe
+    server: RedisServer, opened: Place, scribe: Sealer
 ) -> None:
     backend, key = opened.backend(scribe), scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -129,7 +129,7 @@ def test_a_frozen_server_is_given_up_and_what_it_was_sent_is_there_once_later(
 
 
 def test_a_server_that_was_restarted_goes_on_with_what_it_had(
-    server: RedisServer, opened: Place, scribe: Scribe
+    server: RedisServer, opened: Place, scribe: Sealer
 ) -> None:
     backend, key = opened.backend(scribe), scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -151,7 +151,7 @@ def join(threads: list[threading.Thread]) -> None:
 
 
 def test_killed_in_mid_flight_every_acknowledged_append_is_there_once(
-    server: RedisServer, opened: Place, scribe: Scribe
+    server: RedisServer, opened: Place, scribe: Sealer
 ) -> None:
     key = scribe.key("a")
     opened.backend(scribe).commit(key, scribe.create(key))
@@ -217,7 +217,7 @@ def test_a_store_says_what_is_wrong_and_goes_on_afterwards(server: RedisServer, 
         store.append("a", {"role": "user", "content": "again"})
 
 
-def test_scripts_that_a_server_has_forgotten_are_sent_again(server: RedisServer, opened: Place, scribe: Scribe) -> None:
+def test_scripts_that_a_server_has_forgotten_are_sent_again(server: RedisServer, opened: Place, scribe: Sealer) -> None:
     backend, key = opened.backend(scribe), scribe.key("a")
     backend.commit(key, scribe.create(key))
     server.say("SCRIPT", "FLUSH")
@@ -228,7 +228,7 @@ def test_scripts_that_a_server_has_forgotten_are_sent_again(server: RedisServer,
 # -- what a server promises --------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_evicts_or_keeps_nothing_says_so_in_health(scribe: Scribe) -> None:
+def test_a_server_that_evicts_or_keeps_nothing_says_so_in_health(scribe: Sealer) -> None:
     with redis_server("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "no") as server:
         backend = connect(server.url).backend(scribe.describe)
         health = backend.health()
@@ -261,7 +261,7 @@ def test_a_mirrored_redis_tells_of_itself_and_of_its_mirror(tmp_path: Path) -> N
         assert health["mirror"]
 
 
-def test_a_write_waits_for_as_many_replicas_as_were_asked_for(server: RedisServer, scribe: Scribe) -> None:
+def test_a_write_waits_for_as_many_replicas_as_were_asked_for(server: RedisServer, scribe: Sealer) -> None:
     place, key = Place(server.url, wait=1, timeout=1), scribe.key("a")
     try:
         with redis_server("--replicaof", "127.0.0.1", str(server.port)) as replica:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis_lab import Place
 
-from vaultsession.backends.redis.layout import Layout, pack, parse_schema, schema_text, told_by, unpack
-from vaultsession.format.sealed import SealedHead, Tombstone
+from vaultsession.backends.redis.layout import RedisLayout, pack, parse_schema, schema_text, told_by, unpack
+from vaultsession.format.sealed import IndexRow, Tombstone
 
 LOCATORS = st.text("0123456789abcdefghijklmnopqrstuv", min_size=32, max_size=32)
 KEYS = st.builds(
@@ -19,7 +19,7 @@ KEYS = st.builds(
 U64 = st.integers(0, 2**64 - 1)
 TIMES = st.integers(0, 2**62)
 ROWS = st.builds(
-    SealedHead,
+    IndexRow,
     key=KEYS,
     generation=U64,
     seq=U64,
@@ -35,25 +35,25 @@ GRAVES = st.builds(Tombstone, KEYS, U64, st.binary(min_size=16, max_size=16))
 
 
 @given(ROWS | GRAVES)
-def test_what_was_packed_is_unpacked(newest: SealedHead | Tombstone) -> None:
+def test_what_was_packed_is_unpacked(newest: IndexRow | Tombstone) -> None:
     assert unpack(pack(newest), newest.key[-32:]) == newest
 
 
 @given(ROWS | GRAVES, ROWS | GRAVES)
-def test_two_that_differ_are_packed_differently(one: SealedHead | Tombstone, other: SealedHead | Tombstone) -> None:
+def test_two_that_differ_are_packed_differently(one: IndexRow | Tombstone, other: IndexRow | Tombstone) -> None:
     assert (pack(one) == pack(other)) == (one == other)
 
 
 @given(ROWS, ROWS)
-def test_two_versions_are_told_by_how_they_begin(one: SealedHead, other: SealedHead) -> None:
+def test_two_versions_are_told_by_how_they_begin(one: IndexRow, other: IndexRow) -> None:
     same = (one.witness, len(one.columns())) == (other.witness, len(other.columns()))
     assert (told_by(pack(one)) == told_by(pack(other))) == same
 
 
 @given(ROWS | GRAVES, st.data())
-def test_what_was_cut_or_is_of_another_session_is_refused(newest: SealedHead | Tombstone, data: st.DataObject) -> None:
+def test_what_was_cut_or_is_of_another_session_is_refused(newest: IndexRow | Tombstone, data: st.DataObject) -> None:
     packed = pack(newest)
-    end = len(packed) - len(newest.blob) if isinstance(newest, SealedHead) else len(packed)
+    end = len(packed) - len(newest.blob) if isinstance(newest, IndexRow) else len(packed)
     with pytest.raises(ValueError):
         unpack(packed[: data.draw(st.integers(0, end - 1))], newest.key[-32:])
     with pytest.raises(ValueError):
@@ -68,7 +68,7 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
 
 @given(LOCATORS, st.integers(1, 16384))
 def test_a_session_lies_in_one_slot_with_what_lists_it(locator: str, shards: int) -> None:
-    layout = Layout("app", shards)
+    layout = RedisLayout("app", shards)
     shard, container, newest = layout.session(f"slug~{locator}")
     assert shard in {layout.of(number) for number in range(shards)}
     assert container.startswith(shard)

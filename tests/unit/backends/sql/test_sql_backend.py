@@ -13,17 +13,17 @@ import pytest
 import sqlalchemy as sa
 
 from vaultsession.backends.sql import SqlBackend, SqlEngine, connect, queries
-from vaultsession.backends.sql.database import AnswerLost, Database
+from vaultsession.backends.sql.database import Database, OutcomeUnknown
 from vaultsession.backends.sql.leases import SqlLeases
 from vaultsession.backends.sql.sessions import PIECE, TAIL
 from vaultsession.errors import Conflict, DurabilityUnknown, LeaseTimeout
-from vaultsession.format.sealed import Query, SealedHead
-from vaultsession.testing.sealer import Scribe
+from vaultsession.format.sealed import IndexRow, Query
+from vaultsession.testing.sealer import Sealer
 
 
 @pytest.fixture
-def scribe() -> Scribe:
-    return Scribe()
+def scribe() -> Sealer:
+    return Sealer()
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def engine(any_url: str) -> Iterator[SqlEngine]:
 
 
 @pytest.fixture
-def backend(engine: SqlEngine, scribe: Scribe) -> SqlBackend:
+def backend(engine: SqlEngine, scribe: Sealer) -> SqlBackend:
     return engine.backend(scribe.describe)
 
 
 @pytest.fixture
-def other(any_url: str, scribe: Scribe) -> Iterator[SqlBackend]:
-    backend = connect(any_url).backend(Scribe(scribe.keyring).describe)
+def other(any_url: str, scribe: Sealer) -> Iterator[SqlBackend]:
+    backend = connect(any_url).backend(Sealer(scribe.keyring).describe)
     yield backend
     backend.close()
 
@@ -60,7 +60,7 @@ def pieces(backend: SqlBackend) -> int:
 # -- tails and pieces --------------------------------------------------------------------------------------------------
 
 
-def test_an_append_to_what_is_known_is_one_statement(backend: SqlBackend, scribe: Scribe) -> None:
+def test_an_append_to_what_is_known_is_one_statement(backend: SqlBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend.commit(key, scribe.create(key, user_id="alice"))
     made = asked(backend)
@@ -70,7 +70,7 @@ def test_an_append_to_what_is_known_is_one_statement(backend: SqlBackend, scribe
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
-    backend: SqlBackend, other: SqlBackend, scribe: Scribe, *, removed: bool
+    backend: SqlBackend, other: SqlBackend, scribe: Sealer, *, removed: bool
 ) -> None:
     """Two processes begin one session. The second finds pieces where it saw nothing: those of the first."""
     key = scribe.key("a")
@@ -83,7 +83,7 @@ def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
         shown.append(newest)
         if len(shown) == 1:
             other.commit(key, scribe.create(key, "x" * (TAIL + 1)))
-        elif isinstance(newest, SealedHead):
+        elif isinstance(newest, IndexRow):
             return scribe.append("mine")(newest)
         return scribe.create(key, "mine")(newest)
 
@@ -92,7 +92,7 @@ def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
 
 
 def test_containers_of_every_size_come_back_from_tail_and_pieces(
-    backend: SqlBackend, other: SqlBackend, scribe: Scribe
+    backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
     sizes = [1, TAIL // 3, TAIL // 3, TAIL // 3, 1, TAIL, 10, TAIL - 400, 10, 3 * TAIL, 1, PIECE + 7, 2, 2 * PIECE, 3]
     for first in (10, TAIL - 400, TAIL + 1, PIECE + 1):
@@ -113,7 +113,7 @@ def test_containers_of_every_size_come_back_from_tail_and_pieces(
     assert pieces(backend) == 0
 
 
-def test_what_was_removed_leaves_no_bytes(backend: SqlBackend, scribe: Scribe) -> None:
+def test_what_was_removed_leaves_no_bytes(backend: SqlBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend.commit(key, scribe.create(key, "x" * 3 * TAIL, user_id="alice"))
     backend.commit(key, scribe.append("y"))
@@ -125,13 +125,13 @@ def test_what_was_removed_leaves_no_bytes(backend: SqlBackend, scribe: Scribe) -
     assert backend.stats() == {"sessions": 0, "bytes": 0, "tombstones": 1}
 
 
-def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other: SqlBackend, scribe: Scribe) -> None:
+def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other: SqlBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
     scribe_at = (1 << 63) + 5
 
     def seal(newest: Any) -> Any:
         sealed = scribe.create(key, expires=(1 << 63) - 1, updated=-5)
-        return sealed(SealedHead(key, scribe_at - 1, 0, b"", 0, None, 0, (), b""))
+        return sealed(IndexRow(key, scribe_at - 1, 0, b"", 0, None, 0, (), b""))
 
     row = backend.commit(key, seal)
     assert row.generation == scribe_at
@@ -146,7 +146,7 @@ def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other
 
 
 def test_what_a_seal_says_of_a_head_that_is_no_longer_the_newest_does_not_count(
-    backend: SqlBackend, other: SqlBackend, scribe: Scribe
+    backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
     """Raised, or left as it is: it is asked again about the newest, and only that answer is given."""
     key = scribe.key("a")
@@ -166,7 +166,7 @@ def test_what_a_seal_says_of_a_head_that_is_no_longer_the_newest_does_not_count(
 
 @pytest.mark.parametrize("what", ["short", "long", "replace", "remove", "create again"])
 def test_nothing_is_written_over_what_came_between(
-    backend: SqlBackend, other: SqlBackend, scribe: Scribe, what: str
+    backend: SqlBackend, other: SqlBackend, scribe: Sealer, what: str
 ) -> None:
     """Another commits after the seal was asked: it is asked again, about what is there then."""
     key = scribe.key("a")
@@ -215,7 +215,7 @@ def lose_answers(
             if landed:
                 assert real(database, act)
             then()
-            raise AnswerLost("the line went dead")
+            raise OutcomeUnknown("the line went dead")
 
         monkeypatch.setattr(Database, name, once)
     return lost
@@ -224,7 +224,7 @@ def lose_answers(
 @pytest.mark.parametrize("landed", [True, False])
 @pytest.mark.parametrize("size", [10, 2 * TAIL, PIECE + 100])
 def test_a_record_whose_answer_was_lost_is_there_once(
-    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Scribe, size: int, landed: bool
+    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Sealer, size: int, landed: bool
 ) -> None:
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -237,7 +237,7 @@ def test_a_record_whose_answer_was_lost_is_there_once(
 
 @pytest.mark.parametrize("landed", [True, False])
 def test_a_record_that_others_have_followed_is_there_once(
-    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Scribe, landed: bool
+    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Sealer, landed: bool
 ) -> None:
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -249,7 +249,7 @@ def test_a_record_that_others_have_followed_is_there_once(
 
 @pytest.mark.parametrize("landed", [True, False])
 def test_creating_and_removing_whose_answer_was_lost_is_done_once(
-    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Scribe, landed: bool
+    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Sealer, landed: bool
 ) -> None:
     key = scribe.key("a")
     with monkeypatch.context() as patch:
@@ -264,7 +264,7 @@ def test_creating_and_removing_whose_answer_was_lost_is_done_once(
 
 
 def test_nobody_can_tell_of_a_record_that_was_replaced_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Scribe
+    monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
@@ -277,7 +277,7 @@ def test_nobody_can_tell_of_a_record_that_was_replaced_meanwhile(
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_listing_comes_in_pages_and_in_order(backend: SqlBackend, scribe: Scribe) -> None:
+def test_a_long_listing_comes_in_pages_and_in_order(backend: SqlBackend, scribe: Sealer) -> None:
     for number in range(600):
         key = scribe.key(str(number))
         backend.commit(key, scribe.create(key, updated=number // 7, user_id="alice", flush=False))
@@ -290,7 +290,7 @@ def test_a_long_listing_comes_in_pages_and_in_order(backend: SqlBackend, scribe:
     assert len(made) == 8
 
 
-def test_a_listing_by_tag_is_answered_from_the_tags(tmp_path: Path, scribe: Scribe) -> None:
+def test_a_listing_by_tag_is_answered_from_the_tags(tmp_path: Path, scribe: Sealer) -> None:
     """One session of a user among many: the planner may not walk the others in their order. Told by SQLite."""
     backend = connect(f"sqlite:///{tmp_path}/x.db").backend(scribe.describe)
     statement = queries.page(backend._tables, Query((scribe.user("alice"),)), None, 20, 0)
@@ -341,7 +341,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(engine: SqlEngine, backend
     assert not [thread for thread in threading.enumerate() if thread.name == "vaultsession leases"]
 
 
-def test_no_descriptor_or_thread_stays_behind(any_url: str, scribe: Scribe) -> None:
+def test_no_descriptor_or_thread_stays_behind(any_url: str, scribe: Sealer) -> None:
     def use() -> None:
         engine = connect(any_url)
         backend = engine.backend(scribe.describe)
@@ -356,7 +356,7 @@ def test_no_descriptor_or_thread_stays_behind(any_url: str, scribe: Scribe) -> N
 
 
 def test_a_session_that_was_made_and_grew_meanwhile_is_no_damage(
-    backend: SqlBackend, other: SqlBackend, scribe: Scribe
+    backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
     """Three processes appended to a new session at once, and one of them was told that it is damaged.
 

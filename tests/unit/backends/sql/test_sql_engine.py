@@ -16,7 +16,7 @@ from sql_servers import PASSWORD, Server, free_port
 from vaultsession import RawKey, open_store
 from vaultsession.backends.sql import SqlEngine, connect
 from vaultsession.errors import BackendUnavailable, InvalidSetting, UnsupportedFormat, VaultNotFound, WrongKey
-from vaultsession.testing.sealer import Scribe
+from vaultsession.testing.sealer import Sealer
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
@@ -92,7 +92,7 @@ def test_looking_for_a_vault_leaves_no_trace(any_url: str, tmp_path: Path) -> No
 def test_a_closed_engine_says_so(engine: SqlEngine) -> None:
     engine.close()
     engine.close()
-    for verb in (lambda: engine.paper("vault"), lambda: engine.backend(Scribe().describe)):
+    for verb in (lambda: engine.paper("vault"), lambda: engine.backend(Sealer().describe)):
         with pytest.raises(RuntimeError, match="closed"):
             verb()
 

@@ -10,13 +10,13 @@ from ... import exit_codes, output
 from ...output import AsJson, Column, Form
 from ...progress import bar
 from ...prompts import Yes, confirm
-from ...vault_options import Where, takes_vault
+from ...vault_options import VaultOptions, takes_vault
 
 _COLUMNS = (Column("key", style="bold", whole=True), Column("state"), Column("sessions", right=True))
 
 
 @takes_vault
-def masters(where: Where, *, as_json: AsJson = False) -> None:
+def masters(where: VaultOptions, *, as_json: AsJson = False) -> None:
     """List the keys that sessions are sealed under, and how many lie under each."""
     form = Form.chosen(as_json=as_json)
     with where.open() as store:
@@ -31,7 +31,7 @@ def masters(where: Where, *, as_json: AsJson = False) -> None:
 
 @takes_vault
 def rotate(
-    where: Where,
+    where: VaultOptions,
     *,
     prune: Annotated[bool, typer.Option("--prune", help="Delete the old keys when nothing needs them.")] = False,
     yes: Yes = False,
@@ -46,7 +46,7 @@ def rotate(
     if prune:
         _confirm_pruning(yes=yes)
     with where.open() as store:
-        with bar("Rotating") as progress:
+        with bar("Rotator") as progress:
             done = store.rotate_key(progress=progress)
         pruned = store.prune_keys() if prune and not done.left else ()
     if form is Form.JSON:
@@ -69,7 +69,7 @@ def rotate(
 
 
 @takes_vault
-def prune(where: Where, *, yes: Yes = False, as_json: AsJson = False) -> None:
+def prune(where: VaultOptions, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete the retired keys. Refused while a session here lies under one of them, or cannot be read."""
     form = Form.chosen(as_json=as_json)
     _confirm_pruning(yes=yes)

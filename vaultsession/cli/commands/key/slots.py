@@ -10,7 +10,7 @@ from ....errors import InvalidSetting, KeyUnavailable, WrongKey
 from ... import output
 from ...output import AsJson, Column, Form
 from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
-from ...vault_options import Where, takes_vault
+from ...vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ _KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "pass
 
 
 @takes_vault
-def list_slots(where: Where, *, as_json: AsJson = False) -> None:
+def list_slots(where: VaultOptions, *, as_json: AsJson = False) -> None:
     """List the key slots. This needs no key, and proves nothing about them."""
     form = Form.chosen(as_json=as_json)
     with where.papers() as papers:
@@ -37,7 +37,7 @@ def list_slots(where: Where, *, as_json: AsJson = False) -> None:
 
 @takes_vault
 def add(
-    where: Where,
+    where: VaultOptions,
     *,
     new_passphrase: Annotated[bool, typer.Option("--new-passphrase", help="A passphrase, typed twice.")] = False,
     new_passphrase_file: Annotated[
@@ -69,7 +69,7 @@ def add(
 
 @takes_vault
 def remove(
-    where: Where,
+    where: VaultOptions,
     *,
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="Its id, or as much of its front as is unique.")],
     yes: Yes = False,
@@ -100,7 +100,7 @@ def remove(
 
 @takes_vault
 def passphrase(
-    where: Where,
+    where: VaultOptions,
     *,
     new_passphrase_file: Annotated[
         str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one, from a private file.")
@@ -148,7 +148,7 @@ def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -
     return words, ""
 
 
-def _remember(where: Where, secret: Secret) -> None:
+def _remember(where: VaultOptions, secret: Secret) -> None:
     """Open the store once: it refuses slots that are an old copy, and remembers how often they were changed."""
     with where.open(key=secret):
         pass

@@ -9,12 +9,12 @@ import typer
 from ... import output
 from ...output import AsJson, Form
 from ...prompts import Yes, confirm
-from ...vault_options import Where, takes_vault
+from ...vault_options import VaultOptions, takes_vault
 
 
 @takes_vault
 def destroy(
-    where: Where,
+    where: VaultOptions,
     *,
     tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Whose keys.")],
     yes: Yes = False,
