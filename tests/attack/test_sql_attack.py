@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tampering import ACTS, CONTAINERS, HUGE, IDS, KEY, Past, Index, Scene, State, hold, look, outcome, within
+from tampering import ACTS, CONTAINERS, HUGE, IDS, KEY, Index, Past, Scene, State, hold, look, outcome, within
 
 from vaultsession import Damaged, SessionNotFound, SessionStore, Unreadable, VaultError, open_store
 from vaultsession.backends.sql.sessions import TAIL
