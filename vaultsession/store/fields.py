@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, Required, TypedDict
 
 from ..errors import InvalidDocument
 from ..format import ids
-from ..format.head import Head
+from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_duration, to_micros
-from .session import checked, named
 
 
 class Unset:
@@ -81,7 +80,7 @@ def new_head(id: str, facts: ImportedFields, defaults: Defaults, now: int) -> He
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
     sliding = facts.get("sliding")
     most = facts.get("max_messages")
-    return checked(
+    return check_head(
         Head(
             id=ids.parse(id),
             created=created,
@@ -90,7 +89,7 @@ def new_head(id: str, facts: ImportedFields, defaults: Defaults, now: int) -> He
             tenant_id=facts.get("tenant_id"),
             assistant_id=facts.get("assistant_id"),
             title=facts.get("title"),
-            labels=named(facts.get("labels") or {}),
+            labels=check_labels(facts.get("labels") or {}),
             expires=now + span if span is not None and expires is None else expires,
             ttl=span,
             sliding=defaults.sliding if sliding is None else sliding,
@@ -128,13 +127,13 @@ def forked_head(head: Head, id: str, facts: SessionFields, now: int) -> Head:
     ttl = facts.get("ttl", UNSET)
     span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
     if "labels" in facts:
-        changes["labels"] = named(facts.get("labels") or {})
+        changes["labels"] = check_labels(facts.get("labels") or {})
     if changes.get("sliding", 0) is None:
         del changes["sliding"]
     fork = head._replace(
         id=ids.parse(id), created=now, updated=now, ttl=span, expires=None if span is None else now + span
     )
-    return checked(fork._replace(**changes))  # type: ignore[arg-type]  # named as the fields, and checked as they are
+    return check_head(fork._replace(**changes))  # type: ignore[arg-type]  # named as the fields, and checked as they are
 
 
 def refuse_unknown(given: Mapping[str, object], kind: type) -> None:

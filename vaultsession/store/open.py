@@ -18,6 +18,7 @@ from ..engine.writer import Writer
 from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from ..format import ids
 from ..format.keys import Keyring
+from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
@@ -120,7 +121,7 @@ def open_store(
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        writer, leases = Writer.of(reader, clock, chosen), site.leases()
+        writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
@@ -148,6 +149,12 @@ async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore[Any
     return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
 
 
+def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
+    """Writes as the settings say."""
+    level = settings.level if settings.compression == "zstd" else None
+    return Writer(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
+
+
 class StoreOptions(NamedTuple):
     """How a store is seen: its states, and its calls by whoever traces them; and who makes its ids."""
 
@@ -170,7 +177,7 @@ def _in_memory(settings: Settings, clock: Clock, seen: StoreOptions) -> SessionS
     from ..backends.memory import MemoryBackend  # noqa: PLC0415 - whoever keeps sessions needs none
 
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    writer = Writer.of(reader, clock, settings)
+    writer = writer_of(reader, clock, settings)
     return _assemble(
         memory, reader, writer, LocalLeases(), settings, clock, StoreInfo(MEMORY, "this process only"), seen
     )

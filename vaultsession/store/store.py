@@ -84,7 +84,7 @@ class SessionStore(ManySessions[StateT]):
         self._defaults = defaults or Defaults()
         self._coherent = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._operations = Operations(backend, reader, writer, self._coherent, clock, shape)
+        self._operations = Operations(backend, reader, writer, self._coherent, clock)
         self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
@@ -106,7 +106,7 @@ class SessionStore(ManySessions[StateT]):
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
-        return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+        return self._shown(self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False))
 
     @verb
     def save(
@@ -127,16 +127,17 @@ class SessionStore(ManySessions[StateT]):
         """
         if isinstance(session, str):
             head = self._new_head(session, facts)
-            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            return self._shown(
+                self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            )
         if state is not None or messages or facts:
             raise TypeError("a Session is saved as it is: change it, then save it")
-        session.follow(self._operations.save(self._key(session.id), session, overwrite=overwrite))
-        return session
+        return self._save(session, overwrite=overwrite)
 
     @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        return self._operations.session(self._key(id), id)
+        return self._shown(self._operations.load(self._key(id), id))
 
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
@@ -144,7 +145,7 @@ class SessionStore(ManySessions[StateT]):
         loaded = self._operations.warm(self._key(id))
         if loaded is None:
             return None
-        session = self._operations.shown(loaded)
+        session = self._shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -169,9 +170,10 @@ class SessionStore(ManySessions[StateT]):
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
         name = self._new_id(now) if new_id is None else new_id
-        return self._operations.fork(
+        fork = self._operations.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
         )
+        return self._shown(fork)
 
     @verb
     def delete(self, id: str, *, shred: bool = False) -> bool:
