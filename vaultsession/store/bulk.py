@@ -33,7 +33,7 @@ from ..util.clock import Clock
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, verb
 from ..util.parallel import parallel_map
-from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head
+from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head, shows_fields
 from .session import Session
 from .typed_state import Shape, StateT
 
@@ -56,7 +56,14 @@ _TOGETHER = 4096
 
 
 class Imported(NamedTuple):
-    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out."""
+    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store, open_store("memory://") as other:
+    ...     session = store.create("alice")
+    ...     other.import_(store.export())
+    Imported(made=1, replaced=0, skipped=0, expired=0)
+    """
 
     made: int = 0
     replaced: int = 0
@@ -65,7 +72,15 @@ class Imported(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a verification met: counts, and the sessions that are not well."""
+    """What a verification found: counts, and the sessions with a problem.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice")
+    ...     verified = store.verify()
+    >>> verified.ok, verified.sessions, verified.problems
+    (True, 1, ())
+    """
 
     sessions: int
     records: int
@@ -96,6 +111,7 @@ class ManySessions(Generic[StateT]):
     # -- listing -------------------------------------------------------------------------------------------------------
 
     @verb
+    @shows_fields(Filters)
     def list(
         self,
         *,
@@ -114,10 +130,12 @@ class ManySessions(Generic[StateT]):
         return self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
 
     @verb
+    @shows_fields(Filters)
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many living sessions match every filter."""
         return self._listing.count(self._listing.tags(**filters))
 
+    @shows_fields(Filters)
     def search(
         self,
         needle: Needle,
@@ -230,6 +248,7 @@ class ManySessions(Generic[StateT]):
 
     # -- to other places, and back -------------------------------------------------------------------------------------
 
+    @shows_fields(Filters)
     def export(
         self,
         ids: Iterable[str] | None = None,
