@@ -18,15 +18,16 @@ A turn is the user's message, then what the agent says, over as many calls as it
 A process that is killed leaves the user's message and the calls that ended, whatever ``on_failure`` says. ``answer()``
 then lets the agent go on from there, without the message being said twice.
 
-Decision (2026-11): what a turn does stands once, in generators that yield each call that may wait. ``Conversation``
-makes these calls and ``AsyncConversation`` awaits them; nothing else differs between the two.
+Decision (2026-11): what a turn does stands once, in coroutines. Those of ``Conversation`` never wait, so that one step
+runs them to their end, and Ctrl-C is raised within them as in any function.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -41,15 +42,10 @@ from .turns import Reply, Turn, checked_iterations, is_answered, message_of, vis
 
 T = TypeVar("T")
 OnText = Callable[[str], object]
-Calls = Generator[Callable[[], Any], Any, T]
-"""Yields calls that may wait, is sent what each returns or raises, and returns a T."""
-
-_END = object()
-"""Behind the last piece of a stream."""
 
 
-class _ConversationBase:
-    """What a conversation does, as calls. The store is a ``SessionStore``, or an ``AsyncSessionStore``."""
+class _ConversationBase(ABC):
+    """What a conversation does, with a ``SessionStore`` or an ``AsyncSessionStore``."""
 
     def __init__(
         self,
@@ -81,97 +77,108 @@ class _ConversationBase:
             (lambda: store.lease(self.session_id, timeout)) if options["lease"] else contextlib.nullcontext
         )
 
-    def _sent(self, message: str | Json, max_iterations: int | None, on_text: OnText | None) -> Calls[Reply]:
-        return self._turn([message_of(message)], self._bound(max_iterations), on_text)
+    @abstractmethod
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - of any function
+        """What a verb of the store, the agent or a listener returns."""
 
-    def _answered(self, max_iterations: int | None, on_text: OnText | None) -> Calls[Reply]:
-        return self._turn([], self._bound(max_iterations), on_text)
-
-    def _history(self, last: int | None) -> Calls[list[Json]]:
+    async def _history(self, last: int | None) -> list[Json]:
         try:
-            history: list[Json] = yield partial(self._store.messages, self.session_id, last=last)
+            history: list[Json] = await self._call(self._store.messages, self.session_id, last=last)
         except SessionNotFound:
             return []
         return history
 
-    def _message_count(self) -> Calls[int]:
+    async def _message_count(self) -> int:
         try:
-            session = yield partial(self._store.load, self.session_id)
+            return int((await self._call(self._store.load, self.session_id)).message_count)
         except SessionNotFound:
             return 0
-        return int(session.message_count)
 
-    def _clear(self) -> Calls[None]:
+    async def _clear(self) -> None:
         with contextlib.suppress(SessionNotFound):
-            yield partial(self._store.clear, self.session_id)
+            await self._call(self._store.clear, self.session_id)
+
+    def _sent(
+        self, message: str | Json, max_iterations: int | None, on_text: OnText | None
+    ) -> Coroutine[Any, Any, Reply]:
+        """A turn that begins with a message. What is wrong with the arguments is raised before anything is awaited."""
+        return self._turn([message_of(message)], self._bound(max_iterations), on_text)
+
+    def _answered(self, max_iterations: int | None, on_text: OnText | None) -> Coroutine[Any, Any, Reply]:
+        """A turn that begins with the history as it stands."""
+        return self._turn([], self._bound(max_iterations), on_text)
 
     def _bound(self, max_iterations: int | None) -> int:
         return self._max_iterations if max_iterations is None else checked_iterations(max_iterations)
 
-    def _turn(self, asked: Sequence[Json], bound: int, on_text: OnText | None) -> Calls[Reply]:
+    async def _turn(self, asked: Sequence[Json], bound: int, on_text: OnText | None) -> Reply:
         if asked:
-            info = yield from self._write(asked)
+            info = await self._write(asked)
         else:
-            info = (yield partial(self._store.load, self.session_id)).info()
-        history = yield partial(self._store.messages, self.session_id, last=self._window)
+            info = (await self._call(self._store.load, self.session_id)).info()
+        history = await self._call(self._store.messages, self.session_id, last=self._window)
         self.unsaved = []
         turn = Turn(asked, info, [*self._system, *visible(history, whole=self._window is None)], bound)
         try:
             while turn.goes_on():
-                yield from self._listen(turn, on_text)
-                yield from self._append(turn, turn.end())
+                await self._listen(turn, on_text)
+                await self._append(turn, turn.end())
         except BaseException as error:
-            yield from self._follow(turn, error)
+            await self._follow(turn, error)
             raise
         return turn.reply()
 
-    def _write(self, asked: Sequence[Json]) -> Calls[SessionInfo]:
+    async def _write(self, asked: Sequence[Json]) -> SessionInfo:
         """The user's message: the session is made for it where there is none."""
         append = partial(self._store.append, self.session_id, *asked)
         info: SessionInfo
         with contextlib.suppress(SessionNotFound):
-            info = yield append
+            info = await self._call(append)
             return info
         try:
-            info = (yield partial(self._store.create, self.session_id, messages=asked, **self._fields)).info()
+            info = (await self._call(self._store.create, self.session_id, messages=asked, **self._fields)).info()
         except SessionExists:  # made by another process in this moment
-            info = yield append
+            info = await self._call(append)
         return info
 
-    def _listen(self, turn: Turn, on_text: OnText | None) -> Calls[None]:
+    async def _listen(self, turn: Turn, on_text: OnText | None) -> None:
         """One call of the agent, to the end of its stream, which is closed however the call ends."""
-        said = yield partial(self._agent, turn.begin())
+        said = await self._call(self._agent, turn.begin())
         is_async = isinstance(said, AsyncIterable)
         try:
             if is_async:
-                pieces = aiter(said)
-                while (piece := (yield partial(anext, pieces, _END))) is not _END:
-                    yield from _take(turn, piece, on_text)
+                async for piece in said:
+                    await self._take(turn, piece, on_text)
             else:
                 for piece in _pieces(said):
-                    yield from _take(turn, piece, on_text)
+                    await self._take(turn, piece, on_text)
         finally:
             close = (is_async and getattr(said, "aclose", None)) or getattr(said, "close", None)
             if callable(close):
-                yield close
+                await self._call(close)
 
-    def _append(self, turn: Turn, said: list[Json]) -> Calls[None]:
+    async def _take(self, turn: Turn, piece: object, on_text: OnText | None) -> None:
+        text = turn.call.add(piece)
+        if text and on_text is not None:
+            await self._call(on_text, text)
+
+    async def _append(self, turn: Turn, said: list[Json]) -> None:
         if not said:
             return
         try:
-            turn.info = yield partial(self._store.append, self.session_id, *said)
+            turn.info = await self._call(self._store.append, self.session_id, *said)
         except VaultError as error:
             self.unsaved = said
             error.add_note("What the agent said was not written: the conversation holds it as .unsaved")
             raise
 
-    def _follow(self, turn: Turn, error: BaseException) -> Calls[None]:
+    async def _follow(self, turn: Turn, error: BaseException) -> None:
         """Leave what ``on_failure`` wants left. What goes wrong here is a note to the failure itself."""
         try:
             if self._on_failure == "drop":
-                yield partial(self._store.update, self.session_id, turn.take_back)
+                await self._call(self._store.update, self.session_id, turn.take_back)
             elif left := turn.call.interrupted(partial=self._on_failure == "keep"):
-                yield partial(self._store.append, self.session_id, *left)
+                await self._call(self._store.append, self.session_id, *left)
         except VaultError as second:
             error.add_note(f"on_failure={self._on_failure!r} could not be followed: {second}")
 
@@ -231,19 +238,22 @@ class Conversation(_ConversationBase):
 
     def history(self, last: int | None = None) -> list[Json]:
         """The messages, oldest first, or the ``last`` ones; none where there is no session yet."""
-        return _made(self._history(last))
+        return _run(self._history(last))
 
     def message_count(self) -> int:
         """Messages in the history; 0 where there is no session yet."""
-        return _made(self._message_count())
+        return _run(self._message_count())
 
     def clear(self) -> None:
         """Empty the history and keep the session."""
         self._in_turn(self._clear())
 
-    def _in_turn(self, calls: Calls[T]) -> T:
-        with self._lease():
-            return _made(calls)
+    def _in_turn(self, turn: Coroutine[Any, Any, T]) -> T:
+        with contextlib.closing(turn), self._lease():
+            return _run(turn)
+
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        return function(*args, **kwargs)
 
 
 class AsyncConversation(_ConversationBase):
@@ -290,55 +300,33 @@ class AsyncConversation(_ConversationBase):
 
     async def history(self, last: int | None = None) -> list[Json]:
         """See ``Conversation.history``."""
-        return await _awaited(self._history(last))
+        return await self._history(last)
 
     async def message_count(self) -> int:
         """See ``Conversation.message_count``."""
-        return await _awaited(self._message_count())
+        return await self._message_count()
 
     async def clear(self) -> None:
         """See ``Conversation.clear``."""
         await self._in_turn(self._clear())
 
-    async def _in_turn(self, calls: Calls[T]) -> T:
-        async with self._lease():
-            return await _awaited(calls)
+    async def _in_turn(self, turn: Coroutine[Any, Any, T]) -> T:
+        with contextlib.closing(turn):
+            async with self._lease():
+                return await turn
+
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        returned = function(*args, **kwargs)
+        return await returned if inspect.isawaitable(returned) else returned
 
 
-def _made(calls: Calls[T]) -> T:
-    """What the calls come to, each made at once."""
-    go_on, outcome = calls.send, None
-    while True:
-        try:
-            call = go_on(outcome)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # the T of Calls
-        try:
-            go_on, outcome = calls.send, call()
-        except BaseException as error:  # noqa: BLE001 - raised again where the call was yielded
-            go_on, outcome = calls.throw, error
-
-
-async def _awaited(calls: Calls[T]) -> T:
-    """What the calls come to, each awaited where it can be."""
-    go_on, outcome = calls.send, None
-    while True:
-        try:
-            call = go_on(outcome)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # the T of Calls
-        try:
-            go_on, outcome = calls.send, call()
-            if inspect.isawaitable(outcome):
-                outcome = await outcome
-        except BaseException as error:  # noqa: BLE001 - raised again where the call was yielded
-            go_on, outcome = calls.throw, error
-
-
-def _take(turn: Turn, piece: object, on_text: OnText | None) -> Calls[None]:
-    text = turn.call.add(piece)
-    if text and on_text is not None:
-        yield partial(on_text, text)
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # the T of the coroutine
+    raise RuntimeError("the coroutine of a blocking conversation waited")
 
 
 def _pieces(said: object) -> Iterator[object]:
