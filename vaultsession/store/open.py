@@ -120,13 +120,13 @@ def open_store(
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
-        stamp = site.vault.stamp()
+        etag = site.vault.etag()
         sources = sources or KeySources(environ(), disk)
         vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
         reader = reader_of(
             site.vault,
             vault,
-            stamp=stamp if vault.stamp is None else vault.stamp,
+            etag=etag if vault.etag is None else vault.etag,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )
