@@ -175,7 +175,7 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
     life = furnished(where, "mutants")
     with monkeypatch.context() as patched:
         patched.setattr(LiveKeyring, "change", only_here)
-        patched.setattr(LiveKeyring, "look", lambda self: None)
+        patched.setattr(LiveKeyring, "refresh", lambda self: None)
         life.act(rotates)
     with pytest.raises((AssertionError, UnknownKey)):
         life.survive(bound=4)

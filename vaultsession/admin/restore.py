@@ -22,7 +22,7 @@ from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
 from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
-from ..vault import OpenVault, Vault, taken_apart
+from ..vault import OpenVault, Vault, parse_metadata
 from ..vault.secret import Secret
 
 _DIFFERENCES = {
@@ -78,17 +78,17 @@ def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof
         yield _compared(Proof(key, MirroredSession.BEHIND), gap)
 
 
-def restore_papers(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
-    """Put the mirror's papers in place, after a key has proved them. What is then opened, at the target.
+def restore_metadata(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
+    """Put the mirror's metadata in place, after a key has proved them. What is then opened, at the target.
 
-    An interrupted restore goes on: the papers of this vault may be there. ``Conflict`` for those of another one.
+    An interrupted restore goes on: the metadata of this vault may be there. ``Conflict`` for those of another one.
     """
-    papers = source.papers()
+    metadata = source.metadata()
     opened = source.unlock(candidates)
-    if taken_apart(papers, source.path)[1].data != opened.unlocked.data:
+    if parse_metadata(metadata, source.path)[1].data != opened.unlocked.data:
         raise Damaged(f"{source.path}: the key slots changed while they were read: try again")
     if not target.exists():
-        target.put_papers(papers, None)
+        target.put_metadata(metadata, None)
     elif target.identity() != source.identity():
         raise Conflict(f"{target.path} holds another vault: restore into an empty directory")
     return opened

@@ -328,7 +328,7 @@ class Writer:
 
     def _fresh(self, key: str, newest: Current, head: Head) -> ContainerCipher:
         """The cipher of a container that is about to be made."""
-        self._keys.look()  # a key that was retired meanwhile seals nothing more
+        self._keys.refresh()  # a key that was retired meanwhile seals nothing more
         return ContainerCipher.create(
             self._keys.current,
             locator_of(key),

@@ -108,12 +108,12 @@ def open_store(
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
-        stamp = site.vault.stamp()
+        etag = site.vault.etag()
         vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
         reader = reader_of(
             site.vault,
             vault,
-            stamp=stamp if vault.stamp is None else vault.stamp,
+            etag=etag if vault.etag is None else vault.etag,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )
