@@ -79,9 +79,9 @@ def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof
 
 
 def restore_metadata(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
-    """Put the mirror's metadata in place, after a key has proved them. What is then opened, at the target.
+    """Put the mirror's metadata in place, after a key has proved it. Returns what was opened with that key.
 
-    An interrupted restore goes on: the metadata of this vault may be there. ``Conflict`` for those of another one.
+    An interrupted restore goes on: the metadata of this vault may be there. ``Conflict`` for another vault's.
     """
     metadata = source.metadata()
     opened = source.unlock(candidates)
