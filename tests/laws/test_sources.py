@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ WALL_TIME = {
 }
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The syntax tree, made once for all the laws."""
+    return ast.parse(source)
+
+
 def dotted(node: ast.AST) -> str:
     """``a.b.c`` of an attribute chain, its last two names; else an empty text."""
     if isinstance(node, ast.Attribute):
@@ -47,22 +54,22 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 def wall_time(source: str) -> list[str]:
     """Every reading of the wall clock, also one that was imported by its bare name."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     found = [dotted(node) for node in ast.walk(tree) if dotted(node) in WALL_TIME]
     return found + [name for name in imported(tree) if name in WALL_TIME]
 
 
 def weak_randomness(source: str) -> list[str]:
-    return [name for name in imported(ast.parse(source)) if name.split(".")[0] in {"random", "secrets", "uuid"}]
+    return [name for name in imported(parsed(source)) if name.split(".")[0] in {"random", "secrets", "uuid"}]
 
 
 def assertions(source: str) -> list[int]:
-    return [node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert)]
+    return [node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.Assert)]
 
 
 def silent_excepts(source: str) -> list[int]:
     return [
-        node.lineno for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ExceptHandler) and node.type is None
+        node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.ExceptHandler) and node.type is None
     ]
 
 
@@ -95,7 +102,7 @@ def test_a_file_is_one_concept() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    assert [name for name, text in MODULES.items() if not ast.get_docstring(ast.parse(text))] == []
+    assert [name for name, text in MODULES.items() if not ast.get_docstring(parsed(text))] == []
 
 
 # -- tests of the tests ------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..engine import search as searching
     from ..engine import verify as checkup
     from ..engine.search import Match, Needle, Search
-    from ..engine.verify import Verifier
+    from ..engine.verify import Verification
     from ..format import jsonl
 else:
     checkup, searching, jsonl = map(LazyModule, (".engine.verify", ".engine.search", ".format.jsonl"))
@@ -85,7 +85,7 @@ class Verified(NamedTuple):
     sessions: int
     records: int
     bytes: int
-    problems: tuple[Verifier, ...]
+    problems: tuple[Verification, ...]
 
     @property
     def ok(self) -> bool:
