@@ -44,6 +44,12 @@ class Match:
     ``index`` is the place of the message in the history, as ``messages(offset=…)`` counts; None for the state. ``role``
     is that of the message, if it has one; ``path`` the place of the text, as in ``messages[3].content[0].text``.
     ``excerpt`` shows what stands around the match, which is ``excerpt[slice(*span)]``.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", messages=[{"role": "user", "content": "Where is Rome?"}])
+    ...     [(match.id, match.path, match.excerpt[slice(*match.span)]) for match in store.search("Rome")]
+    [('alice', 'messages[0].content', 'Rome')]
     """
 
     id: str

@@ -33,15 +33,20 @@ from ..util.clock import Clock
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, verb
 from ..util.parallel import parallel_map
+<<<<<<< HEAD
 from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head
 from .session import Page, Session, SessionInfo
+=======
+from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head, shows_fields
+from .session import Session
+>>>>>>> main
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
     from ..engine import search as searching
     from ..engine import verify as checkup
     from ..engine.search import Match, Needle, Search
-    from ..engine.verify import Verifier
+    from ..engine.verify import Verification
     from ..format import jsonl
 else:
     checkup, searching, jsonl = map(LazyModule, (".engine.verify", ".engine.search", ".format.jsonl"))
@@ -56,7 +61,14 @@ _TOGETHER = 4096
 
 
 class Imported(NamedTuple):
-    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out."""
+    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store, open_store("memory://") as other:
+    ...     session = store.create("alice")
+    ...     other.import_(store.export())
+    Imported(made=1, replaced=0, skipped=0, expired=0)
+    """
 
     made: int = 0
     replaced: int = 0
@@ -65,12 +77,20 @@ class Imported(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a verification met: counts, and the sessions that are not well."""
+    """What a verification found: counts, and the sessions with a problem.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice")
+    ...     verified = store.verify()
+    >>> verified.ok, verified.sessions, verified.problems
+    (True, 1, ())
+    """
 
     sessions: int
     records: int
     bytes: int
-    problems: tuple[Verifier, ...]
+    problems: tuple[Verification, ...]
 
     @property
     def ok(self) -> bool:
@@ -96,6 +116,7 @@ class ManySessions(Generic[StateT]):
     # -- listing -------------------------------------------------------------------------------------------------------
 
     @verb
+    @shows_fields(Filters)
     def list(
         self,
         *,
@@ -115,10 +136,12 @@ class ManySessions(Generic[StateT]):
         return Page([SessionInfo(head) for head in heads], behind)
 
     @verb
+    @shows_fields(Filters)
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many living sessions match every filter."""
         return self._listing.count(self._listing.tags(**filters))
 
+    @shows_fields(Filters)
     def search(
         self,
         needle: Needle,
@@ -232,6 +255,7 @@ class ManySessions(Generic[StateT]):
 
     # -- to other places, and back -------------------------------------------------------------------------------------
 
+    @shows_fields(Filters)
     def export(
         self,
         ids: Iterable[str] | None = None,

@@ -70,7 +70,14 @@ class SessionFacts:
 
 
 class SessionInfo(SessionFacts):
-    """One row of a listing. Immutable."""
+    """One row of a listing. Immutable.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", title="Trip", messages=[{"role": "user", "content": "hi"}])
+    ...     [(info.id, info.title, info.message_count) for info in store.list()]
+    [('alice', 'Trip', 1)]
+    """
 
     __slots__ = ()
 
@@ -163,6 +170,15 @@ class Session(SessionFacts, Generic[StateT]):
 
     ``version`` names the document that was loaded or last saved; ``store.save`` compares it with what is newest, and
     raises ``Conflict`` if someone else saved in between. ``state`` is of the store's ``state_type``, where it has one.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", state={"step": 1})
+    ...     session.state["step"] = 2
+    ...     session.messages.append({"role": "user", "content": "hi"})
+    ...     session.title = "Trip"
+    ...     store.save(session).message_count
+    1
     """
 
     __slots__ = ("_bodies", "_messages", "_new_ttl", "_shape", "_state", "version")
