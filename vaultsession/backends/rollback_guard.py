@@ -77,4 +77,3 @@ class RollbackGuard:
                 self._sights.move_to_end(name)
                 if len(self._sights) > self._most:
                     self._sights.popitem(last=False)
-

@@ -14,7 +14,7 @@ from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Upd
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
 from ..replication import newest_of
-from .waiting import Snapshot, WaitingSession, part, witness_of
+from .waiting import MemorySnapshot, WaitingSession, part, witness_of
 
 Read = Callable[[str], Container | None]
 
@@ -171,13 +171,13 @@ class SessionMemory:
                 waiting.doubt = self.snapshot(key).data
             return newest
 
-    def snapshot(self, key: str) -> Snapshot:
+    def snapshot(self, key: str) -> MemorySnapshot:
         """A session that is here, as of now."""
         with self.lock:
             newest, container = newest_of(self.backend, key), self.backend.read(key)
             if newest is None:
                 raise KeyError(key)
-            return Snapshot(newest, b"" if container is None else container.header + container.data)
+            return MemorySnapshot(newest, b"" if container is None else container.header + container.data)
 
     def settle(self, key: str, *, keep: bool) -> None:
         """The session waits no more. ``keep`` it as a copy where the server has the same."""

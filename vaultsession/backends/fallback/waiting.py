@@ -14,7 +14,7 @@ from ...format import record
 from ...format.sealed import Container, Current, Delete, IndexRow, ReadRange, Tombstone, Witness, Write
 
 
-class Snapshot(NamedTuple):
+class MemorySnapshot(NamedTuple):
     """A session in memory at one moment. ``data`` is the whole container; empty where it was removed."""
 
     row: IndexRow | Tombstone
@@ -62,7 +62,7 @@ class WaitingSession:
     due: float = 0.0
 
     def settle(
-        self, key: str, ours: Snapshot, theirs: IndexRow | Tombstone, fetch: ReadRange, merge: Merge
+        self, key: str, ours: MemorySnapshot, theirs: IndexRow | Tombstone, fetch: ReadRange, merge: Merge
     ) -> Write | Delete | None:
         """What follows the server's newest, where that is no beginning of ours. May be asked again."""
         lives = isinstance(theirs, IndexRow)
@@ -80,7 +80,7 @@ class WaitingSession:
             self.merged.append((result.head, ours.data))
         return result
 
-    def carried(self, ours: Snapshot, newest: Current) -> None:
+    def carried(self, ours: MemorySnapshot, newest: Current) -> None:
         """The server has ours, as part of its ``newest``; ours has changed since."""
         self.base = ours.data or None
         self.known = (newest.witness,) if isinstance(newest, IndexRow) else ()
