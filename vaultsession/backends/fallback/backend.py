@@ -30,7 +30,7 @@ from ..memory import MemoryBackend
 from ..protocol import Backend, Traits, remarks_of
 from ..replication import Outcome, follow, newest_of
 from .memory import SessionMemory
-from .pending import Fork, MemorySnapshot, Merge, PendingSession, witness_of
+from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
 
 _log = logging.getLogger("vaultsession")
 

@@ -14,7 +14,7 @@ from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Upd
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
 from ..replication import newest_of
-from .pending import MemorySnapshot, PendingSession, part, witness_of
+from .pending_session import MemorySnapshot, PendingSession, part, witness_of
 
 Read = Callable[[str], Container | None]
 
