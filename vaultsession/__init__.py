@@ -55,13 +55,12 @@ from .errors import (
 from .util.lazy import names_in
 
 if TYPE_CHECKING:
-    from .engine.listing import Page
     from .engine.search import Match
     from .store.aio import AsyncSessionStore
     from .store.bulk import Imported, Verified
     from .store.conversation import AsyncConversation, Conversation
     from .store.open import open_store, open_store_async
-    from .store.session import Session, SessionInfo
+    from .store.session import Page, Session, SessionInfo
     from .store.settings import Settings
     from .store.steps import Step
     from .store.store import SessionStore
@@ -121,7 +120,7 @@ _HOMES = {
     "Conversation": "store.conversation",
     "Imported": "store.bulk",
     "Match": "engine.search",
-    "Page": "engine.listing",
+    "Page": "store.session",
     "Passphrase": "vault.secret",
     "RawKey": "vault.secret",
     "Reply": "store.turns",

@@ -131,17 +131,17 @@ class Search:
         """
         left = limit
         failures: dict[str, VaultError] = {}
-        for number, info in enumerate(self._listing.each(tags, order="newest"), 1):
+        for number, head in enumerate(self._listing.each(tags, order="newest"), 1):
             try:
-                loaded = self.loaded(info.id)
+                loaded = self.loaded(head.id)
                 if loaded is not None:
-                    for match in _matches(probe, info.id, loaded.bodies, state=state):
+                    for match in _matches(probe, head.id, loaded.bodies, state=state):
                         yield match
                         left = None if left is None else left - 1
                         if left == 0:
                             return
             except (Unreadable, BackendUnavailable) as error:
-                failures[info.id] = without_frames(error)
+                failures[head.id] = without_frames(error)
             if progress is not None:
                 progress(number)
         if failures:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from ..engine.erasure import Receipt
-from ..engine.listing import Order, Page
+from ..engine.listing import Order
 from ..engine.operations import Existing
 from ..engine.rotation import KeyUse, Rotation
 from ..engine.search import Match, Needle
@@ -28,9 +28,15 @@ from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Duration
 from .bulk import Imported, Verified
+<<<<<<< HEAD
+from .conversation import AsyncConversation, ConversationFields
+from .fields import DocumentFields, Filters, ImportedFields, SessionFields
+from .session import Page, Session, SessionInfo
+=======
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
 from .session import Session, SessionInfo
+>>>>>>> main
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT

@@ -19,6 +19,7 @@ from ..engine.writer import Writer
 from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from ..format import ids
 from ..format.keys import Keyring
+from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
@@ -133,7 +134,7 @@ def open_store(
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        writer, leases = Writer.of(reader, clock, chosen), site.leases()
+        writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
@@ -172,6 +173,12 @@ open_store_async.__signature__ = inspect.signature(open_store).replace(  # type:
 )
 
 
+def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
+    """Writes as the settings say."""
+    level = settings.level if settings.compression == "zstd" else None
+    return Writer(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
+
+
 class StoreOptions(NamedTuple):
     """The type of a store's states, what traces its calls, and what makes its ids."""
 
@@ -194,7 +201,7 @@ def _in_memory(settings: Settings, clock: Clock, options: StoreOptions) -> Sessi
     from ..backends.memory import MemoryBackend  # noqa: PLC0415 - a store that keeps its sessions needs none
 
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    writer = Writer.of(reader, clock, settings)
+    writer = writer_of(reader, clock, settings)
     return _assemble(
         memory, reader, writer, LocalLeases(), settings, clock, StoreInfo(MEMORY, "this process only"), options
     )

@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 from ..errors import InvalidSetting
-from ..format import record
 from ..format.payload import LEVELS
+from ..format.record import SUITES
 from ..util.clock import Duration, to_duration
 
 PREFIX = "VAULTSESSION_"
 PATH = PREFIX + "PATH"
-
-SUITES = {
-    "aes-256-gcm": record.SUITE_AES_GCM,
-    "chacha20-poly1305": record.SUITE_CHACHA,
-    "aes-256-gcm-siv": record.SUITE_AES_GCM_SIV,
-}
 
 
 Compression = Literal["zstd", "none"]

@@ -102,7 +102,7 @@ class SessionStore(ManySessions[StateT]):
         self._defaults = defaults or Defaults()
         self._coherent = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._operations = Operations(backend, reader, writer, self._coherent, clock, shape)
+        self._operations = Operations(backend, reader, writer, self._coherent, clock)
         self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
@@ -123,6 +123,11 @@ class SessionStore(ManySessions[StateT]):
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
+<<<<<<< HEAD
+        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
+        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
+        return self._shown(self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False))
+=======
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id.
 
         ============ =================================================================================================
@@ -138,6 +143,7 @@ class SessionStore(ManySessions[StateT]):
         """
         head = self._new_head(self._new_id(self._clock.now()) if id is None else id, fields)
         return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+>>>>>>> main
 
     @verb
     @shows_fields(ImportedFields)
@@ -158,17 +164,24 @@ class SessionStore(ManySessions[StateT]):
         An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
+<<<<<<< HEAD
+            head = self._new_head(session, facts)
+            return self._shown(
+                self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            )
+        if state is not None or messages or facts:
+=======
             head = self._new_head(session, fields)
             return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
         if state is not None or messages or fields:
+>>>>>>> main
             raise TypeError("a Session is saved as it is: change it, then save it")
-        session.follow(self._operations.save(self._key(session.id), session, overwrite=overwrite))
-        return session
+        return self._save(session, overwrite=overwrite)
 
     @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        return self._operations.session(self._key(id), id)
+        return self._shown(self._operations.load(self._key(id), id))
 
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
@@ -176,7 +189,7 @@ class SessionStore(ManySessions[StateT]):
         loaded = self._operations.warm(self._key(id))
         if loaded is None:
             return None
-        session = self._operations.shown(loaded)
+        session = self._shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -202,9 +215,15 @@ class SessionStore(ManySessions[StateT]):
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
         name = self._new_id(now) if new_id is None else new_id
+<<<<<<< HEAD
+        fork = self._operations.fork(
+            self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
+=======
         return self._operations.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, fields, now), until=until
+>>>>>>> main
         )
+        return self._shown(fork)
 
     @verb
     def delete(self, id: str, *, shred: bool = False) -> bool:

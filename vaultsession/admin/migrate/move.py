@@ -7,9 +7,9 @@ import os
 from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
 from ...engine.vault_reader import reader_of
-from ...engine.writer import Writer
 from ...errors import Conflict, InvalidSetting
 from ...format.sealed import Query
+from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
 from ...vault import OpenVault, follow_metadata, follow_tenants
@@ -96,7 +96,7 @@ def rekey(
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
     ours = reader_of(source.vault, vault)
     theirs = reader_of(target.vault, other, compressing=settings.compression == "zstd")
-    writer = Writer.of(theirs, clock, settings)
+    writer = writer_of(theirs, clock, settings)
     before = source.backend(ours.describe)
     try:
         after = target.backend(theirs.describe)
