@@ -368,7 +368,7 @@ def _entered(
 
 
 async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    """What the call returns from its thread. A cancelled task waits for it: no write goes on after its task has ended."""
+    """What the call returns from its thread. A cancelled task waits for it: no write outlives its task."""
     running = asyncio.get_running_loop().run_in_executor(threads, call)
     try:
         return await asyncio.shield(running)

@@ -13,6 +13,7 @@ import pytest
 from vaultsession import Settings, open_store
 from vaultsession.errors import BackendUnavailable, InvalidSetting
 from vaultsession.store.configuration import CONFIG, Configuration, config_directory, environment
+from vaultsession.vault.key_sources import KeySources
 from vaultsession.vault.secret import RawKey
 
 FORMS = {
