@@ -166,11 +166,11 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
     real = LiveKeyring.change
 
     def only_here(self: LiveKeyring, change: Any) -> Any:
-        papers, self._papers = self._papers, None
+        papers, self._store = self._papers, None
         try:
             return real(self, change)
         finally:
-            self._papers = papers
+            self._store = papers
 
     life = furnished(where, "mutants")
     with monkeypatch.context() as patched:

@@ -21,7 +21,8 @@ from ..engine.reader import Reader
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
 from ..format.sealed import Container, Current, IndexRow, Query, Tombstone, Write
-from ..vault import OpenVault, Vault, parse_metadata
+from ..vault import OpenVault, Vault
+from ..vault.metadata import parse_metadata
 from ..vault.secret import Secret
 from .doctor import Verdict, check
 

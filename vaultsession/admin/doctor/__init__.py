@@ -20,7 +20,8 @@ from ...errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, Va
 from ...format import record as v1
 from ...format.sealed import Container
 from ...util.disk import Disk, opened, read_all, why_not_private
-from ...vault import KEYRING_COUNTER, VaultDirectory
+from ...vault import Vault, VaultDirectory
+from ...vault.directory import KEYRING_COUNTER
 from ...vault.identity import Identity
 from ...vault.secret import Secret
 from . import dictionaries, listing, structure
@@ -59,12 +60,12 @@ def examine(
 ) -> Iterator[Finding]:
     """Every finding about the vault at ``path``, the structural ones first. ``VaultNotFound`` where there is none.
 
-    ``candidates`` are the secrets that may open it, as ``VaultDirectory.unlock`` takes them; without one that fits only
+    ``candidates`` are the secrets that may open it, as ``Vault.unlock`` takes them; without one that fits only
     the structure is looked at, and a finding says so. ``key_files`` are files with secrets to look at as well.
     """
     disk = disk or ReadOnlyDisk()
     path = os.path.abspath(path)
-    vault, layout = VaultDirectory(path, disk, allow_network=True), FilesLayout(path)
+    vault, layout = Vault(VaultDirectory(path, disk, allow_network=True)), FilesLayout(path)
     if not vault.exists():
         raise VaultNotFound(f"there is no vault at {path}")
     identity: Identity | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...errors import UnknownDictionary
+from ...errors import BackendUnavailable, UnknownDictionary
 from ...format.dictionaries import Dictionaries
 from ...util.disk import Disk
-from ...vault import DICTIONARIES, DictionaryFiles
+from ...vault.directory import DICTIONARIES, VaultDirectory
+from ...vault.metadata import DICTIONARY
 from .findings import Finding, Remedy, error, warning
 
 _REPAIR = "vaultsession repair"
@@ -15,24 +16,25 @@ _REPAIR = "vaultsession repair"
 
 def copies(disk: Disk, path: str, dictionaries: Dictionaries) -> Iterator[Finding]:
     """Each copy that cannot be read. What one that is gone altogether was needed for is told session by session."""
-    files = DictionaryFiles(disk, path)
+    directory = VaultDirectory(path, disk, allow_network=True)
     try:
-        numbers = files.numbers(whole=False)
-    except OSError as problem:
+        names = directory.names(DICTIONARY, begun=True)
+    except BackendUnavailable as problem:
         yield error("dictionaries", f"the dictionaries cannot be looked at: {problem}", DICTIONARIES)
         return
-    for number in numbers:
-        problems: dict[str, str] = {}
-        for name in files.names(number):
+    for name in names:
+        found, problems = directory.copies(name), {}
+        for copy in found:
             try:
-                dictionaries.open(number, files.copy(name))
-            except FileNotFoundError:
-                problems[name] = "it is gone"
-            except (OSError, ValueError, UnknownDictionary) as said:
-                problems[name] = str(said)
-        lost = len(problems) == len(files.names(number))
-        for name, why in problems.items():
-            place = f"{DICTIONARIES}/{name}"
+                if copy.data is not None:
+                    dictionaries.open(int(name.removeprefix(DICTIONARY)), copy.data)
+                else:
+                    problems[copy.place] = "it is gone" if copy.gone else copy.problem
+            except UnknownDictionary as said:
+                problems[copy.place] = str(said)
+        lost = len(problems) == len(found)
+        for file, why in problems.items():
+            place = f"{DICTIONARIES}/{file}"
             if lost:
                 sentence = f"no copy of this dictionary can be read ({why}): restore it from a backup"
                 yield error("dictionary-lost", sentence, place)

@@ -15,8 +15,18 @@ from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...util.disk import Disk, read_file, why_not_private
-from ...vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, keyring_file, number_in
-from ...vault.keyring_copies import NEW, QUARANTINE
+from ...vault import keyring_file
+from ...vault.directory import (
+    DICTIONARIES,
+    DIRECTORIES,
+    LOCKS,
+    NETWORK_FILE_SYSTEMS,
+    NEW,
+    QUARANTINE,
+    SESSIONS,
+    TENANTS,
+    number_in,
+)
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"

@@ -31,7 +31,7 @@ from ...errors import SessionNotFound, VaultError
 from ...format.ids import is_key
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
-from ...vault import VaultDirectory
+from ...vault import Vault, VaultDirectory
 from ...vault.secret import Secret
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
 from .dictionaries import level
@@ -140,7 +140,7 @@ class Repair:
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
         said: dict[Finding, str] = {}
-        directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
+        directory = Vault(VaultDirectory(self.path, self.disk, allow_network=self.allow_network))
         vault = directory.unlock(self.candidates or ())
         reader = reader_of(directory, vault)
         with contextlib.closing(Mender(self.disk, self.path, reader, self.clock)) as mender:

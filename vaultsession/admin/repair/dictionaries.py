@@ -6,17 +6,18 @@ import os
 
 from ...errors import UnknownDictionary
 from ...format.dictionaries import Dictionaries
-from ...vault import VaultDirectory, number_in
+from ...vault import Vault
+from ...vault.directory import number_in
 
 
-def level(directory: VaultDirectory, dictionaries: Dictionaries, place: str) -> str:
+def level(vault: Vault, dictionaries: Dictionaries, place: str) -> str:
     """Write the copy at ``place`` anew, if the other one authenticates. ``VaultError``."""
     number = number_in(os.path.basename(place)) or 0
-    for data in directory.dictionary(number):
+    for data in vault.dictionary(number):
         try:
             dictionaries.open(number, data)
         except UnknownDictionary:
             continue
-        directory.level_dictionary(number, data)
+        vault.level_dictionary(number, data)
         return "it was written anew from its other copy"
     raise UnknownDictionary(f"no copy of dictionary {number} authenticates any more: restore one from a backup")

@@ -23,7 +23,7 @@ from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
-from ...vault.keyring_copies import QUARANTINE
+from ...vault.directory import QUARANTINE
 from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
