@@ -129,7 +129,7 @@ def open_store(
         reader = reader_of(
             site.vault,
             vault,
-            etag=etag,
+            etag=etag if vault.etag is None else vault.etag,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
         )

@@ -194,7 +194,7 @@ class VaultDirectory(MetadataStore):
         numbers = {number_in(name) for name in entries if begun or name.endswith(".vsd")}
         return tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers)))
 
-    def create(self, make: Callable[[], bytes]) -> None:
+    def create(self, make: Callable[[], bytes]) -> object:
         """Make the directory, parents included, and the vault in it. ``make`` is called under the lock."""
         with _storage(self.path):
             self._refuse_network()
@@ -202,6 +202,7 @@ class VaultDirectory(MetadataStore):
             with self.locked():
                 leftovers = self._refuse_foreign()
                 self._write_first(*split(make()), leftovers, unflushed)
+                return self.etag()  # the next change of the keyring waits for this lock
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
         """Compare and swap, under the lock of the vault."""

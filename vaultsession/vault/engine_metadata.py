@@ -60,12 +60,14 @@ class EngineMetadata(MetadataStore):
             raise Damaged(f"the list of the vault's {title} is not what this package writes: restore it from a backup")
         return tuple(prefix + name for name in listed.decode("ascii").split())
 
-    def create(self, make: Callable[[], bytes]) -> None:
+    def create(self, make: Callable[[], bytes]) -> bytes:
         """Put the value in place, made when there is none yet."""
         if self.exists():
             raise Conflict(f"{self.where}: there is a vault already: open it")
-        if not self.engine.put_metadata(VAULT, make(), None):
-            raise Conflict(f"{self.where}: another process made a vault in this moment: open it")
+        value = make()
+        if self.engine.put_metadata(VAULT, value, None):
+            return value
+        raise Conflict(f"{self.where}: another process made a vault in this moment: open it")
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
         """Compare and swap. What an engine still keeps of the old value, in its logs say, is its own affair."""

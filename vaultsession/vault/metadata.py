@@ -61,8 +61,8 @@ class MetadataStore(ABC):
         """The names with this prefix that readers may rely on, in order."""
 
     @abstractmethod
-    def create(self, make: Callable[[], bytes]) -> None:
-        """Make the vault of the value that ``make`` returns. ``Conflict`` if there is one already."""
+    def create(self, make: Callable[[], bytes]) -> object:
+        """Make the vault of the value that ``make`` returns; the etag of it. ``Conflict`` if there is one already."""
 
     @abstractmethod
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:

@@ -29,12 +29,14 @@ _TRIES = 100
 class OpenVault:
     """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
 
-    Compare ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
+    ``etag`` is that of the vault while it held this keyring, where that is known. Compare ``counter`` with the highest
+    one that is remembered: a lower one is a rollback of the keyring.
     """
 
     unlocked: Unlocked
     source: str
     findings: tuple[str, ...] = ()
+    etag: object = None
 
     @property
     def slot(self) -> Slot | None:
@@ -114,8 +116,8 @@ class Vault:
             made.append(file.reopen(vault_key, file.slots[0]))
             return Identity.of(keyring).encode() + file.data
 
-        self.storage.create(make)
-        return OpenVault(made[0], "the key that it was created with")
+        etag = self.storage.create(make)
+        return OpenVault(made[0], "the key that it was created with", etag=etag)
 
     def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
         """Open with the first candidate that fits, each asked for only when those before it failed.
