@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
-from ...format.ids import LOCATOR_LENGTH, locator_of
+from ...format.ids import LOCATOR_LENGTH
 from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
 from ...util.clock import Clock
 from ..memory import MemoryBackend
@@ -161,7 +161,7 @@ class FallbackBackend:
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=_place(row), offset=0, limit=limit)
+                    query = replace(query, after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
@@ -175,7 +175,7 @@ class FallbackBackend:
             waiting = frozenset(self._memory.waiting)
             ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]
         theirs = (row for row in self._scanned(every) if row.key not in waiting)
-        yield from heapq.merge(theirs, ours, key=_place, reverse=query.newest_first)
+        yield from heapq.merge(theirs, ours, key=lambda row: row.place, reverse=query.newest_first)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
@@ -435,7 +435,3 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
 
 def _nothing(_: Fork) -> None:
     """How a session is merged that has expired here."""
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)

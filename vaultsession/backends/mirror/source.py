@@ -11,22 +11,17 @@ from typing import TypeVar
 
 from ...errors import VaultError
 from ...format.sealed import Container, Current, Heads, IndexRow, Query, Update
-from ..protocol import Backend, Traits
+from ..protocol import Backend
 
 T = TypeVar("T")
 
 
 class MirrorSource:
-    """A backend that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
+    """A source that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.failed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the backend."""
-        return self._backend.traits
 
     def head(self, key: str) -> IndexRow | None:
         """See ``Backend``, as with all that follow."""
@@ -43,25 +38,6 @@ class MirrorSource:
     def scan(self, query: Query) -> Heads:
         """The listing."""
         return self._own(lambda: self._backend.scan(query))
-
-    def count(self, query: Query) -> int:
-        """How many."""
-        return self._backend.count(query)
-
-    def reindex(self) -> object:
-        """The index anew."""
-        return self._backend.reindex()
-
-    def stats(self) -> dict[str, int]:
-        """Counts and bytes."""
-        return self._backend.stats()
-
-    def health(self) -> dict[str, str | None]:
-        """Components."""
-        return self._backend.health()
-
-    def close(self) -> None:
-        """Nothing: whoever opened it closes it."""
 
     def _own(self, act: Callable[[], T]) -> T:
         try:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Query, Tombstone
 from .layout import GRAVE_BEGINS, MARGIN, RedisLayout, all_of, expiring, parse_locator, tagged, unpack
 from .scripts import COUNT, GRAVES, MEND, PAGE
@@ -54,7 +53,7 @@ class RedisListing:
 
     def scan(self, query: Query) -> Iterator[IndexRow]:
         """Rows in the order asked for."""
-        rows = (row for row in self._ordered(query) if _fits(row, query))
+        rows = (row for row in self._ordered(query) if query.matches(row))
         end = None if query.limit is None else query.offset + query.limit
         return islice(rows, query.offset, end)
 
@@ -130,14 +129,16 @@ class RedisListing:
         if query.expired_at is not None and not query.tags:
             found = self._expired(query.expired_at)
             if found is not None:
-                rows = sorted(found, key=_place, reverse=query.newest_first)
-                return iter([row for row in rows if _is_behind(_place(row), query)])
+                rows = sorted(found, key=lambda row: row.place, reverse=query.newest_first)
+                return iter([row for row in rows if query.is_behind_cursor(row)])
         wanted = None if query.limit is None else query.offset + query.limit
         walks = []
         for shard in self._layout.every():
             name, tag = self._smallest(shard, query.tags)
             walks.append(self._walk(shard, name, query.newest_first, query.after, tag, wanted))
-        return heapq.merge(*walks, key=_place, reverse=query.newest_first) if len(walks) > 1 else walks[0]
+        return (
+            heapq.merge(*walks, key=lambda row: row.place, reverse=query.newest_first) if len(walks) > 1 else walks[0]
+        )
 
     def _smallest(self, shard: str, tags: tuple[bytes, ...]) -> tuple[str, bytes | None]:
         """The sorted set with the fewest entries that has all that carry the tags."""
@@ -271,21 +272,3 @@ class RedisListing:
             return None
         row = self._entry(shard.decode(), 0.0, member, self._server.ask("GET", b"%sn:%s" % (shard, member))).row
         return locator if row is None else row.key
-
-
-def _fits(row: IndexRow, query: Query) -> bool:
-    if any(tag not in row.tags for tag in query.tags):
-        return False
-    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
-        return False
-    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
-
-
-def _is_behind(place: Place, query: Query) -> bool:
-    if query.after is None:
-        return True
-    return place < query.after if query.newest_first else place > query.after
-
-
-def _place(row: IndexRow) -> Place:
-    return row.updated, locator_of(row.key)
