@@ -92,7 +92,7 @@ def open_store(
     ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
     ``KeyUnavailable``, ``WrongKey``; ``RollbackDetected`` for key slots older than this vault has seen.
     """
-    environ = environment()
+    environ = environment() if path_or_url is None or settings is None or sources is None else {}
     chosen = _settings(settings, environ, overrides)
     seen = _seen(state_type, tracing, chosen)._replace(new_id=new_id)
     clock = clock or SystemClock()
