@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...store.fields import ConversationOptions
 from ...store.store import SessionStore
-from ...store.turns import ConversationOptions, Reply
+from ...store.turns import Reply
 from ...util.lazy import LazyModule
 from ..chat.agents import NamedAgent, agent_named, is_asynchronous
 from ..chat.chat_loop import COMMANDS, Ask, ChatLoop, OnText

@@ -147,9 +147,8 @@ class _Demo:
         path = self._session_file()
         before = _read(path)
         place = len(preallocation.without(before)) // 2
-        _say(
-            f"Byte {place} of {len(before)} is changed from {before[place]:#04x} to {before[place] ^ 1:#04x}. Loading it:"
-        )
+        was, is_now = f"{before[place]:#04x}", f"{before[place] ^ 1:#04x}"
+        _say(f"Byte {place} of {len(before)} is changed from {was} to {is_now}. Loading it:")
         _overwrite(path, place, before[place] ^ 1)
         with self._open() as store:
             try:

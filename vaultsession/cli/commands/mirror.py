@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ...admin.restore import Proof, restore_papers
+from ...admin.restore import Proof, restore_metadata
 from ...admin.restore import restore as restore_sessions
 from ...admin.restore import verify as verify_sessions
 from ...backends.protocol import Backend
@@ -19,7 +19,7 @@ from ...engine.vault_reader import reader_of
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...store.mirror import refuse_same
 from ...util.disk import Disk
-from ...vault import Vault, follow_papers
+from ...vault import Vault, follow_metadata
 from ...vault.location import VaultLocation
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
@@ -56,17 +56,17 @@ def status(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
     Exit code 0 where they are level, 3 where they are not, 1 where the mirror is out of reach.
     """
     with _both(where, mirror) as (ours, theirs, reader):
-        papers = _papers(ours.vault, theirs.vault)
+        metadata = _metadata(ours.vault, theirs.vault)
         counts: Counter[str] = Counter()
-        if papers != "missing":
+        if metadata != "missing":
             with _backends(ours, theirs, reader) as (source, follower):
                 counts = Counter(str(gap) for _, gap in differing(source, follower))
         else:
             with contextlib.closing(ours.backend(reader.describe)) as source:
                 counts["missing"] = source.stats()["sessions"]
         place = theirs.vault.path
-    level = papers == "level" and not any(counts[gap] for gap in _GAPS if gap != "extra")
-    record = {"mirror": place, "level": level, "key_slots": papers, **{gap: counts[gap] for gap in _GAPS}}
+    level = metadata == "level" and not any(counts[gap] for gap in _GAPS if gap != "extra")
+    record = {"mirror": place, "level": level, "key_slots": metadata, **{gap: counts[gap] for gap in _GAPS}}
     output.facts(record, form=form)
     exit_codes.end(lost=False, partial=not level)
 
@@ -83,7 +83,7 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
     counts: Counter[str] = Counter()
     failed: list[dict[str, str]] = []
     with _both(where, mirror) as (ours, theirs, reader):
-        papers = follow_papers(ours.vault, theirs.vault)
+        metadata = follow_metadata(ours.vault, theirs.vault)
         with _backends(ours, theirs, reader) as (source, follower), bar("Syncing") as progress:
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
@@ -94,7 +94,7 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
                     failed.append({"key": key, "problem": str(error)})
                 progress(number, None)
         place = theirs.vault.path
-    if papers is Outcome.AHEAD:
+    if metadata is Outcome.AHEAD:
         failed.append({"key": "", "problem": "the key slots of the mirror are newer, or were changed otherwise"})
     done = {"mirror": place, **{name: counts[name] for name in ("appended", "replaced", "removed", "ahead", "extra")}}
     output.facts({**done, "failed": len(failed)}, form=form, json={**done, "failed": failed})
@@ -136,7 +136,7 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) 
         stack.callback(theirs.close)
         ours = VaultLocation.at(where.path, disk)
         stack.callback(ours.close)
-        opened = restore_papers(theirs.vault, ours.vault, where.candidates(theirs.vault))
+        opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
         reader = reader_of(ours.vault, opened)
         source, target = stack.enter_context(_backends(theirs, ours, reader))
         progress = stack.enter_context(bar("Restoring"))
@@ -177,12 +177,12 @@ def _backends(one: VaultLocation, other: VaultLocation, reader: Reader) -> Itera
         yield first, second
 
 
-def _papers(ours: Vault, theirs: Vault) -> str:
+def _metadata(ours: Vault, theirs: Vault) -> str:
     if not theirs.exists():
         return "missing"
     if theirs.identity().vault_id != ours.identity().vault_id:
         raise InvalidSetting(f"{theirs.path} holds another vault than {ours.path}: choose another place")
-    return "level" if theirs.papers() == ours.papers() else "different"
+    return "level" if theirs.metadata() == ours.metadata() else "different"
 
 
 def _counted(proofs: Iterable[Proof], progress: Callable[[int, int | None], None]) -> Iterator[Proof]:

@@ -15,7 +15,7 @@ from ...admin.doctor import key_of, known_keys, opened_read_only
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...engine.vault_reader import reader_of
-from ...engine.verify import Verifier, check_all
+from ...engine.verify import Verification, check_all
 from ...errors import SessionNotFound
 from ...format.sealed import Query
 from .. import exit_codes, output
@@ -110,7 +110,7 @@ def _opened(where: VaultOptions) -> Iterator[_Opened]:
             yield _Opened(backend, reader, None)
 
 
-def _record(checkup: Verifier) -> dict[str, object]:
+def _record(checkup: Verification) -> dict[str, object]:
     return {
         "session": checkup.key if checkup.head is None else checkup.head.id,
         "key": checkup.key,
