@@ -207,7 +207,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     kept: list[tuple[str, Any, Any]] = []
     for each in own.parameters.values():
         if each.name == "form":
-            kept += [(option.strip("-"), _FORMS[option], False) for option in get_args(each.annotation)[1:]]
+            kept += [(option.replace("--", "as_"), _FORMS[option], False) for option in get_args(each.annotation)[1:]]
         elif each.name != "where":
             kept.append((each.name, each.annotation, each.default))
     if "where" in own.parameters:
@@ -221,7 +221,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
             where = VaultOptions(**{name: given.pop(name) for name in _OPTIONS})
             given["where"] = where.under(outer if isinstance(outer, VaultOptions) else None)
         if "form" in own.parameters:
-            given["form"] = Form.chosen(as_json=given.pop("json", False), as_jsonl=given.pop("jsonl", False))
+            given["form"] = Form.chosen(as_json=given.pop("as_json", False), as_jsonl=given.pop("as_jsonl", False))
         command(**given)
 
     parameters = [

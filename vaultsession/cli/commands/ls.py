@@ -108,7 +108,7 @@ def ls(
         limit = ON_A_TERMINAL
     wanted = filters(user, tenant, assistant, label)
     with where.open() as store:
-        listing = Listing(store, wanted, oldest_first=reverse and sort is Sort.updated)
+        listing = PagedListing(store, wanted, oldest_first=reverse and sort is Sort.updated)
         if count:
             number = listing.count(period)
             if form is Form.TSV:
@@ -134,7 +134,7 @@ def ls(
             output.say("There are more: show them with a larger --limit.", style="dim")
 
 
-class Listing:
+class PagedListing:
     """A listing by the last change, fetched in pages.
 
     ``after``: the cursor behind the last session that ``pages`` gave. ``cut``: whether ``chosen`` left some out, behind

@@ -11,7 +11,7 @@ from .. import exit_codes, histogram, output
 from ..histogram import AGES, SIZES, Bar
 from ..output import Form, JsonForm
 from ..vault_options import VaultOptions, takes_options
-from .ls import Listing
+from .ls import PagedListing
 
 _MOST = 10_000
 """Sessions whose sizes and ages are looked at: a histogram is a look, and takes no longer than one."""
@@ -34,7 +34,7 @@ def stats(where: VaultOptions, *, form: JsonForm) -> None:
         counts = {name: value for name, value in store.stats().items() if not name.startswith(own)}
         if form is not Form.TSV and health["ok"]:
             now = to_datetime(SystemClock().now())
-            looked_at = list(islice(Listing(store).pages(), _MOST))
+            looked_at = list(islice(PagedListing(store).pages(), _MOST))
             sizes = histogram.counted(SIZES, (info.size for info in looked_at))
             ages = histogram.counted(AGES, ((now - info.updated_at).total_seconds() for info in looked_at))
     record = {**counts, **health}
