@@ -23,7 +23,7 @@ from vaultsession.errors import VaultError
 from vaultsession.format.sealed import IndexRow
 from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.util.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
-from vaultsession.vault.keyring_copies import NEW, Copies
+from vaultsession.vault.directory import NEW, VaultDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
@@ -206,22 +206,22 @@ def test_the_same_life_of_a_store_that_is_right_is_survived(where: Path) -> None
 
 
 def one_copy_flushed(patch: Patch) -> None:
-    def write(self: Any, copies: Any, data: bytes, _: bytes) -> None:
+    def write(self: Any, _: Any, copies: Any, data: bytes) -> None:
         for number, copy in enumerate(copies):
-            temporary = os.path.join(self.path, copy.name + NEW)
+            temporary = os.path.join(self.path, copy.place + NEW)
             with opened(self.disk, temporary, CREATE_NEW) as fd:
                 write_all(self.disk, fd, data, 0)
                 if number == 0:
                     self.disk.fsync(fd)
-            self.disk.replace(temporary, os.path.join(self.path, copy.name))
+            self.disk.replace(temporary, os.path.join(self.path, copy.place))
         self.disk.sync_directory(self.path)
 
-    patch.setattr(Copies, "_write", write)
+    patch.setattr(VaultDirectory, "_replace_copies", write)
 
 
 def both_renamed_before_a_flush(patch: Patch) -> None:
-    def write(self: Any, copies: Any, data: bytes, _: bytes) -> None:
-        names = [os.path.join(self.path, copy.name) for copy in copies]
+    def write(self: Any, _: Any, copies: Any, data: bytes) -> None:
+        names = [os.path.join(self.path, copy.place) for copy in copies]
         for name in names:
             with opened(self.disk, name + NEW, CREATE_NEW) as fd:
                 write_all(self.disk, fd, data, 0)
@@ -232,7 +232,7 @@ def both_renamed_before_a_flush(patch: Patch) -> None:
                 self.disk.fsync(fd)
         self.disk.sync_directory(self.path)
 
-    patch.setattr(Copies, "_write", write)
+    patch.setattr(VaultDirectory, "_replace_copies", write)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..admin.doctor import readonly
     from ..format import sealed
     from ..util import clock
-    from ..vault import VaultDirectory, key_places, key_sources
+    from ..vault import Vault, key_places, key_sources
     from ..vault import secret as secret_names
     from ..vault.key_sources import KeySource
     from ..vault.secret import Secret
@@ -62,7 +62,7 @@ def _ids(where: VaultOptions) -> Iterator[str]:
             yield opened.reader.rows.open(row)[1].id
 
 
-def _secrets(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def _secrets(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secret]]:
     """Keys that are there: nothing is asked for, no command is run, and no passphrase is derived from."""
     named = where.key_file or where.environ.get(secret_names.KEY_FILE)
     sources: list[KeySource] = [key_places.KeyFile(absolute(named))] if named else []

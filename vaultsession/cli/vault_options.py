@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..store.settings import Settings
     from ..store.store import SessionStore
     from ..util import disk
-    from ..vault import OpenVault, Vault, VaultDirectory, key_command, key_places, key_sources, location
+    from ..vault import OpenVault, Vault, key_command, key_places, key_sources, location
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
@@ -37,8 +37,6 @@ else:  # the help of a command does without the store
     store_open, store_settings = LazyModule(".store.open"), LazyModule(".store.settings")
     key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
     key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
-
-VaultT = TypeVar("VaultT", bound="Vault")
 
 _PANEL = "Vault and key"
 
@@ -147,7 +145,7 @@ class VaultOptions:
         return not self.path.startswith(location.MEMORY) and location.split(self.path)[0] == "file"
 
     @staticmethod
-    def existing(vault: VaultT) -> VaultT:
+    def existing(vault: Vault) -> Vault:
         """The vault. ``VaultNotFound`` where there is none: no command but ``init`` makes one."""
         if not vault.exists():
             raise VaultNotFound(f"there is no vault at {vault.path}: make one with `vaultsession init`")
@@ -162,10 +160,11 @@ class VaultOptions:
         with contextlib.closing(self.location()) as found:
             yield self.existing(found.vault)
 
-    def directory(self) -> VaultDirectory:
+    def directory(self) -> Vault:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
         allow_network = self.settings.allow_network
-        return self.existing(vaults.VaultDirectory(local_path(self.path), disk.Disk(), allow_network=allow_network))
+        storage = vaults.VaultDirectory(local_path(self.path), disk.Disk(), allow_network=allow_network)
+        return self.existing(vaults.Vault(storage))
 
     def candidates(self, vault: Vault, environ: Mapping[str, str] | None = None) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open a vault, each asked for as the iteration reaches it."""

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vaults import vault_at
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
 from vaultsession.backends.files import listing
 from vaultsession.engine.rotation import Rotator
 from vaultsession.format import record
 from vaultsession.format.sealed import IndexRow, Query
-from vaultsession.vault import VaultDirectory
 
 Opening = Callable[..., SessionStore]
 
@@ -236,7 +236,7 @@ def test_retired_keys_are_deleted_on_request_only(open_files: Opening, tmp_path:
     assert store.prune_keys() == done.retired
     assert store.prune_keys() == ()
     assert [use.id for use in store.key_usage()] == [done.key]
-    kept = VaultDirectory(str(tmp_path / "vault")).unlock([("it", vault_key)]).keyring.masters
+    kept = vault_at(str(tmp_path / "vault")).unlock([("it", vault_key)]).keyring.masters
     assert [master.id.hex() for master in kept] == [done.key]
     assert store.load("a").id == "a"
 

@@ -18,8 +18,18 @@ from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
 from ...format.sealed import Container
 from ...util.disk import Disk, opened, read_all, read_file, why_not_private
-from ...vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, keyring_file, number_in
-from ...vault.keyring_copies import NEW, QUARANTINE
+from ...vault import keyring_file
+from ...vault.directory import (
+    DICTIONARIES,
+    DIRECTORIES,
+    LOCKS,
+    NETWORK_FILE_SYSTEMS,
+    NEW,
+    QUARANTINE,
+    SESSIONS,
+    TENANTS,
+    number_in,
+)
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"

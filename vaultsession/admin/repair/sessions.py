@@ -24,8 +24,8 @@ from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
-from ...vault import VaultDirectory, number_in
-from ...vault.keyring_copies import QUARANTINE
+from ...vault import Vault
+from ...vault.directory import QUARANTINE, number_in
 from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
@@ -175,15 +175,15 @@ class SessionRepair:
             )
 
 
-def level_dictionary(directory: VaultDirectory, dictionaries: Dictionaries, place: str) -> str:
+def level_dictionary(vault: Vault, dictionaries: Dictionaries, place: str) -> str:
     """Write the copy at ``place`` anew, if the other one authenticates. ``VaultError``."""
     number = number_in(os.path.basename(place)) or 0
-    for data in directory.dictionary(number):
+    for data in vault.dictionary(number):
         try:
             dictionaries.open(number, data)
         except UnknownDictionary:
             continue
-        directory.level_dictionary(number, data)
+        vault.level_dictionary(number, data)
         return "it was written anew from its other copy"
     raise UnknownDictionary(f"no copy of dictionary {number} authenticates any more: restore one from a backup")
 

@@ -21,7 +21,7 @@ from ...store.open import open_store
 from ...store.settings import Settings
 from ...store.store import SessionStore
 from ...util.clock import SystemClock
-from ...vault import VaultDirectory
+from ...vault import Vault, VaultDirectory
 from ...vault.secret import RawKey
 from .. import output
 from .ls import COLUMNS
@@ -93,7 +93,7 @@ class _Demo:
             os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
         ) as stream:
             stream.write(self._key.text() + "\n")
-        VaultDirectory(self._vault).create(self._key, now=SystemClock().now())
+        Vault(VaultDirectory(self._vault)).create(self._key, now=SystemClock().now())
         _say(f"made in {self._vault}")
         _say("Its key is random and lies outside, in a file that only you can read.")
 

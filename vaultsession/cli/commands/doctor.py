@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ...admin.doctor import Finding, Severity, examine
 from ...errors import KeyUnavailable, VaultError
-from ...vault import VaultDirectory
+from ...vault import Vault
 from ...vault.key_sources import KeySources
 from ...vault.secret import KEY_FILE, PASSPHRASE_FILE, Secret
 from .. import exit_codes, output
@@ -51,7 +51,7 @@ def end(findings: Iterable[Finding]) -> None:
     exit_codes.end(lost=worst >= Severity.ERROR, partial=worst >= Severity.WARNING)
 
 
-def candidates(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def candidates(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secret]]:
     """The secrets; what keeps the sources from being asked is a ``KeyUnavailable``."""
     try:
         yield from where.candidates(directory)
@@ -61,7 +61,7 @@ def candidates(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple
         raise KeyUnavailable(str(problem)) from problem
 
 
-def _key_files(where: VaultOptions, directory: VaultDirectory) -> Iterator[str]:
+def _key_files(where: VaultOptions, directory: Vault) -> Iterator[str]:
     """Files with secrets that this process would use."""
     named = (where.key_file, where.passphrase_file, where.environ.get(KEY_FILE), where.environ.get(PASSPHRASE_FILE))
     yield from (absolute(path) for path in named if path)

@@ -19,8 +19,9 @@ from ...engine.vault_reader import reader_of
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...store.mirror import refuse_same
 from ...util.disk import Disk
-from ...vault import Vault, follow_metadata
+from ...vault import Vault
 from ...vault.location import VaultLocation
+from ...vault.replication import follow_metadata
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
 from ..progress import bar

@@ -44,7 +44,7 @@ def repair(
         directory.path,
         _Again(candidates(where, directory)),
         quarantine_damaged=quarantine_damaged,
-        allow_network=directory.allow_network,
+        allow_network=where.settings.allow_network,
     )
     mending.recover = frozenset(map(mending.key_named, recover or ()))
     remaining = mending.look()
