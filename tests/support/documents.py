@@ -60,9 +60,7 @@ def blocks(text: str, document: Path) -> list[Block]:
     for match in _BLOCK.finditer(text):
         marks = {match["mark"]: match["value"]}
         line = text.count("\n", 0, match.start("text")) + 1
-        found.append(
-            Block(document, line, match["language"], match["text"], marks.get("command"), marks.get("needs"))
-        )
+        found.append(Block(document, line, match["language"], match["text"], marks.get("command"), marks.get("needs")))
     return found
 
 

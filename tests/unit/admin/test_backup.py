@@ -16,6 +16,7 @@ import pytest
 from documents import PACKAGE, Block, blocks
 
 import vaultsession
+from vaultsession.cli.exit_codes import PARTIAL
 from vaultsession.engine.verify import Verdict
 from vaultsession.vault.secret import RawKey
 
@@ -48,7 +49,7 @@ def copied(program: str, directory: Path) -> Path:
         env=os.environ | {"PATH": f"{programs}:/usr/bin:/bin", "VAULTSESSION_KEY": KEY.text(), "HOME": str(directory)},
         timeout=120,
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode in (0, PARTIAL), ran.stdout + ran.stderr  # a session that was being written may end torn
     places = {"cp": "backup-*", "rsync": "restored", "restic": "restored/vault"}
     (copy,) = directory.glob(places[program])
     return copy
@@ -65,8 +66,8 @@ class Writers:
     def _run(self, first: int) -> None:
         number = 0
         while not self._ended.is_set():
-            id = f"user-{(first + number) % SESSIONS}"
-            self._store.append(id, {"role": "user", "content": "x" * (50 + 997 * number % 9000)})
+            name = f"user-{(first + number) % SESSIONS}"
+            self._store.append(name, {"role": "user", "content": "x" * (50 + 997 * number % 9000)})
             if not number % 7:
                 self._store.create(f"new-{first}-{number}")
             if number % 31 == 30:
@@ -94,7 +95,7 @@ def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(program: str,
             store.append("user-0", {"role": "user", "content": "behind the copy"})
     with vaultsession.open_store(copy, key=KEY, create=False) as restored:
         there = {info.id: len(restored.messages(info.id)) for info in restored.list()}
-        assert all(there[id] >= count for id, count in before.items())
+        assert all(there[name] >= count for name, count in before.items())
         assert {each.verdict for each in restored.verify().problems} <= {Verdict.TORN}
         for number in range(SESSIONS):
             restored.append(f"user-{number}", {"role": "user", "content": "goes on"})
@@ -106,9 +107,10 @@ def test_a_second_copy_with_rsync_has_an_append_that_left_the_size_as_it_was(tmp
         store.append("user-1", {"role": "user", "content": "second"})
         (file,) = (tmp_path / "vault" / "sessions").glob("*.vss")
         copied("rsync", tmp_path)
-        size = file.stat().st_size
+        old = file.stat()
         store.append("user-1", {"role": "user", "content": "third"})
-        assert file.stat().st_size == size  # it went into the room that was kept for it
+        assert file.stat().st_size == old.st_size  # it went into the room that was kept for it
+        os.utime(file, ns=(old.st_atime_ns, old.st_mtime_ns // 10**9 * 10**9 + 999_999_999))  # in the same second
         copy = copied("rsync", tmp_path)
     with vaultsession.open_store(copy, key=KEY, create=False) as restored:
         assert [message["content"] for message in restored.messages("user-1")] == ["first", "second", "third"]
