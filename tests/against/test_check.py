@@ -45,6 +45,7 @@ def test_the_median_of_the_pairs_is_what_counts(monkeypatch: pytest.MonkeyPatch)
     assert check.Pair("w", lambda: None, lambda: None, 3.0).ratio(5) == 2.0
 
 
+@pytest.mark.slow
 def test_all_pairs_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "_PAIRS", 2)
     monkeypatch.setattr(check, "_AGAIN", 1)

@@ -52,9 +52,18 @@ class OnFilesInTurn(OnFiles):
     stores: ClassVar[int] = 2
 
 
-TestMemory = OnMemory.TestCase
-TestFiles = OnFiles.TestCase
-TestTwoStores = OnFilesInTurn.TestCase
+MACHINES = (OnMemory, OnFiles, OnFilesInTurn)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_model_and_stores_agree(machine: type[SessionMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=25))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", MACHINES)
+def test_model_and_stores_agree_in_many_lives(machine: type[SessionMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings())
 
 
 # -- tests of the test: a store that is wrong in one way is found ------------------------------------------------------
@@ -76,7 +85,7 @@ class Sleepless(SessionStore):
         return self.load(id).info()
 
 
-@pytest.mark.parametrize("wrong", [Forgetful, Hasty, Sleepless])
+@pytest.mark.parametrize("wrong", [Forgetful, Hasty, pytest.param(Sleepless, marks=pytest.mark.slow)])
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

@@ -43,6 +43,7 @@ class OnRedisInTurn(OnRedis):
     stores: ClassVar[int] = 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", [OnRedis, OnRedisInTurn])
 def test_model_and_stores_agree(machine: type[OnRedis], redis_url: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(OnRedis, "url", redis_url)

@@ -25,7 +25,7 @@ from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.util.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
 from vaultsession.vault.keyring_copies import NEW, Copies
 
-pytestmark = pytest.mark.usefixtures("late_index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 Patch = pytest.MonkeyPatch
 

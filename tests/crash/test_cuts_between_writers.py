@@ -14,6 +14,8 @@ from vaultsession import SessionStore, open_store
 from vaultsession.testing.faulty_disk import FaultyDisk
 from vaultsession.testing.lossy_disk import LossyDisk
 
+pytestmark = pytest.mark.slow
+
 SAID = [{"role": "user", "content": f"message {number}"} for number in range(4)]
 
 
@@ -126,7 +128,6 @@ def test_a_power_cut_after_a_failed_flush_loses_nothing_acknowledged(where: Path
     assert count >= 100
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("late_index")
 @pytest.mark.parametrize("times", [1, 1000])
 def test_any_power_cut_after_any_failed_flush_loses_nothing_acknowledged(where: Path, times: int) -> None:

@@ -18,7 +18,7 @@ from vaultsession.format.dictionaries import SHIPPED
 from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.vault.dictionary_files import DictionaryFiles
 
-pytestmark = pytest.mark.usefixtures("late_index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 TEXT = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore"
 WORDS = TEXT.split()
@@ -115,7 +115,6 @@ def test_a_power_cut_while_a_dictionary_is_trained_leaves_every_session_readable
     assert explore(where, "quick: a dictionary is trained", bound=6) >= 60
 
 
-@pytest.mark.slow
 def test_every_power_cut_while_a_dictionary_is_trained_leaves_every_session_readable(where: Path) -> None:
     assert explore(where, "slow: a dictionary is trained", bound=64) >= 300
 

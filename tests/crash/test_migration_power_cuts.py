@@ -15,7 +15,7 @@ from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.vault.location import VaultLocation
 
-pytestmark = pytest.mark.usefixtures("late_index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 NAMES = ("a", "b", "c")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from crash_lab import IDS, Act, Life
 from files_lab import give_room_early
+from sampling import sampled
 
 from vaultsession.backends.files import commit
 from vaultsession.engine import writer
@@ -240,6 +241,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
     the_index_is_damaged,
     a_writer_died,
 ]
+QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_writer_died)
 
 
 @pytest.fixture(autouse=True)
@@ -250,7 +252,7 @@ def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diff, "SMALLEST", 1000)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", sampled(SCENARIOS, QUICK), ids=lambda scenario: scenario.__name__)
 def test_a_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
     life = Life(where, f"quick: {scenario.__name__}")
     scenario(life)
@@ -271,6 +273,7 @@ WRITTEN_BEHIND: list[Callable[[Life], None]] = [
     saves_that_write_little,
     a_writer_died,
 ]
+QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_writer_died)
 
 
 @pytest.fixture
@@ -290,6 +293,7 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     assert inside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", WRITTEN_BEHIND, ids=lambda scenario: scenario.__name__)
 def test_a_power_cut_leaves_old_or_new_where_records_are_written_into_room(
     where: Path, roomy: list[int], scenario: Callable[[Life], None]

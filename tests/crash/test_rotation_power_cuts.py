@@ -13,7 +13,7 @@ from vaultsession.engine.writer import Writer
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault.live_keyring import LiveKeyring
 
-pytestmark = pytest.mark.usefixtures("late_index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 
 def furnished(where: Path, name: str, **settings: Any) -> Life:
@@ -87,7 +87,6 @@ def test_a_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
     assert explore(life, bound=3) >= 40
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tenant_keys", [False, True])
 def test_every_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, tenant_keys: bool) -> None:
     life = furnished(where, "slow: a rotation", tenant_keys=tenant_keys)
@@ -95,7 +94,6 @@ def test_every_power_cut_in_a_rotation_leaves_every_session_readable(where: Path
     assert life.survive(bound=32) >= 500
 
 
-@pytest.mark.slow
 def test_every_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
     life = furnished(where, "slow: a rotation gone on with", tenant_keys=True)
     life.act(rotates)
@@ -175,7 +173,7 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
     life = furnished(where, "mutants")
     with monkeypatch.context() as patched:
         patched.setattr(LiveKeyring, "change", only_here)
-        patched.setattr(LiveKeyring, "look", lambda self: None)
+        patched.setattr(LiveKeyring, "refresh", lambda self: None)
         life.act(rotates)
     with pytest.raises((AssertionError, UnknownKey)):
         life.survive(bound=4)

@@ -11,7 +11,7 @@ from test_power_cuts import SCENARIOS, life_of_a_session, several_sessions
 
 from vaultsession.engine import writer
 
-pytestmark = pytest.mark.usefixtures("late_index")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,6 @@ def test_a_second_power_cut_leaves_old_or_new(where: Path, scenario: object) -> 
     assert cut_twice(where, first, "quick: a second cut", every=89, bound=3) >= 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_many_second_power_cuts_leave_old_or_new(where: Path, scenario: object) -> None:
     first = Life(where / "first", "")

@@ -27,7 +27,7 @@ def why_no_strace() -> str | None:
     return f"strace may not trace: {tried.stderr.strip()}" if tried.returncode else None
 
 
-pytestmark = pytest.mark.skipif(why_no_strace() is not None, reason=str(why_no_strace()))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(why_no_strace() is not None, reason=str(why_no_strace()))]
 
 
 @pytest.fixture
@@ -116,7 +116,6 @@ def test_some_calls_that_fail_lose_nothing(vault: Path, call: str) -> None:
     assert sweep(vault, call, "EIO", step=4) > 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 @pytest.mark.parametrize("call", ["fdatasync", "fsync", "pwrite64", "rename", "unlink", "ftruncate", "flock", "mkdir"])
@@ -124,7 +123,6 @@ def test_each_call_that_fails_loses_nothing(vault: Path, call: str, error: str) 
     assert sweep(vault, call, error) > 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("call", "error"), [("openat", "EMFILE"), ("openat", "EACCES"), ("pread64", "EIO")])
 def test_each_opening_and_reading_that_fails_loses_nothing(vault: Path, call: str, error: str) -> None:

@@ -13,7 +13,7 @@ from kernel_lab import KEY, Image, errors_in, made, mounted, needs_mounts, opene
 
 from vaultsession import BackendUnavailable, DurabilityUnknown, SessionStore, VaultError, open_store
 
-pytestmark = needs_mounts
+pytestmark = [pytest.mark.slow, needs_mounts]
 
 MOST = 20_000
 REFUSED = (BackendUnavailable, errno.ENOSPC)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from kernel_lab import Ledger, Writer, errors_in, made, opened
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 4
 SPELL = 25
 """Kills after which all is looked at, and new sessions are begun."""
@@ -59,7 +61,6 @@ def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
     assert ledger.acknowledged > 100
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     vault = made(tmp_path / "vault")
@@ -68,7 +69,6 @@ def test_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     assert ledger.acknowledged > 5000
 
 
-@pytest.mark.slow
 def test_a_hundred_kills_of_all_at_once_lose_nothing(tmp_path: Path) -> None:
     vault = made(tmp_path / "vault")
     chance, ledger = random.Random(3), Ledger()

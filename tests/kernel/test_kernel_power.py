@@ -23,7 +23,7 @@ from kernel_lab import (
 
 from vaultsession import Unreadable
 
-pytestmark = needs_mounts
+pytestmark = [pytest.mark.slow, needs_mounts]
 
 FILE_SYSTEMS = {
     "ext4": ("ext4",),
@@ -77,7 +77,6 @@ def test_a_power_cut_under_ext4_loses_nothing_that_was_acknowledged(tmp_path: Pa
     survives(Image(tmp_path, "ext4"), flags, 2)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("flags", [DEFAULT, LOG_FLUSH, NO_LOG_FLUSH], ids=["all written", "journal", "nothing"])
 @pytest.mark.parametrize("file_system", FILE_SYSTEMS)

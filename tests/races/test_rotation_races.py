@@ -54,6 +54,7 @@ def writing(path: str, number: int, go: Any, stop: Any, told: Any) -> None:
         told.put((number, appended, created, repr(error)))
 
 
+@pytest.mark.slow
 def test_three_processes_write_while_the_keys_are_rotated_and_pruned(vault: str) -> None:
     go, stop, told = SPAWN.Barrier(WRITERS + 1), SPAWN.Event(), SPAWN.Queue()
     writers = [SPAWN.Process(target=writing, args=(vault, n, go, stop, told)) for n in range(WRITERS)]

@@ -22,6 +22,8 @@ from vaultsession import (
     open_store,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = RawKey(bytes(range(150, 182)))
 PROCESSES = 3
 SPAWN = multiprocessing.get_context("spawn")

@@ -14,10 +14,10 @@ class Papers:
         self.kept: dict[str, bytes] = {}
         self.guard = threading.Lock()
 
-    def paper(self, name: str) -> bytes | None:
+    def metadata(self, name: str) -> bytes | None:
         return self.kept.get(name)
 
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         with self.guard:
             if self.kept.get(name) != expected:
                 return False

@@ -172,11 +172,11 @@ class Engine(Protocol):
         """Which engine, in words that may be shown: scheme, host, database and prefix, never a password."""
         ...
 
-    def paper(self, name: str) -> bytes | None:
+    def metadata(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole, such as its key slots."""
         ...
 
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it, atomically and durably, if it is what is expected (None: absent); False if it is not."""
         ...
 

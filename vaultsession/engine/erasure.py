@@ -62,7 +62,7 @@ class Erasure:
         ``InvalidSetting`` where the vault has no keys of that tenant.
         """
         keys = self._reader.keys
-        keys.look()
+        keys.refresh()
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
         # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.

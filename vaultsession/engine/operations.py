@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..backends.protocol import Backend, Burying, IndexAnswers, answers, delete_many
 from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, SessionExists, SessionExpired, SessionNotFound
@@ -17,8 +17,6 @@ from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
 from ..format.sealed import Current, Delete, IndexRow, Write
-from ..store.session import Session
-from ..store.typed_state import Shape
 from ..util.clock import Clock
 from .cache import SessionCache
 from .reader import Document, OpenHead, Reader
@@ -34,6 +32,20 @@ SLIDE_FRACTION = 20
 """A read extends a sliding session at most once per this fraction of its ttl."""
 
 
+class Edit(NamedTuple):
+    """A loaded document as it was changed: ``version`` and ``bodies`` are those that it was loaded with.
+
+    ``new_ttl``: whether a ttl was assigned, so that its life begins anew.
+    """
+
+    head: Head
+    new_ttl: bool
+    version: str
+    bodies: Sequence[bytes]
+    state: Json
+    messages: Sequence[Json]
+
+
 class Operations:
     """The verbs over keys. Safe from any thread."""
 
@@ -44,24 +56,14 @@ class Operations:
         writer: Writer,
         coherent: SessionCache,
         clock: Clock,
-        shape: Shape[Any] | None = None,
     ) -> None:
         self._backend = backend
         self._reader = reader
         self._writer = writer
         self._coherent = coherent
         self._clock = clock
-        self._shape = shape
 
     # -- reads ---------------------------------------------------------------------------------------------------------
-
-    def session(self, key: str, name: str) -> Session[Any]:
-        """The living document, as its user sees it."""
-        return self.shown(self.load(key, name))
-
-    def shown(self, loaded: Document) -> Session[Any]:
-        """A document as its user sees it."""
-        return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
 
     def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
@@ -94,14 +96,12 @@ class Operations:
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Session[Any]:
+    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.kept(messages, head.max_messages)
         return self._put(key, head, self._writer.pack_document(payload.elements(state, kept)), replace=replace)
 
-    def fork(
-        self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None
-    ) -> Session[Any]:
+    def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
         loaded = self.load(source, name)
         head = head_of(loaded.head)
@@ -129,7 +129,7 @@ class Operations:
         self._backend.commit(key, seal)
         return outcome
 
-    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Session[Any]:
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
         def seal(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
                 return self._writer.whole(key, newest, head, bodies)
@@ -141,27 +141,27 @@ class Operations:
 
         return self._saved(key, seal, lambda: tuple(body.text for body in bodies))
 
-    def save(self, key: str, session: Session[Any], *, overwrite: bool) -> Session[Any]:
+    def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
         """A loaded document, compared and swapped on its version."""
-        changed, begins_anew = session.pending()
-        messages = document.kept(session.messages, changed.max_messages)
-        draft = self._writer.draft(payload.elements(session.plain_state(), messages), session.known_bodies())
+        changed = edit.head
+        messages = document.kept(edit.messages, changed.max_messages)
+        draft = self._writer.draft(payload.elements(edit.state, messages), edit.bodies)
 
         def seal(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
-                    raise absent(session.id)
+                    raise absent(changed.id)
                 return self._writer.whole(key, newest, self._reborn(changed), draft.whole())
             opened = self._reader.opened(newest)
-            known = opened.document.hex() == session.version
+            known = opened.document.hex() == edit.version
             if not known and not overwrite:
-                raise Conflict(f"session {session.id!r} was saved by someone else since it was loaded")
+                raise Conflict(f"session {changed.id!r} was saved by someone else since it was loaded")
             was = opened.head
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
-            head = changed if begins_anew else changed._replace(ttl=was.ttl, expires=was.expires)
+            head = changed if edit.new_ttl else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
                 return self._writer.whole(key, newest, self._reborn(head), draft.whole())
-            expires = self._fresh_expiry(head) if begins_anew else self._writer.expiry(head)
+            expires = self._fresh_expiry(head) if edit.new_ttl else self._writer.expiry(head)
             head = head._replace(created=was.created, updated=self._writer.moment(was), expires=expires)
             return self._writer.saved(newest, opened, head, draft, known=known)
 
@@ -297,16 +297,11 @@ class Operations:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(
-        self, key: str, seal: Callable[[Current], Write], texts_of: Callable[[], tuple[bytes, ...]]
-    ) -> Session[Any]:
+    def _saved(self, key: str, seal: Callable[[Current], Write], texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.forget(key)
         row = _row(self._backend.commit(key, seal))
-        opened = self._reader.opened(row)
-        texts = texts_of()
-        self._coherent.keep(row, opened, texts)
-        return Session(opened.head, opened.document.hex(), texts, self._shape)
+        return self._coherent.keep(row, self._reader.opened(row), texts_of())
 
     def _after_read(self, key: str, name: str, head: Head) -> int | None:
         """Refuse what has expired, extend what slides, and return when the session expires now."""

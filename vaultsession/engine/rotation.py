@@ -89,7 +89,7 @@ class Rotator:
 
     def rotate(self, progress: Progress | None = None) -> Rotation:
         """See the module. What the storage refuses passes through; call again to go on."""
-        self._keys.look()
+        self._keys.refresh()
         before = {master.id for master in self._keys.current.masters}
         first = self._keys.change(_begun).first
         total = self._backend.count(Query())
@@ -103,7 +103,7 @@ class Rotator:
 
     def usage(self) -> list[KeyUse]:
         """The master keys, the one that seals first, then those of tenants: only such as sessions lie under."""
-        self._keys.look()
+        self._keys.refresh()
         used = self._under()
         masters = self._keys.current.masters
         found = [

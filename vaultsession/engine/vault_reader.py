@@ -9,9 +9,9 @@ from .reader import Reader
 
 
 def reader_of(
-    vault: Vault, opened: OpenVault, *, stamp: object = None, compressing: bool = False, patient: bool = False
+    vault: Vault, opened: OpenVault, *, etag: object = None, compressing: bool = False, patient: bool = False
 ) -> Reader:
-    """Reads the sessions of a vault. ``stamp`` is the vault's from before it was unlocked.
+    """Reads the sessions of a vault. ``etag`` is the vault's from before it was unlocked.
 
     ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it. ``patient``:
     see ``VaultKeyStore``.
@@ -20,5 +20,5 @@ def reader_of(
     if compressing:
         dictionaries.choose()
     return Reader(
-        LiveKeyring(opened.keyring, VaultKeyStore(vault, opened, stamp=stamp, patient=patient), stamp), dictionaries
+        LiveKeyring(opened.keyring, VaultKeyStore(vault, opened, etag=etag, patient=patient), etag), dictionaries
     )

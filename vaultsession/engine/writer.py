@@ -20,7 +20,6 @@ from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
-from ..store.settings import SUITES, Settings
 from ..util.clock import Clock
 from ..vault.live_keyring import LiveKeyring
 from .reader import LARGEST_BODY, Document, OpenHead, Reader
@@ -103,12 +102,6 @@ class Writer:
         self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
-
-    @classmethod
-    def of(cls, reader: Reader, clock: Clock, settings: Settings) -> Writer:
-        """As the settings say."""
-        level = settings.level if settings.compression == "zstd" else None
-        return cls(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
 
     @property
     def _keys(self) -> LiveKeyring:
@@ -328,7 +321,7 @@ class Writer:
 
     def _fresh(self, key: str, newest: Current, head: Head) -> ContainerCipher:
         """The cipher of a container that is about to be made."""
-        self._keys.look()  # a key that was retired meanwhile seals nothing more
+        self._keys.refresh()  # a key that was retired meanwhile seals nothing more
         return ContainerCipher.create(
             self._keys.current,
             locator_of(key),

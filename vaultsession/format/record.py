@@ -20,6 +20,7 @@ FORMAT = 1
 SUITE_AES_GCM = 1
 SUITE_CHACHA = 2
 SUITE_AES_GCM_SIV = 3
+SUITES = {"aes-256-gcm": SUITE_AES_GCM, "chacha20-poly1305": SUITE_CHACHA, "aes-256-gcm-siv": SUITE_AES_GCM_SIV}
 
 PADDED = 0x0001
 """Flag: the bodies of this container carry their length in front and padding behind."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from ..engine.erasure import Receipt
-from ..engine.listing import Order, Page
+from ..engine.listing import Order
 from ..engine.operations import Existing
 from ..engine.rotation import KeyUse, Rotation
 from ..engine.search import Match, Needle
@@ -28,9 +28,15 @@ from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Duration
 from .bulk import Imported, Verified
+<<<<<<< HEAD
 from .conversation import AsyncConversation, ConversationFields
 from .fields import DocumentFields, Filters, ImportedFields, SessionFields
+from .session import Page, Session, SessionInfo
+=======
+from .conversation import AsyncConversation
+from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
 from .session import Session, SessionInfo
+>>>>>>> main
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT
@@ -51,6 +57,15 @@ class AsyncSessionStore(Generic[StateT]):
     """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
 
     Every verb has the parameters, the result and the errors of its twin in ``SessionStore``.
+
+    >>> import asyncio
+    >>> from vaultsession import open_store_async
+    >>> async def main():
+    ...     async with await open_store_async("memory://") as store:
+    ...         info = await store.append("alice", {"role": "user", "content": "hi"}, create=True)
+    ...         return await store.messages("alice")
+    >>> asyncio.run(main())
+    [{'role': 'user', 'content': 'hi'}]
     """
 
     def __init__(self, store: SessionStore[StateT], threads: ThreadPoolExecutor | None = None) -> None:
@@ -71,17 +86,19 @@ class AsyncSessionStore(Generic[StateT]):
             raise
         return cls(made[0], threads)
 
+    @shows_fields(ImportedFields)
     async def create(
         self,
         id: str | None = None,
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.create``."""
-        return await self._run(self._store.create, id, state=state, messages=messages, **facts)
+        return await self._run(self._store.create, id, state=state, messages=messages, **fields)
 
+    @shows_fields(ImportedFields)
     async def save(
         self,
         session: Session[StateT] | str,
@@ -89,10 +106,10 @@ class AsyncSessionStore(Generic[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
-        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **facts)
+        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **fields)
 
     async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
@@ -103,11 +120,12 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.get``."""
         return await self._run(self._store.get, id, default)
 
+    @shows_fields(SessionFields)
     async def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[SessionFields]
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
     ) -> Session[StateT]:
         """See ``SessionStore.copy``."""
-        return await self._run(self._store.copy, id, new_id, until=until, **facts)
+        return await self._run(self._store.copy, id, new_id, until=until, **fields)
 
     async def delete(self, id: str, *, shred: bool = False) -> bool:
         """See ``SessionStore.delete``."""
@@ -172,12 +190,14 @@ class AsyncSessionStore(Generic[StateT]):
         finally:
             thread.shutdown(wait=False)
 
+    @shows_fields(ConversationFields)
     def conversation(
-        self, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[ConversationFields]
+        self, id: str | None = None, *, agent: AsyncAgent, **fields: Unpack[ConversationFields]
     ) -> AsyncConversation:
         """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
-        return AsyncConversation(self, id, agent=agent, **given)
+        return AsyncConversation(self, id, agent=agent, **fields)
 
+    @shows_fields(Filters)
     async def list(
         self,
         *,
@@ -190,10 +210,12 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.list``."""
         return await self._run(self._store.list, order=order, limit=limit, offset=offset, after=after, **filters)
 
+    @shows_fields(Filters)
     async def count(self, **filters: Unpack[Filters]) -> int:
         """See ``SessionStore.count``."""
         return await self._run(self._store.count, **filters)
 
+    @shows_fields(Filters)
     def search(
         self,
         needle: Needle,
@@ -224,6 +246,7 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.delete_many``."""
         return await self._run(self._store.delete_many, ids)
 
+    @shows_fields(Filters)
     def export(
         self,
         ids: Iterable[str] | None = None,
@@ -276,6 +299,7 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.reindex``."""
         await self._run(self._store.reindex)
 
+    @shows_fields(Filters)
     async def train(
         self,
         *,

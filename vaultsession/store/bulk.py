@@ -13,9 +13,9 @@ import orjson
 
 from ..backends.protocol import Backend, Burying
 from ..engine.cache import SessionCache
-from ..engine.listing import Listing, Order, Page
-from ..engine.operations import Existing, Operations, absent
-from ..engine.reader import Reader
+from ..engine.listing import Listing, Order
+from ..engine.operations import Edit, Existing, Operations, absent
+from ..engine.reader import Document, Reader
 from ..errors import (
     BackendUnavailable,
     InvalidSetting,
@@ -33,15 +33,20 @@ from ..util.clock import Clock
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, verb
 from ..util.parallel import parallel_map
+<<<<<<< HEAD
 from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head
+from .session import Page, Session, SessionInfo
+=======
+from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head, shows_fields
 from .session import Session
+>>>>>>> main
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
     from ..engine import search as searching
     from ..engine import verify as checkup
     from ..engine.search import Match, Needle, Search
-    from ..engine.verify import Verifier
+    from ..engine.verify import Verification
     from ..format import jsonl
 else:
     checkup, searching, jsonl = map(LazyModule, (".engine.verify", ".engine.search", ".format.jsonl"))
@@ -56,7 +61,14 @@ _TOGETHER = 4096
 
 
 class Imported(NamedTuple):
-    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out."""
+    """What became of the lines of an import. ``expired`` are those whose time ran out meanwhile: they are left out.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store, open_store("memory://") as other:
+    ...     session = store.create("alice")
+    ...     other.import_(store.export())
+    Imported(made=1, replaced=0, skipped=0, expired=0)
+    """
 
     made: int = 0
     replaced: int = 0
@@ -65,12 +77,20 @@ class Imported(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a verification met: counts, and the sessions that are not well."""
+    """What a verification found: counts, and the sessions with a problem.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice")
+    ...     verified = store.verify()
+    >>> verified.ok, verified.sessions, verified.problems
+    (True, 1, ())
+    """
 
     sessions: int
     records: int
     bytes: int
-    problems: tuple[Verifier, ...]
+    problems: tuple[Verification, ...]
 
     @property
     def ok(self) -> bool:
@@ -96,6 +116,7 @@ class ManySessions(Generic[StateT]):
     # -- listing -------------------------------------------------------------------------------------------------------
 
     @verb
+    @shows_fields(Filters)
     def list(
         self,
         *,
@@ -111,13 +132,16 @@ class ManySessions(Generic[StateT]):
         process wrote within the last moment (50 ms) may be missing.
         """
         tags = self._listing.tags(**filters)
-        return self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
+        heads, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
+        return Page([SessionInfo(head) for head in heads], behind)
 
     @verb
+    @shows_fields(Filters)
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many living sessions match every filter."""
         return self._listing.count(self._listing.tags(**filters))
 
+    @shows_fields(Filters)
     def search(
         self,
         needle: Needle,
@@ -158,13 +182,14 @@ class ManySessions(Generic[StateT]):
 
         def save(item: Session[StateT] | DocumentFields) -> Session[StateT]:
             if isinstance(item, Session):
-                item.follow(self._operations.save(self._key(item.id), item, overwrite=overwrite))
-                return item
+                return self._save(item, overwrite=overwrite)
             facts, state, messages = {**item}, item.get("state"), item.get("messages", ())
             for name in ("id", "state", "messages"):
                 facts.pop(name, None)
             head = self._new_head(item["id"], facts)  # type: ignore[arg-type]  # what is left of it is its facts
-            return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=True)
+            return self._shown(
+                self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=True)
+            )
 
         named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
         done, failures = _batch(save, named, overlap=self._backend.traits.waits)
@@ -179,7 +204,7 @@ class ManySessions(Generic[StateT]):
 
         def load(id: str) -> tuple[str, Session[StateT]] | None:
             try:
-                return id, self._operations.session(self._key(id), id)
+                return id, self._shown(self._operations.load(self._key(id), id))
             except SessionNotFound:
                 return None
 
@@ -230,6 +255,7 @@ class ManySessions(Generic[StateT]):
 
     # -- to other places, and back -------------------------------------------------------------------------------------
 
+    @shows_fields(Filters)
     def export(
         self,
         ids: Iterable[str] | None = None,
@@ -254,7 +280,7 @@ class ManySessions(Generic[StateT]):
         room = self._searching()
         failures: dict[str, VaultError] = {}
         told: set[str] = set()  # a session that is changed meanwhile is listed again
-        for name in ids if ids is not None else (info.id for info in self._listing.each(tags, order="oldest")):
+        for name in ids if ids is not None else (head.id for head in self._listing.each(tags, order="oldest")):
             if name in told:
                 continue
             told.add(name)
@@ -353,6 +379,18 @@ class ManySessions(Generic[StateT]):
         return Verified(sessions, records, size, tuple(problems))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _shown(self, loaded: Document) -> Session[StateT]:
+        """A document as its user sees it."""
+        return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
+
+    def _save(self, session: Session[StateT], *, overwrite: bool) -> Session[StateT]:
+        """Write a loaded session, which then is what was written."""
+        head, new_ttl = session.pending()
+        messages = session.messages
+        edit = Edit(head, new_ttl, session.version, session.known_bodies(), session.plain_state(), messages)
+        session.follow(self._shown(self._operations.save(self._key(session.id), edit, overwrite=overwrite)))
+        return session
 
     def _searching(self) -> Search:
         return searching.Search(self._listing, self._coherent, self._reader, self._key)

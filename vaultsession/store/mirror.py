@@ -12,7 +12,7 @@ from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
-from ..vault import Vault, follow_papers
+from ..vault import Vault, follow_metadata
 from ..vault.location import VaultLocation, split
 from .settings import Settings
 
@@ -43,8 +43,8 @@ def opener(place: str, vault: Vault, describe: ReadHead, settings: Settings, dis
     def opened() -> Follower:
         site = VaultLocation.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)
         try:
-            follow_papers(vault, site.vault)
-            return Follower(site.backend(describe), lambda: follow_papers(vault, site.vault))
+            follow_metadata(vault, site.vault)
+            return Follower(site.backend(describe), lambda: follow_metadata(vault, site.vault))
         except BaseException:
             site.close()
             raise

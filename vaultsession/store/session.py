@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from ..errors import InvalidDocument
 from ..format import document
-from ..format.head import Head
+from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_datetime, to_duration
 from .typed_state import Shape, StateT
@@ -70,7 +70,14 @@ class SessionFacts:
 
 
 class SessionInfo(SessionFacts):
-    """One row of a listing. Immutable."""
+    """One row of a listing. Immutable.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", title="Trip", messages=[{"role": "user", "content": "hi"}])
+    ...     [(info.id, info.title, info.message_count) for info in store.list()]
+    [('alice', 'Trip', 1)]
+    """
 
     __slots__ = ()
 
@@ -128,6 +135,14 @@ class SessionInfo(SessionFacts):
         return f"<SessionInfo {self.id!r}, {self.message_count} messages, updated {self.updated_at:%Y-%m-%d %H:%M:%S}Z>"
 
 
+class Page(list[SessionInfo]):
+    """Sessions in order, and the cursor of the page behind them: None where there is none."""
+
+    def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
+        super().__init__(infos)
+        self.after = after
+
+
 class _Field(Generic[T]):
     """A fact that the holder of a session may change; the next save writes it."""
 
@@ -147,7 +162,7 @@ class _Field(Generic[T]):
 
     def __set__(self, session: Session[Any], value: T) -> None:
         change: dict[str, Any] = {self._name: value}
-        session._head = checked(session._head._replace(**change))  # noqa: SLF001 - as above
+        session._head = check_head(session._head._replace(**change))  # noqa: SLF001 - as above
 
 
 class Session(SessionFacts, Generic[StateT]):
@@ -155,6 +170,15 @@ class Session(SessionFacts, Generic[StateT]):
 
     ``version`` names the document that was loaded or last saved; ``store.save`` compares it with what is newest, and
     raises ``Conflict`` if someone else saved in between. ``state`` is of the store's ``state_type``, where it has one.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", state={"step": 1})
+    ...     session.state["step"] = 2
+    ...     session.messages.append({"role": "user", "content": "hi"})
+    ...     session.title = "Trip"
+    ...     store.save(session).message_count
+    1
     """
 
     __slots__ = ("_bodies", "_messages", "_new_ttl", "_shape", "_state", "version")
@@ -217,7 +241,7 @@ class Session(SessionFacts, Generic[StateT]):
 
     @labels.setter
     def labels(self, value: Mapping[str, str]) -> None:
-        self._head = checked(self._head._replace(labels=named(value)))
+        self._head = check_head(self._head._replace(labels=check_labels(value)))
 
     @property
     def ttl(self) -> timedelta | None:
@@ -261,30 +285,3 @@ class Session(SessionFacts, Generic[StateT]):
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r}, {self.message_count} messages, version {self.version[:8]}>"
-
-
-def named(labels: object) -> dict[str, str]:
-    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``checked`` looks inside."""
-    if not isinstance(labels, Mapping):
-        raise InvalidDocument(f"labels map str to str, not {labels!r:.40}", path="labels")
-    return dict(labels)
-
-
-def checked(head: Head) -> Head:
-    """The head itself, if owners, labels and limits are of the types that a head may hold; else ``InvalidDocument``."""
-    for name in ("title", "user_id", "tenant_id", "assistant_id"):
-        value = getattr(head, name)
-        if value is not None and (type(value) is not str or (not value and name != "title")):
-            raise InvalidDocument(f"{name} is a non-empty str or None, not {value!r:.40}", path=name)
-    for label, value in head.labels.items():
-        if type(label) is not str or type(value) is not str or not label:
-            raise InvalidDocument(
-                f"labels map non-empty str to str; here is {label!r:.40}: {value!r:.40}", path="labels"
-            )
-    if head.max_messages is not None and (type(head.max_messages) is not int or head.max_messages < 1):
-        raise InvalidDocument(
-            f"max_messages is a positive int or None, not {head.max_messages!r:.40}", path="max_messages"
-        )
-    if type(head.sliding) is not bool:
-        raise InvalidDocument(f"sliding is a bool, not {head.sliding!r:.40}", path="sliding")
-    return head

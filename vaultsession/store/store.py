@@ -33,7 +33,16 @@ from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing, verb
 from .bulk import ManySessions
-from .fields import Defaults, Filters, ImportedFields, SessionFields, StoreInfo, forked_head
+from .fields import (
+    ConversationFields,
+    Defaults,
+    Filters,
+    ImportedFields,
+    SessionFields,
+    StoreInfo,
+    forked_head,
+    shows_fields,
+)
 from .session import Session, SessionInfo
 from .typed_state import Shape, StateT
 
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
     from ..engine.rotation import KeyUse, Rotation
     from ..engine.trainer import Trained
     from . import conversation as talking
-    from .conversation import Conversation, ConversationFields
+    from .conversation import Conversation
     from .steps import Agent
 else:
     erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
@@ -57,7 +66,16 @@ _PROBE_SECONDS = 2.0
 
 
 class SessionStore(ManySessions[StateT]):
-    """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
+    """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", labels={"team": "red"}, state={"step": 1})
+    ...     info = store.append("alice", {"role": "user", "content": "hi"})
+    ...     info = store.update("alice", {"step": 2})
+    ...     store.load("alice").state, store.messages("alice"), store.count(labels={"team": "red"})
+    ({'step': 2}, [{'role': 'user', 'content': 'hi'}], 1)
+    """
 
     def __init__(
         self,
@@ -84,7 +102,7 @@ class SessionStore(ManySessions[StateT]):
         self._defaults = defaults or Defaults()
         self._coherent = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._operations = Operations(backend, reader, writer, self._coherent, clock, shape)
+        self._operations = Operations(backend, reader, writer, self._coherent, clock)
         self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
@@ -96,19 +114,39 @@ class SessionStore(ManySessions[StateT]):
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
     @verb
+    @shows_fields(ImportedFields)
     def create(
         self,
         id: str | None = None,
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
+<<<<<<< HEAD
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
         head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
+        return self._shown(self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False))
+=======
+        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id.
+
+        ============ =================================================================================================
+        user_id, tenant_id, assistant_id, labels   what listings and searches filter by
+        title        text for people
+        ttl          life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever
+        sliding      whether reading and writing extend its life
+        max_messages how many messages are kept; older ones are dropped
+        created_at, updated_at, expires_at         aware datetimes, of a session that has a past elsewhere
+        ============ =================================================================================================
+
+        ``ttl``, ``sliding`` and ``max_messages`` are those of the store where they are not given.
+        """
+        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, fields)
         return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+>>>>>>> main
 
     @verb
+    @shows_fields(ImportedFields)
     def save(
         self,
         session: Session[StateT] | str,
@@ -116,27 +154,34 @@ class SessionStore(ManySessions[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """Write a whole document.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
         ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
         Of a large document that changed little since it was loaded, what changed is written.
-        An id with a document and the facts of ``create`` creates or replaces, since there is no version to compare.
+        An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
+<<<<<<< HEAD
             head = self._new_head(session, facts)
-            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            return self._shown(
+                self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            )
         if state is not None or messages or facts:
+=======
+            head = self._new_head(session, fields)
+            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+        if state is not None or messages or fields:
+>>>>>>> main
             raise TypeError("a Session is saved as it is: change it, then save it")
-        session.follow(self._operations.save(self._key(session.id), session, overwrite=overwrite))
-        return session
+        return self._save(session, overwrite=overwrite)
 
     @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        return self._operations.session(self._key(id), id)
+        return self._shown(self._operations.load(self._key(id), id))
 
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
@@ -144,7 +189,7 @@ class SessionStore(ManySessions[StateT]):
         loaded = self._operations.warm(self._key(id))
         if loaded is None:
             return None
-        session = self._operations.shown(loaded)
+        session = self._shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -157,21 +202,28 @@ class SessionStore(ManySessions[StateT]):
             return default
 
     @verb
+    @shows_fields(SessionFields)
     def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[SessionFields]
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
     ) -> Session[StateT]:
         """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
 
-        Its life begins now, with the facts of the other apart from those that are given. ``SessionNotFound``,
+        Its life begins now, with the fields of the other apart from those that are given. ``SessionNotFound``,
         ``SessionExpired``; ``SessionExists`` where a living session has the new id, a UUIDv7 where none is given.
         """
         if until is not None and until < 0:
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
         name = self._new_id(now) if new_id is None else new_id
-        return self._operations.fork(
+<<<<<<< HEAD
+        fork = self._operations.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
+=======
+        return self._operations.fork(
+            self._key(id), id, self._key(name), lambda head: forked_head(head, name, fields, now), until=until
+>>>>>>> main
         )
+        return self._shown(fork)
 
     @verb
     def delete(self, id: str, *, shred: bool = False) -> bool:
@@ -275,9 +327,12 @@ class SessionStore(ManySessions[StateT]):
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
-    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[ConversationFields]) -> Conversation:
+    @shows_fields(ConversationFields)
+    def conversation(
+        self, id: str | None = None, *, agent: Agent, **fields: Unpack[ConversationFields]
+    ) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
-        return talking.Conversation(self, id, agent=agent, **given)
+        return talking.Conversation(self, id, agent=agent, **fields)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -334,6 +389,7 @@ class SessionStore(ManySessions[StateT]):
         self._backend.reindex()
 
     @verb
+    @shows_fields(Filters)
     def train(
         self,
         *,

@@ -14,13 +14,13 @@ from ..util.lazy import names_in
 from .dictionary_files import DICTIONARIES, DictionaryFiles, number_in
 from .directory import DIRECTORIES, KEYRING_COUNTER, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, VaultDirectory
 from .key_store import VaultKeyStore
-from .metadata import taken_apart
+from .metadata import parse_metadata
 from .tenant_files import TENANTS
 from .unlocked import Candidates, OpenVault, Vault
 
 if TYPE_CHECKING:
     from .engine_vault import EngineVault
-    from .follow import follow_papers, follow_tenants
+    from .follow import follow_metadata, follow_tenants
 
 __all__ = [
     "DICTIONARIES",
@@ -37,14 +37,14 @@ __all__ = [
     "Vault",
     "VaultDirectory",
     "VaultKeyStore",
-    "follow_papers",
+    "follow_metadata",
     "follow_tenants",
     "number_in",
-    "taken_apart",
+    "parse_metadata",
 ]
 
 __getattr__ = names_in(
     __name__,
     globals(),
-    {"EngineVault": "engine_vault", "follow_papers": "follow", "follow_tenants": "follow"},
+    {"EngineVault": "engine_vault", "follow_metadata": "follow", "follow_tenants": "follow"},
 )

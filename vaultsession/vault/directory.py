@@ -57,7 +57,7 @@ from .dictionary_files import DictionaryFiles
 from .identity import FACTS, LARGEST_FACTS, Identity
 from .keyring_copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
 from .keyring_file import Slot, Unlocked
-from .metadata import joined, taken_apart
+from .metadata import joined, parse_metadata
 from .secret import Secret
 from .tenant_files import keep_keys, kept_keys, kept_names
 from .unlocked import Candidates, OpenVault
@@ -142,9 +142,9 @@ class VaultDirectory(Changes):
                 vault_key = os.urandom(KEY_SIZE)
                 data = keyring_file.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
                 self._write_first(Identity.of(keyring).encode(), data, leftovers, unflushed)
-                stamp = self.stamp()  # whoever changes the keyring waits for this lock
+                etag = self.etag()  # whoever changes the keyring waits for this lock
         file = keyring_file.parse(data)
-        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with", stamp=stamp)
+        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with", etag=etag)
 
     def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
         """Open with the first candidate that fits, each asked for only when those before it failed.
@@ -179,7 +179,7 @@ class VaultDirectory(Changes):
         with _storage(self.path):
             return replace(vault, unlocked=self._read_copies(identity).authentic(vault.unlocked))
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
         with _storage(self.path):
             try:
@@ -230,15 +230,15 @@ class VaultDirectory(Changes):
     def _dictionaries(self) -> DictionaryFiles:
         return DictionaryFiles(self.disk, self.path)
 
-    def papers(self) -> bytes:
+    def metadata(self) -> bytes:
         """Identity and the newest copy of the key slots."""
         identity = self.identity()
         with _storage(self.path):
             return joined(identity, self._read_copies(identity).newest.data)
 
-    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, papers: bytes, expected: bytes | None) -> bool:
         """Those of another copy of this vault. Returns when both copies of the key slots are flushed."""
-        identity, file = taken_apart(papers, self.path)
+        identity, file = parse_metadata(papers, self.path)
         with _storage(self.path):
             if expected is None:
                 self._refuse_network()

@@ -36,7 +36,7 @@ from . import keyring_file
 from .changes import Changes
 from .identity import Identity
 from .keyring_file import KeyringFile, Slot, Unlocked
-from .metadata import joined, taken_apart
+from .metadata import joined, parse_metadata
 from .secret import Secret
 from .unlocked import Candidates, OpenVault
 
@@ -64,7 +64,7 @@ class EngineVault(Changes):
 
     def exists(self) -> bool:
         """Whether there is a vault to open."""
-        return self.engine.paper(PAPER) is not None
+        return self.engine.metadata(PAPER) is not None
 
     def identity(self) -> Identity:
         """What the paper says in the open. Not proved before ``unlock``."""
@@ -90,7 +90,7 @@ class EngineVault(Changes):
         chosen = secret(keyring.vault_id) if callable(secret) else secret
         vault_key = os.urandom(KEY_SIZE)
         data = keyring_file.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
-        if not self.engine.put_paper(PAPER, joined(Identity.of(keyring), data), None):
+        if not self.engine.put_metadata(PAPER, joined(Identity.of(keyring), data), None):
             raise Conflict(f"{self.path}: another process made a vault in this moment: open it")
         file = keyring_file.parse(data)
         return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with")
@@ -114,58 +114,58 @@ class EngineVault(Changes):
         """The keyring as it is now. ``RollbackDetected`` if it went back."""
         return replace(vault, unlocked=self._current(vault)[1])
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """The paper as it is: one round trip."""
-        return self.engine.paper(PAPER)
+        return self.engine.metadata(PAPER)
 
     def tenant(self, name: str) -> bytes | None:
         """The paper of a tenant's keys."""
-        return self.engine.paper(TENANT + name)
+        return self.engine.metadata(TENANT + name)
 
     def tenants(self) -> tuple[str, ...]:
         """The names that are listed: of each tenant that has a paper, and of some that nearly had one."""
-        return tuple((self.engine.paper(TENANTS) or b"").decode("ascii", "replace").split())
+        return tuple((self.engine.metadata(TENANTS) or b"").decode("ascii", "replace").split())
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Compare and swap it. What an engine still keeps of what was there, in its logs say, is its own affair."""
         if expected is None:
             self._list(TENANTS, name)
-        return self.engine.put_paper(TENANT + name, data, expected)
+        return self.engine.put_metadata(TENANT + name, data, expected)
 
     def dictionaries(self) -> tuple[int, ...]:
         """The numbers that are listed."""
-        return _numbers(self.engine.paper(REGISTER))
+        return _numbers(self.engine.metadata(REGISTER))
 
     def dictionary(self, number: int) -> tuple[bytes, ...]:
         """The sealed bytes of one, or nothing."""
-        paper = self.engine.paper(f"dictionary-{number}")
+        paper = self.engine.metadata(f"dictionary-{number}")
         return () if paper is None else (paper,)
 
     def add_dictionary(self, number: int, data: bytes) -> bool:
         """Keep a sealed one, then list it; False where there is one of that number already."""
-        if not self.engine.put_paper(f"dictionary-{number}", data, None):
+        if not self.engine.put_metadata(f"dictionary-{number}", data, None):
             return False
         self._list(REGISTER, str(number))
         return True
 
-    def papers(self) -> bytes:
+    def metadata(self) -> bytes:
         """Identity and key slots, as they lie there."""
-        paper = self.engine.paper(PAPER)
+        paper = self.engine.metadata(PAPER)
         if paper is None:
             raise VaultNotFound(f"there is no vault at {self.path}: make one with `vaultsession init`")
         return paper
 
-    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, papers: bytes, expected: bytes | None) -> bool:
         """Those of a copy, by compare-and-swap."""
-        return self.engine.put_paper(PAPER, papers, expected)
+        return self.engine.put_metadata(PAPER, papers, expected)
 
     def _list(self, register: str, name: str) -> None:
         """Put a name on a list, which is sorted by its length and then as text: numbers ascend."""
         for _ in range(_TRIES):
-            listed = self.engine.paper(register)
+            listed = self.engine.metadata(register)
             names = sorted({*(listed or b"").split(), name.encode()}, key=lambda each: (len(each), each))
             paper = b"".join(each + b"\n" for each in names)
-            if paper == listed or self.engine.put_paper(register, paper, listed):
+            if paper == listed or self.engine.put_metadata(register, paper, listed):
                 return
         raise DurabilityUnknown(f"{self.path}: the {register} were listed by others {_TRIES} times in a row")
 
@@ -177,12 +177,14 @@ class EngineVault(Changes):
         paper, identity, _ = self._read()
         names = [f"dictionary-{number}" for number in self.dictionaries()]
         names += [TENANT + name for name in self.tenants()]
-        others = {name: found for name in (*names, REGISTER, TENANTS) if (found := self.engine.paper(name)) is not None}
+        others = {
+            name: found for name in (*names, REGISTER, TENANTS) if (found := self.engine.metadata(name)) is not None
+        }
 
         def put_back() -> None:
-            if self.engine.put_paper(PAPER, paper, None):
+            if self.engine.put_metadata(PAPER, paper, None):
                 for name, data in others.items():
-                    self.engine.put_paper(name, data, None)
+                    self.engine.put_metadata(name, data, None)
                 _log.warning("%s came back without the papers of this vault: they were put back", self.path)
             elif self.identity().vault_id != identity.vault_id:
                 raise BackendUnavailable(f"{self.path}: another vault is there now: restore the one that was there")
@@ -194,7 +196,7 @@ class EngineVault(Changes):
             paper, current = self._current(vault)
             data = make(current)
             written = joined(Identity.of(current.keyring), data)
-            if self.engine.put_paper(PAPER, written, paper):
+            if self.engine.put_metadata(PAPER, written, paper):
                 return replace(vault, unlocked=keyring_file.parse(data).reopen(current.vault_key, current.slot))
         raise DurabilityUnknown(f"{self.path}: the key slots were changed by others {_TRIES} times in a row: try again")
 
@@ -208,8 +210,8 @@ class EngineVault(Changes):
         return paper, _proved(current, identity)
 
     def _read(self) -> tuple[bytes, Identity, KeyringFile]:
-        paper = self.papers()
-        return paper, *taken_apart(paper, self.path)
+        paper = self.metadata()
+        return paper, *parse_metadata(paper, self.path)
 
 
 def _proved(unlocked: Unlocked, identity: Identity) -> Unlocked:

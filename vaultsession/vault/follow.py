@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ..backends.replication import Outcome
 from ..errors import Conflict, DurabilityUnknown
-from .metadata import taken_apart
+from .metadata import parse_metadata
 from .unlocked import Vault
 
 _TRIES = 100
 
 
-def follow_papers(source: Vault, target: Vault) -> Outcome:
+def follow_metadata(source: Vault, target: Vault) -> Outcome:
     """Bring the papers of ``target`` to what ``source`` has; no key is needed, and none is proved.
 
     ``Conflict`` where the target holds another vault: sessions of two vaults never lie in one place. ``AHEAD`` where
@@ -18,7 +18,7 @@ def follow_papers(source: Vault, target: Vault) -> Outcome:
     follow as well, before any record that needs them; the keys of tenants do not, since what is kept twice cannot be
     destroyed.
     """
-    outcome = _follow_papers(source, target)
+    outcome = _follow_metadata(source, target)
     listed = set(target.dictionaries())
     for number in source.dictionaries():
         if number not in listed and (copies := source.dictionary(number)):
@@ -37,22 +37,22 @@ def follow_tenants(source: Vault, target: Vault) -> None:
             raise Conflict(f"{target.path}: the keys of a tenant were changed by someone else: try again")
 
 
-def _follow_papers(source: Vault, target: Vault) -> Outcome:
+def _follow_metadata(source: Vault, target: Vault) -> Outcome:
     for _ in range(_TRIES):
-        ours = source.papers()
-        identity, file = taken_apart(ours, source.path)
+        ours = source.metadata()
+        identity, file = parse_metadata(ours, source.path)
         if not target.exists():
-            if target.put_papers(ours, None):
+            if target.put_metadata(ours, None):
                 return Outcome.REPLACED
             continue
-        theirs = target.papers()
+        theirs = target.metadata()
         if theirs == ours:
             return Outcome.CURRENT
-        there, other = taken_apart(theirs, target.path)
+        there, other = parse_metadata(theirs, target.path)
         if there.vault_id != identity.vault_id:
             raise Conflict(f"{target.path} holds another vault than {source.path}: choose another place")
         if other.counter >= file.counter:
             return Outcome.AHEAD
-        if target.put_papers(ours, theirs):
+        if target.put_metadata(ours, theirs):
             return Outcome.REPLACED
     raise DurabilityUnknown(f"{target.path}: the key slots were changed by others {_TRIES} times in a row: try again")

@@ -17,21 +17,21 @@ class VaultKeyStore:
     What is sealed meanwhile under a key that others have retired opens all the same, until they prune it.
     """
 
-    def __init__(self, vault: Vault, opened: OpenVault, *, stamp: object = None, patient: bool = False) -> None:
+    def __init__(self, vault: Vault, opened: OpenVault, *, etag: object = None, patient: bool = False) -> None:
         self._vault = vault
         self._opened = opened
         self._patient = patient
-        self._stamp = stamp
+        self._etag = etag
         self._lock = threading.Lock()
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """A value that differs once the keyring has changed."""
         try:
-            self._stamp = self._vault.stamp()
+            self._etag = self._vault.etag()
         except BackendUnavailable:
-            if not self._patient or self._stamp is None:
+            if not self._patient or self._etag is None:
                 raise
-        return self._stamp
+        return self._etag
 
     def load(self) -> Keyring:
         """The keyring as it is now."""

@@ -25,7 +25,7 @@ _TRIES = 100
 class KeyStore(Protocol):
     """Where keys are kept. A change counts, and returns, when it cannot be lost."""
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """A value that differs once the keyring has changed; quick to get."""
         ...
 
@@ -55,7 +55,7 @@ class MemoryKeyStore:
         self._tenants: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """How often it was changed."""
         return self._changes
 
@@ -86,14 +86,14 @@ class MemoryKeyStore:
 class LiveKeyring:
     """The keys of a vault, current. Safe from any thread.
 
-    Without papers it is the keyring that it was given, for ever. ``stamp`` is theirs from before it was read; without
+    Without papers it is the keyring that it was given, for ever. ``etag`` is theirs from before it was read; without
     one the first look reads it once more.
     """
 
-    def __init__(self, keyring: Keyring, papers: KeyStore | None = None, stamp: object = None) -> None:
+    def __init__(self, keyring: Keyring, papers: KeyStore | None = None, etag: object = None) -> None:
         self._papers = papers
         self._keyring = keyring
-        self._stamp = stamp
+        self._etag = etag
         self._tenants: dict[str, TenantKeys] = {}
         self._lock = threading.Lock()
 
@@ -107,17 +107,17 @@ class LiveKeyring:
         """Which vault: it never changes."""
         return self._keyring.vault_id
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the keyring again if it has changed. What the papers raise passes through, and nothing is forgotten."""
         papers = self._papers
         if papers is None:
             return
-        stamp = papers.stamp()
-        if stamp == self._stamp:
+        etag = papers.etag()
+        if etag == self._etag:
             return
         with self._lock:
-            if stamp != self._stamp:
-                self._follow(papers.load(), stamp)
+            if etag != self._etag:
+                self._follow(papers.load(), etag)
 
     def master(self, key_id: bytes) -> MasterKey:
         """The key of that id. ``UnknownKey`` after looking again; ``destroyed`` where it was a tenant's."""
@@ -128,7 +128,7 @@ class LiveKeyring:
         for master in self._keyring.masters:
             if master.id == key_id:
                 return master
-        self.look()
+        self.refresh()
         try:
             return self._keyring.master(key_id)
         except UnknownKey:
@@ -172,7 +172,7 @@ class LiveKeyring:
         return held
 
     def _grown(self, tenant_id: str) -> MasterKey:
-        self.look()
+        self.refresh()
         first = self._keyring.first.id
 
         def grow(known: TenantKeys) -> TenantKeys | None:
@@ -223,8 +223,8 @@ class LiveKeyring:
             if len(self._tenants) > _REMEMBERED:
                 del self._tenants[next(iter(self._tenants))]
 
-    def _follow(self, keyring: Keyring, stamp: object) -> None:
-        self._keyring, self._stamp = keyring, stamp
+    def _follow(self, keyring: Keyring, etag: object) -> None:
+        self._keyring, self._etag = keyring, etag
         self._tenants.clear()
 
 

@@ -19,7 +19,7 @@ def joined(identity: Identity, keyring: bytes) -> bytes:
     return identity.encode() + keyring
 
 
-def taken_apart(papers: bytes, where: str) -> tuple[Identity, KeyringFile]:
+def parse_metadata(papers: bytes, where: str) -> tuple[Identity, KeyringFile]:
     """What they say in the open, unproved. ``Damaged``, ``UnsupportedFormat``."""
     facts = papers[: papers.find(b"\n", 0, LARGEST_FACTS) + 1]
     identity = Identity.decode(facts)

@@ -19,14 +19,14 @@ Candidates = Iterable[tuple[str, Secret]]
 class OpenVault:
     """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
 
-    ``stamp`` is that of the vault (``Vault.stamp``) while it held this keyring, where that is known. Compare
+    ``etag`` is that of the vault (``Vault.etag``) while it held this keyring, where that is known. Compare
     ``counter`` with the highest one that is remembered: a lower one is a rollback of the keyring.
     """
 
     unlocked: Unlocked
     source: str
     findings: tuple[str, ...] = ()
-    stamp: object = None
+    etag: object = None
 
     @property
     def slot(self) -> Slot | None:
@@ -106,7 +106,7 @@ class Vault(Protocol):
         """Other master keys, made of those of the moment so that none gets lost."""
         ...
 
-    def stamp(self) -> object:
+    def etag(self) -> object:
         """A value that differs once the keyring has changed; quick to get."""
         ...
 
@@ -134,11 +134,11 @@ class Vault(Protocol):
         """Keep a sealed one, durably and for ever; False where there is one of that number already."""
         ...
 
-    def papers(self) -> bytes:
+    def metadata(self) -> bytes:
         """Identity and key slots as one value (``papers``), unproved. ``VaultNotFound``."""
         ...
 
-    def put_papers(self, papers: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, papers: bytes, expected: bytes | None) -> bool:
         """Become the vault that they speak of, or replace those expected (None: there is none); False if it is not so.
 
         For copies: nothing is proved here.

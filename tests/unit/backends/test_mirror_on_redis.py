@@ -13,7 +13,7 @@ from mirror_lab import contents, eventually
 from servers import RedisServer, redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.admin.restore import restore, restore_papers
+from vaultsession.admin.restore import restore, restore_metadata
 from vaultsession.engine.reader import Reader
 from vaultsession.util.disk import Disk
 from vaultsession.vault.location import VaultLocation
@@ -65,7 +65,7 @@ def test_a_lost_laptop_loses_nothing(tmp_path: Path, server: RedisServer) -> Non
         VaultLocation.at(server.url_of(prefix="mirror"), Disk()),
         VaultLocation.at(str(tmp_path / "vault"), Disk()),
     )
-    opened = restore_papers(theirs.vault, ours.vault, [("the key", KEY)])
+    opened = restore_metadata(theirs.vault, ours.vault, [("the key", KEY)])
     reader = Reader(opened.keyring)
     source, target = theirs.backend(reader.describe), ours.backend(reader.describe)
     assert all(proof.restored and not proof.problem for proof in restore(source, target, reader))

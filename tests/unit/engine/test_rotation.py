@@ -299,7 +299,7 @@ def test_a_key_that_someone_used_in_the_very_moment_comes_back(
         real(rotating, retired)
         if len(looks) == 1:
             with monkeypatch.context() as patched:
-                patched.setattr(late._operations._reader.keys, "look", lambda: None)  # it has looked before
+                patched.setattr(late._operations._reader.keys, "refresh", lambda: None)  # it has looked before
                 late.create("late", state={"n": 1})
             late.count()
 
@@ -325,8 +325,8 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     for name in ("first", "second", "third"):
         late.create(name)
         clock.advance("1s")
-    real_look = late._operations._reader.keys.look
-    monkeypatch.setattr(late._operations._reader.keys, "look", lambda: None)  # it has looked before
+    real_refresh = late._operations._reader.keys.refresh
+    monkeypatch.setattr(late._operations._reader.keys, "refresh", lambda: None)  # it has looked before
     real = Rotator._replace
     monkeypatch.setattr(Rotator, "_replace", lambda self, row: "first" not in row.key and real(self, row))
     store.rotate_key()
@@ -346,7 +346,7 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     monkeypatch.setattr(store._backend, "scan", meanwhile)
     with pytest.raises(Conflict):
         store.prune_keys()
-    monkeypatch.setattr(late._operations._reader.keys, "look", real_look)
+    monkeypatch.setattr(late._operations._reader.keys, "refresh", real_refresh)
     assert open_files().load("first").messages
 
 

@@ -82,12 +82,12 @@ class Shelf:
         self._leases = LocalLeases()
         self.is_away = False
 
-    def paper(self, name: str) -> bytes | None:
+    def metadata(self, name: str) -> bytes | None:
         if self.is_away:
             raise BackendUnavailable("shelf://: away")
         return self._papers.get(name)
 
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         if self._papers.get(name) != expected:
             return False
         self._papers[name] = data

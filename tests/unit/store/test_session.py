@@ -8,8 +8,8 @@ import pytest
 
 from vaultsession.errors import InvalidDocument, InvalidSetting
 from vaultsession.format import payload
-from vaultsession.format.head import Head
-from vaultsession.store.session import Session, SessionInfo, checked
+from vaultsession.format.head import Head, check_head
+from vaultsession.store.session import Session, SessionInfo
 
 HEAD = Head(
     id="a",
@@ -137,7 +137,7 @@ def test_what_a_head_cannot_hold_is_refused_and_named(session, name, value):
     assert raised.value.path == name
     assert session.pending() == (HEAD, False)
     with pytest.raises(InvalidDocument):
-        checked(HEAD._replace(**{name: value}))
+        check_head(HEAD._replace(**{name: value}))
 
 
 @pytest.mark.parametrize("name", ["title", "user_id", "tenant_id", "assistant_id", "max_messages"])

@@ -38,14 +38,14 @@ def added(papers: Watched) -> MasterKey:
 
 def test_it_is_read_again_only_when_it_has_changed() -> None:
     papers, keys = watched()
-    keys.look()
+    keys.refresh()
     before = papers.loads
     for _ in range(10):
-        keys.look()
+        keys.refresh()
     assert papers.loads == before
     fresh = added(papers)
     assert keys.current.first != fresh
-    keys.look()
+    keys.refresh()
     assert keys.current.first == fresh
     assert papers.loads == before + 1
 
@@ -71,16 +71,16 @@ def test_what_the_papers_raise_passes_through_and_nothing_is_forgotten(failure: 
     added(papers)
     papers.failure = failure
     with pytest.raises(type(failure)):
-        keys.look()
+        keys.refresh()
     assert keys.current == known
     papers.failure = None
-    keys.look()
+    keys.refresh()
     assert keys.current != known
 
 
 def test_without_papers_it_is_what_it_was_given_and_can_still_change() -> None:
     keys = LiveKeyring(Keyring.generate())
-    keys.look()
+    keys.refresh()
     fresh = MasterKey.generate()
     keys.change(lambda masters: (fresh, *masters))
     assert keys.current.first == fresh
@@ -111,7 +111,7 @@ def test_a_rotation_renews_the_keys_of_tenants() -> None:
     papers, keys = watched(tenant_keys=True)
     before = keys.sealing("alice")
     added(papers)
-    keys.look()
+    keys.refresh()
     after = keys.sealing("alice")
     assert after.id != before.id
     assert keys.master(before.id).secret == before.secret
@@ -138,7 +138,7 @@ def test_a_destroyed_key_is_known_to_be_destroyed_by_everybody_who_looks() -> No
     gone = keys.destroy("alice")
     assert gone is not None
     assert [held.state for held in gone.keys] == [State.DESTROYED]
-    other.look()
+    other.refresh()
     for each in (keys, other):
         with pytest.raises(UnknownKey, match="destroyed") as caught:
             each.master(key.id)
@@ -156,7 +156,7 @@ def test_a_file_that_is_being_overwritten_while_it_is_read_is_read_again() -> No
     papers, keys = watched(tenant_keys=True)
     key = keys.sealing("alice")
     other = LiveKeyring(papers.load(), papers)
-    other.look()
+    other.refresh()
     real, torn = papers.tenant, [b"noise" * 30]
     papers.tenant = lambda name: torn.pop() if torn else real(name)  # type: ignore[method-assign]  # as above
     assert other.master(key.id) == key

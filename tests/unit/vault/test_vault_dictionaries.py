@@ -223,13 +223,13 @@ def test_a_directory_that_is_a_link_is_refused(directory, tmp_path):
 
 def test_a_paper_is_there_before_its_number_is_listed():
     papers = Papers()
-    order, put = [], papers.put_paper
+    order, put = [], papers.put_metadata
 
     def noted(name, data, expected):
         order.append(name)
         return put(name, data, expected)
 
-    papers.put_paper = noted
+    papers.put_metadata = noted
     EngineVault(papers).add_dictionary(NUMBER, DATA)
     assert order == [f"dictionary-{NUMBER}", "dictionaries"]
     assert papers.kept["dictionaries"] == b"70000\n"
@@ -237,8 +237,8 @@ def test_a_paper_is_there_before_its_number_is_listed():
 
 def test_a_list_that_others_change_all_the_time_is_given_up_at_last():
     papers = Papers()
-    put = papers.put_paper
-    papers.put_paper = lambda name, *given: name != "dictionaries" and put(name, *given)
+    put = papers.put_metadata
+    papers.put_metadata = lambda name, *given: name != "dictionaries" and put(name, *given)
     with pytest.raises(DurabilityUnknown, match="100 times in a row"):
         EngineVault(papers).add_dictionary(NUMBER, DATA)
 

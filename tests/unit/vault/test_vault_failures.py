@@ -89,6 +89,7 @@ def test_creation_may_fail_at_any_call(path):
     assert {BackendUnavailable, DurabilityUnknown, Crash, type(None)} <= outcomes
 
 
+@pytest.mark.slow
 def test_adding_a_slot_may_fail_at_any_call(path):
     directory = VaultDirectory(str(path))
     for made, raised in every_failure(
@@ -111,6 +112,7 @@ def test_adding_a_slot_may_fail_at_any_call(path):
         assert unlock(directory, third).findings == ()
 
 
+@pytest.mark.slow
 def test_removing_a_slot_may_fail_at_any_call(path):
     directory = VaultDirectory(str(path))
 
@@ -130,6 +132,7 @@ def test_removing_a_slot_may_fail_at_any_call(path):
         assert directory.add_slot(again, RawKey.generate()).counter == again.counter + 1
 
 
+@pytest.mark.slow
 def test_mending_may_fail_at_any_call_and_the_vault_opens_all_the_same(path):
     directory = VaultDirectory(str(path))
 

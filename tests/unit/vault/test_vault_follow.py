@@ -12,7 +12,7 @@ from vaultsession import RawKey
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
 from vaultsession.util.disk import Disk
-from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_papers, follow_tenants
+from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_metadata, follow_tenants
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
@@ -42,17 +42,17 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
 
 def test_a_copy_opens_with_the_same_key(source: Vault, target: Vault) -> None:
     made = source.create(KEY, now=7)
-    assert follow_papers(source, target) is Outcome.REPLACED
+    assert follow_metadata(source, target) is Outcome.REPLACED
     assert target.unlock([("the key", KEY)]).keyring == made.keyring
-    assert target.papers() == source.papers()
-    assert follow_papers(source, target) is Outcome.CURRENT
+    assert target.metadata() == source.metadata()
+    assert follow_metadata(source, target) is Outcome.CURRENT
 
 
 def test_a_change_of_the_key_slots_follows(source: Vault, target: Vault) -> None:
     made = source.create(KEY, now=7)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     source.add_slot(made, OTHER)
-    assert follow_papers(source, target) is Outcome.REPLACED
+    assert follow_metadata(source, target) is Outcome.REPLACED
     opened = target.unlock([("the other", OTHER)])
     assert opened.findings == ()
     assert opened.keyring == made.keyring
@@ -60,54 +60,54 @@ def test_a_change_of_the_key_slots_follows(source: Vault, target: Vault) -> None
 
 def test_a_newer_copy_is_left(source: Vault, target: Vault) -> None:
     source.create(KEY, now=7)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     target.add_slot(target.unlock([("the key", KEY)]), OTHER)
-    assert follow_papers(source, target) is Outcome.AHEAD
+    assert follow_metadata(source, target) is Outcome.AHEAD
     assert len(target.slots()) == 2
 
 
 def test_copies_that_were_changed_apart_are_left(source: Vault, target: Vault) -> None:
     made = source.create(KEY, now=7)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     target.add_slot(target.unlock([("the key", KEY)]), OTHER)
     source.add_slot(made, OTHER)
-    assert follow_papers(source, target) is Outcome.AHEAD
-    assert target.papers() != source.papers()
+    assert follow_metadata(source, target) is Outcome.AHEAD
+    assert target.metadata() != source.metadata()
 
 
 def test_another_vault_is_never_overwritten(source: Vault, target: Vault) -> None:
     source.create(KEY, now=7)
     target.create(OTHER, now=8)
-    before = target.papers()
+    before = target.metadata()
     with pytest.raises(Conflict, match="holds another vault"):
-        follow_papers(source, target)
-    assert target.papers() == before
+        follow_metadata(source, target)
+    assert target.metadata() == before
 
 
 def test_without_papers_there_is_nothing_to_follow(source: Vault, target: Vault) -> None:
     with pytest.raises(VaultNotFound):
-        follow_papers(source, target)
+        follow_metadata(source, target)
     assert not target.exists()
 
 
 def test_papers_are_put_only_in_the_place_of_those_expected(source: Vault, target: Vault) -> None:
     made = source.create(KEY, now=7)
-    first = source.papers()
-    assert target.put_papers(first, None)
-    assert not target.put_papers(first, None)
+    first = source.metadata()
+    assert target.put_metadata(first, None)
+    assert not target.put_metadata(first, None)
     source.add_slot(made, OTHER)
-    assert not target.put_papers(source.papers(), source.papers())
-    assert target.papers() == first
-    assert target.put_papers(source.papers(), first)
+    assert not target.put_metadata(source.metadata(), source.metadata())
+    assert target.metadata() == first
+    assert target.put_metadata(source.metadata(), first)
 
 
 def test_papers_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None:
     source.create(KEY, now=7)
-    papers = source.papers()
+    papers = source.metadata()
     directory = VaultDirectory(str(tmp_path / "new"), Disk())
     for wrong in (b"", b"\n", papers[:-1], papers[:200], b"x" + papers, papers.replace(b'"version":1', b'"version":2')):
         with pytest.raises((Damaged, Exception)) as told:
-            directory.put_papers(wrong, None)
+            directory.put_metadata(wrong, None)
         assert type(told.value).__name__ in ("Damaged", "UnsupportedFormat")
         assert not directory.exists()
 
@@ -115,18 +115,18 @@ def test_papers_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None
 def test_a_place_that_changes_whenever_one_looks_is_given_up(source: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     source.create(KEY, now=7)
     target = EngineVault(Papers())  # type: ignore[arg-type]  # as above
-    monkeypatch.setattr(Papers, "put_paper", lambda *_: False)
+    monkeypatch.setattr(Papers, "put_metadata", lambda *_: False)
     with pytest.raises(DurabilityUnknown, match="try again"):
-        follow_papers(source, target)
+        follow_metadata(source, target)
 
 
 def test_a_damaged_copy_at_the_target_is_set_aside_and_mended(tmp_path: Path) -> None:
     source, target = (VaultDirectory(str(tmp_path / name), Disk()) for name in ("source", "target"))
     made = source.create(KEY, now=7)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     (tmp_path / "target" / "keyring.bak").write_bytes(b"rubbish")
     source.add_slot(made, OTHER)
-    assert follow_papers(source, target) is Outcome.REPLACED
+    assert follow_metadata(source, target) is Outcome.REPLACED
     assert (tmp_path / "target" / "keyring").read_bytes() == (tmp_path / "target" / "keyring.bak").read_bytes()
     assert [path.read_bytes() for path in (tmp_path / "target" / "quarantine").iterdir()] == [b"rubbish"]
 
@@ -136,24 +136,24 @@ def test_a_directory_with_something_else_in_it_is_refused(source: Vault, tmp_pat
     (tmp_path / "full").mkdir(mode=0o700)
     (tmp_path / "full" / "thesis.tex").write_text("x")
     with pytest.raises(VaultNotFound, match="not empty"):
-        follow_papers(source, VaultDirectory(str(tmp_path / "full"), Disk()))
+        follow_metadata(source, VaultDirectory(str(tmp_path / "full"), Disk()))
 
 
 def test_dictionaries_follow_and_the_keys_of_tenants_do_not(source: Vault, target: Vault) -> None:
     source.create(KEY, now=7, tenant_keys=True)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     source.add_dictionary(70_000, b"sealed")
     source.put_tenant("00" * 16, b"keys", None)
-    assert follow_papers(source, target) is Outcome.CURRENT
+    assert follow_metadata(source, target) is Outcome.CURRENT
     assert list(target.dictionaries()) == [70_000]
     assert target.dictionary(70_000)[0] == b"sealed"
     assert target.tenant("00" * 16) is None
-    assert follow_papers(source, target) is Outcome.CURRENT
+    assert follow_metadata(source, target) is Outcome.CURRENT
 
 
 def test_the_keys_of_tenants_follow_where_a_vault_moves(source: Vault, target: Vault) -> None:
     source.create(KEY, now=7, tenant_keys=True)
-    follow_papers(source, target)
+    follow_metadata(source, target)
     assert list(source.tenants()) == []
     for name in ("aa" * 16, "bb" * 16):
         assert source.put_tenant(name, b"keys of " + name.encode(), None)

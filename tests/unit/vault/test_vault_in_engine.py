@@ -15,7 +15,7 @@ OTHER = RawKey(bytes(range(1, 33)))
 
 
 @pytest.fixture
-def papers() -> Papers:
+def metadata() -> Papers:
     return Papers()
 
 

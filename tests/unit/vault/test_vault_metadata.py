@@ -37,29 +37,29 @@ def test_a_vault_remembers_whether_tenants_have_keys(vault: Vault) -> None:
 
 
 def test_the_stamp_differs_behind_every_change(vault: Vault) -> None:
-    keys, stamps = opened(vault), [vault.stamp()]
-    assert vault.stamp() == stamps[0]
+    keys, etags = opened(vault), [vault.etag()]
+    assert vault.etag() == etags[0]
     for _ in range(5):
         keys.change(lambda masters: (MasterKey.generate(), *masters))
-        stamps.append(vault.stamp())
+        etags.append(vault.etag())
     keys.sealing("acme")
-    assert vault.stamp() == stamps[-1]
+    assert vault.etag() == etags[-1]
     keys.destroy("acme")
-    stamps.append(vault.stamp())
-    assert all(one != next_ for one, next_ in pairwise(stamps))
+    etags.append(vault.etag())
+    assert all(one != next_ for one, next_ in pairwise(etags))
 
 
 def test_what_one_changes_another_sees(vault: Vault) -> None:
     one, other = opened(vault), opened(vault)
-    one.look()
+    one.refresh()
     fresh = other.change(lambda masters: (MasterKey.generate(), *masters)).first
-    one.look()
+    one.refresh()
     assert one.current.first == fresh
     key = other.sealing("acme")
     assert one.master(key.id) == key
     assert opened(vault).sealing("acme") == key
     one.destroy("acme")
-    other.look()
+    other.refresh()
     with pytest.raises(UnknownKey, match="destroyed"):
         other.master(key.id)
 
@@ -101,7 +101,7 @@ def test_a_keyring_that_was_set_back_is_refused(tmp_path: Path) -> None:
     for name, data in old.items():
         (tmp_path / "vault" / name).write_bytes(data)
     with pytest.raises(RollbackDetected):
-        keys.look()
+        keys.refresh()
     assert keys.current == known
 
 

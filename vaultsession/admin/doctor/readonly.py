@@ -1,4 +1,4 @@
-"""A vault opened without changing anything: on a disk that only reads, the mending that an opening does is refused."""
+"""A vault opened without changing anything: the disk only reads, and refuses the repairs that an opening makes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ...backends.files import FilesBackend
+from ...backends.files.layout import key_in
+from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...engine.vault_reader import reader_of
+from ...errors import BackendUnavailable
+from ...format import ids
+from ...format.sealed import Query
 from ...util.disk import READ, Disk
 from ...vault import OpenVault, VaultDirectory
 from ...vault.secret import Secret
@@ -60,3 +65,17 @@ def opened_read_only(
         yield OpenedVault(vault, reader, backend)
     finally:
         backend.close()
+
+
+def known_keys(backend: Backend, sessions: str) -> list[str]:
+    """Every key that is listed or has a file, sorted. Where there is no index, those that have a file."""
+    found: set[str] = set()
+    with contextlib.suppress(BackendUnavailable):
+        found.update(row.key for row in backend.scan(Query()))
+    found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
+    return sorted(found)
+
+
+def key_of(reader: Reader, id: str) -> str:
+    """The key of an id. ``InvalidSessionId``."""
+    return ids.key(reader.keyring.naming_key, ids.parse(id), readable=reader.keyring.readable_names)

@@ -6,8 +6,8 @@
     {"type": "summary", "summary": …, "leafUuid": …}
 
 Decision: every event is kept whole, as one message, in the order of the file: what a resumed session needs (parents,
-sidechains, snapshots, tool results) lies outside of ``message``. Who wants role and content alone takes
-``event["message"]`` of the events of type "user" and "assistant".
+sidechains, snapshots, tool results) lies outside of ``message``. Role and content alone are ``event["message"]`` of the
+events of type "user" and "assistant".
 
 The id is the name of the file and not the ``sessionId`` inside, which files of sub-agents share with their parent. The
 title is the one that was given, else the newest summary; the first and the last timestamp are creation and last change.
@@ -19,45 +19,40 @@ from __future__ import annotations
 import posixpath
 
 from ...format.payload import Json
-from .fields import moment
-from .records import Found, ImportedSession, Skipped
-from .sources import TOO_LONG, File
-from .strict import named, parse
+from .session import Found, ImportedSession, Skipped, moment
+from .sources import File, lines
 
+_TITLES = ("customTitle", "summary")
 _LONGEST_TITLE = 200
 
 
 def read(file: File) -> Found:
     """The session of a file; none where it is empty."""
     events: list[Json] = []
+    place = file.name
     try:
-        for number, line in file.lines():
-            try:
-                events.append(_event(line))
-            except ValueError as error:
-                yield Skipped(file.at(number), f"{error}; the session is left out")
-                return
+        with file.open() as stream:
+            for line in lines(stream):
+                place = file.at(line.number)
+                events.append(line.json())
+                if not isinstance(events[-1].get("type"), str):
+                    raise ValueError("an event without a type: this is no transcript of Claude Code")  # noqa: TRY004, TRY301 - of the data, and told below
+    except ValueError as error:
+        yield Skipped(place, f"{error}; the session is left out")
+        return
     except OSError as error:
         yield Skipped(file.name, str(error))
         return
-    if not events:
-        return
-    times = [time for time in map(moment, (event.get("timestamp") for event in events)) if time is not None]
-    yield ImportedSession(
-        posixpath.basename(file.stem),
-        file.name,
-        events,
-        created=min(times, default=None),
-        updated=max(times, default=None),
-        title=_title(events),
-    )
+    if events:
+        times = [time for time in (moment(event.get("timestamp")) for event in events) if time is not None]
+        created, updated = min(times, default=None), max(times, default=None)
+        name = posixpath.basename(file.stem)
+        yield ImportedSession(name, file.name, events, {}, created, updated, title=_title(events))
 
 
-def is_event(value: object) -> bool:
+def is_event(value: Json) -> bool:
     """Whether a line looks like one of a transcript."""
-    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        return False
-    return (
+    return isinstance(value.get("type"), str) and (
         ("uuid" in value and "sessionId" in value)
         or ("leafUuid" in value and "summary" in value)
         or (value["type"] == "file-history-snapshot" and "snapshot" in value)
@@ -66,19 +61,8 @@ def is_event(value: object) -> bool:
     )
 
 
-def _event(line: bytes | None) -> Json:
-    if line is None:
-        raise ValueError(TOO_LONG)
-    value = parse(line)
-    if not isinstance(value, dict):
-        raise ValueError(f"{named(value)}, and an event is an object")  # noqa: TRY004 - of the data, not the code
-    if not isinstance(value.get("type"), str):
-        raise ValueError("an event without a type: this is no transcript of Claude Code")  # noqa: TRY004 - as above
-    return value
-
-
 def _title(events: list[Json]) -> str | None:
-    for field in ("customTitle", "summary"):
+    for field in _TITLES:
         for event in reversed(events):
             found = event.get(field)
             if isinstance(found, str) and found.strip():

@@ -18,10 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ...format.payload import Json
-from .fields import moment
-from .records import Found, ImportedSession, Skipped
-from .sources import LARGEST, File
-from .strict import named, parse
+from .session import Found, ImportedSession, Skipped, moment
+from .sources import LARGEST, File, named, parse
 
 MAGIC = b"SQLite format 3\0"
 

@@ -7,14 +7,14 @@ import os
 from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
 from ...engine.vault_reader import reader_of
-from ...engine.writer import Writer
 from ...errors import Conflict, InvalidSetting
 from ...format.sealed import Query
+from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
-from ...vault import OpenVault, follow_papers, follow_tenants
+from ...vault import OpenVault, follow_metadata, follow_tenants
 from ...vault.location import VaultLocation
-from ...vault.metadata import taken_apart
+from ...vault.metadata import parse_metadata
 from .describer import Describing
 from .report import MigrationReport, Progress, silent
 from .reseal import reseal
@@ -38,7 +38,7 @@ def migrate(
     cut may tear what was copied, while the source has everything; run it again.
     """
     _refuse_same(source, target)
-    papers = follow_papers(source.vault, target.vault)
+    papers = follow_metadata(source.vault, target.vault)
     if papers is not Outcome.AHEAD:
         follow_tenants(source.vault, target.vault)
     describing = _describing(source, vault)
@@ -96,7 +96,7 @@ def rekey(
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
     ours = reader_of(source.vault, vault)
     theirs = reader_of(target.vault, other, compressing=settings.compression == "zstd")
-    writer = Writer.of(theirs, clock, settings)
+    writer = writer_of(theirs, clock, settings)
     before = source.backend(ours.describe)
     try:
         after = target.backend(theirs.describe)
@@ -139,7 +139,7 @@ def _refuse_same(source: VaultLocation, target: VaultLocation) -> None:
 
 
 def _refuse_other(source: VaultLocation, target: VaultLocation) -> None:
-    ours, _ = taken_apart(source.vault.papers(), source.vault.path)
-    theirs, _ = taken_apart(target.vault.papers(), target.vault.path)
+    ours, _ = parse_metadata(source.vault.metadata(), source.vault.path)
+    theirs, _ = parse_metadata(target.vault.metadata(), target.vault.path)
     if ours.vault_id != theirs.vault_id:
         raise Conflict(f"{target.vault.path} holds another vault than {source.vault.path}: choose another place")

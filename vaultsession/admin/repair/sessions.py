@@ -1,4 +1,4 @@
-"""What is mended with the keys in hand: torn containers, and damaged sessions where somebody asks for it.
+"""Repairs that take the keys: torn containers, dictionaries, and damaged sessions where that is asked for.
 
 The quarantine is bounded and lets the oldest go, which is right for tails that nobody asked for. What is moved there
 from here was asked for, so no room is made: where there is none nothing is done.
@@ -16,13 +16,15 @@ from ...backends.files.locks import lock, open_lock, unlock
 from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
 from ...engine.reader import Reader
 from ...engine.writer import Writer
-from ...errors import BackendUnavailable, Damaged, SessionNotFound, Unreadable
+from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
 from ...format import document
 from ...format import record as v1
+from ...format.dictionaries import Dictionaries
 from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
+from ...vault import VaultDirectory, number_in
 from ...vault.keyring_copies import QUARANTINE
 from ..doctor import Verdict, check
 
@@ -30,11 +32,11 @@ _BEYOND = 1 << 62
 """A generation counts microseconds since 1970: no index that we wrote remembers one like this."""
 
 
-class Mender:
+class SessionRepair:
     """The sessions of one vault, while it is repaired. Works under the locks of writers, beside any of them.
 
-    Its ``describe`` is the backend's. It believes the index about every session but those that are being recovered: of
-    them it takes what authenticates, whatever the index remembers.
+    Its backend believes the index about every session but those that are being recovered: of them it takes what
+    authenticates, whatever the index remembers.
     """
 
     def __init__(self, disk: Disk, root: str, reader: Reader, clock: Clock) -> None:
@@ -76,7 +78,7 @@ class Mender:
                 return None
             container = self._read(key)
             above = _above(newest, self.backend.witness_of(key), container.tombstone)
-            bare = forgetful(container)
+            bare = unwitnessed(container)
             loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
@@ -92,7 +94,7 @@ class Mender:
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
 
-    def set_aside(self, key: str) -> str:
+    def move_to_quarantine(self, key: str) -> str:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
         path = self._layout.session(key)
         before = self._disk.stat(path)
@@ -124,7 +126,7 @@ class Mender:
 
         def bare(start: int) -> Container | None:
             container = fetch(start)
-            return None if container is None else forgetful(container)
+            return None if container is None else unwitnessed(container)
 
         return self._reader.describe(key, bare, thorough=True)
 
@@ -144,7 +146,7 @@ class Mender:
 
     def _authenticates(self, key: str) -> bool:
         """Whether nothing but the index contradicts it."""
-        bare = forgetful(self._read(key))
+        bare = unwitnessed(self._read(key))
         try:
             row = self._reader.describe(key, lambda _: bare, thorough=True)
             loaded = self._reader.load(key, lambda _: bare)
@@ -173,7 +175,20 @@ class Mender:
             )
 
 
-def forgetful(container: Container) -> Container:
+def level_dictionary(directory: VaultDirectory, dictionaries: Dictionaries, place: str) -> str:
+    """Write the copy at ``place`` anew, if the other one authenticates. ``VaultError``."""
+    number = number_in(os.path.basename(place)) or 0
+    for data in directory.dictionary(number):
+        try:
+            dictionaries.open(number, data)
+        except UnknownDictionary:
+            continue
+        directory.level_dictionary(number, data)
+        return "it was written anew from its other copy"
+    raise UnknownDictionary(f"no copy of dictionary {number} authenticates any more: restore one from a backup")
+
+
+def unwitnessed(container: Container) -> Container:
     """The same bytes, of which the index remembers nothing."""
     return container._replace(witness=None, tombstone=None)
 

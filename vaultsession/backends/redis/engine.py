@@ -45,14 +45,14 @@ class RedisEngine:
         """The server and the prefix, without a password."""
         return self._server.where
 
-    def paper(self, name: str) -> bytes | None:
+    def metadata(self, name: str) -> bytes | None:
         """A paper of the vault."""
-        return _get(self._server, self._layout.paper(name))
+        return _get(self._server, self._layout.metadata(name))
 
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected; one script. What was lost on the way is looked for."""
         self._claim()
-        place = self._layout.paper(name)
+        place = self._layout.metadata(name)
         words = (b"0" if expected is None else b"1", expected or b"", data)
         try:
             done, *there = self._server.commit(REPLACE, [place], *words)

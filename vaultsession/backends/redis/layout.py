@@ -85,7 +85,7 @@ class RedisLayout:
         """Where the version of all this is kept."""
         return f"{self.prefix}:schema"
 
-    def paper(self, name: str) -> str:
+    def metadata(self, name: str) -> str:
         """A paper of the vault."""
         return f"{self.prefix}:paper:{name}"
 

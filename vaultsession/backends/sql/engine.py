@@ -57,13 +57,13 @@ class SqlEngine:
         """Scheme, host, database and prefix."""
         return self._place.where
 
-    def paper(self, name: str) -> bytes | None:
+    def metadata(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole."""
         self._check_open()
         named = _name(name)
-        return self._paper(named) if self.is_made() else None
+        return self._metadata(named) if self.is_made() else None
 
-    def put_paper(self, name: str, data: bytes, expected: bytes | None) -> bool:
+    def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not."""
         self._check_open()
         papers, named = self._tables.papers, _name(name)
@@ -84,7 +84,7 @@ class SqlEngine:
             return self._database.change(act)
         except OutcomeUnknown as lost:
             with contextlib.suppress(VaultError):
-                if self._paper(named) == data:
+                if self._metadata(named) == data:
                     return True
             raise DurabilityUnknown(
                 f"{self.where}: the answer to a commit was lost: the paper {name!r} may have been written"
@@ -234,7 +234,7 @@ class SqlEngine:
             f"{self.where}: {', '.join(names)} is of another application: give another prefix in the URL"
         )
 
-    def _paper(self, named: bytes) -> bytes | None:
+    def _metadata(self, named: bytes) -> bytes | None:
         papers = self._tables.papers.c
         statement = sa.select(papers.data).where(papers.name == named)
         found: bytes | None = self._database.ask(lambda connection: connection.execute(statement).scalar())

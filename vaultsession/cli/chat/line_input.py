@@ -51,13 +51,13 @@ class Typed:
         from prompt_toolkit.completion import CompleteEvent, Completer, Completion  # noqa: PLC0415 - as above
         from prompt_toolkit.document import Document  # noqa: PLC0415 - as above
 
-        class Commands(Completer):
+        class CommandNames(Completer):
             def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002 - prompt_toolkit's own
                 typed = document.text_before_cursor
                 if typed.startswith("/"):
                     yield from (Completion(each, -len(typed)) for each in commands if each.startswith(typed))
 
-        self._new = functools.partial(PromptSession[str], completer=Commands(), complete_while_typing=False)
+        self._new = functools.partial(PromptSession[str], completer=CommandNames(), complete_while_typing=False)
         self._session: PromptSession[str] = self._new()
 
     def line(self) -> str:

@@ -13,8 +13,9 @@ from ..output import AsJsonLines, Form
 from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
+    from ...store.fields import ConversationOptions
     from ...store.store import SessionStore
-    from ...store.turns import ConversationOptions, Reply
+    from ...store.turns import Reply
     from ..chat.agents import Named
 
 

@@ -81,13 +81,13 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = F
     Exit code 0 where they are level then, 3 where a session could not be brought level.
     """
     from ...backends.replication import Outcome, differing, follow  # noqa: PLC0415 - as above
-    from ...vault import follow_papers  # noqa: PLC0415 - as above
+    from ...vault import follow_metadata  # noqa: PLC0415 - as above
 
     form = Form.chosen(as_json=as_json)
     counts: Counter[str] = Counter()
     failed: list[dict[str, str]] = []
     with _both(where, mirror) as (ours, theirs, reader):
-        papers = follow_papers(ours.vault, theirs.vault)
+        papers = follow_metadata(ours.vault, theirs.vault)
         with _backends(ours, theirs, reader) as (source, follower), bar("Syncing") as progress:
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
@@ -144,7 +144,7 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson 
     Exit code 0 where all was restored, 3 where a session was left out.
     """
     from ...admin.restore import restore as restored  # noqa: PLC0415 - as above
-    from ...admin.restore import restore_papers  # noqa: PLC0415 - as above
+    from ...admin.restore import restore_metadata  # noqa: PLC0415 - as above
     from ...engine.vault_reader import reader_of  # noqa: PLC0415 - as above
     from ...util.disk import Disk  # noqa: PLC0415 - as above
     from ...vault.location import VaultLocation  # noqa: PLC0415 - as above
@@ -156,7 +156,7 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson 
         stack.callback(theirs.close)
         ours = VaultLocation.at(where.path, disk)
         stack.callback(ours.close)
-        opened = restore_papers(theirs.vault, ours.vault, _candidates(where, theirs.vault))
+        opened = restore_metadata(theirs.vault, ours.vault, _candidates(where, theirs.vault))
         reader = reader_of(ours.vault, opened)
         source, target = stack.enter_context(_backends(theirs, ours, reader))
         progress = stack.enter_context(bar("Restoring"))
@@ -222,7 +222,7 @@ def _papers(ours: Vault, theirs: Vault) -> str:
         return "missing"
     if theirs.identity().vault_id != ours.identity().vault_id:
         raise InvalidSetting(f"{theirs.path} holds another vault than {ours.path}: choose another place")
-    return "level" if theirs.papers() == ours.papers() else "different"
+    return "level" if theirs.metadata() == ours.metadata() else "different"
 
 
 def _counted(proofs: Iterable[Proof], progress: object) -> Iterator[Proof]:

@@ -21,7 +21,7 @@ from ..vault_options import VaultOptions, takes_vault
 if TYPE_CHECKING:
     from ...backends.protocol import Backend
     from ...engine.reader import Reader
-    from ...engine.verify import Verifier
+    from ...engine.verify import Verification
 
 _COLUMNS = (
     Column("session", style="bold"),
@@ -126,7 +126,7 @@ def _opened(where: VaultOptions) -> Iterator[_Opened]:
             yield _Opened(backend, reader, None)
 
 
-def _record(checkup: Verifier) -> dict[str, object]:
+def _record(checkup: Verification) -> dict[str, object]:
     return {
         "session": checkup.key if checkup.head is None else checkup.head.id,
         "key": checkup.key,

@@ -318,7 +318,7 @@ def test_an_address_shows_no_password(server: RedisServer) -> None:
     engine.close()
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
-        engine.paper("vault")
+        engine.metadata("vault")
 
 
 def test_a_command_for_directories_refuses_a_server_without_its_password() -> None:

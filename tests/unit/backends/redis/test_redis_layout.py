@@ -88,16 +88,16 @@ def test_a_schema_says_its_version_and_shards() -> None:
 
 def test_a_paper_is_replaced_by_compare_and_swap(place: Place) -> None:
     engine, other = place.engine(), place.engine()
-    assert engine.paper("vault") is None
-    assert not engine.put_paper("vault", b"new", b"old")
-    assert engine.put_paper("vault", b"one", None)
-    assert not other.put_paper("vault", b"two", None)
-    assert other.put_paper("vault", b"two", b"one")
-    assert not engine.put_paper("vault", b"three", b"one")
-    assert engine.paper("vault") == b"two"
-    assert engine.put_paper("vault", b"", b"two")
-    assert other.paper("vault") == b""
-    assert other.put_paper("vault", b"again", b"")
+    assert engine.metadata("vault") is None
+    assert not engine.put_metadata("vault", b"new", b"old")
+    assert engine.put_metadata("vault", b"one", None)
+    assert not other.put_metadata("vault", b"two", None)
+    assert other.put_metadata("vault", b"two", b"one")
+    assert not engine.put_metadata("vault", b"three", b"one")
+    assert engine.metadata("vault") == b"two"
+    assert engine.put_metadata("vault", b"", b"two")
+    assert other.metadata("vault") == b""
+    assert other.put_metadata("vault", b"again", b"")
 
 
 def test_of_many_that_put_a_paper_one_succeeds(place: Place) -> None:
@@ -105,7 +105,7 @@ def test_of_many_that_put_a_paper_one_succeeds(place: Place) -> None:
     done: list[int] = []
 
     def put(number: int) -> None:
-        if engines[number].put_paper("vault", b"%d" % number, None):
+        if engines[number].put_metadata("vault", b"%d" % number, None):
             done.append(number)
 
     threads = [threading.Thread(target=put, args=(number,)) for number in range(6)]
@@ -113,10 +113,10 @@ def test_of_many_that_put_a_paper_one_succeeds(place: Place) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [engines[0].paper("vault")] == [b"%d" % number for number in done]
+    assert [engines[0].metadata("vault")] == [b"%d" % number for number in done]
 
 
 def test_looking_at_an_empty_place_writes_nothing(place: Place) -> None:
     engine = place.engine()
-    assert engine.paper("vault") is None
+    assert engine.metadata("vault") is None
     assert place.keys() == []

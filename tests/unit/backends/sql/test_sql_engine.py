@@ -43,22 +43,22 @@ def statements(url: str, *texts: str) -> None:
 
 
 def test_a_paper_is_replaced_only_if_it_is_what_was_expected(engine: SqlEngine) -> None:
-    assert engine.paper("vault") is None
-    assert not engine.put_paper("vault", b"new", b"old")
-    assert engine.put_paper("vault", b"one\0\xff", None)
-    assert not engine.put_paper("vault", b"two", None)
-    assert not engine.put_paper("vault", b"two", b"another")
-    assert engine.paper("vault") == b"one\0\xff"
-    assert engine.put_paper("vault", b"two" * 100_000, b"one\0\xff")
-    assert engine.put_paper("vault", b"two" * 100_000, b"two" * 100_000)
-    assert engine.paper("vault") == b"two" * 100_000
-    assert engine.paper("Vault") is None
+    assert engine.metadata("vault") is None
+    assert not engine.put_metadata("vault", b"new", b"old")
+    assert engine.put_metadata("vault", b"one\0\xff", None)
+    assert not engine.put_metadata("vault", b"two", None)
+    assert not engine.put_metadata("vault", b"two", b"another")
+    assert engine.metadata("vault") == b"one\0\xff"
+    assert engine.put_metadata("vault", b"two" * 100_000, b"one\0\xff")
+    assert engine.put_metadata("vault", b"two" * 100_000, b"two" * 100_000)
+    assert engine.metadata("vault") == b"two" * 100_000
+    assert engine.metadata("Vault") is None
 
 
 def test_a_name_that_is_none_is_refused(engine: SqlEngine) -> None:
     for name in ("", "x" * 65, "schema"):
         with pytest.raises(ValueError, match="no name"):
-            engine.paper(name)
+            engine.metadata(name)
 
 
 def test_one_of_several_wins(any_url: str) -> None:
@@ -66,7 +66,7 @@ def test_one_of_several_wins(any_url: str) -> None:
 
     def put(number: int) -> None:
         engine = connect(any_url)
-        if engine.put_paper("vault", b"%d" % number, None):
+        if engine.put_metadata("vault", b"%d" % number, None):
             won.append(number)
         engine.close()
 
@@ -76,7 +76,7 @@ def test_one_of_several_wins(any_url: str) -> None:
     for thread in threads:
         thread.join()
     engine = connect(any_url)
-    assert [engine.paper("vault")] == [b"%d" % number for number in won]
+    assert [engine.metadata("vault")] == [b"%d" % number for number in won]
     engine.close()
 
 
@@ -92,7 +92,7 @@ def test_looking_for_a_vault_leaves_no_trace(any_url: str, tmp_path: Path) -> No
 def test_a_closed_engine_says_so(engine: SqlEngine) -> None:
     engine.close()
     engine.close()
-    for verb in (lambda: engine.paper("vault"), lambda: engine.backend(Sealer().describe)):
+    for verb in (lambda: engine.metadata("vault"), lambda: engine.backend(Sealer().describe)):
         with pytest.raises(RuntimeError, match="closed"):
             verb()
 

@@ -1,4 +1,4 @@
-"""From a JSON object that holds a session to a record, whatever its fields are called.
+"""A session as another program kept it: what readers yield, and how an object becomes one, however it names its fields.
 
 A field counts as a fact only if it has the shape of that fact. What is neither a fact nor the messages becomes the
 state, or stands in the state as ``imported`` where the object has a state of its own: nothing is dropped.
@@ -6,17 +6,18 @@ state, or stands in the state as ``imported`` where the object has a state of it
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from ...errors import InvalidSetting, VaultError
 from ...format.jsonl import read_line
 from ...format.payload import Json
 from ...util.clock import SystemClock, to_duration, to_micros
-from .records import ImportedSession
-from .strict import named, objects
+from .sources import named, objects
 
 MESSAGES = ("messages", "history", "conversation", "conversations", "items", "events", "turns")
 STATE = ("state", "context")
@@ -24,10 +25,48 @@ IDS = ("id", "session_id", "sessionId", "conversation_id", "conversationId", "th
 REST = "imported"
 
 _EXPORTED = "vaultsession"
-"""The field by which a line of an export is known: see ``transfer``."""
+"""The field by which a line of an export is known: see ``format/jsonl``."""
 _MILLISECONDS = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie behind the year 5000."""
 _LATEST = 253_402_300_799_000_000  # the year 9999
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSession:
+    """A session as another program kept it. ``place`` says where it stood.
+
+    Times in microseconds since 1970, None where the source does not say; ``ttl`` in seconds.
+    """
+
+    id: str
+    place: str
+    messages: list[Json] = field(default_factory=list)
+    state: Json = field(default_factory=dict)
+    created: int | None = None
+    updated: int | None = None
+    expires: int | None = None
+    user_id: str | None = None
+    tenant_id: str | None = None
+    assistant_id: str | None = None
+    title: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ttl: float | None = None
+    sliding: bool = False
+    max_messages: int | None = None
+    exported: Json | None = None
+    """The line of an export of this package: it is restored as it was, without defaults of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What could not be imported: where it stands, and why not."""
+
+    place: str
+    reason: str
+
+
+Found = Iterator[ImportedSession | Skipped]
+"""What a reader yields, as it reads."""
 
 
 def is_session(value: object) -> bool:
@@ -39,21 +78,21 @@ def is_session(value: object) -> bool:
     )
 
 
-def record_of(value: Json, id: str | None, place: str) -> ImportedSession:
-    """The record of an object; its own id goes before the one that is given. ``ValueError`` for what is no session."""
+def session_of(value: Json, id: str | None, place: str) -> ImportedSession:
+    """The session of an object; its own id goes before the one that is given. ``ValueError`` for what is no session."""
     if _EXPORTED in value:
         return _exported(value, place)
     if not is_session(value):
         raise ValueError(f"no session: there are neither messages ({', '.join(MESSAGES)}) nor a state")
     rest = dict(value)
     own: str | None = _take(rest, IDS, _text) or id
-    messages = objects(_take(rest, MESSAGES, lambda found: found if isinstance(found, list) else None) or [])
+    messages = objects(_take(rest, MESSAGES, _of(list)) or [])
     counted = rest.pop("message_count", None)
     if counted is not None and counted != len(messages):
         raise ValueError(f"{len(messages)} messages where {counted!r} were counted: the session is not whole")
-    facts: dict[str, Any] = {name: found for name, (spellings, shape) in _FACTS.items() if (
+    facts = {name: found for name, (spellings, shape) in _FACTS.items() if (
         found := _take(rest, spellings, shape)) is not None}  # fmt: skip
-    state = _take(rest, STATE, lambda found: found if isinstance(found, dict) else None)
+    state = _take(rest, STATE, _of(dict))
     if state is None:
         state = rest
     elif rest:
@@ -66,36 +105,20 @@ def record_of(value: Json, id: str | None, place: str) -> ImportedSession:
 
 
 def _exported(value: Json, place: str) -> ImportedSession:
-    """The record of a line of an export, nothing guessed. ``ValueError`` where it is damaged or of a later version."""
+    """The session of a line of an export, nothing guessed. ``ValueError``: it is damaged, or of a later version."""
     try:
-        restored = read_line(json.dumps(value).encode(), SystemClock().now())
-    except VaultError as error:
+        head, state, messages = read_line(orjson.dumps(value), SystemClock().now())
+    except (VaultError, orjson.JSONEncodeError) as error:
         raise ValueError(str(error)) from None
-    head = restored.head
     return ImportedSession(
-        head.id,
-        place,
-        objects(restored.messages),
-        restored.state,
-        created=head.created,
-        updated=head.updated,
-        expires=head.expires,
-        user_id=head.user_id,
-        tenant_id=head.tenant_id,
-        assistant_id=head.assistant_id,
-        title=head.title,
-        labels=head.labels,
-        ttl=None if head.ttl is None else head.ttl / 1_000_000,
-        sliding=head.sliding,
-        max_messages=head.max_messages,
-        exact=True,
+        head.id, place, objects(messages), state, head.created, head.updated, user_id=head.user_id, exported=value
     )
 
 
-def id_in(value: Json) -> str:
+def session_id_of(message: Json) -> str:
     """The session that a message belongs to, by a field of its own. ``ValueError`` if it does not say."""
     for name in IDS[1:]:
-        found = value.get(name)
+        found = message.get(name)
         if found is not None:
             if isinstance(found, str) and found:
                 return found
@@ -130,6 +153,10 @@ def _take(fields: Json, spellings: tuple[str, ...], shape: Callable[[Any], Any])
     return None
 
 
+def _of(kind: type) -> Callable[[Any], Any]:
+    return lambda value: value if isinstance(value, kind) else None
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -138,10 +165,6 @@ def _labels(value: object) -> dict[str, str] | None:
     if isinstance(value, dict) and all(name and isinstance(text, str) for name, text in value.items()):
         return value
     return None
-
-
-def _truth(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
 
 
 def _span(value: object) -> float | None:
@@ -167,6 +190,6 @@ _FACTS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "updated": (("updated_at", "updatedAt", "updated", "update_time", "last_updated"), moment),
     "expires": (("expires_at", "expiresAt"), moment),
     "ttl": (("ttl",), _span),
-    "sliding": (("sliding",), _truth),
+    "sliding": (("sliding",), _of(bool)),
     "max_messages": (("max_messages", "maxMessages"), _count),
 }
