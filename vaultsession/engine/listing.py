@@ -31,28 +31,6 @@ _REMEMBERED = 2048
 _CURSOR = struct.Struct(f"<q{LOCATOR_LENGTH}s")
 
 
-<<<<<<< HEAD
-=======
-class Page(list[SessionInfo]):
-    """Sessions in order, and the cursor of the page behind them: None where there is none.
-
-    >>> from vaultsession import open_store
-    >>> with open_store("memory://") as store:
-    ...     saved = store.save_many({"id": name} for name in ("alice", "bob"))
-    ...     page = store.list(limit=1)
-    ...     while page:
-    ...         print(page[0].id)
-    ...         page = store.list(limit=1, after=page.after) if page.after else []
-    bob
-    alice
-    """
-
-    def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
-        super().__init__(infos)
-        self.after = after
-
-
->>>>>>> main
 class Proved(NamedTuple):
     """A row that authenticates, and what it says: the header of its container, and its head."""
 

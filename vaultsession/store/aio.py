@@ -28,15 +28,9 @@ from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Duration
 from .bulk import Imported, Verified
-<<<<<<< HEAD
-from .conversation import AsyncConversation, ConversationFields
-from .fields import DocumentFields, Filters, ImportedFields, SessionFields
-from .session import Page, Session, SessionInfo
-=======
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
-from .session import Session, SessionInfo
->>>>>>> main
+from .session import Page, Session, SessionInfo
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT

@@ -33,13 +33,8 @@ from ..util.clock import Clock
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, verb
 from ..util.parallel import parallel_map
-<<<<<<< HEAD
-from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head
-from .session import Page, Session, SessionInfo
-=======
 from .fields import Defaults, DocumentFields, Filters, ImportedFields, new_head, shows_fields
-from .session import Session
->>>>>>> main
+from .session import Page, Session, SessionInfo
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:

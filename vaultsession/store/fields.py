@@ -132,32 +132,18 @@ def new_head(id: str, fields: ImportedFields, defaults: Defaults, now: int) -> H
     created, updated, expires = _past(fields, now)
     ttl = fields.get("ttl", UNSET if expires is None else None)
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
-<<<<<<< HEAD
-    sliding = facts.get("sliding")
-    most = facts.get("max_messages")
-    return check_head(
-=======
     sliding = fields.get("sliding")
     most = fields.get("max_messages")
-    return checked(
->>>>>>> main
+    return check_head(
         Head(
             id=ids.parse(id),
             created=created,
             updated=updated,
-<<<<<<< HEAD
-            user_id=facts.get("user_id"),
-            tenant_id=facts.get("tenant_id"),
-            assistant_id=facts.get("assistant_id"),
-            title=facts.get("title"),
-            labels=check_labels(facts.get("labels") or {}),
-=======
             user_id=fields.get("user_id"),
             tenant_id=fields.get("tenant_id"),
             assistant_id=fields.get("assistant_id"),
             title=fields.get("title"),
-            labels=named(fields.get("labels") or {}),
->>>>>>> main
+            labels=check_labels(fields.get("labels") or {}),
             expires=now + span if span is not None and expires is None else expires,
             ttl=span,
             sliding=defaults.sliding if sliding is None else sliding,
@@ -194,13 +180,8 @@ def forked_head(head: Head, id: str, fields: SessionFields, now: int) -> Head:
     changes = {name: value for name, value in fields.items() if name not in ("ttl", "labels") and value is not UNSET}
     ttl = fields.get("ttl", UNSET)
     span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
-<<<<<<< HEAD
-    if "labels" in facts:
-        changes["labels"] = check_labels(facts.get("labels") or {})
-=======
     if "labels" in fields:
-        changes["labels"] = named(fields.get("labels") or {})
->>>>>>> main
+        changes["labels"] = check_labels(fields.get("labels") or {})
     if changes.get("sliding", 0) is None:
         del changes["sliding"]
     fork = head._replace(

@@ -123,11 +123,6 @@ class SessionStore(ManySessions[StateT]):
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
-<<<<<<< HEAD
-        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
-        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
-        return self._shown(self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False))
-=======
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id.
 
         ============ =================================================================================================
@@ -142,8 +137,7 @@ class SessionStore(ManySessions[StateT]):
         ``ttl``, ``sliding`` and ``max_messages`` are those of the store where they are not given.
         """
         head = self._new_head(self._new_id(self._clock.now()) if id is None else id, fields)
-        return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
->>>>>>> main
+        return self._shown(self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False))
 
     @verb
     @shows_fields(ImportedFields)
@@ -164,17 +158,10 @@ class SessionStore(ManySessions[StateT]):
         An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
-<<<<<<< HEAD
-            head = self._new_head(session, facts)
-            return self._shown(
-                self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
-            )
-        if state is not None or messages or facts:
-=======
             head = self._new_head(session, fields)
-            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
+            key, plain = self._key(session), self._plain(state)
+            return self._shown(self._operations.put(key, head, plain, messages, replace=True))
         if state is not None or messages or fields:
->>>>>>> main
             raise TypeError("a Session is saved as it is: change it, then save it")
         return self._save(session, overwrite=overwrite)
 
@@ -215,13 +202,8 @@ class SessionStore(ManySessions[StateT]):
             raise InvalidSetting("until is at least 0")
         now = self._clock.now()
         name = self._new_id(now) if new_id is None else new_id
-<<<<<<< HEAD
         fork = self._operations.fork(
-            self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
-=======
-        return self._operations.fork(
             self._key(id), id, self._key(name), lambda head: forked_head(head, name, fields, now), until=until
->>>>>>> main
         )
         return self._shown(fork)
 
