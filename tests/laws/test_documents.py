@@ -16,8 +16,14 @@ from vaultsession import Settings
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document.read_text(encoding="utf-8"), document)]
 RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and block.command is None]
 
+SLOW = {"restic"}
+"""Programs that make guessing their password dear, at every start."""
 
-@pytest.mark.parametrize("block", RUNNING, ids=lambda block: block.name)
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, marks=[pytest.mark.slow] if block.needs in SLOW else [], id=block.name) for block in RUNNING],
+)
 def test_a_block_runs_and_a_second_time(block: Block, tmp_path: Path) -> None:
     if block.needs and not shutil.which(block.needs):
         pytest.skip(f"{block.needs} is not installed")

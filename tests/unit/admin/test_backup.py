@@ -84,7 +84,7 @@ class Writers:
             thread.join()
 
 
-@pytest.mark.parametrize("program", ["cp", "rsync", "restic"])
+@pytest.mark.parametrize("program", ["cp", "rsync", pytest.param("restic", marks=pytest.mark.slow)])
 def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(program: str, tmp_path: Path) -> None:
     with vaultsession.open_store(tmp_path / "vault", key=KEY) as store:
         for number in range(SESSIONS):
