@@ -145,9 +145,9 @@ def test_a_removal_that_nobody_proves_is_none_where_proofs_are_asked_for(target:
     source.commit(key, scribe.create(key))
     follow(source, target, key)
     source.commit(key, lambda newest: Delete(Tombstone(key, 1 << 63, bytes(16))))
-    assert follow(source, target, key, proves=lambda tombstone: False) is Outcome.EXTRA
+    assert follow(source, target, key, accept=lambda before, change: False) is Outcome.EXTRA
     assert scribe.texts(target, key) == ["first"]
-    assert follow(source, target, key, proves=lambda tombstone: tombstone.key == key) is Outcome.REMOVED
+    assert follow(source, target, key, accept=lambda before, change: change.tombstone.key == key) is Outcome.REMOVED
 
 
 def test_what_only_the_target_has_is_told_and_never_removed(source: Any, target: Watched, scribe: Sealer) -> None:
