@@ -7,6 +7,7 @@ import shutil
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documents import DOCUMENTS, LANGUAGES, README, REPOSITORY, Block, blocks, run
@@ -20,14 +21,19 @@ SLOW = {"restic"}
 """Programs that make guessing their password dear, at every start."""
 
 
-@pytest.mark.parametrize(
-    "block",
-    [pytest.param(block, marks=[pytest.mark.slow] if block.needs in SLOW else [], id=block.name) for block in RUNNING],
-)
-def test_a_block_runs_and_a_second_time(block: Block, tmp_path: Path) -> None:
+def runs(block: Block) -> list[Any]:
+    """A block twice; of the shell, whose every line starts an interpreter, once among the quick tests."""
+    if block.language == "python":
+        return [pytest.param(block, 2, id=f"{block.name}-twice")]
+    slow = pytest.param(block, 2, id=f"{block.name}-twice", marks=pytest.mark.slow)
+    return [slow] if block.needs in SLOW else [pytest.param(block, 1, id=f"{block.name}-once"), slow]
+
+
+@pytest.mark.parametrize(("block", "times"), [each for block in RUNNING for each in runs(block)])
+def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path) -> None:
     if block.needs and not shutil.which(block.needs):
         pytest.skip(f"{block.needs} is not installed")
-    ran = run(block, tmp_path)
+    ran = run(block, tmp_path, times)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
