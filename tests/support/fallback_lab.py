@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from vaultsession.backends.fallback import Parted
+from vaultsession.backends.fallback import Fork
 from vaultsession.backends.protocol import Backend, Traits
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError
 from vaultsession.format.sealed import Container, Current, Heads, IndexRow, Query, Update
@@ -127,6 +127,6 @@ class Ticks:
         self.now += seconds
 
 
-def refuse(parted: Parted) -> Any:
+def refuse(fork: Fork) -> Any:
     """For tests in which nothing is to be merged."""
-    raise AssertionError(f"{parted.key} went on in two places")
+    raise AssertionError(f"{fork.key} went on in two places")

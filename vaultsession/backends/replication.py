@@ -39,6 +39,8 @@ class Outcome(StrEnum):
     """The target has a newer one: left as it is."""
     EXTRA = "extra"
     """Only the target has it, and no tombstone of the source names it: left as it is."""
+    SETTLED = "settled"
+    """Both went on by themselves: the caller's ``settle`` decided."""
 
 
 class Gap(StrEnum):
@@ -77,6 +79,10 @@ class Source(Protocol):
         ...
 
 
+Settle = Callable[[IndexRow | Tombstone], Write | Delete | None]
+"""What follows the target's newest, which is no beginning of what the source has; None leaves it as it is."""
+
+
 def follow(
     source: Source,
     target: Backend,
@@ -84,11 +90,13 @@ def follow(
     *,
     anew: bool = False,
     accept: Callable[[Current, Write | Delete], bool] | None = None,
+    settle: Settle | None = None,
 ) -> Outcome:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
     ``accept`` gets what the target has and what shall follow it; where it says no, the target's is left, as if it were
-    there alone: for a caller with the keys, who can prove tombstones.
+    there alone: for a caller with the keys, who can prove tombstones. With ``settle`` the target is no mere copy: where
+    it went on by itself, that decides what follows.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
@@ -98,6 +106,9 @@ def follow(
 
     def update(theirs: Current) -> Write | Delete | None:
         nonlocal outcome
+        if settle is not None and theirs is not None and not _is_beginning(theirs, source, key):
+            outcome = Outcome.SETTLED
+            return settle(theirs)
         outcome, result = _step(source, key, theirs, anew=anew)
         if result is not None and accept is not None and not accept(theirs, result):
             outcome = Outcome.EXTRA
@@ -257,6 +268,14 @@ def _without(ours: Tombstone | None, theirs: Current) -> tuple[Outcome, Delete |
     if theirs.generation > ours.generation:
         return Outcome.AHEAD, None
     return Outcome.REMOVED, Delete(ours._replace(key=theirs.key))
+
+
+def _is_beginning(theirs: IndexRow | Tombstone, source: Source, key: str) -> bool:
+    """Whether the source has all records of the target's container, in front of its own newest or as that."""
+    if not isinstance(theirs, IndexRow):
+        return False
+    container = source.read(key, theirs.size - record.LINK_AND_FOOTER)
+    return container is not None and _version_at(container, theirs.size) == theirs.version
 
 
 def _shared(ours: IndexRow, theirs: Current) -> int:
