@@ -1,7 +1,7 @@
 """Replication: one session of a backend brought to what another has, sealed bytes only. Nobody here holds a key.
 
 The source decides. Where its container has only grown since, its new records travel; else the whole container does; a
-removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is told and left.
+removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is reported and left.
 
 Nothing that comes from either side is believed for a decision beyond the other side's copy: a source that lies sends
 bytes that will not authenticate, a target that lies spoils its own copy. Readers judge both with the keys.
@@ -192,7 +192,7 @@ def _rows(backend: ListedSource) -> Iterator[IndexRow]:
 
 
 def _gap_of(row: IndexRow, target: Backend) -> Iterator[SessionGap]:
-    """What a row of the source lacks at the target. A target that is ahead is told from its own row."""
+    """What a row of the source lacks at the target. A target that is ahead is reported from its own row."""
     try:
         there = target.head(row.key)
     except Unreadable:
@@ -205,7 +205,7 @@ def _gap_of(row: IndexRow, target: Backend) -> Iterator[SessionGap]:
 
 
 def _gap_beyond(row: IndexRow, source: Source) -> Iterator[SessionGap]:
-    """Why the source has no such row: it has none at all, or another, which is told from its own row unless older."""
+    """Why the source has no such row: it has none at all, or another, reported from its own row unless older."""
     try:
         ours = newest_of(source, row.key)
     except Unreadable:
@@ -229,8 +229,8 @@ def _step(source: Source, key: str, theirs: Current, *, anew: bool) -> tuple[Out
         ours = newest_of(source, key)
         if not isinstance(ours, IndexRow):
             return _without(ours, theirs)
-        if (told := _as_it_is(ours, theirs, anew=anew)) is not None:
-            return told, None
+        if (outcome := _as_it_is(ours, theirs, anew=anew)) is not None:
+            return outcome, None
         if not anew and (shared := _shared(ours, theirs)):
             step = _grown(ours, source.read(key, shared - record.LINK_AND_FOOTER), theirs)
             if step is not None:

@@ -1,4 +1,4 @@
-"""Source: the primary as the mirror reads it, with whose fault an error was.
+"""MirrorSource: the primary as the mirror reads it, with whose fault an error was.
 
 Where a commit to the follower reads the primary, one exception may come from either side; and a session of the primary
 that cannot be read is no reason to take the follower for unreachable.
@@ -31,9 +31,9 @@ class MirrorSource:
         """The container."""
         return self._own(lambda: self._backend.read(key, start, settled=settled))
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Current:
         """A look within the critical section."""
-        return self._own(lambda: self._backend.commit(key, seal))
+        return self._own(lambda: self._backend.commit(key, update))
 
     def scan(self, query: Query) -> Heads:
         """The listing."""
