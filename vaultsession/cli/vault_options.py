@@ -21,7 +21,7 @@ from ..errors import InvalidSetting, VaultNotFound
 if TYPE_CHECKING:
     from ..store.store import SessionStore
     from ..util.disk import Disk
-    from ..vault import OpenVault, Vault
+    from ..vault import UnlockedVault, Vault
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
@@ -170,7 +170,7 @@ class VaultOptions:
         takes_passphrase = any(slot.takes_passphrase for slot in directory.slots())
         return KeySources(environment()).candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
 
-    def unlock(self, directory: Vault) -> tuple[OpenVault, Secret]:
+    def unlock(self, directory: Vault) -> tuple[UnlockedVault, Secret]:
         """The vault unlocked, and the secret that did it."""
         asked: list[Secret] = []
 

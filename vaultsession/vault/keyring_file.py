@@ -122,7 +122,7 @@ class KeyringFile:
     slots: tuple[Slot, ...]
     data: bytes = field(repr=False)
 
-    def unlock(self, secret: Secret) -> Unlocked:
+    def unlock(self, secret: Secret) -> UnlockedKeyring:
         """All of it. ``WrongKey`` if no slot's commitment matches, ``Damaged`` if one does and the rest fails."""
         for slot, wrapped in zip(self.slots, _wrapped(self.data), strict=True):
             if slot.takes_passphrase is not isinstance(secret, Passphrase):
@@ -143,7 +143,7 @@ class KeyringFile:
         fitting = sum(slot.takes_passphrase is isinstance(secret, Passphrase) for slot in self.slots)
         raise WrongKey(f"this key opens none of the {fitting} {kind} slots (of {len(self.slots)} slots) of this vault")
 
-    def reopen(self, vault_key: bytes, slot: Slot | None = None) -> Unlocked:
+    def reopen(self, vault_key: bytes, slot: Slot | None = None) -> UnlockedKeyring:
         """The same by the vault key of an earlier unlocking; ``Damaged`` if this is no file made under it."""
         set_key, mac = self._authenticate(vault_key)
         if not hmac.compare_digest(mac, self.data[-_CHECKSUM_SIZE - _MAC_SIZE : -_CHECKSUM_SIZE]):
@@ -158,7 +158,7 @@ class KeyringFile:
         keyring = _decode_set(plain)
         if keyring.vault_id != self.vault_id:
             raise Damaged("the key set belongs to another vault")
-        return Unlocked(keyring, self.counter, self.slots, slot, vault_key, self.data)
+        return UnlockedKeyring(keyring, self.counter, self.slots, slot, vault_key, self.data)
 
     def _authenticate(self, vault_key: bytes) -> tuple[bytes, bytes]:
         """The key of the key set, and the MAC that the file should bear."""
@@ -169,7 +169,7 @@ class KeyringFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlocked:
+class UnlockedKeyring:
     """An authentic keyring file, opened: ``slot`` is the one that opened it, None where the vault key did.
 
     Each change gives the bytes of the next file, counter + 1, without the secrets of the other slots.
@@ -182,7 +182,7 @@ class Unlocked:
     vault_key: bytes = field(repr=False)
     data: bytes = field(repr=False)
 
-    def reopen(self, file: KeyringFile) -> Unlocked:
+    def reopen(self, file: KeyringFile) -> UnlockedKeyring:
         """Another file of this vault, opened with what is known from this one; ``Damaged`` if it does not prove it."""
         return self if file.data == self.data else file.reopen(self.vault_key, self.slot)
 

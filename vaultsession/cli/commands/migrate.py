@@ -19,7 +19,7 @@ from ..vault_options import VaultOptions
 if TYPE_CHECKING:
     from ...admin.migrate import MigrationReport
     from ...store.settings import Settings
-    from ...vault import OpenVault
+    from ...vault import UnlockedVault
     from ...vault.location import VaultLocation
     from ...vault.secret import Secret
 
@@ -123,7 +123,7 @@ def _settings() -> Settings:
     return Settings.from_environment()
 
 
-def _unlocked(where: VaultOptions, site: VaultLocation) -> OpenVault:
+def _unlocked(where: VaultOptions, site: VaultLocation) -> UnlockedVault:
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
 
     takes_passphrase = any(slot.takes_passphrase for slot in site.vault.slots())
@@ -131,7 +131,7 @@ def _unlocked(where: VaultOptions, site: VaultLocation) -> OpenVault:
     return site.vault.unlock(KeySources().candidates(where.key(), vault_id, takes_passphrase=takes_passphrase))
 
 
-def _unlocked_if_at_hand(where: VaultOptions, site: VaultLocation) -> OpenVault | None:
+def _unlocked_if_at_hand(where: VaultOptions, site: VaultLocation) -> UnlockedVault | None:
     """The vault unlocked; None where nobody named a key, and none was found."""
     from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
 
@@ -149,7 +149,7 @@ def _unlocked_if_at_hand(where: VaultOptions, site: VaultLocation) -> OpenVault 
 def _sealed_anew(
     ours: VaultLocation,
     theirs: VaultLocation,
-    vault: OpenVault,
+    vault: UnlockedVault,
     where: VaultOptions,
     progress: Callable[[int, int | None], object],
 ) -> MigrationReport:
