@@ -305,7 +305,7 @@ def test_where_quarantine_has_no_room_nothing_is_replaced(vault, monkeypatch):
     (vault / "quarantine" / "kept").write_bytes(b"somebody's")
     (vault / "quarantine" / "kept").chmod(0o600)
     before = session(vault).read_bytes()
-    monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_ENTRIES", 1)
+    monkeypatch.setattr("vaultsession.admin.repair.sessions.MAX_ENTRIES", 1)
     repaired = only(mend(vault), "torn")
     assert repaired.outcome is RepairOutcome.FAILED
     assert "no room" in repaired.sentence
@@ -364,7 +364,7 @@ def test_what_is_locked_or_refused_is_never_moved(verdict, vault, tmp_path):
 
 def test_where_quarantine_has_no_room_nothing_is_moved(vault, monkeypatch):
     flip(session(vault), 100)
-    monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_BYTES", 10)
+    monkeypatch.setattr("vaultsession.admin.repair.sessions.MAX_BYTES", 10)
     assert only(mend(vault, quarantine_damaged=True)).outcome is RepairOutcome.FAILED
     assert session(vault).exists()
 

@@ -10,7 +10,7 @@ import pytest
 from vaults import vault_at
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
-from vaultsession.backends.files import listing
+from vaultsession.backends.files import backend as files_backend
 from vaultsession.engine.rotation import Rotator
 from vaultsession.format import record
 from vaultsession.format.sealed import IndexRow, Query
@@ -330,7 +330,7 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     real = Rotator._replace
     monkeypatch.setattr(Rotator, "_replace", lambda self, row: "first" not in row.key and real(self, row))
     store.rotate_key()
-    monkeypatch.setattr(listing, "_PAGE", 1)
+    monkeypatch.setattr(files_backend, "_PAGE", 1)
     scan = store._backend.scan
 
     def meanwhile(query: Query) -> Iterator[IndexRow]:

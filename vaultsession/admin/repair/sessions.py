@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from ...backends.files import FilesBackend
 from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock, open_lock, unlock
-from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
+from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
@@ -168,7 +168,7 @@ class SessionRepair:
 
     def _refuse_without_room(self, size: int) -> None:
         kept = self.backend.quarantine.entries()
-        if size and (len(kept) >= MOST_ENTRIES or sum(entry[1] for entry in kept) + size > MOST_BYTES):
+        if size and (len(kept) >= MAX_ENTRIES or sum(entry[1] for entry in kept) + size > MAX_BYTES):
             raise BackendUnavailable(
                 f"there is no room for {size} bytes more in {QUARANTINE}/: look at what lies there, move it elsewhere, "
                 "and repeat; nothing was done"
