@@ -76,7 +76,7 @@ def _connected(path: str, *, has_wal: bool) -> Iterator[sqlite3.Connection]:
         database.execute("PRAGMA query_only = ON")
         database.execute("PRAGMA trusted_schema = OFF")
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
-        database.execute("BEGIN")  # one view of all of it, whoever writes meanwhile
+        database.execute("BEGIN")  # one view of all of it, while others write
         yield database
 
 

@@ -22,7 +22,7 @@ LONGEST_TITLE = 200
 class Agent(NamedTuple):
     """How an agent keeps its transcripts.
 
-    ``is_certain`` tells an event that only this agent writes, ``is_possible`` one that it may have written. A file is
+    ``is_certain`` holds for events that only this agent writes, ``is_possible`` for all that it may write. A file is
     its own if every line that can be read is possible, and one is certain.
     """
 
