@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
 from ..format.ids import is_key, locator_of
-from ..format.sealed import Container, Current, Delete, IndexRow, Query, Tombstone, Write
+from ..format.sealed import Container, Current, Decision, Delete, IndexRow, Keep, Query, Tombstone, Write
 from .protocol import Backend
 
 _TRIES = 3
@@ -72,33 +72,20 @@ def follow(
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
     ``Unreadable`` from a source whose session is damaged, which leaves the target's copy as it was.
     """
-    outcome = Outcome.CURRENT
 
-    def seal(theirs: Current) -> Write | Delete | None:
-        nonlocal outcome
-        outcome, result = _step(source, key, theirs, anew=anew)
-        if isinstance(result, Delete) and proves is not None and not proves(result.tombstone):
-            outcome = Outcome.EXTRA
-            return None
-        return result
+    def update(theirs: Current) -> Decision:
+        outcome, change = _step(source, key, theirs, anew=anew)
+        if isinstance(change, Delete) and proves is not None and not proves(change.tombstone):
+            return Keep(Outcome.EXTRA)
+        return Keep(outcome) if change is None else change._replace(note=outcome)
 
-    target.commit(key, seal)
+    outcome: Outcome = target.commit(key, update).note
     return outcome
 
 
 def newest_of(backend: Backend, key: str) -> Current:
     """What a backend knows of a key, its tombstone included. Changes nothing."""
-    row = backend.head(key)
-    if row is not None:
-        return row
-    seen: Current = None
-
-    def look(newest: Current) -> None:
-        nonlocal seen
-        seen = newest
-
-    backend.commit(key, look)
-    return seen
+    return backend.head(key) or backend.commit(key, lambda _: None).after
 
 
 def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[SessionGap]:
@@ -192,9 +179,8 @@ def _step(source: Backend, key: str, theirs: Current, *, anew: bool) -> tuple[Ou
 
 def _step_alone(source: Backend, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
     """The same where it changes faster than it can be read: within the source's critical section, and whole."""
-    found: list[tuple[Current, Container | None]] = []
-    source.commit(key, lambda newest: found.append((newest, source.read(key))))
-    ours, container = found[-1]
+    commit = source.commit(key, lambda _: Keep(source.read(key)))
+    ours, container = commit.after, commit.note
     if not isinstance(ours, IndexRow):
         return _without(ours, theirs)
     step = _whole(ours, container)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, Unpack, cast
 
 import orjson
 
-from ..backends.protocol import Backend, Burying
+from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
 from ..engine.listing import Listing, Order
 from ..engine.operations import Edit, Existing, Operations, absent
@@ -214,20 +214,6 @@ class ManySessions(Generic[StateT]):
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
         self._check_open()
 
-        def remove(id: str) -> bool:
-            return self._operations.remove(self._key(id))
-
-        if isinstance(self._backend, Burying):
-            removed, failures = self._bury(self._backend, ids)
-        else:
-            found, failures = _batch(remove, ((name, name) for name in ids), overlap=self._backend.traits.waits)
-            removed = sum(found)
-        if failures:
-            raise PartialFailure.of("removed", failures, removed)
-        return removed
-
-    def _bury(self, backend: Burying, ids: Iterable[str]) -> tuple[int, dict[str, VaultError]]:
-        """How many there were, and the error of each id that failed."""
         removed = 0
         failures: dict[str, VaultError] = {}
         for portion in _portions(ids):
@@ -238,7 +224,7 @@ class ManySessions(Generic[StateT]):
                 except VaultError as error:
                     failures[name] = without_frames(error)
             try:
-                outcomes = self._operations.remove_each([*names], backend)
+                outcomes = self._operations.remove_each([*names])
             except VaultError as error:
                 outcomes = dict.fromkeys(names, without_frames(error))
             for key, outcome in outcomes.items():
@@ -246,7 +232,9 @@ class ManySessions(Generic[StateT]):
                     failures[names[key]] = outcome
                 else:
                     removed += outcome
-        return removed, failures
+        if failures:
+            raise PartialFailure.of("removed", failures, removed)
+        return removed
 
     # -- to other places, and back -------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from ..backends.leases import Leases
-from ..backends.protocol import Backend, remarks_of
+from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
 from ..engine.listing import Listing
 from ..engine.operations import Operations
@@ -419,12 +419,12 @@ class SessionStore(ManySessions[StateT]):
         itself.
         """
         components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
-        remarks = remarks_of(self._backend)
+        notes = self._backend.notes()
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
+            **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:

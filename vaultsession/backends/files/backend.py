@@ -19,9 +19,9 @@ from typing import Literal
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness
+from ...format.sealed import Commit, Container, DeleteUpdate, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness, Write, Delete
 from ...util.disk import PRIVATE_DIRECTORY, Disk
-from ..protocol import SealGrave, Traits
+from ..protocol import Backend, Traits
 from .batch_delete import BatchDelete
 from .commit import SessionCommits
 from .container import is_still_empty_behind, is_unchanged, look
@@ -40,7 +40,7 @@ _TOMBSTONES = 500
 Durability = Literal["sync", "os"]
 
 
-class FilesBackend:
+class FilesBackend(Backend):
     """One container per session below ``path``, a vault directory that exists. Safe from any thread and any process.
 
     ``durability="os"`` skips every flush: what was acknowledged then survives the process and not a power cut. With
@@ -117,7 +117,7 @@ class FilesBackend:
             raise self._sessions.unavailable(key, error) from error
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within a ``seal``."""
+        """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within an ``update``."""
         self._check_open()
         try:
             if not settled:
@@ -128,8 +128,8 @@ class FilesBackend:
         except OSError as error:
             raise self._sessions.unavailable(key, error) from error
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
         begun = False
@@ -141,12 +141,12 @@ class FilesBackend:
                     state, newest = sessions.newest(key)
                 except OSError as error:
                     raise self._sessions.unavailable(key, error) from error
-                result = seal(newest)
-                if result is None:
-                    return newest
+                change = update(newest)
+                if not isinstance(change, Write | Delete):
+                    return Commit.of(newest, change)
                 self._assure_marker()
                 begun = True
-                after, owed = sessions.put(key, state, newest, result)
+                owed = sessions.put(key, state, newest, change)
             if owed is not None:
                 sessions.flush(owed)
         except BaseException as error:
@@ -156,13 +156,13 @@ class FilesBackend:
                 if isinstance(error, OSError):
                     raise self._sessions.unavailable(key, error) from error
             raise
-        return after
+        return Commit.of(newest, change)
 
-    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-        """Remove those of which ``seal`` makes a grave; see ``Burying.delete_many``."""
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
+        """Remove those that ``update`` says; see ``Backend.delete_many``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
-        return self._burials.delete_many(keys, seal)
+        return self._burials.delete_many(keys, update)
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class FilesBackend:
             after = locator_of(page[-1].key)
             self._check_open()
 
-    def unlisted(self) -> Iterator[str]:
+    def unindexed(self) -> Iterator[str]:
         """Containers that the index does not know: damaged or locked when it was derived."""
         self._check_open()
         self._catalogue.refresh()

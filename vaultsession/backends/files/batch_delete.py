@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ...errors import DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Current, Delete, IndexRow
+from ...format.sealed import Commit, Current, Delete, DeleteUpdate, IndexRow
 from ...util.disk import Disk
-from ..protocol import SealGrave
 from .commit import SessionCommits
 from .container import ends_as_expected, is_spoiled, open_container
 from .index import Index
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Outcomes = dict[str, Current | VaultError]
+Outcomes = dict[str, Commit | VaultError]
 
 
 class _Burial(NamedTuple):
@@ -52,6 +51,7 @@ class _Burial(NamedTuple):
 
     key: str
     state: FileState | None
+    newest: Current
     grave: Delete
 
 
@@ -87,15 +87,15 @@ class BatchDelete:
         self._closed = False
         self._closing: deque[Future[None]] = deque()
 
-    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-        """See ``Burying.delete_many``."""
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
+        """See ``Backend.delete_many``."""
         outcomes: Outcomes = {}
         for batch in _batches(keys):
             gone: list[OpenFile] = []
             numbers = sorted({stripe_of(locator_of(key)) for key in batch})
             stripes = [self._sessions.stripes.numbered(number) for number in numbers]
             try:
-                _holding(stripes, partial(self._bury, batch, self._vouched(batch), seal, outcomes, gone))
+                _holding(stripes, partial(self._bury, batch, self._vouched(batch), update, outcomes, gone))
             except VaultError as error:  # a stripe, or the marker: nothing of the batch was changed
                 outcomes.update(dict.fromkeys(batch, without_frames(error)))
             finally:
@@ -124,44 +124,44 @@ class BatchDelete:
         self,
         batch: Sequence[str],
         vouched: Mapping[str, IndexRow],
-        seal: SealGrave,
+        update: DeleteUpdate,
         outcomes: Outcomes,
         gone: list[OpenFile],
     ) -> None:
         """Look at each of a batch, and remove those that are to go. Under all of its stripes."""
-        burials = self._sentenced(batch, vouched, seal, outcomes)
+        burials = self._sentenced(batch, vouched, update, outcomes)
         if not burials:
             return
         self._begin()
         try:
             gone.extend(each.state.descriptor for each in burials if each.state is not None)
             self._remove([each for each in burials if not each.grave.shred], outcomes)
-            for key, _, grave in burials:
-                if grave.shred:  # overwritten under a name of its own: one by one
-                    outcomes[key] = self._attempt(key, grave)
+            for each in burials:
+                if each.grave.shred:  # overwritten under a name of its own: one by one
+                    outcomes[each.key] = self._attempt(each)
         except BaseException:
             self._behind()
             raise
 
     def _sentenced(
-        self, batch: Sequence[str], vouched: Mapping[str, IndexRow], seal: SealGrave, outcomes: Outcomes
+        self, batch: Sequence[str], vouched: Mapping[str, IndexRow], update: DeleteUpdate, outcomes: Outcomes
     ) -> list[_Burial]:
-        """Those of which ``seal`` makes a grave. Nothing is changed yet."""
+        """Those that are to be removed. Nothing is changed yet."""
         burials = []
         for key in batch:
             try:
                 state, newest = self._newest(key, vouched.get(key))
-                outcomes[key] = newest
-                grave = seal(key, newest)
+                grave = update(key, newest)
             except OSError as error:
                 outcomes[key] = self._sessions.unavailable(key, error)
             except VaultError as error:
                 outcomes[key] = without_frames(error)
             else:
-                if grave is not None:
+                outcomes[key] = Commit.of(newest, None if isinstance(grave, Delete) else grave)
+                if isinstance(grave, Delete):
                     if grave.tombstone.key != key:
                         raise ValueError(f"a tombstone of another session than {key}")
-                    burials.append(_Burial(key, state, grave))
+                    burials.append(_Burial(key, state, newest, grave))
         return burials
 
     def _newest(self, key: str, row: IndexRow | None) -> tuple[FileState | None, Current]:
@@ -170,7 +170,7 @@ class BatchDelete:
         A row proves it that the index knows to be flushed, whose record is the last of the file: 16 bytes of its tag
         stand there. Whatever was put behind or in place of that record since, by an append a moment ago or by someone
         who set the index back, ends the file with another tag; and a file that was set back by itself lacks this one.
-        Nothing of it can be torn, since it was flushed. The ``seal`` proves that the row itself is genuine. A file and
+        Nothing of it can be torn, since it was flushed. The ``update`` proves that the row itself is genuine. A file and
         an index that were both set back to the same moment would pass here as they pass when the container is opened.
         """
         if row is not None:
@@ -192,7 +192,7 @@ class BatchDelete:
                 outcomes[each.key] = self._sessions.unavailable(each.key, error)
                 continue
             self._contents.note_removed(each.grave.tombstone)
-            outcomes[each.key] = each.grave.tombstone
+            outcomes[each.key] = Commit.of(each.newest, each.grave)
             removed.append(each)
         if not removed:
             return
@@ -213,12 +213,13 @@ class BatchDelete:
             for key in promised:
                 outcomes[key] = DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}")
 
-    def _attempt(self, key: str, grave: Delete) -> Current | VaultError:
+    def _attempt(self, burial: _Burial) -> Commit | VaultError:
         try:
-            return self._sessions.put(key, None, None, grave)[0]
+            self._sessions.put(burial.key, None, None, burial.grave)
+            return Commit.of(burial.newest, burial.grave)
         except OSError as error:
             self._behind()
-            return self._sessions.unavailable(key, error)
+            return self._sessions.unavailable(burial.key, error)
         except VaultError as error:
             self._behind()
             return without_frames(error)

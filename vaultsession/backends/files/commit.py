@@ -113,16 +113,18 @@ class SessionCommits:
 
     def put(
         self, key: str, state: FileState | None, newest: Current, result: Write | Delete
-    ) -> tuple[Current, Owed | None]:
-        """Put what was sealed behind the newest: what is newest then, and what is to be flushed. Under the stripe."""
+    ) -> Owed | None:
+        """Put what was sealed behind the newest: what is to be flushed then. Under the stripe."""
         if isinstance(result, Delete):
-            return self._bury(key, result), None
+            self._bury(key, result)
+            return None
         row = result.head
         if row.key != key or row.size != result.offset + len(result.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
         if result.offset:
             return self._append(key, state, newest, result)
-        return self._replace(key, state, newest, result), None
+        self._replace(key, state, newest, result)
+        return None
 
     def unavailable(self, key: str, error: OSError) -> BackendUnavailable:
         """What is said of a session whose container the disk refuses."""
@@ -181,9 +183,7 @@ class SessionCommits:
         """What the path names now, opened; None: nothing. ``known`` was read before."""
         return open_container(self._disk, self._layout.session(key), known.witness, known.tombstone)
 
-    def _append(
-        self, key: str, state: FileState | None, newest: Current, sealed: Write
-    ) -> tuple[IndexRow, Owed | None]:
+    def _append(self, key: str, state: FileState | None, newest: Current, sealed: Write) -> Owed | None:
         row = sealed.head
         follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == sealed.offset
         if state is None or not follows or state.size != sealed.offset:
@@ -196,9 +196,9 @@ class SessionCommits:
         after = state._replace(size=row.size, room=room, row=row, entry_flushed=state.entry_flushed or flush)
         self.states.keep(key, after)
         if flush:
-            return row, Owed(key, after, row)
+            return Owed(key, after, row)
         self._contents.note(row, flushed=False)
-        return row, None
+        return None
 
     def _is_rescued(self, owed: Owed) -> bool:
         """Bring a record to the disk whose flush failed, with all that others have written behind it meanwhile."""
@@ -226,7 +226,7 @@ class SessionCommits:
             return False
         return True
 
-    def _replace(self, key: str, state: FileState | None, newest: Current, sealed: Write) -> IndexRow:
+    def _replace(self, key: str, state: FileState | None, newest: Current, sealed: Write) -> None:
         row = sealed.head
         if state is not None and not isinstance(newest, IndexRow):  # it came back after its removal: reads as absent
             self._quarantine.keep(key, state, 0)
@@ -239,9 +239,8 @@ class SessionCommits:
         self._contents.note(row, flushed=flush)
         if sealed.erase:
             self._quarantine.forget(locator_of(key))
-        return row
 
-    def _bury(self, key: str, grave: Delete) -> Tombstone:
+    def _bury(self, key: str, grave: Delete) -> None:
         if grave.tombstone.key != key:
             raise ValueError(f"a tombstone of another session than {key}")
         self.states.drop(key)
@@ -271,7 +270,6 @@ class SessionCommits:
                 self._disk.sync_directory(self._layout.sessions)
             except OSError as error:
                 raise DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}") from error
-        return grave.tombstone
 
     def _refuse_second(self, key: str, name: str | None) -> None:
         """One session, one file: another name for the same locator was put there by someone else."""

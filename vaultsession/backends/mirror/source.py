@@ -10,23 +10,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import VaultError
-from ...format.sealed import Container, Current, Heads, IndexRow, Query, Update
-from ..protocol import Backend, Traits
+from ...format.sealed import Commit, Container, Heads, IndexRow, Query, Update
+from ..protocol import Backend
 
 T = TypeVar("T")
 
 
-class MirrorSource:
+class MirrorSource(Backend):
     """A backend that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.traits = backend.traits
         self.failed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the backend."""
-        return self._backend.traits
 
     def head(self, key: str) -> IndexRow | None:
         """See ``Backend``, as with all that follow."""
@@ -36,9 +32,9 @@ class MirrorSource:
         """The container."""
         return self._own(lambda: self._backend.read(key, start, settled=settled))
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """A look within the critical section."""
-        return self._own(lambda: self._backend.commit(key, seal))
+        return self._own(lambda: self._backend.commit(key, update))
 
     def scan(self, query: Query) -> Heads:
         """The listing."""

@@ -21,6 +21,7 @@ from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, 
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import (
+    Commit,
     Container,
     Current,
     Delete,
@@ -33,7 +34,7 @@ from ...format.sealed import (
     Update,
     Write,
 )
-from ..protocol import Traits
+from ..protocol import Backend, Traits
 from ..rollback_guard import RollbackGuard
 from .health import problems
 from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, pack, tagged, told_by, unpack
@@ -58,7 +59,7 @@ class _State(NamedTuple):
     newest: Current
 
 
-class RedisBackend:
+class RedisBackend(Backend):
     """Sealed sessions on a server. Safe from any thread, process and host."""
 
     traits = Traits("redis", durable=True, waits=True, shared=True, expires=True)
@@ -94,8 +95,8 @@ class RedisBackend:
                 self._found(key, self._behind(key, container), thorough=False)
         return container
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it. ``Conflict`` where others were quicker for too long.
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it. ``Conflict`` where others were quicker for too long.
 
         Where the answer of the server was lost, the same bytes are sent again: the script applies them once.
         ``DurabilityUnknown`` where it cannot be told whether it did.
@@ -108,21 +109,21 @@ class RedisBackend:
                 if state is None:
                     state = self._look(key)
                 try:
-                    result = seal(state.newest)
+                    change = update(state.newest)
                 except Exception:
                     if is_fresh or self._is_there(key, state):
                         raise
                     state, is_fresh = None, True
                     continue
-                if result is None:
+                if not isinstance(change, Write | Delete):
                     if is_fresh or self._is_there(key, state):
-                        return state.newest
+                        return Commit.of(state.newest, change)
                     state, is_fresh = None, True
                     continue
-                written = self._put(key, state, result)
-                if not isinstance(written, _State):
-                    return written
-                state, is_fresh = written, True
+                other = self._put(key, state, change)
+                if other is None:
+                    return Commit.of(state.newest, change)
+                state, is_fresh = other, True
                 _pause(attempt)
             raise Conflict(f"others wrote to {key} {_TRIES} times while this was tried: try again")
 
@@ -145,7 +146,7 @@ class RedisBackend:
         self._listing.derive()
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone that the server still has; see ``Graveyard``."""
+        """Every tombstone that the server still has; see ``Backend.tombstones``."""
         self._server.check_open()
         return self._listing.graves()
 
@@ -164,8 +165,8 @@ class RedisBackend:
         told, self._remarks = problems(self._server)
         return told
 
-    def remarks(self) -> dict[str, str]:
-        """What a crash of the server would take, by its settings; see ``Remarking``."""
+    def notes(self) -> dict[str, str]:
+        """What a crash of the server would take, by its settings; see ``Backend.notes``."""
         return self._remarks
 
     def close(self) -> None:
@@ -292,8 +293,8 @@ class RedisBackend:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _put(self, key: str, state: _State, result: Write | Delete) -> Current | _State:
-        """Write it behind the state that it was made from; or the state that is there instead."""
+    def _put(self, key: str, state: _State, result: Write | Delete) -> _State | None:
+        """Write it behind the state that it was made from; else the state that is there instead."""
         written: IndexRow | Tombstone = result.tombstone if isinstance(result, Delete) else result.head
         if isinstance(result, Write) and result.offset not in (0, state.size):
             raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
@@ -303,13 +304,13 @@ class RedisBackend:
             self._seen.see(key, written)
             size = result.offset + len(result.data) if isinstance(result, Write) else 0
             self._remember(key, _State(stored, size, written))
-            return written
+            return None
         there, size, tail = answer
         if isinstance(result, Write) and tail and result.data.endswith(tail):
             # Ours was written, and someone has written behind it.
             self._seen.see(key, written)
             self._forget(key)
-            return written
+            return None
         return self._other(key, written, there, size, doubt)
 
     def _sent(

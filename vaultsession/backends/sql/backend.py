@@ -21,6 +21,7 @@ from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultEr
 from ...format import record
 from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import (
+    Commit,
     VERSION_SIZE,
     Container,
     Current,
@@ -33,7 +34,7 @@ from ...format.sealed import (
     Update,
     Write,
 )
-from ..protocol import Traits
+from ..protocol import Backend, Traits
 from ..rollback_guard import RollbackGuard
 from . import queries
 from .database import Database, OutcomeUnknown, pause
@@ -55,7 +56,7 @@ _PAGE = 256
 _LARGEST_PAGE = 4096
 
 
-class SqlBackend:
+class SqlBackend(Backend):
     """Sealed sessions in the tables of one database. Safe from any thread, any process and any host.
 
     ``close`` is what closes the database. After it every verb is a ``RuntimeError``.
@@ -102,8 +103,8 @@ class SqlBackend:
         found = self._find(key, start)
         return None if found is None else found.container
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
         self._check_open()
         with self._mutexes[int.from_bytes(locator_of(key)[-4:].encode(), "big") % _MUTEXES]:
             known = self._known_of(key)
@@ -112,21 +113,21 @@ class SqlBackend:
                 if known is None:
                     known, certain = self._look(key), True
                 try:
-                    result = seal(known.newest)
-                    if result is not None:
-                        _check(key, known.newest, result)
+                    change = update(known.newest)
+                    if isinstance(change, Write | Delete):
+                        _check(key, known.newest, change)
                 except Exception:
                     if certain or self._is_newest(key, known):
                         raise
                     known = None  # it was said of something that is no longer the newest
                     continue
-                if result is None:
+                if not isinstance(change, Write | Delete):
                     if certain or self._is_newest(key, known):
-                        return known.newest
+                        return Commit.of(known.newest, change)
                     known = None
                     continue
-                if self._is_written(key, known, result):
-                    return result.tombstone if isinstance(result, Delete) else result.head
+                if self._is_written(key, known, change):
+                    return Commit.of(known.newest, change)
                 known = None
                 pause(min(attempt, 5))
         raise BackendUnavailable(f"{self._database.where}: {key} was changed by others {_TRIES} times in a row")
@@ -153,7 +154,7 @@ class SqlBackend:
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, read in pages; see ``Graveyard``."""
+        """Every tombstone of a session that is not there, read in pages; see ``Backend.tombstones``."""
         self._check_open()
         return self._graves()
 
@@ -173,8 +174,8 @@ class SqlBackend:
         problem, self._remark = problem_of(self._database)
         return {self._database.dialect: problem}
 
-    def remarks(self) -> dict[str, str]:
-        """What of that which it acknowledges would not survive a power cut; see ``Remarking``."""
+    def notes(self) -> dict[str, str]:
+        """What of that which it acknowledges would not survive a power cut; see ``Backend.notes``."""
         return {} if self._remark is None else {self._database.dialect: self._remark}
 
     def close(self) -> None:
