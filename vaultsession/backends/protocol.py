@@ -18,7 +18,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, VaultError, without_frames
-from ..format.sealed import Commit, Container, Current, Decision, DeleteUpdate, Heads, IndexRow, Query, ReadHead, Tombstone, Update
+from ..format.sealed import Commit, Container, Current, Decision, Delete, DeleteUpdate, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
 from ..util.parallel import parallel_map
 from .leases import Leases
 
@@ -121,17 +121,18 @@ class Backend(ABC):
 
 
 class RecordedUpdate:
-    """An update, and what it was given and gave the last time: for those whom the commit may not tell."""
+    """An update, with what it was given and what it changed the last time: also of a commit that raises."""
 
     def __init__(self, update: Update) -> None:
         self._update = update
         self.before: Current = None
-        self.change: Decision = None
+        self.change: Write | Delete | None = None
 
     def __call__(self, newest: Current) -> Decision:
         self.before, self.change = newest, None
-        self.change = self._update(newest)
-        return self.change
+        decision = self._update(newest)
+        self.change = decision if isinstance(decision, Write | Delete) else None
+        return decision
 
 
 class Engine(Protocol):

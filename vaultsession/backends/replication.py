@@ -12,12 +12,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
 from ..format.ids import is_key, locator_of
-from ..format.sealed import Container, Current, Decision, Delete, IndexRow, Keep, Query, Tombstone, Write
+from ..format.sealed import Commit, Container, Current, Decision, Delete, IndexRow, Keep, Query, Tombstone, Update, Write
 from .protocol import Backend
 
 _TRIES = 3
@@ -61,12 +61,34 @@ class SessionGap(NamedTuple):
     gap: Gap
 
 
+class Source(Protocol):
+    """What a session is followed from: see ``Backend``."""
+
+    def head(self, key: str) -> IndexRow | None:
+        """The newest head."""
+        ...
+
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
+        """The container from ``start`` on."""
+        ...
+
+    def commit(self, key: str, update: Update) -> Commit:
+        """Asked for a look within the critical section alone."""
+        ...
+
+
 def follow(
-    source: Backend, target: Backend, key: str, *, anew: bool = False, proves: Callable[[Tombstone], bool] | None = None
+    source: Source,
+    target: Backend,
+    key: str,
+    *,
+    anew: bool = False,
+    accept: Callable[[Current, Write | Delete], bool] | None = None,
 ) -> Outcome:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
-    Where somebody who holds the keys ``proves`` tombstones, one of the source that is not proved is as none.
+    ``accept`` gets what the target has and what shall follow it; where it says no, the target's is left, as if it were
+    there alone: for a caller with the keys, who can prove tombstones.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
@@ -75,7 +97,7 @@ def follow(
 
     def update(theirs: Current) -> Decision:
         outcome, change = _step(source, key, theirs, anew=anew)
-        if isinstance(change, Delete) and proves is not None and not proves(change.tombstone):
+        if change is not None and accept is not None and not accept(theirs, change):
             return Keep(Outcome.EXTRA)
         return Keep(outcome) if change is None else change._replace(note=outcome)
 
@@ -83,34 +105,46 @@ def follow(
     return outcome
 
 
-def newest_of(backend: Backend, key: str) -> Current:
+def newest_of(backend: Source, key: str) -> Current:
     """What a backend knows of a key, its tombstone included. Changes nothing."""
     return backend.head(key) or backend.commit(key, lambda _: None).after
+
+
+def aligned(source: Backend, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
+    """Both listings side by side, oldest first: two rows that speak of the same bytes, or one that stands alone.
+
+    Pages come as the backends give them, so that memory does not grow with the number of sessions.
+    """
+    ours = ((_place(row), 0, row) for row in _rows(source))
+    theirs = ((_place(row), 1, row) for row in _rows(target))
+    waiting: IndexRow | None = None  # a row of the source, until it is known whether the target has the same
+    for _, side, row in heapq.merge(ours, theirs, key=lambda each: each[:2]):
+        if side == 0:
+            if waiting is not None:
+                yield waiting, None
+            waiting = row
+        elif waiting is not None and is_same(row, waiting):
+            yield waiting, row
+            waiting = None
+        else:
+            yield None, row
+    if waiting is not None:
+        yield waiting, None
 
 
 def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[SessionGap]:
     """Every session that is not the same on both sides, as of some moment while the iteration goes on.
 
-    One that changes meanwhile may be told twice. Both listings are walked side by side, in pages as the backends give
-    them, so that memory does not grow with the number of sessions. What stands in both costs nothing more; what does
-    not costs one look at the other side. ``between`` is called every now and then: a place to rest, or to leave.
+    One that changes meanwhile may be reported twice. What stands in both listings costs nothing more; what does not
+    costs one look at the other side. ``between`` is called every now and then: a place to rest, or to leave.
     """
-    ours = ((_place(row), 0, row) for row in _rows(source))
-    theirs = ((_place(row), 1, row) for row in _rows(target))
-    waiting: IndexRow | None = None  # a row of the source, until it is known whether the target has the same
-    for number, (_, side, row) in enumerate(heapq.merge(ours, theirs, key=lambda each: each[:2])):
+    for number, (ours, theirs) in enumerate(aligned(source, target)):
         if between is not None and number % _BETWEEN == 0:
             between()
-        if side == 0:
-            if waiting is not None:
-                yield from _gap_of(waiting, target)
-            waiting = row
-        elif waiting is not None and is_same(row, waiting):
-            waiting = None
-        else:
-            yield from _gap_beyond(row, source)
-    if waiting is not None:
-        yield from _gap_of(waiting, target)
+        if theirs is None and ours is not None:
+            yield from _gap_of(ours, target)
+        elif ours is None and theirs is not None:
+            yield from _gap_beyond(theirs, source)
 
 
 def is_same(one: IndexRow, other: IndexRow) -> bool:
@@ -159,7 +193,7 @@ def _is_newer(one: IndexRow, other: IndexRow) -> bool:
     return (one.generation, one.seq) > (other.generation, other.seq)
 
 
-def _step(source: Backend, key: str, theirs: Current, *, anew: bool) -> tuple[Outcome, Write | Delete | None]:
+def _step(source: Source, key: str, theirs: Current, *, anew: bool) -> tuple[Outcome, Write | Delete | None]:
     """What shall follow the target's newest. Row and bytes are of one moment, or are looked for again."""
     for _ in range(_TRIES):
         ours = newest_of(source, key)
@@ -177,7 +211,7 @@ def _step(source: Backend, key: str, theirs: Current, *, anew: bool) -> tuple[Ou
     return _step_alone(source, key, theirs)
 
 
-def _step_alone(source: Backend, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
+def _step_alone(source: Source, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
     """The same where it changes faster than it can be read: within the source's critical section, and whole."""
     commit = source.commit(key, lambda _: Keep(source.read(key)))
     ours, container = commit.after, commit.note

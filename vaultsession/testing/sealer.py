@@ -84,7 +84,7 @@ class Sealer:
         def seal(newest: Current) -> Delete | None:
             if not isinstance(newest, IndexRow):
                 return None
-            return Delete(self.reader.rows.delete_many(key, newest.generation), flush)
+            return Delete(self.reader.rows.tombstone(key, newest.generation), flush)
 
         return seal
 

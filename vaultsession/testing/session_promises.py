@@ -24,7 +24,7 @@ class SessionPromises:
         assert backend.head(key) is None
         assert backend.read(key) is None
         assert backend.read(key, -10, settled=True) is None
-        assert backend.commit(key, looking(seen)) is None
+        assert backend.commit(key, looking(seen)).after is None
         assert seen == [None]
         assert list(backend.scan(Query())) == []
         assert backend.count(Query()) == 0
@@ -32,7 +32,7 @@ class SessionPromises:
     def test_what_was_created_is_there(self, backend: Any, scribe: Sealer) -> None:
         """The head and the bytes are those that were sealed."""
         key = scribe.key("a")
-        created = backend.commit(key, scribe.create(key, "hello"))
+        created = backend.commit(key, scribe.create(key, "hello")).after
         assert backend.head(key)[:7] == created[:7]
         assert scribe.texts(backend, key) == ["hello"]
         assert backend.read(key).size == created.size
@@ -40,9 +40,9 @@ class SessionPromises:
     def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Each seal sees what the one before has left."""
         key, seen = scribe.key("a"), _nothing()
-        first = backend.commit(key, scribe.create(key))
+        first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, looking(seen))
-        second = backend.commit(key, scribe.append())
+        second = backend.commit(key, scribe.append()).after
         backend.commit(key, looking(seen))
         assert [row.version for row in seen if isinstance(row, IndexRow)] == [first.version, second.version]
         assert [row.torn for row in seen if isinstance(row, IndexRow)] == [False, False]
@@ -51,8 +51,8 @@ class SessionPromises:
         """Also when nothing was changed."""
         key, seen = scribe.key("a"), _nothing()
         backend.commit(key, scribe.create(key))
-        appended = backend.commit(key, scribe.append())
-        assert backend.commit(key, looking(seen)).version == appended.version == backend.head(key).version
+        appended = backend.commit(key, scribe.append()).after
+        assert backend.commit(key, looking(seen)).after.version == appended.version == backend.head(key).version
 
     def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Sealer) -> None:
         """An append never touches what is there."""
@@ -69,7 +69,7 @@ class SessionPromises:
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, "old"))
         backend.commit(key, scribe.append("older"))
-        replaced = backend.commit(key, scribe.create(key, "new"))
+        replaced = backend.commit(key, scribe.create(key, "new")).after
         assert scribe.texts(backend, key) == ["new"]
         assert backend.head(key).version == replaced.version
         assert backend.count(Query()) == 1
@@ -84,7 +84,7 @@ class SessionPromises:
         with pytest.raises(Conflict, match="someone was faster"):
             backend.commit(key, refuse)
         assert backend.head(key) is None
-        created = backend.commit(key, scribe.create(key))
+        created = backend.commit(key, scribe.create(key)).after
         with pytest.raises(Conflict):
             backend.commit(key, refuse)
         assert backend.head(key).version == created.version
@@ -94,7 +94,7 @@ class SessionPromises:
     def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Sealer) -> None:
         """Nobody writes behind what is not the newest."""
         key = scribe.key("a")
-        first = backend.commit(key, scribe.create(key))
+        first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, scribe.append())
         with pytest.raises(ValueError, match="follow"):
             backend.commit(key, lambda _: scribe.append("stale")(first))
@@ -116,8 +116,8 @@ class SessionPromises:
     def test_what_was_removed_is_absent(self, backend: Any, scribe: Sealer) -> None:
         """Its tombstone is what the next commit is shown."""
         key, seen = scribe.key("a"), _nothing()
-        created = backend.commit(key, scribe.create(key))
-        grave = backend.commit(key, scribe.remove(key))
+        created = backend.commit(key, scribe.create(key)).after
+        grave = backend.commit(key, scribe.remove(key)).after
         assert isinstance(grave, Tombstone)
         assert (grave.key, grave.generation) == (key, created.generation)
         assert backend.head(key) is None
@@ -130,12 +130,12 @@ class SessionPromises:
         """Above its tombstone."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
-        grave = backend.commit(key, scribe.remove(key))
-        again = backend.commit(key, scribe.create(key, "again"))
+        grave = backend.commit(key, scribe.remove(key)).after
+        again = backend.commit(key, scribe.create(key, "again")).after
         assert again.generation > grave.generation
         assert scribe.texts(backend, key) == ["again"]
         assert [row.key for row in backend.scan(Query())] == [key]
-        assert backend.commit(key, scribe.remove(key)).generation == again.generation
+        assert backend.commit(key, scribe.remove(key)).after.generation == again.generation
 
     def test_many_are_removed_each_by_itself(self, backend: Any, scribe: Sealer) -> None:
         """Those of which a grave is made, and no other; what fails for one holds up no other."""
@@ -168,7 +168,7 @@ class SessionPromises:
         """The header always; the bytes from an offset on, or that many at the end."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
-        row = backend.commit(key, scribe.append())
+        row = backend.commit(key, scribe.append()).after
         whole = backend.read(key)
         assert (len(whole.header), whole.offset, whole.size) == (80, 80, row.size)
         for start in (0, 1, 80, 100, -1, -50, -row.size, -10 * row.size):

@@ -54,7 +54,7 @@ class SessionRepair:
     def replace(self, key: str) -> str:
         """Replace a torn container by what of it authenticates. ``VaultError``."""
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or not newest.torn:
                 return None
             container = self._read(key)
@@ -62,7 +62,7 @@ class SessionRepair:
             opened = self._reader.opened(newest)
             return self._writer(container).touched(newest, opened, opened.head, lambda _: container)
 
-        self.backend.commit(key, seal)
+        self.backend.commit(key, update)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
 
     def recover(self, key: str) -> str:
@@ -70,10 +70,8 @@ class SessionRepair:
 
         What does not authenticate goes to quarantine. The generation is above all that was ever acknowledged.
         """
-        kept = behind = 0
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal kept, behind
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow):
                 return None
             container = self._read(key)
@@ -82,15 +80,18 @@ class SessionRepair:
             loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
-            kept, behind = loaded.head.messages, container.size - newest.size
+            behind = container.size - newest.size
             self._refuse_without_room(behind)
             writer = self._writer(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            return writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            write = writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):
-            if not isinstance(self.backend.commit(key, seal), IndexRow):
-                raise SessionNotFound(f"there is no file of {key}")
+            commit = self.backend.commit(key, update)
+        if commit.change is None:
+            raise SessionNotFound(f"there is no file of {key}")
+        kept, behind = commit.note
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
 

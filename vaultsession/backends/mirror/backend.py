@@ -36,7 +36,7 @@ class MirrorBackend(Backend):
         try:
             return self.primary.commit(key, recorded)
         finally:
-            if isinstance(recorded.change, Write | Delete):
+            if recorded.change is not None:
                 self._mark(key)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
