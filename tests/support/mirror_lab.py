@@ -11,7 +11,7 @@ from vaultsession.backends import MemoryBackend
 from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable
-from vaultsession.format.sealed import Commit, Current, Heads, IndexRow, Query, Update
+from vaultsession.format.sealed import Commit, Heads, IndexRow, Query, Update
 from vaultsession.util.clock import SystemClock
 
 

@@ -18,7 +18,21 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, VaultError, without_frames
-from ..format.sealed import Commit, Container, Current, Decision, Delete, DeleteUpdate, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Decision,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Write,
+)
 from ..util.parallel import parallel_map
 from .leases import Leases
 
@@ -129,6 +143,7 @@ class RecordedUpdate:
         self.change: Write | Delete | None = None
 
     def __call__(self, newest: Current) -> Decision:
+        """What the update decides."""
         self.before, self.change = newest, None
         decision = self._update(newest)
         self.change = decision if isinstance(decision, Write | Delete) else None

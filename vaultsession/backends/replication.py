@@ -17,7 +17,19 @@ from typing import NamedTuple, Protocol
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
 from ..format.ids import is_key, locator_of
-from ..format.sealed import Commit, Container, Current, Decision, Delete, IndexRow, Keep, Query, Tombstone, Update, Write
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Decision,
+    Delete,
+    IndexRow,
+    Keep,
+    Query,
+    Tombstone,
+    Update,
+    Write,
+)
 from .protocol import Backend
 
 _TRIES = 3

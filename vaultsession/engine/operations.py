@@ -12,7 +12,15 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from ..backends.protocol import Backend
-from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, SessionExists, SessionExpired, SessionNotFound, VaultError
+from ..errors import (
+    BackendUnavailable,
+    Conflict,
+    DurabilityUnknown,
+    SessionExists,
+    SessionExpired,
+    SessionNotFound,
+    VaultError,
+)
 from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
@@ -283,7 +291,7 @@ class Operations:
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(self, key: str, update: Callable[[Current], Write], texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
+    def _saved(self, key: str, update: Update, texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.forget(key)
         row = _row(self._backend.commit(key, update))

@@ -194,6 +194,7 @@ class Commit(NamedTuple):
             return cls(before, change.tombstone, change, change.note)
         return cls(before, before, None, None if change is None else change.note)
 
+
 ReadRange = Callable[[int], Container | None]
 """Bytes of one container from an offset on; a negative offset counts from the end. None: there is no such container."""
 

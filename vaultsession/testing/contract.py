@@ -25,10 +25,10 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict
-from ..format.sealed import Current, IndexRow, Query
+from ..format.sealed import Current, Decision, IndexRow, Query
 from .listing_promises import ListingPromises, fill
 from .sealer import Sealer, looking
-from .session_promises import Result, SessionPromises
+from .session_promises import SessionPromises
 
 Reopen = Callable[[], Any]
 
@@ -91,7 +91,7 @@ class BackendContract(SessionPromises, ListingPromises):
         won: list[str] = []
 
         def create(name: int) -> None:
-            def seal(newest: Current) -> Result:
+            def seal(newest: Current) -> Decision:
                 if isinstance(newest, IndexRow):
                     raise Conflict("there already")
                 return scribe.create(key, str(name))(newest)

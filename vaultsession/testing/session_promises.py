@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict, Damaged
-from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from ..format.sealed import Current, Decision, Delete, IndexRow, Query, Tombstone
 from .sealer import Sealer, looking
-
-Result = Write | Delete | None
 
 
 class SessionPromises:
@@ -106,7 +104,7 @@ class SessionPromises:
         backend.commit(key, scribe.create(key))
         sizes = []
 
-        def seal(newest: Current) -> Result:
+        def seal(newest: Current) -> Decision:
             sizes.append(backend.read(key).size)
             return scribe.append()(newest)
 

@@ -19,7 +19,20 @@ from typing import Literal
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Commit, Container, DeleteUpdate, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness, Write, Delete
+from ...format.sealed import (
+    Commit,
+    Container,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Witness,
+    Write,
+)
 from ...util.disk import PRIVATE_DIRECTORY, Disk
 from ..protocol import Backend, Traits
 from .batch_delete import BatchDelete
@@ -117,7 +130,7 @@ class FilesBackend(Backend):
             raise self._sessions.unavailable(key, error) from error
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within an ``update``."""
+        """The container from ``start`` on; ``settled`` waits for the stripe: never asked within an ``update``."""
         self._check_open()
         try:
             if not settled:

@@ -170,7 +170,7 @@ class BatchDelete:
         A row proves it that the index knows to be flushed, whose record is the last of the file: 16 bytes of its tag
         stand there. Whatever was put behind or in place of that record since, by an append a moment ago or by someone
         who set the index back, ends the file with another tag; and a file that was set back by itself lacks this one.
-        Nothing of it can be torn, since it was flushed. The ``update`` proves that the row itself is genuine. A file and
+        Nothing of it can be torn, since it was flushed. ``update`` proves that the row is genuine. A file and
         an index that were both set back to the same moment would pass here as they pass when the container is opened.
         """
         if row is not None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Tombstone, Write
+from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Write
 from ...util.disk import Disk, read_all, shred_file
 from .container import (
     extend,
@@ -111,9 +111,7 @@ class SessionCommits:
         self.states.keep(key, state)
         return state, row
 
-    def put(
-        self, key: str, state: FileState | None, newest: Current, result: Write | Delete
-    ) -> Owed | None:
+    def put(self, key: str, state: FileState | None, newest: Current, result: Write | Delete) -> Owed | None:
         """Put what was sealed behind the newest: what is to be flushed then. Under the stripe."""
         if isinstance(result, Delete):
             self._bury(key, result)

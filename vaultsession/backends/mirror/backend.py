@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...errors import VaultError
-from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, Heads, IndexRow, Keep, Query, Tombstone, Update, Write
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Keep,
+    Query,
+    Tombstone,
+    Update,
+)
 from ..protocol import Backend, RecordedUpdate
 from .replicator import Replicator
 

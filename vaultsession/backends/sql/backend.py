@@ -21,8 +21,8 @@ from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultEr
 from ...format import record
 from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import (
-    Commit,
     VERSION_SIZE,
+    Commit,
     Container,
     Current,
     Delete,
