@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from vaultsession.backends.fallback import Parted
+from vaultsession.backends.fallback import Fork
 from vaultsession.backends.protocol import Backend, Traits
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError
 from vaultsession.format.sealed import Commit, Container, Current, Heads, IndexRow, Query, Update
 
 
-class Outage:
+class Outage(Backend):
     """A backend in front of another, for tests. ``losing``: commits arrive, and their answers do not.
 
     ``calls`` counts what was asked, answered or not. ``commit_fails`` is what
@@ -127,6 +127,6 @@ class Ticks:
         self.now += seconds
 
 
-def refuse(parted: Parted) -> Any:
+def refuse(fork: Fork) -> Any:
     """For tests in which nothing is to be merged."""
-    raise AssertionError(f"{parted.key} went on in two places")
+    raise AssertionError(f"{fork.key} went on in two places")

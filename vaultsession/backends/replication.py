@@ -51,6 +51,8 @@ class Outcome(StrEnum):
     """The target has a newer one: left as it is."""
     EXTRA = "extra"
     """Only the target has it, and no tombstone of the source names it: left as it is."""
+    SETTLED = "settled"
+    """Both went on by themselves: the caller's ``settle`` decided."""
 
 
 class Gap(StrEnum):
@@ -89,6 +91,10 @@ class Source(Protocol):
         ...
 
 
+Settle = Callable[[IndexRow | Tombstone], Write | Delete | None]
+"""What follows the target's newest, which is no beginning of what the source has; None leaves it as it is."""
+
+
 def follow(
     source: Source,
     target: Backend,
@@ -97,10 +103,25 @@ def follow(
     anew: bool = False,
     accept: Callable[[Current, Write | Delete], bool] | None = None,
 ) -> Outcome:
+    """``replicate``: what became of the session."""
+    outcome: Outcome = replicate(source, target, key, anew=anew, accept=accept).note
+    return outcome
+
+
+def replicate(
+    source: Source,
+    target: Backend,
+    key: str,
+    *,
+    anew: bool = False,
+    accept: Callable[[Current, Write | Delete], bool] | None = None,
+    settle: Settle | None = None,
+) -> Commit:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
-    ``accept`` gets what the target has and what shall follow it; where it says no, the target's is left, as if it were
-    there alone: for a caller with the keys, who can prove tombstones.
+    Its ``note`` is the ``Outcome``. ``accept`` gets what the target has and what shall follow it; where it
+    says no, the target's is left, as if it were there alone: for a caller with the keys, who can prove tombstones. With
+    ``settle`` the target is no mere copy: where it went on by itself, that decides what follows.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
@@ -108,13 +129,15 @@ def follow(
     """
 
     def update(theirs: Current) -> Decision:
+        if settle is not None and theirs is not None and not _is_beginning(theirs, source, key):
+            settled = settle(theirs)
+            return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
         outcome, change = _step(source, key, theirs, anew=anew)
         if change is not None and accept is not None and not accept(theirs, change):
             return Keep(Outcome.EXTRA)
         return Keep(outcome) if change is None else change._replace(note=outcome)
 
-    outcome: Outcome = target.commit(key, update).note
-    return outcome
+    return target.commit(key, update)
 
 
 def newest_of(backend: Source, key: str) -> Current:
@@ -255,6 +278,14 @@ def _without(ours: Tombstone | None, theirs: Current) -> tuple[Outcome, Delete |
     if theirs.generation > ours.generation:
         return Outcome.AHEAD, None
     return Outcome.REMOVED, Delete(ours._replace(key=theirs.key))
+
+
+def _is_beginning(theirs: IndexRow | Tombstone, source: Source, key: str) -> bool:
+    """Whether the source has all records of the target's container, in front of its own newest or as that."""
+    if not isinstance(theirs, IndexRow):
+        return False
+    container = source.read(key, theirs.size - record.LINK_AND_FOOTER)
+    return container is not None and _version_at(container, theirs.size) == theirs.version
 
 
 def _shared(ours: IndexRow, theirs: Current) -> int:

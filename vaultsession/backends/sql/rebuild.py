@@ -18,7 +18,7 @@ from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import Container, ReadHead
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import SessionTables, Stamp, joined, later, newer, tombstone_from, witness_from
+from .sessions import SessionTables, Stamp, joined, tombstone_from, witness_from
 from .tables import Tables
 
 _log = logging.getLogger("vaultsession")
@@ -99,8 +99,7 @@ class _Pieces:
         self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
         stamp = row.stamp or Stamp(0, b"")
         living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)
-        self._witness = later(living, seen.get(key))
-        self._tombstone = newer(tombstone_from(key, row.grave, row.mac), seen.grave(key))
+        self._known = seen.sight(key).joined(living, tombstone_from(key, row.grave, row.mac))
         first = sa.select(self._data).where(*self._here).order_by(self._ending).limit(1)
         last = sa.select(self._ending).where(*self._here).order_by(self._ending.desc()).limit(1)
         found = database.ask(lambda connection: connection.execute(first).scalar())
@@ -118,10 +117,10 @@ class _Pieces:
         rows = self._database.ask(lambda connection: connection.execute(statement).all())
         pieces = [(row[0], row[1]) for row in rows] + self._tail
         if not pieces:
-            return Container(self.header, self.end, b"", self._witness, self._tombstone)
+            return Container(self.header, self.end, b"", *self._known)
         begin, data = joined(self._key, pieces)
         offset = min(begin + len(data), max(record.HEADER_SIZE, begin, wanted))
-        return Container(self.header, offset, data[offset - begin :], self._witness, self._tombstone)
+        return Container(self.header, offset, data[offset - begin :], *self._known)
 
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:

@@ -116,7 +116,7 @@ def test_what_a_seal_says_of_what_is_remembered_is_asked_again_of_what_is_there(
 def test_who_is_never_first_is_told_and_nothing_is_changed(
     backend: RedisBackend, place: Place, scribe: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vaultsession.backends.redis.backend._TRIES", 3)
+    monkeypatch.setattr("vaultsession.backends.optimistic.TRIES", 3)
     other, trips = place.backend(scribe), Trips(backend)
     trips.before = lambda _: other.commit(key, scribe.append("theirs"))
     with pytest.raises(Conflict, match="3 times"):
