@@ -26,7 +26,7 @@ class Watched(MemoryBackend):
     def commit(self, key: str, update: Update) -> Commit:
         def watched(newest: Current) -> Write | Delete | None:
             result = update(newest)
-            if result is not None:
+            if isinstance(result, Write | Delete):
                 self.given.append(result)
             return result
 

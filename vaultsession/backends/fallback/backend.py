@@ -392,14 +392,6 @@ class FallbackBackend(Backend):
         with self._memory.lock:
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
-    def tombstones(self) -> Iterator[Tombstone]:
-        """Those of the server."""
-        return self._primary.tombstones()
-
-    def unindexed(self) -> Iterator[str]:
-        """Those of the server."""
-        return self._primary.unindexed()
-
     def notes(self) -> Mapping[str, str]:
         """Those of the server."""
         return self._primary.notes()
