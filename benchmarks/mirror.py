@@ -61,7 +61,7 @@ def store_at(path: Path, remote: Remote | None, redis: str | None = None) -> Ses
     if remote is not None:
         mirror = Replicator(store._backend, remote.opened, where="memory", clock=SystemClock(), drain=0.5)
         wrapped = MirrorBackend(store._backend, mirror)
-        for holder in (store, store._operations, store._coherent, store._listing):
+        for holder in (store, store._operations, store._cache, store._listing):
             holder._backend = wrapped
     return store
 

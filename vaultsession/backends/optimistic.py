@@ -30,7 +30,7 @@ _KNOWN = 4096
 _LOCKS = 256
 
 
-class State(Protocol):
+class StoredState(Protocol):
     """What stands in the storage for a session, as a change of it is compared and swapped on."""
 
     @property
@@ -39,7 +39,7 @@ class State(Protocol):
         ...
 
 
-S = TypeVar("S", bound=State)
+S = TypeVar("S", bound=StoredState)
 
 
 class OptimisticBackend(Backend, Generic[S]):

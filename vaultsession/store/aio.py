@@ -1,8 +1,8 @@
-"""AsyncSessionStore: the verbs of a SessionStore for asyncio, through one door of threads.
+"""AsyncSessionStore: the verbs of a SessionStore for asyncio, in a pool of threads.
 
 Files have no asynchronous form, so each verb runs in a small pool of threads. A load of what is in the cache and
-unchanged never leaves the event loop. A write that was started is finished even if its task is cancelled: the task
-learns of the cancellation when the outcome is settled.
+unchanged never leaves the event loop. A write that was started is finished even if its task is cancelled: the
+task is cancelled when the write has ended.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class AsyncSessionStore(Generic[StateT]):
         try:
             await _settled(threads, lambda: made.append(opening()))
         except BaseException:
-            if made:  # cancelled meanwhile: nobody else will close it
+            if made:  # cancelled meanwhile: no caller has it to close
                 await _settled(threads, made[0].close)
             threads.shutdown(wait=False)
             raise
@@ -173,7 +173,7 @@ class AsyncSessionStore(Generic[StateT]):
             try:
                 held = await asyncio.shield(entering)
             except asyncio.CancelledError:
-                # Whoever waited in vain must not hold the lease for ever: it lets go as soon as it is given.
+                # A cancelled waiter must not hold the lease for ever: it is released as soon as it is given.
                 abandoned.set()
                 entering.add_done_callback(lambda done: done.exception() or done.result().__exit__(None, None, None))
                 raise
@@ -310,7 +310,7 @@ class AsyncSessionStore(Generic[StateT]):
         return await self._run(self._store.stats)
 
     async def health(self) -> dict[str, Any]:
-        """See ``SessionStore.health``. Told from a thread of its own: a probe waits for no verb."""
+        """See ``SessionStore.health``. In a thread of its own: a probe waits for no verb."""
         return await asyncio.to_thread(self._store.health)
 
     async def close(self) -> None:
@@ -346,7 +346,7 @@ def _entered(
     timeout: float | None,
     abandoned: threading.Event,
 ) -> contextlib.AbstractContextManager[None]:
-    """The lease, entered. A wait without end is one of slices, so that no thread waits on for a task that has gone."""
+    """The lease, entered. A wait without end is one of slices, so that no thread waits for a task that has ended."""
     while True:
         held = lease(_SLICE if timeout is None else timeout)
         try:
@@ -362,7 +362,7 @@ def _entered(
 
 
 async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
-    """What the call returns from its thread. A cancelled task waits for it: no write goes on behind its back."""
+    """What the call returns from its thread. A cancelled task waits for it: no write outlives its task."""
     running = asyncio.get_running_loop().run_in_executor(threads, call)
     try:
         return await asyncio.shield(running)
@@ -370,7 +370,7 @@ async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         while not running.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([running])
-        running.exception()  # looked at: its outcome is told to nobody
+        running.exception()  # retrieved, since nothing else will
         raise
 
 

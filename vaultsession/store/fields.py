@@ -28,7 +28,7 @@ UNSET = Unset()
 
 
 class Filters(TypedDict, total=False):
-    """Which sessions are meant: each field that is given must match."""
+    """Which sessions a verb is about: each field that is given must match."""
 
     user_id: str | None
     tenant_id: str | None

@@ -68,7 +68,7 @@ class Settings:
     telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
     fallback       "none"        or "memory": while a vault's server is away, go on in memory with what was used lately,
                                  and carry over what was written when it is back
-    allow_network  False         open a vault on a network file system, whose locks may exclude nobody
+    allow_network  False         open a vault on a network file system, whose locks may not hold
     mirror         None          where a copy of the vault is kept level: a path or URL, as of a vault
     mirror_drain   "5s"          how long closing waits for the mirror to take what it lacks
     ============== ============= ===================================================================================
@@ -158,7 +158,7 @@ _NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
 
 
 def from_text(name: str, text: str) -> object:
-    """The value of a field that a text stands for. ``InvalidSetting``."""
+    """The value of a field, from text. ``InvalidSetting``."""
     try:
         if _CHOICES.get(name) == _BOOLEANS:
             return _WORDS[text.strip().lower()]

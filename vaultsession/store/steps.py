@@ -8,9 +8,9 @@ An agent is any callable from the messages so far, oldest first, to one of::
     Step(messages, done=False)   any of these, and whether the turn ends with it
     an iterator of these         a stream: texts that follow each other are pieces of one message
 
-The turn ends with what the agent says, unless the last message of it asks for a tool or brings what one gave
+The turn ends with what the agent says, unless its last message asks for a tool or brings a tool's result
 (``tool_calls`` or the role ``tool``; a content block ``tool_use`` or ``tool_result``): then the agent is called again,
-and sees it. A ``Step`` says it in so many words.
+and sees it. A ``Step`` decides it explicitly.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Step:
 
 Said = str | Json | Step | Sequence[str | Json]
 Agent = Callable[[list[Json]], Said | Iterator[Said]]
-"""From the messages so far to what the agent says. What it is given is its own."""
+"""From the messages so far to what the agent says. The list is the agent's to change."""
 _Given = Said | Iterator[Said] | AsyncIterator[Said]
 AsyncAgent = Callable[[list[Json]], _Given | Awaitable[_Given]]
 
@@ -141,12 +141,12 @@ class MessageAssembler:
 
 
 def involves_tool(message: Mapping[str, Any]) -> bool:
-    """Whether a message asks for a tool or brings what one gave, so that the agent is called again."""
+    """Whether a message asks for a tool or brings a tool's result, so that the agent is called again."""
     return bool(message.get("tool_calls")) or _has_block(message, _TOOL_BLOCKS) or message.get("role") == "tool"
 
 
 def is_tool_result(message: Mapping[str, Any]) -> bool:
-    """Whether a message brings what a tool gave: it means nothing without the one before it."""
+    """Whether a message brings a tool's result: it means nothing without the message before it."""
     return message.get("role") == "tool" or _has_block(message, frozenset({"tool_result"}))
 
 

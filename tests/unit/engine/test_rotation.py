@@ -64,7 +64,7 @@ def test_every_session_is_under_the_new_key_and_as_it_was(open_one: Opening, how
     assert (done.sessions, done.replaced, done.left, done.resumed) == (len(before), len(before), (), False)
     assert not old & key_ids(store)
     assert [info.facts() for info in store.list()] == listed
-    store._coherent.cache.clear()
+    store._cache.cache.clear()
     assert {name: facts(store, name) for name in before} == before
     held.state["late"] = True
     assert store.save(held).state["late"], "whoever had loaded it before can still save it"

@@ -26,7 +26,7 @@ def copies(store: SessionStore, mirror: Path) -> None:
     """Wait until the mirror holds what the vault holds."""
     eventually((mirror / "vault.json").exists)
     keyring = VaultDirectory(str(mirror), Disk()).unlock([("the key", KEY)]).keyring
-    assert keyring.vault_id == store._keyring.vault_id
+    assert keyring.vault_id == store._reader.keyring.vault_id
     primary = store._backend.primary
     eventually(lambda: files(mirror) == {f"{key}.vss": data for key, data in contents(primary).items()})
 

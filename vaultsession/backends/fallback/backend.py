@@ -42,7 +42,7 @@ from ..memory import MemoryBackend
 from ..protocol import Backend, RecordedUpdate
 from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
-from .waiting import Fork, MemorySnapshot, Merge, WaitingSession, witness_of
+from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
 
 _log = logging.getLogger("vaultsession")
 
@@ -418,7 +418,7 @@ class FallbackBackend(Backend):
             raise RuntimeError("the store is closed")
 
 
-def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: WaitingSession, merge: Merge) -> Current:
+def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSession, merge: Merge) -> Current:
     """Bring the server to what memory had at that moment, or both to what ``settle`` makes of them: its newest then."""
     source = MemoryBackend()
     source.commit(key, lambda _: Delete(ours.row) if isinstance(ours.row, Tombstone) else Write(ours.row, 0, ours.data))

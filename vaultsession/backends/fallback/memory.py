@@ -14,7 +14,7 @@ from ...format.sealed import Commit, Container, Current, Decision, Delete, Index
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
 from ..replication import newest_of
-from .waiting import MemorySnapshot, WaitingSession, part, witness_of
+from .pending_session import MemorySnapshot, PendingSession, part, witness_of
 
 Read = Callable[[str], Container | None]
 
@@ -34,7 +34,7 @@ class SessionMemory:
         self._copies: OrderedDict[str, int] = OrderedDict()
         self._closed = False
         self.backend = MemoryBackend()
-        self.waiting: dict[str, WaitingSession] = {}
+        self.waiting: dict[str, PendingSession] = {}
         self.lock = threading.RLock()
 
     # -- copies of what the server has ---------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class SessionMemory:
             if commit.change is not None:
                 if key not in self.waiting:
                     known = () if before is None else tuple(filter(None, [witness_of(before.row)]))
-                    self.waiting[key] = WaitingSession(None if before is None else before.data, known)
+                    self.waiting[key] = PendingSession(None if before is None else before.data, known)
                     self._copies.pop(key, None)
                 self.waiting[key].size = commit.after.size if isinstance(commit.after, IndexRow) else 0
             return commit

@@ -1,7 +1,7 @@
 """A session that waits for its server, and what follows at the server once that is back. Pure, and keyless.
 
 Where the server has the beginning of the session, replication sends the rest. Where it has something else,
-``WaitingSession.settle`` decides: what was known of the server gives way, and what others wrote is merged with.
+``PendingSession.settle`` decides: what was known of the server gives way, and what others wrote is merged with.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Merge = Callable[[Fork], Write | None]
 
 
 @dataclass(slots=True)
-class WaitingSession:
+class PendingSession:
     """A session that was written in memory. ``known`` are the states of the server that ours was made from.
 
     ``base`` is the container that both had last. ``doubt`` is ours up to a write whose outcome is unknown. ``merged``
