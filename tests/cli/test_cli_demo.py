@@ -65,7 +65,7 @@ def test_what_goes_wrong_is_told_and_still_cleaned_up(run, temporary, monkeypatc
     def fails(*_, **__):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("vaultsession.vault.VaultDirectory.create", fails)
+    monkeypatch.setattr("vaultsession.vault.Vault.create", fails)
     done = run("demo")
     assert done.code == 1
     assert "no space" in done.err

@@ -22,7 +22,8 @@ from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
 from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
-from ..vault import OpenVault, Vault, parse_metadata
+from ..vault import OpenVault, Vault
+from ..vault.metadata import parse_metadata
 from ..vault.secret import Secret
 
 _DIFFERENCES = {

@@ -19,7 +19,7 @@ from ..errors import VaultError
 from .vault_options import VaultOptions
 
 if TYPE_CHECKING:
-    from ..vault import VaultDirectory
+    from ..vault import Vault
     from ..vault.key_sources import KeySource
     from ..vault.secret import Secret
 
@@ -58,7 +58,7 @@ def _ids(where: VaultOptions) -> Iterator[str]:
             yield opened.reader.rows.open(row)[1].id
 
 
-def _secrets(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def _secrets(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secret]]:
     """Keys that are there: nobody is asked, no command is run, and no passphrase is derived from."""
     from ..store.configuration import environment  # noqa: PLC0415 - as above
     from ..vault.key_places import EnvironmentKey, KeyFile  # noqa: PLC0415 - as above

@@ -11,7 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import unquote, urlsplit
 
 import typer
@@ -21,13 +21,12 @@ from ..errors import InvalidSetting, VaultNotFound
 if TYPE_CHECKING:
     from ..store.store import SessionStore
     from ..util.disk import Disk
-    from ..vault import OpenVault, Vault, VaultDirectory
+    from ..vault import OpenVault, Vault
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
 
 P = ParamSpec("P")
-VaultT = TypeVar("VaultT", bound="Vault")
 
 _PANEL = "Vault and key"
 
@@ -131,7 +130,7 @@ class VaultOptions:
         return not self.path.startswith("memory://") and split(self.path)[0] == "file"
 
     @staticmethod
-    def existing(vault: VaultT) -> VaultT:
+    def existing(vault: Vault) -> Vault:
         """The vault. ``VaultNotFound`` where there is none: no command but ``init`` makes one."""
         if not vault.exists():
             raise VaultNotFound(f"there is no vault at {vault.path}: make one with `vaultsession init`")
@@ -146,16 +145,21 @@ class VaultOptions:
         with contextlib.closing(self.site()) as site:
             yield self.existing(site.vault)
 
-    def directory(self, disk: Disk | None = None) -> VaultDirectory:
-        """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
+    @property
+    def allows_network(self) -> bool:
+        """Whether a vault may lie on a network file system."""
         from ..store.configuration import environment  # noqa: PLC0415 - as above
         from ..store.settings import Settings  # noqa: PLC0415 - as above
-        from ..util.disk import Disk  # noqa: PLC0415 - as above
-        from ..vault import VaultDirectory  # noqa: PLC0415 - as above
 
-        allow_network = Settings.from_environment(environment()).allow_network
-        directory = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=allow_network)
-        return self.existing(directory)
+        return Settings.from_environment(environment()).allow_network
+
+    def directory(self, disk: Disk | None = None) -> Vault:
+        """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
+        from ..util.disk import Disk  # noqa: PLC0415 - as above
+        from ..vault import Vault, VaultDirectory  # noqa: PLC0415 - as above
+
+        storage = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=self.allows_network)
+        return self.existing(Vault(storage))
 
     def candidates(self, directory: Vault) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open it, each asked for as the iteration reaches it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..format.dictionaries import Dictionaries
-from ..vault import OpenVault, Vault, VaultKeyStore
+from ..vault import OpenVault, Vault
+from ..vault.key_store import VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
 from .reader import Reader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -94,8 +94,8 @@ def save_many(
     *,
     overwrite: bool,
     overlap: bool,
-) -> tuple[list[Session[StateT]], dict[str, VaultError]]:
-    """The sessions that were saved, in order, and the error of each id that failed."""
+) -> list[Session[StateT]]:
+    """The sessions that were saved, in order. ``PartialFailure``, here and below, when all have been tried."""
 
     def save(item: Session[StateT] | DocumentFields) -> Session[StateT]:
         if isinstance(item, Session):
@@ -105,13 +105,11 @@ def save_many(
         return documents.put(fields.pop("id"), state, messages, fields, replace=True)
 
     named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
-    return _each(save, named, overlap=overlap)
+    return _complete("saved", *_each(save, named, overlap=overlap))
 
 
-def load_many(
-    documents: Documents[StateT], ids: Iterable[str], *, overlap: bool
-) -> tuple[dict[str, Session[StateT]], dict[str, VaultError]]:
-    """The living sessions by their ids, and the error of each id that failed."""
+def load_many(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> dict[str, Session[StateT]]:
+    """The living sessions by their ids."""
 
     def load(name: str) -> tuple[str, Session[StateT]] | None:
         try:
@@ -120,30 +118,11 @@ def load_many(
             return None
 
     found, failures = _each(load, ((name, name) for name in ids), overlap=overlap)
-    return dict(filter(None, found)), failures
+    return _complete("loaded", dict(filter(None, found)), failures)
 
 
-def _each(
-    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, overlap: bool
-) -> tuple[list[R], dict[str, VaultError]]:
-    """What the work returns for each named item, in order, and the error of each name that failed."""
-    failures: dict[str, VaultError] = {}
-
-    def attempt(item: tuple[str, T]) -> list[R]:
-        try:
-            return [work(item[1])]
-        except VaultError as error:
-            failures[item[0]] = without_frames(error)
-            return []
-
-    with closing(parallel_map(attempt, items, overlap=overlap)) as found:
-        return [result for some in found for result in some], failures
-
-
-def delete_many(
-    operations: Operations, key: Callable[[str], str], ids: Iterable[str]
-) -> tuple[int, dict[str, VaultError]]:
-    """How many sessions there were, and the error of each id that failed."""
+def delete_many(operations: Operations, key: Callable[[str], str], ids: Iterable[str]) -> int:
+    """How many sessions there were, and are no more."""
     removed, failures = 0, dict[str, VaultError]()
     for batch in _batches(ids):
         names: dict[str, str] = {}
@@ -161,20 +140,16 @@ def delete_many(
                 failures[names[found_key]] = outcome
             else:
                 removed += outcome
-    return removed, failures
+    return _complete("removed", removed, failures)
 
 
 def export(
-    search: Search,
-    ids: Iterable[str] | None,
-    listed: Iterable[str] | None,
-    clock: Clock,
-    progress: Callable[[int], object] | None,
+    search: Search, names: Iterable[str], clock: Clock, progress: Callable[[int], object] | None, *, listed: bool
 ) -> Iterator[bytes]:
-    """A line of each living session: of the ids, where an absent one raises, else of those that are listed."""
+    """A line of each living session. One that is absent raises, unless it was ``listed`` and removed since."""
     failures: dict[str, VaultError] = {}
     done: set[str] = set()  # a session that is changed meanwhile is listed again
-    for name in ids if ids is not None else listed or ():
+    for name in names:
         if name in done:
             continue
         done.add(name)
@@ -183,7 +158,7 @@ def export(
             if loaded is not None and not loaded.head.is_expired(clock.now()):
                 state = orjson.dumps(document.state_of(loaded.bodies))
                 yield jsonl.line_of(loaded.head, state, document.elements(loaded.bodies))
-            elif ids is not None:
+            elif not listed:
                 raise absent(name)
         except (Unreadable, BackendUnavailable) as error:
             failures[name] = without_frames(error)
@@ -253,3 +228,27 @@ def _batches(items: Iterable[T]) -> Iterator[Sequence[T]]:
     rest = iter(items)
     while batch := list(islice(rest, _BATCH)):
         yield batch
+
+
+def _each(
+    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, overlap: bool
+) -> tuple[list[R], dict[str, VaultError]]:
+    """What the work returns for each named item, in order, and the error of each name that failed."""
+    failures: dict[str, VaultError] = {}
+
+    def attempt(item: tuple[str, T]) -> list[R]:
+        try:
+            return [work(item[1])]
+        except VaultError as error:
+            failures[item[0]] = without_frames(error)
+            return []
+
+    with closing(parallel_map(attempt, items, overlap=overlap)) as found:
+        return [result for some in found for result in some], failures
+
+
+def _complete(done: str, result: T, failures: Mapping[str, VaultError]) -> T:
+    """The result. ``PartialFailure`` with it, where some failed."""
+    if failures:
+        raise PartialFailure.of(done, failures, result)
+    return result

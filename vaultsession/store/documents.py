@@ -52,8 +52,8 @@ class Documents(Generic[StateT]):
         self, id: str | None, state: StateT | None, messages: Sequence[Json], fields: ImportedFields, *, replace: bool
     ) -> Session[StateT]:
         """Write a document that was given with its fields; under a new id where none is given."""
-        head = self.new_head(id, fields)
-        return self._shown(self._operations.put(self.key(head.id), head, self.plain(state), messages, replace=replace))
+        head = self._new_head(id, fields)
+        return self._shown(self._operations.put(self.key(head.id), head, self._plain(state), messages, replace=replace))
 
     def save(self, session: Session[StateT], *, overwrite: bool) -> Session[StateT]:
         """Write a loaded session, which then is what was written."""
@@ -76,12 +76,17 @@ class Documents(Generic[StateT]):
             self._shape.read(state)  # refuses what does not fit
         return self._operations.restore(self.key(head.id), head, state, messages, existing=existing)
 
-    def new_head(self, id: str | None, fields: ImportedFields) -> Head:
-        """The head of a session that begins now; a new id where none is given."""
+    def empty(self, id: str) -> Head:
+        """The head of a session that begins with no fields and no messages."""
+        head = self._new_head(id, {})
+        self._plain(None)  # refused where the state_type has no default
+        return head
+
+    def _new_head(self, id: str | None, fields: ImportedFields) -> Head:
         now = self._clock.now()
         return new_head(self._new_id(now) if id is None else id, fields, self._defaults, now)
 
-    def plain(self, state: StateT | None) -> Json:
+    def _plain(self, state: StateT | None) -> Json:
         """The state as a JSON object; one that is not given is empty, or what the ``state_type`` begins with."""
         if self._shape is None:
             return {} if state is None else cast("Json", state)

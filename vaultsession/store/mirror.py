@@ -12,8 +12,9 @@ from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
-from ..vault import Vault, follow_metadata
+from ..vault import Vault
 from ..vault.location import VaultLocation, split
+from ..vault.replication import follow_metadata
 from .settings import Settings
 
 

@@ -23,10 +23,12 @@ from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
-from ..vault import KEYRING_COUNTER, Candidates, OpenVault, Vault, VaultDirectory
+from ..vault import Candidates, OpenVault, Vault, VaultDirectory
+from ..vault.directory import KEYRING_COUNTER
 from ..vault.key_sources import Key, KeySource, KeySources
+from ..vault.key_store import MemoryKeyStore
 from ..vault.keyring_file import FIRST_COUNTER
-from ..vault.live_keyring import LiveKeyring, MemoryKeyStore
+from ..vault.live_keyring import LiveKeyring
 from ..vault.location import MEMORY, VaultLocation
 from ..vault.secret import Secret
 from .configuration import environment, vault_path
@@ -117,7 +119,7 @@ def open_store(
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
-    if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
+    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
@@ -275,15 +277,13 @@ def _with_fallback(
 ) -> tuple[Backend, Leases]:
     from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - few vaults have one
     from ..engine.merge import Carrying  # noqa: PLC0415 - as above
-    from ..vault import EngineVault  # noqa: PLC0415 - as above
 
-    vault = site.vault
     fallback = FallbackBackend(
         backend,
         reader.describe,
         Carrying(reader, writer).merged,
         clock,
-        prepare=vault.keeping() if isinstance(vault, EngineVault) else None,
+        prepare=site.vault.restorer(),
         afresh=functools.partial(site.backend, reader.describe),
     )
     return fallback, FallbackLeases(leases)

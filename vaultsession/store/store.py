@@ -24,7 +24,7 @@ from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
-from ..errors import Conflict, InvalidDocument, InvalidSetting, PartialFailure, SessionNotFound
+from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
 from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
@@ -129,15 +129,10 @@ class SessionStore(Generic[StateT]):
     ) -> Session[StateT]:
         """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id.
 
-        ============ =================================================================================================
-        user_id, tenant_id, assistant_id, labels   what listings and searches filter by
-        title        text for people
-        ttl          life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever
-        sliding      whether reading and writing extend its life
-        max_messages how many messages are kept; older ones are dropped
-        created_at, updated_at, expires_at         aware datetimes, of a session that has a past elsewhere
-        ============ =================================================================================================
-
+        Owners (``user_id``, ``tenant_id``, ``assistant_id``) and ``labels`` are what listings and searches filter by.
+        ``ttl`` is the life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever. A
+        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept. For a
+        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes.
         ``ttl``, ``sliding`` and ``max_messages`` are those of the store where they are not given.
         """
         return self._documents.put(id, state, messages, fields, replace=False)
@@ -225,9 +220,7 @@ class SessionStore(Generic[StateT]):
         ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already;
         it reads the history, so its cost follows that.
         """
-        born = self._documents.new_head(id, {}) if create else None
-        if born is not None:
-            self._documents.plain(None)  # refused where the state_type has no default
+        born = self._documents.empty(id) if create else None
         return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=dedupe))
 
     @verb
@@ -243,10 +236,9 @@ class SessionStore(Generic[StateT]):
             raise InvalidSetting("give last, or offset and limit")
         if any(number is not None and number < 0 for number in (offset, limit, last)):
             raise InvalidSetting("offset, limit and last are at least 0")
-        wanted = last if last is not None else _ALL if limit is None else limit
-        return self._operations.messages(
-            self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0
-        )
+        if last is not None:
+            return self._operations.messages(self._key(id), id, wanted=last, offset=None)
+        return self._operations.messages(self._key(id), id, wanted=_ALL if limit is None else limit, offset=offset or 0)
 
     @verb
     def pop(self, id: str, n: int = 1) -> list[Json]:
@@ -271,7 +263,7 @@ class SessionStore(Generic[StateT]):
             merged = dict(changes)
             if self._shape is None:
                 return SessionInfo(self._operations.merge(self._key(id), id, merged))
-            return self.update(id, lambda session: session._merge(merged))  # noqa: SLF001 - as in ``_save``
+            return self.update(id, lambda session: session._merge(merged))  # noqa: SLF001 - what a session shows to its store alone
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
         for _ in range(_TRIES):
@@ -378,31 +370,20 @@ class SessionStore(Generic[StateT]):
         """
         self._check_open()
 
-        done, failures = bulk.save_many(
-            self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits
-        )
-        if failures:
-            raise PartialFailure.of("saved", failures, done)
-        return done
+        return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
 
     @verb
     def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
         self._check_open()
 
-        sessions, failures = bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
-        if failures:
-            raise PartialFailure.of("loaded", failures, sessions)
-        return sessions
+        return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
     @verb
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
         self._check_open()
-        removed, failures = bulk.delete_many(self._operations, self._key, ids)
-        if failures:
-            raise PartialFailure.of("removed", failures, removed)
-        return removed
+        return bulk.delete_many(self._operations, self._key, ids)
 
     @shows_fields(Filters)
     def export(
@@ -422,8 +403,8 @@ class SessionStore(Generic[StateT]):
         if ids is not None and filters:
             raise InvalidSetting("give ids, or filters")
         tags = self._listing.tags(**filters)
-        listed = (head.id for head in self._listing.each(tags, order="oldest")) if ids is None else None
-        return bulk.export(self._search(), ids, listed, self._clock, progress)
+        names = ids if ids is not None else (head.id for head in self._listing.each(tags, order="oldest"))
+        return bulk.export(self._search(), names, self._clock, progress, listed=ids is None)
 
     @verb
     def import_(
@@ -443,7 +424,6 @@ class SessionStore(Generic[StateT]):
         if existing not in ("error", "skip", "replace"):
             raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
         self._check_open()
-
         return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
 
     @verb
@@ -470,8 +450,8 @@ class SessionStore(Generic[StateT]):
     def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
-        The next call resumes one that was killed or failed half-way. ``progress`` is called
-        with the sessions done and their total. What cannot be read stays as it is, and is named in ``left``.
+        The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
+        their total. What cannot be read stays as it is, and is named in ``left``.
         """
         self._check_open()
         return self._rotator().rotate(progress)

@@ -160,14 +160,6 @@ class KeyringFile:
             raise Damaged("the key set belongs to another vault")
         return Unlocked(keyring, self.counter, self.slots, slot, vault_key, self.data)
 
-    def is_authentic(self, vault_key: bytes) -> bool:
-        """Whether whoever wrote this file had the vault key."""
-        try:
-            self.reopen(vault_key)
-        except Damaged:
-            return False
-        return True
-
     def _authenticate(self, vault_key: bytes) -> tuple[bytes, bytes]:
         """The key of the key set, and the MAC that the file should bear."""
         start = _FILE.size + _SLOT_SIZE * len(self.slots)
@@ -189,6 +181,18 @@ class Unlocked:
     slot: Slot | None
     vault_key: bytes = field(repr=False)
     data: bytes = field(repr=False)
+
+    def reopen(self, file: KeyringFile) -> Unlocked:
+        """Another file of this vault, opened with what is known from this one; ``Damaged`` if it does not prove it."""
+        return self if file.data == self.data else file.reopen(self.vault_key, self.slot)
+
+    def proves(self, file: KeyringFile) -> bool:
+        """Whether the writer of a file had the vault key."""
+        try:
+            self.reopen(file)
+        except Damaged:
+            return False
+        return True
 
     def add_slot(self, secret: Secret, *, label: str = "", now: int = 0) -> bytes:
         """The file with one more slot, which is the last. ``TooLarge`` beyond the bound."""

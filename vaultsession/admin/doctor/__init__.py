@@ -9,7 +9,7 @@ from ...backends.files.layout import FilesLayout
 from ...engine.verify import Verdict, Verification, check, check_all
 from ...errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound, WrongKey
 from ...util.disk import Disk
-from ...vault import VaultDirectory
+from ...vault import Vault, VaultDirectory
 from ...vault.identity import Identity
 from ...vault.secret import Secret
 from . import structure
@@ -45,12 +45,12 @@ def examine(
 ) -> Iterator[Finding]:
     """Every finding about the vault at ``path``, the structural ones first. ``VaultNotFound`` where there is none.
 
-    ``candidates`` are the secrets that may open it, as ``VaultDirectory.unlock`` takes them; without one that fits only
+    ``candidates`` are the secrets that may open it, as ``Vault.unlock`` takes them; without one that fits only
     the structure is looked at, and a finding says so. ``key_files`` are files with secrets to look at as well.
     """
     disk = disk or ReadOnlyDisk()
     path = os.path.abspath(path)
-    vault, layout = VaultDirectory(path, disk, allow_network=True), FilesLayout(path)
+    vault, layout = Vault(VaultDirectory(path, disk, allow_network=True)), FilesLayout(path)
     if not vault.exists():
         raise VaultNotFound(f"there is no vault at {path}")
     identity: Identity | None = None

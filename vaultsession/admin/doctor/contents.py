@@ -15,7 +15,8 @@ from ...engine.verify import Verdict, Verification, check, check_all
 from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
 from ...format.sealed import IndexRow, Query
 from ...util.disk import Disk
-from ...vault import DICTIONARIES, KEYRING_COUNTER, DictionaryFiles
+from ...vault.directory import DICTIONARIES, KEYRING_COUNTER, VaultDirectory
+from ...vault.metadata import DICTIONARY
 from .findings import Finding, Remedy, error, info, warning
 from .readonly import OpenedVault, key_of
 
@@ -107,24 +108,26 @@ def _rollback(opened: OpenedVault) -> Iterator[Finding]:
 
 def _dictionaries(disk: Disk, path: str, opened: OpenedVault) -> Iterator[Finding]:
     """Each copy that cannot be read. A session that needs one that is gone altogether has a finding of its own."""
-    files = DictionaryFiles(disk, path)
+    directory = VaultDirectory(path, disk, allow_network=True)
     try:
-        numbers = files.numbers(whole=False)
-    except OSError as problem:
+        names = directory.names(DICTIONARY, begun=True)
+    except BackendUnavailable as problem:
         yield error("dictionaries", f"the dictionaries cannot be looked at: {problem}", DICTIONARIES)
         return
-    for number in numbers:
+    for name in names:
+        copies = directory.copies(name)
         problems: dict[str, str] = {}
-        for name in files.names(number):
+        for copy in copies:
             try:
-                opened.reader.dictionaries.open(number, files.copy(name))
-            except FileNotFoundError:
-                problems[name] = "it is gone"
-            except (OSError, ValueError, UnknownDictionary) as problem:
-                problems[name] = str(problem)
-        lost = len(problems) == len(files.names(number))
-        for name, why in problems.items():
-            place = f"{DICTIONARIES}/{name}"
+                if copy.data is None:
+                    problems[copy.place] = "it is gone" if copy.gone else copy.problem
+                else:
+                    opened.reader.dictionaries.open(int(name.removeprefix(DICTIONARY)), copy.data)
+            except UnknownDictionary as problem:
+                problems[copy.place] = str(problem)
+        lost = len(problems) == len(copies)
+        for file, why in problems.items():
+            place = f"{DICTIONARIES}/{file}"
             if lost:
                 sentence = f"no copy of this dictionary can be read ({why}): restore it from a backup"
                 yield error("dictionary-lost", sentence, place)

@@ -18,7 +18,7 @@ from ...errors import BackendUnavailable
 from ...format import ids
 from ...format.sealed import Query
 from ...util.disk import READ, Disk
-from ...vault import OpenVault, VaultDirectory
+from ...vault import OpenVault, Vault, VaultDirectory
 from ...vault.secret import Secret
 
 
@@ -57,7 +57,7 @@ def opened_read_only(
 ) -> Iterator[OpenedVault]:
     """Unlock with the first candidate that fits. ``WrongKey``, ``KeyUnavailable``, ``Damaged``; nothing is changed."""
     disk = disk or ReadOnlyDisk()
-    directory = VaultDirectory(path, disk, allow_network=True)
+    directory = Vault(VaultDirectory(path, disk, allow_network=True))
     vault = directory.unlock(candidates)
     reader = reader_of(directory, vault)
     backend = FilesBackend(directory.path, disk=disk, describe=reader.describe, writable=False)

@@ -12,14 +12,24 @@ from collections.abc import Iterable, Iterator
 from ...backends.files import preallocation
 from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
-from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
+from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
 from ...format.sealed import Container
 from ...util.disk import Disk, opened, read_all, read_file, why_not_private
-from ...vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, keyring_file, number_in
-from ...vault.keyring_copies import NEW, QUARANTINE
+from ...vault import keyring_file
+from ...vault.directory import (
+    DICTIONARIES,
+    DIRECTORIES,
+    LOCKS,
+    NETWORK_FILE_SYSTEMS,
+    NEW,
+    QUARANTINE,
+    SESSIONS,
+    TENANTS,
+    number_in,
+)
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
@@ -117,13 +127,13 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
 
 def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """Markers of writers that died before their index was written."""
-    markers = WriterMarkers(disk, layout, flush=False)
+    markers = WriterMarkers(disk, layout, durable=False)
     try:
         dead = markers.dead()
     except (OSError, VaultError) as problem:
         yield warning("writers", f"the writers' markers cannot be read: {problem}", LOCKS)
         return
-    markers.leave(dead)
+    markers.unlock(dead)
     if dead:
         yield info(
             "dead-writer",
@@ -136,14 +146,14 @@ def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
 def quarantine(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """What was put aside, and whether room for more is running out."""
     try:
-        kept = Quarantine(disk, layout, flush=False).entries()
+        kept = Quarantine(disk, layout, durable=False).entries()
     except OSError:
         return  # ``directory`` has a finding about what stands in its place
     if not kept:
         return
     total = sum(size for _, size, _ in kept)
     sentence = f"{_so_many(len(kept), 'damaged piece')} ({total} bytes) lie here: look at them, then remove them"
-    if len(kept) > _MOSTLY * MOST_ENTRIES or total > _MOSTLY * MOST_BYTES:
+    if len(kept) > _MOSTLY * MAX_ENTRIES or total > _MOSTLY * MAX_BYTES:
         yield warning("quarantine-full", f"{sentence}; the oldest go when room runs out", QUARANTINE)
     else:
         yield info("quarantine", sentence, QUARANTINE)

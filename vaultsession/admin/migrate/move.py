@@ -15,9 +15,10 @@ from ...format.sealed import Query, ReadHead
 from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
-from ...vault import OpenVault, follow_metadata, follow_tenants
+from ...vault import OpenVault
 from ...vault.location import VaultLocation
 from ...vault.metadata import parse_metadata
+from ...vault.replication import follow_metadata, follow_tenants
 from .describer import Describer
 from .report import MigrationReport, Progress, silent
 from .reseal import reseal

@@ -19,7 +19,7 @@ from ...errors import SessionNotFound, VaultError
 from ...format.ids import is_key
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
-from ...vault import VaultDirectory
+from ...vault import Vault, VaultDirectory
 from ...vault.secret import Secret
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
 from .sessions import SessionRepair, level_dictionary
@@ -131,8 +131,8 @@ class Repair:
         return Result([self._result(finding, done, remaining) for finding in findings], remaining)
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
-        directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
-        reader = reader_of(directory, directory.unlock(self.candidates or ()))
+        vault = Vault(VaultDirectory(self.path, self.disk, allow_network=self.allow_network))
+        reader = reader_of(vault, vault.unlock(self.candidates or ()))
         done: dict[Finding, str] = {}
         reindex = False
         with contextlib.closing(SessionRepair(self.disk, self.path, reader, self.clock)) as sessions:
@@ -140,7 +140,7 @@ class Repair:
                 Remedy.REPLACE: sessions.replace,
                 Remedy.RECOVER: sessions.recover,
                 Remedy.QUARANTINE: sessions.move_to_quarantine,
-                Remedy.LEVEL: partial(level_dictionary, directory, reader.dictionaries),
+                Remedy.LEVEL: partial(level_dictionary, vault, reader.dictionaries),
             }
             for finding in found:
                 remedy = self._remedy(finding)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from ...backends.files import FilesBackend
 from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock, open_lock, unlock
-from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
+from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
@@ -24,8 +24,8 @@ from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
-from ...vault import VaultDirectory, number_in
-from ...vault.keyring_copies import QUARANTINE
+from ...vault import Vault
+from ...vault.directory import QUARANTINE, number_in
 from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
@@ -169,22 +169,22 @@ class SessionRepair:
 
     def _refuse_without_room(self, size: int) -> None:
         kept = self.backend.quarantine.entries()
-        if size and (len(kept) >= MOST_ENTRIES or sum(entry[1] for entry in kept) + size > MOST_BYTES):
+        if size and (len(kept) >= MAX_ENTRIES or sum(entry[1] for entry in kept) + size > MAX_BYTES):
             raise BackendUnavailable(
                 f"there is no room for {size} bytes more in {QUARANTINE}/: look at what lies there, move it elsewhere, "
                 "and repeat; nothing was done"
             )
 
 
-def level_dictionary(directory: VaultDirectory, dictionaries: Dictionaries, place: str) -> str:
+def level_dictionary(vault: Vault, dictionaries: Dictionaries, place: str) -> str:
     """Write the copy at ``place`` anew, if the other one authenticates. ``VaultError``."""
     number = number_in(os.path.basename(place)) or 0
-    for data in directory.dictionary(number):
+    for data in vault.dictionary(number):
         try:
             dictionaries.open(number, data)
         except UnknownDictionary:
             continue
-        directory.level_dictionary(number, data)
+        vault.level_dictionary(number, data)
         return "it was written anew from its other copy"
     raise UnknownDictionary(f"no copy of dictionary {number} authenticates any more: restore one from a backup")
 

@@ -15,7 +15,7 @@ from ..vault_options import VaultOptions, takes_vault
 
 if TYPE_CHECKING:
     from ...admin.doctor import Finding
-    from ...vault import VaultDirectory
+    from ...vault import Vault
     from ...vault.secret import Secret
 
 _STYLES = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red"}
@@ -55,7 +55,7 @@ def doctor(where: VaultOptions, *, as_json: AsJson = False, as_jsonl: AsJsonLine
         raise typer.Exit(exit_codes.PARTIAL)
 
 
-def candidates(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple[str, Secret]]:
+def candidates(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secret]]:
     """The secrets, with whatever keeps the sources from being asked told as there being none."""
     try:
         yield from where.candidates(directory)
@@ -65,7 +65,7 @@ def candidates(where: VaultOptions, directory: VaultDirectory) -> Iterator[tuple
         raise KeyUnavailable(str(problem)) from problem
 
 
-def _key_files(where: VaultOptions, directory: VaultDirectory) -> Iterator[str]:
+def _key_files(where: VaultOptions, directory: Vault) -> Iterator[str]:
     """Files with secrets that this process would use."""
     import os  # noqa: PLC0415 - only here
 

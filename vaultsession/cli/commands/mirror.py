@@ -81,7 +81,7 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, as_json: AsJson = F
     Exit code 0 where they are level then, 3 where a session could not be brought level.
     """
     from ...backends.replication import Outcome, differing, follow  # noqa: PLC0415 - as above
-    from ...vault import follow_metadata  # noqa: PLC0415 - as above
+    from ...vault.replication import follow_metadata  # noqa: PLC0415 - as above
 
     form = Form.chosen(as_json=as_json)
     counts: Counter[str] = Counter()

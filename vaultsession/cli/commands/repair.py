@@ -53,7 +53,7 @@ def repair(
         directory.path,
         _Again(candidates(where, directory)),
         quarantine_damaged=quarantine_damaged,
-        allow_network=directory.allow_network,
+        allow_network=where.allows_network,
     )
     mending.recover = frozenset(map(mending.key_named, recover or ()))
     remaining = mending.look()

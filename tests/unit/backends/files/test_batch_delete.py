@@ -13,8 +13,7 @@ import pytest
 from files_lab import FailingDisk, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import batch_delete
-from vaultsession.backends.files.open_files import OpenFile
+from vaultsession.backends.files import container_store
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from vaultsession.format.sealed import Current, Delete, DeleteUpdate, IndexRow, Query, Tombstone
 from vaultsession.testing.sealer import Sealer, looking
@@ -52,18 +51,6 @@ def filled(backend: FilesBackend, scribe: Sealer, count: int, **facts: Any) -> l
     return keys
 
 
-class Described:
-    """A describe that counts how often it is asked."""
-
-    def __init__(self, scribe: Sealer) -> None:
-        self.count = 0
-        self._describe = Sealer(scribe.keyring).describe
-
-    def __call__(self, *args: Any, **how: Any) -> IndexRow | None:
-        self.count += 1
-        return self._describe(*args, **how)
-
-
 @pytest.fixture
 def cold(files: FilesBackend, opening: Opening, scribe: Sealer) -> Callable[..., tuple[list[str], FilesBackend]]:
     """So many expired sessions, and a backend that has none of them open."""
@@ -79,31 +66,16 @@ def cold(files: FilesBackend, opening: Opening, scribe: Sealer) -> Callable[...,
 # -- what decides ------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: Any, scribe: Sealer) -> None:
-    described = Described(scribe)
-    keys, backend = cold(20, describe=described)
-    outcomes = delete_many(backend, keys, expired(scribe))
-    assert all(isinstance(outcomes[key], Tombstone) for key in keys)
-    assert described.count == 0
-    assert backend.count(Query()) == 0
-
-
 @pytest.mark.parametrize("flush", [True, False])
 @pytest.mark.parametrize("how", ["append", "create"])
 def test_an_append_that_extended_a_life_a_moment_ago_wins(
-    cold: Any, files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch, how: str, flush: bool
+    cold: Any, files: FilesBackend, scribe: Sealer, how: str, flush: bool
 ) -> None:
-    """The rows are read before the stripes are taken: what comes in between is seen in the file, of any size."""
+    """What is done between the listing and the deletion is seen in the file, of any size."""
     keys, backend = cold(3)
-    believed = backend._burials._vouched
-
-    def vouched(batch: Any) -> Any:
-        rows = believed(batch)
-        facts = {"expires": NOW + 1, "flush": flush}
-        files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
-        return rows
-
-    monkeypatch.setattr(backend._burials, "_vouched", vouched)
+    assert backend.count(Query(expired_at=NOW)) == 3
+    facts = {"expires": NOW + 1, "flush": flush}
+    files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
     outcomes = delete_many(backend, keys, expired(scribe))
     assert [isinstance(outcomes[key], IndexRow) for key in keys] == [False, True, False]
     assert scribe.texts(backend, keys[1]) == (["first", "more"] if how == "append" else ["first"])
@@ -152,27 +124,13 @@ def test_zeros_behind_the_last_record_are_no_record(cold: Any, scribe: Sealer, p
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)  # the second on the word of its container
 
 
-def test_a_forged_row_is_told_and_removes_nothing(cold: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys, backend = cold(2)
-    believed = backend._burials._vouched
-    monkeypatch.setattr(
-        backend._burials,
-        "_vouched",
-        lambda batch: {key: row._replace(expires=0) for key, row in believed(batch).items()},
-    )
-    outcomes = delete_many(backend, keys, expired(scribe))
-    assert [type(outcomes[key]) for key in keys] == [Damaged, Damaged]
-    assert all(backend.head(key) is not None for key in keys)
-
-
-def test_without_an_index_every_container_is_opened(cold: Any, scribe: Sealer, path: Path) -> None:
-    described = Described(scribe)
-    keys, backend = cold(10, describe=described)
+def test_an_index_that_is_gone_is_rebuilt(cold: Any, scribe: Sealer, path: Path) -> None:
+    keys, backend = cold(10)
     for file in path.glob("index.sqlite*"):
         file.unlink()
     outcomes = delete_many(backend, keys, expired(scribe))
     assert all(isinstance(outcome, Tombstone) for outcome in outcomes.values())
-    assert described.count >= 10
+    assert backend.count(Query()) == 0
 
 
 # -- what is shared ----------------------------------------------------------------------------------------------------
@@ -181,11 +139,11 @@ def test_without_an_index_every_container_is_opened(cold: Any, scribe: Sealer, p
 def test_a_batch_is_one_transaction_of_the_index(
     files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = filled(files, scribe, batch_delete.BATCH)
+    keys = filled(files, scribe, container_store.BATCH)
     files.count(Query())
     flushed: list[int] = []
-    real = files._contents._flush
-    monkeypatch.setattr(files._contents, "_flush", lambda: (flushed.append(1), real())[1])
+    real = files._index._flush
+    monkeypatch.setattr(files._index, "_flush", lambda: (flushed.append(1), real())[1])
     delete_many(files, keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
@@ -325,34 +283,7 @@ def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: S
 # -- descriptors -------------------------------------------------------------------------------------------------------
 
 
-def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
-    opening: Opening, scribe: Sealer, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the device is slow to free what was removed, whoever removes more waits for it."""
-    monkeypatch.setattr(batch_delete, "BATCH", 16)
-    slow = threading.Event()
-    files = opening(durability="os")
-    keys = filled(files, scribe, 160)
-    files.count(Query())
-    files._sessions.states.clear()
-
-    most = waiting = 0
-
-    def seal(key: str, newest: Current) -> Delete | None:
-        nonlocal most, waiting
-        waiting = max(waiting, len(files._burials._closing))
-        most = max(most, sum(name.endswith("(deleted)") for name in descriptors(path)))
-        if len(files._burials._closing) == batch_delete._CLOSING:
-            slow.set()
-        return expired(scribe)(key, newest)
-
-    real = OpenFile.__del__
-    monkeypatch.setattr(OpenFile, "__del__", lambda descriptor: (slow.wait(10), real(descriptor))[1])
-    delete_many(files, keys, seal)
-    monkeypatch.undo()
-    assert most <= 16 * (batch_delete._CLOSING + 1)
-    assert waiting == batch_delete._CLOSING
-    assert slow.is_set()
-    files.close()
-    assert descriptors(path) == []
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vaultsession-closing")]
+def test_no_descriptor_is_left_of_what_was_removed(files: FilesBackend, scribe: Sealer, path: Path) -> None:
+    keys = filled(files, scribe, 2 * container_store.BATCH)
+    delete_many(files, keys, expired(scribe))
+    assert not [name for name in descriptors(path) if ".vss" in name]

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, give_room_early, session_path
+from files_lab import FailingDisk, preallocate_early, session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import container as containers
 from vaultsession.backends.files import preallocation
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format import record
@@ -100,7 +99,7 @@ def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
     assert not again.head(long).torn
     container = again.read(long)
     assert container.size == row.size
-    assert again.reconcile() == (1, 0, 0, 0, 0)
+    assert again.reindex(everything=False) == (1, 0, 0, 0, 0)
 
 
 def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
@@ -110,9 +109,9 @@ def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
     files.commit(long, scribe.append("one"))
     assert len(list(files.scan(Query()))) == 1
     row = files.commit(long, scribe.append("two")).after
-    files._contents._pending.take()  # it dies before the index is told
-    files._contents._pending.landed()
-    assert other.reconcile().changed == 1
+    files._index._buffer.take()  # it dies before the index is told
+    files._index._buffer.written()
+    assert other.reindex(everything=False).changed == 1
     assert [each.version for each in other.scan(Query())] == [row.version]
 
 
@@ -137,7 +136,7 @@ def test_zeros_that_nobody_of_us_wrote_are_a_torn_tail(
     path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
     row = files.commit(long, scribe.append()).after
-    os.truncate(session_path(path, long), row.size + preallocation.MOST + 1)
+    os.truncate(session_path(path, long), row.size + preallocation.LIMIT + 1)
     assert files.head(long).torn
 
 
@@ -206,8 +205,8 @@ def test_two_stores_that_do_not_look_into_the_room_lose_a_record(
     path: Path, opening: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test of the test above: this is what it would miss."""
-    give_room_early(monkeypatch)
-    monkeypatch.setattr(containers.preallocation, "is_empty", lambda *_: True)
+    preallocate_early(monkeypatch)
+    monkeypatch.setattr(preallocation, "is_empty", lambda *_: True)
     one, other, key = opening(), opening(), scribe.key("a")
     one.commit(key, scribe.create(key))
     one.commit(key, scribe.append("one"))
@@ -219,10 +218,10 @@ def test_two_stores_that_do_not_look_into_the_room_lose_a_record(
 def test_the_end_of_any_file_is_found(tmp_path: Path) -> None:
     disk, name = Disk(), tmp_path / "file"
     for content in (0, 1, record.HEADER_SIZE, 500, preallocation.BLOCK, 200_000):
-        for zeros in (0, 1, preallocation.BLOCK - 1, preallocation.BLOCK, preallocation.MOST, preallocation.MOST + 1):
+        for zeros in (0, 1, preallocation.BLOCK - 1, preallocation.BLOCK, preallocation.LIMIT, preallocation.LIMIT + 1):
             data = b"\xff" * content + bytes(zeros)
             name.write_bytes(data)
             with name.open("rb") as file:
                 end = preallocation.end_of(disk, file.fileno(), len(data))
-            expected = content if content >= record.HEADER_SIZE and zeros <= preallocation.MOST else len(data)
+            expected = content if content >= record.HEADER_SIZE and zeros <= preallocation.LIMIT else len(data)
             assert (end, len(preallocation.without(data))) == (expected, expected), (content, zeros)

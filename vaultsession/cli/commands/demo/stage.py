@@ -118,16 +118,16 @@ class Stage:
 
     def _create(self, secret: RawKey | Callable[[bytes], RawKey]) -> None:
         from ....util.clock import SystemClock  # noqa: PLC0415 - as above
-        from ....vault import VaultDirectory  # noqa: PLC0415 - as above
+        from ....vault import Vault, VaultDirectory  # noqa: PLC0415 - as above
 
-        VaultDirectory(self.vault).create(secret, now=SystemClock().now())
+        Vault(VaultDirectory(self.vault)).create(secret, now=SystemClock().now())
 
     def _entry(self) -> OsKeyring | None:
         """The entry of the vault in the OS keyring; None where there is no vault."""
-        from ....vault import VaultDirectory  # noqa: PLC0415 - as above
+        from ....vault import Vault, VaultDirectory  # noqa: PLC0415 - as above
         from ....vault.os_keyring import OsKeyring  # noqa: PLC0415 - as above
 
-        directory = VaultDirectory(self.vault)
+        directory = Vault(VaultDirectory(self.vault))
         return OsKeyring(directory.identity().vault_id) if directory.exists() else None
 
 

@@ -1,4 +1,4 @@
-"""The papers of a vault, kept level at a second place: between directories and engines, in every pairing."""
+"""The metadata of a vault, kept level at a second place: between directories and engines, in every pairing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from papers import Papers
+from dict_engine import DictEngine
+from vaults import vault_at
 
 from vaultsession import RawKey
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
 from vaultsession.util.disk import Disk
-from vaultsession.vault import EngineVault, Vault, VaultDirectory, follow_metadata, follow_tenants
+from vaultsession.vault import Vault
+from vaultsession.vault.engine_metadata import EngineMetadata
+from vaultsession.vault.replication import follow_metadata, follow_tenants
 
 KEY = RawKey(bytes(range(32)))
 OTHER = RawKey(bytes(range(1, 33)))
@@ -24,8 +27,8 @@ Place = Callable[[str], Vault]
 @pytest.fixture(params=["directory", "engine"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "directory":
-        return lambda name: VaultDirectory(str(tmp_path / name), Disk())
-    return lambda name: EngineVault(Papers())  # type: ignore[arg-type]  # papers are all that is asked of it
+        return lambda name: vault_at(str(tmp_path / name), Disk())
+    return lambda name: Vault(EngineMetadata(DictEngine()))  # type: ignore[arg-type]  # metadata is all that is asked of it
 
 
 @pytest.fixture
@@ -36,8 +39,8 @@ def source(place: Place) -> Vault:
 @pytest.fixture(params=["directory", "engine"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
     if request.param == "directory":
-        return VaultDirectory(str(tmp_path / "target"), Disk())
-    return EngineVault(Papers())  # type: ignore[arg-type]  # as above
+        return vault_at(str(tmp_path / "target"), Disk())
+    return Vault(EngineMetadata(DictEngine()))  # type: ignore[arg-type]  # as above
 
 
 def test_a_copy_opens_with_the_same_key(source: Vault, target: Vault) -> None:
@@ -84,13 +87,13 @@ def test_another_vault_is_never_overwritten(source: Vault, target: Vault) -> Non
     assert target.metadata() == before
 
 
-def test_without_papers_there_is_nothing_to_follow(source: Vault, target: Vault) -> None:
+def test_without_metadata_there_is_nothing_to_follow(source: Vault, target: Vault) -> None:
     with pytest.raises(VaultNotFound):
         follow_metadata(source, target)
     assert not target.exists()
 
 
-def test_papers_are_put_only_in_the_place_of_those_expected(source: Vault, target: Vault) -> None:
+def test_metadata_are_put_only_in_the_place_of_those_expected(source: Vault, target: Vault) -> None:
     made = source.create(KEY, now=7)
     first = source.metadata()
     assert target.put_metadata(first, None)
@@ -101,11 +104,11 @@ def test_papers_are_put_only_in_the_place_of_those_expected(source: Vault, targe
     assert target.put_metadata(source.metadata(), first)
 
 
-def test_papers_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None:
+def test_metadata_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None:
     source.create(KEY, now=7)
-    papers = source.metadata()
-    directory = VaultDirectory(str(tmp_path / "new"), Disk())
-    for wrong in (b"", b"\n", papers[:-1], papers[:200], b"x" + papers, papers.replace(b'"version":1', b'"version":2')):
+    value = source.metadata()
+    directory = vault_at(str(tmp_path / "new"), Disk())
+    for wrong in (b"", b"\n", value[:-1], value[:200], b"x" + value, value.replace(b'"version":1', b'"version":2')):
         with pytest.raises((Damaged, Exception)) as told:
             directory.put_metadata(wrong, None)
         assert type(told.value).__name__ in ("Damaged", "UnsupportedFormat")
@@ -114,14 +117,14 @@ def test_papers_that_are_none_are_refused(source: Vault, tmp_path: Path) -> None
 
 def test_a_place_that_changes_whenever_one_looks_is_given_up(source: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     source.create(KEY, now=7)
-    target = EngineVault(Papers())  # type: ignore[arg-type]  # as above
-    monkeypatch.setattr(Papers, "put_metadata", lambda *_: False)
+    target = Vault(EngineMetadata(DictEngine()))  # type: ignore[arg-type]  # as above
+    monkeypatch.setattr(DictEngine, "put_metadata", lambda *_: False)
     with pytest.raises(DurabilityUnknown, match="try again"):
         follow_metadata(source, target)
 
 
 def test_a_damaged_copy_at_the_target_is_set_aside_and_mended(tmp_path: Path) -> None:
-    source, target = (VaultDirectory(str(tmp_path / name), Disk()) for name in ("source", "target"))
+    source, target = (vault_at(str(tmp_path / name), Disk()) for name in ("source", "target"))
     made = source.create(KEY, now=7)
     follow_metadata(source, target)
     (tmp_path / "target" / "keyring.bak").write_bytes(b"rubbish")
@@ -136,7 +139,7 @@ def test_a_directory_with_something_else_in_it_is_refused(source: Vault, tmp_pat
     (tmp_path / "full").mkdir(mode=0o700)
     (tmp_path / "full" / "thesis.tex").write_text("x")
     with pytest.raises(VaultNotFound, match="not empty"):
-        follow_metadata(source, VaultDirectory(str(tmp_path / "full"), Disk()))
+        follow_metadata(source, vault_at(str(tmp_path / "full"), Disk()))
 
 
 def test_dictionaries_follow_and_the_keys_of_tenants_do_not(source: Vault, target: Vault) -> None:

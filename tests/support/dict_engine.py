@@ -1,14 +1,14 @@
-"""An engine as far as a vault asks for one: its papers, so that each race over them can be played."""
+"""An engine as far as a vault asks for one: its metadata, so that each race over them can be played."""
 
 from __future__ import annotations
 
 import threading
 
 
-class Papers:
+class DictEngine:
     """An engine that is a dict."""
 
-    where = "papers://here"
+    where = "engine://here"
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}

@@ -1,24 +1,23 @@
-"""A copy of a vault's papers, its dictionaries and its tenants' keys, brought to what the vault has."""
+"""The metadata of a vault brought to another place: a mirror's keeps up with its vault's, or a vault moves."""
 
 from __future__ import annotations
 
 from ..backends.replication import Outcome
 from ..errors import Conflict, DurabilityUnknown
 from .metadata import parse_metadata
-from .unlocked import Vault
+from .vault import Vault
 
 _TRIES = 100
 
 
 def follow_metadata(source: Vault, target: Vault) -> Outcome:
-    """Bring the papers of ``target`` to what ``source`` has; no key is needed, and none is proved.
+    """Bring identity, key slots and dictionaries of ``target`` to what ``source`` has; without a key, and unproved.
 
     ``Conflict`` where the target holds another vault: sessions of two vaults never lie in one place. ``AHEAD`` where
-    its keyring says that it was changed more often, or as often and otherwise: it is left as it is. Its dictionaries
-    follow as well, before any record that needs them; the keys of tenants do not, since what is kept twice cannot be
-    destroyed.
+    its keyring says that it was changed more often, or as often and otherwise: it is left as it is. Dictionaries follow
+    before any record that needs them; the keys of tenants do not, since what is kept twice cannot be destroyed.
     """
-    outcome = _follow_metadata(source, target)
+    outcome = _follow_keyring(source, target)
     listed = set(target.dictionaries())
     for number in source.dictionaries():
         if number not in listed and (copies := source.dictionary(number)):
@@ -34,25 +33,22 @@ def follow_tenants(source: Vault, target: Vault) -> None:
     for name in source.tenants():
         ours, theirs = source.tenant(name), target.tenant(name)
         if ours is not None and ours != theirs and not target.put_tenant(name, ours, theirs):
-            raise Conflict(f"{target.path}: the keys of a tenant were changed by someone else: try again")
+            raise Conflict(f"{target.path}: the keys of a tenant were changed by another process: try again")
 
 
-def _follow_metadata(source: Vault, target: Vault) -> Outcome:
+def _follow_keyring(source: Vault, target: Vault) -> Outcome:
     for _ in range(_TRIES):
         ours = source.metadata()
         identity, file = parse_metadata(ours, source.path)
-        if not target.exists():
-            if target.put_metadata(ours, None):
-                return Outcome.REPLACED
-            continue
-        theirs = target.metadata()
+        theirs = target.metadata() if target.exists() else None
         if theirs == ours:
             return Outcome.CURRENT
-        there, other = parse_metadata(theirs, target.path)
-        if there.vault_id != identity.vault_id:
-            raise Conflict(f"{target.path} holds another vault than {source.path}: choose another place")
-        if other.counter >= file.counter:
-            return Outcome.AHEAD
+        if theirs is not None:
+            there, other = parse_metadata(theirs, target.path)
+            if there.vault_id != identity.vault_id:
+                raise Conflict(f"{target.path} holds another vault than {source.path}: choose another place")
+            if other.counter >= file.counter:
+                return Outcome.AHEAD
         if target.put_metadata(ours, theirs):
             return Outcome.REPLACED
     raise DurabilityUnknown(f"{target.path}: the key slots were changed by others {_TRIES} times in a row: try again")
