@@ -1,7 +1,7 @@
 """Repairs that take the keys: torn containers, dictionaries, and damaged sessions where that is asked for.
 
-The quarantine is bounded and lets the oldest go, which is right for tails that nobody asked for. What is moved there
-from here was asked for, so no room is made: where there is none nothing is done.
+The quarantine is bounded and lets the oldest go, which is right for the tails that a write leaves. What is moved there
+from here was asked for, so no room is made: where there is none, nothing is done.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def unwitnessed(container: Container) -> Container:
 
 
 def _above(newest: IndexRow, witness: Witness | None, tombstone: Tombstone | None) -> int:
-    """A generation that nothing remembered is above. ``Damaged`` for a memory that nobody of us wrote."""
+    """A generation that nothing remembered is above. ``Damaged`` for a number that no index of ours holds."""
     known = [newest.generation, *(each.generation for each in (witness, tombstone) if each is not None)]
     if max(known) >= _BEYOND:
         raise Damaged(
