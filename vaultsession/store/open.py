@@ -23,7 +23,7 @@ from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
-from ..vault import Candidates, OpenVault, Vault, VaultDirectory
+from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
 from ..vault.directory import KEYRING_COUNTER
 from ..vault.key_sources import Key, KeySource, KeySources
 from ..vault.key_store import MemoryKeyStore
@@ -211,7 +211,7 @@ def _in_memory(settings: Settings, clock: Clock, options: StoreOptions) -> Sessi
 
 def _unlock(
     place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources, *, create: bool
-) -> tuple[OpenVault, str]:
+) -> tuple[UnlockedVault, str]:
     """The vault, unlocked or made; and the name of the source of its key."""
     if not place.exists():
         if not create:
@@ -232,7 +232,7 @@ def _unlock(
     return vault, vault.source
 
 
-def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[OpenVault, str]:
+def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[UnlockedVault, str]:
     made: list[KeySource] = []
 
     def secret(vault_id: bytes) -> Secret:
@@ -249,7 +249,7 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
     return vault, made[0].name
 
 
-def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
+def _refuse_older_slots(backend: FilesBackend, vault: UnlockedVault) -> None:
     """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back.
 
     An unreadable index, on a full medium say, is no reason to refuse sessions: it counts as a removed one, since an
