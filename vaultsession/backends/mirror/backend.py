@@ -1,4 +1,4 @@
-"""Mirrored: every verb is the primary's. What a commit has changed is marked for the mirror; nothing waits for it."""
+"""MirrorBackend: every verb is the primary's. What a commit changed is marked for the mirror; nothing waits for it."""
 
 from __future__ import annotations
 

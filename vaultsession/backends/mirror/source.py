@@ -1,4 +1,4 @@
-"""Source: the primary as the mirror reads it, with whose fault an error was.
+"""MirrorSource: the primary as the mirror reads it, with whose fault an error was.
 
 Where a commit to the follower reads the primary, one exception may come from either side; and a session of the primary
 that cannot be read is no reason to take the follower for unreachable.
@@ -16,8 +16,8 @@ from ..protocol import Backend
 T = TypeVar("T")
 
 
-class MirrorSource(Backend):
-    """A backend that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
+class MirrorSource:
+    """A source that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -39,25 +39,6 @@ class MirrorSource(Backend):
     def scan(self, query: Query) -> Heads:
         """The listing."""
         return self._own(lambda: self._backend.scan(query))
-
-    def count(self, query: Query) -> int:
-        """How many."""
-        return self._backend.count(query)
-
-    def reindex(self) -> object:
-        """The index anew."""
-        return self._backend.reindex()
-
-    def stats(self) -> dict[str, int]:
-        """Counts and bytes."""
-        return self._backend.stats()
-
-    def health(self) -> dict[str, str | None]:
-        """Components."""
-        return self._backend.health()
-
-    def close(self) -> None:
-        """Nothing: whoever opened it closes it."""
 
     def _own(self, act: Callable[[], T]) -> T:
         try:
