@@ -48,7 +48,7 @@ class Snapshot(NamedTuple):
 class Describer:
     """``copied`` is what is put into the target now; ``keys`` describes with the keys, None where there are none.
 
-    ``proves`` tells the tombstones that were made with the keys; without it none is doubted.
+    ``proves`` says whether a tombstone was made with the keys; without it none is doubted.
     """
 
     def __init__(self, keys: ReadHead | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
@@ -70,7 +70,7 @@ class Describer:
 
 
 def ends_as(row: IndexRow, container: Container) -> bool:
-    """Whether the record that ends where the row says bears the version of the row: what can be told without a key."""
+    """Whether the record that ends where the row says bears the version of the row: all that shows without a key."""
     at = row.size - container.offset - record.LINK_AND_FOOTER
     return (
         row.size >= record.HEADER_SIZE + record.SMALLEST_RECORD
@@ -102,4 +102,4 @@ def _is_superseded(container: Container | None, row: IndexRow) -> bool:
     except Damaged:
         return True  # empty, or zeros
     except Unreadable:
-        return False  # of another version: somebody made something of it
+        return False  # of another version: it held something

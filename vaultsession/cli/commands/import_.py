@@ -43,6 +43,9 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace sessions whose ids are there; else they stay as they are.")
     ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Take what can be read of a session, and mark in it what cannot.")
+    ] = False,
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:
@@ -51,7 +54,8 @@ def import_(
     From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
     export of `vaultsession export` is restored as it was, times and life spans included.
 
-    Each session is imported whole or not at all, and one that is there is left as it is: a run can be repeated.
+    Each session is imported whole or not at all, unless --lenient; one that is there is left as it is: a run can be
+    repeated.
 
     Links are not followed. Exit code 3 where something was skipped, with file, line and reason.
     """
@@ -61,7 +65,7 @@ def import_(
         if source == "-":
             found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
         else:
-            found = read(source, format, id_prefix=id_prefix)
+            found = read(source, format, id_prefix=id_prefix, lenient=lenient)
         for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
             if isinstance(placed, Skipped):
                 skipped.append(placed)

@@ -10,7 +10,7 @@ from vaults import KEY, OTHER
 
 from vaultsession import Settings, open_store
 from vaultsession.admin.migrate import MigrationReport, Trouble, migrate, rekey
-from vaultsession.admin.migrate.reseal import _Resealing, reseal
+from vaultsession.admin.migrate.reseal import _Reseal, reseal
 from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.engine.writer import Writer
@@ -154,7 +154,7 @@ def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
 
 
 def test_a_run_that_was_interrupted_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    put, calls = _Resealing._put, []
+    put, calls = _Reseal._put, []
 
     def dying(self: Any, loaded: Any) -> None:
         calls.append(1)
@@ -162,7 +162,7 @@ def test_a_run_that_was_interrupted_goes_on(lab: Lab, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         put(self, loaded)
 
-    monkeypatch.setattr(_Resealing, "_put", dying)
+    monkeypatch.setattr(_Reseal, "_put", dying)
     with pytest.raises(KeyboardInterrupt):
         lab.rekey()
     report = lab.rekey()
