@@ -330,7 +330,7 @@ def test_a_terminal_is_no_place_for_an_export(kept: Place, terminal) -> None:
 @pytest.mark.parametrize(
     ("line", "target", "holds"),
     [
-        ("import others.json", "vaultsession.cli.commands.import_.place", "the same command goes on"),
+        ("import others.json", "vaultsession.cli.commands.import_.place", "what was imported stays"),
         ("verify", "vaultsession.engine.verify.check", "nothing was changed"),
         ("key rotate", "vaultsession.store.store.SessionStore.rotate_key", "the same command goes on"),
         ("migrate vault new-place", "vaultsession.cli.commands.migrate.migrate_vault", "the same command goes on"),

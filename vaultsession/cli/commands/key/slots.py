@@ -17,7 +17,7 @@ from ...vault_options import VaultOptions, absolute, takes_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ....vault import OpenVault, Vault
+    from ....vault import UnlockedVault, Vault
     from ....vault.keyring_file import Slot
     from ....vault.secret import Secret
 
@@ -125,7 +125,7 @@ def passphrase(
         output.say("the passphrase was changed")
 
 
-def _passphrase_slot(vault: Vault, opened: OpenVault) -> Slot:
+def _passphrase_slot(vault: Vault, opened: UnlockedVault) -> Slot:
     """The slot of the passphrase that is to be changed in a vault that a key opened; which of several a person says."""
     slots = [slot for slot in opened.slots if slot.takes_passphrase]
     if not slots:
