@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..format import record
-from ..format.ids import locator_of
 from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
 from .protocol import Traits
 
@@ -93,12 +92,10 @@ class MemoryBackend:
 
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, as of now."""
-        rows = sorted(self._matching(query), key=_place, reverse=query.newest_first)
-        if query.after is not None:
-            after = query.after
-            rows = [row for row in rows if (_place(row) < after if query.newest_first else _place(row) > after)]
+        rows = filter(query.is_behind_cursor, self._matching(query))
         end = None if query.limit is None else query.offset + query.limit
-        return iter(rows[query.offset : end])
+        ordered = sorted(rows, key=lambda row: row.place, reverse=query.newest_first)
+        return iter(ordered[query.offset : end])
 
     def count(self, query: Query) -> int:
         """How many match."""
@@ -166,14 +163,4 @@ class MemoryBackend:
             keys: Iterable[str] = self._sessions
             if query.tags:
                 keys = set.intersection(*(self._tagged.get(tag, set()) for tag in query.tags))
-            return [row for key in keys if _fits(row := self._sessions[key].row, query)]
-
-
-def _fits(row: IndexRow, query: Query) -> bool:
-    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
-        return False
-    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)
+            return [row for key in keys if query.matches(row := self._sessions[key].row)]

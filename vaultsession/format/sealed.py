@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from .ids import locator_of
+
 VERSION_SIZE = 16
 
 _COLUMNS = struct.Struct("<QQ16sqqQH")
@@ -48,6 +50,11 @@ class IndexRow(NamedTuple):
     def witness(self) -> Witness:
         """The point of the session's life that this row speaks of."""
         return Witness(self.generation, self.seq, self.version)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it stands in a listing: see ``Query.after``."""
+        return self.updated, locator_of(self.key)
 
     def columns(self) -> bytes:
         """What ``columns_of`` makes of the row."""
@@ -148,6 +155,20 @@ class Query:
     after: tuple[int, str] | None = None
     offset: int = 0
     limit: int | None = None
+
+    def matches(self, row: IndexRow) -> bool:
+        """Whether a listing without a cursor holds the row."""
+        if any(tag not in row.tags for tag in self.tags):
+            return False
+        if self.alive_at is not None and row.expires is not None and row.expires <= self.alive_at:
+            return False
+        return self.expired_at is None or (row.expires is not None and row.expires <= self.expired_at)
+
+    def is_behind_cursor(self, row: IndexRow) -> bool:
+        """Whether the row comes after the last one of the page before."""
+        if self.after is None:
+            return True
+        return row.place < self.after if self.newest_first else row.place > self.after
 
 
 Current = IndexRow | Tombstone | None

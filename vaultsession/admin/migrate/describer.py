@@ -71,13 +71,8 @@ class Describer:
 
 def ends_as(row: IndexRow, container: Container) -> bool:
     """Whether the record that ends where the row says bears the version of the row: all that shows without a key."""
-    at = row.size - container.offset - record.LINK_AND_FOOTER
-    return (
-        row.size >= record.HEADER_SIZE + record.SMALLEST_RECORD
-        and at >= 0
-        and container.size >= row.size
-        and container.data[at : at + record.TAG_SIZE] == row.version
-    )
+    is_long_enough = record.HEADER_SIZE + record.SMALLEST_RECORD <= row.size <= container.size
+    return is_long_enough and record.version_at(container, row.size) == row.version
 
 
 def _unproved(key: str, fetch: ReadRange, copied: Snapshot | None) -> IndexRow | None:

@@ -23,7 +23,7 @@ from itertools import islice
 from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
-from ...format.ids import LOCATOR_LENGTH, locator_of
+from ...format.ids import LOCATOR_LENGTH
 from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
 from ...util.clock import Clock
 from ..memory import MemoryBackend
@@ -161,7 +161,7 @@ class FallbackBackend:
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=_place(row), offset=0, limit=limit)
+                    query = replace(query, after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
@@ -175,12 +175,12 @@ class FallbackBackend:
             waiting = frozenset(self._memory.waiting)
             ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]
         theirs = (row for row in self._scanned(every) if row.key not in waiting)
-        yield from heapq.merge(theirs, ours, key=_place, reverse=query.newest_first)
+        yield from heapq.merge(theirs, ours, key=lambda row: row.place, reverse=query.newest_first)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it: at the server, or in memory while that is away.
+    def commit(self, key: str, update: Update) -> Current:
+        """Put behind the newest what ``update`` makes of it: at the server, or in memory while that is away.
 
         A write whose answer was lost because the server went away is continued in memory, record by record the same:
         when the server is back, the record is found there or sent again. ``DurabilityUnknown`` is raised where the
@@ -189,14 +189,14 @@ class FallbackBackend:
         self._attend()
         with self._memory.lock:
             if self._is_served_here(key):
-                return self._commit_here(key, seal)
+                return self._commit_here(key, update)
         before: Current = None
         change: Write | Delete | None = None
 
         def watched(newest: Current) -> Write | Delete | None:
             nonlocal before, change
             before, change = newest, None
-            change = seal(newest)
+            change = update(newest)
             return change
 
         try:
@@ -204,7 +204,7 @@ class FallbackBackend:
                 newest = self._primary.commit(key, watched)
         except BackendUnavailable as error:
             self._leave(error)
-            return self._commit_here(key, seal)
+            return self._commit_here(key, update)
         except DurabilityUnknown as error:
             if change is None or self._answers():
                 raise
@@ -214,10 +214,10 @@ class FallbackBackend:
             self._memory.keep(key, before, change, self._primary.read)
         return newest
 
-    def _commit_here(self, key: str, seal: Update) -> Current:
+    def _commit_here(self, key: str, update: Update) -> Current:
         self._check_open()
         with self._inside(self._memory.backend):
-            return self._memory.commit(key, seal, self._away)
+            return self._memory.commit(key, update, self._away)
 
     @contextlib.contextmanager
     def _inside(self, backend: Backend) -> Iterator[None]:
@@ -234,7 +234,7 @@ class FallbackBackend:
         return self._away is not None or key in self._memory.waiting
 
     def _leave(self, error: VaultError) -> None:
-        """The server is away: go on in memory, with what is remembered."""
+        """The server is away: go on in memory, with what it has copies of."""
         self._check_open()
         with self._memory.lock:
             if self._away is not None:
@@ -310,24 +310,21 @@ class FallbackBackend:
 
     def _carry(self, key: str) -> bool:
         """Bring the server what waits of a session. False where the server is away after all."""
-        problem: VaultError
         try:
             while not self._carried(key):
                 continue
-            return True
         except BackendUnavailable as error:
             self._leave(error)
             self._look_later()
             return False
         except VaultError as error:
-            problem = error
-        with self._memory.lock:
-            waiting = self._memory.waiting[key]
-            if waiting.problem is None:
-                _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
-            waiting.problem = str(problem)
-            passing = isinstance(problem, DurabilityUnknown | Conflict)
-            waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
+            with self._memory.lock:
+                waiting = self._memory.waiting[key]
+                if waiting.problem is None:
+                    _log.warning("not carried over, and kept in memory: %s: %s", key, error)
+                waiting.problem = str(error)
+                passing = isinstance(error, DurabilityUnknown | Conflict)
+                waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
         return True
 
     def _carried(self, key: str) -> bool:
@@ -342,8 +339,8 @@ class FallbackBackend:
         try:
             newest = _follow(ours, self._primary, key, waiting, merge)
         except Damaged:
-            # The server lost what it had acknowledged, or a part was torn off: what is here holds it all. Who has seen
-            # none of it is shown what is left; nothing that does not authenticate is, and the damage stands.
+            # The server lost what it had acknowledged, or a part was torn off: memory holds it all. A backend that has
+            # seen none of it takes what is left there; what does not authenticate stays damaged.
             if self._afresh is None:
                 raise
             newest = _follow(ours, self._afresh(), key, waiting, merge)
@@ -435,7 +432,3 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
 
 def _nothing(_: Fork) -> None:
     """How a session is merged that has expired here."""
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)

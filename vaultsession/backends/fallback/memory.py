@@ -14,7 +14,7 @@ from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Upd
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
 from ..replication import newest_of
-from .pending_session import MemorySnapshot, PendingSession, part, witness_of
+from .pending_session import MemorySnapshot, PendingSession, witness_of
 
 Read = Callable[[str], Container | None]
 
@@ -67,7 +67,7 @@ class SessionMemory:
         if not data:
             return
         with contextlib.suppress(Unreadable):
-            row = self._describe(key, partial(part, data), thorough=False)
+            row = self._describe(key, partial(record.part, data), thorough=False)
             if row is not None:
                 self._copy(key, Write(row._replace(torn=False), 0, data[: row.size]))
 

@@ -1,4 +1,4 @@
-"""Mirrored: every verb is the primary's. What a commit has changed is marked for the mirror; nothing waits for it."""
+"""MirrorBackend: every verb is the primary's. What a commit changed is marked for the mirror; nothing waits for it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class MirrorBackend:
         """The container, of the primary."""
         return self.primary.read(key, start, settled=settled)
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Current:
         """To the primary. Marked also where that raised: what it has then, a look will tell."""
         changes = False
 
         def watched(newest: Current) -> Write | Delete | None:
             nonlocal changes
-            result = seal(newest)
+            result = update(newest)
             changes = result is not None
             return result
 
@@ -53,12 +53,12 @@ class MirrorBackend:
             if changes:
                 self._mark(key)
 
-    def _bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
+    def _bury(self, keys: Sequence[str], update: SealGrave) -> Mapping[str, Current | VaultError]:
         """As ``commit``, of many."""
         changed: set[str] = set()
 
         def watched(key: str, newest: Current) -> Delete | None:
-            grave = seal(key, newest)
+            grave = update(key, newest)
             if grave is not None:
                 changed.add(key)
             return grave

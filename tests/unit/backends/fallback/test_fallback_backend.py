@@ -12,8 +12,9 @@ import pytest
 from fallback_lab import Breaking, Outage, Ticks, refuse
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import FallbackBackend, Fork, part
+from vaultsession.backends.fallback import FallbackBackend, Fork
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown
+from vaultsession.format.record import part
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Write
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.sealer import Sealer, looking

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import part
 from vaultsession.backends.fallback.memory import SessionMemory
 from vaultsession.backends.replication import Outcome, follow
+from vaultsession.format.record import part
 from vaultsession.format.sealed import Container, IndexRow, Tombstone, Write
 from vaultsession.testing.sealer import Sealer
 
