@@ -1,7 +1,7 @@
 """MemoryBackend: the reference. Whoever writes a backend reads this first; it keeps the contract and does nothing else.
 
-One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``seal``
-the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``seal`` itself
+One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``update``
+the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``update`` itself
 runs outside the first, since it may read.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..format import record
-from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
-from .protocol import Traits
+from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
+from .protocol import Backend, Traits
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Session:
     data: bytearray
 
 
-class MemoryBackend:
+class MemoryBackend(Backend):
     """Sealed sessions in this process. Safe from any thread.
 
     ``max_sessions`` bounds how many are kept: beyond it the least recently used one is dropped, without a tombstone.
@@ -65,24 +65,22 @@ class MemoryBackend:
                 tombstone=self._tombstones.get(key),
             )
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it."""
         with self._commits:
             with self._lock:
                 session = self._used(key)
                 newest: Current = self._tombstones.get(key) if session is None else session.row
-            result = seal(newest)
-            if result is None:
-                return newest
+            change = update(newest)
             with self._lock:
-                if isinstance(result, Delete):
-                    if result.shred and session is not None:
+                if isinstance(change, Delete):
+                    if change.shred and session is not None:
                         session.data[:] = bytes(len(session.data))
                     self._forget(key)
-                    self._tombstones[key] = result.tombstone
-                    return result.tombstone
-                self._put(key, session, result)
-                return result.head
+                    self._tombstones[key] = change.tombstone
+                elif isinstance(change, Write):
+                    self._put(key, session, change)
+        return Commit.of(newest, change)
 
     def drop(self, key: str) -> None:
         """Let go of a session, or of its tombstone, as if it had never been here."""

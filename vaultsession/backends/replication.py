@@ -17,7 +17,20 @@ from typing import NamedTuple, Protocol
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
 from ..format.ids import is_key
-from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Decision,
+    Delete,
+    Heads,
+    IndexRow,
+    Keep,
+    Query,
+    Tombstone,
+    Update,
+    Write,
+)
 from .protocol import Backend
 
 _TRIES = 3
@@ -74,7 +87,7 @@ class Source(Protocol):
         """The container from ``start`` on."""
         ...
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Asked for a look within the critical section alone."""
         ...
 
@@ -98,48 +111,47 @@ def follow(
     *,
     anew: bool = False,
     accept: Callable[[Current, Write | Delete], bool] | None = None,
-    settle: Settle | None = None,
 ) -> Outcome:
+    """``replicate``: what became of the session."""
+    outcome: Outcome = replicate(source, target, key, anew=anew, accept=accept).note
+    return outcome
+
+
+def replicate(
+    source: Source,
+    target: Backend,
+    key: str,
+    *,
+    anew: bool = False,
+    accept: Callable[[Current, Write | Delete], bool] | None = None,
+    settle: Settle | None = None,
+) -> Commit:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
-    ``accept`` gets what the target has and what shall follow it; where it says no, the target's is left, as if it were
-    there alone: for a caller with the keys, who can prove tombstones. With ``settle`` the target is no mere copy: where
-    it went on by itself, that decides what follows.
+    Its ``note`` is the ``Outcome``. ``accept`` gets what the target has and what shall follow it; where it
+    says no, the target's is left, as if it were there alone: for a caller with the keys, who can prove tombstones. With
+    ``settle`` the target is no mere copy: where it went on by itself, that decides what follows.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
     ``Unreadable`` from a source whose session is damaged, which leaves the target's copy as it was.
     """
-    outcome = Outcome.CURRENT
 
-    def update(theirs: Current) -> Write | Delete | None:
-        nonlocal outcome
+    def update(theirs: Current) -> Decision:
         if settle is not None and theirs is not None and not _is_beginning(theirs, source, key):
-            outcome = Outcome.SETTLED
-            return settle(theirs)
-        outcome, result = _step(source, key, theirs, anew=anew)
-        if result is not None and accept is not None and not accept(theirs, result):
-            outcome = Outcome.EXTRA
-            return None
-        return result
+            settled = settle(theirs)
+            return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
+        outcome, change = _step(source, key, theirs, anew=anew)
+        if change is not None and accept is not None and not accept(theirs, change):
+            return Keep(Outcome.EXTRA)
+        return Keep(outcome) if change is None else change._replace(note=outcome)
 
-    target.commit(key, update)
-    return outcome
+    return target.commit(key, update)
 
 
 def newest_of(backend: Source, key: str) -> Current:
     """What a backend knows of a key, its tombstone included. Changes nothing."""
-    row = backend.head(key)
-    if row is not None:
-        return row
-    seen: Current = None
-
-    def look(newest: Current) -> None:
-        nonlocal seen
-        seen = newest
-
-    backend.commit(key, look)
-    return seen
+    return backend.head(key) or backend.commit(key, lambda _: None).after
 
 
 def aligned(source: ListedSource, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
@@ -243,9 +255,8 @@ def _step(source: Source, key: str, theirs: Current, *, anew: bool) -> tuple[Out
 
 def _step_alone(source: Source, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
     """The same where it changes faster than it can be read: within the source's critical section, and whole."""
-    found: list[tuple[Current, Container | None]] = []
-    source.commit(key, lambda newest: found.append((newest, source.read(key))))
-    ours, container = found[-1]
+    commit = source.commit(key, lambda _: Keep(source.read(key)))
+    ours, container = commit.after, commit.note
     if not isinstance(ours, IndexRow):
         return _without(ours, theirs)
     step = _whole(ours, container)

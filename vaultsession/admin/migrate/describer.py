@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, Damaged, UnknownKey, Unreadable
 from ...format import record
-from ...format.sealed import Container, Current, IndexRow, ReadHead, ReadRange, Tombstone, Update
+from ...format.sealed import Commit, Container, IndexRow, ReadHead, ReadRange, Tombstone, Update
 
 
 class Snapshot(NamedTuple):
@@ -39,9 +39,9 @@ class Snapshot(NamedTuple):
         del start, settled
         return self.container if key == self.row.key else None
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Nothing here changes between two looks: a row that does not belong to the bytes never will."""
-        del seal
+        del update
         raise BackendUnavailable(f"the row of {key} and its container do not belong together: it was not copied")
 
 

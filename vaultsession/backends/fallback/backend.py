@@ -24,11 +24,23 @@ from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import LOCATOR_LENGTH
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Write,
+)
 from ...util.clock import Clock
 from ..memory import MemoryBackend
-from ..protocol import Backend, Traits, remarks_of
-from ..replication import Outcome, follow, newest_of
+from ..protocol import Backend, RecordedUpdate
+from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
 from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
 
@@ -58,7 +70,7 @@ class _Committing(threading.local):
     backend: Backend | None = None
 
 
-class FallbackBackend:
+class FallbackBackend(Backend):
     """A backend that goes on in memory while its server is away. Safe from any thread.
 
     What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
@@ -82,6 +94,7 @@ class FallbackBackend:
         afresh: Callable[[], Backend] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.traits = primary.traits
         self._primary = primary
         self._merge = merge
         self._clock = clock
@@ -97,11 +110,6 @@ class FallbackBackend:
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
         self._committing = _Committing()
         self._closed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the server."""
-        return self._primary.traits
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
@@ -179,7 +187,7 @@ class FallbackBackend:
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, update: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it: at the server, or in memory while that is away.
 
         A write whose answer was lost because the server went away is continued in memory, record by record the same:
@@ -190,31 +198,23 @@ class FallbackBackend:
         with self._memory.lock:
             if self._is_served_here(key):
                 return self._commit_here(key, update)
-        before: Current = None
-        change: Write | Delete | None = None
-
-        def watched(newest: Current) -> Write | Delete | None:
-            nonlocal before, change
-            before, change = newest, None
-            change = update(newest)
-            return change
-
+        recorded = RecordedUpdate(update)
         try:
             with self._inside(self._primary):
-                newest = self._primary.commit(key, watched)
+                commit = self._primary.commit(key, recorded)
         except BackendUnavailable as error:
             self._leave(error)
             return self._commit_here(key, update)
         except DurabilityUnknown as error:
-            if change is None or self._answers():
+            if recorded.change is None or self._answers():
                 raise
             self._leave(error)
-            return self._memory.commit_in_doubt(key, before, change, error)
-        if change is not None:
-            self._memory.keep(key, before, change, self._primary.read)
-        return newest
+            return self._memory.commit_in_doubt(key, recorded.before, recorded.change, error)
+        if commit.change is not None:
+            self._memory.keep(key, commit.before, commit.change, self._primary.read)
+        return commit
 
-    def _commit_here(self, key: str, update: Update) -> Current:
+    def _commit_here(self, key: str, update: Update) -> Commit:
         self._check_open()
         with self._inside(self._memory.backend):
             return self._memory.commit(key, update, self._away)
@@ -389,9 +389,9 @@ class FallbackBackend:
         with self._memory.lock:
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
-    def remarks(self) -> Mapping[str, str]:
-        """What the server has to say of itself."""
-        return remarks_of(self._primary)
+    def notes(self) -> Mapping[str, str]:
+        """Those of the server."""
+        return self._primary.notes()
 
     def close(self) -> None:
         """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""
@@ -419,15 +419,12 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
     """Bring the server to what memory had at that moment, or both to what ``settle`` makes of them: its newest then."""
     source = MemoryBackend()
     source.commit(key, lambda _: Delete(ours.row) if isinstance(ours.row, Tombstone) else Write(ours.row, 0, ours.data))
-    settled: Current = None
 
     def settle(theirs: IndexRow | Tombstone) -> Write | Delete | None:
-        nonlocal settled
-        change = waiting.settle(key, ours, theirs, partial(server.read, key), merge)
-        settled = change.tombstone if isinstance(change, Delete) else theirs if change is None else change.head
-        return change
+        return waiting.settle(key, ours, theirs, partial(server.read, key), merge)
 
-    return settled if follow(source, server, key, settle=settle) is Outcome.SETTLED else ours.row
+    commit = replicate(source, server, key, settle=settle)
+    return commit.after if commit.note is Outcome.SETTLED else ours.row
 
 
 def _nothing(_: Fork) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import VaultError
-from ...format.sealed import Container, Current, Heads, IndexRow, Query, Update
+from ...format.sealed import Commit, Container, Heads, IndexRow, Query, Update
 from ..protocol import Backend
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ class MirrorSource:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.traits = backend.traits
         self.failed = False
 
     def head(self, key: str) -> IndexRow | None:
@@ -31,7 +32,7 @@ class MirrorSource:
         """The container."""
         return self._own(lambda: self._backend.read(key, start, settled=settled))
 
-    def commit(self, key: str, update: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """A look within the critical section."""
         return self._own(lambda: self._backend.commit(key, update))
 
