@@ -121,7 +121,7 @@ def _put(target: Backend, proof: Proof, write: Write) -> Proof:
             return write if newest.generation < ours.generation else None
         return write if newest is None or newest.witness[:2] < ours.witness[:2] else None
 
-    after = target.commit(proof.key, update)
+    after = target.commit(proof.key, update).after
     if isinstance(after, IndexRow) and after.version == ours.version:
         return replace(proof, restored=True)
     return replace(proof, found=MirroredSession.BEHIND, problem="a newer one is there already")

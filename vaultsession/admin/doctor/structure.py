@@ -16,7 +16,6 @@ from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
-from ...format.sealed import Container
 from ...util.disk import Disk, opened, read_all, read_file, why_not_private
 from ...vault import keyring_file
 from ...vault.directory import (
@@ -191,7 +190,7 @@ def structure_of(name: str, data: bytes) -> Iterator[Finding]:
     except Damaged as problem:
         yield error("damaged", f"{problem}: restore it from a backup", name)
         return
-    container = Container(data[: record.HEADER_SIZE], record.HEADER_SIZE, data[record.HEADER_SIZE :])
+    container = record.part(data)
     end = record.HEADER_SIZE
     for each in record.records_from(container, record.HEADER_SIZE):
         end = each.end

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ...format.payload import Json
-from .session import Found, ImportedSession, MessageGap, Skipped, moment
+from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import File, lines
 
 LONGEST_TITLE = 200
@@ -50,16 +50,16 @@ class Agent(NamedTuple):
             )
 
 
-def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[MessageGap]]:
+def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[ImportGap]]:
     """The events of a file, and where one could not be read: unless ``lenient``, it ends there. ``OSError``."""
     events: list[Json] = []
-    gaps: list[MessageGap] = []
+    gaps: list[ImportGap] = []
     with file.open() as stream:
         for line in lines(stream):
             try:
                 events.append(line.json())
             except ValueError as error:
-                gaps.append(MessageGap(len(events), f"line {line.number}", str(error)))
+                gaps.append(ImportGap(len(events), f"line {line.number}", str(error)))
                 if not lenient:
                     break
     return events, gaps

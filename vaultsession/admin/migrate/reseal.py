@@ -9,14 +9,14 @@ from __future__ import annotations
 from functools import partial
 
 from ...backends.protocol import Backend
-from ...backends.replication import newest_of
+from ...backends.replication import Outcome, newest_of
 from ...engine.reader import Document, Reader
 from ...engine.writer import Writer
 from ...errors import Unreadable
 from ...format import document, ids
 from ...format.head import Head
 from ...format.keys import Keyring
-from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from ...format.sealed import Current, Delete, IndexRow, Keep, Query, Tombstone, Write
 from .report import MigrationReport, Progress, Trouble, silent
 
 _ALL = Query(newest_first=False)
@@ -79,32 +79,25 @@ class _Reseal:
         key = _key_in(self._theirs.keyring, loaded.head.id)
         texts = document.merged(loaded.bodies)
         bodies = [self._writer.pack(text) for text in texts]
-        known: Current = None
-        is_ahead = is_same = False
 
-        def update(newest: Current) -> Write | None:
-            nonlocal known, is_ahead, is_same
-            known = newest
-            is_ahead = is_same = False
+        def update(newest: Current) -> Write | Keep:
             if isinstance(newest, IndexRow):
                 there = self._theirs.opened(newest)
-                if there.document == loaded.document:
-                    is_same = _facts(there.head) == _facts(loaded.head)
-                else:
-                    is_ahead = there.head.updated >= loaded.head.updated
-            if is_ahead or is_same:
-                return None
+                if there.document != loaded.document and there.head.updated >= loaded.head.updated:
+                    return Keep(Outcome.AHEAD)
+                if there.document == loaded.document and _facts(there.head) == _facts(loaded.head):
+                    return Keep(Outcome.CURRENT)
             return self._writer.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
 
-        self._target.commit(key, update)
-        report = self._report
-        if is_ahead:
+        commit = self._target.commit(key, update)
+        report, is_same = self._report, commit.change is None
+        if commit.note is Outcome.AHEAD:
             reason = "the target has another one that was changed since: it was left as it is"
             self._report.problem(loaded.head.id, Trouble.AHEAD, reason)
             return
         report.current += is_same
-        report.copied += not isinstance(known, IndexRow)
-        report.updated += isinstance(known, IndexRow) and not is_same
+        report.copied += not isinstance(commit.before, IndexRow)
+        report.updated += isinstance(commit.before, IndexRow) and not is_same
         report.bytes += 0 if is_same else sum(len(body.data) for body in bodies)
         there = self._theirs.load(key, partial(self._target.read, key))
         if there is not None and _is_equal(there, loaded, texts):
@@ -124,7 +117,7 @@ class _Reseal:
             if newest is None:
                 self._report.problem(id, Trouble.EXTRA, "only the target has it: it was left as it is")
             elif isinstance(newest, Tombstone) and self._ours.rows.is_genuine(newest._replace(key=key)):
-                after = self._target.commit(row.key, self._delete)
+                after = self._target.commit(row.key, self._delete).after
                 self._report.removed += isinstance(after, Tombstone)
 
     def _delete(self, newest: Current) -> Delete | None:

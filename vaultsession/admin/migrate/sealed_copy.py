@@ -8,7 +8,7 @@ meanwhile is brought up to date.
 
 from __future__ import annotations
 
-from ...backends.protocol import Backend, Graveyard, Shelf
+from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, SessionGap, aligned, differing, follow
 from ...errors import Conflict, Damaged, Unreadable
 from ...format import record
@@ -80,10 +80,9 @@ class _Copy:
                 self._copy(ours, is_listed=theirs is not None)
                 report.sessions += 1
                 self._progress(report.sessions, max(report.sessions, total))
-        if isinstance(self._source, Shelf):  # damaged or locked: without a row, so in no listing
-            for key in self._source.unlisted():
-                report.sessions += 1
-                self._follow(key)
+        for key in self._source.unindexed():  # damaged or locked: without a row, so in no listing
+            report.sessions += 1
+            self._follow(key)
         known = {problem.key for problem in report.problems}
         for key in dict.fromkeys([each.key for each in differing(self._source, self._target)]):
             if key not in known:
@@ -93,7 +92,7 @@ class _Copy:
     def _copy_tombstones(self) -> None:
         """So that nothing comes back at the target that was removed at the source."""
         proves = self._describer.proves
-        for tombstone in self._source.tombstones() if isinstance(self._source, Graveyard) else ():
+        for tombstone in self._source.tombstones():
             if proves is not None and not proves(tombstone):
                 reason = "at the source: its tombstone was not made with the keys of this vault; it was left out"
                 self._report.problem(tombstone.key, Trouble.DAMAGED, reason)
@@ -104,7 +103,7 @@ class _Copy:
                 return None if above or newest == tombstone else Delete(tombstone, flush=False)
 
             try:
-                self._report.tombstones += self._target.commit(tombstone.key, update) == tombstone
+                self._report.tombstones += self._target.commit(tombstone.key, update).after == tombstone
             except Unreadable as error:
                 self._report.problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
 

@@ -70,10 +70,8 @@ class SessionRepair:
 
         What does not authenticate goes to quarantine. The generation is above all that was ever acknowledged.
         """
-        kept = behind = 0
 
         def update(newest: Current) -> Write | None:
-            nonlocal kept, behind
             if not isinstance(newest, IndexRow):
                 return None
             container = self._read(key)
@@ -82,15 +80,18 @@ class SessionRepair:
             loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
-            kept, behind = loaded.head.messages, container.size - newest.size
+            behind = container.size - newest.size
             self._refuse_without_room(behind)
             writer = self._writer(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            return writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            write = writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):
-            if not isinstance(self.backend.commit(key, update), IndexRow):
-                raise SessionNotFound(f"there is no file of {key}")
+            commit = self.backend.commit(key, update)
+        if commit.change is None:
+            raise SessionNotFound(f"there is no file of {key}")
+        kept, behind = commit.note
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
 

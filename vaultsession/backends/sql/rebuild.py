@@ -1,4 +1,4 @@
-"""Rows derived anew from containers: for a listing that met a row which proves nothing, and for whoever asks.
+"""Rows rebuilt from containers: what ``reindex`` does.
 
 The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach,
 and of which there is no piece, is removed.

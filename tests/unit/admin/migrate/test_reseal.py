@@ -15,7 +15,7 @@ from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.errors import Conflict, WrongKey
-from vaultsession.format.sealed import Current, Update, Write
+from vaultsession.format.sealed import Commit, Update
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
@@ -135,9 +135,8 @@ def test_a_damaged_session_is_left_out_and_told(lab: Lab) -> None:
 class Dropping(MemoryBackend):
     """Acknowledges what it does not keep."""
 
-    def commit(self, key: str, seal: Update) -> Current:
-        result = seal(None)
-        return result.head if isinstance(result, Write) else None
+    def commit(self, key: str, update: Update) -> Commit:
+        return Commit.of(None, update(None))
 
 
 def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
