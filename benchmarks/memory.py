@@ -31,7 +31,7 @@ STEPS = {
     "sweep": "store.sweep()",
     "stats": "store.stats()",
     "verify": "store.verify()",
-    "derive what changed": "store._backend.reconcile()",
+    "rebuild what changed": "store._backend.reindex(everything=False)",
     "reindex": "store.reindex()",
     "open without an index": "",
 }

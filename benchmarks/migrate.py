@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import vaultsession
 from vaultsession.admin.migrate import copy, migrate
-from vaultsession.admin.migrate.describer import Describing
+from vaultsession.admin.migrate.describer import Describer
 from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.util.disk import Disk
@@ -78,7 +78,7 @@ def main() -> None:
         def to_memory() -> None:
             backend = source.backend(reader.describe)
             try:
-                copied = copy(backend, MemoryBackend(), Describing(reader.describe))
+                copied = copy(backend, MemoryBackend(), Describer(reader.describe))
                 if not copied.is_complete or copied.verified != chosen.sessions:
                     raise SystemExit("not everything was copied")
             finally:

@@ -40,11 +40,11 @@ class Remote(MemoryBackend):
         self.answers = threading.Event()
         self.answers.set()
 
-    def commit(self, key: str, seal: Any) -> Any:
+    def commit(self, key: str, update: Any) -> Any:
         self.answers.wait()
         if self.down:
             raise BackendUnavailable("connection refused")
-        return super().commit(key, seal)
+        return super().commit(key, update)
 
     def opened(self) -> Follower:
         self.answers.wait()
@@ -61,7 +61,7 @@ def store_at(path: Path, remote: Remote | None, redis: str | None = None) -> Ses
     if remote is not None:
         mirror = Replicator(store._backend, remote.opened, where="memory", clock=SystemClock(), drain=0.5)
         wrapped = MirrorBackend(store._backend, mirror)
-        for holder in (store, store._operations, store._coherent, store._listing):
+        for holder in (store, store._operations, store._cache, store._listing):
             holder._backend = wrapped
     return store
 

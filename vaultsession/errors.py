@@ -37,7 +37,16 @@ from typing import TypeVar
 
 
 class VaultError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of everything that this package raises on purpose.
+
+    >>> from vaultsession import SessionNotFound, VaultError, open_store
+    >>> with open_store("memory://") as store:
+    ...     try:
+    ...         store.load("nobody")
+    ...     except VaultError as error:
+    ...         print(type(error).__name__, isinstance(error, SessionNotFound))
+    SessionNotFound True
+    """
 
 
 class InvalidSessionId(VaultError, ValueError):

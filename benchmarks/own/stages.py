@@ -97,7 +97,7 @@ class Bench:
     cipher: ContainerCipher
     key: str
     stripes: Stripes
-    contents: Index
+    index: Index
     fd: int
     end: int = 0
 
@@ -110,9 +110,9 @@ class Bench:
         create_index(disk, layout.index)
         key = ids.key(reader.keyring.naming_key, ids.parse("stages"), readable=True)
         cipher = ContainerCipher.create(reader.keyring, locator_of(key), generation=NOW)
-        contents = Index(disk, layout, writable=True, durable=True)
+        index = Index(disk, layout, writable=True, durable=True)
         fd = disk.open(os.path.join(directory, "grown"), CREATE, PRIVATE_FILE)
-        return cls(disk, reader, cipher, key, Stripes(disk, layout), contents, fd)
+        return cls(disk, reader, cipher, key, Stripes(disk, layout), index, fd)
 
     def measure(self, messages: Sequence[Json], whole: Callable[[], object], rounds: int) -> dict[str, float]:
         """Medians in microseconds of every stage, of the whole, and of a row's share of the index."""
@@ -131,10 +131,10 @@ class Bench:
             write_all(self.disk, self.fd, record, self.end)
             self.end += len(record)
 
-        def index() -> None:
+        def write_index() -> None:
             for row in rows:
-                self.contents.note(row, flushed=True)
-            self.contents.flush()
+                self.index.add(row, flushed=True)
+            self.index.flush()
 
         times = interleaved(
             {
@@ -145,7 +145,7 @@ class Bench:
                 "write": write,
                 "flush": lambda: self.disk.fdatasync(self.fd),
                 "whole": whole,
-                "index": index,
+                "index": write_index,
             },
             rounds,
         )
@@ -155,7 +155,7 @@ class Bench:
 
     def close(self) -> None:
         """Let go of the files."""
-        self.contents.close()
+        self.index.close()
         self.stripes.close()
         self.disk.close(self.fd)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vaults import vault_at
 
 from vaultsession import RawKey, UnknownDictionary, VaultError, open_store
 from vaultsession.admin.doctor import Remedy, Severity, examine
 from vaultsession.admin.repair import Repair, RepairOutcome
 from vaultsession.format.dictionaries import MOST_DICTIONARIES
 from vaultsession.testing.clock import ManualClock
-from vaultsession.vault import VaultDirectory
 
 KEY = RawKey(bytes(range(160, 192)))
 CANDIDATES = [("the key", KEY)]
@@ -154,7 +154,7 @@ def test_new_sessions_are_written_and_read_whatever_became_of_the_newest(
 
 def test_of_another_vault_it_is_none(vault: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    VaultDirectory(str(other)).create(KEY)
+    vault_at(str(other)).create(KEY)
     shutil.copytree(vault / "dictionaries", other / "dictionaries")
     with open_store(other, key=KEY) as store:
         store.create("a", messages=[message(0, 5)])

@@ -8,10 +8,11 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vaults import vault_at
 
 from vaultsession.errors import Damaged, UnsupportedFormat, WrongKey
 from vaultsession.format.keys import Keyring, MasterKey
-from vaultsession.vault import VaultDirectory, keyring_file
+from vaultsession.vault import keyring_file
 from vaultsession.vault.secret import RawKey
 
 KEY, OTHER = RawKey.generate(), RawKey.generate()
@@ -37,7 +38,7 @@ def resealed(data: bytes) -> bytes:
 
 @pytest.fixture
 def vault(tmp_path):
-    directory = VaultDirectory(str(tmp_path / "vault"))
+    directory = vault_at(str(tmp_path / "vault"))
     made = directory.create(KEY)
     directory.add_slot(made, OTHER)
     return directory
@@ -210,7 +211,7 @@ def test_every_flipped_bit_and_truncation_of_vault_json_is_a_typed_error(vault):
 
 
 def test_a_keyring_of_another_vault_opens_nothing_even_with_its_own_key(vault, tmp_path):
-    foreign = VaultDirectory(str(tmp_path / "foreign"))
+    foreign = vault_at(str(tmp_path / "foreign"))
     foreign.create(OTHER)
     for name in ("keyring", "keyring.bak"):
         os.replace(os.path.join(foreign.path, name), os.path.join(vault.path, name))

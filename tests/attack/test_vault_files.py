@@ -28,10 +28,11 @@ from tampering import (
     scene,
     within,
 )
+from vaults import vault_at
 
 from vaultsession import Damaged, RawKey, RollbackDetected, SessionNotFound, VaultError, open_store
 from vaultsession.format.keys import Keyring, MasterKey
-from vaultsession.vault import VaultDirectory, keyring_file
+from vaultsession.vault import keyring_file
 from vaultsession.vault.identity import Identity
 
 INDEX = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
@@ -182,7 +183,7 @@ def test_a_whole_vault_set_back_is_what_it_was(made: Scene, vault: Path) -> None
 def with_another_slot(vault: Path) -> dict[str, bytes]:
     """Change the key slots, let the index learn of it, and return both copies as they were."""
     before = {name: (vault / name).read_bytes() for name in COPIES}
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.add_slot(directory.unlock([("the key", KEY)]), RawKey.generate())
     opened(vault).close()
     return before

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 from cli_lab import PATIENCE, ROOT, Outcome, Place, Run, chunks, take_terminal
+from vaults import vault_at
 
 from vaultsession import RawKey
 from vaultsession.cli import run as run_command_line
-from vaultsession.vault import VaultDirectory
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     key = RawKey.generate()
     made.key_file.touch(mode=0o600)
     made.key_file.write_text(key.text())
-    VaultDirectory(str(made.path)).create(key)
+    vault_at(str(made.path)).create(key)
     monkeypatch.setenv("VAULTSESSION_PATH", str(made.path))
     monkeypatch.setenv("VAULTSESSION_KEY_FILE", str(made.key_file))
     return made

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from cli_lab import plain
+from vaults import vault_at
 
 from vaultsession import Passphrase
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.key_places import KeyFile
 
 
@@ -18,7 +18,7 @@ def names(done):
 
 @pytest.fixture
 def well(place):
-    directory = VaultDirectory(str(place.path))
+    directory = vault_at(str(place.path))
     with place.open() as store:
         store.create("a")
     key = KeyFile(str(place.key_file)).secret()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from cli_lab import Place, Run
 from servers import redis_server
+from vaults import vault_at
 
 from vaultsession import RawKey
-from vaultsession.vault import VaultDirectory
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_restore_into_another_vault_is_refused(run: Run, place: Place, mirror:
     fill(place, "a")
     run("mirror", "sync")
     other = tmp_path / "other"
-    VaultDirectory(str(other)).create(RawKey.generate())
+    vault_at(str(other)).create(RawKey.generate())
     told = run("mirror", "restore", "--vault", other)
     assert told.code == 5
     assert "another vault" in told.err

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from cli_lab import plain
-from vaults import container_in, tear
+from vaults import container_in, tear, vault_at
 
 from vaultsession import Passphrase
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.key_places import KeyFile
 
 
@@ -23,7 +22,7 @@ def harm(path, place):
 
 @pytest.fixture
 def well(place):
-    directory = VaultDirectory(str(place.path))
+    directory = vault_at(str(place.path))
     with place.open() as store:
         for name in ("a", "b"):
             store.create(name, messages=[{"n": 0}])

@@ -33,13 +33,13 @@ def late_index(monkeypatch: pytest.MonkeyPatch) -> None:
         self.owed = first
 
     def waiting(self: Any) -> None:
-        if not self._settled.is_set():
-            self.assure()
+        if not self._flush_ended.is_set():
+            self.flush()
         wait(self)
 
     def closing(self: Any) -> None:
         owed = getattr(self, "owed", None)
-        if owed is not None and not owed.__self__._settled.is_set():
+        if owed is not None and not owed.__self__._flush_ended.is_set():
             owed()
         close(self)
 

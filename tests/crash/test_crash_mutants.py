@@ -16,14 +16,14 @@ from crash_lab import Life
 from test_power_cuts import a_writer_died, the_index_is_lost
 from test_vault_power_cuts import explore_keys
 
-from vaultsession.backends.files import FilesBackend, commit
+from vaultsession.backends.files import FilesBackend, container_store
 from vaultsession.backends.files.index import Index
 from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import VaultError
 from vaultsession.format.sealed import IndexRow
 from vaultsession.testing.lossy_disk import LossyDisk
 from vaultsession.util.disk import CREATE_NEW, PRIVATE_FILE, opened, write_all
-from vaultsession.vault.keyring_copies import NEW, Copies
+from vaultsession.vault.directory import NEW, VaultDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
@@ -61,7 +61,7 @@ class NoDirectoryFlush(LossyDisk):
 
 
 def rename_before_write(patch: Patch) -> None:
-    real = commit.place
+    real = container_store.replace
 
     def place(disk: Any, temporary: str, path: str, data: bytes, *, flush: bool) -> Any:
         fd = disk.open(temporary, CREATE_NEW, PRIVATE_FILE)
@@ -72,7 +72,7 @@ def rename_before_write(patch: Patch) -> None:
         disk.sync_directory(os.path.dirname(path))
         return real(QuietlyAgain(disk), temporary, path, data, flush=False)
 
-    patch.setattr(commit, "place", place)
+    patch.setattr(container_store, "replace", place)
 
 
 class QuietlyAgain:
@@ -86,7 +86,7 @@ class QuietlyAgain:
 
 
 def no_tail_repair(patch: Patch) -> None:
-    real = commit.SessionCommits.newest
+    real = container_store.ContainerStore.newest
 
     def newest(self: Any, key: str) -> Any:
         state, row = real(self, key)
@@ -95,20 +95,20 @@ def no_tail_repair(patch: Patch) -> None:
             state = state._replace(row=row)
         return state, row
 
-    patch.setattr(commit.SessionCommits, "newest", newest)
+    patch.setattr(container_store.ContainerStore, "newest", newest)
 
 
 def index_before_file(patch: Patch) -> None:
-    real = commit.SessionCommits.put
+    real = container_store.ContainerStore.write
 
-    def put(self: Any, key: str, state: Any, newest: Any, result: Any) -> Any:
-        if hasattr(result, "head"):
-            self._contents.note(result.head, flushed=True)
-            self._contents.flush()
+    def write(self: Any, key: str, state: Any, newest: Any, change: Any) -> Any:
+        if hasattr(change, "head"):
+            self._index.add(change.head, flushed=True)
+            self._index.flush()
             self._disk.sync_directory(self._layout.locks)  # so that there is a moment between
-        return real(self, key, state, newest, result)
+        return real(self, key, state, newest, change)
 
-    patch.setattr(commit.SessionCommits, "put", put)
+    patch.setattr(container_store.ContainerStore, "write", write)
 
 
 def marker_not_flushed(patch: Patch) -> None:
@@ -117,13 +117,15 @@ def marker_not_flushed(patch: Patch) -> None:
 
 def nobody_waits_for_the_marker(patch: Patch) -> None:
     def wait(self: Any) -> None:
-        self.assured = True
+        self.flushed = True
 
     patch.setattr(WriterMarkers, "wait", wait)
 
 
 def record_not_flushed(patch: Patch) -> None:
-    patch.setattr(commit.SessionCommits, "flush", lambda self, owed: self._contents.note(owed.row, flushed=True))
+    patch.setattr(
+        container_store.ContainerStore, "flush", lambda self, record: self._index.add(record.row, flushed=True)
+    )
 
 
 def nothing(_: Patch) -> None:
@@ -147,19 +149,19 @@ MUTANTS: list[tuple[Callable[[Patch], None], Any]] = [
 
 def index_begun_before_the_marker(patch: Patch) -> None:
     """An index that was put in place before the marker was flushed looked whole, and was empty."""
-    patch.setattr(FilesBackend, "_mark", FilesBackend._begin_writing)
+    patch.setattr(FilesBackend, "_mark_dirty", FilesBackend._begin_writing)
 
 
-def absolved_without_a_flush(patch: Patch) -> None:
+def cleared_without_a_flush(patch: Patch) -> None:
     """The rows of a killed writer were seen, so nothing was written; and nothing flushed, before its marker went."""
-    real = Index.settle
-    patch.setattr(Index, "settle", lambda self, *, others=False: real(self, others=False))
+    real = Index.sync
+    patch.setattr(Index, "sync", lambda self, *, others=False: real(self, others=False))
 
 
 def only_heads_after_a_crash(patch: Patch) -> None:
     """A record whose body was torn and whose head was not was listed, and the one before it was read."""
-    real = commit.SessionCommits.observe
-    patch.setattr(commit.SessionCommits, "observe", lambda self, key, **_: real(self, key))
+    real = container_store.ContainerStore.head
+    patch.setattr(container_store.ContainerStore, "head", lambda self, key, **_: real(self, key))
 
 
 def a_record_torn_in_its_body(life: Life) -> None:
@@ -171,7 +173,7 @@ def a_record_torn_in_its_body(life: Life) -> None:
     ("mutate", "scenario"),
     [
         (index_begun_before_the_marker, the_index_is_lost),
-        (absolved_without_a_flush, a_writer_died),
+        (cleared_without_a_flush, a_writer_died),
         (only_heads_after_a_crash, a_record_torn_in_its_body),
     ],
     ids=lambda each: each.__name__,
@@ -206,22 +208,22 @@ def test_the_same_life_of_a_store_that_is_right_is_survived(where: Path) -> None
 
 
 def one_copy_flushed(patch: Patch) -> None:
-    def write(self: Any, copies: Any, data: bytes, _: bytes) -> None:
+    def write(self: Any, _: Any, copies: Any, data: bytes) -> None:
         for number, copy in enumerate(copies):
-            temporary = os.path.join(self.path, copy.name + NEW)
+            temporary = os.path.join(self.path, copy.place + NEW)
             with opened(self.disk, temporary, CREATE_NEW) as fd:
                 write_all(self.disk, fd, data, 0)
                 if number == 0:
                     self.disk.fsync(fd)
-            self.disk.replace(temporary, os.path.join(self.path, copy.name))
+            self.disk.replace(temporary, os.path.join(self.path, copy.place))
         self.disk.sync_directory(self.path)
 
-    patch.setattr(Copies, "_write", write)
+    patch.setattr(VaultDirectory, "_replace_copies", write)
 
 
 def both_renamed_before_a_flush(patch: Patch) -> None:
-    def write(self: Any, copies: Any, data: bytes, _: bytes) -> None:
-        names = [os.path.join(self.path, copy.name) for copy in copies]
+    def write(self: Any, _: Any, copies: Any, data: bytes) -> None:
+        names = [os.path.join(self.path, copy.place) for copy in copies]
         for name in names:
             with opened(self.disk, name + NEW, CREATE_NEW) as fd:
                 write_all(self.disk, fd, data, 0)
@@ -232,7 +234,7 @@ def both_renamed_before_a_flush(patch: Patch) -> None:
                 self.disk.fsync(fd)
         self.disk.sync_directory(self.path)
 
-    patch.setattr(Copies, "_write", write)
+    patch.setattr(VaultDirectory, "_replace_copies", write)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from vaultsession import SessionStore, UnknownDictionary, open_store
 from vaultsession.admin.doctor import Severity, examine
 from vaultsession.format.dictionaries import SHIPPED
 from vaultsession.testing.lossy_disk import LossyDisk
-from vaultsession.vault.dictionary_files import DictionaryFiles
+from vaultsession.vault.directory import Files, VaultDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
@@ -133,23 +132,25 @@ def no_flush_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DictionaryFiles, "names", staticmethod(lambda number: (f"{number}.vsd",)))
+    of = Files.of
+    monkeypatch.setattr(
+        Files, "of", lambda name: of(name) if name == "vault" else of(name)._replace(names=of(name).names[:1])
+    )
 
 
 def seen_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers = DictionaryFiles.numbers
-    monkeypatch.setattr(DictionaryFiles, "numbers", lambda self, *, whole=True: numbers(self, whole=False))
+    names = VaultDirectory.names
+    monkeypatch.setattr(VaultDirectory, "names", lambda self, prefix, **_: names(self, prefix, begun=True))
 
 
 def no_flush_of_the_directory_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    def skipped(self: Any, number: int, data: bytes) -> bool:
-        with contextlib.suppress(FileExistsError):
-            self.disk.mkdir(self._directory, 0o700)
-        for name in reversed(self.names(number)):
-            self._write(name, data)
-        return True
+    sync = Meanwhile.sync_directory
 
-    monkeypatch.setattr(DictionaryFiles, "add", skipped)
+    def skipped(self: Any, path: str) -> None:
+        if path != self.root or self.act is None:
+            sync(self, path)
+
+    monkeypatch.setattr(Meanwhile, "sync_directory", skipped)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vaultsession import RawKey, open_store
-from vaultsession.testing.disk_image import Kind, Write, patched
+from vaultsession.testing.disk_image import DiskWrite, Kind, patched
 from vaultsession.testing.lossy_disk import Crashed, LossyDisk
 from vaultsession.testing.powercut import SECTOR
 from vaultsession.util.disk import CREATE, CREATE_NEW, READ_WRITE, replace_file, write_new
@@ -234,7 +234,7 @@ def test_a_crashed_vault_is_gone_when_the_next_one_is_asked_for(disk: LossyDisk,
 
 
 def test_zeros_stand_where_nobody_has_written() -> None:
-    assert patched(b"ab", [Write(1, 4, b"x")]) == b"ab\0\0x"
+    assert patched(b"ab", [DiskWrite(1, 4, b"x")]) == b"ab\0\0x"
     assert Kind(directory=False, mode=0o600).data == b""
 
 

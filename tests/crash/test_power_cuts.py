@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from crash_lab import IDS, Act, Life
-from files_lab import give_room_early
+from files_lab import preallocate_early
 from sampling import sampled
 
-from vaultsession.backends.files import commit
+from vaultsession.backends.files import container_store
 from vaultsession.engine import writer
 from vaultsession.format import diff
 
@@ -280,15 +280,15 @@ QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_write
 def roomy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Every session has room; the sizes of what was written into it."""
     inside: list[int] = []
-    real = commit.extend
+    real = container_store.extend
 
     def extend(disk: Any, temporary: Any, state: Any, data: bytes, **how: Any) -> int:
-        if state.room >= len(data):
+        if state.preallocated >= len(data):
             inside.append(len(data))
         return real(disk, temporary, state, data, **how)
 
-    give_room_early(monkeypatch)
-    monkeypatch.setattr(commit, "extend", extend)
+    preallocate_early(monkeypatch)
+    monkeypatch.setattr(container_store, "extend", extend)
     yield inside
     assert inside
 

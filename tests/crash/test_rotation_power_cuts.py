@@ -164,11 +164,11 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
     real = LiveKeyring.change
 
     def only_here(self: LiveKeyring, change: Any) -> Any:
-        papers, self._papers = self._papers, None
+        kept, self._store = self._store, None
         try:
             return real(self, change)
         finally:
-            self._papers = papers
+            self._store = kept
 
     life = furnished(where, "mutants")
     with monkeypatch.context() as patched:

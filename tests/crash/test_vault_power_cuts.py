@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from crash_lab import KEY, QuickDisk, explored
+from vaults import vault_at
 
 from vaultsession import RawKey, open_store
 from vaultsession.admin.doctor import Severity, examine
 from vaultsession.format.keys import MasterKey
 from vaultsession.testing.lossy_disk import Crashed, LossyDisk
-from vaultsession.vault import OpenVault, VaultDirectory
+from vaultsession.vault import UnlockedVault
 
 OTHER, THIRD, FOURTH = (RawKey(bytes(range(start, start + 32))) for start in (1, 2, 3))
 SECRETS = [("first", KEY), ("other", OTHER), ("third", THIRD)]
@@ -23,7 +24,7 @@ SECRETS = [("first", KEY), ("other", OTHER), ("third", THIRD)]
 pytestmark = pytest.mark.usefixtures("late_index")
 
 
-def facts(vault: OpenVault) -> tuple[Any, ...]:
+def facts(vault: UnlockedVault) -> tuple[Any, ...]:
     """What a change of the keyring changes."""
     return vault.counter, tuple(slot.id for slot in vault.slots), tuple(vault.keyring.masters), vault.keyring.vault_id
 
@@ -34,7 +35,7 @@ def rotated(masters: tuple[MasterKey, ...]) -> tuple[MasterKey, ...]:
 
 def a_life_of_keys(disk: Any, path: Path) -> list[tuple[Any, ...]]:
     """Every change of a keyring; the facts after each."""
-    directory = VaultDirectory(str(path), disk)
+    directory = vault_at(str(path), disk)
     vault = directory.create(KEY, label="first")
     told = [facts(vault)]
     disk.note(0)
@@ -54,7 +55,7 @@ def a_life_of_keys(disk: Any, path: Path) -> list[tuple[Any, ...]]:
 
 def keys_survived(crashed: Crashed, told: list[tuple[Any, ...]]) -> None:
     last = max((note for note in crashed.notes if isinstance(note, int)), default=None)
-    directory = VaultDirectory(os.fspath(crashed), QuickDisk())
+    directory = vault_at(os.fspath(crashed), QuickDisk())
     if last is None and not directory.exists():
         directory.create(KEY)
     vault = directory.unlock(SECRETS)
@@ -98,14 +99,14 @@ def explore_creation(where: Path, name: str, *, bound: int) -> int:
         disk.note("made")
         store.create("a", state={"n": 1})
         disk.note("created")
-    vault_id = VaultDirectory(str(path)).identity().vault_id
+    vault_id = vault_at(str(path)).identity().vault_id
     for crashed in disk.crash_states(bound=bound):
         made = "made" in crashed.notes
         with open_store(crashed, key=KEY, create=not made, disk=QuickDisk()) as store:
             assert store.exists("a") or "created" not in crashed.notes, str(crashed)
             store.save("b", state={"n": 2})
         if made:
-            assert VaultDirectory(os.fspath(crashed)).identity().vault_id == vault_id
+            assert vault_at(os.fspath(crashed)).identity().vault_id == vault_id
         with open_store(crashed, key=KEY, create=False, disk=QuickDisk()) as store:
             assert store.load("b").state == {"n": 2}
         found = examine(os.fspath(crashed), [("the key", KEY)])
@@ -141,7 +142,7 @@ def test_whoever_opens_a_vault_while_its_keys_change_does_not_remember_what_may_
     disk = OpenedMeanwhile(path, images=where / "images")
     with open_store(path, disk=disk, key=KEY) as store:
         store.create("a")
-    directory = VaultDirectory(str(path), disk)
+    directory = vault_at(str(path), disk)
     vault = directory.unlock(SECRETS)
     since = disk.position
     disk.act = lambda: open_store(path, disk=disk, key=KEY).close()

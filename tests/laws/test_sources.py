@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vaultsession"
 LONGEST = 600
+FULL_FOLDER = 20
+MANY_COMMANDS = "cli/commands"  # one file each
+FULL_ROOT = 12
+NOUNS = ("listing", "tracing", "keyring")
 
 MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
 
@@ -73,6 +78,23 @@ def silent_excepts(source: str) -> list[int]:
     ]
 
 
+def crowded(paths: Iterable[str]) -> dict[str, int]:
+    """Folders with more modules, beside their own ``__init__``, than are taken in at a glance."""
+    folders = Counter(path.rpartition("/")[0] for path in paths if not path.endswith("__init__.py"))
+    return {name: count for name, count in folders.items() if count > FULL_FOLDER and name != MANY_COMMANDS}
+
+
+def defined_again(sources: Iterable[str]) -> list[str]:
+    nodes = (node for source in sources for node in ast.walk(parsed(source)))
+    counts = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    return [name for name, count in counts.items() if count > 1]
+
+
+def is_gerund(path: str) -> bool:
+    name = path.rpartition("/")[2].removesuffix(".py")
+    return name.endswith("ing") and not name.endswith(NOUNS)
+
+
 def test_there_are_modules_to_look_at() -> None:
     assert len(MODULES) > 35
 
@@ -99,6 +121,23 @@ def test_no_except_catches_everything_without_saying_so() -> None:
 def test_a_file_is_one_concept() -> None:
     sizes = {name: text.count("\n") for name, text in MODULES.items()}
     assert {name: size for name, size in sizes.items() if size > LONGEST} == {}
+
+
+def test_a_folder_is_seen_at_a_glance() -> None:
+    assert crowded(MODULES) == {}
+
+
+def test_the_root_is_seen_at_a_glance() -> None:
+    shown = {entry.name for entry in PACKAGE.iterdir()} - {"__init__.py", "py.typed", "__pycache__"}
+    assert len(shown) <= FULL_ROOT, shown
+
+
+def test_a_class_name_is_defined_once() -> None:
+    assert defined_again(MODULES.values()) == []
+
+
+def test_a_module_is_named_with_a_noun() -> None:
+    assert [name for name in MODULES if is_gerund(name)] == []
 
 
 def test_every_module_says_what_it_is() -> None:
@@ -135,3 +174,15 @@ def test_a_planted_assert_is_found() -> None:
 
 def test_a_planted_bare_except_is_found() -> None:
     assert silent_excepts("try:\n    pass\nexcept:\n    pass") == [3]
+
+
+def test_a_planted_crowd_is_found() -> None:
+    assert crowded([f"web/{number}.py" for number in range(21)]) == {"web": 21}
+
+
+def test_a_planted_second_class_is_found() -> None:
+    assert defined_again(["class A: ...", "def f():\n    class A: ..."]) == ["A"]
+
+
+def test_a_planted_gerund_is_found() -> None:
+    assert is_gerund("store/reading.py")

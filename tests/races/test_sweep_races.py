@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import batch_delete
+from vaultsession.backends.files.container_store import ContainerStore
 from vaultsession.errors import Conflict
 from vaultsession.format.keys import Keyring
 from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
@@ -37,12 +37,12 @@ def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
         if expires is None or expires > NOW:
             return None
         buried.add(key)
-        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush=False)
+        return Delete(scribe.reader.rows.tombstone(key, newest.generation), flush=False)
 
     buried: set[str] = set()
     rows = list(backend.scan(Query(expired_at=NOW)))
     outcomes = backend.delete_many([row.key for row in rows], seal)
-    return [key for key in buried if isinstance(outcomes[key], Tombstone)]
+    return [key for key in buried if isinstance(getattr(outcomes[key], "after", None), Tombstone)]
 
 
 def filled(path: Path) -> tuple[Keyring, list[str]]:
@@ -63,20 +63,19 @@ def sweep_all(path: str, keyring: Keyring, start: Any, results: Any) -> None:
 
 
 def sweep_late(path: str, keyring: Keyring, read: Any, extended: Any, results: Any, mutate: bool) -> None:
-    """All is one batch, and between the reading of its rows and the taking of its stripes another process writes."""
-    batch_delete.BATCH = SESSIONS
-    if mutate:
-        batch_delete._ends_with = lambda *_: True
+    """Between the listing of what has expired and its removal another process writes."""
     backend, scribe = opened(path, keyring)
-    believed = backend._burials._vouched
+    rows = {row.key: row for row in backend.scan(Query())}
+    if mutate:
+        ContainerStore.newest = lambda _, key: (None, rows[key])  # type: ignore[method-assign]  # the mutant
+    delete_many = backend.delete_many
 
-    def vouched(batch: Any) -> Any:
-        rows = believed(batch)
+    def late(*args: Any) -> Any:
         read.set()
         extended.wait(60)
-        return rows
+        return delete_many(*args)
 
-    backend._burials._vouched = vouched  # type: ignore[method-assign]  # the moment that a race would have to hit
+    backend.delete_many = late  # type: ignore[method-assign]  # the moment that a race would have to hit
     results.put(swept(backend, scribe))
     backend.close()
 

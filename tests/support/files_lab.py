@@ -17,9 +17,9 @@ def session_path(path: Path, key: str) -> Path:
     return path / "sessions" / f"{key}.vss"
 
 
-def give_room_early(patch: pytest.MonkeyPatch) -> None:
-    """Let short sessions have room, as long ones have."""
-    for name, value in (("SHARE", 1), ("BLOCK", 32), ("_FEW", 1)):
+def preallocate_early(patch: pytest.MonkeyPatch) -> None:
+    """Preallocate behind short sessions, as behind long ones."""
+    for name, value in (("SHARE", 1), ("BLOCK", 32), ("_MIN_RECORDS", 1)):
         patch.setattr(preallocation, name, value)
 
 

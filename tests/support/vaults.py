@@ -5,9 +5,16 @@ from __future__ import annotations
 import hashlib
 
 from vaultsession.backends.files import preallocation
+from vaultsession.util.disk import Disk
+from vaultsession.vault import Vault, VaultDirectory
 from vaultsession.vault.secret import RawKey
 
 KEY, OTHER = RawKey.generate(), RawKey.generate()
+
+
+def vault_at(path, disk=None, *, allow_network=False):
+    """The vault in a directory, there or not."""
+    return Vault(VaultDirectory(path, disk or Disk(), allow_network=allow_network))
 
 
 def resealed(data):

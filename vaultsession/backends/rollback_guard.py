@@ -1,4 +1,4 @@
-"""What this process has itself seen of sessions that lie elsewhere: who shows it something older later is found out.
+"""What this process has itself seen of sessions that lie elsewhere, so that an older state shown later is found out.
 
 A server keeps a session and the row about it, and can set back both at once. What was seen here it cannot set back. It
 lasts as long as the process, and for the sessions that were used last.
@@ -17,59 +17,63 @@ MOST = 65_536
 """Sessions remembered, at about 400 bytes each."""
 
 
-class _Sight(NamedTuple):
-    witness: Witness | None
-    grave: Tombstone | None
+class Sight(NamedTuple):
+    """What was seen of one session: the newest point of its life, and its newest tombstone."""
+
+    witness: Witness | None = None
+    tombstone: Tombstone | None = None
+
+    def joined(self, witness: Witness | None = None, tombstone: Tombstone | None = None) -> Sight:
+        """With what a storage says, where that is newer. Of two versions of one point the one that was seen stays."""
+        point, grave = self
+        if witness is not None and (point is None or witness[:2] > point[:2]):
+            point = witness
+        if tombstone is not None and (grave is None or tombstone.generation > grave.generation):
+            grave = tombstone
+        return Sight(point, grave)
+
+
+UNSEEN = Sight()
 
 
 class RollbackGuard:
-    """The newest point of the life of each session, and its newest tombstone. Bounded; safe from any thread."""
+    """What was seen of each session. Bounded; safe from any thread."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._sights: OrderedDict[str, _Sight] = OrderedDict()
+        self._sights: OrderedDict[str, Sight] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, key: str, witness: Witness) -> None:
-        """Remember it unless something as new is known: of two versions of one point the first is believed."""
-        with self._lock:
-            known = self._known(key)
-            if known.witness is None or witness[:2] > known.witness[:2]:
-                self._keep(key, _Sight(witness, known.grave))
-
-    def delete_many(self, key: str, tombstone: Tombstone) -> None:
-        """Remember that what lived up to this generation was removed."""
-        with self._lock:
-            known = self._known(key)
-            if known.grave is None or tombstone.generation > known.grave.generation:
-                self._keep(key, _Sight(known.witness, tombstone))
-
     def see(self, key: str, newest: Current) -> None:
-        """``note`` or ``delete_many``, as it may be. Of what cannot be extended nothing is remembered."""
+        """Remember it unless something as new is known. Of what cannot be extended nothing is remembered."""
         if isinstance(newest, Tombstone):
-            self.delete_many(key, newest)
+            self._join(key, None, newest)
         elif isinstance(newest, IndexRow) and not newest.torn:
-            self.note(key, newest.witness)
+            self._join(key, newest.witness, None)
 
-    def get(self, key: str) -> Witness | None:
-        """The newest point that was seen."""
+    def note(self, key: str, witness: Witness) -> None:
+        """Remember a point."""
+        self._join(key, witness, None)
+
+    def sight(self, key: str) -> Sight:
+        """What was seen of a session."""
         with self._lock:
-            return self._known(key).witness
+            return self._sights.get(locator_of(key), UNSEEN)
 
-    def grave(self, key: str) -> Tombstone | None:
-        """The newest tombstone that was seen."""
-        with self._lock:
-            return self._known(key).grave
+    def is_news(self, row: IndexRow) -> bool:
+        """Whether a row is not set back behind what was seen."""
+        witness, tombstone = self.sight(row.key)
+        if tombstone is not None and row.generation <= tombstone.generation:
+            return False
+        return witness is None or row.witness[:2] > witness[:2] or row.witness == witness
 
-    def _known(self, key: str) -> _Sight:
-        return self._sights.get(locator_of(key), _NOTHING)
-
-    def _keep(self, key: str, sight: _Sight) -> None:
+    def _join(self, key: str, witness: Witness | None, tombstone: Tombstone | None) -> None:
         name = locator_of(key)
-        self._sights[name] = sight
-        self._sights.move_to_end(name)
-        if len(self._sights) > self._most:
-            self._sights.popitem(last=False)
-
-
-_NOTHING = _Sight(None, None)
+        with self._lock:
+            known = self._sights.get(name, UNSEEN)
+            sight = known.joined(witness, tombstone)
+            if sight != known:
+                self._sights[name] = sight
+                self._sights.move_to_end(name)
+                if len(self._sights) > self._most:
+                    self._sights.popitem(last=False)

@@ -7,9 +7,9 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-from .output import HELP_STYLE
+from .output import HELP_STYLE, NARROWEST
 
-WIDTH = min(shutil.get_terminal_size().columns, 100) - 4
+WIDTH = min(max(shutil.get_terminal_size().columns, NARROWEST), 100) - 4
 """Columns for an example; the help is set in by up to two, on both sides."""
 
 _WORD = re.compile(r"""(?:(?:^|(?<=\s))-\S+\s+(?=[^-\s|<>]))?(?:[^\s'"]|'[^']*'|"[^"]*")+""")
@@ -24,10 +24,7 @@ class Example(NamedTuple):
 
 
 EXAMPLES: dict[str, tuple[Example, ...]] = {
-    "demo": (
-        Example("Look, and keep what was made", "vaultsession demo --keep"),
-        Example("A conversation over restarts", "vaultsession demo --which assistant"),
-    ),
+    "demo": (Example("Look, and keep what was made", "vaultsession demo --keep"),),
     "init": (
         Example("In your data directory, with a key of its own", "vaultsession init"),
         Example("Elsewhere, opened by words that you type", "vaultsession init ~/notes --passphrase"),

@@ -103,22 +103,21 @@ class SessionCache:
         """The container's bytes, without a lock. Inside a critical section these are the newest."""
         return functools.partial(self._backend.read, key)
 
-    def keep(self, row: IndexRow, opened: OpenHead, bodies: tuple[bytes, ...]) -> None:
-        """Keep a document that this process has just written whole."""
-        self.cache.keep(
-            row.key,
-            Document(
-                key=row.key,
-                header=opened.cipher.header,
-                seq=row.seq,
-                version=row.version,
-                size=row.size,
-                head=opened.head,
-                document=opened.document,
-                bodies=bodies,
-                weight=sum(map(len, bodies)) + OVERHEAD,
-            ),
+    def keep(self, row: IndexRow, opened: OpenHead, bodies: tuple[bytes, ...]) -> Document:
+        """The document that this process has just written whole; it is kept."""
+        written = Document(
+            key=row.key,
+            header=opened.cipher.header,
+            seq=row.seq,
+            version=row.version,
+            size=row.size,
+            head=opened.head,
+            document=opened.document,
+            bodies=bodies,
+            weight=sum(map(len, bodies)) + OVERHEAD,
         )
+        self.cache.keep(row.key, written)
+        return written
 
     def advance(self, known: Document | None, before: Current, opened: OpenHead, body: bytes | None) -> None:
         """Follow one more record of this process, whose body is given: only if it chained to the cached version."""

@@ -16,7 +16,6 @@ from ..errors import Damaged, InvalidSetting
 from ..format.head import Head
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..format.sealed import IndexRow, Query
-from ..store.session import SessionInfo
 from ..util.clock import Clock
 from ..util.lru import Recent
 from .reader import Reader
@@ -30,14 +29,6 @@ _SAMPLE = 200
 _REMEMBERED = 2048
 """Heads that a listing keeps, for the next one."""
 _CURSOR = struct.Struct(f"<q{LOCATOR_LENGTH}s")
-
-
-class Page(list[SessionInfo]):
-    """Sessions in order, and the cursor of the page behind them: None where there is none."""
-
-    def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
-        super().__init__(infos)
-        self.after = after
 
 
 class Proved(NamedTuple):
@@ -77,8 +68,13 @@ class Listing:
         # The keys of tags never rotate, and the same few owners and labels are asked for over and over.
         self._tag = functools.lru_cache(1024)(reader.keyring.tag)
 
-    def page(self, tags: tuple[bytes, ...], *, order: Order, limit: int | None, offset: int, after: str | None) -> Page:
-        """A page of living sessions. One row more is read, to know whether another page follows."""
+    def page(
+        self, tags: tuple[bytes, ...], *, order: Order, limit: int | None, offset: int, after: str | None
+    ) -> tuple[list[Head], str | None]:
+        """The heads of a page of living sessions, and the cursor of the page behind it: None where there is none.
+
+        One row more is read, to know whether another page follows.
+        """
         if order not in ("newest", "oldest"):
             raise InvalidSetting(f"order is 'newest' or 'oldest', not {order!r}")
         if (limit is not None and limit < 1) or offset < 0:
@@ -93,20 +89,19 @@ class Listing:
         )
         rows, heads = self._read(query)
         more = limit is not None and len(rows) > limit
-        infos = [SessionInfo(head) for head in heads[:limit] if head is not None]
-        return Page(infos, _cursor(rows[:limit][-1]) if more else None)
+        found = [head for head in heads[:limit] if head is not None]
+        return found, _cursor(rows[:limit][-1]) if more else None
 
-    def each(self, tags: tuple[bytes, ...], *, order: Order) -> Iterator[SessionInfo]:
-        """Every living session that matches, a page at a time; nothing is held between two of them.
+    def each(self, tags: tuple[bytes, ...], *, order: Order) -> Iterator[Head]:
+        """The head of every living session that matches, a page at a time; nothing is held between two of them.
 
         From the oldest on, a session that is changed meanwhile comes again, and none is left out; from the newest on,
         one that is changed before its turn is left out.
         """
         after: str | None = None
         while True:
-            page = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
-            yield from page
-            after = page.after
+            heads, after = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
+            yield from heads
             if after is None:
                 return
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..backends.fallback import Parted, part
+from ..backends.fallback import Fork
 from ..errors import Damaged
-from ..format import document, payload
+from ..format import document, payload, record
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
@@ -42,31 +42,31 @@ class Carrying:
         self._reader = reader
         self._writer = writer
 
-    def merged(self, parted: Parted) -> Write | None:
+    def merged(self, fork: Fork) -> Write | None:
         """What shall follow the other side's newest; None where our side has nothing new. Raises ``Unreadable``."""
-        ours = self._document(parted.key, parted.ours)
+        ours = self._document(fork.key, fork.ours)
         if ours.head is None:
-            raise Damaged(f"what waits of {parted.key} holds no document")
-        before = _NOTHING if parted.before is None else self._document(parted.key, parted.before)
+            raise Damaged(f"what waits of {fork.key} holds no document")
+        before = _NOTHING if fork.base is None else self._document(fork.key, fork.base)
         added = added_since(before.messages, ours.messages)
         changed, dropped = changes_since(before.state, ours.state)
-        if not isinstance(parted.theirs, IndexRow):
+        if not isinstance(fork.theirs, IndexRow):
             if not added and not changed:
                 return None
             moment = self._writer.moment()
             head = ours.head._replace(created=moment, updated=moment)
             bodies = self._writer.pack_document([orjson.dumps(changed), *added])
-            return self._writer.whole(parted.key, parted.theirs, head, bodies)
-        opened = self._reader.opened(parted.theirs)
+            return self._writer.whole(fork.key, fork.theirs, head, bodies)
+        opened = self._reader.opened(fork.theirs)
         head = _with_facts(opened.head, before.head, ours.head)
         if not added and not changed and not dropped and head == opened.head:
             return None
         addition = self._writer.pack(payload.join([b"{}", *added]), len(added))
         change, fitted = self._writer.fitted(head, addition, Change(set=changed, unset=dropped))
-        return self._writer.delta(parted.theirs, opened._replace(head=head), fitted, change, parted.fetch)
+        return self._writer.delta(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
 
     def _document(self, key: str, data: bytes) -> _Document:
-        loaded = self._reader.load(key, partial(part, data))
+        loaded = self._reader.load(key, partial(record.part, data))
         if loaded is None:
             return _NOTHING
         return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))

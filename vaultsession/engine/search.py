@@ -44,6 +44,12 @@ class Match:
     ``index`` is the place of the message in the history, as ``messages(offset=…)`` counts; None for the state. ``role``
     is that of the message, if it has one; ``path`` the place of the text, as in ``messages[3].content[0].text``.
     ``excerpt`` shows what stands around the match, which is ``excerpt[slice(*span)]``.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", messages=[{"role": "user", "content": "Where is Rome?"}])
+    ...     [(match.id, match.path, match.excerpt[slice(*match.span)]) for match in store.search("Rome")]
+    [('alice', 'messages[0].content', 'Rome')]
     """
 
     id: str
@@ -125,17 +131,17 @@ class Search:
         """
         left = limit
         failures: dict[str, VaultError] = {}
-        for number, info in enumerate(self._listing.each(tags, order="newest"), 1):
+        for number, head in enumerate(self._listing.each(tags, order="newest"), 1):
             try:
-                loaded = self.loaded(info.id)
+                loaded = self.loaded(head.id)
                 if loaded is not None:
-                    for match in _matches(probe, info.id, loaded.bodies, state=state):
+                    for match in _matches(probe, head.id, loaded.bodies, state=state):
                         yield match
                         left = None if left is None else left - 1
                         if left == 0:
                             return
             except (Unreadable, BackendUnavailable) as error:
-                failures[info.id] = without_frames(error)
+                failures[head.id] = without_frames(error)
             if progress is not None:
                 progress(number)
         if failures:

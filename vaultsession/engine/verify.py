@@ -1,11 +1,13 @@
-"""Checkups of sessions: every record opened, overwritten ones included, and the tail judged as FORMAT.md says."""
+"""Verification of sessions: every record opened, overwritten ones included, and the tail judged as FORMAT.md says.
+
+The one walk over sessions that verify, doctor, repair and restore share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from ..backends.protocol import Backend
 from ..errors import (
@@ -21,7 +23,7 @@ from ..errors import (
 from ..format import document
 from ..format import record as v1
 from ..format.head import Head, decode
-from ..format.sealed import Container
+from ..format.sealed import Container, IndexRow
 from .reader import Reader
 
 
@@ -48,10 +50,11 @@ _VERDICTS: dict[type[VaultError], Verdict] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
-    """One session: the verdict, what was read, and the problem in words. ``head`` is the newest that authenticates.
+class Verification:
+    """One session: the verdict, what was read, and the problem in words.
 
-    ``key_id`` is the key that its container is sealed under; None where it was not opened.
+    ``head`` is the newest that authenticates, ``row`` its index row, and ``key_id`` the key that the container is
+    sealed under; None where it was not opened.
     """
 
     key: str
@@ -60,60 +63,56 @@ class Verifier:
     records: int = 0
     size: int = 0
     head: Head | None = None
-    version: bytes | None = None
+    row: IndexRow | None = None
     key_id: bytes | None = None
 
 
-class Readable(Protocol):
-    """What a checkup asks of a backend."""
-
-    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """See ``Backend``."""
-        ...
-
-
-def check(backend: Readable, reader: Reader, key: str) -> Verifier:
+def check(backend: Backend, reader: Reader, key: str) -> Verification:
     """Open everything of one session. A verdict other than ok is reached again where no writer is half-way."""
-    first = _attempt(reader, key, lambda: backend.read(key))
+    first = _read_and_verify(backend, reader, key, settled=False)
     if first.verdict is Verdict.OK:
         return first
-    settled = _attempt(reader, key, lambda: backend.read(key, settled=True))
+    settled = _read_and_verify(backend, reader, key, settled=True)
     # Without a lock file there never was a writer, and nothing to wait for.
     return first if settled.verdict is Verdict.REFUSED else settled
 
 
 def check_all(
-    backend: Backend, reader: Reader, keys: Iterable[str], told: Callable[[int], object] | None = None
-) -> Iterator[Verifier]:
-    """Each session in turn; ``told`` hears how many are done."""
+    backend: Backend, reader: Reader, keys: Iterable[str], progress: Callable[[int], object] | None = None
+) -> Iterator[Verification]:
+    """Each session in turn; ``progress`` gets how many are done."""
     for number, key in enumerate(keys, 1):
         yield check(backend, reader, key)
-        if told is not None:
-            told(number)
+        if progress is not None:
+            progress(number)
 
 
-def _attempt(reader: Reader, key: str, read: Callable[[], Container | None]) -> Verifier:
-    try:
-        container = read()
-    except BackendUnavailable as problem:
-        return Verifier(key, Verdict.REFUSED, str(problem))
+def verify_container(reader: Reader, key: str, container: Container | None) -> Verification:
+    """The verdict over a container in hand."""
     if container is None:
-        return Verifier(key, Verdict.MISSING, "it is listed, and its file is gone")
+        return Verification(key, Verdict.MISSING, "it is listed, and its file is gone")
     try:
         return _opened(reader, key, container)
     except (Unreadable, TooLarge) as problem:
         verdict = next(verdict for kind, verdict in _VERDICTS.items() if isinstance(problem, kind))
-        return Verifier(key, verdict, str(problem), size=container.size)
+        return Verification(key, verdict, str(problem), size=container.size)
 
 
-def _opened(reader: Reader, key: str, container: Container) -> Verifier:
+def _read_and_verify(backend: Backend, reader: Reader, key: str, *, settled: bool) -> Verification:
+    try:
+        container = backend.read(key, settled=settled)
+    except BackendUnavailable as problem:
+        return Verification(key, Verdict.REFUSED, str(problem))
+    return verify_container(reader, key, container)
+
+
+def _opened(reader: Reader, key: str, container: Container) -> Verification:
     row = reader.describe(key, lambda _: container, thorough=True)
     if row is None and reader.is_erased(key, container.header):
-        return Verifier(
-            key, Verdict.ERASED, "the keys of its tenant were destroyed: nobody can read it", size=container.size
-        )
+        problem = "the keys of its tenant were destroyed: nobody can read it"
+        return Verification(key, Verdict.ERASED, problem, size=container.size)
     if row is None:
-        return Verifier(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
+        return Verification(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
     loaded = reader.load(key, lambda _: container)
     if loaded is not None:
         document.whole(loaded.bodies)
@@ -134,4 +133,4 @@ def _opened(reader: Reader, key: str, container: Container) -> Verifier:
         verdict, problem = Verdict.TORN, f"{container.size - row.size} bytes behind the last record were never complete"
     elif row.torn:
         verdict, problem = Verdict.TORN, "a write failed; the next one replaces the file"
-    return Verifier(key, verdict, problem, records, container.size, head, row.version, container.header[v1.KEY_ID])
+    return Verification(key, verdict, problem, records, container.size, head, row, container.header[v1.KEY_ID])

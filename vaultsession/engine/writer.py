@@ -20,7 +20,6 @@ from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
-from ..store.settings import SUITES, Settings
 from ..util.clock import Clock
 from ..vault.live_keyring import LiveKeyring
 from .reader import LARGEST_BODY, Document, OpenHead, Reader
@@ -103,12 +102,6 @@ class Writer:
         self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
-
-    @classmethod
-    def of(cls, reader: Reader, clock: Clock, settings: Settings) -> Writer:
-        """As the settings say."""
-        level = settings.level if settings.compression == "zstd" else None
-        return cls(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
 
     @property
     def _keys(self) -> LiveKeyring:
@@ -281,7 +274,7 @@ class Writer:
 
     def grave(self, newest: IndexRow, *, flush: bool = True, shred: bool = False) -> Delete:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
-        return Delete(self._reader.rows.delete_many(newest.key, newest.generation), flush, shred)
+        return Delete(self._reader.rows.tombstone(newest.key, newest.generation), flush, shred)
 
     def grave_of_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
         """What removes a container whose key was destroyed, a backup come back say; None for any other."""
@@ -289,7 +282,7 @@ class Writer:
         if container is None or not self._reader.is_erased(key, container.header):
             return None
         # Its own generation cannot be proved any more.
-        return Delete(self._reader.rows.delete_many(key, self._clock.now()), shred=shred)
+        return Delete(self._reader.rows.tombstone(key, self._clock.now()), shred=shred)
 
     def moment(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""

@@ -132,3 +132,30 @@ def _unknown(data: bytes) -> list[str]:
     if more:
         return [f"element {number}" for number in range(_ALWAYS + 1, len(elements))]
     return sorted(fields.keys() - set(_OTHERS)) if isinstance(fields, dict) else []
+
+
+def check_labels(labels: object) -> dict[str, str]:
+    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``check_head`` looks inside."""
+    if not isinstance(labels, Mapping):
+        raise InvalidDocument(f"labels map str to str, not {labels!r:.40}", path="labels")
+    return dict(labels)
+
+
+def check_head(head: Head) -> Head:
+    """The head itself, if owners, labels and limits are of the types that a head may hold; else ``InvalidDocument``."""
+    for name in ("title", "user_id", "tenant_id", "assistant_id"):
+        value = getattr(head, name)
+        if value is not None and (type(value) is not str or (not value and name != "title")):
+            raise InvalidDocument(f"{name} is a non-empty str or None, not {value!r:.40}", path=name)
+    for label, value in head.labels.items():
+        if type(label) is not str or type(value) is not str or not label:
+            raise InvalidDocument(
+                f"labels map non-empty str to str; here is {label!r:.40}: {value!r:.40}", path="labels"
+            )
+    if head.max_messages is not None and (type(head.max_messages) is not int or head.max_messages < 1):
+        raise InvalidDocument(
+            f"max_messages is a positive int or None, not {head.max_messages!r:.40}", path="max_messages"
+        )
+    if type(head.sliding) is not bool:
+        raise InvalidDocument(f"sliding is a bool, not {head.sliding!r:.40}", path="sliding")
+    return head

@@ -23,10 +23,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from ..errors import InvalidDocument, InvalidSetting, UnsupportedFormat
-from ..store.session import checked, named
 from ..util.clock import to_datetime, to_duration, to_micros
 from . import ids
-from .head import Head
+from .head import Head, check_head, check_labels
 from .payload import Json
 
 VERSION = 1
@@ -114,10 +113,10 @@ def _head(fields: dict[str, Any], now: int) -> Head:
     times = {name: _moment(fields, field) for field, name in _TIMES.items()}
     created = times["created"] if times["created"] is not None else now
     facts = {name: fields[name] for name in _AS_THEY_ARE if name in fields}
-    facts["labels"] = named(facts.get("labels") or {})
+    facts["labels"] = check_labels(facts.get("labels") or {})
     updated = max(created, now if times["updated"] is None else times["updated"])
     span = _span(fields.get("ttl"))
-    return checked(
+    return check_head(
         Head(
             id=ids.parse(fields.get("id")),
             created=created,

@@ -20,6 +20,7 @@ FORMAT = 1
 SUITE_AES_GCM = 1
 SUITE_CHACHA = 2
 SUITE_AES_GCM_SIV = 3
+SUITES = {"aes-256-gcm": SUITE_AES_GCM, "chacha20-poly1305": SUITE_CHACHA, "aes-256-gcm-siv": SUITE_AES_GCM_SIV}
 
 PADDED = 0x0001
 """Flag: the bodies of this container carry their length in front and padding behind."""
@@ -192,6 +193,19 @@ def needs_more(container: Container, end: int) -> int | None:
         return None
     start = max(HEADER_SIZE, end - size - LINK_AND_FOOTER)
     return start if start < container.offset else None
+
+
+def part(data: bytes, start: int = 0) -> Container:
+    """Those bytes of a whole container as a backend gives them, from ``start`` on (negative: that many last bytes)."""
+    size = len(data)
+    offset = min(size, max(HEADER_SIZE, size + start if start < 0 else start))
+    return Container(data[:HEADER_SIZE], offset, data[offset:])
+
+
+def version_at(container: Container, end: int) -> bytes:
+    """The version of the record that ends there, as the bytes claim it; fewer bytes where they begin later."""
+    at = end - container.offset - LINK_AND_FOOTER
+    return container.data[at : at + TAG_SIZE] if at >= 0 else b""
 
 
 def records_from(container: Container, offset: int) -> Iterator[Record]:

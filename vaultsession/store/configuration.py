@@ -1,4 +1,4 @@
-"""The configuration file: what the environment would say, kept in TOML, YAML or JSON.
+"""The configuration file: what the environment leaves open, kept in TOML, YAML or JSON.
 
 One flat table. Each entry is a field of ``Settings``, or where the vault and its key are::
 
@@ -9,10 +9,10 @@ One flat table. Each entry is a field of ``Settings``, or where the vault and it
 
 The file is the one that ``VAULTSESSION_CONFIG`` names (empty: none), else ``config.toml``, ``.yaml``, ``.yml`` or
 ``.json`` in the platform's configuration directory, the first that is there. A relative path in it is relative to it.
-Since it may name a command that is run, it has to be a file that nobody else can write.
+Since it may name a command that is run, a file that other users can write is refused.
 
-Decision (2026-11): the file is put beneath the environment as text, so that both have one parser, one check and one
-order of keys. TOML and JSON need nothing but what the core has; YAML needs the extra ``config``. Applications that keep
+Decision (2026-11): the file completes the environment as text, so that both have one parser, one check and one order
+of keys. TOML and JSON need nothing but what the core has; YAML needs the extra ``config``. Applications that keep
 their settings in pydantic-settings embed ``integrations.pydantic_settings``: as the reader of this file it would have
 cost each command more than the command itself (106 ms to import, where this was measured).
 """
@@ -43,13 +43,13 @@ NAMES = ("config.toml", "config.yaml", "config.yml", "config.json")
 LARGEST = 64 * 1024
 
 PLACES = ("path", "key_file", "key_command", "passphrase_file")
-"""What a file may say beside the fields of ``Settings``."""
+"""Fields of a file beside those of ``Settings``."""
 
 _PATHS = ("path", "key_file", "passphrase_file")
 
 
 class Configuration(NamedTuple):
-    """What a configuration file says, as text by field. ``file`` None: there is none."""
+    """The fields of a configuration file, as text. ``file`` None: there is none."""
 
     file: str | None
     texts: Mapping[str, str]
@@ -58,12 +58,12 @@ class Configuration(NamedTuple):
     def of(cls, environ: Mapping[str, str] = os.environ) -> Configuration:
         """The file that counts. ``InvalidSetting`` names the file, and the field that is unknown or has a bad value."""
         disk = Disk()
-        for path, is_meant in _candidates(environ):
+        for path, is_named in _candidates(environ):
             try:
-                disk.stat(path)  # most have none, and to ask for it costs less than to follow its links
+                disk.stat(path)  # most users have no file, and a stat costs less than following links
                 data = read_file(disk, os.path.realpath(path), limit=LARGEST)
             except FileNotFoundError:
-                if is_meant:
+                if is_named:
                     raise InvalidSetting(f"{CONFIG}: there is no file {path}") from None
                 continue
             except OSError as error:
@@ -73,17 +73,17 @@ class Configuration(NamedTuple):
             return cls(path, _texts(path, _parsed(path, data)))
         return cls(None, {})
 
-    def beneath(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        """Our variables of the environment, and what the file says where they say nothing. An empty one is not set."""
-        said = {PREFIX + name.upper(): text for name, text in self.texts.items()}
+    def completed(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """Our variables of the environment, and of the file those that it lacks. An empty variable is not set."""
+        variables = {PREFIX + name.upper(): text for name, text in self.texts.items()}
         for name in environ:
             if name.startswith(PREFIX) and (text := environ[name]):
-                said[name] = text
-        return said
+                variables[name] = text
+        return variables
 
     def origins(self, environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
         """``(field, value, where it is from)`` of every setting, as ``config show`` prints them."""
-        chosen = Settings.from_environment(self.beneath(environ))
+        chosen = Settings.from_environment(self.completed(environ))
         for name in (*PLACES, *(field.name for field in dataclasses.fields(Settings))):
             variable = PREFIX + name.upper()
             if environ.get(variable):
@@ -92,16 +92,16 @@ class Configuration(NamedTuple):
                 origin = str(self.file)
             else:
                 origin = "default"
-            yield name, self.beneath(environ).get(variable) if name in PLACES else getattr(chosen, name), origin
+            yield name, self.completed(environ).get(variable) if name in PLACES else getattr(chosen, name), origin
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """What the environment says to us, with the configuration file beneath it: where every setting is looked up."""
-    return Configuration.of(environ).beneath(environ)
+    """Our variables of the environment, completed by the configuration file: where every setting is looked up."""
+    return Configuration.of(environ).completed(environ)
 
 
 def vault_path(environ: Mapping[str, str]) -> str:
-    """Where the vault is if no argument says so: by the environment, or in the platform's data directory."""
+    """Where the vault lies unless an argument names it: by the environment, or in the platform's data directory."""
     return environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
 
 
@@ -111,7 +111,7 @@ def config_directory() -> str:
 
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
-    """``(path, whether somebody named it)``."""
+    """``(path, whether the environment names it)``."""
     named = environ.get(CONFIG)
     if named is None:
         directory = config_directory()
@@ -132,10 +132,7 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
     except InvalidSetting:
         raise
     except ValueError as error:  # of every parser, and of decode
-        # The words of a parser may quote the line that it stumbled over, and somebody may have put a key there.
-        line = getattr(error, "lineno", None)
-        at = f" at line {line}" if line else ""
-        raise InvalidSetting(f"{path}: this is not {kind.upper().replace('YML', 'YAML')}{at}") from None
+        raise _unparsed(path, "YAML" if kind == "yml" else kind.upper(), getattr(error, "lineno", None)) from None
     if table is None:
         return {}  # an empty file of YAML
     if not isinstance(table, dict):
@@ -143,13 +140,7 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
     return table
 
 
-class _NotYaml(ValueError):
-    """``lineno`` is where."""
-
-    lineno: int | None = None
-
-
-def _yaml(path: str, data: bytes) -> Any:  # noqa: ANN401 - whatever stands there
+def _yaml(path: str, data: bytes) -> Any:  # noqa: ANN401 - any value of YAML
     try:
         import yaml  # noqa: PLC0415 - an extra: imported when used
     except ImportError:
@@ -157,9 +148,13 @@ def _yaml(path: str, data: bytes) -> Any:  # noqa: ANN401 - whatever stands ther
     try:
         return yaml.safe_load(data)
     except yaml.YAMLError as error:
-        problem, mark = _NotYaml(), getattr(error, "problem_mark", None)
-        problem.lineno = None if mark is None else mark.line + 1
-        raise problem from None
+        mark = getattr(error, "problem_mark", None)
+        raise _unparsed(path, "YAML", None if mark is None else mark.line + 1) from None
+
+
+def _unparsed(path: str, kind: str, line: int | None) -> InvalidSetting:
+    # Without the words of the parser: they may quote the line at fault, and a key may stand in it.
+    return InvalidSetting(f"{path}: this is not {kind}{f' at line {line}' if line else ''}")
 
 
 def _texts(path: str, table: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Conversation: a session that an agent answers, turn by turn. What an agent is, and what ends a turn, ``steps`` tells.
+"""Conversation: a session that an agent answers, turn by turn. ``steps`` says what an agent is, and what ends a turn.
 
 A turn is the user's message, then what the agent says, over as many calls as it needs and at most ``max_iterations``::
 
@@ -7,7 +7,7 @@ A turn is the user's message, then what the agent says, over as many calls as it
     what it said is written            when the call has ended, in one append, streams too
     … again, until the turn ends
 
-What stays when the agent raises, a stream breaks, a task is cancelled or Ctrl-C comes, ``on_failure`` says::
+``on_failure`` says what stays when the agent raises, a stream breaks, a task is cancelled or Ctrl-C comes::
 
                 the user's message, and what was said       of the call that broke off
                 in the calls that ended
@@ -16,134 +16,221 @@ What stays when the agent raises, a stream breaks, a task is cancelled or Ctrl-C
     "drop"      taken back, unless others wrote behind it   nothing
 
 A process that is killed leaves the user's message and the calls that ended, whatever ``on_failure`` says. ``answer()``
-then lets the agent go on from there, and nothing need be said twice.
+then lets the agent go on from there, without the message being said twice.
+
+Decision (2026-11): what a turn does stands once, in coroutines. Those of ``Conversation`` never wait, so that one step
+runs them to their end, and Ctrl-C is raised within them as in any function.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol, Unpack
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, Unpack
 
-from ..errors import SessionExists, SessionNotFound, VaultError
+from ..errors import InvalidSetting, SessionExists, SessionNotFound, VaultError
+from ..format import ids
 from ..format.payload import Json
-from .fields import SessionFields, refuse_unknown
-from .session import Session, SessionInfo
+from ..util.clock import SystemClock
+from .fields import CONVERSATION_DEFAULTS, ConversationFields, OnFailure, refuse_unknown
+from .session import SessionInfo
 from .steps import Agent, AsyncAgent, Step
-from .turns import ConversationOptions, Reply, Turn, _ConversationBase, bounded, is_answered, message_of, refuse
+from .turns import Reply, Turn, checked_iterations, is_answered, message_of, visible
 
+T = TypeVar("T")
 OnText = Callable[[str], object]
 
 
-class ConversationFields(SessionFields, ConversationOptions, total=False):
-    """How a conversation goes, and the facts of its session where that is new."""
+class _ConversationBase(ABC):
+    """What a conversation does, with a ``SessionStore`` or an ``AsyncSessionStore``."""
 
+    def __init__(
+        self,
+        store: Any,  # noqa: ANN401 - of either kind
+        id: str | None,
+        agent: Callable[..., Any],
+        fields: Mapping[str, Any],
+    ) -> None:
+        if not callable(agent):
+            raise TypeError(f"an agent is a callable from messages to what it says, not {type(agent).__name__}")
+        refuse_unknown(fields, ConversationFields)
+        self.session_id: str = ids.parse(ids.new(SystemClock().now()) if id is None else id)
+        self.unsaved: list[Json] = []
+        self._store = store
+        self._agent = agent
+        self._fields = {name: value for name, value in fields.items() if name not in CONVERSATION_DEFAULTS}
+        options = {**CONVERSATION_DEFAULTS, **fields}
+        system = options["system"]
+        self._system: list[Json] = [] if system is None else [{"role": "system", "content": system}]
+        self._window: int | None = options["window"]
+        self._on_failure: OnFailure = options["on_failure"]
+        self._max_iterations = checked_iterations(options["max_iterations"])
+        if self._window is not None and (type(self._window) is not int or self._window < 1):
+            raise InvalidSetting(f"window is at least 1, or None for the whole history, not {self._window!r:.40}")
+        if self._on_failure not in ("keep", "whole", "drop"):
+            raise InvalidSetting(f"on_failure is 'keep', 'whole' or 'drop', not {self._on_failure!r:.40}")
+        timeout = options["lease_timeout"]
+        self._lease: Callable[[], Any] = (
+            (lambda: store.lease(self.session_id, timeout)) if options["lease"] else contextlib.nullcontext
+        )
 
-class Verbs(Protocol):
-    """What a conversation needs of a store."""
+    @abstractmethod
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - of any function
+        """What a verb of the store, the agent or a listener returns."""
 
-    @property
-    def create(self) -> Callable[..., Session[Any]]:
-        """See ``SessionStore.create``."""
-        ...
+    async def _history(self, last: int | None) -> list[Json]:
+        try:
+            history: list[Json] = await self._call(self._store.messages, self.session_id, last=last)
+        except SessionNotFound:
+            return []
+        return history
 
-    def append(self, id: str, *messages: Json) -> SessionInfo:
-        """See ``SessionStore.append``."""
-        ...
+    async def _message_count(self) -> int:
+        try:
+            return int((await self._call(self._store.load, self.session_id)).message_count)
+        except SessionNotFound:
+            return 0
 
-    def messages(self, id: str, *, last: int | None = None) -> list[Json]:
-        """See ``SessionStore.messages``."""
-        ...
+    async def _clear(self) -> None:
+        with contextlib.suppress(SessionNotFound):
+            await self._call(self._store.clear, self.session_id)
 
-    def load(self, id: str) -> Session[Any]:
-        """See ``SessionStore.load``."""
-        ...
+    def _sent(
+        self, message: str | Json, max_iterations: int | None, on_text: OnText | None
+    ) -> Coroutine[Any, Any, Reply]:
+        """A turn that begins with a message. What is wrong with the arguments is raised before anything is awaited."""
+        return self._turn([message_of(message)], self._bound(max_iterations), on_text)
 
-    def update(self, id: str, changes: Callable[[Session[Any]], object]) -> SessionInfo:
-        """See ``SessionStore.update``."""
-        ...
+    def _answered(self, max_iterations: int | None, on_text: OnText | None) -> Coroutine[Any, Any, Reply]:
+        """A turn that begins with the history as it stands."""
+        return self._turn([], self._bound(max_iterations), on_text)
 
-    def clear(self, id: str) -> SessionInfo:
-        """See ``SessionStore.clear``."""
-        ...
+    def _bound(self, max_iterations: int | None) -> int:
+        return self._max_iterations if max_iterations is None else checked_iterations(max_iterations)
 
-    def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
-        """See ``SessionStore.lease``."""
-        ...
+    async def _turn(self, asked: Sequence[Json], bound: int, on_text: OnText | None) -> Reply:
+        if asked:
+            info = await self._write(asked)
+        else:
+            info = (await self._call(self._store.load, self.session_id)).info()
+        history = await self._call(self._store.messages, self.session_id, last=self._window)
+        self.unsaved = []
+        turn = Turn(asked, info, [*self._system, *visible(history, whole=self._window is None)], bound)
+        try:
+            while turn.goes_on():
+                await self._listen(turn, on_text)
+                await self._append(turn, turn.end())
+        except BaseException as error:
+            await self._follow(turn, error)
+            raise
+        return turn.reply()
 
+    async def _write(self, asked: Sequence[Json]) -> SessionInfo:
+        """The user's message: the session is made for it where there is none."""
+        append = partial(self._store.append, self.session_id, *asked)
+        info: SessionInfo
+        with contextlib.suppress(SessionNotFound):
+            info = await self._call(append)
+            return info
+        try:
+            info = (await self._call(self._store.create, self.session_id, messages=asked, **self._fields)).info()
+        except SessionExists:  # made by another process in this moment
+            info = await self._call(append)
+        return info
 
-class AsyncVerbs(Protocol):
-    """The same, awaited."""
+    async def _listen(self, turn: Turn, on_text: OnText | None) -> None:
+        """One call of the agent, to the end of its stream, which is closed however the call ends."""
+        said = await self._call(self._agent, turn.begin())
+        is_async = isinstance(said, AsyncIterable)
+        try:
+            if is_async:
+                async for piece in said:
+                    await self._take(turn, piece, on_text)
+            else:
+                for piece in _pieces(said):
+                    await self._take(turn, piece, on_text)
+        finally:
+            close = (is_async and getattr(said, "aclose", None)) or getattr(said, "close", None)
+            if callable(close):
+                await self._call(close)
 
-    @property
-    def create(self) -> Callable[..., Awaitable[Session[Any]]]:
-        """See ``SessionStore.create``."""
-        ...
+    async def _take(self, turn: Turn, piece: object, on_text: OnText | None) -> None:
+        text = turn.call.add(piece)
+        if text and on_text is not None:
+            await self._call(on_text, text)
 
-    async def append(self, id: str, *messages: Json) -> SessionInfo:
-        """See ``SessionStore.append``."""
-        ...
+    async def _append(self, turn: Turn, said: list[Json]) -> None:
+        if not said:
+            return
+        try:
+            turn.info = await self._call(self._store.append, self.session_id, *said)
+        except VaultError as error:
+            self.unsaved = said
+            error.add_note("What the agent said was not written: the conversation holds it as .unsaved")
+            raise
 
-    async def messages(self, id: str, *, last: int | None = None) -> list[Json]:
-        """See ``SessionStore.messages``."""
-        ...
-
-    async def load(self, id: str) -> Session[Any]:
-        """See ``SessionStore.load``."""
-        ...
-
-    async def update(self, id: str, changes: Callable[[Session[Any]], object]) -> SessionInfo:
-        """See ``SessionStore.update``."""
-        ...
-
-    async def clear(self, id: str) -> SessionInfo:
-        """See ``SessionStore.clear``."""
-        ...
-
-    def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractAsyncContextManager[None]:
-        """See ``SessionStore.lease``."""
-        ...
+    async def _follow(self, turn: Turn, error: BaseException) -> None:
+        """Leave what ``on_failure`` wants left. What goes wrong here is a note to the failure itself."""
+        try:
+            if self._on_failure == "drop":
+                await self._call(self._store.update, self.session_id, turn.take_back)
+            elif left := turn.call.interrupted(partial=self._on_failure == "keep"):
+                await self._call(self._store.append, self.session_id, *left)
+        except VaultError as second:
+            error.add_note(f"on_failure={self._on_failure!r} could not be followed: {second}")
 
 
 class Conversation(_ConversationBase):
     """A session that an agent answers. Made by ``SessionStore.conversation``; it belongs to one thread at a time.
 
-    The session is made by the first message, with the facts that were given, where there is none or it has expired.
-    ``system`` goes before what the agent sees and is not written. ``window``: how many of the newest messages the agent
-    sees as a turn begins, the user's counted; None for all. ``lease``: hold the session's turn from before the user's
-    message to the end of the reply, so that several processes answer one after another; ``LeaseTimeout`` after
-    ``lease_timeout`` seconds, and nothing was written then. ``session_id`` is the id, and ``unsaved`` what the agent
-    said last and the store refused.
+    The first message makes the session, with the fields that were given, where there is none or it has expired.
+
+    ================ ======= ==================================================================================
+    system           None    text that goes before what the agent sees; it is not written
+    window           None    how many of the newest messages the agent sees as a turn begins; None for all
+    max_iterations   10      calls of the agent in one turn
+    on_failure       "keep"  what stays of a turn that fails: "keep", "whole" or "drop"
+    lease            False   hold the session's lease from before the user's message to the end of the reply, so
+                             that several processes answer one after another
+    lease_timeout    None    seconds to wait for it: ``LeaseTimeout`` then, and nothing was written
+    ================ ======= ==================================================================================
+
+    ``session_id`` is the id; ``unsaved`` holds what the agent said last if the store refused it.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     chat = store.conversation("alice", agent=lambda messages: f"You said {messages[-1]['content']}.")
+    ...     print(chat.send("hello").text, chat.message_count())
+    You said hello. 2
     """
 
     def __init__(
-        self, store: Verbs, id: str | None = None, *, agent: Agent, **given: Unpack[ConversationFields]
+        self,
+        store: Any,  # noqa: ANN401 - a SessionStore, which imports this
+        id: str | None = None,
+        *,
+        agent: Agent,
+        **fields: Unpack[ConversationFields],
     ) -> None:
-        refuse(agent, because=inspect.iscoroutinefunction(agent) or inspect.isasyncgenfunction(agent))
-        refuse_unknown(given, ConversationFields)
-        super().__init__(id, given)
-        self._store = store
-        self._agent = agent
+        if inspect.iscoroutinefunction(agent) or inspect.isasyncgenfunction(agent):
+            raise _asynchronous()
+        super().__init__(store, id, agent, fields)
+        self._agent = partial(_blocking, agent)
 
     def send(self, message: str | Json, *, max_iterations: int | None = None, on_text: OnText | None = None) -> Reply:
         """Say something, and have it answered. A text is a message of the user; a message is taken as it is.
 
-        ``on_text`` is told the assistant's text as it comes, messages set apart by an empty line; if it raises, the
-        stream breaks. What the agent raises is raised here, after ``on_failure`` was followed.
+        ``on_text`` is called with the assistant's text as it comes, messages set apart by an empty line; if it raises,
+        the stream breaks. What the agent raises is raised here, after ``on_failure`` was followed.
         """
-        asked = message_of(message)
-        bound = None if max_iterations is None else bounded(max_iterations)
-        with self._turn():
-            info = self._said(asked)
-            return self._answered(self._begun([asked], info, self._seen(), bound), on_text)
+        return self._in_turn(self._sent(message, max_iterations, on_text))
 
     def answer(self, *, max_iterations: int | None = None, on_text: OnText | None = None) -> Reply:
-        """Have answered what is there, with nothing said before: after a failure, or to go on. ``SessionNotFound``."""
-        bound = None if max_iterations is None else bounded(max_iterations)
-        with self._turn():
-            info = self._store.load(self.session_id).info()
-            return self._answered(self._begun([], info, self._seen(), bound), on_text)
+        """Have the history answered as it stands: after a failure, or to go on. ``SessionNotFound``."""
+        return self._in_turn(self._answered(max_iterations, on_text))
 
     def is_answered(self) -> bool:
         """Whether the agent has nothing to answer: False where the history ends with a user or with a tool."""
@@ -151,79 +238,22 @@ class Conversation(_ConversationBase):
 
     def history(self, last: int | None = None) -> list[Json]:
         """The messages, oldest first, or the ``last`` ones; none where there is no session yet."""
-        try:
-            return self._store.messages(self.session_id, last=last)
-        except SessionNotFound:
-            return []
+        return _run(self._history(last))
 
     def message_count(self) -> int:
         """Messages in the history; 0 where there is no session yet."""
-        try:
-            return self._store.load(self.session_id).message_count
-        except SessionNotFound:
-            return 0
+        return _run(self._message_count())
 
     def clear(self) -> None:
         """Empty the history and keep the session."""
-        with self._turn(), contextlib.suppress(SessionNotFound):
-            self._store.clear(self.session_id)
+        self._in_turn(self._clear())
 
-    def _turn(self) -> contextlib.AbstractContextManager[None]:
-        if self._lease:
-            return self._store.lease(self.session_id, self._lease_timeout)
-        return contextlib.nullcontext()
+    def _in_turn(self, turn: Coroutine[Any, Any, T]) -> T:
+        with contextlib.closing(turn), self._lease():
+            return _run(turn)
 
-    def _said(self, asked: Json) -> SessionInfo:
-        """The user's message, written: the session is made for it where there is none."""
-        with contextlib.suppress(SessionNotFound):
-            return self._store.append(self.session_id, asked)
-        try:
-            return self._store.create(self.session_id, messages=[asked], **self._facts).info()
-        except SessionExists:  # made by someone else in this moment
-            return self._store.append(self.session_id, asked)
-
-    def _seen(self) -> list[Json]:
-        return self._store.messages(self.session_id, last=self._window)
-
-    def _answered(self, turn: Turn, on_text: OnText | None) -> Reply:
-        try:
-            while turn.goes_on():
-                self._listen(turn, on_text)
-                self._keep(turn, turn.end())
-        except BaseException as error:
-            self._follow(turn, error)
-            raise
-        return turn.reply()
-
-    def _listen(self, turn: Turn, on_text: OnText | None) -> None:
-        given: object = self._agent(turn.begin())
-        refuse_awaitable(given)
-        with contextlib.ExitStack() as ending:
-            if callable(close := getattr(given, "close", None)):
-                ending.callback(close)  # a stream that is not heard to its end is told so
-            for said in pieces(given):
-                text = turn.gathered.take(said)
-                if text and on_text is not None:
-                    on_text(text)
-
-    def _keep(self, turn: Turn, said: list[Json]) -> None:
-        if not said:
-            return
-        try:
-            turn.info = self._store.append(self.session_id, *said)
-        except VaultError as error:
-            self._refused(said, error)
-            raise
-
-    def _follow(self, turn: Turn, error: BaseException) -> None:
-        """Leave what ``on_failure`` wants left. What goes wrong here is a note to the failure itself."""
-        try:
-            if self._on_failure == "drop":
-                self._store.update(self.session_id, turn.take_back)
-            elif left := turn.gathered.broken(partial=self._on_failure == "keep"):
-                self._store.append(self.session_id, *left)
-        except VaultError as second:
-            error.add_note(f"on_failure={self._on_failure!r} could not be followed: {second}")
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        return function(*args, **kwargs)
 
 
 class AsyncConversation(_ConversationBase):
@@ -231,33 +261,38 @@ class AsyncConversation(_ConversationBase):
 
     The agent is a coroutine function, an asynchronous generator function, or a plain callable, which runs on the loop.
     A cancelled turn is one that fails: what ``on_failure`` wants kept is written before the task ends.
+
+    >>> import asyncio
+    >>> from vaultsession import open_store_async
+    >>> async def agent(messages):
+    ...     yield "Hello, "
+    ...     yield "Alice."
+    >>> async def main():
+    ...     async with await open_store_async("memory://") as store:
+    ...         print((await store.conversation("alice", agent=agent).send("hello")).text)
+    >>> asyncio.run(main())
+    Hello, Alice.
     """
 
     def __init__(
-        self, store: AsyncVerbs, id: str | None = None, *, agent: AsyncAgent, **given: Unpack[ConversationFields]
+        self,
+        store: Any,  # noqa: ANN401 - an AsyncSessionStore, which imports this
+        id: str | None = None,
+        *,
+        agent: AsyncAgent,
+        **fields: Unpack[ConversationFields],
     ) -> None:
-        refuse(agent, because=False)
-        refuse_unknown(given, ConversationFields)
-        super().__init__(id, given)
-        self._store = store
-        self._agent = agent
+        super().__init__(store, id, agent, fields)
 
     async def send(
         self, message: str | Json, *, max_iterations: int | None = None, on_text: OnText | None = None
     ) -> Reply:
         """See ``Conversation.send``. What ``on_text`` returns is awaited where it can be."""
-        asked = message_of(message)
-        bound = None if max_iterations is None else bounded(max_iterations)
-        async with self._turn():
-            info = await self._said(asked)
-            return await self._answered(self._begun([asked], info, await self._seen(), bound), on_text)
+        return await self._in_turn(self._sent(message, max_iterations, on_text))
 
     async def answer(self, *, max_iterations: int | None = None, on_text: OnText | None = None) -> Reply:
         """See ``Conversation.answer``."""
-        bound = None if max_iterations is None else bounded(max_iterations)
-        async with self._turn():
-            info = (await self._store.load(self.session_id)).info()
-            return await self._answered(self._begun([], info, await self._seen(), bound), on_text)
+        return await self._in_turn(self._answered(max_iterations, on_text))
 
     async def is_answered(self) -> bool:
         """See ``Conversation.is_answered``."""
@@ -265,104 +300,51 @@ class AsyncConversation(_ConversationBase):
 
     async def history(self, last: int | None = None) -> list[Json]:
         """See ``Conversation.history``."""
-        try:
-            return await self._store.messages(self.session_id, last=last)
-        except SessionNotFound:
-            return []
+        return await self._history(last)
 
     async def message_count(self) -> int:
         """See ``Conversation.message_count``."""
-        try:
-            return (await self._store.load(self.session_id)).message_count
-        except SessionNotFound:
-            return 0
+        return await self._message_count()
 
     async def clear(self) -> None:
         """See ``Conversation.clear``."""
-        async with self._turn():
-            with contextlib.suppress(SessionNotFound):
-                await self._store.clear(self.session_id)
+        await self._in_turn(self._clear())
 
-    def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._lease:
-            return self._store.lease(self.session_id, self._lease_timeout)
-        return contextlib.nullcontext()
+    async def _in_turn(self, turn: Coroutine[Any, Any, T]) -> T:
+        with contextlib.closing(turn):
+            async with self._lease():
+                return await turn
 
-    async def _said(self, asked: Json) -> SessionInfo:
-        with contextlib.suppress(SessionNotFound):
-            return await self._store.append(self.session_id, asked)
-        try:
-            return (await self._store.create(self.session_id, messages=[asked], **self._facts)).info()
-        except SessionExists:  # made by someone else in this moment
-            return await self._store.append(self.session_id, asked)
-
-    async def _seen(self) -> list[Json]:
-        return await self._store.messages(self.session_id, last=self._window)
-
-    async def _answered(self, turn: Turn, on_text: OnText | None) -> Reply:
-        try:
-            while turn.goes_on():
-                await self._listen(turn, on_text)
-                await self._keep(turn, turn.end())
-        except BaseException as error:
-            await self._follow(turn, error)
-            raise
-        return turn.reply()
-
-    async def _listen(self, turn: Turn, on_text: OnText | None) -> None:
-        given: object = self._agent(turn.begin())
-        if inspect.isawaitable(given):
-            given = await given
-        async with contextlib.AsyncExitStack() as ending:
-            if callable(close := getattr(given, "aclose", None)):
-                ending.push_async_callback(close)
-            elif callable(close := getattr(given, "close", None)):
-                ending.callback(close)
-            coming = _as_they_come(given)
-            ending.push_async_callback(coming.aclose)
-            async for said in coming:
-                text = turn.gathered.take(said)
-                if text and on_text is not None and inspect.isawaitable(told := on_text(text)):
-                    await told
-
-    async def _keep(self, turn: Turn, said: list[Json]) -> None:
-        if not said:
-            return
-        try:
-            turn.info = await self._store.append(self.session_id, *said)
-        except VaultError as error:
-            self._refused(said, error)
-            raise
-
-    async def _follow(self, turn: Turn, error: BaseException) -> None:
-        try:
-            if self._on_failure == "drop":
-                await self._store.update(self.session_id, turn.take_back)
-            elif left := turn.gathered.broken(partial=self._on_failure == "keep"):
-                await self._store.append(self.session_id, *left)
-        except VaultError as second:
-            error.add_note(f"on_failure={self._on_failure!r} could not be followed: {second}")
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
+        returned = function(*args, **kwargs)
+        return await returned if inspect.isawaitable(returned) else returned
 
 
-def refuse_awaitable(given: object) -> None:
-    """``TypeError`` for what only an asynchronous conversation can hear."""
-    if inspect.isawaitable(given) or isinstance(given, AsyncIterable):
-        if inspect.iscoroutine(given):
-            given.close()  # it is never awaited, and need not complain
-        raise TypeError("the agent is asynchronous: ask an AsyncSessionStore for the conversation")
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # the T of the coroutine
+    raise RuntimeError("the coroutine of a blocking conversation waited")
 
 
-def pieces(given: object) -> Iterator[object]:
-    """What an agent gave, piece by piece: a stream as it comes, anything else at once."""
-    if isinstance(given, str | dict | list | tuple | Step) or not isinstance(given, Iterable):
-        return iter((given,))
-    return iter(given)
+def _pieces(said: object) -> Iterator[object]:
+    """What an agent said, piece by piece: a stream as it comes, anything else at once."""
+    if isinstance(said, str | dict | list | tuple | Step) or not isinstance(said, Iterable):
+        return iter((said,))
+    return iter(said)
 
 
-async def _as_they_come(given: object) -> AsyncGenerator[object, None]:
-    if isinstance(given, AsyncIterable):
-        async for said in given:
-            yield said
-    else:
-        for said in pieces(given):
-            yield said
+def _blocking(agent: Callable[[list[Json]], object], messages: list[Json]) -> object:
+    """What the agent says. ``TypeError`` where that can only be awaited."""
+    said = agent(messages)
+    if inspect.isawaitable(said) or isinstance(said, AsyncIterable):
+        if inspect.iscoroutine(said):
+            said.close()  # it is never awaited, and need not complain
+        raise _asynchronous()
+    return said
+
+
+def _asynchronous() -> TypeError:
+    return TypeError("the agent is asynchronous: ask an AsyncSessionStore for the conversation")

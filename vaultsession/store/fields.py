@@ -1,17 +1,20 @@
-"""Facts: what a session is given when it begins, and what sessions are asked for by."""
+"""The fields that verbs take by keyword: of a session as it begins, of a filter, of a conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Required, TypedDict
+from typing import Any, Literal, NamedTuple, Required, TypedDict, TypeVar
 
 from ..errors import InvalidDocument
 from ..format import ids
-from ..format.head import Head
+from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_duration, to_micros
-from .session import checked, named
+
+F = TypeVar("F", bound=Callable[..., Any])
+OnFailure = Literal["keep", "whole", "drop"]
 
 
 class Unset:
@@ -25,7 +28,7 @@ UNSET = Unset()
 
 
 class Filters(TypedDict, total=False):
-    """What sessions are asked for by; each that is given must match."""
+    """Which sessions a verb is about: each field that is given must match."""
 
     user_id: str | None
     tenant_id: str | None
@@ -34,7 +37,7 @@ class Filters(TypedDict, total=False):
 
 
 class SessionFields(Filters, total=False):
-    """What a new session is given. ``ttl`` None keeps it for ever, whatever the store's default."""
+    """The fields of a new session. ``ttl`` None keeps it for ever, whatever the store's default."""
 
     title: str | None
     ttl: Duration | Unset | None
@@ -43,7 +46,7 @@ class SessionFields(Filters, total=False):
 
 
 class ImportedFields(SessionFields, total=False):
-    """The same for a session that has a past elsewhere: aware datetimes; None leaves them to the store."""
+    """The fields of a session that has a past elsewhere: aware datetimes; None leaves them to the store."""
 
     created_at: datetime | None
     updated_at: datetime | None
@@ -51,15 +54,65 @@ class ImportedFields(SessionFields, total=False):
 
 
 class DocumentFields(ImportedFields, total=False):
-    """A whole session to be written: its id, its document, and its facts."""
+    """A whole session to be written: its id, its document, and its fields."""
 
     id: Required[str]
     state: Any
     messages: Sequence[Json]
 
 
+class ConversationOptions(TypedDict, total=False):
+    """How a conversation goes: ``Conversation`` says what each means."""
+
+    system: str | None
+    window: int | None
+    max_iterations: int
+    on_failure: OnFailure
+    lease: bool
+    lease_timeout: float | None
+
+
+class ConversationFields(SessionFields, ConversationOptions, total=False):
+    """How a conversation goes, and the fields of its session where that is new."""
+
+
+CONVERSATION_DEFAULTS: Mapping[str, Any] = {
+    "system": None,
+    "window": None,
+    "max_iterations": 10,
+    "on_failure": "keep",
+    "lease": False,
+    "lease_timeout": None,
+}
+_DEFAULTS = {"ttl": UNSET, **CONVERSATION_DEFAULTS}
+
+
+def shows_fields(kind: type, defaults: Mapping[str, Any] = _DEFAULTS) -> Callable[[F], F]:
+    """Show the fields of a TypedDict, taken as ``**fields``, one by one in a signature: for ``help`` and completion.
+
+    A field without a default is None where it is not given.
+    """
+    shown = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name),
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in kind.__annotations__.items()
+    ]
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        function.__signature__ = signature.replace(parameters=[*own, *shown])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 class Defaults(NamedTuple):
-    """What a new session gets where the caller says nothing. ``ttl`` in microseconds."""
+    """What a new session gets for the fields that are not given. ``ttl`` in microseconds."""
 
     ttl: int | None = None
     sliding: bool = False
@@ -67,30 +120,30 @@ class Defaults(NamedTuple):
 
 
 class StoreInfo(NamedTuple):
-    """Where a store lies, and where its key came from, in words."""
+    """Where a store lies and where its key came from, as text."""
 
     where: str
     key: str
 
 
-def new_head(id: str, facts: ImportedFields, defaults: Defaults, now: int) -> Head:
+def new_head(id: str, fields: ImportedFields, defaults: Defaults, now: int) -> Head:
     """The head of a session that begins now, or goes on here."""
-    refuse_unknown(facts, ImportedFields)
-    created, updated, expires = _past(facts, now)
-    ttl = facts.get("ttl", UNSET if expires is None else None)
+    refuse_unknown(fields, ImportedFields)
+    created, updated, expires = _past(fields, now)
+    ttl = fields.get("ttl", UNSET if expires is None else None)
     span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
-    sliding = facts.get("sliding")
-    most = facts.get("max_messages")
-    return checked(
+    sliding = fields.get("sliding")
+    most = fields.get("max_messages")
+    return check_head(
         Head(
             id=ids.parse(id),
             created=created,
             updated=updated,
-            user_id=facts.get("user_id"),
-            tenant_id=facts.get("tenant_id"),
-            assistant_id=facts.get("assistant_id"),
-            title=facts.get("title"),
-            labels=named(facts.get("labels") or {}),
+            user_id=fields.get("user_id"),
+            tenant_id=fields.get("tenant_id"),
+            assistant_id=fields.get("assistant_id"),
+            title=fields.get("title"),
+            labels=check_labels(fields.get("labels") or {}),
             expires=now + span if span is not None and expires is None else expires,
             ttl=span,
             sliding=defaults.sliding if sliding is None else sliding,
@@ -99,11 +152,11 @@ def new_head(id: str, facts: ImportedFields, defaults: Defaults, now: int) -> He
     )
 
 
-def _past(facts: ImportedFields, now: int) -> tuple[int, int, int | None]:
+def _past(fields: ImportedFields, now: int) -> tuple[int, int, int | None]:
     """``(created, updated, expires)`` of a new session, which may have a past elsewhere."""
     given: dict[str, int] = {}
     for name in ("created_at", "updated_at", "expires_at"):
-        moment: Any = facts.get(name)
+        moment: Any = fields.get(name)
         if moment is not None:
             try:
                 given[name] = to_micros(moment)
@@ -121,23 +174,23 @@ def _past(facts: ImportedFields, now: int) -> tuple[int, int, int | None]:
     return created, updated, expires
 
 
-def forked_head(head: Head, id: str, facts: SessionFields, now: int) -> Head:
-    """The head of a session that begins now with the facts of another, apart from those that are given."""
-    refuse_unknown(facts, SessionFields)
-    changes = {name: value for name, value in facts.items() if name not in ("ttl", "labels") and value is not UNSET}
-    ttl = facts.get("ttl", UNSET)
+def forked_head(head: Head, id: str, fields: SessionFields, now: int) -> Head:
+    """The head of a session that begins now with the fields of another, apart from those that are given."""
+    refuse_unknown(fields, SessionFields)
+    changes = {name: value for name, value in fields.items() if name not in ("ttl", "labels") and value is not UNSET}
+    ttl = fields.get("ttl", UNSET)
     span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
-    if "labels" in facts:
-        changes["labels"] = named(facts.get("labels") or {})
+    if "labels" in fields:
+        changes["labels"] = check_labels(fields.get("labels") or {})
     if changes.get("sliding", 0) is None:
         del changes["sliding"]
     fork = head._replace(
         id=ids.parse(id), created=now, updated=now, ttl=span, expires=None if span is None else now + span
     )
-    return checked(fork._replace(**changes))  # type: ignore[arg-type]  # named as the fields, and checked as they are
+    return check_head(fork._replace(**changes))  # type: ignore[arg-type]  # named as the fields, and checked as they are
 
 
 def refuse_unknown(given: Mapping[str, object], kind: type) -> None:
-    """``TypeError`` for a name that a kind of facts does not have."""
+    """``TypeError`` for a name that is no field of a kind."""
     if unknown := given.keys() - kind.__annotations__.keys():
-        raise TypeError(f"a session has no fact named {', '.join(sorted(unknown))}")
+        raise TypeError(f"a session has no field named {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Where the mirror of a vault lies, and how it is opened: as every vault, with the papers of the one it mirrors."""
+"""Where the mirror of a vault lies, and how it is opened: as every vault, with the metadata of the one it mirrors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
-from ..vault import Vault, follow_metadata
+from ..vault import Vault
 from ..vault.location import VaultLocation, split
+from ..vault.replication import follow_metadata
 from .settings import Settings
 
 
@@ -38,7 +39,7 @@ def mirrored(
 
 
 def opener(place: str, vault: Vault, describe: ReadHead, settings: Settings, disk: Disk) -> Callable[[], Follower]:
-    """How the follower at a place is opened: the papers first, since a directory is none before it has them."""
+    """What opens the follower at a place: the metadata first, since without it a directory is no vault."""
 
     def opened() -> Follower:
         site = VaultLocation.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)

@@ -1,13 +1,14 @@
-"""open_store: from a path or URL, settings and keys to a store. The order of keys is told in ``keysources``."""
+"""open_store: from a path or URL, settings and keys to a store. ``key_sources`` says in which order keys are tried."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 
 from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
@@ -18,18 +19,21 @@ from ..engine.writer import Writer
 from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from ..format import ids
 from ..format.keys import Keyring
+from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
-from ..vault import KEYRING_COUNTER, Candidates, OpenVault, Vault, VaultDirectory
+from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
+from ..vault.directory import KEYRING_COUNTER
 from ..vault.key_sources import Key, KeySource, KeySources
+from ..vault.key_store import MemoryKeyStore
 from ..vault.keyring_file import FIRST_COUNTER
-from ..vault.live_keyring import LiveKeyring, MemoryKeyStore
+from ..vault.live_keyring import LiveKeyring
 from ..vault.location import MEMORY, VaultLocation
 from ..vault.secret import Secret
 from .configuration import environment, vault_path
-from .fields import Defaults, StoreInfo
-from .settings import Settings
+from .fields import Defaults, StoreInfo, shows_fields
+from .settings import SettingFields, Settings
 from .store import SessionStore
 from .typed_state import Shape, StateT
 
@@ -39,37 +43,31 @@ if TYPE_CHECKING:
 _log = logging.getLogger("vaultsession")
 
 
+class OpenFields(SettingFields, total=False):
+    """The keywords of ``open_store``, but for ``state_type``."""
+
+    key: Key
+    settings: Settings | None
+    create: bool
+    clock: Clock | None
+    disk: Disk | None
+    sources: KeySources | None
+    tracing: Tracing | None
+    new_id: Callable[[int], str]
+
+
+Place = str | os.PathLike[str] | Engine | None
+
+
 @overload
 def open_store(
-    path_or_url: str | os.PathLike[str] | Engine | None = None,
-    *,
-    state_type: type[StateT],
-    key: Key = None,
-    settings: Settings | None = None,
-    create: bool = True,
-    clock: Clock | None = None,
-    disk: Disk | None = None,
-    sources: KeySources | None = None,
-    tracing: Tracing | None = None,
-    new_id: Callable[[int], str] = ids.new,
-    **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
+    path_or_url: Place = None, *, state_type: type[StateT], **fields: Unpack[OpenFields]
 ) -> SessionStore[StateT]: ...
 @overload
+def open_store(path_or_url: Place = None, **fields: Unpack[OpenFields]) -> SessionStore: ...
+@shows_fields(SettingFields, {field.name: field.default for field in dataclasses.fields(Settings)})
 def open_store(
-    path_or_url: str | os.PathLike[str] | Engine | None = None,
-    *,
-    key: Key = None,
-    settings: Settings | None = None,
-    create: bool = True,
-    clock: Clock | None = None,
-    disk: Disk | None = None,
-    sources: KeySources | None = None,
-    tracing: Tracing | None = None,
-    new_id: Callable[[int], str] = ids.new,
-    **overrides: Any,  # noqa: ANN401 - the fields of Settings, which checks them
-) -> SessionStore: ...
-def open_store(
-    path_or_url: str | os.PathLike[str] | Engine | None = None,
+    path_or_url: Place = None,
     *,
     key: Key = None,
     settings: Settings | None = None,
@@ -80,36 +78,58 @@ def open_store(
     state_type: type[Any] | None = None,
     tracing: Tracing | None = None,
     new_id: Callable[[int], str] = ids.new,
-    **overrides: Any,
+    **overrides: Unpack[SettingFields],
 ) -> SessionStore[Any]:
     """Open the store at a path or URL; a vault is created on first use, its key found or made.
 
-    Which URLs there are is listed in ``sites``. Without any: ``VAULTSESSION_PATH``, else the platform's data directory.
-    An ``Engine`` of your own may stand in the place of a URL; the store closes it.
-    ``overrides`` are fields of ``Settings``. With a ``state_type`` (a dataclass, a TypedDict or a pydantic model; extra
-    "typed") states are of that type, checked on the way in and out. ``tracing`` sees each call; see ``telemetry``.
-    ``new_id`` makes the ids of sessions that are made without one, from the time in microseconds: UUIDv7.
-    ``VaultNotFound`` where there is no vault and ``create`` is False, or where the path is something else;
-    ``KeyUnavailable``, ``WrongKey``; ``RollbackDetected`` for key slots older than this vault has seen.
+    ``path_or_url`` is a directory or a URL: ``memory://``, ``redis://…``, ``rediss://…``, ``sqlite:///…``,
+    ``mysql+pymysql://…``, ``postgresql+psycopg://…``. Without one: ``VAULTSESSION_PATH``, else the platform's data
+    directory. An ``Engine`` of your own may stand in its place; the store closes it.
+
+    ========== ===================================================================================================
+    key        ``RawKey`` or ``Passphrase``; None: the environment, a key file, the keyring of the system
+    settings   ``Settings`` in the place of those of the environment; the keywords below change single ones
+    create     False: ``VaultNotFound`` where there is no vault
+    state_type a dataclass, a TypedDict or a pydantic model (extra "typed"): states are of that type, checked on the
+               way in and out
+    new_id     makes the ids of sessions that are made without one, from the time in microseconds: UUIDv7
+    tracing    sees each call, as ``telemetry`` does for OpenTelemetry
+    clock, disk, sources  take the place of the system's, in tests
+    ========== ===================================================================================================
+
+    All other keywords are the fields of ``Settings``, which explains each. One that is not given is taken from
+    ``settings``, or else from the environment, the configuration file and the default, in this order.
+
+    ``VaultNotFound`` also where the path is something else; ``KeyUnavailable``, ``WrongKey``; ``InvalidSetting``;
+    ``RollbackDetected`` for key slots older than this vault has seen.
+
+    >>> with open_store("memory://", ttl="24h") as store:
+    ...     store.create("alice").ttl
+    datetime.timedelta(days=1)
     """
-    environ = environment()
-    chosen = _settings(settings, environ, overrides)
-    seen = _seen(state_type, tracing, chosen)._replace(new_id=new_id)
+    environ = functools.cache(environment)  # where everything is given nothing is read
+    chosen = Settings.from_environment(environ(), **overrides) if settings is None else settings.replaced(overrides)
+    if tracing is None and chosen.telemetry:
+        from ..util.tracing import Telemetry  # noqa: PLC0415 - an extra: imported when used
+
+        tracing = Telemetry.installed()
     clock = clock or SystemClock()
+    options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
-        where = os.fspath(path_or_url or vault_path(environ))
+        where = os.fspath(path_or_url or vault_path(environ()))
         if where.startswith(MEMORY):
-            return _in_memory(chosen, clock, seen)
+            return _in_memory(options)
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
-    if chosen.fallback != "none" and isinstance(site.vault, VaultDirectory):
+    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
         etag = site.vault.etag()
-        vault, source = _unlock(site.vault, key, chosen, clock, sources or KeySources(environ, disk), create=create)
+        sources = sources or KeySources(environ(), disk)
+        vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
         reader = reader_of(
             site.vault,
             vault,
@@ -120,14 +140,14 @@ def open_store(
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             _refuse_older_slots(backend, vault)
-        writer, leases = Writer.of(reader, clock, chosen), site.leases()
+        writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
             backend = mirrored(backend, site.vault, reader.describe, where, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
-        return _assemble(backend, reader, writer, leases, chosen, clock, StoreInfo(site.vault.path, source), seen)
+        return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
     except BaseException:
         (backend or site).close()
         raise
@@ -135,59 +155,85 @@ def open_store(
 
 @overload
 async def open_store_async(
-    *args: Any,  # noqa: ANN401 - those of open_store
-    state_type: type[StateT],
-    **settings: Any,  # noqa: ANN401 - as above
+    path_or_url: Place = None, *, state_type: type[StateT], **fields: Unpack[OpenFields]
 ) -> AsyncSessionStore[StateT]: ...
 @overload
-async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore: ...  # noqa: ANN401 - as above
-async def open_store_async(*args: Any, **settings: Any) -> AsyncSessionStore[Any]:
-    """``open_store``, for asyncio: the same parameters."""
-    from .aio import AsyncSessionStore  # noqa: PLC0415 - asyncio costs a third of an import: only who asks pays
+async def open_store_async(path_or_url: Place = None, **fields: Unpack[OpenFields]) -> AsyncSessionStore: ...
+async def open_store_async(path_or_url: Place = None, **fields: Any) -> AsyncSessionStore[Any]:
+    """``open_store``, for asyncio: the same parameters.
 
-    return await AsyncSessionStore.opened(functools.partial(open_store, *args, **settings))
+    >>> import asyncio
+    >>> async def main():
+    ...     async with await open_store_async("memory://", ttl="24h") as store:
+    ...         return (await store.create("alice")).ttl
+    >>> asyncio.run(main())
+    datetime.timedelta(days=1)
+    """
+    from .aio import AsyncSessionStore  # noqa: PLC0415 - asyncio costs a third of an import, and few need it
+
+    return await AsyncSessionStore.opened(functools.partial(open_store, path_or_url, **fields))
+
+
+open_store_async.__signature__ = inspect.signature(open_store).replace(  # type: ignore[attr-defined]
+    return_annotation="AsyncSessionStore[Any]"
+)
+
+
+def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
+    """Writes as the settings say."""
+    level = settings.level if settings.compression == "zstd" else None
+    return Writer(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
 
 
 class StoreOptions(NamedTuple):
-    """How a store is seen: its states, and its calls by whoever traces them; and who makes its ids."""
+    """How a store is assembled, whatever its backend."""
 
+    settings: Settings
+    clock: Clock
     shape: Shape[Any] | None
     tracing: Tracing | None
-    new_id: Callable[[int], str] = ids.new
+    new_id: Callable[[int], str]
+
+    def assembled(
+        self, backend: Backend, reader: Reader, writer: Writer, leases: Leases, origin: StoreInfo
+    ) -> SessionStore[Any]:
+        """The store, and its sweeper running where one is set."""
+        ttl, interval = self.settings.ttl, self.settings.sweep_interval
+        store: SessionStore[Any] = SessionStore(
+            backend,
+            reader,
+            writer,
+            leases,
+            self.clock,
+            origin=origin,
+            defaults=Defaults(
+                None if ttl is None else to_duration(ttl), self.settings.sliding, self.settings.max_messages
+            ),
+            cache_bytes=self.settings.cache_bytes,
+            shape=self.shape,
+            tracing=self.tracing,
+            new_id=self.new_id,
+        )
+        if interval is not None:
+            store.start_sweeper(interval)
+        return store
 
 
-def _seen(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> StoreOptions:
-    if tracing is None and settings.telemetry:
-        from ..util.tracing import Telemetry  # noqa: PLC0415 - an extra: imported when used
-
-        tracing = Telemetry.installed()
-    return StoreOptions(None if state_type is None else Shape(state_type), tracing)
-
-
-def _in_memory(settings: Settings, clock: Clock, seen: StoreOptions) -> SessionStore[Any]:
+def _in_memory(options: StoreOptions) -> SessionStore[Any]:
+    settings, clock = options.settings, options.clock
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
     reader = Reader(LiveKeyring(keyring, MemoryKeyStore(keyring)))
-    from ..backends.memory import MemoryBackend  # noqa: PLC0415 - whoever keeps sessions needs none
+    from ..backends.memory import MemoryBackend  # noqa: PLC0415 - a store that keeps its sessions needs none
 
     memory = MemoryBackend(max_sessions=settings.max_sessions)
-    writer = Writer.of(reader, clock, settings)
-    return _assemble(
-        memory, reader, writer, LocalLeases(), settings, clock, StoreInfo(MEMORY, "this process only"), seen
-    )
-
-
-def _settings(settings: Settings | None, environ: Mapping[str, str], overrides: dict[str, Any]) -> Settings:
-    if settings is None:
-        return Settings.from_environment(environ, **overrides)
-    try:
-        return dataclasses.replace(settings, **overrides)
-    except TypeError as error:
-        raise InvalidSetting(str(error)) from None
+    writer = writer_of(reader, clock, settings)
+    origin = StoreInfo(MEMORY, "this process only")
+    return options.assembled(memory, reader, writer, LocalLeases(), origin)
 
 
 def _unlock(
     place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources, *, create: bool
-) -> tuple[OpenVault, str]:
+) -> tuple[UnlockedVault, str]:
     """The vault, unlocked or made; and the name of the source of its key."""
     if not place.exists():
         if not create:
@@ -198,7 +244,7 @@ def _unlock(
             pass
 
     def candidates(vault_id: bytes) -> Candidates:
-        # Only the prompt needs to know, and where a key was given nobody is asked: then the slots are read once less.
+        # Only the prompt needs this, and a key that was given needs no prompt: the slots are read once less.
         takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
         return sources.candidates(key, vault_id, takes_passphrase=takes_passphrase)
 
@@ -208,7 +254,7 @@ def _unlock(
     return vault, vault.source
 
 
-def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[OpenVault, str]:
+def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[UnlockedVault, str]:
     made: list[KeySource] = []
 
     def secret(vault_id: bytes) -> Secret:
@@ -219,17 +265,17 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
     vault = place.create(
         secret, readable_names=settings.names == "readable", now=clock.now(), tenant_keys=settings.tenant_keys
     )
-    # Whoever named a key knows where it is; one that was made here is news, and to lose it is to lose the vault.
+    # A key that was named lies where its owner put it; one that was made here is news: without it the vault is lost.
     level = logging.INFO if sources.is_configured(key) else logging.WARNING
     _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)
     return vault, made[0].name
 
 
-def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
+def _refuse_older_slots(backend: FilesBackend, vault: UnlockedVault) -> None:
     """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back.
 
-    An index that says nothing, on a medium that is full say, is no reason not to read sessions: it is as one that was
-    removed, which whoever can make it unreadable could have done as well.
+    An unreadable index, on a full medium say, is no reason to refuse sessions: it counts as a removed one, since an
+    attacker who can make it unreadable can also remove it.
     """
     try:
         remembered = backend.remembered(KEYRING_COUNTER)
@@ -251,50 +297,15 @@ def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
 def _with_fallback(
     backend: Backend, leases: Leases, site: VaultLocation, reader: Reader, writer: Writer, clock: Clock
 ) -> tuple[Backend, Leases]:
-    from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - only who asks for it pays
+    from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - few vaults have one
     from ..engine.merge import Carrying  # noqa: PLC0415 - as above
-    from ..vault import EngineVault  # noqa: PLC0415 - as above
 
-    vault = site.vault
     fallback = FallbackBackend(
         backend,
         reader.describe,
         Carrying(reader, writer).merged,
         clock,
-        prepare=vault.keeping() if isinstance(vault, EngineVault) else None,
+        prepare=site.vault.restorer(),
         afresh=functools.partial(site.backend, reader.describe),
     )
     return fallback, FallbackLeases(leases)
-
-
-def _assemble(
-    backend: Backend,
-    reader: Reader,
-    writer: Writer,
-    leases: Leases,
-    settings: Settings,
-    clock: Clock,
-    origin: StoreInfo,
-    seen: StoreOptions,
-) -> SessionStore[Any]:
-    defaults = Defaults(
-        ttl=None if settings.ttl is None else to_duration(settings.ttl),
-        sliding=settings.sliding,
-        max_messages=settings.max_messages,
-    )
-    store: SessionStore[Any] = SessionStore(
-        backend,
-        reader,
-        writer,
-        leases,
-        clock,
-        origin=origin,
-        defaults=defaults,
-        cache_bytes=settings.cache_bytes,
-        shape=seen.shape,
-        tracing=seen.tracing,
-        new_id=seen.new_id,
-    )
-    if settings.sweep_interval is not None:
-        store.start_sweeper(settings.sweep_interval)
-    return store

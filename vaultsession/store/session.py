@@ -1,24 +1,52 @@
 """Session and SessionInfo: a session as its user sees it.
 
-Both show the same facts. A ``SessionInfo`` comes from a listing and stays as it is. A ``Session`` also holds the
-document, which belongs to whoever loaded it: change state, messages, title, owners, labels or limits, and save it.
-Nothing is parsed before it is touched, and nothing is shared with the store's cache or with another load.
+Both show the same facts. A ``SessionInfo`` comes from a listing and cannot be changed. A ``Session`` also holds the
+document, which belongs to the caller: change state, messages, title, owners, labels or limits, and save it. Nothing is
+parsed before it is read, and nothing is shared with the store's cache or with another load.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
+from ..engine.operations import Edit
+from ..engine.reader import Document
 from ..errors import InvalidDocument
 from ..format import document
-from ..format.head import Head
+from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_datetime, to_duration
 from .typed_state import Shape, StateT
 
 T = TypeVar("T")
+
+
+class _Fact(Generic[T]):
+    """A field of a session's head, to be read."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        self._name = name
+        self.__doc__ = doc
+
+    @overload
+    def __get__(self, session: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, session: SessionFacts, owner: type) -> T: ...
+    def __get__(self, session: SessionFacts | None, owner: type) -> T | Self:
+        if session is None:
+            return self
+        value: T = getattr(session._head, self._name)  # noqa: SLF001 - the field is a part of the session
+        return value
+
+
+class _Field(_Fact[T]):
+    """A field that may be assigned; the next save writes it."""
+
+    def __set__(self, session: Session[Any], value: T) -> None:
+        change: dict[str, Any] = {self._name: value}
+        session._head = check_head(session._head._replace(**change))  # noqa: SLF001 - as above
 
 
 class SessionFacts:
@@ -29,10 +57,7 @@ class SessionFacts:
     def __init__(self, head: Head) -> None:
         self._head = head
 
-    @property
-    def id(self) -> str:
-        """The session id."""
-        return self._head.id
+    id = _Fact[str]("id", "The session id.")
 
     @property
     def created_at(self) -> datetime:
@@ -70,29 +95,25 @@ class SessionFacts:
 
 
 class SessionInfo(SessionFacts):
-    """One row of a listing. Immutable."""
+    """One row of a listing. Immutable.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", title="Trip", messages=[{"role": "user", "content": "hi"}])
+    ...     [(info.id, info.title, info.message_count) for info in store.list()]
+    [('alice', 'Trip', 1)]
+    """
 
     __slots__ = ()
 
-    @property
-    def title(self) -> str | None:
-        """The title."""
-        return self._head.title
-
-    @property
-    def user_id(self) -> str | None:
-        """Whose session it is."""
-        return self._head.user_id
-
-    @property
-    def tenant_id(self) -> str | None:
-        """Whose user that is."""
-        return self._head.tenant_id
-
-    @property
-    def assistant_id(self) -> str | None:
-        """Which assistant answers it."""
-        return self._head.assistant_id
+    title = _Fact[str | None]("title", "The title.")
+    user_id = _Fact[str | None]("user_id", "Whose session it is.")
+    tenant_id = _Fact[str | None]("tenant_id", "Whose user that is.")
+    assistant_id = _Fact[str | None]("assistant_id", "Which assistant answers it.")
+    message_count = _Fact[int]("messages", "Messages in the history.")
+    sliding = _Fact[bool]("sliding", "Whether reading and writing extend its life.")
+    max_messages = _Fact[int | None]("max_messages", "How many messages are kept; older ones are dropped.")
+    size = _Fact[int]("raw", "Bytes of JSON that a load of the whole session reads; fewer once compressed and sealed.")
 
     @property
     def labels(self) -> dict[str, str]:
@@ -100,54 +121,31 @@ class SessionInfo(SessionFacts):
         return dict(self._head.labels)
 
     @property
-    def message_count(self) -> int:
-        """Messages in the history."""
-        return self._head.messages
-
-    @property
     def ttl(self) -> timedelta | None:
         """The life span that was asked for."""
         return None if self._head.ttl is None else timedelta(microseconds=self._head.ttl)
-
-    @property
-    def sliding(self) -> bool:
-        """Whether reading and writing extend its life."""
-        return self._head.sliding
-
-    @property
-    def max_messages(self) -> int | None:
-        """How many messages are kept; older ones are dropped."""
-        return self._head.max_messages
-
-    @property
-    def size(self) -> int:
-        """Bytes of JSON that a load of the whole session reads; compressed and sealed it is smaller."""
-        return self._head.raw
 
     def __repr__(self) -> str:
         return f"<SessionInfo {self.id!r}, {self.message_count} messages, updated {self.updated_at:%Y-%m-%d %H:%M:%S}Z>"
 
 
-class _Field(Generic[T]):
-    """A fact that the holder of a session may change; the next save writes it."""
+class Page(list[SessionInfo]):
+    """Sessions in order, and the cursor of the page behind them: None where there is none.
 
-    def __init__(self, name: str, doc: str) -> None:
-        self._name = name
-        self.__doc__ = doc
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     saved = store.save_many({"id": name} for name in ("alice", "bob"))
+    ...     page = store.list(limit=1)
+    ...     while page:
+    ...         print(page[0].id)
+    ...         page = store.list(limit=1, after=page.after) if page.after else []
+    bob
+    alice
+    """
 
-    @overload
-    def __get__(self, session: None, owner: type) -> _Field[T]: ...
-    @overload
-    def __get__(self, session: Session[Any], owner: type) -> T: ...
-    def __get__(self, session: Session[Any] | None, owner: type) -> T | _Field[T]:
-        if session is None:
-            return self
-        value: T = getattr(session._head, self._name)  # noqa: SLF001 - the field is a part of the session
-        return value
-
-    def __set__(self, session: Session[Any], value: T) -> None:
-        change: dict[str, Any] = {self._name: value}
-        session._head = checked(session._head._replace(**change))  # noqa: SLF001 - as above
+    def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
+        super().__init__(infos)
+        self.after = after
 
 
 class Session(SessionFacts, Generic[StateT]):
@@ -155,6 +153,15 @@ class Session(SessionFacts, Generic[StateT]):
 
     ``version`` names the document that was loaded or last saved; ``store.save`` compares it with what is newest, and
     raises ``Conflict`` if someone else saved in between. ``state`` is of the store's ``state_type``, where it has one.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", state={"step": 1})
+    ...     session.state["step"] = 2
+    ...     session.messages.append({"role": "user", "content": "hi"})
+    ...     session.title = "Trip"
+    ...     store.save(session).message_count
+    1
     """
 
     __slots__ = ("_bodies", "_messages", "_new_ttl", "_shape", "_state", "version")
@@ -217,7 +224,7 @@ class Session(SessionFacts, Generic[StateT]):
 
     @labels.setter
     def labels(self, value: Mapping[str, str]) -> None:
-        self._head = checked(self._head._replace(labels=named(value)))
+        self._head = check_head(self._head._replace(labels=check_labels(value)))
 
     @property
     def ttl(self) -> timedelta | None:
@@ -233,58 +240,26 @@ class Session(SessionFacts, Generic[StateT]):
         """The facts alone, as of when the session was loaded or saved."""
         return SessionInfo(self._head)
 
-    def pending(self) -> tuple[Head, bool]:
-        """What a save would write beside the document, and whether the ttl was assigned: for the store."""
-        return self._head, self._new_ttl
+    def _edit(self) -> Edit:
+        """What a save writes."""
+        return Edit(self._head, self._new_ttl, self.version, self._bodies, self._plain_state(), self.messages)
 
-    def known_bodies(self) -> Sequence[bytes]:
-        """The document as it was when this version of it was loaded or saved: for the store."""
-        return self._bodies
+    def _merge(self, changes: Mapping[str, Any]) -> None:
+        """Set keys of the state."""
+        self.state = self._shaped({**self._plain_state(), **changes})
 
-    def plain_state(self) -> Json:
-        """The state as a JSON object: for the store."""
-        return cast("Json", self.state) if self._shape is None else self._shape.write(self.state)
-
-    def merge(self, changes: Mapping[str, Any]) -> None:
-        """Set keys of the state: for the store."""
-        self.state = self._shaped({**self.plain_state(), **changes})
-
-    def follow(self, saved: Session[Any]) -> None:
-        """Take over what was just saved from this session, without the messages that did not fit: for the store."""
-        self._head, self.version, self._new_ttl = saved._head, saved.version, False
-        self._bodies = saved._bodies
+    def _follow(self, saved: Document) -> None:
+        """Take over what a save of this session wrote, without the messages that did not fit."""
+        self._head, self.version, self._bodies = saved.head, saved.document.hex(), saved.bodies
+        self._new_ttl = False
         if self._messages is not None:
-            del self._messages[: len(self._messages) - saved._head.messages]
+            del self._messages[: len(self._messages) - saved.head.messages]
+
+    def _plain_state(self) -> Json:
+        return cast("Json", self.state) if self._shape is None else self._shape.write(self.state)
 
     def _shaped(self, state: Json) -> StateT:
         return cast("StateT", state) if self._shape is None else self._shape.read(state)
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r}, {self.message_count} messages, version {self.version[:8]}>"
-
-
-def named(labels: object) -> dict[str, str]:
-    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``checked`` looks inside."""
-    if not isinstance(labels, Mapping):
-        raise InvalidDocument(f"labels map str to str, not {labels!r:.40}", path="labels")
-    return dict(labels)
-
-
-def checked(head: Head) -> Head:
-    """The head itself, if owners, labels and limits are of the types that a head may hold; else ``InvalidDocument``."""
-    for name in ("title", "user_id", "tenant_id", "assistant_id"):
-        value = getattr(head, name)
-        if value is not None and (type(value) is not str or (not value and name != "title")):
-            raise InvalidDocument(f"{name} is a non-empty str or None, not {value!r:.40}", path=name)
-    for label, value in head.labels.items():
-        if type(label) is not str or type(value) is not str or not label:
-            raise InvalidDocument(
-                f"labels map non-empty str to str; here is {label!r:.40}: {value!r:.40}", path="labels"
-            )
-    if head.max_messages is not None and (type(head.max_messages) is not int or head.max_messages < 1):
-        raise InvalidDocument(
-            f"max_messages is a positive int or None, not {head.max_messages!r:.40}", path="max_messages"
-        )
-    if type(head.sliding) is not bool:
-        raise InvalidDocument(f"sliding is a bool, not {head.sliding!r:.40}", path="sliding")
-    return head

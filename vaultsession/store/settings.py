@@ -1,7 +1,4 @@
-"""Settings: what the argument says, else the environment (``VAULTSESSION_…``), else the default.
-
-The configuration file stands beneath the environment: see ``configuration``.
-"""
+"""Settings: from an argument, else ``VAULTSESSION_…`` in the environment, the configuration file, the default."""
 
 from __future__ import annotations
 
@@ -9,21 +6,45 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from ..errors import InvalidSetting
-from ..format import record
 from ..format.payload import LEVELS
+from ..format.record import SUITES
 from ..util.clock import Duration, to_duration
 
 PREFIX = "VAULTSESSION_"
 PATH = PREFIX + "PATH"
 
-SUITES = {
-    "aes-256-gcm": record.SUITE_AES_GCM,
-    "chacha20-poly1305": record.SUITE_CHACHA,
-    "aes-256-gcm-siv": record.SUITE_AES_GCM_SIV,
-}
+
+Compression = Literal["zstd", "none"]
+Durability = Literal["sync", "os"]
+Names = Literal["readable", "private"]
+Suite = Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"]
+Fallback = Literal["none", "memory"]
+
+
+class SettingFields(TypedDict, total=False):
+    """The fields of ``Settings`` as keywords of ``open_store``; their defaults stand there alone."""
+
+    ttl: Duration | None
+    sliding: bool
+    max_messages: int | None
+    max_sessions: int | None
+    cache_bytes: int
+    compression: Compression
+    level: int
+    padding: bool
+    durability: Durability
+    names: Names
+    tenant_keys: bool
+    suite: Suite
+    sweep_interval: Duration | None
+    telemetry: bool
+    fallback: Fallback
+    allow_network: bool
+    mirror: str | None
+    mirror_drain: Duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +68,15 @@ class Settings:
     telemetry      False         OpenTelemetry spans and metrics of every verb (extra "telemetry")
     fallback       "none"        or "memory": while a vault's server is away, go on in memory with what was used lately,
                                  and carry over what was written when it is back
-    allow_network  False         open a vault on a network file system, whose locks may exclude nobody
+    allow_network  False         open a vault on a network file system, whose locks may not hold
     mirror         None          where a copy of the vault is kept level: a path or URL, as of a vault
     mirror_drain   "5s"          how long closing waits for the mirror to take what it lacks
     ============== ============= ===================================================================================
+
+    >>> from vaultsession import Settings, open_store
+    >>> with open_store("memory://", settings=Settings(ttl="24h", sliding=True)) as store:
+    ...     store.create("alice").ttl
+    datetime.timedelta(days=1)
     """
 
     ttl: Duration | None = None
@@ -58,16 +84,16 @@ class Settings:
     max_messages: int | None = None
     max_sessions: int | None = None
     cache_bytes: int = 64 << 20
-    compression: Literal["zstd", "none"] = "zstd"
+    compression: Compression = "zstd"
     level: int = 3
     padding: bool = False
-    durability: Literal["sync", "os"] = "sync"
-    names: Literal["readable", "private"] = "readable"
+    durability: Durability = "sync"
+    names: Names = "readable"
     tenant_keys: bool = False
-    suite: Literal["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"] = "aes-256-gcm"
+    suite: Suite = "aes-256-gcm"
     sweep_interval: Duration | None = None
     telemetry: bool = False
-    fallback: Literal["none", "memory"] = "none"
+    fallback: Fallback = "none"
     allow_network: bool = False
     mirror: str | None = dataclasses.field(default=None, repr=False)  # a URL may hold a password
     mirror_drain: Duration = "5s"
@@ -89,20 +115,28 @@ class Settings:
                 raise InvalidSetting(f"{name} is a whole number from {least} up, not {value!r}")
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:  # noqa: ANN401 - checked below
-        """What the environment says, under what the caller says."""
-        found: dict[str, Any] = {}
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Unpack[SettingFields]) -> Settings:
+        """The settings of the environment, apart from those that are given."""
+        found: SettingFields = {}
         for field in dataclasses.fields(cls):
             variable = PREFIX + field.name.upper()
             if (text := environ.get(variable)) and field.name not in overrides:
                 try:
-                    found[field.name] = from_text(field.name, text)
+                    found[field.name] = from_text(field.name, text)  # type: ignore[literal-required]  # a field
                 except InvalidSetting as error:
                     raise InvalidSetting(f"{variable}: {error}") from None
         unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
-        return cls(**found, **overrides)
+        found.update(overrides)
+        return cls(**found)
+
+    def replaced(self, overrides: SettingFields) -> Settings:
+        """These settings apart from those that are given. ``InvalidSetting`` for one that there is not."""
+        try:
+            return dataclasses.replace(self, **overrides)
+        except TypeError as error:
+            raise InvalidSetting(str(error)) from None
 
 
 _BOOLEANS = (True, False)
@@ -124,7 +158,7 @@ _NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
 
 
 def from_text(name: str, text: str) -> object:
-    """The value of a field that a text stands for. ``InvalidSetting``."""
+    """The value of a field, from text. ``InvalidSetting``."""
     try:
         if _CHOICES.get(name) == _BOOLEANS:
             return _WORDS[text.strip().lower()]

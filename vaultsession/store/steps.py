@@ -1,4 +1,4 @@
-"""What an agent says: text, a message, several of them, a ``Step``, or a stream of these; gathered into messages.
+"""What an agent says: text, a message, several of them, a ``Step``, or a stream of these; assembled into messages.
 
 An agent is any callable from the messages so far, oldest first, to one of::
 
@@ -8,9 +8,9 @@ An agent is any callable from the messages so far, oldest first, to one of::
     Step(messages, done=False)   any of these, and whether the turn ends with it
     an iterator of these         a stream: texts that follow each other are pieces of one message
 
-The turn ends with what the agent says, unless the last message of it asks for a tool or brings what one gave
+The turn ends with what the agent says, unless its last message asks for a tool or brings a tool's result
 (``tool_calls`` or the role ``tool``; a content block ``tool_use`` or ``tool_result``): then the agent is called again,
-and sees it. A ``Step`` says it in so many words.
+and sees it. A ``Step`` decides it explicitly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,15 @@ _TEXT_BLOCKS = frozenset({"text", "output_text"})
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Step:
-    """What an agent says in one call, and whether the turn ends with it. ``messages``: text, a message, or several."""
+    """What an agent says in one call, and whether the turn ends with it. ``messages``: text, a message, or several.
+
+    >>> from vaultsession import Step, open_store
+    >>> def agent(messages):
+    ...     return Step("Looking …", done=False) if messages[-1]["role"] == "user" else "It is 42."
+    >>> with open_store("memory://") as store:
+    ...     [message["content"] for message in store.conversation(agent=agent).send("What is it?").messages]
+    ['Looking …', 'It is 42.']
+    """
 
     messages: str | Json | Sequence[str | Json] = ()
     done: bool = True
@@ -43,24 +51,24 @@ class Step:
 
 Said = str | Json | Step | Sequence[str | Json]
 Agent = Callable[[list[Json]], Said | Iterator[Said]]
-"""From the messages so far to what the agent says. What it is given is its own."""
+"""From the messages so far to what the agent says. The list is the agent's to change."""
 _Given = Said | Iterator[Said] | AsyncIterator[Said]
 AsyncAgent = Callable[[list[Json]], _Given | Awaitable[_Given]]
 
 
 class MessageAssembler:
-    """What one call of an agent gives, as it comes. ``told``: whether the turn has told people a text already."""
+    """What one call of an agent says, as messages. ``has_text``: whether the turn has shown a text before."""
 
-    def __init__(self, *, told: bool = False) -> None:
+    def __init__(self, *, has_text: bool = False) -> None:
         self.messages: list[Json] = []
-        self.told = told
+        self.has_text = has_text
         self._text: list[str] = []
         self._done: bool | None = None
 
-    def take(self, said: object) -> str:
+    def add(self, said: object) -> str:
         """One more thing that the agent said; what people read of it. ``InvalidDocument`` for anything else."""
         if isinstance(said, Step):
-            read = self.take(said.messages)
+            read = self.add(said.messages)
             self._done = said.done
             return read
         if isinstance(said, str):
@@ -77,12 +85,12 @@ class MessageAssembler:
         self._done = None
         return read
 
-    def ended(self) -> list[Json]:
+    def complete(self) -> list[Json]:
         """The messages of a call that came to its end."""
         self._end_text()
         return self.messages
 
-    def broken(self, *, partial: bool) -> list[Json]:
+    def interrupted(self, *, partial: bool) -> list[Json]:
         """The messages of a call that broke off: the whole ones, and with ``partial`` the text that was cut, marked."""
         if partial and self._text:
             return [*self.messages, {"role": ASSISTANT, "content": "".join(self._text), INTERRUPTED: True}]
@@ -93,19 +101,19 @@ class MessageAssembler:
         """Whether the turn ends with what was said."""
         if self._done is not None:
             return self._done
-        return not (self.messages and concerns_a_tool(self.messages[-1]))
+        return not (self.messages and involves_tool(self.messages[-1]))
 
     def _piece(self, text: str) -> str:
         if not text:
             return ""
-        read = text if self._text else self._apart(text)
+        read = text if self._text else self._set_apart(text)
         self._text.append(text)
         return read
 
     def _message(self, message: Json) -> str:
         self._end_text()
         self.messages.append(message)
-        return self._apart(text_of(message))
+        return self._set_apart(text_of(message))
 
     def _whole(self, said: object) -> str:
         self._end_text()
@@ -119,11 +127,11 @@ class MessageAssembler:
             f"a list that an agent gives holds texts and messages, not {_kind(said)}", path="messages"
         )
 
-    def _apart(self, text: str) -> str:
+    def _set_apart(self, text: str) -> str:
         """The text of a message as it begins, behind an empty line where people have read another before."""
         if not text:
             return ""
-        first, self.told = not self.told, True
+        first, self.has_text = not self.has_text, True
         return text if first else f"\n\n{text}"
 
     def _end_text(self) -> None:
@@ -132,13 +140,13 @@ class MessageAssembler:
             self._text = []
 
 
-def concerns_a_tool(message: Mapping[str, Any]) -> bool:
-    """Whether a message asks for a tool or brings what one gave, so that the agent has to be heard again."""
+def involves_tool(message: Mapping[str, Any]) -> bool:
+    """Whether a message asks for a tool or brings a tool's result, so that the agent is called again."""
     return bool(message.get("tool_calls")) or _has_block(message, _TOOL_BLOCKS) or message.get("role") == "tool"
 
 
-def answers_a_tool(message: Mapping[str, Any]) -> bool:
-    """Whether a message brings what a tool gave: it means nothing without the one before it."""
+def is_tool_result(message: Mapping[str, Any]) -> bool:
+    """Whether a message brings a tool's result: it means nothing without the message before it."""
     return message.get("role") == "tool" or _has_block(message, frozenset({"tool_result"}))
 
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from ..backends.leases import Leases
-from ..backends.protocol import Backend, remarks_of
+from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
-from ..engine.listing import Listing
-from ..engine.operations import Operations
+from ..engine.listing import Listing, Order
+from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
 from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
@@ -32,32 +32,54 @@ from ..util.clock import Clock, Duration, to_duration
 from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing, verb
-from .bulk import ManySessions
-from .fields import Defaults, Filters, ImportedFields, SessionFields, StoreInfo, forked_head
-from .session import Session, SessionInfo
+from . import bulk
+from .bulk import Imported, Verified
+from .documents import Documents
+from .fields import (
+    ConversationFields,
+    Defaults,
+    DocumentFields,
+    Filters,
+    ImportedFields,
+    SessionFields,
+    StoreInfo,
+    shows_fields,
+)
+from .session import Page, Session, SessionInfo
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
     from ..engine import erasure, rotation, sweeper, trainer
+    from ..engine import search as searching
     from ..engine.erasure import Receipt
     from ..engine.rotation import KeyUse, Rotation
+    from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
-    from . import conversation as talking
-    from .conversation import Conversation, ConversationFields
+    from . import conversation as conversations
+    from .conversation import Conversation
     from .steps import Agent
 else:
     erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
-    sweeper, trainer = LazyModule(".engine.sweeper"), LazyModule(".engine.trainer")
-    talking = LazyModule(".store.conversation")
+    searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
+    conversations = LazyModule(".store.conversation")
 
 _TRIES = 100
 _ALL = 1 << 62
 _PROBE_SECONDS = 2.0
-"""Seconds that a backend has to say how it is."""
+"""Seconds that a backend has to answer a health probe."""
 
 
-class SessionStore(ManySessions[StateT]):
-    """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager."""
+class SessionStore(Generic[StateT]):
+    """The sessions of one vault. Made by ``open_store``; ``close()`` it, or use it as a context manager.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", labels={"team": "red"}, state={"step": 1})
+    ...     info = store.append("alice", {"role": "user", "content": "hi"})
+    ...     info = store.update("alice", {"step": 2})
+    ...     store.load("alice").state, store.messages("alice"), store.count(labels={"team": "red"})
+    ({'step': 2}, [{'role': 'user', 'content': 'hi'}], 1)
+    """
 
     def __init__(
         self,
@@ -75,40 +97,48 @@ class SessionStore(ManySessions[StateT]):
         new_id: Callable[[int], str] = ids.new,
     ) -> None:
         self.origin = origin
-        self._new_id = new_id
         self._backend = backend
         self._reader = reader
-        self._keyring = reader.keyring
         self._leases = leases
         self._clock = clock
-        self._defaults = defaults or Defaults()
-        self._coherent = SessionCache(backend, reader, cache_bytes)
+        self._cache = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._operations = Operations(backend, reader, writer, self._coherent, clock, shape)
+        self._operations = Operations(backend, reader, writer, self._cache, clock)
         self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
-        self._key = functools.lru_cache(8192)(self._derive_key)
+        self._documents = Documents(
+            self._operations, reader.keyring, clock, defaults=defaults or Defaults(), shape=shape, new_id=new_id
+        )
+        self._key = self._documents.key
         self._watch = Metrics(tracing)
-        self._pulse = HealthProbe(backend.health)
+        self._health = HealthProbe(backend.health)
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
     @verb
+    @shows_fields(ImportedFields)
     def create(
         self,
         id: str | None = None,
         *,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
-        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id."""
-        head = self._new_head(self._new_id(self._clock.now()) if id is None else id, facts)
-        return self._operations.put(self._key(head.id), head, self._plain(state), messages, replace=False)
+        """Make a new session, with a UUIDv7 where no id is given. ``SessionExists`` where a living one has the id.
+
+        Owners (``user_id``, ``tenant_id``, ``assistant_id``) and ``labels`` are what listings and searches filter by.
+        ``ttl`` is the life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever. A
+        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept. For a
+        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes.
+        ``ttl``, ``sliding`` and ``max_messages`` are those of the store where they are not given.
+        """
+        return self._documents.put(id, state, messages, fields, replace=False)
 
     @verb
+    @shows_fields(ImportedFields)
     def save(
         self,
         session: Session[StateT] | str,
@@ -116,35 +146,32 @@ class SessionStore(ManySessions[StateT]):
         overwrite: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
-        **facts: Unpack[ImportedFields],
+        **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """Write a whole document.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
         ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
         Of a large document that changed little since it was loaded, what changed is written.
-        An id with a document and the facts of ``create`` creates or replaces, since there is no version to compare.
+        An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
-            head = self._new_head(session, facts)
-            return self._operations.put(self._key(session), head, self._plain(state), messages, replace=True)
-        if state is not None or messages or facts:
+            return self._documents.put(session, state, messages, fields, replace=True)
+        if state is not None or messages or fields:
             raise TypeError("a Session is saved as it is: change it, then save it")
-        session.follow(self._operations.save(self._key(session.id), session, overwrite=overwrite))
-        return session
+        return self._documents.save(session, overwrite=overwrite)
 
     @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
-        return self._operations.session(self._key(id), id)
+        return self._documents.load(id)
 
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
         started = time.perf_counter_ns()
-        loaded = self._operations.warm(self._key(id))
-        if loaded is None:
+        session = self._documents.warm(id)
+        if session is None:
             return None
-        session = self._operations.shown(loaded)
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
@@ -157,21 +184,18 @@ class SessionStore(ManySessions[StateT]):
             return default
 
     @verb
+    @shows_fields(SessionFields)
     def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **facts: Unpack[SessionFields]
+        self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
     ) -> Session[StateT]:
         """Fork: a new session with the state and the history of another, or with the first ``until`` messages alone.
 
-        Its life begins now, with the facts of the other apart from those that are given. ``SessionNotFound``,
+        Its life begins now, with the fields of the other apart from those that are given. ``SessionNotFound``,
         ``SessionExpired``; ``SessionExists`` where a living session has the new id, a UUIDv7 where none is given.
         """
         if until is not None and until < 0:
             raise InvalidSetting("until is at least 0")
-        now = self._clock.now()
-        name = self._new_id(now) if new_id is None else new_id
-        return self._operations.fork(
-            self._key(id), id, self._key(name), lambda head: forked_head(head, name, facts, now), until=until
-        )
+        return self._documents.fork(id, new_id, until, fields)
 
     @verb
     def delete(self, id: str, *, shred: bool = False) -> bool:
@@ -196,9 +220,7 @@ class SessionStore(ManySessions[StateT]):
         ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already;
         it reads the history, so its cost follows that.
         """
-        born = self._new_head(id, {}) if create else None
-        if born is not None:
-            self._plain(None)  # refused where the state_type has no default
+        born = self._documents.empty(id) if create else None
         return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=dedupe))
 
     @verb
@@ -214,10 +236,9 @@ class SessionStore(ManySessions[StateT]):
             raise InvalidSetting("give last, or offset and limit")
         if any(number is not None and number < 0 for number in (offset, limit, last)):
             raise InvalidSetting("offset, limit and last are at least 0")
-        wanted = last if last is not None else _ALL if limit is None else limit
-        return self._operations.messages(
-            self._key(id), id, wanted=wanted, offset=None if last is not None else offset or 0
-        )
+        if last is not None:
+            return self._operations.messages(self._key(id), id, wanted=last, offset=None)
+        return self._operations.messages(self._key(id), id, wanted=_ALL if limit is None else limit, offset=offset or 0)
 
     @verb
     def pop(self, id: str, n: int = 1) -> list[Json]:
@@ -242,7 +263,7 @@ class SessionStore(ManySessions[StateT]):
             merged = dict(changes)
             if self._shape is None:
                 return SessionInfo(self._operations.merge(self._key(id), id, merged))
-            return self.update(id, lambda session: session.merge(merged))
+            return self.update(id, lambda session: session._merge(merged))  # noqa: SLF001 - what a session shows to its store alone
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
         for _ in range(_TRIES):
@@ -270,49 +291,182 @@ class SessionStore(ManySessions[StateT]):
     def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Hold the session's turn, one holder at a time over all threads and processes. ``LeaseTimeout``.
 
-        ``timeout`` in seconds; None waits for ever. The session need not exist. A process that dies lets go.
+        ``timeout`` in seconds; None waits for ever. The session need not exist. The lease of a process that dies ends.
         """
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
-    def conversation(self, id: str | None = None, *, agent: Agent, **given: Unpack[ConversationFields]) -> Conversation:
+    @shows_fields(ConversationFields)
+    def conversation(
+        self, id: str | None = None, *, agent: Agent, **fields: Unpack[ConversationFields]
+    ) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
-        return talking.Conversation(self, id, agent=agent, **given)
+        return conversations.Conversation(self, id, agent=agent, **fields)
 
-    # -- the store itself ----------------------------------------------------------------------------------------------
+    # -- listings ------------------------------------------------------------------------------------------------------
 
     @verb
-    def start_sweeper(self, interval: Duration = "5m") -> None:
-        """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
-        self._check_open()
-        seconds = to_duration(interval) / 1_000_000
-        if self._sweeper is not None:
-            self._sweeper.stop()
-        self._sweeper = sweeper.Sweeper(self.sweep, seconds)
+    @shows_fields(Filters)
+    def list(
+        self,
+        *,
+        order: Order = "newest",
+        limit: int | None = None,
+        offset: int = 0,
+        after: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Page:
+        """Living sessions that match every filter, by the time of their last change, without opening a body.
 
-    # -- its keys ------------------------------------------------------------------------------------------------------
+        ``after`` is the ``.after`` of an earlier page: a cursor that stays right while sessions change. What another
+        process wrote within the last moment (50 ms) may be missing.
+        """
+        tags = self._listing.tags(**filters)
+        heads, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
+        return Page([SessionInfo(head) for head in heads], behind)
+
+    @verb
+    @shows_fields(Filters)
+    def count(self, **filters: Unpack[Filters]) -> int:
+        """How many living sessions match every filter."""
+        return self._listing.count(self._listing.tags(**filters))
+
+    @shows_fields(Filters)
+    def search(
+        self,
+        needle: Needle,
+        *,
+        ignore_case: bool = False,
+        state: bool = False,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Iterator[Match]:
+        """Matches of a text or a compiled pattern in the messages of living sessions, those changed last first.
+
+        The first match within each text value of a message is found, as it reads and not as JSON escapes it; with
+        ``state`` those of the state as well. ``ignore_case`` compares as ``re.IGNORECASE`` does. Sessions are opened
+        one at a time while the matches are read; reading them extends no life. ``limit`` ends the search after so many
+        matches. ``progress`` is called with the number of sessions that are done. ``PartialFailure``, behind the last
+        match, for sessions that could not be read.
+        """
+        self._check_open()
+        if limit is not None and limit < 1:
+            raise InvalidSetting(f"limit is at least 1, not {limit!r}")
+        probe = searching.Probe(needle, ignore_case=ignore_case)
+        tags = self._listing.tags(**filters)
+        return self._search().matches(probe, tags, state=state, limit=limit, progress=progress)
+
+    # -- many sessions -------------------------------------------------------------------------------------------------
+
+    @verb
+    def save_many(
+        self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
+    ) -> Sequence[Session[StateT]]:
+        """Save each, in the way of ``save``: a loaded session, or a mapping of an id, a document and fields.
+
+        They are written side by side, so that their flushes overlap. Each is written whole or not at all, by itself:
+        ``PartialFailure`` names those that failed, when all have been tried.
+        """
+        self._check_open()
+
+        return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
+
+    @verb
+    def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
+        """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
+        self._check_open()
+
+        return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
+
+    @verb
+    def delete_many(self, ids: Iterable[str]) -> int:
+        """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
+        self._check_open()
+        return bulk.delete_many(self._operations, self._key, ids)
+
+    @shows_fields(Filters)
+    def export(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int], object] | None = None,
+        **filters: Unpack[Filters],
+    ) -> Iterator[bytes]:
+        """Living sessions as JSON lines, decrypted, in the format of ``vaultsession.format.jsonl``.
+
+        Those of the ``ids``, or all that match every filter, oldest change first; one session is held at a time.
+        ``SessionNotFound``, ``SessionExpired`` for an id; ``PartialFailure``, behind the last line, for sessions that
+        could not be read.
+        """
+        self._check_open()
+        if ids is not None and filters:
+            raise InvalidSetting("give ids, or filters")
+        tags = self._listing.tags(**filters)
+        names = ids if ids is not None else (head.id for head in self._listing.each(tags, order="oldest"))
+        return bulk.export(self._search(), names, self._clock, progress, listed=ids is None)
+
+    @verb
+    def import_(
+        self,
+        lines: Iterable[bytes],
+        *,
+        existing: Existing = "error",
+        progress: Callable[[int], object] | None = None,
+    ) -> Imported:
+        """Write exported sessions, with their ids, times, owners and life spans as they were.
+
+        ``lines`` is a file opened for reading bytes, or any iterable of lines. Each session is written whole before the
+        next line is read. A living session of the same id: ``existing`` "error" raises ``SessionExists``, "skip" leaves
+        it, "replace" replaces it. A line that is damaged or refused ends the import: the error names it, and the lines
+        before it are written. ``progress`` is called with the number of lines that are done.
+        """
+        if existing not in ("error", "skip", "replace"):
+            raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
+        self._check_open()
+        return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
+
+    @verb
+    def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
+        """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
+
+        The newest head decides, compared with its container under its lock: a session that was renewed meanwhile
+        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` is called
+        with the count so far, as batches are done.
+        """
+        return bulk.sweep(self._operations, self._listing, dry_run=dry_run, progress=progress)
+
+    @verb
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
+        """Open and authenticate every record of every session that is listed, expired ones included. Changes nothing.
+
+        What is wrong is returned and not raised. ``progress`` is called with the number of sessions that are done.
+        """
+        return bulk.verify(self._backend, self._reader, progress)
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
 
     @verb
     def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
-        Killed half-way, or refused by the storage, it is gone on with by the next call. ``progress`` is told how many
-        sessions of how many were looked at. What cannot be read stays as it is, and is named in ``left``.
+        The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
+        their total. What cannot be read stays as it is, and is named in ``left``.
         """
         self._check_open()
-        return self._rotating().rotate(progress)
+        return self._rotator().rotate(progress)
 
     @verb
     def prune_keys(self) -> tuple[str, ...]:
         """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
         self._check_open()
-        return self._rotating().prune()
+        return self._rotator().prune()
 
     @verb
     def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
         self._check_open()
-        return self._rotating().usage()
+        return self._rotator().usage()
 
     @verb
     def destroy_tenant(self, tenant_id: str) -> Receipt:
@@ -328,12 +482,22 @@ class SessionStore(ManySessions[StateT]):
     # -- the store itself ----------------------------------------------------------------------------------------------
 
     @verb
+    def start_sweeper(self, interval: Duration = "5m") -> None:
+        """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
+        self._check_open()
+        seconds = to_duration(interval) / 1_000_000
+        if self._sweeper is not None:
+            self._sweeper.stop()
+        self._sweeper = sweeper.Sweeper(self.sweep, seconds)
+
+    @verb
     def reindex(self) -> None:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
 
     @verb
+    @shows_fields(Filters)
     def train(
         self,
         *,
@@ -342,15 +506,15 @@ class SessionStore(ManySessions[StateT]):
         progress: Callable[[int, int], object] | None = None,
         **filters: Unpack[Filters],
     ) -> Trained:
-        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it is worth.
+        """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it saves.
 
         New records are compressed with it, by this store at once and by others when they are opened. It is kept with
-        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures, ``progress`` is
-        told sessions ``(done, total)``. ``TrainingRefused`` where there is too little, or nothing to gain.
+        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures; ``progress`` is
+        called with the sessions done and their total. ``TrainingRefused``: too little to learn from, nothing to gain.
         """
         self._check_open()
-        room = trainer.Trainer(self._backend, self._reader, self._coherent, self._clock, level=self._writer.level)
-        return room.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
+        training = trainer.Trainer(self._backend, self._reader, self._cache, self._clock, level=self._writer.level)
+        return training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
     @verb
     def stats(self) -> dict[str, Any]:
@@ -360,43 +524,42 @@ class SessionStore(ManySessions[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._coherent.cache
+        cache = self._cache.cache
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),
             "ratio": self._listing.ratio(),
             "cache_sessions": len(cache),
-            "cache_bytes": cache.weight + self._coherent.endings.weight,
+            "cache_bytes": cache.weight + self._cache.endings.weight,
             "cache_hits": cache.hits,
             "cache_misses": cache.misses,
             "verbs": self._watch.summary(),
         }
 
     def health(self) -> dict[str, Any]:
-        """One verdict, ``ok``, and what it rests on: where the store lies, its key's source, each component.
+        """``ok``, and the reasons for it: where the store lies, the source of its key, each component.
 
-        For a liveness probe: it never raises, and a backend that does not answer within two seconds is told as such.
-        What an engine's own settings put at risk in a crash is told, and makes nothing unwell. A mirror that is out of
-        reach is told, and makes the store unwell only after 15 minutes, or at once where it will not come right by
-        itself.
+        For a liveness probe: it never raises, and a backend that does not answer within two seconds is a problem.
+        Settings of an engine that risk data in a crash are shown, and leave ``ok`` as it is; so is a mirror that is out
+        of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
-        components = {"store": "closed"} if self._closed else self._pulse.take(_PROBE_SECONDS)
-        remarks = remarks_of(self._backend)
+        components = {"store": "closed"} if self._closed else self._health.take(_PROBE_SECONDS)
+        notes = self._backend.notes()
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
+            **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:
-        """Stop the sweeper, write the index and let go of everything. Idempotent."""
+        """Stop the sweeper, write the index and release everything. Idempotent."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.stop()
             self._sweeper = None
         self._backend.close()
-        self._coherent.clear()
+        self._cache.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -411,8 +574,8 @@ class SessionStore(ManySessions[StateT]):
         if self._closed:
             raise RuntimeError("the store is closed")
 
-    def _rotating(self) -> rotation.Rotator:
-        return rotation.Rotator(self._backend, self._reader, self._writer, self._coherent)
+    def _search(self) -> searching.Search:
+        return searching.Search(self._listing, self._cache, self._reader, self._key)
 
-    def _derive_key(self, id: str) -> str:
-        return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)
+    def _rotator(self) -> rotation.Rotator:
+        return rotation.Rotator(self._backend, self._reader, self._writer, self._cache)

@@ -1,38 +1,27 @@
-"""A turn of a conversation, as far as it is the same for both kinds: its habits, what is seen, written, taken back."""
+"""A turn of a conversation: what the agent sees, what is written or taken back, and the reply."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any
 
-from ..errors import InvalidDocument, InvalidSetting, VaultError
-from ..format import ids
+from ..errors import InvalidDocument, InvalidSetting
 from ..format.payload import Json
-from ..util.clock import SystemClock
 from .session import Session, SessionInfo
-from .steps import INTERRUPTED, MessageAssembler, answers_a_tool, concerns_a_tool, text_of
-
-OnFailure = Literal["keep", "whole", "drop"]
-
-MAX_ITERATIONS = 10
-"""Calls of the agent in one turn, where nobody says otherwise."""
-
-
-class ConversationOptions(TypedDict, total=False):
-    """How a conversation goes: what each means, ``Conversation`` tells."""
-
-    system: str | None
-    window: int | None
-    max_iterations: int
-    on_failure: OnFailure
-    lease: bool
-    lease_timeout: float | None
+from .steps import INTERRUPTED, MessageAssembler, involves_tool, is_tool_result, text_of
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply:
-    """What the agent said in one turn, as it was written. ``done`` is False where ``max_iterations`` ended the turn."""
+    """What the agent said in one turn, as it was written. ``done`` is False where ``max_iterations`` ended the turn.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     reply = store.conversation("alice", agent=lambda messages: "Hello.").send("hi")
+    >>> reply.text, reply.messages, reply.session.message_count
+    ('Hello.', ({'role': 'assistant', 'content': 'Hello.'},), 2)
+    """
 
     messages: tuple[Json, ...]
     session: SessionInfo
@@ -48,11 +37,11 @@ class Reply:
 
 
 class Turn:
-    """One turn: what the agent sees, and what has been written since it began."""
+    """One turn: what the agent sees, and what was written since it began. ``call`` assembles what the agent says."""
 
     def __init__(self, asked: Sequence[Json], info: SessionInfo, seen: list[Json], bound: int) -> None:
         self.info = info
-        self.gathered = MessageAssembler()
+        self.call = MessageAssembler()
         self._asked = len(asked)
         self._written = list(asked)
         self._seen = seen
@@ -70,8 +59,8 @@ class Turn:
 
     def end(self) -> list[Json]:
         """What the agent said in the call that has ended, to be written."""
-        said, self._done = self.gathered.ended(), self.gathered.done
-        self.gathered = MessageAssembler(told=self.gathered.told)
+        said, self._done = self.call.complete(), self.call.done
+        self.call = MessageAssembler(has_text=self.call.has_text)
         self._written += said
         self._seen += said
         return said
@@ -84,46 +73,12 @@ class Turn:
                 return
 
     def reply(self) -> Reply:
-        """What came of it."""
+        """What the agent said in it."""
         return Reply(tuple(self._written[self._asked :]), self.info, self._done)
 
 
-class _ConversationBase:
-    """What both kinds of conversation share: the id of their session, and how they go."""
-
-    def __init__(self, id: str | None, given: Mapping[str, Any]) -> None:
-        self.session_id: str = ids.parse(ids.new(SystemClock().now()) if id is None else id)
-        self.unsaved: list[Json] = []
-        habits = {name: value for name, value in given.items() if name in ConversationOptions.__annotations__}
-        self._facts = {name: value for name, value in given.items() if name not in habits}
-        system = habits.get("system")
-        self._system: list[Json] = [] if system is None else [{"role": "system", "content": system}]
-        self._window: int | None = habits.get("window")
-        self._on_failure: OnFailure = habits.get("on_failure", "keep")
-        self._lease: bool = habits.get("lease", False)
-        self._lease_timeout: float | None = habits.get("lease_timeout")
-        self._max_iterations = bounded(habits.get("max_iterations", MAX_ITERATIONS))
-        if self._window is not None and (type(self._window) is not int or self._window < 1):
-            raise InvalidSetting(f"window is at least 1, or None for the whole history, not {self._window!r:.40}")
-        if self._on_failure not in ("keep", "whole", "drop"):
-            raise InvalidSetting(f"on_failure is 'keep', 'whole' or 'drop', not {self._on_failure!r:.40}")
-
-    def _begun(self, asked: Sequence[Json], info: SessionInfo, history: list[Json], bound: int | None) -> Turn:
-        """A turn whose agent sees a history: the system prompt first, no mark of ours, no tool's answer by itself."""
-        self.unsaved = []
-        start = 0
-        while self._window is not None and start < len(history) and answers_a_tool(history[start]):
-            start += 1
-        seen = [*self._system, *map(_unmarked, history[start:])]
-        return Turn(asked, info, seen, self._max_iterations if bound is None else bound)
-
-    def _refused(self, said: list[Json], error: VaultError) -> None:
-        self.unsaved = said
-        error.add_note("What the agent said was not written: the conversation holds it as .unsaved")
-
-
 def message_of(said: str | Json) -> Json:
-    """What somebody says, as a message: a text is the user's. ``InvalidDocument`` for what is neither."""
+    """What the user says, as a message: a text is the user's. ``InvalidDocument`` for what is neither."""
     if isinstance(said, str):
         return {"role": "user", "content": said}
     if type(said) is not dict:
@@ -131,27 +86,25 @@ def message_of(said: str | Json) -> Json:
     return said
 
 
-def bounded(max_iterations: int) -> int:
+def checked_iterations(number: int) -> int:
     """How often the agent may be called in a turn; ``InvalidSetting`` for what is no such number."""
-    if type(max_iterations) is not int or max_iterations < 1:
-        raise InvalidSetting(f"max_iterations is at least 1, not {max_iterations!r:.40}")
-    return max_iterations
+    if type(number) is not int or number < 1:
+        raise InvalidSetting(f"max_iterations is at least 1, not {number!r:.40}")
+    return number
+
+
+def visible(history: Sequence[Json], *, whole: bool) -> Iterator[Json]:
+    """A history as the agent sees it: without our mark, and a part of one begins with no tool's result."""
+    start = 0
+    while not whole and start < len(history) and is_tool_result(history[start]):
+        start += 1
+    for message in history[start:]:
+        if message.get(INTERRUPTED) is True:
+            yield {name: value for name, value in message.items() if name != INTERRUPTED}
+        else:
+            yield message
 
 
 def is_answered(newest: Sequence[Json]) -> bool:
     """Whether a history that ends so has nothing that the agent has yet to answer."""
-    return not newest or not (newest[-1].get("role") == "user" or concerns_a_tool(newest[-1]))
-
-
-def refuse(agent: Callable[..., object], *, because: bool) -> None:
-    """``TypeError`` for what is no agent of a blocking conversation."""
-    if not callable(agent):
-        raise TypeError(f"an agent is a callable from messages to what it says, not {type(agent).__name__}")
-    if because:
-        raise TypeError("the agent is asynchronous: ask an AsyncSessionStore for the conversation")
-
-
-def _unmarked(message: Json) -> Json:
-    if message.get(INTERRUPTED) is not True:
-        return message
-    return {name: value for name, value in message.items() if name != INTERRUPTED}
+    return not newest or not (newest[-1].get("role") == "user" or involves_tool(newest[-1]))

@@ -24,10 +24,10 @@ else:
 
 
 class Shape(Generic[StateT]):
-    """What a state looks like to its user, and how it is told as JSON. Safe from any thread.
+    """A state as its type, and back as JSON. Safe from any thread.
 
     Keys that a dataclass or a TypedDict does not know are refused, since the next save would lose them; a pydantic
-    model says by its own configuration what becomes of them. ``InvalidSetting`` for a type that is none of the three.
+    model decides by its own configuration. ``InvalidSetting`` for a type that is none of the three.
     """
 
     def __init__(self, kind: type[StateT]) -> None:
@@ -55,17 +55,17 @@ class Shape(Generic[StateT]):
 
     def write(self, value: StateT) -> Json:
         """The state as JSON, proved to fit: what comes back is what was written. ``InvalidDocument``."""
-        told = self._told(value)
-        if type(told) is not dict:
+        plain = self._plain(value)
+        if type(plain) is not dict:
             raise InvalidDocument(f"state: not of the state_type, but {type(value).__name__}", path="state")
-        again: Json = self._told(self.read(told))
+        again: Json = self._plain(self.read(plain))
         return again
 
-    def _told(self, value: StateT) -> Any:  # noqa: ANN401 - JSON, if the value is of the type
+    def _plain(self, value: StateT) -> Any:  # noqa: ANN401 - JSON, if the value is of the type
         try:
             return self._adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
         except Exception as error:  # noqa: BLE001 - a serialiser of a user's own may raise anything
-            raise InvalidDocument(f"state: cannot be told as JSON ({type(error).__name__})", path="state") from None
+            raise InvalidDocument(f"state: cannot be written as JSON ({type(error).__name__})", path="state") from None
 
 
 def _invalid(error: ValidationError) -> InvalidDocument:

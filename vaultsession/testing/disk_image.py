@@ -17,7 +17,7 @@ Name = tuple[int, str]
 """A directory by its number, and a name in it."""
 
 
-class Write(NamedTuple):
+class DiskWrite(NamedTuple):
     """Bytes were written to a file."""
 
     node: int
@@ -72,7 +72,7 @@ class Found(NamedTuple):
     node: int
 
 
-class Index(NamedTuple):
+class WalIndex(NamedTuple):
     """SQLite's files at some moment. ``frames`` of the log, of ``of``, are in the table file, flushed.
 
     ``page`` is the size of one, in bytes. ``found``: they were there before, and are taken to be flushed as they are.
@@ -90,7 +90,7 @@ class Index(NamedTuple):
         return self.found or 0 < self.of == self.frames
 
     @classmethod
-    def of_files(cls, files: Mapping[str, bytes], shared: bytes) -> Index:
+    def of_files(cls, files: Mapping[str, bytes], shared: bytes) -> WalIndex:
         """By SQLite's shared memory, in which it keeps how much of the log was checkpointed."""
         if len(shared) < _SHARED_SIZE:
             return cls(files)
@@ -105,7 +105,7 @@ class Noted(NamedTuple):
     value: object
 
 
-Event = Write | Mode | Flush | Lost | Entries | FlushEntries | Found | Index | Noted
+Event = DiskWrite | Mode | Flush | Lost | Entries | FlushEntries | Found | WalIndex | Noted
 
 
 class Kind(NamedTuple):
@@ -143,7 +143,7 @@ class Image(NamedTuple):
                 os.close(fd)
 
 
-def patched(data: bytes, writes: Iterable[Write]) -> bytes:
+def patched(data: bytes, writes: Iterable[DiskWrite]) -> bytes:
     """The bytes after these writes; what nobody has written is zeros."""
     result = bytearray(data)
     for write in writes:

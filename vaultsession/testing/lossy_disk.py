@@ -29,19 +29,19 @@ from ..backends.files.layout import FilesLayout
 from ..util.disk import READ, Disk
 from .disk_image import (
     ABOVE,
+    DiskWrite,
     Entries,
     Event,
     Flush,
     FlushEntries,
     Found,
     Image,
-    Index,
     Kind,
     Lost,
     Mode,
     Name,
     Noted,
-    Write,
+    WalIndex,
 )
 from .powercut import Medium
 
@@ -230,7 +230,7 @@ class LossyDisk(Disk):
         with self._lock:
             count = os.pwrite(fd, data, offset)
             if fd in self._open and count:
-                self._log.append(Write(self._open[fd], offset, bytes(data[:count])))
+                self._log.append(DiskWrite(self._open[fd], offset, bytes(data[:count])))
             return count
 
     def fchmod(self, fd: int, mode: int) -> None:
@@ -341,7 +341,7 @@ class LossyDisk(Disk):
         files = {
             os.path.basename(self._index) + side: data for side in ("", "-wal") if (data := contents[side]) is not None
         }
-        self._log.append(Index.of_files(files, contents["-shm"] or b"")._replace(found=found))
+        self._log.append(WalIndex.of_files(files, contents["-shm"] or b"")._replace(found=found))
 
     def _read(self, path: str) -> bytes | None:
         """A file of SQLite's. Its descriptor stays open: closing it would drop the locks that SQLite has on it."""

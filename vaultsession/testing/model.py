@@ -141,7 +141,7 @@ class Model:
             if before.document != held.document:
                 raise Conflict
         ttl = None if session.ttl is None else round(session.ttl.total_seconds() * SECOND)
-        assigned = session.pending()[1]
+        assigned = session._new_ttl  # noqa: SLF001 - what a session shows to its store alone
         if before is not None and not assigned:
             ttl = before.ttl
         lives = before is not None and not self._is_expired(before)

@@ -21,18 +21,18 @@ from typing import NamedTuple
 
 from .disk_image import (
     ABOVE,
+    DiskWrite,
     Entries,
     Event,
     Flush,
     FlushEntries,
     Found,
     Image,
-    Index,
     Kind,
     Lost,
     Mode,
     Name,
-    Write,
+    WalIndex,
     patched,
 )
 
@@ -66,8 +66,8 @@ class _File:
         self.data = kind.data
         self.mode = kind.mode
         self.modes: list[int] = []
-        self.writes: list[Write] = []
-        self.lost: list[Write] = []
+        self.writes: list[DiskWrite] = []
+        self.lost: list[DiskWrite] = []
 
     def flush(self, *, whole: bool) -> None:
         if self.lost:  # in order, as if the lost had never been made; they stay possible in the images
@@ -90,13 +90,13 @@ class Medium:
         self._kinds = kinds
         self._entries: list[Entries] = []
         self._files: dict[int, _File] = {}
-        self._indexes: list[Index] = []
+        self._indexes: list[WalIndex] = []
         self._random = random.Random(seed)  # noqa: S311 - to choose among legal states, the same in every run
         self.notes: list[object] = []
 
     def follow(self, event: Event) -> None:  # noqa: C901, PLR0912 - one branch per kind of event
         """One more thing has happened."""
-        if isinstance(event, Write):
+        if isinstance(event, DiskWrite):
             self._file(event.node).writes.append(event)
         elif isinstance(event, Mode):
             self._file(event.node).modes.append(event.mode)
@@ -115,7 +115,7 @@ class Medium:
                     self._entries.append(entries)
         elif isinstance(event, Found):
             self._names[event.name] = event.node
-        elif isinstance(event, Index):
+        elif isinstance(event, WalIndex):
             if event.settled:
                 self._indexes.clear()
             self._indexes.append(event)
@@ -203,7 +203,7 @@ class Medium:
         for index in (newest, *few[:1]):
             yield from self._cut_options(index)
 
-    def _cut_options(self, index: Index) -> Iterator[Option]:
+    def _cut_options(self, index: WalIndex) -> Iterator[Option]:
         if index.found:
             return
         for name, data in index.files.items():
@@ -269,14 +269,17 @@ def torn(file: _File) -> Iterator[tuple[str, bytes]]:
         yield f"all writes but number {end}", patched(file.data, [*writes[: end - 1], *writes[end:]])
     end = newest.offset + len(newest.data)
     if len(whole) > len(file.data):
-        yield "its size", patched(file.data, [Write(newest.node, len(file.data), bytes(len(whole) - len(file.data)))])
+        yield (
+            "its size",
+            patched(file.data, [DiskWrite(newest.node, len(file.data), bytes(len(whole) - len(file.data)))]),
+        )
     for cut in _cuts(newest):
         kept = newest._replace(data=newest.data[: cut - newest.offset])
         yield f"torn at {cut}", patched(without, [kept])
         yield f"zeros from {cut}", patched(patched(without, [newest._replace(data=bytes(len(newest.data)))]), [kept])
     sectors = [newest.offset, *range(_next_sector(newest.offset), end, SECTOR), end]
     pieces = [
-        Write(newest.node, start, newest.data[start - newest.offset : stop - newest.offset])
+        DiskWrite(newest.node, start, newest.data[start - newest.offset : stop - newest.offset])
         for start, stop in pairwise(sectors)
     ]
     if len(pieces) > 1:
@@ -288,7 +291,7 @@ def torn(file: _File) -> Iterator[tuple[str, bytes]]:
         yield "all but a sector in its middle", patched(zeros, [*pieces[:middle], *pieces[middle + 1 :]])
 
 
-def _cuts(write: Write) -> list[int]:
+def _cuts(write: DiskWrite) -> list[int]:
     """Where a write may be torn: the first, a middle and the last sector, in the middle, and before its last byte."""
     end = write.offset + len(write.data)
     sectors = range(_next_sector(write.offset), end, SECTOR)

@@ -20,7 +20,7 @@ class Upkeep(RuleBasedStateMachine):
     @rule(which=_STORE)
     def drop_cache(self, which: int) -> None:
         """Forget every decrypted document."""
-        self._store(which)._coherent.clear()  # noqa: SLF001 - no verb of a store does that: it is never needed
+        self._store(which)._cache.clear()  # noqa: SLF001 - no verb of a store does that: it is never needed
 
     @rule(which=_STORE)
     def reindex(self, which: int) -> None:

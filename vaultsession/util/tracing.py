@@ -46,7 +46,7 @@ class Telemetry:
     def span(self, verb: str, id: str | None) -> Iterator[None]:
         """Around one call of a verb."""
         attributes = {"vaultsession.verb": verb}
-        named = attributes if id is None else {**attributes, "vaultsession.store.session.id": id}
+        named = attributes if id is None else {**attributes, "vaultsession.session.id": id}
         started = time.perf_counter()
         with self._tracer.start_as_current_span(
             f"{SCOPE}.{verb}", attributes=named, record_exception=False, set_status_on_exception=False

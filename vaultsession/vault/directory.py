@@ -1,74 +1,76 @@
-"""The vault directory: who it is, its key slots, and that it is private. Sessions are the backend's business.
+"""A vault directory: the metadata of a vault in files, and that the directory is private.
 
 ::
 
     my-vault/                0700, files 0600
       vault.json             {"format", "version", "vault_id", "names", "created"}, one line, no secrets
-      keyring  keyring.bak   the keyring file (``slots``), twice (``copies``)
-       sessions/  locks/  quarantine/  dictionaries/, once there are any
-       tenants/               the keys of tenants (``tenants``), where they have any; for no backup of the sessions
+      keyring  keyring.bak   the keyring file, twice
+       sessions/  locks/  quarantine/
+       dictionaries/         <number>.vsd and <number>.bak, twice as well
+       tenants/              <name>, once: every further copy is one more to destroy; for no backup of the sessions
 
 **Creation.** Everything lies flushed in the directory before ``vault.json`` is renamed into place: a directory
 without it is no vault. One that holds nothing but what an interrupted creation leaves can be created again; any other
 that is not empty is refused. Of two that create at once, one gets ``Conflict`` and can open what the other made.
 
+**Changes** hold an exclusive ``flock`` on ``locks/vault``, against threads and processes alike. Each copy is replaced
+as a whole (temp, flush, rename, flush of the directory), one after the other, so that at any moment at least one is
+complete. Of the keyring the newest valid copy goes last; of a new dictionary the ``.bak`` goes first, so that readers
+of the ``.vsd`` may write records that refer to it. Until the first rename a failure has changed nothing; after it the
+outcome of a change of the keyring is unknown (``DurabilityUnknown``). A replaced copy of the keyring that was not valid
+is kept in ``quarantine/``. A replaced file of a tenant is overwritten; a power cut just before that may leave the old
+bytes in free space of the medium, which no file names.
+
 **Refusals.** What is not ours alone (links, hard links, FIFOs, foreign owners, what others may write) and network
 file systems are ``BackendUnavailable``: nothing was read, so nothing can be said of the bytes. Only the bytes of a
 private file can be ``Damaged``. The vault path itself may be a symbolic link to a directory.
 
-Changes hold an exclusive ``flock`` on ``locks/vault``, against threads and processes alike. Opening takes no lock,
-unless a copy has to be mended; that is attempted without waiting and never fails the opening.
+Opening takes no lock, unless a copy has to be mended; that is attempted without waiting and never fails the opening.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ..errors import (
-    BackendUnavailable,
-    Conflict,
-    Damaged,
-    DurabilityUnknown,
-    KeyUnavailable,
-    VaultError,
-    VaultNotFound,
-    WrongKey,
-)
-from ..format.keys import KEY_SIZE, Keyring
+from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError, VaultNotFound
+from ..format.dictionaries import LARGEST_SEALED
 from ..util.disk import (
     CREATE,
     CREATE_NEW,
     PRIVATE_DIRECTORY,
+    READ_WRITE,
     Disk,
     make_directories,
     opened,
     read_file,
+    shred_file,
     why_not_private,
     write_all,
+    write_new,
 )
-from . import keyring_file
-from .changes import Changes
-from .dictionary_files import DictionaryFiles
+from . import keyring_file, tenant_keys
 from .identity import FACTS, LARGEST_FACTS, Identity
-from .keyring_copies import COPIES, NEW, QUARANTINE, Copies, set_aside, words
-from .keyring_file import Slot, Unlocked
-from .metadata import joined, parse_metadata
-from .secret import Secret
-from .tenant_files import keep_keys, kept_keys, kept_names
-from .unlocked import Candidates, OpenVault
+from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, split
 
 if sys.platform != "win32":
     import fcntl
 else:  # pragma: no cover - Windows only
     import filelock
 
-SESSIONS, LOCKS = "sessions", "locks"
+SESSIONS, LOCKS, QUARANTINE = "sessions", "locks", "quarantine"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
+DICTIONARIES, TENANTS = "dictionaries", "tenants"
+"""Made with the first dictionary, and with the first key of a tenant."""
+COPIES = ("keyring", "keyring.bak")
+NEW = ".new"
 
 KEYRING_COUNTER = "keyring counter"
 """Under what name an index remembers the highest counter of the keyring that it has seen."""
@@ -83,11 +85,34 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
+_DICTIONARY_FILE = re.compile(r"([1-9][0-9]{4,9})(?:\.bak|\.vsd)", re.ASCII)
+_TENANT_FILE = re.compile(r"[0-9a-f]+", re.ASCII)
+
+
+class Files(NamedTuple):
+    """The files of one value, in a directory of the vault ("": the vault itself), the best known copy first."""
+
+    directory: str
+    names: tuple[str, ...]
+    limit: int
+
+    @classmethod
+    def of(cls, name: str) -> Files:
+        """Those of a value. ``Damaged`` for what is no name of one: a name becomes a path here and nowhere else."""
+        if name == VAULT:
+            return cls("", COPIES, keyring_file.LARGEST_FILE)
+        if name.startswith(DICTIONARY):
+            number = int(name.removeprefix(DICTIONARY))
+            return cls(DICTIONARIES, (f"{number}.vsd", f"{number}.bak"), LARGEST_SEALED)
+        tenant = name.removeprefix(TENANT)
+        if _TENANT_FILE.fullmatch(tenant) is None:
+            raise Damaged(f"{tenant!r} is no name of a tenant's keys")
+        return cls(TENANTS, (tenant,), tenant_keys.LARGEST_FILE)
 
 
 @dataclass(frozen=True, slots=True)
-class VaultDirectory(Changes):
-    """A directory that is a vault, or shall become one. Immutable; safe from any thread and process."""
+class VaultDirectory(MetadataStore):
+    """The metadata of a vault in a directory that is one, or shall become one. Safe from any thread and process."""
 
     path: str
     disk: Disk = field(default_factory=Disk)
@@ -98,8 +123,13 @@ class VaultDirectory(Changes):
         # Once and for all: the process may change its directory, and a link to the vault may be turned elsewhere.
         object.__setattr__(self, "path", os.path.realpath(self.path))
 
+    @property
+    def where(self) -> str:
+        """The path."""
+        return self.path
+
     def exists(self) -> bool:
-        """Whether there is a vault to open; False where one can be created, or was half created."""
+        """Whether ``vault.json`` is there."""
         with _storage(self.path):
             try:
                 self.disk.stat(self._at(FACTS))
@@ -107,77 +137,76 @@ class VaultDirectory(Changes):
                 return False
             return True
 
-    def identity(self) -> Identity:
-        """What ``vault.json`` says, after every check that needs no key. Not proved before ``unlock``."""
+    def identity(self) -> bytes:
+        """``vault.json``, after every check that needs no key."""
         with _storage(self.path):
-            self._refuse_unsafe()
-            return self._read_identity()
+            if not self._is_there():
+                raise VaultNotFound(f"there is no vault at {self.path}")
+            self._refuse_shared()
+            self._refuse_network()
+            try:
+                return read_file(self.disk, self._at(FACTS), limit=LARGEST_FACTS)
+            except FileNotFoundError:
+                raise VaultNotFound(f"{self.path} is a directory and no vault: there is no {FACTS} in it") from None
+            except ValueError as error:
+                raise Damaged(f"{FACTS} is not what this package writes: {error}") from None
 
-    def slots(self) -> tuple[Slot, ...]:
-        """The public facts of the key slots, without a key and hence not proved."""
+    def read(self, name: str) -> tuple[Copy, ...]:
+        """The copies of a value. A file that is not ours alone is ``BackendUnavailable``, unless another one serves."""
+        facts = Identity.decode(self.identity()).encode() if name == VAULT else b""
+        copies = self.copies(name)
+        if name != VAULT and all(copy.gone for copy in copies):
+            return ()
+        is_lost = all(copy.data is None for copy in copies)
         with _storage(self.path):
-            return self._read_copies(self.identity()).newest.slots
+            for copy in copies:
+                if copy.error and (copy.error.errno != errno.EIO if name == VAULT else is_lost):
+                    raise copy.error
+                if is_lost and len(copies) == 1:
+                    raise OSError(copy.problem)  # it is there, and kept once: nothing else can say what it holds
+        return tuple(copy if copy.data is None else copy._replace(data=facts + copy.data) for copy in copies)
 
-    def create(
-        self,
-        secret: Secret | Callable[[bytes], Secret],
-        *,
-        readable_names: bool = True,
-        label: str = "",
-        now: int = 0,
-        tenant_keys: bool = False,
-    ) -> OpenVault:
-        """Make a new vault, parents included. ``Conflict`` if there is one: open it.
+    def copies(self, name: str) -> tuple[Copy, ...]:
+        """The files of a value, each read by itself: without ``vault.json``, and whatever is wrong with the others."""
+        files = Files.of(name)
+        with _storage(self.path):
+            if files.directory:
+                try:
+                    self._refuse_shared(files.directory)
+                except FileNotFoundError:
+                    return ()
+            return tuple(self._read_copy(files, each) for each in files.names)
 
-        A function in place of the secret gets the vault id and returns the secret, kept safe already. It is called when
-        it is certain that this process makes the vault, so that of two that try at once only one stores a key.
+    def names(self, prefix: str, *, begun: bool = False) -> tuple[str, ...]:
+        """Dictionaries of which both copies were begun, so that no power cut takes them back (``begun``: all); tenants.
+
+        Leftovers of a change that was cut apart are none of them.
         """
+        directory = DICTIONARIES if prefix == DICTIONARY else TENANTS
+        with _storage(self.path):
+            try:
+                self._refuse_shared(directory)
+                entries = self.disk.listdir(self._at(directory))
+            except FileNotFoundError:
+                return ()
+        if prefix == TENANT:
+            return tuple(TENANT + name for name in sorted(entries) if not name.endswith(NEW))
+        numbers = {number_in(name) for name in entries if begun or name.endswith(".vsd")}
+        return tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers)))
+
+    def create(self, make: Callable[[], bytes]) -> object:
+        """Make the directory, parents included, and the vault in it. ``make`` is called under the lock."""
         with _storage(self.path):
             self._refuse_network()
             unflushed = self._make_directories()
-            with self._locked():
+            with self.locked():
                 leftovers = self._refuse_foreign()
-                keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
-                chosen = secret(keyring.vault_id) if callable(secret) else secret
-                vault_key = os.urandom(KEY_SIZE)
-                data = keyring_file.create(keyring, chosen, label=label, now=now, vault_key=vault_key)
-                self._write_first(Identity.of(keyring).encode(), data, leftovers, unflushed)
-                etag = self.etag()  # whoever changes the keyring waits for this lock
-        file = keyring_file.parse(data)
-        return OpenVault(file.reopen(vault_key, file.slots[0]), "the key that it was created with", etag=etag)
+                self._write_first(*split(make()), leftovers, unflushed)
+                return self.etag()  # the next change of the keyring waits for this lock
 
-    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
-        """Open with the first candidate that fits, each asked for only when those before it failed.
-
-        A function in place of them is given the vault id, not proved by then. ``WrongKey`` names those tried,
-        ``KeyUnavailable`` if there was none, ``Damaged`` where the key is right and the keyring is not. A copy that is
-        behind or damaged is mended, and told in ``findings``.
-        """
-        identity = self.identity()
-        with _storage(self.path):
-            both = self._read_copies(identity)
-        tried = []
-        for source, secret in candidates(identity.vault_id) if callable(candidates) else candidates:
-            try:
-                unlocked = both.unlock(secret)
-            except WrongKey as error:
-                tried.append(f"{source}: {error}")
-                continue
-            if Identity.of(unlocked.keyring) != identity:
-                raise Damaged(f"{self._at(FACTS)} was altered: it disagrees with its sealed copy in the keyring")
-            findings = (*both.findings(unlocked), *self._missing())
-            if findings:
-                self._mend(unlocked)
-            return OpenVault(unlocked, source, findings)
-        if not tried:
-            raise KeyUnavailable(f"no key was given for the vault {self.path}")
-        raise WrongKey(f"the vault {self.path} does not open with {'; '.join(tried)}", tried=tuple(tried))
-
-    def reload(self, vault: OpenVault) -> OpenVault:
-        """The keyring as it is now, after another process may have changed it. ``RollbackDetected`` if it went back."""
-        identity = self.identity()
-        with _storage(self.path):
-            return replace(vault, unlocked=self._read_copies(identity).authentic(vault.unlocked))
+    def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
+        """Compare and swap, under the lock of the vault."""
+        return self._put(name, data, expected, wait=True)
 
     def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
@@ -188,111 +217,119 @@ class VaultDirectory(Changes):
                 return "gone"
             return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
-    def tenant(self, name: str) -> bytes | None:
-        """The file of a tenant's keys."""
-        with _storage(self.path):
-            return kept_keys(self.disk, self.path, name)
-
-    def tenants(self) -> tuple[str, ...]:
-        """The names of the tenants that have a file here."""
-        with _storage(self.path):
-            return kept_names(self.disk, self.path)
-
-    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Compare and swap it, under the lock of the vault. What was there is overwritten before it goes."""
-        with _storage(self.path), self._locked():
-            if kept_keys(self.disk, self.path, name) != expected:
-                return False
-            keep_keys(self.disk, self.path, name, data)
-            return True
-
-    def dictionaries(self) -> tuple[int, ...]:
-        """The numbers of the dictionaries of which both copies were begun: no power cut can take them back."""
-        with _storage(self.path):
-            return self._dictionaries.numbers()
-
-    def dictionary(self, number: int) -> tuple[bytes, ...]:
-        """The sealed copies of one, as far as they can be read."""
-        with _storage(self.path):
-            return self._dictionaries.read(number)
-
-    def add_dictionary(self, number: int, data: bytes) -> bool:
-        """Keep a sealed one, twice. Returns when both copies are flushed; False where there is one of that number."""
-        with _storage(self.path), self._locked():
-            return self._dictionaries.add(number, data)
-
-    def level_dictionary(self, number: int, data: bytes) -> None:
-        """Replace the copies of one that are not the bytes that were proved."""
-        with _storage(self.path), self._locked():
-            self._dictionaries.level(number, data)
-
-    @property
-    def _dictionaries(self) -> DictionaryFiles:
-        return DictionaryFiles(self.disk, self.path)
-
-    def metadata(self) -> bytes:
-        """Identity and the newest copy of the key slots."""
-        identity = self.identity()
-        with _storage(self.path):
-            return joined(identity, self._read_copies(identity).newest.data)
-
-    def put_metadata(self, papers: bytes, expected: bytes | None) -> bool:
-        """Those of another copy of this vault. Returns when both copies of the key slots are flushed."""
-        identity, file = parse_metadata(papers, self.path)
-        with _storage(self.path):
-            if expected is None:
-                self._refuse_network()
-                try:
-                    unflushed = self._make_directories()
-                    with self._locked():
-                        self._write_first(identity.encode(), file.data, self._refuse_foreign(), unflushed)
-                except Conflict:
-                    return False
-                return True
-            with self._locked():
-                there = self._read_identity()
-                copies = self._read_copies(there)
-                if there != identity or joined(there, copies.newest.data) != expected:
-                    return False
-                copies.follow(file.data)
-                return True
-
-    def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
-        identity = self.identity()
-        with _storage(self.path), self._locked():
-            both = self._read_copies(identity)
-            current = both.authentic(vault.unlocked)
-            data = make(current)
-            both.replace(current, data)
-        return replace(vault, unlocked=keyring_file.parse(data).reopen(current.vault_key, current.slot))
-
-    def _missing(self) -> Iterator[str]:
+    def findings(self) -> tuple[str, ...]:
+        """The directories that a backup left out, say."""
+        missing = []
         for name in DIRECTORIES:
             try:
                 self.disk.stat(self._at(name))
             except OSError:
-                yield f"{name}/: was missing"
+                missing.append(f"{name}/: was missing")
+        return tuple(missing)
 
-    def _mend(self, unlocked: Unlocked) -> None:
-        """Bring a copy that is behind or damaged level, if that can be done now. An opening never fails on it."""
+    def mend(self, name: str, data: bytes, expected: Sequence[Copy]) -> None:
+        """Make the directories that are missing and bring a copy level that is not, without waiting for a lock."""
         with contextlib.suppress(OSError, VaultError):
-            for name in DIRECTORIES:
-                with contextlib.suppress(FileExistsError):
-                    self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
-            with self._locked(wait=False):
-                self._read_copies(self._read_identity()).level(unlocked)
+            for directory in DIRECTORIES:
+                self._mkdir(directory)
+            self._put(name, data, expected, wait=False)
 
-    def _write_first(self, facts: bytes, data: bytes, leftovers: set[str], unflushed: Iterable[str]) -> None:
+    @contextlib.contextmanager
+    def locked(self, *, wait: bool = True) -> Iterator[None]:
+        """Alone among all that change this vault's metadata; ``BlockingIOError`` where that would mean to wait."""
+        path = self._at(LOCKS, _LOCK)
+        with opened(self.disk, path, CREATE) as fd:
+            if reason := why_not_private(self.disk.fstat(fd)):
+                raise PermissionError(f"{path}: {reason}")
+            if sys.platform == "win32":  # pragma: no cover - Windows only
+                filelock.lock_descriptor(fd, blocking=wait)
+                yield  # closing unlocks
+                return
+            self.disk.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # closing unlocks too, unless a child was forked meanwhile
+                    self.disk.flock(fd, fcntl.LOCK_UN)
+
+    def _put(self, name: str, data: bytes, expected: Sequence[Copy], *, wait: bool) -> bool:
+        files = Files.of(name)
+        with _storage(self.path), self.locked(wait=wait):
+            if files.directory and not expected:
+                self._mkdir(files.directory)
+            if _held(self.read(name)) != _held(expected):
+                return False
+            due = [copy for copy in expected if copy.data != data]
+            if not expected:
+                due = [Copy(each, None, gone=True) for each in reversed(files.names)]
+                self.disk.sync_directory(self.path)
+            elif files.directory == DICTIONARIES:
+                # The writer of the copy that stays may have died before its name was flushed.
+                self.disk.sync_directory(self.path)
+                self.disk.sync_directory(self._at(DICTIONARIES))
+            self._replace_copies(files, due, split(data)[1] if name == VAULT else data)
+            return True
+
+    def _replace_copies(self, files: Files, copies: Iterable[Copy], data: bytes) -> None:
+        begun = False
+        for copy in copies:
+            path = self._at(files.directory, copy.place)
+            try:
+                if not files.directory and copy.problem and not copy.gone:
+                    self._set_aside(copy.place, ".damaged")
+                with self._overwritten(path) if files.directory == TENANTS else contextlib.nullcontext():
+                    with contextlib.suppress(FileNotFoundError):
+                        self.disk.unlink(path + NEW)
+                    write_new(self.disk, path + NEW, data)
+                    begun = True  # a rename that fails may have been done
+                    self.disk.replace(path + NEW, path)
+                    self.disk.sync_directory(os.path.dirname(path))
+            except OSError as error:
+                if begun and not files.directory:
+                    raise DurabilityUnknown(
+                        f"{path}: the change of the keyring was begun and could not be completed: {_words(error)}; "
+                        "open the vault again to see whether it holds"
+                    ) from error
+                raise
+
+    @contextlib.contextmanager
+    def _overwritten(self, path: str) -> Iterator[None]:
+        """The file at a path, overwritten once it is replaced; and what an interrupted change left beside it."""
+        shred_file(self.disk, path + NEW)
+        try:
+            old = self.disk.open(path, READ_WRITE)
+        except FileNotFoundError:
+            yield
+            return
+        try:
+            yield
+            write_all(self.disk, old, os.urandom(self.disk.fstat(old).st_size), 0)
+            self.disk.fsync(old)
+        finally:
+            self.disk.close(old)
+
+    def _read_copy(self, files: Files, name: str) -> Copy:
+        try:
+            data = read_file(self.disk, self._at(files.directory, name), limit=files.limit)
+        except FileNotFoundError:
+            return Copy(name, None, "is gone", gone=True)
+        except ValueError as error:
+            return Copy(name, None, str(error))
+        except OSError as error:
+            said = "the medium cannot read it" if error.errno == errno.EIO else str(error)
+            return Copy(name, None, said, error=error)
+        return Copy(name, data)
+
+    def _write_first(self, facts: bytes, keyring: bytes, leftovers: set[str], unflushed: Iterable[str]) -> None:
         """Everything written, then everything flushed, then ``vault.json`` renamed into place."""
         for name in leftovers.intersection(COPIES):
-            # Should it be no leftover, somebody will miss it.
-            set_aside(self.disk, self.path, name, f".{os.urandom(4).hex()}")
+            self._set_aside(name, f".{os.urandom(4).hex()}")  # should it be no leftover, somebody will miss it
         new_facts = FACTS + NEW
         if new_facts in leftovers:
             self.disk.unlink(self._at(new_facts))
         with contextlib.ExitStack() as stack:
             written = []
-            for name, content in (*((name, data) for name in COPIES), (new_facts, facts)):
+            for name, content in (*((name, keyring) for name in COPIES), (new_facts, facts)):
                 fd = stack.enter_context(opened(self.disk, self._at(name), CREATE_NEW))
                 write_all(self.disk, fd, content, 0)
                 written.append(fd)
@@ -306,18 +343,27 @@ class VaultDirectory(Changes):
             self.disk.sync_directory(self.path)
         except OSError as error:
             raise DurabilityUnknown(
-                f"{self.path}: the last step of making the vault failed: {words(error)}; open it to see if it is there"
+                f"{self.path}: the last step of making the vault failed: {_words(error)}; open it to see if it is there"
             ) from error
+
+    def _set_aside(self, name: str, suffix: str) -> None:
+        """Keep what is about to be replaced, where people can look at it."""
+        self._mkdir(QUARANTINE)
+        with contextlib.suppress(FileNotFoundError):
+            self.disk.replace(self._at(name), self._at(QUARANTINE, name + suffix))
 
     def _make_directories(self) -> list[str]:
         """Make what is missing of the vault's directories. The directories that have a new entry since."""
         changed = [] if self._is_there() else make_directories(self.disk, self.path)
         self._refuse_foreign()
         for name in DIRECTORIES:
-            with contextlib.suppress(FileExistsError):
-                self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
+            self._mkdir(name)
         self._refuse_shared()
         return changed
+
+    def _mkdir(self, name: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
 
     def _is_there(self) -> bool:
         """Whether there is a directory at the path. A file is refused."""
@@ -347,17 +393,15 @@ class VaultDirectory(Changes):
                 raise VaultNotFound(f"{self.path} holds sessions and no {FACTS}: restore that file from a backup")
         return entries
 
-    def _refuse_unsafe(self) -> None:
-        if not self._is_there():
-            raise VaultNotFound(f"there is no vault at {self.path}")
-        self._refuse_shared()
-        self._refuse_network()
-
-    def _refuse_shared(self) -> None:
-        for path in (self.path, *map(self._at, DIRECTORIES)):
+    def _refuse_shared(self, directory: str | None = None) -> None:
+        """Refuse the vault's own directories that are not ours alone, or one of them that has to be there."""
+        for name in ("", *DIRECTORIES) if directory is None else (directory,):
+            path = self._at(name) if name else self.path
             try:
                 reason = why_not_private(self.disk.stat(path), directory=True)
             except FileNotFoundError:
+                if directory is not None:
+                    raise
                 continue
             if reason:
                 raise BackendUnavailable(f"{path}: {reason}; a vault's directories are yours alone, mode 0700")
@@ -372,37 +416,18 @@ class VaultDirectory(Changes):
             )
         object.__setattr__(self, "_is_local", True)  # asked once: the table of mounts is long on some hosts
 
-    def _read_identity(self) -> Identity:
-        try:
-            return Identity.decode(read_file(self.disk, self._at(FACTS), limit=LARGEST_FACTS))
-        except FileNotFoundError:
-            raise VaultNotFound(f"{self.path} is a directory and no vault: there is no {FACTS} in it") from None
-        except ValueError as error:
-            raise Damaged(f"{FACTS} is not what this package writes: {error}") from None
-
-    def _read_copies(self, identity: Identity) -> Copies:
-        return Copies.read(self.disk, self.path, identity.vault_id)
-
     def _at(self, *names: str) -> str:
         return os.path.join(self.path, *names)
 
-    @contextlib.contextmanager
-    def _locked(self, *, wait: bool = True) -> Iterator[None]:
-        """Alone among all that change this vault's keyring; ``BlockingIOError`` where that would mean to wait."""
-        path = self._at(LOCKS, _LOCK)
-        with opened(self.disk, path, CREATE) as fd:
-            if reason := why_not_private(self.disk.fstat(fd)):
-                raise PermissionError(f"{path}: {reason}")
-            if sys.platform == "win32":  # pragma: no cover - Windows only
-                filelock.lock_descriptor(fd, blocking=wait)
-                yield  # closing unlocks
-                return
-            self.disk.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # closing unlocks too, unless a child was forked meanwhile
-                    self.disk.flock(fd, fcntl.LOCK_UN)
+
+def number_in(name: str) -> int | None:
+    """The number of the dictionary that a file holds by its name; None if it is none."""
+    match = _DICTIONARY_FILE.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def _held(copies: Sequence[Copy]) -> dict[str, bytes | None]:
+    return {copy.place: copy.data for copy in copies}
 
 
 @contextlib.contextmanager
@@ -411,4 +436,10 @@ def _storage(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BackendUnavailable(f"{path}: {words(error)}") from error
+        raise BackendUnavailable(f"{path}: {_words(error)}") from error
+
+
+def _words(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return f"{error.filename} is a symbolic link, and the files of a vault are not: put the file itself there"
+    return str(error)

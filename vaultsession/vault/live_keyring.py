@@ -1,97 +1,33 @@
 """LiveKeyring: the keyring as it is now, although other processes may change it.
 
 A keyring is a value; where it is kept, it changes: a rotation adds a master key, a tenant gets one or loses it. Readers
-find out by a key id that they do not know. Writers look, with one ``stat``, before they seal anything whole, so that
-nobody goes on sealing under a key that was retired.
+find out by a key id that they do not know. Writers compare an etag, one ``stat``, before they seal anything whole, so
+that no writer goes on sealing under a key that was retired.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
 from ..format.keys import Keyring, MasterKey
+from .key_store import Change, KeyStore, MemoryKeyStore
 from .tenant_keys import State, TenantKeys, name_of
-
-Change = Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
 
 _REMEMBERED = 4096
 _TRIES = 100
 
 
-class KeyStore(Protocol):
-    """Where keys are kept. A change counts, and returns, when it cannot be lost."""
-
-    def etag(self) -> object:
-        """A value that differs once the keyring has changed; quick to get."""
-        ...
-
-    def load(self) -> Keyring:
-        """The keyring as it is kept now. ``RollbackDetected`` if it went back."""
-        ...
-
-    def change(self, change: Change) -> Keyring:
-        """Other master keys, made of those of the moment so that none gets lost."""
-        ...
-
-    def tenant(self, name: str) -> bytes | None:
-        """The file of a tenant's keys."""
-        ...
-
-    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Replace it if it is what is expected (None: absent); False if it is not. What was there is overwritten."""
-        ...
-
-
-class MemoryKeyStore:
-    """Papers that end with the process."""
-
-    def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
-        self._changes = 0
-        self._tenants: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-
-    def etag(self) -> object:
-        """How often it was changed."""
-        return self._changes
-
-    def load(self) -> Keyring:
-        """The keyring."""
-        return self._keyring
-
-    def change(self, change: Change) -> Keyring:
-        """Other master keys."""
-        with self._lock:
-            self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
-            self._changes += 1
-            return self._keyring
-
-    def tenant(self, name: str) -> bytes | None:
-        """A tenant's keys."""
-        return self._tenants.get(name)
-
-    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Compare and swap."""
-        with self._lock:
-            if self._tenants.get(name) != expected:
-                return False
-            self._tenants[name] = data
-            return True
-
-
 class LiveKeyring:
     """The keys of a vault, current. Safe from any thread.
 
-    Without papers it is the keyring that it was given, for ever. ``etag`` is theirs from before it was read; without
-    one the first look reads it once more.
+    Without a store it is the keyring given, for ever. ``etag`` is that of the store from before the keyring was read;
+    without one the first refresh reads it once more.
     """
 
-    def __init__(self, keyring: Keyring, papers: KeyStore | None = None, etag: object = None) -> None:
-        self._papers = papers
+    def __init__(self, keyring: Keyring, store: KeyStore | None = None, etag: object = None) -> None:
+        self._store = store
         self._keyring = keyring
         self._etag = etag
         self._tenants: dict[str, TenantKeys] = {}
@@ -108,19 +44,19 @@ class LiveKeyring:
         return self._keyring.vault_id
 
     def refresh(self) -> None:
-        """Read the keyring again if it has changed. What the papers raise passes through, and nothing is forgotten."""
-        papers = self._papers
-        if papers is None:
+        """Read the keyring again if it has changed. What the store raises passes through, and nothing is forgotten."""
+        store = self._store
+        if store is None:
             return
-        etag = papers.etag()
+        etag = store.etag()
         if etag == self._etag:
             return
         with self._lock:
             if etag != self._etag:
-                self._follow(papers.load(), etag)
+                self._follow(store.load(), etag)
 
     def master(self, key_id: bytes) -> MasterKey:
-        """The key of that id. ``UnknownKey`` after looking again; ``destroyed`` where it was a tenant's."""
+        """The key of that id. ``UnknownKey`` after a refresh; ``destroyed`` where it was a tenant's."""
         tenant = self._tenants.get(name_of(key_id))
         known = tenant.find(key_id) if tenant is not None else None
         if known is not None:
@@ -151,8 +87,8 @@ class LiveKeyring:
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
         with self._lock:
-            papers = self._papers or MemoryKeyStore(self._keyring)
-            keyring = papers.change(change)
+            store = self._store or MemoryKeyStore(self._keyring)
+            keyring = store.change(change)
             self._follow(keyring, None)
             return keyring
 
@@ -163,7 +99,7 @@ class LiveKeyring:
     def destroy(self, tenant_id: str) -> TenantKeys | None:
         """Destroy the keys of a tenant; what they were, without their secrets. None: it has none.
 
-        The keyring is written anew behind it, unchanged, so that every process that looks notices.
+        The keyring is written anew behind it, unchanged, so that every process notices at its next refresh.
         """
         held = self._replaced(tenant_id, lambda known: known.destroyed() if known.keys else None)
         if not held.keys:
@@ -183,34 +119,34 @@ class LiveKeyring:
 
     def _replaced(self, tenant_id: str, make: Callable[[TenantKeys], TenantKeys | None]) -> TenantKeys:
         """Compare and swap the keys of a tenant; None from ``make`` leaves them as they are. What there is then."""
-        papers = self._papers
+        store = self._store
         keyring = self._keyring
         digest = TenantKeys.digest_of(keyring, tenant_id)
         name = name_of(digest)
-        if papers is None:
+        if store is None:
             raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
         for _ in range(_TRIES):
-            before = papers.tenant(name)
+            before = store.tenant(name)
             known = TenantKeys(digest) if before is None else TenantKeys.decode(before, keyring, name)
             if known.digest != digest:
                 raise Damaged(
                     f"tenants/{name} belongs to another tenant, by a chance of one in 2^56: rename the tenant"
                 )
             after = make(known)
-            if after is None or papers.put_tenant(name, after.encode(keyring), before):
+            if after is None or store.put_tenant(name, after.encode(keyring), before):
                 held = known if after is None else after
                 self._remember(held)
                 return held
         raise DurabilityUnknown(f"tenants/{name} was changed by others {_TRIES} times in a row: try again")
 
     def _read_tenant(self, name: str) -> TenantKeys | None:
-        data = self._papers.tenant(name) if self._papers is not None else None
+        data = self._store.tenant(name) if self._store is not None else None
         if data is None:
             return None
         try:
             held = TenantKeys.decode(data, self._keyring, name)
         except Damaged:
-            again = self._papers.tenant(name) if self._papers is not None else None
+            again = self._store.tenant(name) if self._store is not None else None
             if again is None or again == data:
                 raise
             held = TenantKeys.decode(again, self._keyring, name)  # it was being overwritten while it was read

@@ -7,7 +7,7 @@
     sqlite:///  mysql+pymysql://  postgresql+psycopg://
                                        SqlBackend, of the extra "sql"
 
-``memory://`` is no such place: a store in memory has no papers, and its keys end with it.
+``memory://`` is no such place: a store in memory has no metadata, and its keys end with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from ..backends.protocol import Backend, Engine
 from ..errors import DurabilityUnknown, InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk, sync_tree
-from . import LOCKS, Vault, VaultDirectory
+from .directory import LOCKS, VaultDirectory
+from .vault import Vault
 
 MEMORY = "memory://"
 
@@ -67,14 +68,14 @@ class VaultLocation(NamedTuple):
                 raise DurabilityUnknown(f"{directory.path}: not all could be flushed: {error}") from error
 
         leases = partial(FileLeases, os.path.join(directory.path, LOCKS))
-        return cls(directory, backend, leases, lambda: None, settle)
+        return cls(Vault(directory), backend, leases, lambda: None, settle)
 
     @classmethod
     def of(cls, engine: Engine) -> VaultLocation:
         """The vault that an engine keeps."""
-        from . import EngineVault  # noqa: PLC0415 - a vault in a directory needs none
+        from .engine_metadata import EngineMetadata  # noqa: PLC0415 - a vault in a directory needs none
 
-        return cls(EngineVault(engine), engine.backend, engine.leases, engine.close)
+        return cls(Vault(EngineMetadata(engine)), engine.backend, engine.leases, engine.close)
 
 
 def engine_at(url: str) -> Engine:

@@ -1,29 +1,105 @@
-"""The papers of a vault, identity and key slots, as one value that can lie anywhere.
+"""The metadata of a vault: small values beside its sessions, without which nobody reads them.
 
 ::
 
-    vault.json, one line, then the keyring file (``slots``)
+    vault                   vault.json, one line, then the keyring file
+    dictionary-<number>     a dictionary, sealed; never replaced
+    tenant/<name>           the keys of one tenant
 
-Sealed sessions without them are lost: whoever keeps a copy of the sessions keeps a copy of the papers.
+A ``MetadataStore`` keeps them, in a directory or in an engine, and replaces each by compare-and-swap. It holds no key:
+what a value says is proved by ``Vault``.
 """
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..errors import Damaged
 from .identity import LARGEST_FACTS, Identity
 from .keyring_file import KeyringFile, parse
 
+VAULT = "vault"
+DICTIONARY = "dictionary-"
+TENANT = "tenant/"
 
-def joined(identity: Identity, keyring: bytes) -> bytes:
-    """The papers, of an identity and a keyring file."""
-    return identity.encode() + keyring
+
+class Copy(NamedTuple):
+    """One copy of a value. ``data`` is None where it is ``gone`` or cannot be read; ``problem`` says why.
+
+    ``error`` is the storage's, if that was the reason. A copy with data has a problem once its bytes were found wrong:
+    it is set aside before it is replaced.
+    """
+
+    place: str
+    data: bytes | None
+    problem: str = ""
+    gone: bool = False
+    error: OSError | None = None
 
 
-def parse_metadata(papers: bytes, where: str) -> tuple[Identity, KeyringFile]:
-    """What they say in the open, unproved. ``Damaged``, ``UnsupportedFormat``."""
-    facts = papers[: papers.find(b"\n", 0, LARGEST_FACTS) + 1]
-    identity = Identity.decode(facts)
-    file = parse(papers[len(facts) :])
+class MetadataStore(ABC):
+    """Named values of a vault. Safe from any thread; storage errors are ``BackendUnavailable``."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """Where it is, in words for people: no password is in it."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a vault to open; False where one can be created."""
+
+    @abstractmethod
+    def read(self, name: str) -> Sequence[Copy]:
+        """Every copy of a value, the best known first; none where it is absent. ``VaultNotFound`` for "vault"."""
+
+    @abstractmethod
+    def names(self, prefix: str) -> Sequence[str]:
+        """The names with this prefix that readers may rely on, in order."""
+
+    @abstractmethod
+    def create(self, make: Callable[[], bytes]) -> object:
+        """Make the vault of the value that ``make`` returns; the etag of it. ``Conflict`` if there is one already."""
+
+    @abstractmethod
+    def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
+        """Replace the copies that were read, if they are still all that is there; none expected: it is absent.
+
+        Returns when the change cannot be lost; False where something else is there. Copies are replaced in the order
+        given, and those that hold ``data`` are left. Names of dictionaries and tenants are listed from then on.
+        """
+
+    @abstractmethod
+    def etag(self) -> object:
+        """A value that differs once "vault" has changed; quick to get."""
+
+    def identity(self) -> bytes:
+        """``vault.json`` as it lies there: the first line of "vault". ``VaultNotFound``."""
+        return split(self.read(VAULT)[0].data or b"")[0]
+
+    def findings(self) -> Sequence[str]:
+        """What is missing of the store itself, in sentences."""
+        return ()
+
+    def mend(self, name: str, data: bytes, expected: Sequence[Copy]) -> None:
+        """``put_if`` and what ``findings`` found missing, as far as that can be done at once. Never fails."""
+        del name, data, expected  # a store of one copy has nothing to mend
+
+
+def split(value: bytes) -> tuple[bytes, bytes]:
+    """``vault.json`` and the keyring file of "vault"."""
+    end = value.find(b"\n", 0, LARGEST_FACTS) + 1
+    return value[:end], value[end:]
+
+
+def parse_metadata(value: bytes, where: str) -> tuple[Identity, KeyringFile]:
+    """What "vault" says in the open, unproved. ``Damaged``, ``UnsupportedFormat``."""
+    facts, keyring = split(value)
+    identity, file = Identity.decode(facts), parse(keyring)
     if file.vault_id != identity.vault_id:
-        raise Damaged(f"{where}: the key slots belong to another vault: restore the papers from a backup")
+        raise Damaged(f"{where}: the key slots belong to another vault: restore the vault's metadata from a backup")
     return identity, file

@@ -55,7 +55,12 @@ class SecretKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RawKey:
-    """32 random bytes that open a slot. ``InvalidSetting`` for anything that looks like a password or a placeholder."""
+    """32 random bytes that open a slot. ``InvalidSetting`` for anything that looks like a password or a placeholder.
+
+    >>> key = RawKey.generate()
+    >>> RawKey.parse(key.text()) == key
+    True
+    """
 
     secret: bytes = field(repr=False)
 
@@ -66,7 +71,7 @@ class RawKey:
             )
         if _looks_typed(self.secret):
             raise InvalidSetting(
-                "this key is text, like a password: use a passphrase source, which makes guessing dear"
+                "this key is text, like a password: use a passphrase source, which makes guessing expensive"
             )
         if len(set(self.secret)) < _FEWEST_BYTES:
             raise InvalidSetting(
@@ -128,7 +133,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """Words that a person chose. ``cost`` is what a slot made from it costs; an existing slot knows its own."""
+    """Words that a person chose. ``cost`` is what a slot made from it costs; an existing slot knows its own.
+
+    >>> Passphrase("correct horse battery staple")
+    Passphrase(cost=Cost(memory=65536, passes=3, lanes=4))
+    """
 
     words: str = field(repr=False)
     cost: Cost = Cost()

@@ -10,7 +10,7 @@ import stat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vaults import container_in
+from vaults import container_in, vault_at
 
 from vaultsession import Passphrase, RawKey, open_store
 from vaultsession.admin.doctor import (
@@ -28,7 +28,6 @@ from vaultsession.admin.doctor import (
 from vaultsession.backends.files.layout import FilesLayout, stripe_of
 from vaultsession.errors import KeyUnavailable, VaultNotFound, WrongKey
 from vaultsession.format.keys import MasterKey
-from vaultsession.vault import VaultDirectory
 
 KEY = RawKey(bytes(range(7, 39)))
 CANDIDATES = [("the key of the test", KEY)]
@@ -38,7 +37,7 @@ CANDIDATES = [("the key of the test", KEY)]
 def vault(tmp_path):
     """A vault with two slots and two sessions, of which nothing is to be said."""
     path = tmp_path / "vault"
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
     directory.create(KEY)
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     with open_store(path, key=KEY, create=False) as store:
@@ -90,7 +89,7 @@ def test_without_a_key_only_that_is_said(vault):
 
 
 def test_a_new_vault_without_sessions_is_well(tmp_path):
-    VaultDirectory(str(tmp_path / "new")).create(KEY)
+    vault_at(str(tmp_path / "new")).create(KEY)
     assert names(found(tmp_path / "new")) == ["one-slot"]
 
 
@@ -253,7 +252,7 @@ def test_a_copy_of_the_keyring_that_is_gone_or_damaged(copy, content, vault):
 
 def test_a_copy_of_the_keyring_that_is_behind(vault):
     before = (vault / "keyring").read_bytes()
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     (vault / "keyring").write_bytes(before)
     assert only(vault).place == "keyring"
@@ -262,7 +261,7 @@ def test_a_copy_of_the_keyring_that_is_behind(vault):
 
 def test_key_slots_that_are_an_old_copy(vault):
     copies = {vault / copy: (vault / copy).read_bytes() for copy in ("keyring", "keyring.bak")}
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     open_store(vault, key=KEY, create=False).close()
     for path, data in copies.items():
@@ -283,7 +282,7 @@ def test_the_facts_of_the_vault_are_damaged(vault):
 
 @pytest.mark.parametrize(("secret", "fix"), [(KEY, "--new-passphrase"), (Passphrase("words"), "--new-key-file FILE")])
 def test_a_single_slot_is_worth_a_second(secret, fix, tmp_path):
-    VaultDirectory(str(tmp_path / "v")).create(secret)
+    vault_at(str(tmp_path / "v")).create(secret)
     finding = only(tmp_path / "v", [("it", secret)])
     assert (finding.name, finding.severity, finding.fix) == ("one-slot", Severity.INFO, f"vaultsession key add {fix}")
 
@@ -497,7 +496,7 @@ def test_severities_are_ordered_and_findings_are_values():
 
 
 def test_a_rotation_that_was_not_completed_is_told(vault):
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.replace_keys(directory.unlock(CANDIDATES), lambda masters: [MasterKey.generate(), *masters])
     with open_store(vault, key=KEY, create=False) as store:
         store.create("three")

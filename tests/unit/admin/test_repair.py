@@ -9,7 +9,7 @@ import stat
 
 import pytest
 from shelf import container
-from vaults import container_in, tear
+from vaults import container_in, tear, vault_at
 
 from vaultsession import RawKey, SessionNotFound, open_store
 from vaultsession.admin.doctor import Remedy, Severity, examine
@@ -17,7 +17,6 @@ from vaultsession.admin.repair import Repair, RepairOutcome
 from vaultsession.backends.files.layout import FilesLayout, stripe_of
 from vaultsession.errors import Damaged, RollbackDetected
 from vaultsession.format import record as v1
-from vaultsession.vault import VaultDirectory
 
 KEY = RawKey(bytes(range(7, 39)))
 CANDIDATES = [("the key of the test", KEY)]
@@ -31,7 +30,7 @@ def opened(vault, **settings):
 def vault(tmp_path):
     """A vault with two slots and two sessions, of which nothing is to be said."""
     path = tmp_path / "vault"
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
     directory.create(KEY)
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     with opened(path) as store:
@@ -115,13 +114,13 @@ def behind(vault):
 
 def keyring_behind(vault):
     before = (vault / "keyring").read_bytes()
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     (vault / "keyring").write_bytes(before)
 
 
 def foreign_keyring(vault):
-    VaultDirectory(str(vault.parent / "other")).create(KEY)
+    vault_at(str(vault.parent / "other")).create(KEY)
     (vault / "keyring").write_bytes((vault.parent / "other" / "keyring").read_bytes())
 
 
@@ -306,7 +305,7 @@ def test_where_quarantine_has_no_room_nothing_is_replaced(vault, monkeypatch):
     (vault / "quarantine" / "kept").write_bytes(b"somebody's")
     (vault / "quarantine" / "kept").chmod(0o600)
     before = session(vault).read_bytes()
-    monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_ENTRIES", 1)
+    monkeypatch.setattr("vaultsession.admin.repair.sessions.MAX_ENTRIES", 1)
     repaired = only(mend(vault), "torn")
     assert repaired.outcome is RepairOutcome.FAILED
     assert "no room" in repaired.sentence
@@ -365,7 +364,7 @@ def test_what_is_locked_or_refused_is_never_moved(verdict, vault, tmp_path):
 
 def test_where_quarantine_has_no_room_nothing_is_moved(vault, monkeypatch):
     flip(session(vault), 100)
-    monkeypatch.setattr("vaultsession.admin.repair.sessions.MOST_BYTES", 10)
+    monkeypatch.setattr("vaultsession.admin.repair.sessions.MAX_BYTES", 10)
     assert only(mend(vault, quarantine_damaged=True)).outcome is RepairOutcome.FAILED
     assert session(vault).exists()
 
@@ -501,7 +500,7 @@ def test_foreign_files_are_left_alone(place, vault):
 
 def test_under_an_old_copy_of_the_key_slots_nothing_is_written(vault):
     copies = {vault / copy: (vault / copy).read_bytes() for copy in ("keyring", "keyring.bak")}
-    directory = VaultDirectory(str(vault))
+    directory = vault_at(str(vault))
     directory.add_slot(directory.unlock(CANDIDATES), RawKey.generate())
     opened(vault).close()
     for path, data in copies.items():

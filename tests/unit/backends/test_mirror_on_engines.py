@@ -18,7 +18,7 @@ KEY = RawKey(bytes(range(32)))
 def follower(store: SessionStore, url: str) -> dict[str, bytes]:
     site = VaultLocation.at(url, Disk())
     try:
-        return contents(site.backend(Reader(store._keyring).describe))
+        return contents(site.backend(Reader(store._reader.keyring).describe))
     finally:
         site.close()
 

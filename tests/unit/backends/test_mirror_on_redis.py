@@ -36,7 +36,7 @@ def follower(store: SessionStore, server: RedisServer) -> dict[str, bytes]:
     """What lies on the server, asked for over a connection of its own."""
     site = VaultLocation.at(server.url_of(timeout=5, prefix="mirror"), Disk())
     try:
-        return contents(site.backend(Reader(store._keyring).describe))
+        return contents(site.backend(Reader(store._reader.keyring).describe))
     finally:
         site.close()
 

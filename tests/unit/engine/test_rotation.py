@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vaults import vault_at
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
-from vaultsession.backends.files import listing
+from vaultsession.backends.files import backend as files_backend
 from vaultsession.engine.rotation import Rotator
 from vaultsession.format import record
 from vaultsession.format.sealed import IndexRow, Query
-from vaultsession.vault import VaultDirectory
 
 Opening = Callable[..., SessionStore]
 
@@ -64,7 +64,7 @@ def test_every_session_is_under_the_new_key_and_as_it_was(open_one: Opening, how
     assert (done.sessions, done.replaced, done.left, done.resumed) == (len(before), len(before), (), False)
     assert not old & key_ids(store)
     assert [info.facts() for info in store.list()] == listed
-    store._coherent.cache.clear()
+    store._cache.cache.clear()
     assert {name: facts(store, name) for name in before} == before
     held.state["late"] = True
     assert store.save(held).state["late"], "whoever had loaded it before can still save it"
@@ -236,7 +236,7 @@ def test_retired_keys_are_deleted_on_request_only(open_files: Opening, tmp_path:
     assert store.prune_keys() == done.retired
     assert store.prune_keys() == ()
     assert [use.id for use in store.key_usage()] == [done.key]
-    kept = VaultDirectory(str(tmp_path / "vault")).unlock([("it", vault_key)]).keyring.masters
+    kept = vault_at(str(tmp_path / "vault")).unlock([("it", vault_key)]).keyring.masters
     assert [master.id.hex() for master in kept] == [done.key]
     assert store.load("a").id == "a"
 
@@ -330,7 +330,7 @@ def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over
     real = Rotator._replace
     monkeypatch.setattr(Rotator, "_replace", lambda self, row: "first" not in row.key and real(self, row))
     store.rotate_key()
-    monkeypatch.setattr(listing, "_PAGE", 1)
+    monkeypatch.setattr(files_backend, "_PAGE", 1)
     scan = store._backend.scan
 
     def meanwhile(query: Query) -> Iterator[IndexRow]:

@@ -22,7 +22,7 @@ def store(monkeypatch):
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
 def test_every_verb_may_be_sealed_again(store, cache_bytes):
-    store._coherent.cache.capacity = cache_bytes
+    store._cache.cache.capacity = cache_bytes
     store.create("a", max_messages=3, state={"x": 1}, ttl="1h")
     for number in range(5):
         store.append("a", {"id": str(number)}, {"id": str(number)}, dedupe=True)

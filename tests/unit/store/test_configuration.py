@@ -13,6 +13,7 @@ import pytest
 from vaultsession import Settings, open_store
 from vaultsession.errors import BackendUnavailable, InvalidSetting
 from vaultsession.store.configuration import CONFIG, Configuration, config_directory, environment
+from vaultsession.vault.key_sources import KeySources
 from vaultsession.vault.secret import RawKey
 
 FORMS = {
@@ -148,3 +149,17 @@ def test_no_value_of_a_file_is_logged(wrote, caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.DEBUG):
         environment(wrote('key_command = "say secretword"'))
     assert "secretword" not in caplog.text
+
+
+def test_opening_reads_the_file_once_and_not_at_all_where_all_is_given(
+    wrote: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CONFIG, wrote('ttl = "1h"')[CONFIG])
+    reads: list[object] = []
+    read = Configuration.of
+    monkeypatch.setattr(Configuration, "of", lambda *given: reads.append(given) or read(*given))
+    key = RawKey.generate()
+    open_store(tmp_path / "vault", key=key).close()
+    assert len(reads) == 1
+    open_store(tmp_path / "vault", key=key, settings=Settings(), sources=KeySources({})).close()
+    assert len(reads) == 1

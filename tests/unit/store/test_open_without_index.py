@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from vaults import vault_at
 
 from vaultsession import BackendUnavailable, RawKey
 from vaultsession.backends.files import FilesBackend
-from vaultsession.vault import VaultDirectory
 
 
 def refuse(*_):
@@ -20,7 +20,7 @@ def test_a_vault_whose_index_says_nothing_of_the_key_slots_opens_and_says_so(
     verb, open_files, vault_key, tmp_path, monkeypatch, caplog
 ):
     open_files().create("a", state={"n": 1})
-    directory = VaultDirectory(str(tmp_path / "vault"))
+    directory = vault_at(str(tmp_path / "vault"))
     directory.add_slot(directory.unlock([("the key", vault_key)]), RawKey.generate())
     if verb == "remember":
         monkeypatch.setattr(FilesBackend, "remembered", lambda *_: None)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from vaultsession.engine.reader import Document
 from vaultsession.errors import InvalidDocument, InvalidSetting
 from vaultsession.format import payload
-from vaultsession.format.head import Head
-from vaultsession.store.session import Session, SessionInfo, checked
+from vaultsession.format.head import Head, check_head
+from vaultsession.store.session import Session, SessionInfo
 
 HEAD = Head(
     id="a",
@@ -84,21 +85,36 @@ def test_state_and_messages_can_be_assigned_before_they_are_read(session):
     assert session.message_count == 0
 
 
+def pending(session: Session) -> tuple[Head, bool]:
+    """What a save would write beside the document, and whether the ttl was assigned."""
+    edit = session._edit()
+    return edit.head, edit.new_ttl
+
+
+def test_nothing_that_is_for_the_store_is_shown(session):
+    shown = {name for name in dir(session) if not name.startswith("_")}
+    assert shown == {
+        *("id", "version", "created_at", "updated_at", "expires_at", "title", "user_id", "tenant_id", "assistant_id"),
+        *("labels", "message_count", "ttl", "sliding", "max_messages", "state", "messages", "info", "facts"),
+    }
+
+
 def test_an_assigned_ttl_lets_the_life_begin_anew(session):
-    assert session.pending() == (HEAD, False)
+    assert pending(session) == (HEAD, False)
     session.ttl = "2h"
-    head, anew = session.pending()
+    head, anew = pending(session)
     assert (head.ttl, anew, session.ttl) == (7_200_000_000, True, timedelta(hours=2))
     session.ttl = None
-    assert session.pending() == (HEAD._replace(ttl=None), True)
+    assert pending(session) == (HEAD._replace(ttl=None), True)
     with pytest.raises(InvalidSetting):
         session.ttl = -1
 
 
 def test_what_was_saved_is_followed(session):
     session.ttl = 5
-    session.follow(Session(HEAD._replace(updated=9), "cd" * 16, BODIES))
-    assert (session.version, session.updated_at.year, session.pending()[1]) == ("cd" * 16, 1970, False)
+    saved = Document("k", b"", 0, b"", 0, HEAD._replace(updated=9), b"\xcd" * 16, BODIES, 0)
+    session._follow(saved)
+    assert (session.version, session.updated_at.year, pending(session)[1]) == ("cd" * 16, 1970, False)
     assert session.messages == [{"i": 0}, {"i": 1}]
 
 
@@ -135,9 +151,9 @@ def test_what_a_head_cannot_hold_is_refused_and_named(session, name, value):
     with pytest.raises(InvalidDocument) as raised:
         setattr(session, name, value)
     assert raised.value.path == name
-    assert session.pending() == (HEAD, False)
+    assert pending(session) == (HEAD, False)
     with pytest.raises(InvalidDocument):
-        checked(HEAD._replace(**{name: value}))
+        check_head(HEAD._replace(**{name: value}))
 
 
 @pytest.mark.parametrize("name", ["title", "user_id", "tenant_id", "assistant_id", "max_messages"])

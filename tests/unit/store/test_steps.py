@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vaultsession import InvalidDocument, Step
-from vaultsession.store.steps import MessageAssembler, answers_a_tool, concerns_a_tool, text_of
+from vaultsession.store.steps import MessageAssembler, involves_tool, is_tool_result, text_of
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
 RESULT = {"role": "tool", "tool_call_id": "1", "content": "42"}
@@ -22,8 +22,8 @@ def said(text: str) -> dict[str, Any]:
 
 def gathered(*pieces: object) -> tuple[list[Any], list[str], bool]:
     call = MessageAssembler()
-    read = [call.take(piece) for piece in pieces]
-    return call.ended(), read, call.done
+    read = [call.add(piece) for piece in pieces]
+    return call.complete(), read, call.done
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,22 @@ def test_what_is_said_becomes_messages_and_ends_the_turn_or_not(
 def test_what_people_read_is_the_assistants_text_with_messages_set_apart() -> None:
     _, read, _ = gathered("He", "llo", {"role": "tool", "content": "secret"}, said("You"), ["a", "", "b"])
     assert read == ["He", "llo", "", "\n\nYou", "\n\na\n\nb"]
-    later = MessageAssembler(told=True)
-    assert later.take("x") == "\n\nx"
+    later = MessageAssembler(has_text=True)
+    assert later.add("x") == "\n\nx"
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"bytes", {1, 2}, [5], [["nested"]], Step(5), Step([None])])  # type: ignore[arg-type]
 def test_anything_else_is_refused(wrong: object) -> None:
     with pytest.raises(InvalidDocument, match="an agent"):
-        MessageAssembler().take(wrong)
+        MessageAssembler().add(wrong)
 
 
 def test_of_a_call_that_broke_off_the_cut_text_is_marked_or_left_out() -> None:
     call = MessageAssembler()
     for piece in ("whole", {"role": "x"}, "cu", "t"):
-        call.take(piece)
-    assert call.broken(partial=False) == [said("whole"), {"role": "x"}]
-    assert call.broken(partial=True) == [said("whole"), {"role": "x"}, {**said("cut"), "interrupted": True}]
+        call.add(piece)
+    assert call.interrupted(partial=False) == [said("whole"), {"role": "x"}]
+    assert call.interrupted(partial=True) == [said("whole"), {"role": "x"}, {**said("cut"), "interrupted": True}]
 
 
 def test_the_text_of_a_message_is_its_string_or_its_blocks_of_text() -> None:
@@ -86,9 +86,9 @@ def test_the_text_of_a_message_is_its_string_or_its_blocks_of_text() -> None:
 
 
 def test_tools_are_known_by_the_two_usual_shapes() -> None:
-    assert [concerns_a_tool(message) for message in (CALL, RESULT, USE, BROUGHT, said("x"))] == [True] * 4 + [False]
-    assert [answers_a_tool(message) for message in (CALL, RESULT, USE, BROUGHT)] == [False, True, False, True]
-    assert not concerns_a_tool({"tool_calls": []})
+    assert [involves_tool(message) for message in (CALL, RESULT, USE, BROUGHT, said("x"))] == [True] * 4 + [False]
+    assert [is_tool_result(message) for message in (CALL, RESULT, USE, BROUGHT)] == [False, True, False, True]
+    assert not involves_tool({"tool_calls": []})
 
 
 def test_a_step_shows_nothing_of_what_is_said() -> None:

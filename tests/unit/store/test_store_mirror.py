@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from mirror_lab import contents, eventually
+from vaults import vault_at
 
 from vaultsession import InvalidSetting, RawKey, SessionStore, Settings, open_store
 from vaultsession.backends import FilesBackend
 from vaultsession.store.mirror import refuse_same, shown
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 
 KEY = RawKey(bytes(range(32)))
 
@@ -25,8 +25,8 @@ def at(path: Path, **settings: object) -> SessionStore:
 def copies(store: SessionStore, mirror: Path) -> None:
     """Wait until the mirror holds what the vault holds."""
     eventually((mirror / "vault.json").exists)
-    keyring = VaultDirectory(str(mirror), Disk()).unlock([("the key", KEY)]).keyring
-    assert keyring.vault_id == store._keyring.vault_id
+    keyring = vault_at(str(mirror), Disk()).unlock([("the key", KEY)]).keyring
+    assert keyring.vault_id == store._reader.keyring.vault_id
     primary = store._backend.primary
     eventually(lambda: files(mirror) == {f"{key}.vss": data for key, data in contents(primary).items()})
 
@@ -76,10 +76,10 @@ def test_a_new_key_slot_reaches_the_mirror(tmp_path: Path, monkeypatch: pytest.M
     with at(tmp_path / "vault", mirror=str(tmp_path / "mirror")) as store:
         store.create("a")
         copies(store, tmp_path / "mirror")
-        directory = VaultDirectory(str(tmp_path / "vault"), Disk())
+        directory = vault_at(str(tmp_path / "vault"), Disk())
         directory.add_slot(directory.unlock([("the key", KEY)]), other)
         store.append("a", {"role": "user", "content": "x"})
-        eventually(lambda: len(VaultDirectory(str(tmp_path / "mirror"), Disk()).slots()) == 2)
+        eventually(lambda: len(vault_at(str(tmp_path / "mirror"), Disk()).slots()) == 2)
     with open_store(tmp_path / "mirror", key=other, create=False) as found:
         assert found.exists("a")
 

@@ -53,6 +53,6 @@ def test_a_store_whose_backend_fails_is_unwell(store: SessionStore, monkeypatch:
     def gone() -> dict[str, str | None]:
         raise BackendUnavailable("the server is away")
 
-    monkeypatch.setattr(store._pulse, "_ask", gone)
+    monkeypatch.setattr(store._health, "_ask", gone)
     health = store.health()
     assert (health["ok"], health["backend"]) == (False, "the server is away")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from vaultsession import vault
+from vaultsession import backends
+from vaultsession.backends.memory import MemoryBackend
 from vaultsession.format import jsonl
 from vaultsession.util.lazy import LazyModule, names_in
-from vaultsession.vault.engine_vault import EngineVault
 
 PACKAGE = Path(__file__).parents[3] / "vaultsession"
 DEFERRING = sorted(
@@ -55,7 +55,7 @@ def test_a_module_is_imported_when_a_name_is_asked_for_and_not_before() -> None:
 
 
 def test_a_package_shows_the_names_of_modules_that_it_has_not_imported() -> None:
-    assert vault.EngineVault is EngineVault
+    assert backends.MemoryBackend is MemoryBackend
     namespace: dict[str, Any] = {}
     found = names_in("vaultsession", namespace, {"LazyModule": "util.lazy"})
     assert found("LazyModule") is LazyModule is namespace["LazyModule"]

@@ -65,7 +65,7 @@ def test_each_verb_is_a_span_with_its_id_and_a_duration_without(collected: Colle
         store.count()
     spans = collected.spans()
     assert [span.name for span in spans] == [f"vaultsession.{name}" for name in ("create", "load", "save", "count")]
-    assert [span.attributes.get("vaultsession.store.session.id") for span in spans] == ["a", "a", "a", None]
+    assert [span.attributes.get("vaultsession.session.id") for span in spans] == ["a", "a", "a", None]
     assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
     assert collected.points() == {("create", None): 1, ("load", None): 1, ("save", None): 1, ("count", None): 1}
 

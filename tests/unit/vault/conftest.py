@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from vaults import KEY
-
-from vaultsession.vault import VaultDirectory
+from vaults import KEY, vault_at
 
 
 @pytest.fixture
@@ -15,7 +13,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def directory(path):
-    return VaultDirectory(str(path))
+    return vault_at(str(path))
 
 
 @pytest.fixture

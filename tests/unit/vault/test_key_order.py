@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import pytest
 from places import Nobody, backend, print_command, private_file
+from vaults import vault_at
 
 from vaultsession.errors import BackendUnavailable, InvalidSetting, KeyUnavailable
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.key_sources import Given, KeySources
 from vaultsession.vault.os_keyring import OsKeyring
 from vaultsession.vault.secret import Passphrase, RawKey
@@ -111,7 +111,7 @@ def importing(monkeypatch):
 
 
 def test_the_package_keyring_is_not_imported_where_the_key_file_opens_the_vault(tmp_path, importing):
-    directory = VaultDirectory(str(tmp_path / "vault"))
+    directory = vault_at(str(tmp_path / "vault"))
     without = KeySources({}, config=str(tmp_path / "config"), ask_os_keyring=False, prompt=Nobody())
     made = directory.create(lambda vault_id: without.for_creation(None, vault_id, directory.path)[1])
     known = replace(without, ask_os_keyring=True)
@@ -129,7 +129,7 @@ def test_a_key_file_that_does_not_open_the_vault_leaves_that_to_the_keyring_of_t
     sources, tmp_path, stray
 ):
     known = sources(backend())
-    directory = VaultDirectory(str(tmp_path / "vault"))
+    directory = vault_at(str(tmp_path / "vault"))
     made = directory.create(lambda vault_id: known.for_creation(None, vault_id, directory.path)[1])
     path = known.key_file(made.keyring.vault_id).path
     os.makedirs(os.path.dirname(path))

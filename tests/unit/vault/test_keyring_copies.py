@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from vaults import KEY, OTHER, files, patched, resealed, unlock
+from vaults import KEY, OTHER, files, patched, resealed, unlock, vault_at
 
 from vaultsession.errors import Damaged, UnsupportedFormat, WrongKey
 from vaultsession.format.keys import MasterKey
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 
 
 @pytest.mark.parametrize("name", ["keyring", "keyring.bak"])
@@ -31,7 +30,7 @@ def test_one_copy_serves_and_the_other_is_mended(directory, made, path, tmp_path
     elif harm == "huge":
         copy.write_bytes(bytes(70_000))
     elif harm == "foreign":
-        VaultDirectory(str(tmp_path / "other")).create(KEY)
+        vault_at(str(tmp_path / "other")).create(KEY)
         copy.write_bytes((tmp_path / "other" / "keyring").read_bytes())
     else:
         copy.write_bytes(old)
@@ -63,7 +62,7 @@ def test_a_copy_that_the_medium_cannot_read_is_a_damaged_copy(made, path):
                 raise OSError(5, "Input/output error")
             return os.open(name, flags, mode)
 
-    opened = unlock(VaultDirectory(str(path), BadSector()))
+    opened = unlock(vault_at(str(path), BadSector()))
     assert "medium" in opened.findings[0]
 
 
@@ -111,7 +110,7 @@ def test_copies_that_were_changed_apart_are_for_people_to_decide(directory, made
 
 def test_mending_does_not_wait_for_whoever_is_changing_the_keyring(directory, made, path):
     (path / "keyring.bak").unlink()
-    with directory._locked():
+    with directory.storage.locked():
         assert unlock(directory).findings
         assert not (path / "keyring.bak").exists()
     assert unlock(directory).findings

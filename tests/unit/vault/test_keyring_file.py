@@ -154,8 +154,8 @@ def test_the_vault_key_reopens_later_files(unlocked):
 
 def test_another_vault_key_reopens_nothing(unlocked):
     file = keyring_file.parse(unlocked.data)
-    assert file.is_authentic(unlocked.vault_key)
-    assert not file.is_authentic(os.urandom(32))
+    assert unlocked.proves(file)
+    assert not unlocked.proves(keyring_file.parse(patched(unlocked.data, 8, b"\x63")))
     with pytest.raises(Damaged, match="MAC"):
         file.reopen(os.urandom(32))
 

@@ -8,12 +8,13 @@ import pytest
 
 from vaultsession.errors import BackendUnavailable, Damaged, RollbackDetected, UnknownKey
 from vaultsession.format.keys import Keyring, MasterKey
-from vaultsession.vault.live_keyring import LiveKeyring, MemoryKeyStore
+from vaultsession.vault.key_store import MemoryKeyStore
+from vaultsession.vault.live_keyring import LiveKeyring
 from vaultsession.vault.tenant_keys import State, TenantKeys
 
 
 class Watched(MemoryKeyStore):
-    """Papers that count how often they were read, and fail when they are told to."""
+    """Keys that count how often they were read, and fail on demand."""
 
     def __init__(self, keyring: Keyring) -> None:
         super().__init__(keyring)
@@ -28,31 +29,31 @@ class Watched(MemoryKeyStore):
 
 
 def watched(**facts: Any) -> tuple[Watched, LiveKeyring]:
-    papers = Watched(Keyring.generate(**facts))
-    return papers, LiveKeyring(papers.load(), papers)
+    store = Watched(Keyring.generate(**facts))
+    return store, LiveKeyring(store.load(), store)
 
 
-def added(papers: Watched) -> MasterKey:
-    return papers.change(lambda masters: (MasterKey.generate(), *masters)).first
+def added(store: Watched) -> MasterKey:
+    return store.change(lambda masters: (MasterKey.generate(), *masters)).first
 
 
 def test_it_is_read_again_only_when_it_has_changed() -> None:
-    papers, keys = watched()
+    store, keys = watched()
     keys.refresh()
-    before = papers.loads
+    before = store.loads
     for _ in range(10):
         keys.refresh()
-    assert papers.loads == before
-    fresh = added(papers)
+    assert store.loads == before
+    fresh = added(store)
     assert keys.current.first != fresh
     keys.refresh()
     assert keys.current.first == fresh
-    assert papers.loads == before + 1
+    assert store.loads == before + 1
 
 
 def test_a_key_that_is_not_known_is_looked_for_once_more() -> None:
-    papers, keys = watched()
-    fresh = added(papers)
+    store, keys = watched()
+    fresh = added(store)
     assert keys.master(fresh.id) == fresh
     assert keys.current.first == fresh
 
@@ -65,20 +66,20 @@ def test_a_key_that_nobody_has_is_unknown_and_not_destroyed() -> None:
 
 
 @pytest.mark.parametrize("failure", [RollbackDetected("set back"), BackendUnavailable("gone"), Damaged("rotten")])
-def test_what_the_papers_raise_passes_through_and_nothing_is_forgotten(failure: Exception) -> None:
-    papers, keys = watched()
+def test_what_the_store_raises_passes_through_and_nothing_is_forgotten(failure: Exception) -> None:
+    store, keys = watched()
     known = keys.current
-    added(papers)
-    papers.failure = failure
+    added(store)
+    store.failure = failure
     with pytest.raises(type(failure)):
         keys.refresh()
     assert keys.current == known
-    papers.failure = None
+    store.failure = None
     keys.refresh()
     assert keys.current != known
 
 
-def test_without_papers_it_is_what_it_was_given_and_can_still_change() -> None:
+def test_without_a_store_it_is_what_it_was_given_and_can_still_change() -> None:
     keys = LiveKeyring(Keyring.generate())
     keys.refresh()
     fresh = MasterKey.generate()
@@ -92,25 +93,25 @@ def test_sessions_without_a_tenant_are_sealed_under_the_first_key() -> None:
 
 
 def test_tenants_have_no_keys_where_the_vault_says_so() -> None:
-    papers, keys = watched()
+    store, keys = watched()
     assert keys.sealing("alice") == keys.current.first
-    assert papers._tenants == {}
+    assert store._tenants == {}
 
 
 def test_each_tenant_has_a_key_of_its_own_and_keeps_it() -> None:
-    papers, keys = watched(tenant_keys=True)
+    store, keys = watched(tenant_keys=True)
     alice, bob = keys.sealing("alice"), keys.sealing("bob")
     assert len({alice.secret, bob.secret, keys.current.first.secret}) == 3
     assert keys.sealing("alice") == alice
-    another = LiveKeyring(papers.load(), papers)
+    another = LiveKeyring(store.load(), store)
     assert another.sealing("alice") == alice
     assert another.master(bob.id) == bob
 
 
 def test_a_rotation_renews_the_keys_of_tenants() -> None:
-    papers, keys = watched(tenant_keys=True)
+    store, keys = watched(tenant_keys=True)
     before = keys.sealing("alice")
-    added(papers)
+    added(store)
     keys.refresh()
     after = keys.sealing("alice")
     assert after.id != before.id
@@ -118,22 +119,22 @@ def test_a_rotation_renews_the_keys_of_tenants() -> None:
 
 
 def test_two_that_make_the_key_of_a_tenant_at_once_get_the_same() -> None:
-    papers, keys = watched(tenant_keys=True)
-    other = LiveKeyring(papers.load(), papers)
-    real = papers.put_tenant
+    store, keys = watched(tenant_keys=True)
+    other = LiveKeyring(store.load(), store)
+    real = store.put_tenant
 
     def overtaken(name: str, data: bytes, expected: bytes | None) -> bool:
-        papers.put_tenant = real  # type: ignore[method-assign]  # the second time it is as it was
+        store.put_tenant = real  # type: ignore[method-assign]  # the second time it is as it was
         assert other.sealing("alice")
         return real(name, data, expected)
 
-    papers.put_tenant = overtaken  # type: ignore[method-assign]  # someone comes in between
+    store.put_tenant = overtaken  # type: ignore[method-assign]  # someone comes in between
     assert keys.sealing("alice") == other.sealing("alice")
 
 
 def test_a_destroyed_key_is_known_to_be_destroyed_by_everybody_who_looks() -> None:
-    papers, keys = watched(tenant_keys=True)
-    other = LiveKeyring(papers.load(), papers)
+    store, keys = watched(tenant_keys=True)
+    other = LiveKeyring(store.load(), store)
     key = other.sealing("alice")
     gone = keys.destroy("alice")
     assert gone is not None
@@ -153,21 +154,21 @@ def test_a_tenant_that_has_no_keys_has_none_to_destroy() -> None:
 
 
 def test_a_file_that_is_being_overwritten_while_it_is_read_is_read_again() -> None:
-    papers, keys = watched(tenant_keys=True)
+    store, keys = watched(tenant_keys=True)
     key = keys.sealing("alice")
-    other = LiveKeyring(papers.load(), papers)
+    other = LiveKeyring(store.load(), store)
     other.refresh()
-    real, torn = papers.tenant, [b"noise" * 30]
-    papers.tenant = lambda name: torn.pop() if torn else real(name)  # type: ignore[method-assign]  # as above
+    real, torn = store.tenant, [b"noise" * 30]
+    store.tenant = lambda name: torn.pop() if torn else real(name)  # type: ignore[method-assign]  # as above
     assert other.master(key.id) == key
 
 
 def test_a_damaged_file_is_damage_and_not_an_unknown_key() -> None:
-    papers, keys = watched(tenant_keys=True)
+    store, keys = watched(tenant_keys=True)
     key = keys.sealing("alice")
-    papers._tenants = {name: data[:-1] + b"x" for name, data in papers._tenants.items()}
+    store._tenants = {name: data[:-1] + b"x" for name, data in store._tenants.items()}
     with pytest.raises(Damaged, match="tenants/"):
-        LiveKeyring(papers.load(), papers).master(key.id)
+        LiveKeyring(store.load(), store).master(key.id)
 
 
 def test_two_tenants_never_share_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,10 @@ import time
 
 import orjson
 import pytest
-from vaults import KEY, OTHER, files, unlock
+from vaults import KEY, OTHER, files, unlock, vault_at
 
 from vaultsession.errors import BackendUnavailable, Conflict, KeyUnavailable, VaultNotFound, WrongKey
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.secret import Passphrase, RawKey
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and owners of POSIX")
@@ -43,7 +42,7 @@ def test_the_kind_of_file_system_is_looked_up_once(tmp_path, depth):
             Asking.asked += 1
             return "ext4"
 
-    directory = VaultDirectory(str(tmp_path / depth), Asking())
+    directory = vault_at(str(tmp_path / depth), Asking())
     directory.create(KEY)
     unlock(directory)
     unlock(directory)
@@ -72,7 +71,7 @@ def test_vault_json_is_one_readable_line_without_secrets(made, path):
 
 
 def test_parents_are_made(tmp_path):
-    directory = VaultDirectory(str(tmp_path / "a" / "b" / "vault"))
+    directory = vault_at(str(tmp_path / "a" / "b" / "vault"))
     assert not directory.exists()
     directory.create(KEY)
     assert directory.exists()
@@ -159,13 +158,13 @@ def test_a_file_does_not_become_a_vault(directory, path):
             attempt()
     assert not directory.exists()
     with pytest.raises(VaultNotFound, match="is a file"):
-        VaultDirectory(str(path / "below")).create(KEY)
+        vault_at(str(path / "below")).create(KEY)
     assert path.read_text() == "mine"
 
 
 def test_a_relative_path_is_the_directory_of_that_moment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    directory = VaultDirectory("vault")
+    directory = vault_at("vault")
     directory.create(KEY)
     monkeypatch.chdir(os.sep)
     unlock(directory)
@@ -200,9 +199,9 @@ def test_of_two_threads_that_create_one_makes_the_vault(directory):
 def create_in_a_process(path, key, go, results):
     go.wait()
     try:
-        results.put(VaultDirectory(path).create(key).keyring.vault_id)
+        results.put(vault_at(path).create(key).keyring.vault_id)
     except Conflict:
-        results.put(unlock(VaultDirectory(path), key).keyring.vault_id)
+        results.put(unlock(vault_at(path), key).keyring.vault_id)
 
 
 def test_processes_that_create_at_once_end_with_one_vault(path):
@@ -279,7 +278,7 @@ def test_a_vault_opened_read_only_is_not_written(directory, made, path):
 
         rename = unlink = mkdir
 
-    unlock(VaultDirectory(str(path), ReadOnly()))
+    unlock(vault_at(str(path), ReadOnly()))
     assert files(path) == before
 
 
@@ -302,7 +301,7 @@ def test_a_damaged_copy_in_a_read_only_directory_does_not_keep_the_vault_shut(di
 @posix
 def test_the_path_may_be_a_link_to_the_vault(directory, made, tmp_path):
     (tmp_path / "link").symlink_to(directory.path)
-    linked = VaultDirectory(str(tmp_path / "link"))
+    linked = vault_at(str(tmp_path / "link"))
     linked.add_slot(unlock(linked), OTHER)
     assert unlock(directory, OTHER).counter == 2
 

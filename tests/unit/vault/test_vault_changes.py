@@ -7,12 +7,11 @@ import threading
 import time
 
 import pytest
-from vaults import KEY, OTHER, files, unlock
+from vaults import KEY, OTHER, files, unlock, vault_at
 
 from vaultsession.errors import InvalidSetting, RollbackDetected, VaultError, WrongKey
 from vaultsession.format.keys import MasterKey
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.secret import RawKey
 
 
@@ -115,12 +114,12 @@ def change_at_once(directory, made, count=6):
 
 
 def test_changes_at_once_are_all_kept(path, made):
-    assert change_at_once(VaultDirectory(str(path), Slow()), made) == (0, 7)
+    assert change_at_once(vault_at(str(path), Slow()), made) == (0, 7)
 
 
 def test_without_locks_a_change_would_be_lost(path, made):
     try:
-        outcome = change_at_once(VaultDirectory(str(path), NoLocks()), made)
+        outcome = change_at_once(vault_at(str(path), NoLocks()), made)
     except VaultError:
         return
     assert outcome != (0, 7)
@@ -137,7 +136,7 @@ def test_a_change_writes_over_the_only_good_copy_last(directory, made, path):
             Recording.renamed += (os.path.basename(target),)
             os.replace(source, target)
 
-    recording = VaultDirectory(str(path), Recording())
+    recording = vault_at(str(path), Recording())
     recording.add_slot(made, OTHER)
     assert Recording.renamed == ("keyring.bak", "keyring")
     Recording.renamed = ()
@@ -168,7 +167,7 @@ class Journal(Disk):
 
 def test_creation_flushes_everything_before_vault_json_has_its_name(path):
     disk = Journal()
-    VaultDirectory(str(path), disk).create(KEY)
+    vault_at(str(path), disk).create(KEY)
     assert disk.notes == [
         "flush keyring",
         "flush keyring.bak",
@@ -182,7 +181,7 @@ def test_creation_flushes_everything_before_vault_json_has_its_name(path):
 
 def test_a_change_flushes_one_copy_with_its_name_before_it_touches_the_other(path, made):
     disk = Journal()
-    VaultDirectory(str(path), disk).add_slot(made, OTHER)
+    vault_at(str(path), disk).add_slot(made, OTHER)
     assert disk.notes == [
         "flush keyring.bak.new",
         "rename keyring.bak",
@@ -199,6 +198,6 @@ def test_opening_a_healthy_vault_flushes_and_locks_nothing(path, made):
             self.notes.append("lock")
 
     disk = Quiet()
-    unlock(VaultDirectory(str(path), disk))
+    unlock(vault_at(str(path), disk))
     assert disk.notes == []
     assert sorted(disk.paths.values()) == sorted({*disk.paths.values()})

@@ -1,4 +1,4 @@
-"""Where a vault keeps its dictionaries: in a directory each twice, in an engine each as a paper that is listed."""
+"""Where a vault keeps its dictionaries: in a directory each twice, in an engine each as a value that is listed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_vault_in_engine import Papers
-from vaults import KEY, files
+from dict_engine import DictEngine
+from vaults import KEY, files, vault_at
 
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
 from vaultsession.util.disk import Disk
-from vaultsession.vault import EngineVault, VaultDirectory
+from vaultsession.vault import Vault
+from vaultsession.vault.engine_metadata import EngineMetadata
 
 NUMBER, DATA = 70_000, b"sealed bytes" * 100
 
 
 @pytest.fixture
 def directory(tmp_path):
-    made = VaultDirectory(str(tmp_path / "vault"))
+    made = vault_at(str(tmp_path / "vault"))
     made.create(KEY)
     return made
 
@@ -28,7 +29,7 @@ def directory(tmp_path):
 def vault(request):
     if request.param == "directory":
         return request.getfixturevalue("directory")
-    return EngineVault(Papers())
+    return Vault(EngineMetadata(DictEngine()))
 
 
 def test_there_are_none_at_first(vault):
@@ -106,7 +107,7 @@ class Watched(Disk):
 def test_the_second_copy_is_seen_when_the_first_is_flushed_with_its_name(directory):
     """Whoever sees the second compresses with it at once, in another process, before the first one's call returns."""
     disk = Watched()
-    VaultDirectory(directory.path, disk).add_dictionary(NUMBER, DATA)
+    vault_at(directory.path, disk).add_dictionary(NUMBER, DATA)
     copy = ["write", "fsync"]
     assert disk.done == [
         *("mkdir", "fsync"),
@@ -118,7 +119,7 @@ def test_the_second_copy_is_seen_when_the_first_is_flushed_with_its_name(directo
 @pytest.mark.parametrize("at", range(10))
 def test_wherever_the_disk_fails_the_number_is_not_used_or_both_copies_are_whole(directory, at):
     with pytest.raises(BackendUnavailable):
-        VaultDirectory(directory.path, Watched(at)).add_dictionary(NUMBER, DATA)
+        vault_at(directory.path, Watched(at)).add_dictionary(NUMBER, DATA)
     if directory.dictionaries():
         assert directory.dictionary(NUMBER) == (DATA, DATA)
     assert set(directory.dictionary(NUMBER)) <= {DATA}
@@ -128,7 +129,7 @@ def test_wherever_the_disk_fails_the_number_is_not_used_or_both_copies_are_whole
 
 def test_ten_calls_are_all_that_could_fail(directory):
     disk = Watched(10)
-    assert VaultDirectory(directory.path, disk).add_dictionary(NUMBER, DATA)
+    assert vault_at(directory.path, disk).add_dictionary(NUMBER, DATA)
     assert len(disk.done) == 10
 
 
@@ -161,7 +162,7 @@ def test_before_a_copy_is_brought_level_the_other_is_flushed_with_its_name(direc
     directory.add_dictionary(NUMBER, DATA)
     os.unlink(copies(directory)[1])
     disk = Watched()
-    VaultDirectory(directory.path, disk).level_dictionary(NUMBER, DATA)
+    vault_at(directory.path, disk).level_dictionary(NUMBER, DATA)
     assert disk.done == ["fsync", "fsync", "write", "fsync", f"rename {NUMBER}.vsd", "fsync"]
 
 
@@ -221,33 +222,33 @@ def test_a_directory_that_is_a_link_is_refused(directory, tmp_path):
 # -- in an engine ------------------------------------------------------------------------------------------------------
 
 
-def test_a_paper_is_there_before_its_number_is_listed():
-    papers = Papers()
-    order, put = [], papers.put_metadata
+def test_a_value_is_there_before_its_number_is_listed():
+    engine = DictEngine()
+    order, put = [], engine.put_metadata
 
     def noted(name, data, expected):
         order.append(name)
         return put(name, data, expected)
 
-    papers.put_metadata = noted
-    EngineVault(papers).add_dictionary(NUMBER, DATA)
+    engine.put_metadata = noted
+    Vault(EngineMetadata(engine)).add_dictionary(NUMBER, DATA)
     assert order == [f"dictionary-{NUMBER}", "dictionaries"]
-    assert papers.kept["dictionaries"] == b"70000\n"
+    assert engine.kept["dictionaries"] == b"70000\n"
 
 
 def test_a_list_that_others_change_all_the_time_is_given_up_at_last():
-    papers = Papers()
-    put = papers.put_metadata
-    papers.put_metadata = lambda name, *given: name != "dictionaries" and put(name, *given)
+    engine = DictEngine()
+    put = engine.put_metadata
+    engine.put_metadata = lambda name, *given: name != "dictionaries" and put(name, *given)
     with pytest.raises(DurabilityUnknown, match="100 times in a row"):
-        EngineVault(papers).add_dictionary(NUMBER, DATA)
+        Vault(EngineMetadata(engine)).add_dictionary(NUMBER, DATA)
 
 
 @pytest.mark.parametrize(
     "said", [b"70000", b"x\n", b"1\n", b"-70000\n", b"70000\n" * 1001, b"70000 70001\n", b"\n", b"99999999999\n"]
 )
 def test_a_list_that_is_none_is_damaged(said):
-    papers = Papers()
-    papers.kept["dictionaries"] = said
+    engine = DictEngine()
+    engine.kept["dictionaries"] = said
     with pytest.raises(Damaged, match="restore it from a backup"):
-        EngineVault(papers).dictionaries()
+        Vault(EngineMetadata(engine)).dictionaries()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from vaults import KEY, OTHER, unlock
+from vaults import KEY, OTHER, unlock, vault_at
 
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError, WrongKey
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
 from vaultsession.vault.secret import RawKey
 
 
@@ -64,7 +63,7 @@ def every_failure(path, prepare, attempt):
             disk = Failing(k, dies=dies, done=done, error=error)
             raised = None
             try:
-                attempt(VaultDirectory(str(path), disk), state)
+                attempt(vault_at(str(path), disk), state)
             except (VaultError, Crash) as failure:
                 raised = failure
             finished = disk.count < k
@@ -74,7 +73,7 @@ def every_failure(path, prepare, attempt):
 
 
 def test_creation_may_fail_at_any_call(path):
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
     outcomes = set()
     for _, raised in every_failure(path, lambda: None, lambda broken, _: broken.create(KEY)):
         if directory.exists():
@@ -91,7 +90,7 @@ def test_creation_may_fail_at_any_call(path):
 
 @pytest.mark.slow
 def test_adding_a_slot_may_fail_at_any_call(path):
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
     for made, raised in every_failure(
         path, lambda: directory.create(KEY), lambda broken, made: broken.add_slot(made, OTHER)
     ):
@@ -114,7 +113,7 @@ def test_adding_a_slot_may_fail_at_any_call(path):
 
 @pytest.mark.slow
 def test_removing_a_slot_may_fail_at_any_call(path):
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
 
     def remove(broken, opened):
         return broken.remove_slot(opened, opened.slots[0].id)
@@ -134,7 +133,7 @@ def test_removing_a_slot_may_fail_at_any_call(path):
 
 @pytest.mark.slow
 def test_mending_may_fail_at_any_call_and_the_vault_opens_all_the_same(path):
-    directory = VaultDirectory(str(path))
+    directory = vault_at(str(path))
 
     def damaged():
         made = directory.create(KEY)
@@ -144,11 +143,11 @@ def test_mending_may_fail_at_any_call_and_the_vault_opens_all_the_same(path):
     for dies in (False, True):
         made = damaged()
         healthy = Failing(10**6)
-        VaultDirectory(str(path), healthy).reload(made)  # as many calls as opening needs; those behind them mend
+        vault_at(str(path), healthy).reload(made)  # as many calls as opening needs; those behind them mend
         for k in range(healthy.count + 1, 80):
             shutil.rmtree(path)
             made = damaged()
-            opened = unlock(VaultDirectory(str(path), Failing(k, dies=dies)))
+            opened = unlock(vault_at(str(path), Failing(k, dies=dies)))
             assert opened.keyring == made.keyring
             assert opened.findings
             assert unlock(directory).keyring == made.keyring

@@ -1,4 +1,4 @@
-"""The papers of a vault, of both kinds: what changes is seen at once, and a tenant's keys are compared and swapped."""
+"""The metadata of a vault, of both kinds: what changes is seen at once, and a tenant's keys are compared and swapped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from papers import Papers
+from dict_engine import DictEngine
+from vaults import vault_at
 
 from vaultsession import RawKey
 from vaultsession.errors import BackendUnavailable, RollbackDetected, UnknownKey
 from vaultsession.format.keys import MasterKey
-from vaultsession.vault import EngineVault, Vault, VaultDirectory, VaultKeyStore
+from vaultsession.vault import Vault
+from vaultsession.vault.engine_metadata import EngineMetadata
+from vaultsession.vault.key_store import VaultKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
 
 KEY = RawKey(bytes(range(32)))
@@ -22,7 +25,9 @@ KEY = RawKey(bytes(range(32)))
 
 @pytest.fixture(params=["directory", "engine"])
 def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
-    made: Any = VaultDirectory(str(tmp_path / "vault")) if request.param == "directory" else EngineVault(Papers())
+    made: Any = (
+        vault_at(str(tmp_path / "vault")) if request.param == "directory" else Vault(EngineMetadata(DictEngine()))
+    )
     made.create(KEY, tenant_keys=True)
     return made  # type: ignore[no-any-return]  # of two kinds
 
@@ -92,7 +97,7 @@ def test_many_that_make_the_key_of_a_tenant_at_once_get_the_same(vault: Vault) -
 
 
 def test_a_keyring_that_was_set_back_is_refused(tmp_path: Path) -> None:
-    vault = VaultDirectory(str(tmp_path / "vault"))
+    vault = vault_at(str(tmp_path / "vault"))
     vault.create(KEY)
     keys = opened(vault)
     old = {name: (tmp_path / "vault" / name).read_bytes() for name in ("keyring", "keyring.bak")}
@@ -107,7 +112,7 @@ def test_a_keyring_that_was_set_back_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("planted", ["link", "fifo", "too large", "others may write"])
 def test_a_planted_key_file_is_refused_and_not_followed(tmp_path: Path, planted: str) -> None:
-    vault = VaultDirectory(str(tmp_path / "vault"))
+    vault = vault_at(str(tmp_path / "vault"))
     vault.create(KEY, tenant_keys=True)
     keys = opened(vault)
     keys.sealing("acme")
@@ -133,7 +138,7 @@ def test_a_planted_key_file_is_refused_and_not_followed(tmp_path: Path, planted:
 
 
 def test_a_left_over_of_a_change_that_was_cut_is_in_nobodys_way(tmp_path: Path) -> None:
-    vault = VaultDirectory(str(tmp_path / "vault"))
+    vault = vault_at(str(tmp_path / "vault"))
     vault.create(KEY, tenant_keys=True)
     keys = opened(vault)
     key = keys.sealing("acme")

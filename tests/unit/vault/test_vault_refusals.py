@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from vaults import KEY, OTHER, unlock
+from vaults import KEY, OTHER, unlock, vault_at
 
-from vaultsession import vault as vault_module
 from vaultsession.errors import BackendUnavailable
 from vaultsession.util.disk import Disk
-from vaultsession.vault import VaultDirectory
+from vaultsession.vault.directory import NETWORK_FILE_SYSTEMS
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and owners of POSIX")
 
@@ -89,22 +88,22 @@ def test_what_another_user_owns_is_refused(made, path, monkeypatch):
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(BackendUnavailable, match="owned by user 4242"):
-        unlock(VaultDirectory(str(path), Foreign()))
+        unlock(vault_at(str(path), Foreign()))
 
 
-@pytest.mark.parametrize("kind", sorted(vault_module.NETWORK_FILE_SYSTEMS))
+@pytest.mark.parametrize("kind", sorted(NETWORK_FILE_SYSTEMS))
 def test_a_network_file_system_is_refused_unless_allowed(path, kind):
     class Network(Disk):
         def filesystem(self, path):
             return kind
 
     with pytest.raises(BackendUnavailable, match=kind):
-        VaultDirectory(str(path), Network()).create(KEY)
+        vault_at(str(path), Network()).create(KEY)
     assert not path.exists()
-    made = VaultDirectory(str(path), Network(), allow_network=True).create(KEY)
+    made = vault_at(str(path), Network(), allow_network=True).create(KEY)
     with pytest.raises(BackendUnavailable, match=kind):
-        unlock(VaultDirectory(str(path), Network()))
-    assert unlock(VaultDirectory(str(path), Network(), allow_network=True)).keyring == made.keyring
+        unlock(vault_at(str(path), Network()))
+    assert unlock(vault_at(str(path), Network(), allow_network=True)).keyring == made.keyring
 
 
 def test_a_local_file_system_is_not(path):
@@ -112,4 +111,4 @@ def test_a_local_file_system_is_not(path):
         def filesystem(self, path):
             return "ext4"
 
-    VaultDirectory(str(path), Local()).create(KEY)
+    vault_at(str(path), Local()).create(KEY)

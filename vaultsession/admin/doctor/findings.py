@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class Severity(IntEnum):
@@ -22,7 +23,7 @@ class Remedy(StrEnum):
     OPEN = "open"
     """Open the vault: that mends copies of the keyring and missing directories, and lists what dead writers wrote."""
     CLEAR = "clear"
-    """Remove what a dead writer left, which nobody was promised. ``place`` is its path within the vault."""
+    """Remove what a dead writer left and never acknowledged. ``place`` is its path within the vault."""
     REPLACE = "replace"
     """Replace a container by what of it authenticates; the tail goes to quarantine. ``place`` is its key."""
     LEVEL = "level"
@@ -30,7 +31,21 @@ class Remedy(StrEnum):
     REINDEX = "reindex"
     """Derive the index anew."""
     ON_REQUEST = "on-request"
-    """Recover a session to its last authentic record, or move it to quarantine: only when asked. ``place``: its key."""
+    """For a damaged session, ``place`` being its key: only what is asked for, one of the next two."""
+    RECOVER = "recover"
+    """Make the last authentic record of a session its newest."""
+    QUARANTINE = "quarantine"
+    """Move a damaged container to quarantine."""
+
+
+_COMMANDS = {
+    Remedy.OPEN: "vaultsession stats",
+    Remedy.CLEAR: "vaultsession repair",
+    Remedy.REPLACE: "vaultsession repair",
+    Remedy.LEVEL: "vaultsession repair",
+    Remedy.REINDEX: "vaultsession reindex",
+}
+"""The shortest command that applies a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +73,15 @@ class Finding:
         }
 
 
-def info(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
-    """Worth knowing."""
-    return Finding(name, Severity.INFO, sentence, place, fix, remedy)
+class _Make(NamedTuple):
+    severity: Severity
+
+    def __call__(
+        self, name: str, sentence: str, place: str = "", remedy: Remedy | None = None, *, fix: str | None = None
+    ) -> Finding:
+        command = fix if fix or remedy is None else _COMMANDS.get(remedy)
+        return Finding(name, self.severity, sentence, place, command, remedy)
 
 
-def warning(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
-    """Something to look at; no session is lost."""
-    return Finding(name, Severity.WARNING, sentence, place, fix, remedy)
-
-
-def error(name: str, sentence: str, place: str = "", fix: str | None = None, remedy: Remedy | None = None) -> Finding:
-    """Something is lost, exposed, or refuses to work."""
-    return Finding(name, Severity.ERROR, sentence, place, fix, remedy)
+info, warning, error = map(_Make, Severity)
+"""Worth knowing; something to look at, with no session lost; something is lost, exposed, or refuses to work."""

@@ -1,4 +1,4 @@
-"""A vault opened without changing anything: on a disk that only reads, the mending that an opening does is refused."""
+"""A vault opened without changing anything: the disk only reads, and refuses the repairs that an opening makes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ...backends.files import FilesBackend
+from ...backends.files.layout import key_in
+from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...engine.vault_reader import reader_of
+from ...errors import BackendUnavailable
+from ...format import ids
+from ...format.sealed import Query
 from ...util.disk import READ, Disk
-from ...vault import OpenVault, VaultDirectory
+from ...vault import UnlockedVault, Vault, VaultDirectory
 from ...vault.secret import Secret
 
 
@@ -41,7 +46,7 @@ class ReadOnlyDisk(Disk):
 class OpenedVault:
     """An unlocked vault and its sessions, for looking only."""
 
-    vault: OpenVault
+    vault: UnlockedVault
     reader: Reader
     backend: FilesBackend
 
@@ -52,7 +57,7 @@ def opened_read_only(
 ) -> Iterator[OpenedVault]:
     """Unlock with the first candidate that fits. ``WrongKey``, ``KeyUnavailable``, ``Damaged``; nothing is changed."""
     disk = disk or ReadOnlyDisk()
-    directory = VaultDirectory(path, disk, allow_network=True)
+    directory = Vault(VaultDirectory(path, disk, allow_network=True))
     vault = directory.unlock(candidates)
     reader = reader_of(directory, vault)
     backend = FilesBackend(directory.path, disk=disk, describe=reader.describe, writable=False)
@@ -60,3 +65,17 @@ def opened_read_only(
         yield OpenedVault(vault, reader, backend)
     finally:
         backend.close()
+
+
+def known_keys(backend: Backend, sessions: str) -> list[str]:
+    """Every key that is listed or has a file, sorted. Where there is no index, those that have a file."""
+    found: set[str] = set()
+    with contextlib.suppress(BackendUnavailable):
+        found.update(row.key for row in backend.scan(Query()))
+    found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
+    return sorted(found)
+
+
+def key_of(reader: Reader, id: str) -> str:
+    """The key of an id. ``InvalidSessionId``."""
+    return ids.key(reader.keyring.naming_key, ids.parse(id), readable=reader.keyring.readable_names)

@@ -7,16 +7,28 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from ...backends.files import preallocation
 from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
-from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES, Quarantine
+from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
-from ...util.disk import Disk, read_file, why_not_private
-from ...vault import DICTIONARIES, DIRECTORIES, LOCKS, NETWORK_FILE_SYSTEMS, SESSIONS, TENANTS, keyring_file, number_in
-from ...vault.keyring_copies import NEW, QUARANTINE
+from ...format import record
+from ...util.disk import Disk, opened, read_all, read_file, why_not_private
+from ...vault import keyring_file
+from ...vault.directory import (
+    DICTIONARIES,
+    DIRECTORIES,
+    LOCKS,
+    NETWORK_FILE_SYSTEMS,
+    NEW,
+    QUARANTINE,
+    SESSIONS,
+    TENANTS,
+    number_in,
+)
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
@@ -31,14 +43,10 @@ _LOCK_FILES = re.compile(r"vault|index|stripe-[0-9a-f]{2}|writer-[0-9a-f]{2}|lea
 _OTHERS = 0o077
 _MOSTLY = 0.8
 
-_REPAIR = "vaultsession repair"
-_ANY_COMMAND = "vaultsession stats"
-"""Whatever opens the vault does it."""
-
 
 def directory(disk: Disk, path: str) -> Iterator[Finding]:
     """The directory itself, and every file in it but the sessions' contents."""
-    yield from _privacy(disk, path, os.path.join(path, os.curdir), "", is_directory=True)
+    yield from _privacy(disk, path, "")
     kind = disk.filesystem(path)
     if kind in NETWORK_FILE_SYSTEMS:
         yield warning(
@@ -46,37 +54,21 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
             f"the vault lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
             "move it to a local disk",
         )
+    yield from _entries(disk, path, "", _OWN.__contains__, _LEFT_OVER.fullmatch)
     entries = disk.listdir(path)
-    for name in sorted(entries):
-        if _LEFT_OVER.fullmatch(name):
-            yield info("left-over", "an interrupted change left this file; it means nothing, and may be removed", name)
-        elif name not in _OWN:
-            yield warning("foreign-file", "this file is none of the vault's: move it out", name)
-        else:
-            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in _HELD)
     for name in DIRECTORIES:
         if name not in entries:
-            yield warning(
-                "directory-missing", "this directory of the vault is missing", name, _ANY_COMMAND, Remedy.OPEN
-            )
-    for name in sorted(_list(disk, os.path.join(path, LOCKS))):
-        place = f"{LOCKS}/{name}"
-        if _LOCK_FILES.fullmatch(name):
-            yield from _privacy(disk, path, os.path.join(path, place), place)
-        else:
-            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+            yield warning("directory-missing", "this directory of the vault is missing", name, Remedy.OPEN)
+    yield from _entries(disk, path, LOCKS, _LOCK_FILES.fullmatch)
 
 
 def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
     """Names and modes in ``dictionaries/``, which is there once a dictionary was trained."""
-    for name in sorted(_list(disk, os.path.join(path, DICTIONARIES))):
-        place = f"{DICTIONARIES}/{name}"
-        if number_in(name.removesuffix(NEW)) is None:
-            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
-        elif name.endswith(NEW):
-            yield info("left-over", "an interrupted change left this file; it means nothing, and may be removed", place)
-        else:
-            yield from _privacy(disk, path, os.path.join(path, place), place)
+
+    def is_left_over(name: str) -> bool:
+        return name.endswith(NEW) and number_in(name.removesuffix(NEW)) is not None
+
+    yield from _entries(disk, path, DICTIONARIES, lambda name: number_in(name) is not None, is_left_over)
 
 
 def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
@@ -87,16 +79,16 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
         try:
             file = keyring_file.parse(read_file(disk, os.path.join(path, name), limit=keyring_file.LARGEST_FILE))
         except FileNotFoundError:
-            yield warning("keyring-copy", "this copy of the keyring is gone", name, _ANY_COMMAND, Remedy.OPEN)
+            yield warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
         except UnsupportedFormat as problem:
             yield error("keyring-format", f"{problem}", name)
         except (Damaged, ValueError, OSError) as problem:
-            said = f"this copy of the keyring cannot be read: {problem}"
-            yield warning("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
+            sentence = f"this copy of the keyring cannot be read: {problem}"
+            yield warning("keyring-copy", sentence, name, Remedy.OPEN)
         else:
             if vault_id is not None and file.vault_id != vault_id:
-                said = "this copy of the keyring belongs to another vault"
-                yield error("keyring-copy", said, name, _ANY_COMMAND, Remedy.OPEN)
+                sentence = "this copy of the keyring belongs to another vault"
+                yield error("keyring-copy", sentence, name, Remedy.OPEN)
                 continue
             counters[name] = file.counter
             found = file if found is None or file.counter > found.counter else found
@@ -107,7 +99,7 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
         return
     if len(set(counters.values())) > 1:
         behind = min(counters, key=lambda name: counters[name])
-        yield warning("keyring-copy", "this copy of the keyring is behind the other", behind, _ANY_COMMAND, Remedy.OPEN)
+        yield warning("keyring-copy", "this copy of the keyring is behind the other", behind, Remedy.OPEN)
     if len(found.slots) == 1:
         kind = "passphrase" if found.slots[0].takes_passphrase else "key"
         fix = "--new-key-file FILE" if found.slots[0].takes_passphrase else "--new-passphrase"
@@ -120,19 +112,18 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
 
 def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """Markers of writers that died before their index was written."""
-    markers = WriterMarkers(disk, layout, flush=False)
+    markers = WriterMarkers(disk, layout, durable=False)
     try:
         dead = markers.dead()
     except (OSError, VaultError) as problem:
         yield warning("writers", f"the writers' markers cannot be read: {problem}", LOCKS)
         return
-    markers.leave(dead)
+    markers.unlock(dead)
     if dead:
         yield info(
             "dead-writer",
             f"{_so_many(len(dead), 'writer')} died: the listing may lag until the vault is opened",
             LOCKS,
-            _ANY_COMMAND,
             Remedy.OPEN,
         )
 
@@ -140,17 +131,17 @@ def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
 def quarantine(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
     """What was put aside, and whether room for more is running out."""
     try:
-        kept = Quarantine(disk, layout, flush=False).entries()
+        kept = Quarantine(disk, layout, durable=False).entries()
     except OSError:
-        return  # what stands in its place is told about already
+        return  # ``directory`` has a finding about what stands in its place
     if not kept:
         return
     total = sum(size for _, size, _ in kept)
-    said = f"{_so_many(len(kept), 'damaged piece')} ({total} bytes) lie here: look at them, then remove them"
-    if len(kept) > _MOSTLY * MOST_ENTRIES or total > _MOSTLY * MOST_BYTES:
-        yield warning("quarantine-full", f"{said}; the oldest go when room runs out", QUARANTINE)
+    sentence = f"{_so_many(len(kept), 'damaged piece')} ({total} bytes) lie here: look at them, then remove them"
+    if len(kept) > _MOSTLY * MAX_ENTRIES or total > _MOSTLY * MAX_BYTES:
+        yield warning("quarantine-full", f"{sentence}; the oldest go when room runs out", QUARANTINE)
     else:
-        yield info("quarantine", said, QUARANTINE)
+        yield info("quarantine", sentence, QUARANTINE)
 
 
 def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
@@ -161,16 +152,53 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
         key, locator = key_in(name), temporary_in(name)
         if locator is not None:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
-                yield info("orphan-temporary", "a writer that died left this file", place, _REPAIR, Remedy.CLEAR)
+                yield info("orphan-temporary", "a writer that died left this file", place, Remedy.CLEAR)
             continue
         if key is None:
-            yield warning("foreign-file", "this file is none of the vault's: move it out", place)
+            yield _foreign(place)
             continue
-        yield from _privacy(disk, path, os.path.join(path, place), place)
+        yield from _privacy(disk, path, place)
         locator = key[-32:]
         if locator in seen:
             yield error("second-file", f"this is a second file for the session of {seen[locator]}: move one out", place)
         seen.setdefault(locator, name)
+
+
+def containers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
+    """Containers whose structure alone says that they are torn or none."""
+    for name in sorted(_list(disk, layout.sessions)):
+        if key_in(name) is None:
+            continue
+        try:
+            with opened(disk, os.path.join(layout.sessions, name)) as fd:
+                status = disk.fstat(fd)
+                if why_not_private(status):
+                    continue  # ``sessions`` has a finding about it
+                data = preallocation.without(read_all(disk, fd, status.st_size, 0))
+        except OSError:
+            continue  # as above
+        yield from structure_of(name, data)
+
+
+def structure_of(name: str, data: bytes) -> Iterator[Finding]:
+    """What the bytes of a container claim, unproved."""
+    try:
+        record.parse_header(data)
+    except UnsupportedFormat as problem:
+        yield error("locked", str(problem), name)
+        return
+    except Damaged as problem:
+        yield error("damaged", f"{problem}: restore it from a backup", name)
+        return
+    container = record.part(data)
+    end = record.HEADER_SIZE
+    for each in record.records_from(container, record.HEADER_SIZE):
+        end = each.end
+    if end == record.HEADER_SIZE:
+        yield error("damaged", "no record of it is whole: restore it from a backup", name)
+    elif end < container.size:
+        sentence = f"{container.size - end} bytes at its end are no whole record"
+        yield warning("torn", sentence, name, Remedy.REPLACE)
 
 
 def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
@@ -192,14 +220,34 @@ def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
                 "key-file-mode",
                 f"others can read the key file (mode {stat.S_IMODE(status.st_mode):04o})",
                 file,
-                f"chmod 600 {shlex.quote(file)}",
+                fix=f"chmod 600 {shlex.quote(file)}",
             )
 
 
-def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool = False) -> Iterator[Finding]:
+def _entries(
+    disk: Disk,
+    path: str,
+    folder: str,
+    is_own: Callable[[str], object],
+    is_left_over: Callable[[str], object] = lambda _name: False,
+) -> Iterator[Finding]:
+    """Every file of a folder: left over, foreign, or one of the vault's, which is then private."""
+    for name in sorted(_list(disk, os.path.join(path, folder))):
+        place = f"{folder}/{name}" if folder else name
+        if is_left_over(name):
+            sentence = "an interrupted change left this file; it means nothing, and may be removed"
+            yield info("left-over", sentence, place)
+        elif not is_own(name):
+            yield _foreign(place)
+        else:
+            yield from _privacy(disk, path, place)
+
+
+def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     """Links, foreign owners and modes. Writable by others is an error: an opening refuses it."""
+    is_directory = place in ("", *_HELD)
     try:
-        status = disk.stat(file)
+        status = disk.stat(os.path.join(root, place or os.curdir))
     except FileNotFoundError:
         return
     except OSError as problem:
@@ -213,10 +261,14 @@ def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool
     elif reason := why_not_private(status, directory=is_directory):
         alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
-        yield error("not-private", f"it is refused: {reason}", place, fix if alone else None, remedy)
+        yield error("not-private", f"it is refused: {reason}", place, remedy, fix=fix if alone else None)
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
-        said = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
-        yield warning("mode", said, place, fix, Remedy.RESTRICT)
+        sentence = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
+        yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)
+
+
+def _foreign(place: str) -> Finding:
+    return warning("foreign-file", "this file is none of the vault's: move it out", place)
 
 
 def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
@@ -242,7 +294,7 @@ def _list(disk: Disk, path: str) -> list[str]:
     try:
         return disk.listdir(path)
     except OSError:
-        return []  # missing, or told as unreadable already
+        return []  # missing, or "unreadable" already
 
 
 def _so_many(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""A record into a store: made, put in the place of what is there, or left out because it is there."""
+"""An imported session into a store: made, put in the place of what is there, or left out because it is there."""
 
 from __future__ import annotations
 
@@ -9,88 +9,67 @@ import orjson
 
 from ...errors import InvalidDocument, SessionExists
 from ...format import payload
-from ...format.head import Head
-from ...format.jsonl import line_of
 from ...store.fields import ImportedFields
 from ...store.store import SessionStore
 from ...util.clock import to_datetime
-from .records import ImportedSession
+from .session import ImportedSession
 
 
 class Placed(StrEnum):
-    """What became of a record."""
+    """What became of a session."""
 
     IMPORTED = "imported"
     REPLACED = "replaced"
     PRESENT = "present"
 
 
-def place(store: SessionStore, record: ImportedSession, *, replace: bool = False, dry_run: bool = False) -> Placed:
-    """Put a record into the store, all of it or nothing. ``dry_run`` only says what would come of it.
+def place(store: SessionStore, found: ImportedSession, *, replace: bool = False, dry_run: bool = False) -> Placed:
+    """Put a session into the store, all of it or nothing. ``dry_run`` only says what would come of it.
 
-    A session whose id is there stays as it is, unless ``replace``. Errors are those of ``create``: the record was
+    A session whose id is there stays as it is, unless ``replace``. Errors are those of ``create``: the session was
     refused, also because its time has run out, and nothing was written.
     """
+    if dry_run or found.exported:
+        payload.body(found.state, found.messages)  # refuses what JSON cannot give back
     if dry_run:
-        present = store.exists(record.id)
-        payload.body(record.state, record.messages)  # refuses what JSON cannot give back
+        present = store.exists(found.id)
         return (Placed.REPLACED if replace else Placed.PRESENT) if present else Placed.IMPORTED
-    if record.exact:
-        return _restored(store, record, replace=replace)
-    facts = _facts(record)
+    if found.exported:  # restored as it was: with its times, and without what the store gives to new ones
+        line = orjson.dumps({**found.exported, "id": found.id, "user_id": found.user_id})
+        done = store.import_([line], existing="replace" if replace else "skip")
+        if done.expired:
+            raise InvalidDocument("its time has run out")
+        return Placed.IMPORTED if done.made else Placed.REPLACED if done.replaced else Placed.PRESENT
+    fields = _fields(found)
     try:
-        store.create(record.id, state=record.state, messages=record.messages, **facts)
+        store.create(found.id, state=found.state, messages=found.messages, **fields)
     except SessionExists:
         if not replace:
             return Placed.PRESENT
-        store.save(record.id, state=record.state, messages=record.messages, **facts)
+        store.save(found.id, state=found.state, messages=found.messages, **fields)
         return Placed.REPLACED
     return Placed.IMPORTED
 
 
-def _restored(store: SessionStore, record: ImportedSession, *, replace: bool) -> Placed:
-    """An exported session as it was: with its times, and without what the store gives to new ones."""
-    payload.body(record.state, record.messages)  # refuses what JSON cannot give back
-    state, *messages = map(orjson.dumps, (record.state, *record.messages))
-    head = Head(
-        record.id,
-        record.created or 0,
-        record.updated or 0,
-        user_id=record.user_id,
-        tenant_id=record.tenant_id,
-        assistant_id=record.assistant_id,
-        title=record.title,
-        labels=record.labels,
-        expires=record.expires,
-        ttl=None if record.ttl is None else round(record.ttl * 1_000_000),
-        sliding=record.sliding,
-        max_messages=record.max_messages,
-    )
-    done = store.import_([line_of(head, state, messages)], existing="replace" if replace else "skip")
-    if done.expired:
-        raise InvalidDocument("its time has run out")
-    return Placed.IMPORTED if done.made else Placed.REPLACED if done.replaced else Placed.PRESENT
-
-
-def _facts(record: ImportedSession) -> ImportedFields:
-    updated, created = record.updated, record.created
-    if updated is not None and created is not None:
-        created = min(created, updated)
-    facts = ImportedFields(
-        user_id=record.user_id,
-        tenant_id=record.tenant_id,
-        assistant_id=record.assistant_id,
-        labels=record.labels,
-        title=record.title,
-        sliding=record.sliding,
-        max_messages=record.max_messages,
+def _fields(found: ImportedSession) -> ImportedFields:
+    created = found.created
+    if found.updated is not None and created is not None:
+        created = min(created, found.updated)
+    fields = ImportedFields(
+        user_id=found.user_id,
+        tenant_id=found.tenant_id,
+        assistant_id=found.assistant_id,
+        labels=found.labels,
+        title=found.title,
+        sliding=found.sliding,
+        max_messages=found.max_messages,
         created_at=_datetime(created),
-        updated_at=_datetime(updated),
-        expires_at=_datetime(record.expires),
+        updated_at=_datetime(found.updated),
+        expires_at=_datetime(found.expires),
     )
-    if record.ttl is not None:
-        facts["ttl"] = record.ttl
-    return facts
+    if found.ttl is not None:
+        fields["ttl"] = found.ttl
+    return fields
 
 
 def _datetime(moment: int | None) -> datetime | None:

@@ -1,8 +1,4 @@
-"""A vault copied to another place: its papers and its sealed sessions, or its sessions sealed anew for another vault.
-
-``copying`` sealed bytes from one backend to another, read back and compared · ``describing`` how the target's
-containers are looked at meanwhile · ``resealing`` sessions for a vault with other keys · ``report`` what came of it ·
-``moving`` the whole of it, between two places that paths or URLs name
+"""A vault copied to another place: its metadata and its sealed sessions, or its sessions sealed anew for another vault.
 
 Nothing is removed from the source. What is there already, and the same, is compared and left; so a run that was
 interrupted is repeated, and goes on.

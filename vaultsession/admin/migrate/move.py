@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import Counter
+from contextlib import AbstractContextManager
 
 from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
 from ...engine.vault_reader import reader_of
-from ...engine.writer import Writer
 from ...errors import Conflict, InvalidSetting
-from ...format.sealed import Query
+from ...format.sealed import Query, ReadHead
+from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
-from ...vault import OpenVault, follow_metadata, follow_tenants
+from ...vault import UnlockedVault
 from ...vault.location import VaultLocation
 from ...vault.metadata import parse_metadata
-from .describer import Describing
+from ...vault.replication import follow_metadata, follow_tenants
+from .describer import Describer
 from .report import MigrationReport, Progress, silent
 from .reseal import reseal
 from .sealed_copy import copy, refuse_newer
 
-_PAPERS = {
+_METADATA = {
     Outcome.REPLACED: "copied",
     Outcome.CURRENT: "there already",
     Outcome.AHEAD: "left: the target's were changed since",
@@ -28,9 +32,9 @@ _PAPERS = {
 
 
 def migrate(
-    source: VaultLocation, target: VaultLocation, vault: OpenVault | None, *, progress: Progress = silent
+    source: VaultLocation, target: VaultLocation, vault: UnlockedVault | None, *, progress: Progress = silent
 ) -> MigrationReport:
-    """Copy a vault, papers first, without decrypting a session. See ``copying.copy``.
+    """Copy a vault, metadata first, without decrypting a session. See ``sealed_copy.copy``.
 
     ``vault`` is the source's, unlocked: then every session is authenticated before it is put in place. Without it bytes
     are compared with bytes, and what would take a key is a problem of the report. ``Conflict`` for a target that holds
@@ -38,56 +42,43 @@ def migrate(
     cut may tear what was copied, while the source has everything; run it again.
     """
     _refuse_same(source, target)
-    papers = follow_metadata(source.vault, target.vault)
-    if papers is not Outcome.AHEAD:
+    metadata = follow_metadata(source.vault, target.vault)
+    if metadata is not Outcome.AHEAD:
         follow_tenants(source.vault, target.vault)
-    describing = _describing(source, vault)
-    ours = source.backend(describing.describe)
-    try:
-        theirs = target.backend(describing.describe)
-        try:
-            report = copy(ours, theirs, describing, progress=progress)
-        finally:
-            theirs.close()
-    finally:
-        ours.close()
+    describer = _describer(source, vault)
+    with _opened(source, describer.describe) as ours, _opened(target, describer.describe) as theirs:
+        report = copy(ours, theirs, describer, progress=progress)
     target.settle()
-    report.papers = _PAPERS[papers]
+    report.papers = _METADATA[metadata]
     return report
 
 
-def plan(source: VaultLocation, target: VaultLocation, vault: OpenVault | None) -> MigrationReport:
+def plan(source: VaultLocation, target: VaultLocation, vault: UnlockedVault | None) -> MigrationReport:
     """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
     _refuse_same(source, target)
-    describing = _describing(source, vault)
-    ours = source.backend(describing.describe)
-    try:
+    describer = _describer(source, vault)
+    with _opened(source, describer.describe) as ours:
         report = MigrationReport(sessions=ours.count(Query()), bytes=ours.stats()["bytes"])
         if not target.vault.exists():
             report.copied = report.sessions
             return report
         _refuse_other(source, target)
-        theirs = target.backend(describing.describe)
-        try:
-            _foresee(ours, theirs, describing, report)
-        finally:
-            theirs.close()
-    finally:
-        ours.close()
+        with _opened(target, describer.describe) as theirs:
+            _foresee(ours, theirs, report)
     return report
 
 
 def rekey(
     source: VaultLocation,
     target: VaultLocation,
-    vault: OpenVault,
-    other: OpenVault,
+    vault: UnlockedVault,
+    other: UnlockedVault,
     clock: Clock,
     *,
     settings: Settings,
     progress: Progress = silent,
 ) -> MigrationReport:
-    """Seal the sessions of ``vault`` anew for ``other``, which is there already. See ``resealing.reseal``.
+    """Seal the sessions of ``vault`` anew for ``other``, which is there already. See ``reseal.reseal``.
 
     ``Conflict`` if both are one vault: ``key rotate`` changes the keys of a vault in place.
     """
@@ -96,35 +87,34 @@ def rekey(
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
     ours = reader_of(source.vault, vault)
     theirs = reader_of(target.vault, other, compressing=settings.compression == "zstd")
-    writer = Writer.of(theirs, clock, settings)
-    before = source.backend(ours.describe)
-    try:
-        after = target.backend(theirs.describe)
-        try:
-            report = reseal(before, ours, after, theirs, writer, progress=progress)
-        finally:
-            after.close()
-    finally:
-        before.close()
+    writer = writer_of(theirs, clock, settings)
+    with _opened(source, ours.describe) as before, _opened(target, theirs.describe) as after:
+        report = reseal(before, ours, after, theirs, writer, progress=progress)
     target.settle()
     report.papers = "those of another vault"
     return report
 
 
-def _describing(source: VaultLocation, vault: OpenVault | None) -> Describing:
+def _opened(place: VaultLocation, describe: ReadHead) -> AbstractContextManager[Backend]:
+    return contextlib.closing(place.backend(describe))
+
+
+def _describer(source: VaultLocation, vault: UnlockedVault | None) -> Describer:
     if vault is None:
-        return Describing(None)
+        return Describer(None)
     reader = reader_of(source.vault, vault)
-    return Describing(reader.describe, reader.rows.is_genuine)
+    return Describer(reader.describe, reader.rows.is_genuine)
 
 
-def _foresee(ours: Backend, theirs: Backend, describing: Describing, report: MigrationReport) -> None:
-    refuse_newer(ours, theirs, describing)
-    with describing.leniently():
-        for each in differing(ours, theirs):
-            report.copied += each.gap is Gap.MISSING
-            report.updated += each.gap is Gap.BEHIND
-            report.removed += each.gap is Gap.REMOVED
+def _foresee(ours: Backend, theirs: Backend, report: MigrationReport) -> None:
+    refuse_newer(ours, theirs)
+    gaps: dict[str, Gap] = {}
+    for key, gap in differing(ours, theirs):
+        if gap is not Gap.UNREADABLE or key not in gaps:
+            gaps[key] = gap
+    counts = Counter(gaps.values())
+    report.copied = counts[Gap.MISSING] + counts[Gap.UNREADABLE]  # an unreadable one at the target is written anew
+    report.updated, report.removed = counts[Gap.BEHIND], counts[Gap.REMOVED]
     report.current = report.sessions - report.copied - report.updated
 
 

@@ -1,19 +1,7 @@
-"""Repair: what doctor found and can be mended, mended. What cannot be read is never deleted: it goes to quarantine.
-
-::
-
-    restrict      what others may do with a file or a directory of the vault is taken away
-    clear         a temporary that no writer holds is removed: nobody was promised what it holds
-    open          opening mends copies of the keyring and missing directories, and lists what dead writers wrote
-    replace       a torn container is replaced by what of it authenticates; its tail goes to quarantine
-    level         a copy of a dictionary is written anew from the other one, which authenticates
-    reindex       the index is derived anew from the sessions
-    on request    a damaged session is recovered to its last authentic record, or moved to quarantine, as it is asked
+"""Repair: what doctor found and can be mended. What cannot be read is never deleted: it goes to quarantine.
 
 Everything is done under the locks that writers take, so a vault can be repaired while it is in use, and nothing outside
 of it is touched. A finding counts as mended when doctor does not find it any more, and not before.
-
-``structure`` what needs no key · ``sessions`` and ``dictionaries`` what does
 """
 
 from __future__ import annotations
@@ -31,25 +19,30 @@ from ...errors import SessionNotFound, VaultError
 from ...format.ids import is_key
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
-from ...vault import VaultDirectory
+from ...vault import Vault, VaultDirectory
 from ...vault.secret import Secret
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
-from .dictionaries import level
-from .sessions import Mender
+from .sessions import SessionRepair, level_dictionary
 from .structure import clear, restrict
 
 __all__ = ["Repair", "RepairOutcome", "Repaired", "Result"]
 
-_WOULD = {
+_PLANS = {
     Remedy.RESTRICT: "take from others what they may do with it",
     Remedy.CLEAR: "remove it, if no writer is at work on it",
     Remedy.OPEN: "open the vault, which mends it",
     Remedy.REPLACE: "replace the file by what of it authenticates; what stands behind that goes to quarantine",
     Remedy.LEVEL: "write it anew from its other copy",
     Remedy.REINDEX: "derive the index anew",
+    Remedy.RECOVER: "recover it to its last authentic record",
+    Remedy.QUARANTINE: "move it to quarantine, unless all of it authenticates",
 }
-_WITHOUT_KEY = frozenset({Remedy.RESTRICT, Remedy.CLEAR})
-_SHUT = {
+_WITHOUT_KEY = {Remedy.RESTRICT: restrict, Remedy.CLEAR: clear}
+_BY_OPENING = {
+    Remedy.OPEN: "the vault was opened, which mends it",
+    Remedy.REINDEX: "the index was derived anew",
+}
+_BLOCKERS = {
     "no-key": "this needs a key that opens the vault",
     "not-opened": "this needs the vault to open, and it does not",
     "vault-facts": "this needs the vault to open, and it does not",
@@ -115,96 +108,89 @@ class Repair:
         return list(examine(self.path, self.candidates))
 
     def plan(self, findings: Iterable[Finding]) -> list[Repaired]:
-        """What ``act`` would do, as far as that can be told before."""
+        """What ``act`` would do, as far as that is known before."""
         found = list(findings)
-        shut = _why_shut(found)
-        return [self._planned(finding, shut) for finding in found]
+        blocker = _blocker(found)
+        return [self._planned(finding, blocker) for finding in found]
 
     def act(self, findings: Iterable[Finding]) -> Result:
         """Mend what can be mended."""
         first = found = list(findings)
-        said: dict[Finding, str] = {}
+        done: dict[Finding, str] = {}
         for finding in first:
             if finding.remedy in _WITHOUT_KEY:
-                mend = restrict if finding.remedy is Remedy.RESTRICT else clear
-                said[finding] = _tried(partial(mend, self.disk, self.path, finding.place))
-        if said:
+                done[finding] = _tried(_WITHOUT_KEY[finding.remedy], self.disk, self.path, finding.place)
+        if done:
             found = self.look()  # a vault that others could write to does not open: only now the rest of it can be seen
-        if _why_shut(found) is None and (
+        if _blocker(found) is None and (
             self.recover or any(each.remedy not in {None, *_WITHOUT_KEY} for each in found)
         ):
-            said |= self._act_with_key(found)
+            done |= self._act_with_key(found)
         remaining = self.look()
-        told = dict.fromkeys([*first, *found])
-        return Result([self._told(finding, said, remaining) for finding in told], remaining)
+        findings = dict.fromkeys([*first, *found])
+        return Result([self._result(finding, done, remaining) for finding in findings], remaining)
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
-        said: dict[Finding, str] = {}
-        directory = VaultDirectory(self.path, self.disk, allow_network=self.allow_network)
-        vault = directory.unlock(self.candidates or ())
-        reader = reader_of(directory, vault)
-        with contextlib.closing(Mender(self.disk, self.path, reader, self.clock)) as mender:
-            derive = False
+        vault = Vault(VaultDirectory(self.path, self.disk, allow_network=self.allow_network))
+        reader = reader_of(vault, vault.unlock(self.candidates or ()))
+        done: dict[Finding, str] = {}
+        reindex = False
+        with contextlib.closing(SessionRepair(self.disk, self.path, reader, self.clock)) as sessions:
+            methods: dict[Remedy | None, Callable[[str], str]] = {
+                Remedy.REPLACE: sessions.replace,
+                Remedy.RECOVER: sessions.recover,
+                Remedy.QUARANTINE: sessions.move_to_quarantine,
+                Remedy.LEVEL: partial(level_dictionary, vault, reader.dictionaries),
+            }
             for finding in found:
-                mend = self._mend(mender, finding)
-                if mend is not None:
-                    said[finding] = _tried(partial(mend, finding.place))
-                    derive = derive or mend == mender.set_aside
-                elif finding.remedy is Remedy.LEVEL:
-                    said[finding] = _tried(partial(level, directory, reader.dictionaries, finding.place))
-                elif finding.remedy is Remedy.OPEN:
-                    said[finding] = "the vault was opened, which mends it"
-                elif finding.remedy is Remedy.REINDEX:
-                    said[finding] = "the index was derived anew"
-                    derive = True
-            if derive:
-                mender.backend.reindex()
-        return said
+                remedy = self._remedy(finding)
+                if remedy in methods:
+                    done[finding] = _tried(methods[remedy], finding.place)
+                elif remedy in _BY_OPENING:
+                    done[finding] = _BY_OPENING[remedy]
+                reindex = reindex or remedy in (Remedy.REINDEX, Remedy.QUARANTINE)
+            if reindex:
+                sessions.backend.reindex()
+        return done
 
-    def _mend(self, mender: Mender, finding: Finding) -> Callable[[str], str] | None:
-        """What is done about the session that a finding names."""
+    def _remedy(self, finding: Finding) -> Remedy | None:
+        """What is done about a finding, as it was asked for; None: nothing."""
         if finding.remedy in (Remedy.REPLACE, Remedy.ON_REQUEST) and finding.place in self.recover:
-            return mender.recover
-        if finding.remedy is Remedy.REPLACE:
-            return mender.replace
-        if finding.remedy is Remedy.ON_REQUEST and self.quarantine_damaged:
-            return mender.set_aside
-        return None
+            return Remedy.RECOVER
+        if finding.remedy is Remedy.ON_REQUEST:
+            return Remedy.QUARANTINE if self.quarantine_damaged else None
+        return finding.remedy
 
-    def _planned(self, finding: Finding, shut: str | None) -> Repaired:
-        if finding.remedy is None:
-            return Repaired(finding, RepairOutcome.LEFT, _BY_PEOPLE)
-        if shut and finding.remedy not in _WITHOUT_KEY:
-            return Repaired(finding, RepairOutcome.LEFT, shut)
-        if finding.place in self.recover and finding.remedy in (Remedy.REPLACE, Remedy.ON_REQUEST):
-            return Repaired(finding, RepairOutcome.PLANNED, "recover it to its last authentic record")
-        if finding.remedy is not Remedy.ON_REQUEST:
-            return Repaired(finding, RepairOutcome.PLANNED, _WOULD[finding.remedy])
-        if self.quarantine_damaged:
-            return Repaired(finding, RepairOutcome.PLANNED, "move it to quarantine, unless all of it authenticates")
-        return Repaired(finding, RepairOutcome.LEFT, _on_request(finding))
+    def _planned(self, finding: Finding, blocker: str | None) -> Repaired:
+        remedy = self._remedy(finding)
+        if finding.remedy is not None and blocker and finding.remedy not in _WITHOUT_KEY:
+            return Repaired(finding, RepairOutcome.LEFT, blocker)
+        if remedy is None:
+            return Repaired(finding, RepairOutcome.LEFT, _why_left(finding))
+        return Repaired(finding, RepairOutcome.PLANNED, _PLANS[remedy])
 
-    def _told(self, finding: Finding, said: dict[Finding, str], remaining: list[Finding]) -> Repaired:
+    def _result(self, finding: Finding, done: dict[Finding, str], remaining: list[Finding]) -> Repaired:
         if not any((each.name, each.place) == (finding.name, finding.place) for each in remaining):
-            return Repaired(finding, RepairOutcome.MENDED, said.get(finding, "it is not found any more"))
-        if finding in said:
-            return Repaired(finding, RepairOutcome.FAILED, said[finding])
-        if finding.remedy is None:
-            return Repaired(finding, RepairOutcome.LEFT, _BY_PEOPLE)
-        return Repaired(finding, RepairOutcome.LEFT, _why_shut(remaining) or _on_request(finding))
+            return Repaired(finding, RepairOutcome.MENDED, done.get(finding, "it is not found any more"))
+        if finding in done:
+            return Repaired(finding, RepairOutcome.FAILED, done[finding])
+        blocker = None if finding.remedy is None else _blocker(remaining)
+        return Repaired(finding, RepairOutcome.LEFT, blocker or _why_left(finding))
 
 
-def _why_shut(found: Iterable[Finding]) -> str | None:
+def _blocker(found: Iterable[Finding]) -> str | None:
     """Why nothing that needs the keys can be done; None where it can."""
-    return next((_SHUT[finding.name] for finding in found if finding.name in _SHUT), None)
+    return next((_BLOCKERS[finding.name] for finding in found if finding.name in _BLOCKERS), None)
 
 
-def _on_request(finding: Finding) -> str:
+def _why_left(finding: Finding) -> str:
+    if finding.remedy is None:
+        return _BY_PEOPLE
     return f"only on request: --recover {finding.place} keeps what authenticates, --quarantine-damaged moves it aside"
 
 
-def _tried(mend: Callable[[], str]) -> str:
+def _tried(method: Callable[..., str], *arguments: object) -> str:
     try:
-        return mend()
+        return method(*arguments)
     except (VaultError, OSError) as problem:
         return str(problem)

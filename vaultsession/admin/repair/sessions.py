@@ -1,7 +1,7 @@
-"""What is mended with the keys in hand: torn containers, and damaged sessions where somebody asks for it.
+"""Repairs that take the keys: torn containers, dictionaries, and damaged sessions where that is asked for.
 
-The quarantine is bounded and lets the oldest go, which is right for tails that nobody asked for. What is moved there
-from here was asked for, so no room is made: where there is none nothing is done.
+The quarantine is bounded and lets the oldest go, which is right for the tails that a write leaves. What is moved there
+from here was asked for, so no room is made: where there is none, nothing is done.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ from contextlib import contextmanager
 from ...backends.files import FilesBackend
 from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock, open_lock, unlock
-from ...backends.files.quarantine import MOST_BYTES, MOST_ENTRIES
+from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
 from ...engine.writer import Writer
-from ...errors import BackendUnavailable, Damaged, SessionNotFound, Unreadable
+from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
 from ...format import document
 from ...format import record as v1
+from ...format.dictionaries import Dictionaries
 from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
-from ...vault.keyring_copies import QUARANTINE
+from ...vault import Vault
+from ...vault.directory import QUARANTINE, number_in
 from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
 """A generation counts microseconds since 1970: no index that we wrote remembers one like this."""
 
 
-class Mender:
+class SessionRepair:
     """The sessions of one vault, while it is repaired. Works under the locks of writers, beside any of them.
 
-    Its ``describe`` is the backend's. It believes the index about every session but those that are being recovered: of
-    them it takes what authenticates, whatever the index remembers.
+    Its backend believes the index about every session but those that are being recovered: of them it takes what
+    authenticates, whatever the index remembers.
     """
 
     def __init__(self, disk: Disk, root: str, reader: Reader, clock: Clock) -> None:
@@ -52,7 +54,7 @@ class Mender:
     def replace(self, key: str) -> str:
         """Replace a torn container by what of it authenticates. ``VaultError``."""
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or not newest.torn:
                 return None
             container = self._read(key)
@@ -60,7 +62,7 @@ class Mender:
             opened = self._reader.opened(newest)
             return self._writer(container).touched(newest, opened, opened.head, lambda _: container)
 
-        self.backend.commit(key, seal)
+        self.backend.commit(key, update)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
 
     def recover(self, key: str) -> str:
@@ -68,31 +70,32 @@ class Mender:
 
         What does not authenticate goes to quarantine. The generation is above all that was ever acknowledged.
         """
-        kept = behind = 0
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal kept, behind
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow):
                 return None
             container = self._read(key)
             above = _above(newest, self.backend.witness_of(key), container.tombstone)
-            bare = forgetful(container)
+            bare = unwitnessed(container)
             loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
-            kept, behind = loaded.head.messages, container.size - newest.size
+            behind = container.size - newest.size
             self._refuse_without_room(behind)
             writer = self._writer(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            return writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            write = writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):
-            if not isinstance(self.backend.commit(key, seal), IndexRow):
-                raise SessionNotFound(f"there is no file of {key}")
+            commit = self.backend.commit(key, update)
+        if commit.change is None:
+            raise SessionNotFound(f"there is no file of {key}")
+        kept, behind = commit.note
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
 
-    def set_aside(self, key: str) -> str:
+    def move_to_quarantine(self, key: str) -> str:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
         path = self._layout.session(key)
         before = self._disk.stat(path)
@@ -124,7 +127,7 @@ class Mender:
 
         def bare(start: int) -> Container | None:
             container = fetch(start)
-            return None if container is None else forgetful(container)
+            return None if container is None else unwitnessed(container)
 
         return self._reader.describe(key, bare, thorough=True)
 
@@ -144,7 +147,7 @@ class Mender:
 
     def _authenticates(self, key: str) -> bool:
         """Whether nothing but the index contradicts it."""
-        bare = forgetful(self._read(key))
+        bare = unwitnessed(self._read(key))
         try:
             row = self._reader.describe(key, lambda _: bare, thorough=True)
             loaded = self._reader.load(key, lambda _: bare)
@@ -166,20 +169,33 @@ class Mender:
 
     def _refuse_without_room(self, size: int) -> None:
         kept = self.backend.quarantine.entries()
-        if size and (len(kept) >= MOST_ENTRIES or sum(entry[1] for entry in kept) + size > MOST_BYTES):
+        if size and (len(kept) >= MAX_ENTRIES or sum(entry[1] for entry in kept) + size > MAX_BYTES):
             raise BackendUnavailable(
                 f"there is no room for {size} bytes more in {QUARANTINE}/: look at what lies there, move it elsewhere, "
                 "and repeat; nothing was done"
             )
 
 
-def forgetful(container: Container) -> Container:
+def level_dictionary(vault: Vault, dictionaries: Dictionaries, place: str) -> str:
+    """Write the copy at ``place`` anew, if the other one authenticates. ``VaultError``."""
+    number = number_in(os.path.basename(place)) or 0
+    for data in vault.dictionary(number):
+        try:
+            dictionaries.open(number, data)
+        except UnknownDictionary:
+            continue
+        vault.level_dictionary(number, data)
+        return "it was written anew from its other copy"
+    raise UnknownDictionary(f"no copy of dictionary {number} authenticates any more: restore one from a backup")
+
+
+def unwitnessed(container: Container) -> Container:
     """The same bytes, of which the index remembers nothing."""
     return container._replace(witness=None, tombstone=None)
 
 
 def _above(newest: IndexRow, witness: Witness | None, tombstone: Tombstone | None) -> int:
-    """A generation that nothing remembered is above. ``Damaged`` for a memory that nobody of us wrote."""
+    """A generation that nothing remembered is above. ``Damaged`` for a number that no index of ours holds."""
     known = [newest.generation, *(each.generation for each in (witness, tombstone) if each is not None)]
     if max(known) >= _BEYOND:
         raise Damaged(

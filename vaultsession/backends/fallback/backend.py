@@ -2,15 +2,16 @@
 
 ::
 
-    the server answers     every verb goes there; the containers of recently used sessions are remembered
-    it does not            every verb goes to memory, which begins with what is remembered; what is written waits
-    it answers again       what waits is carried over, a few sessions with each verb, and served from here until then
+    the server answers     every verb goes there; the containers of recently used sessions are copied to memory
+    it does not            every verb goes to memory; what is written waits
+    it answers again       the server follows memory, a few sessions with each verb; what waits is served from memory
 
-What is asked inside a ``seal`` goes where the commit goes: a session is never sealed from two places.
+What an update function reads comes from where its commit goes: a session is never sealed from two places.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import threading
@@ -19,18 +20,37 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
-from ...format.ids import LOCATOR_LENGTH, locator_of
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Update, Write
+from ...format.ids import LOCATOR_LENGTH
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Write,
+)
 from ...util.clock import Clock
-from ..protocol import Backend, Traits, remarks_of
-from .catch_up import CatchUpStep, Merge, Parted, step
-from .container_cache import CAPACITY, SESSIONS, version_at
-from .context import CommitContext
-from .offline import OfflineBackend, Watched
+from ..memory import MemoryBackend
+from ..protocol import Backend, RecordedUpdate
+from ..replication import Outcome, newest_of, replicate
+from .memory import SessionMemory
+from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
 
 _log = logging.getLogger("vaultsession")
+
+T = TypeVar("T")
+
+SESSIONS = 1024
+CAPACITY = 64 << 20
+"""Sessions and bytes of containers: as many are copied, and as many may wait."""
 
 _PROBE = "0" * LOCATOR_LENGTH
 _FIRST_PAUSE = 1.0
@@ -44,7 +64,13 @@ _AT_ONCE = 16
 """Sessions that one verb carries over on its way."""
 
 
-class FallbackBackend:
+class _Committing(threading.local):
+    """Where the commit goes whose update function this thread is in."""
+
+    backend: Backend | None = None
+
+
+class FallbackBackend(Backend):
     """A backend that goes on in memory while its server is away. Safe from any thread.
 
     What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
@@ -68,75 +94,59 @@ class FallbackBackend:
         afresh: Callable[[], Backend] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.traits = primary.traits
         self._primary = primary
         self._merge = merge
         self._clock = clock
         self._prepare = prepare
         self._afresh = afresh
         self._tick = tick
-        self._standin = OfflineBackend(describe, sessions=sessions, capacity=capacity)
+        self._memory = SessionMemory(describe, sessions=sessions, capacity=capacity)
         self._away: VaultError | None = None
         self._since = 0
         self._outages = 0
         self._pause = _FIRST_PAUSE
         self._next_look = 0.0
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
-        self._sealing = CommitContext()
+        self._committing = _Committing()
         self._closed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the server."""
-        return self._primary.traits
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head, of the server or of memory."""
-        inside = self._sealing.where
-        if inside is not None:
-            return inside.head(key)
-        self._attend()
-        while True:
-            with self._standin.guard:
-                if self._is_served_here(key):
-                    self._standin.adopt(key)
-                    return self._standin.memory.head(key)
-            try:
-                row = self._primary.head(key)
-            except BackendUnavailable as error:
-                self._leave(error)
-                continue
-            if row is None:
-                self._standin.remembered.forget(key)
-            else:
-                self._standin.remembered.use(key)
-            return row
+        return self._asked(key, lambda backend: backend.head(key), lambda row: self._memory.use(key, row))
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on. A session that is met for the first time is read whole, to be remembered."""
-        inside = self._sealing.where
-        if inside is not None:
-            return inside.read(key, start, settled=settled)
+        """The container from ``start`` on. A session that is met for the first time is read whole, to be copied."""
+
+        def learn(container: Container | None) -> None:
+            self._memory.learn(key, container, self._primary.read)
+
+        return self._asked(key, lambda backend: backend.read(key, start, settled=settled), learn)
+
+    def _asked(self, key: str, ask: Callable[[Backend], T], learn: Callable[[T], None]) -> T:
+        """The answer of whichever has the session now; memory learns from the server's."""
+        if self._committing.backend is not None:
+            return ask(self._committing.backend)
         self._attend()
         while True:
-            with self._standin.guard:
+            with self._memory.lock:
                 if self._is_served_here(key):
-                    self._standin.adopt(key)
-                    return self._standin.memory.read(key, start, settled=settled)
+                    return ask(self._memory.backend)
             try:
-                container = self._primary.read(key, start, settled=settled)
+                answer = ask(self._primary)
             except BackendUnavailable as error:
                 self._leave(error)
-                continue
-            self._standin.learn(key, container, self._primary.read)
-            return container
+            else:
+                learn(answer)
+                return answer
 
     def scan(self, query: Query) -> Heads:
         """The server's heads, with those that wait in their places; while it is away, what memory knows."""
         self._attend()
         self._check_open()
-        if self._away is None and self._standin.waiting:
+        if self._away is None and self._memory.waiting:
             end = None if query.limit is None else query.offset + query.limit
             return islice(self._mixed(query), query.offset, end)
         return self._scanned(query)
@@ -145,7 +155,7 @@ class FallbackBackend:
         """How many heads ``scan`` would give without a limit."""
         self._attend()
         self._check_open()
-        if self._away is None and not self._standin.waiting:
+        if self._away is None and not self._memory.waiting:
             try:
                 return self._primary.count(query)
             except BackendUnavailable as error:
@@ -159,64 +169,74 @@ class FallbackBackend:
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=_place(row), offset=0, limit=limit)
+                    query = replace(query, after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
                 return
-        yield from self._standin.memory.scan(query)
+        yield from self._memory.backend.scan(query)
 
     def _mixed(self, query: Query) -> Iterator[IndexRow]:
         """Every head that matches, from where the query begins."""
         every = replace(query, offset=0, limit=None)
-        with self._standin.guard:
-            waiting = frozenset(self._standin.waiting)
-            here = [row for row in self._standin.memory.scan(every) if row.key in waiting]
+        with self._memory.lock:
+            waiting = frozenset(self._memory.waiting)
+            ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]
         theirs = (row for row in self._scanned(every) if row.key not in waiting)
-        yield from heapq.merge(theirs, here, key=_place, reverse=query.newest_first)
+        yield from heapq.merge(theirs, ours, key=lambda row: row.place, reverse=query.newest_first)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it: at the server, or in memory while that is away.
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it: at the server, or in memory while that is away.
 
         A write whose answer was lost because the server went away is continued in memory, record by record the same:
         when the server is back, the record is found there or sent again. ``DurabilityUnknown`` is raised where the
-        server answers, or where the session was not remembered.
+        server answers, or where memory has no copy of the session.
         """
         self._attend()
-        with self._standin.guard:
+        with self._memory.lock:
             if self._is_served_here(key):
-                return self._commit_here(key, seal)
-        watched = Watched(seal)
+                return self._commit_here(key, update)
+        recorded = RecordedUpdate(update)
         try:
-            with self._sealing.at(self._primary):
-                newest = self._primary.commit(key, watched)
+            with self._inside(self._primary):
+                commit = self._primary.commit(key, recorded)
         except BackendUnavailable as error:
             self._leave(error)
-            return self._commit_here(key, seal)
+            return self._commit_here(key, update)
         except DurabilityUnknown as error:
-            if self._answers():
+            if recorded.change is None or self._answers():
                 raise
             self._leave(error)
-            return self._standin.go_on(key, watched, error)
-        self._standin.keep(key, watched, newest, self._primary.read)
-        return newest
+            return self._memory.commit_in_doubt(key, recorded.before, recorded.change, error)
+        if commit.change is not None:
+            self._memory.keep(key, commit.before, commit.change, self._primary.read)
+        return commit
 
-    def _commit_here(self, key: str, seal: Update) -> Current:
+    def _commit_here(self, key: str, update: Update) -> Commit:
         self._check_open()
-        with self._sealing.at(self._standin.memory):
-            return self._standin.commit(key, seal, self._away)
+        with self._inside(self._memory.backend):
+            return self._memory.commit(key, update, self._away)
+
+    @contextlib.contextmanager
+    def _inside(self, backend: Backend) -> Iterator[None]:
+        """While this thread commits there."""
+        outer, self._committing.backend = self._committing.backend, backend
+        try:
+            yield
+        finally:
+            self._committing.backend = outer
 
     # -- away, and back ------------------------------------------------------------------------------------------------
 
     def _is_served_here(self, key: str) -> bool:
-        return self._away is not None or key in self._standin.waiting
+        return self._away is not None or key in self._memory.waiting
 
     def _leave(self, error: VaultError) -> None:
-        """The server is away: go on in memory, with what is remembered."""
+        """The server is away: go on in memory, with what it has copies of."""
         self._check_open()
-        with self._standin.guard:
+        with self._memory.lock:
             if self._away is not None:
                 return
             self._away = error
@@ -224,7 +244,6 @@ class FallbackBackend:
             self._outages += 1
             self._pause = _FIRST_PAUSE
             self._next_look = self._tick() + self._pause
-            self._standin.begin()
         _log.warning("going on in memory, where what is written waits until the server is back: %s", error)
 
     def _answers(self) -> bool:
@@ -252,7 +271,7 @@ class FallbackBackend:
 
     def _attend(self) -> None:
         """Look whether the server is back, and carry over some of what waits: one thread at a time, others pass by."""
-        if self._away is None and not self._standin.waiting:
+        if self._away is None and not self._memory.waiting:
             return
         if self._tick() < self._next_look or not self._looking.acquire(blocking=False):
             return
@@ -266,15 +285,15 @@ class FallbackBackend:
             self._look_later()
             return
         now = self._tick()
-        with self._standin.guard:
-            due = [key for key, waiting in self._standin.waiting.items() if waiting.due <= now]
+        with self._memory.lock:
+            due = [key for key, waiting in self._memory.waiting.items() if waiting.due <= now]
         for key in due[:most]:
             if not self._carry(key):
                 return
             self._come_back()
         self._come_back()
-        with self._standin.guard:
-            later = min((waiting.due for waiting in self._standin.waiting.values()), default=0.0)
+        with self._memory.lock:
+            later = min((waiting.due for waiting in self._memory.waiting.values()), default=0.0)
             self._next_look = later
 
     def _look_later(self) -> None:
@@ -282,70 +301,57 @@ class FallbackBackend:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _come_back(self) -> None:
-        with self._standin.guard:
+        with self._memory.lock:
             if self._away is None:
                 return
             self._away = None
-            waiting = self._standin.end()
+            waiting = len(self._memory.waiting)
         _log.warning("the server is back; %d sessions are left to be carried over", waiting)
 
     def _carry(self, key: str) -> bool:
         """Bring the server what waits of a session. False where the server is away after all."""
-        problem: VaultError
         try:
             while not self._carried(key):
                 continue
-            return True
         except BackendUnavailable as error:
             self._leave(error)
             self._look_later()
             return False
         except VaultError as error:
-            problem = error
-        with self._standin.guard:
-            waiting = self._standin.waiting[key]
-            if waiting.problem is None:
-                _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
-            waiting.problem = str(problem)
-            passing = isinstance(problem, DurabilityUnknown | Conflict)
-            waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
+            with self._memory.lock:
+                waiting = self._memory.waiting[key]
+                if waiting.problem is None:
+                    _log.warning("not carried over, and kept in memory: %s: %s", key, error)
+                waiting.problem = str(error)
+                passing = isinstance(error, DurabilityUnknown | Conflict)
+                waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
         return True
 
     def _carried(self, key: str) -> bool:
-        """One commit at the server; whether nothing of the session waits any more."""
-        with self._standin.guard:
-            waiting, here = self._standin.waiting[key], self._standin.here(key)
-            expired = here is not None and here.is_expired(self._clock.now())
-            if here is None or (expired and waiting.before is waiting.doubt is None):
-                self._standin.settle(key, None)
+        """The server follows memory in one commit; whether nothing of the session waits any more."""
+        with self._memory.lock:
+            waiting, ours = self._memory.waiting[key], self._memory.snapshot(key)
+            expired = ours.is_expired(self._clock.now())
+            if expired and waiting.base is waiting.doubt is None:
+                self._memory.settle(key, keep=False)
                 return True
         merge = _nothing if expired else self._merge
-        made = CatchUpStep(None)
-
-        def seal(backend: Backend, theirs: Current) -> Write | Delete | None:
-            nonlocal made
-            made = step(key, waiting, here, theirs, partial(backend.read, key), merge)
-            return made.result
-
         try:
-            newest = self._primary.commit(key, partial(seal, self._primary))
+            newest = _follow(ours, self._primary, key, waiting, merge)
         except Damaged:
-            # The server lost what it had acknowledged, or a part was torn off: what is here holds it all. Who has seen
-            # none of it is shown what is left; nothing that does not authenticate is, and the damage stands.
+            # The server lost what it had acknowledged, or a part was torn off: memory holds it all. A backend that has
+            # seen none of it takes what is left there; what does not authenticate stays damaged.
             if self._afresh is None:
                 raise
-            afresh = self._afresh()
-            newest = afresh.commit(key, partial(seal, afresh))
+            newest = _follow(ours, self._afresh(), key, waiting, merge)
             _log.warning("the server had lost the newest records of %s, and was given them again", key)
-        if made.kept:
+        if isinstance(ours.row, Tombstone) and isinstance(newest, IndexRow):
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
-        with self._standin.guard:
-            now = self._standin.here(key)
-            if now is None or now.row != here.row:
-                waiting.carried(here, newest, by_merging=made.by_merging)
+        with self._memory.lock:
+            if newest_of(self._memory.backend, key) != ours.row:
+                waiting.carried(ours, newest)
                 return False
-            same = isinstance(newest, IndexRow) and version_at(here.data, newest.size) == newest.version
-            self._standin.settle(key, here.data if same else None)
+            self._memory.settle(key, keep=witness_of(newest) == witness_of(ours.row))
             return True
 
     # -- the backend itself --------------------------------------------------------------------------------------------
@@ -364,10 +370,10 @@ class FallbackBackend:
                 counts = self._primary.stats()
             except BackendUnavailable as error:
                 self._leave(error)
-        counts = self._standin.memory.stats() if counts is None else counts
+        counts = self._memory.backend.stats() if counts is None else counts
         ours = {
-            "fallback_waiting": len(self._standin.waiting),
-            "fallback_remembered": len(self._standin.remembered),
+            "fallback_waiting": len(self._memory.waiting),
+            "fallback_remembered": len(self._memory),
             "fallback_outages": self._outages,
         }
         return {**counts, **ours}
@@ -380,25 +386,31 @@ class FallbackBackend:
             components = self._primary.health()
         except BackendUnavailable as error:
             components = {"primary": str(error)}
-        with self._standin.guard:
-            return {**components, "fallback": self._standin.problem(self._away, self._since)}
+        with self._memory.lock:
+            return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
-    def remarks(self) -> Mapping[str, str]:
-        """What the server has to say of itself."""
-        return remarks_of(self._primary)
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those of the server, or of memory while that is away."""
+        self._attend()
+        self._check_open()
+        return (self._primary if self._away is None else self._memory.backend).tombstones()
+
+    def notes(self) -> Mapping[str, str]:
+        """Those of the server."""
+        return self._primary.notes()
 
     def close(self) -> None:
         """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""
         with self._looking:
             if self._closed:
                 return
-            if self._standin.waiting:
-                for waiting in self._standin.waiting.values():
+            if self._memory.waiting:
+                for waiting in self._memory.waiting.values():
                     waiting.due = 0.0
-                self._look(len(self._standin.waiting))
-            with self._standin.guard:
+                self._look(len(self._memory.waiting))
+            with self._memory.lock:
                 self._closed = True
-                lost = self._standin.close()
+                lost = self._memory.close()
             if lost:
                 named = ", ".join(lost[:_NAMED]) + (" and more" if len(lost) > _NAMED else "")
                 _log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
@@ -409,9 +421,17 @@ class FallbackBackend:
             raise RuntimeError("the store is closed")
 
 
-def _nothing(_: Parted) -> None:
+def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSession, merge: Merge) -> Current:
+    """Bring the server to what memory had at that moment, or both to what ``settle`` makes of them: its newest then."""
+    source = MemoryBackend()
+    source.commit(key, lambda _: Delete(ours.row) if isinstance(ours.row, Tombstone) else Write(ours.row, 0, ours.data))
+
+    def settle(theirs: IndexRow | Tombstone) -> Write | Delete | None:
+        return waiting.settle(key, ours, theirs, partial(server.read, key), merge)
+
+    commit = replicate(source, server, key, settle=settle)
+    return commit.after if commit.note is Outcome.SETTLED else ours.row
+
+
+def _nothing(_: Fork) -> None:
     """How a session is merged that has expired here."""
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)

@@ -1,9 +1,9 @@
 """FilesBackend: the verbs, over sealed containers, stripes and an index.
 
-The index is never believed about a session: it lists, and it remembers what was acknowledged.
+The index is never believed about the content of a session: it lists, and it keeps what was acknowledged.
 
-Locks are taken in this order: the stripe of a session, then the index. Only ``burying`` holds several stripes, which it
-takes in ascending order. None is held while a caller's iterator waits.
+Locks are taken in this order: the stripe of a session, then the index. Only ``delete_many`` holds several stripes,
+taken in ascending order. None is held while a caller's iterator waits.
 """
 
 from __future__ import annotations
@@ -19,28 +19,41 @@ from typing import Literal
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness
+from ...format.sealed import (
+    Commit,
+    Container,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Witness,
+    Write,
+)
 from ...util.disk import PRIVATE_DIRECTORY, Disk
-from ..protocol import SealGrave, Traits
-from .batch_delete import BatchDelete
-from .commit import SessionCommits
-from .container import is_still_empty_behind, is_unchanged, look
+from ..protocol import Backend, Traits
+from . import index_queries
+from .container import has_no_record_behind, is_unchanged, stat_path
+from .container_store import ContainerStore
 from .index import Index
 from .layout import FilesLayout, key_in
-from .listing import IndexListing
 from .quarantine import Quarantine
-from .rebuild import Progress, RebuildReport, batches
+from .rebuild import IndexRebuild, Progress, RebuildReport, batches
 from .writers import WriterMarkers
 
 _log = logging.getLogger("vaultsession")
 
-_TOMBSTONES = 500
-"""Tombstones in one page."""
+_PAGE = 500
+_PAGE_OF_EXPIRED = 5000
+"""The expired are not stored in the order of a listing: each page of them is a sort of all."""
 
 Durability = Literal["sync", "os"]
 
 
-class FilesBackend:
+class FilesBackend(Backend):
     """One container per session below ``path``, a vault directory that exists. Safe from any thread and any process.
 
     ``durability="os"`` skips every flush: what was acknowledged then survives the process and not a power cut. With
@@ -51,13 +64,13 @@ class FilesBackend:
         self, path: str, *, disk: Disk, describe: ReadHead, durability: Durability = "sync", writable: bool = True
     ) -> None:
         self._disk = disk
-        self._describe = describe
+        self._read_head = describe
         self._durable = durability == "sync"
         self.traits = Traits("files", durable=True, waits=self._durable)
         self._writable = writable
         self._layout = FilesLayout(path)
-        self.quarantine = Quarantine(disk, self._layout, flush=self._durable)
-        self._contents = Index(disk, self._layout, writable=writable, durable=self._durable)
+        self.quarantine = Quarantine(disk, self._layout, durable=self._durable)
+        self._index = Index(disk, self._layout, writable=writable, durable=self._durable)
         self._closed = False
         self._begin()
         try:
@@ -68,175 +81,158 @@ class FilesBackend:
         _alive.add(self)
 
     def _begin(self) -> None:
-        """Locks, descriptors and a marker of this process alone, which owes the index nothing."""
-        self._lagging = False
-        self._markers = WriterMarkers(self._disk, self._layout, flush=self._durable)
-        self._sessions = SessionCommits(
-            self._disk, self._layout, self._contents, self.quarantine, self._describe, durable=self._durable
+        """Locks, open files and a marker of this process alone."""
+        self._markers = WriterMarkers(self._disk, self._layout, durable=self._durable)
+        self._containers = ContainerStore(
+            self._disk, self._layout, self._index, self.quarantine, self._read_head, durable=self._durable
         )
-        self._known = self._sessions.states.get
-        self._burials = BatchDelete(
+        self._open_file = self._containers.open_files.get
+        self._rebuild = IndexRebuild(
             self._disk,
             self._layout,
-            self._contents,
+            self._index,
+            self._containers,
             self.quarantine,
-            self._sessions,
-            durable=self._durable,
-            begin=self._assure_marker,
-            behind=self._fall_behind,
-        )
-        self._catalogue = IndexListing(
-            self._disk,
-            self._layout,
-            self._contents,
-            self.quarantine,
-            self._sessions,
-            mark=self._mark,
+            mark_dirty=self._mark_dirty,
             writable=self._writable,
         )
 
     # -- one session ---------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> IndexRow | None:
-        """The newest head; a look at its path and behind its end where nothing has changed."""
-        state = self._known(key)
+        """The newest head: one ``lstat``, and a read behind its end, where nothing has changed."""
+        state = self._open_file(key)
         try:
             if (
                 state is not None
                 and state.row is not None
-                and is_unchanged(state, look(self._disk, state))
-                and is_still_empty_behind(self._disk, state)
+                and is_unchanged(state, stat_path(self._disk, state))
+                and has_no_record_behind(self._disk, state)
             ):
                 return state.row
         except OSError:
-            pass  # it is not there, or not to be had: told below
+            pass  # gone, or refused: reported below
         self._check_open()
         try:
-            return self._sessions.observe(key)
+            return self._containers.head(key)
         except OSError as error:
-            raise self._sessions.unavailable(key, error) from error
+            raise self._containers.unavailable(key, error) from error
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on; ``settled`` waits for the stripe, and so is not asked within a ``seal``."""
+        """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""
         self._check_open()
         try:
             if not settled:
-                return self._sessions.read(key, start)
-            stripe = self._sessions.stripes.of(locator_of(key))
+                return self._containers.read(key, start)
+            stripe = self._containers.stripes.of(locator_of(key))
             with stripe.mutex, stripe:
-                return self._sessions.read(key, start)
+                return self._containers.read(key, start)
         except OSError as error:
-            raise self._sessions.unavailable(key, error) from error
+            raise self._containers.unavailable(key, error) from error
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
         begun = False
-        sessions = self._sessions
-        stripe = sessions.stripes.of(locator_of(key))
+        containers = self._containers
+        stripe = containers.stripes.of(locator_of(key))
         try:
             with stripe.mutex, stripe:
                 try:
-                    state, newest = sessions.newest(key)
+                    state, newest = containers.newest(key)
                 except OSError as error:
-                    raise self._sessions.unavailable(key, error) from error
-                result = seal(newest)
-                if result is None:
-                    return newest
-                self._assure_marker()
+                    raise containers.unavailable(key, error) from error
+                change = update(newest)
+                if not isinstance(change, Write | Delete):
+                    return Commit.of(newest, change)
+                self._ensure_marker()
                 begun = True
-                after, owed = sessions.put(key, state, newest, result)
-            if owed is not None:
-                sessions.flush(owed)
+                unflushed = containers.write(key, state, newest, change)
+            if unflushed is not None:
+                containers.flush(unflushed)
         except BaseException as error:
             if begun:
-                self._fall_behind()
-                sessions.states.drop(key)
+                containers.index_is_behind = True
+                containers.open_files.drop(key)
                 if isinstance(error, OSError):
-                    raise self._sessions.unavailable(key, error) from error
+                    raise containers.unavailable(key, error) from error
             raise
-        return after
+        return Commit.of(newest, change)
 
-    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-        """Remove those of which ``seal`` makes a grave; see ``Burying.delete_many``."""
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
+        """Remove those that ``update`` says; see ``Backend.delete_many``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
-        return self._burials.delete_many(keys, seal)
+        try:
+            return self._containers.delete_many(keys, update, self._ensure_marker)
+        except BaseException:
+            self._containers.index_is_behind = True
+            raise
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 
     def scan(self, query: Query) -> Heads:
-        """Heads in the order asked for, read from the index in pages; nothing is held between two of them."""
-        self._check_open()
-        self._catalogue.refresh()
-        return self._catalogue.pages(query, self._check_open)
+        """Heads in the order asked for, read from the index in pages; no lock is held between two of them."""
+        self._flush_index()
+        return self._pages(query)
 
     def count(self, query: Query) -> int:
         """How many heads ``scan`` would give without a limit."""
-        self._check_open()
-        self._catalogue.refresh()
-        return self._catalogue.ask(lambda: self._contents.count(query))
+        self._flush_index()
+        return self._rebuild.read(partial(index_queries.count, query=query))
 
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, tombstones, and what lies in quarantine."""
-        self._check_open()
-        self._catalogue.refresh()
-        sessions, size, tombstones = self._catalogue.ask(self._contents.totals)
-        try:
-            kept = self.quarantine.entries()
-        except OSError as error:
-            raise BackendUnavailable(f"{self._layout.quarantine}: {error.strerror or error}") from error
+        self._flush_index()
+        sessions, size, tombstones = self._rebuild.read(index_queries.totals)
+        with self._errors_of(self._layout.quarantine):
+            copies = self.quarantine.entries()
         return {
             "sessions": sessions,
             "bytes": size,
             "tombstones": tombstones,
-            "quarantined": len(kept),
-            "quarantine_bytes": sum(entry[1] for entry in kept),
+            "quarantined": len(copies),
+            "quarantine_bytes": sum(entry[1] for entry in copies),
         }
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Those that the index remembers, in pages; nothing is held between two of them."""
-        self._check_open()
-        self._catalogue.refresh()
+        """Those in the index, in pages; no lock is held between two of them."""
+        self._flush_index()
         after = ""
-        while page := self._catalogue.ask(partial(self._contents.tombstones, after, _TOMBSTONES)):
+        while page := self._rebuild.read(partial(index_queries.tombstones, after=after, size=_PAGE)):
             yield from page
             after = locator_of(page[-1].key)
             self._check_open()
 
-    def unlisted(self) -> Iterator[str]:
-        """Containers that the index does not know: damaged or locked when it was derived."""
-        self._check_open()
-        self._catalogue.refresh()
-        try:
+    def unindexed(self) -> Iterator[str]:
+        """Containers without a row: damaged or locked when the index was rebuilt."""
+        self._flush_index()
+        with self._errors_of(self._layout.sessions):
             for names in batches(self._disk.names(self._layout.sessions)):
-                keys = [key for key in map(key_in, names) if key is not None]
-                listed = self._catalogue.ask(partial(self._contents.outlines, [locator_of(key) for key in keys]))
-                yield from [key for key in keys if locator_of(key) not in listed]
-        except OSError as error:
-            raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
+                keys = {locator_of(key): key for key in map(key_in, names) if key is not None}
+                rows = self._rebuild.read(partial(index_queries.summaries, locators=list(keys)))
+                yield from [key for locator, key in keys.items() if locator not in rows]
 
-    def reindex(self, progress: Progress | None = None) -> RebuildReport:
-        """Derive every row anew from its container. What was acknowledged, and the tombstones, stay remembered."""
-        self._check_open()
-        self._begin_writing()
-        return self._catalogue.ask(lambda: self._catalogue.derive(everything=True, progress=progress))
+    def reindex(self, progress: Progress | None = None, *, everything: bool = True) -> RebuildReport:
+        """Rebuild every row from its container, or with ``everything`` False those that disagree with it.
 
-    def reconcile(self) -> RebuildReport:
-        """Derive the rows of containers that have changed since: what a writer that died did not list."""
+        Witnesses and tombstones stay.
+        """
         self._check_open()
-        return self._catalogue.ask(lambda: self._catalogue.derive(everything=False))
+        if everything:
+            self._begin_writing()
+        return self._rebuild.repaired(partial(self._rebuild.rebuild, everything=everything, progress=progress))
 
     def witness_of(self, key: str) -> Witness | None:
-        """The newest of a session that the index knows to be flushed."""
+        """The newest version of a session that the index knows to be flushed."""
         self._check_open()
-        return self._contents.known(locator_of(key)).witness
+        return self._index.lookup(locator_of(key)).witness
 
     def remembered(self, name: str) -> int | None:
-        """A number that ``remember`` kept in the index; None also where that was derived anew since."""
+        """A number that ``remember`` kept in the index; None also where that was replaced since."""
         self._check_open()
-        return self._catalogue.ask(lambda: self._contents.remembered(name))
+        return self._rebuild.read(partial(index_queries.meta, name=name))
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
@@ -245,11 +241,9 @@ class FilesBackend:
         """
         self._check_open()
         if self._durable:
-            try:
+            with self._errors_of(self._layout.root):
                 self._disk.sync_directory(self._layout.root)
-            except OSError as error:
-                raise BackendUnavailable(f"{self._layout.root}: {error.strerror or error}") from error
-        self._catalogue.ask(lambda: self._contents.remember(name, value))
+        self._rebuild.repaired(partial(self._index.put_meta, name, value))
 
     def health(self) -> dict[str, str | None]:
         """The directory and the index, each with its problem in words."""
@@ -260,66 +254,60 @@ class FilesBackend:
         except OSError as error:
             directory = f"{self._layout.sessions}: {error.strerror or error}"
         try:
-            self._catalogue.refresh()
-            self._catalogue.ask(self._contents.totals)
+            self._flush_index()
+            self._rebuild.read(index_queries.is_empty)
         except VaultError as error:
             index = str(error)
         return {"files": directory, "index": index}
 
-    @property
-    def index_error(self) -> VaultError | None:
-        """Why the index is not up to date; None while all is well."""
-        return self._contents.error
-
     # -- the store itself ----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write the index, say that all is clean, and let go of everything. Idempotent."""
+        """Flush the index, mark the marker clean, and close every file. Idempotent."""
         if self._closed:
             return
         clean = False
         try:
             if self._markers.held:
-                self._catalogue.ask(self._contents.settle)
-                clean = not self._lagging
+                self._rebuild.repaired(self._index.sync)
+                clean = not self._containers.index_is_behind
         except (VaultError, OSError) as error:
-            _log.warning("the index was not written; the next opening derives it: %s", str(error))
+            _log.warning("the index was not written; the next opening rebuilds it: %s", str(error))
         finally:
             self._closed = True
             _alive.discard(self)
-            self._contents.close()
-            self._burials.close()
+            self._index.close()
             with contextlib.suppress(OSError):
                 self._markers.release(clean=clean)
-            self._sessions.close()
+            self._containers.close()
 
     def _open(self) -> None:
-        """Make what is missing, and settle what writers that died have left undone."""
+        """Make missing directories, and index what writers that died did not."""
         if not self._writable:
             return
         for directory in (self._layout.sessions, self._layout.locks, self._layout.quarantine):
-            with contextlib.suppress(OSError):  # it exists, or the vault is read-only: the first write will say so
+            with contextlib.suppress(OSError):  # it exists, or the vault is read-only: the first write reports that
                 self._disk.mkdir(directory, PRIVATE_DIRECTORY)
         try:
-            self._absolve_dead()
+            self._recover()
         except (OSError, VaultError) as error:
             # Sessions can be read without an index: the next listing, or the next opening, tries again.
-            _log.warning("the index of %s was not brought up to date: %s", self._layout.root, str(error))
+            _log.warning("the index of %s was not rebuilt: %s", self._layout.root, str(error))
 
-    def _absolve_dead(self) -> None:
-        """Make an index if there is none, and bring it up to date with what writers that died did not list."""
+    def _recover(self) -> None:
+        """Make an index if there is none, and rebuild what writers that died did not index."""
         dead = self._markers.dead()
         try:
-            self._catalogue.thorough = bool(dead)
-            if self._contents.is_missing():
-                self._catalogue.recover(0)
+            self._rebuild.thorough = bool(dead)
+            if self._index.is_missing():
+                self._rebuild.replace(0)
             if dead:
-                self.reconcile()
-                self._catalogue.ask(partial(self._contents.settle, others=True))
-                self._markers.absolve(dead)
+                self.reindex(everything=False)
+                self._rebuild.repaired(partial(self._index.sync, others=True))
+                self._markers.clear(dead)
         finally:
-            self._catalogue.thorough = False
-            self._markers.leave(dead)
+            self._rebuild.thorough = False
+            self._markers.unlock(dead)
 
     def _begin_writing(self) -> None:
         """Take a writer's marker. It is flushed meanwhile, and waited for before the first byte is written."""
@@ -327,45 +315,61 @@ class FilesBackend:
         if not self._writable:
             raise BackendUnavailable(f"{self._layout.root} was opened for reading only")
         if not self._take_marker():
-            with self._locks_named():
-                self._absolve_dead()
+            with self._errors_of(self._layout.locks):
+                self._recover()
             self._take_marker()
 
     def _take_marker(self) -> bool:
-        """Take a marker and have it flushed; False where there are none but those of dead writers."""
-        with self._locks_named():
+        """Take a marker and have it flushed; False where only those of dead writers are left."""
+        with self._errors_of(self._layout.locks):
             taken = self._markers.take()
         if taken:
-            self._contents.start(self._markers.assure)
+            self._index.start(self._markers.flush)
         return taken
 
-    def _mark(self) -> None:
-        """See to it that the next opening reconciles, whatever becomes of this store: by a dirty marker, flushed.
+    def _mark_dirty(self) -> None:
+        """Make the next opening rebuild, whatever becomes of this store: by a dirty marker, flushed.
 
-        Where there are none but those of dead writers, they say so already; to absolve them would take an index.
+        Where only markers of dead writers are left, they are dirty already; to clear them would take an index.
         """
         if self._take_marker():
             self._wait_for_marker()
 
-    def _assure_marker(self) -> None:
-        """See to it that the marker of this store is on the medium, before the first byte is written."""
-        if not self._markers.assured:
+    def _ensure_marker(self) -> None:
+        """Return when the marker of this store is flushed: before the first byte is written."""
+        if not self._markers.flushed:
             self._wait_for_marker()
 
-    def _fall_behind(self) -> None:
-        """A file may have changed without the index being told: the next opening looks."""
-        self._lagging = True
-
     def _wait_for_marker(self) -> None:
-        with self._locks_named():
+        with self._errors_of(self._layout.locks):
             self._markers.wait()
 
+    def _flush_index(self) -> None:
+        """Let the index list everything that this process has written."""
+        self._check_open()
+        self._rebuild.repaired(self._index.flush)
+
+    def _pages(self, query: Query) -> Heads:
+        most = _PAGE if query.expired_at is None else _PAGE_OF_EXPIRED
+        after, skip, left = query.after, query.offset, query.limit
+        while left is None or left > 0:
+            self._check_open()
+            size = most if left is None else min(left, most)
+            rows = self._rebuild.read(partial(index_queries.page, query=query, after=after, size=size, skip=skip))
+            yield from rows
+            if len(rows) < size:
+                return
+            if left is not None:
+                left -= size
+            after, skip = (rows[-1].updated, locator_of(rows[-1].key)), 0
+
     @contextlib.contextmanager
-    def _locks_named(self) -> Iterator[None]:
+    def _errors_of(self, path: str) -> Iterator[None]:
+        """Raise an ``OSError`` as ``BackendUnavailable`` of this path."""
         try:
             yield
         except OSError as error:
-            raise BackendUnavailable(f"{self._layout.locks}: {error.strerror or error}") from error
+            raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
 
     def _check_open(self) -> None:
         if self._closed:
@@ -374,7 +378,7 @@ class FilesBackend:
     # -- a fork --------------------------------------------------------------------------------------------------------
 
     def _before_fork(self) -> None:
-        self._held_for_fork = self._contents.before_fork()
+        self._held_for_fork = self._index.before_fork()
 
     def _after_fork_in_parent(self) -> None:
         for lock in self._held_for_fork:
@@ -382,7 +386,7 @@ class FilesBackend:
 
     def _after_fork_in_child(self) -> None:
         """Everything anew: locks, descriptors and the marker are those of the parent's open files."""
-        self._contents.after_fork()
+        self._index.after_fork()
         self._begin()
 
 

@@ -1,7 +1,7 @@
 """One container: opening, reading, extending and replacing it. No locks and no index here.
 
-Whatever changes a container is called under its stripe. ``OSError`` passes through where nothing was changed;
-``DurabilityUnknown`` says that something was, and that nobody knows whether it will last.
+A function that changes a container is called under its stripe. ``OSError`` passes through where nothing was changed;
+``DurabilityUnknown`` means that something was, and may not last.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from .open_files import FileState, OpenFile
 
 _OWNER_WRITES = 0o200
 _FOOTER_MASK = 0xFFFFFFFF
-_FEW = 20
+_ATTEMPTS = 20
 
 
 def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None) -> FileState | None:
-    """What the path names, opened for writing where we may; None: nothing.
+    """Open what the path names, for writing where that is allowed; None: there is no such file.
 
     ``witness`` and ``tombstone`` were read before: what is acknowledged may only grow between the two. A link, a FIFO
-    or a file of someone else is ``BackendUnavailable``; a file that is no longer there by that name is opened again.
+    or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
-    for _ in range(_FEW):
+    for _ in range(_ATTEMPTS):
         try:
             descriptor, writable = _open(disk, path)
         except FileNotFoundError:
@@ -67,15 +67,15 @@ def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: To
             tombstone,
             entry_flushed=witness is not None and _generation(header) == witness.generation,
             writable=writable,
-            proved=False,
-            room=status.st_size - size,
+            verified=False,
+            preallocated=status.st_size - size,
         )
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 
 
-def fetch(disk: Disk, state: FileState, start: int) -> Container:
-    """The container from ``start`` on, up to the size that the state speaks of: a consistent view, whoever appends."""
-    header, witness = state.header, last_seen(state)
+def read_range(disk: Disk, state: FileState, start: int) -> Container:
+    """The container from ``start`` on, up to the size of the state: a consistent view while others append."""
+    header, witness = state.header, known_witness(state)
     if len(header) < record.HEADER_SIZE:
         return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state))
     offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
@@ -83,23 +83,23 @@ def fetch(disk: Disk, state: FileState, start: int) -> Container:
     return Container(header, offset, data, witness, state.tombstone, is_spoiled(state))
 
 
-def last_seen(state: FileState) -> Witness | None:
-    """The newest that is known of this inode: what was proved of it, else what the index named before.
+def known_witness(state: FileState) -> Witness | None:
+    """The newest version known of this inode: that of a verified row, else what the index named before.
 
-    A head that was only read does not count: it would vouch for a body that nobody has opened.
+    A head that was only read does not count: it would vouch for a body that was not.
     """
-    return state.row.witness if state.row is not None and state.is_settled else state.witness
+    return state.row.witness if state.row is not None and state.is_extensible else state.witness
 
 
-def look(disk: Disk, state: FileState) -> os.stat_result | Stat:
-    """What the path of a container names now. Its times are not asked for where writes of ours go on, see ``statx``."""
-    return disk.look(state.path) if state.room and state.descriptor.written else disk.stat(state.path)
+def stat_path(disk: Disk, state: FileState) -> os.stat_result | Stat:
+    """What the path of a container names now; without times while this process writes to it, see ``statx``."""
+    return disk.look(state.path) if state.preallocated and state.descriptor.written else disk.stat(state.path)
 
 
 def is_unchanged(state: FileState, now: os.stat_result | Stat) -> bool:
-    """Whether what the path names now is the container that is known, and its file as long as it was."""
+    """Whether the path still names this container, and its file is as long as it was."""
     return (
-        now.st_size == state.size + state.room
+        now.st_size == state.size + state.preallocated
         and now.st_ino == state.inode
         and now.st_dev == state.device
         and now.st_mode == state.mode
@@ -107,57 +107,57 @@ def is_unchanged(state: FileState, now: os.stat_result | Stat) -> bool:
     )
 
 
-def is_still_empty_behind(disk: Disk, state: FileState) -> bool:
-    """Whether no record was written into the room of an unchanged container since."""
-    return not state.room or preallocation.is_empty(disk, state.descriptor.fd, state.size)
+def has_no_record_behind(disk: Disk, state: FileState) -> bool:
+    """Whether no record was written into the preallocated bytes of an unchanged file since."""
+    return not state.preallocated or preallocation.is_empty(disk, state.descriptor.fd, state.size)
 
 
-def is_still_settled(disk: Disk, state: FileState) -> bool:
-    """The same, for who is about to write: of a settled container its end is looked at in the same read."""
-    return ends_as_expected(disk, state) if state.is_settled else is_still_empty_behind(disk, state)
+def is_still_extensible(disk: Disk, state: FileState) -> bool:
+    """The same, for a writer: of an extensible container its end is compared in the same read."""
+    return ends_with_row(disk, state) if state.is_extensible else has_no_record_behind(disk, state)
 
 
-def refreshed(disk: Disk, state: FileState, extent: int, mode: int) -> FileState:
-    """The same inode at another size, or with unexpected bytes: to be described again, and no older than it was.
+def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileState:
+    """The same inode at another size, or with unexpected bytes: its head is read again, and is no older than it was.
 
     A header is never modified in place: one that was read whole is that of the inode, and is not read again.
     """
-    size = preallocation.end_behind(disk, state.descriptor.fd, state.size, extent)
+    size = preallocation.end_behind(disk, state.descriptor.fd, state.size, file_size)
     whole = len(state.header) == record.HEADER_SIZE and size >= record.HEADER_SIZE
     return state._replace(
         size=size,
-        room=extent - size,
+        preallocated=file_size - size,
         mode=mode,
         header=state.header if whole else read_all(disk, state.descriptor.fd, min(record.HEADER_SIZE, size), 0),
         row=None,
-        witness=last_seen(state),
-        proved=False,
+        witness=known_witness(state),
+        verified=False,
     )
 
 
 def is_spoiled(state: FileState) -> bool:
-    """Whether a writer who could neither complete nor replace the container has said so."""
+    """Whether a writer that could neither complete nor replace the container has marked it."""
     return not state.mode & _OWNER_WRITES
 
 
-def ends_as_expected(disk: Disk, state: FileState) -> bool:
-    """Whether the 24 bytes before the end are the link and a footer of the row: what a keyless writer can check.
+def ends_with_row(disk: Disk, state: FileState) -> bool:
+    """Whether the 24 bytes before the end are the link and a footer of the row, and no record stands behind them.
 
-    And whether no record stands in the room behind them.
+    It is what a writer without keys can check.
     """
     row = state.row
     if row is None:
         return False
-    most = record.LINK_AND_FOOTER + preallocation.BEGINNING
-    end = disk.pread(state.descriptor.fd, most, row.size - record.LINK_AND_FOOTER)
+    length = record.LINK_AND_FOOTER + preallocation.RECORD_START
+    end = disk.pread(state.descriptor.fd, length, row.size - record.LINK_AND_FOOTER)
     if len(end) < record.LINK_AND_FOOTER or any(end[record.LINK_AND_FOOTER :]):
         return False
     size, inverse = record.FOOTER.unpack_from(end, record.TAG_SIZE)
     return end[: record.TAG_SIZE] == row.version and size ^ inverse == _FOOTER_MASK
 
 
-def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:
-    """Write a container of its own and put it in place, atomically. The state has no row yet.
+def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:
+    """Write a whole container on a new inode and put it in place, atomically. The state has no row yet.
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
@@ -191,36 +191,36 @@ def place(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) ->
         None,
         entry_flushed=flush,
         writable=True,
-        proved=True,
+        verified=True,
     )
 
 
 def extend(
     disk: Disk, temporary: Callable[[], str], state: FileState, data: bytes, *, flush: bool, durable: bool
 ) -> int:
-    """Write one more record behind the newest, to be flushed by ``OpenFile.flush`` once the stripe is let go.
+    """Write one more record behind the newest, to be flushed by ``OpenFile.flush`` after the stripe is released.
 
-    Returns the room that is there behind it.
+    Returns the preallocated bytes behind it.
 
-    ``durable`` is for what may have to be put in place if the write fails: the container is then replaced by what it
-    was, on another inode, and ``BackendUnavailable`` says that the old record stands. If it cannot be replaced either,
-    it is marked as spoiled, and whoever writes next replaces it before anything else. ``temporary`` makes a fresh name.
+    If the write fails, the container is replaced by what it was, on another inode, flushed if ``durable``, and
+    ``BackendUnavailable`` means that the old record stands. If it cannot be replaced either, it is marked as spoiled,
+    and the next writer replaces it before anything else. ``temporary`` makes a fresh name.
     """
-    if flush and not state.entry_flushed:  # whoever created it did not flush the name, or died before
+    if flush and not state.entry_flushed:  # its creator did not flush the name, or died before
         disk.sync_directory(os.path.dirname(state.path))
-    fd, end, left = state.descriptor.fd, state.size + len(data), state.room - len(data)
+    fd, end, left = state.descriptor.fd, state.size + len(data), state.preallocated - len(data)
     try:
         write_all(disk, fd, data, state.size)
     except OSError as error:
         _undo(disk, temporary, state, error, whole=end, flush=durable)
     if left < 0:
-        left = preallocation.make(disk, fd, end, len(data)) if flush else 0
+        left = preallocation.preallocate(disk, fd, end, len(data)) if flush else 0
     state.descriptor.written = end
     return left
 
 
-def spoil(disk: Disk, state: FileState) -> None:
-    """Say in the file's mode that a flush of it failed: whoever writes next replaces it before anything else."""
+def mark_spoiled(disk: Disk, state: FileState) -> None:
+    """Mark in the file's mode that a flush of it failed: the next writer replaces it before anything else."""
     with contextlib.suppress(OSError):
         disk.fchmod(state.descriptor.fd, SPOILED_FILE)
 
@@ -228,21 +228,21 @@ def spoil(disk: Disk, state: FileState) -> None:
 def _undo(
     disk: Disk, temporary: Callable[[], str], state: FileState, error: OSError, *, whole: int, flush: bool
 ) -> NoReturn:
-    """Put the container back as it was, and raise. One that ends before ``whole`` holds no complete record of ours."""
+    """Restore the container as it was, and raise. A file that ends before ``whole`` has no complete record of ours."""
     fd = state.descriptor.fd
     unchanged = f"{state.path}: {error.strerror or error}; the session is as it was"
     size = None
     with contextlib.suppress(OSError):
         size = preallocation.end_of(disk, fd, disk.fstat(fd).st_size)
     if size == state.size:
-        raise BackendUnavailable(unchanged) from error  # refused, as by a full disk: there is nothing to put back
+        raise BackendUnavailable(unchanged) from error  # refused, as by a full disk: nothing to restore
     try:
         before = read_all(disk, fd, state.size, 0)
         if len(before) != state.size:
             raise OSError(f"{len(before)} bytes where there were {state.size}")  # noqa: TRY301 - handled just below
-        place(disk, temporary(), state.path, before, flush=flush)
+        replace(disk, temporary(), state.path, before, flush=flush)
     except (OSError, DurabilityUnknown):
-        spoil(disk, state)
+        mark_spoiled(disk, state)
         if size is not None and size < whole:  # a torn tail: readers stop before it, the next writer replaces it
             raise BackendUnavailable(unchanged) from error
         raise DurabilityUnknown(

@@ -1,4 +1,4 @@
-"""What the index is to learn and was not told yet, by session: so it is bounded by the sessions, not by the writes."""
+"""Entries that wait to be written to the index, one per session: bounded by the sessions, not by the writes."""
 
 from __future__ import annotations
 
@@ -9,47 +9,44 @@ from .index_schema import IndexEntry
 
 
 class IndexBuffer:
-    """Notes that wait, and those that a transaction is writing just now. Safe from any thread."""
+    """Entries that wait, and those of the transaction that is under way. Safe from any thread."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, IndexEntry] = {}
-        self._flying: dict[str, IndexEntry] = {}
+        self._taken: dict[str, IndexEntry] = {}
         self._mutex = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._waiting or self._flying)
+        return bool(self._waiting or self._taken)
 
     def add(self, locator: str, entry: IndexEntry) -> None:
-        """Note an entry behind what was noted of the session."""
+        """Merge an entry into what waits of the session."""
         with self._mutex:
-            before = self._waiting.get(locator)
-            self._waiting[locator] = entry if before is None else _later(before, entry)
+            self._waiting[locator] = _merge(self._waiting.get(locator), entry)
 
-    def about(self, locator: str) -> IndexEntry | None:
-        """All that was noted of a session and is not known to be written."""
+    def get(self, locator: str) -> IndexEntry | None:
+        """Everything about a session that is not known to be written."""
         with self._mutex:
-            waiting, flying = self._waiting.get(locator), self._flying.get(locator)
-        if waiting is None or flying is None:
-            return waiting or flying
-        return _later(flying, waiting)
+            waiting, taken = self._waiting.get(locator), self._taken.get(locator)
+        return taken if waiting is None else _merge(taken, waiting)
 
     def take(self) -> dict[str, IndexEntry]:
-        """Everything, to be written: ``landed`` or ``put_back`` comes next."""
+        """All entries, to be written: ``written`` or ``restore`` comes next."""
         with self._mutex:
-            self._flying, self._waiting = self._waiting, {}
-            return self._flying
+            self._taken, self._waiting = self._waiting, {}
+            return self._taken
 
-    def landed(self) -> None:
-        """What was taken is written."""
-        self._flying = {}
+    def written(self) -> None:
+        """The entries that were taken are in the index."""
+        self._taken = {}
 
-    def put_back(self) -> None:
-        """What was taken is not written."""
+    def restore(self) -> None:
+        """The entries that were taken could not be written: they wait again."""
         with self._mutex:
-            for locator, entry in self._flying.items():
+            for locator, entry in self._taken.items():
                 since = self._waiting.get(locator)
-                self._waiting[locator] = entry if since is None else _later(entry, since)
-            self._flying = {}
+                self._waiting[locator] = entry if since is None else _merge(entry, since)
+            self._taken = {}
 
 
 def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None:
@@ -59,8 +56,10 @@ def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None
     return max(one, other)
 
 
-def _later(before: IndexEntry, after: IndexEntry) -> IndexEntry:
-    """Two notes about one session as one."""
+def _merge(before: IndexEntry | None, after: IndexEntry) -> IndexEntry:
+    """Two entries about one session as one."""
+    if before is None:
+        return after
     tombstone = after.tombstone or before.tombstone
     row = after.row
     if row is None or (before.row is not None and before.row[1:3] > row[1:3]):

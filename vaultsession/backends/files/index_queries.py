@@ -1,23 +1,41 @@
-"""Questions as SQL. Pure.
+"""Reads of the index, each a function of a connection. They raise what ``index_schema.translated`` translates.
 
-Owners and labels are answered from the tag table alone, whose rows stand in the order of a listing; a row of a
-session is fetched only if it is given out. Every page begins behind a key, never at a number, so that it stays right
+Owners and labels are answered from the tag table alone, whose rows stand in the order of a listing; the row of a
+session is fetched only if it is returned. Every page begins behind a key, never at a number, so that it stays right
 while rows move.
 """
 
 from __future__ import annotations
 
-from ...format.sealed import Query
-from .index_schema import COLUMNS
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...format.ids import is_key, locator_of
+from ...format.sealed import IndexRow, Query, Tombstone
+from .index_schema import COLUMNS, row_from, tombstone_from
 
 Statement = tuple[str, list[object]]
 
-TOTALS = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
-"""Sessions, their bytes, and tombstones."""
+
+class RowSummary(NamedTuple):
+    """As much of a row as tells whether its container has changed."""
+
+    key: str
+    version: bytes
+    size: int
+    generation: int
 
 
-def page(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> Statement:
-    """SELECT of the locator and ``COLUMNS``, at most ``size`` rows behind ``after``."""
+def page(
+    connection: sqlite3.Connection, query: Query, after: tuple[int, str] | None, size: int, skip: int
+) -> list[IndexRow]:
+    """At most ``size`` heads behind ``after``, in the order of the query."""
+    return [row_from(columns) for columns in connection.execute(*page_statement(query, after, size, skip))]
+
+
+def page_statement(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> Statement:
+    """SELECT of the locator and ``COLUMNS``."""
     where, values = _conditions(query)
     if after is not None:
         where.append(f"(d.updated, d.locator) {'<' if query.newest_first else '>'} (?, ?)")
@@ -29,27 +47,81 @@ def page(query: Query, after: tuple[int, str] | None, size: int, skip: int) -> S
     else:
         source = f"sessions d INDEXED BY {'sessions_expires' if query.expired_at is not None else 'sessions_updated'}"
         columns = columns.replace("s.", "d.")
-    ordered = f"ORDER BY d.updated {order}, d.locator {order} LIMIT ?"
+    ordered = f"ORDER BY d.updated {order}, d.locator {order} LIMIT ? OFFSET ?"
     text = f"SELECT d.locator, {columns} FROM {source}{_all(where)} {ordered}"  # noqa: S608 - our own text
-    values.append(size)
-    if skip:
-        text += " OFFSET ?"
-        values.append(skip)
-    return text, values
+    return text, [*values, size, skip]
 
 
-def count(query: Query) -> Statement:
-    """How many match, and when the next of them expires; ``after``, ``offset`` and ``limit`` are of a listing."""
-    where, values = _conditions(query)
+def count(connection: sqlite3.Connection, query: Query) -> int:
+    """How many heads match; ``after``, ``offset`` and ``limit`` are of a listing."""
     if not query.tags and query.expired_at is None and query.alive_at is not None:
         # Both halves are counted in an index; the plain condition would walk the table, sealed heads and all.
-        text = (
-            "SELECT (SELECT count(*) FROM sessions) - (SELECT count(*) FROM sessions WHERE expires <= ?1),"
-            " (SELECT min(expires) FROM sessions WHERE expires > ?1)"
-        )
-        return text, [query.alive_at]
-    source = "tags" if query.tags else "sessions"
-    return f"SELECT count(*), min(d.expires) FROM {source} d{_all(where)}", values  # noqa: S608 - our own text
+        text = "SELECT (SELECT count(*) FROM sessions) - (SELECT count(*) FROM sessions WHERE expires <= ?)"
+        return int(connection.execute(text, (query.alive_at,)).fetchone()[0])
+    where, values = _conditions(query)
+    text = f"SELECT count(*) FROM {'tags' if query.tags else 'sessions'} d{_all(where)}"  # noqa: S608 - our own text
+    return int(connection.execute(text, values).fetchone()[0])
+
+
+def totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Sessions, their bytes, and tombstones. It walks all rows."""
+    text = "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM tombstones) FROM sessions"
+    sessions, size, deleted = connection.execute(text).fetchone()
+    return int(sessions), int(size), int(deleted)
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether there are neither rows nor tags."""
+    text = "SELECT NOT EXISTS (SELECT 1 FROM tags) AND NOT EXISTS (SELECT 1 FROM sessions)"
+    return bool(connection.execute(text).fetchone()[0])
+
+
+def meta(connection: sqlite3.Connection, name: str) -> int | None:
+    """The number kept under a name; None where there is none, as in an index that was rebuilt since."""
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def tombstones(connection: sqlite3.Connection, after: str, size: int) -> list[Tombstone]:
+    """At most ``size`` tombstones of sessions without a row, behind a locator and in their order."""
+    text = (
+        "SELECT locator, key, generation, mac FROM tombstones WHERE locator > ? "
+        "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
+    )
+    found = connection.execute(text, (after, size)).fetchall()
+    if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+        raise ValueError("a tombstone under another locator")
+    return [tombstone_from(*row[1:]) for row in found]
+
+
+def tombstones_of(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, Tombstone]:
+    """The tombstones of those locators, also where a row stands beside one."""
+    text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {_among(locators)}"  # noqa: S608 - our own text
+    return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
+
+
+def summaries(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, RowSummary]:
+    """The rows of those locators that have one."""
+    return _summaries(connection, _among(locators), locators)
+
+
+def summaries_after(connection: sqlite3.Connection, after: str, size: int) -> dict[str, RowSummary]:
+    """At most ``size`` rows behind a locator, in the order of the locators."""
+    return _summaries(connection, "locator > ? ORDER BY locator LIMIT ?", (after, size))
+
+
+def _summaries(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> dict[str, RowSummary]:
+    text = f"SELECT locator, key, version, size, generation FROM sessions WHERE {where}"  # noqa: S608 - our own text
+    found = {locator: RowSummary(*columns) for locator, *columns in connection.execute(text, values)}
+    if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
+        raise ValueError("a row under another locator")
+    if not all(isinstance(each.generation, int) for each in found.values()):
+        raise ValueError("a row with values of another type")
+    return found
+
+
+def _among(locators: Sequence[str]) -> str:
+    return f"locator IN ({', '.join('?' * len(locators))})"
 
 
 def _conditions(query: Query) -> tuple[list[str], list[object]]:

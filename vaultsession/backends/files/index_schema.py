@@ -1,7 +1,7 @@
-"""The tables of the index, how one row is put into them, and how one comes back. Derived from the sessions, disposable.
+"""The SQLite file of the index: its tables, opening and creating it, and writing and reading one row.
 
-Whatever is wrong with the file, from a flipped bit to a trigger that someone added, is ``IndexDamaged``: it is put
-aside and derived anew. ``BackendUnavailable`` is for a medium that says no.
+Whatever is wrong with the file, from a flipped bit to a trigger that someone added, is ``IndexDamaged``: the file goes
+to quarantine and the index is rebuilt. ``BackendUnavailable`` is for a medium that refuses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -47,13 +47,13 @@ _UPDATE = (
     "UPDATE sessions SET witness = ?, key = ?, generation = ?, seq = ?, version = ?, updated = ?, expires = ?,"
     " size = ?, tags = ?, blob = ? WHERE locator = ?"
 )
-_UPDATE_WHERE_IT_STANDS = _UPDATE.replace(" updated = ?, expires = ?,", "")
+_UPDATE_IN_PLACE = _UPDATE.replace(" updated = ?, expires = ?,", "")
 """For a row that keeps its place in every order: no index is written."""
 _PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
 _EXPIRING = (str, str, int, int, bytes, int, int, int, bytes, bytes)
 _TYPES = (_EXPIRING, (*_EXPIRING[:6], type(None), *_EXPIRING[7:]))
 UNTAGGED = "untagged"
-"""Remembered of an index that has rows without their tags: they are derived together, when all rows are there."""
+"""In the table ``meta`` while rows lack their tags: a rebuild writes all tags together, after the last row."""
 
 _TAG_SIZE = 16
 _FEW_TAGS = 8
@@ -69,7 +69,7 @@ _VERSION_SIZE = 16
 _WITNESS_SIZE = 32
 _BUSY_SECONDS = 10.0
 
-# The primary codes of a medium or a moment that says no; every other code means that the file is not what we wrote.
+# The primary codes of a medium that refuses; every other code means that the file is not what we wrote.
 _REFUSALS = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -96,7 +96,7 @@ class IndexDamaged(VaultError):
 
 
 class IndexEntry(NamedTuple):
-    """What the index is to learn about one session.
+    """One write to the index, about one session.
 
     ``row`` overwrites what is older, and what stands at the version ``replacing``; ``tombstone`` removes what is not
     younger; ``witness`` names what is flushed.
@@ -110,7 +110,7 @@ class IndexEntry(NamedTuple):
 
 @contextlib.contextmanager
 def translated(path: str, inode: int) -> Iterator[None]:
-    """SQLite's errors, and those of decoding what it gives, as ours."""
+    """Raise SQLite's errors, and those of decoding its values, as ``VaultError``."""
     try:
         yield
     except FOREIGN as error:
@@ -118,11 +118,11 @@ def translated(path: str, inode: int) -> Iterator[None]:
 
 
 FOREIGN = (sqlite3.Error, ValueError, OverflowError, TypeError)
-"""What SQLite and the decoding of what it gives may raise; UnicodeDecodeError is a ValueError."""
+"""What SQLite and the decoding of its values raise; UnicodeDecodeError is a ValueError."""
 
 
 def translation(error: Exception, path: str, inode: int) -> VaultError:
-    """A ``FOREIGN`` error as ours."""
+    """A ``FOREIGN`` error as a ``VaultError``."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)  # absent where the module could not make sense of a value
         if code is not None and code & 0xFF in _REFUSALS and code != _CUT_SHORT:
@@ -154,13 +154,13 @@ def inode_of(disk: Disk, path: str) -> int:
 
 
 def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int]:
-    """A connection to the index, checked, and its inode. SQLite follows links, so the files are looked at before.
+    """A connection to the index, its tables checked, and its inode. SQLite follows links, so the files come first.
 
-    ``fall_back``: one that only reads will do, where nothing may be written. Whoever only reads leaves nothing behind:
-    SQLite would make its side files even so, and is told that an index without a log is immutable. (What a writer that
-    comes meanwhile checkpoints may then look damaged, to this reader alone.)
+    ``fall_back``: where nothing may be written, connect for reading. A reader leaves no file behind: SQLite would make
+    its side files all the same, so an index without a log is opened as immutable. (What a new writer checkpoints
+    meanwhile may then look damaged, to this reader alone.)
     """
-    inode = _looked_at(disk, path)
+    inode = _private_inode(disk, path)
     with translated(path, inode):
         if not writable and not inode_of(disk, path + SIDE_FILES[0]):
             return _checked(_connect(path, "immutable=1"), path, inode), inode
@@ -178,8 +178,8 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
             return _checked(_connect(path, "immutable=1"), path, inode), inode
 
 
-def _looked_at(disk: Disk, path: str) -> int:
-    """The inode of an index whose files are ours alone; ``IndexDamaged`` for what someone planted."""
+def _private_inode(disk: Disk, path: str) -> int:
+    """The inode of an index whose files are private; ``IndexDamaged`` for planted ones."""
     inode = 0
     try:
         for name in (path, *(path + side for side in SIDE_FILES)):
@@ -198,10 +198,10 @@ def _looked_at(disk: Disk, path: str) -> int:
 
 
 def create(disk: Disk, path: str) -> None:
-    """Put an empty index in place, atomically; what was left beside an older one would be taken for its log.
+    """Put an empty index in place, atomically. Side files of an older one would be taken for its log: they go first.
 
-    Nothing is flushed: an index that a power cut takes is derived again, and before the first session is written a
-    writer's marker says so.
+    Nothing is flushed: an index lost to a power cut is rebuilt, and a writer's marker is dirty before the first session
+    is written.
     """
     fresh = path + ".new"
     try:
@@ -230,7 +230,7 @@ def create(disk: Disk, path: str) -> None:
 
 
 def row_from(columns: tuple[Any, ...]) -> IndexRow:
-    """The row that a SELECT of the locator and ``COLUMNS`` gave. ``ValueError`` for what nobody of us wrote."""
+    """The row of a SELECT of the locator and ``COLUMNS``. ``ValueError`` for values that no writer put there."""
     if tuple(map(type, columns)) not in _TYPES:
         raise ValueError("a row with values of another type")
     locator, key, generation, seq, version, updated, expires, size, tags, blob = columns
@@ -263,7 +263,7 @@ def unpack_witness(data: object) -> Witness | None:
 
 
 def apply_all(connection: sqlite3.Connection, entries: Mapping[str, IndexEntry], *, tagged: bool = True) -> None:
-    """Write what each entry says; ``tagged`` False leaves new rows without their tags. Within a transaction.
+    """Write every entry; ``tagged`` False leaves new rows without their tags. Within a transaction.
 
     In the order of the locators, so that neighbours in the tree are written together.
     """
@@ -272,7 +272,7 @@ def apply_all(connection: sqlite3.Connection, entries: Mapping[str, IndexEntry],
 
 
 def apply(connection: sqlite3.Connection, locator: str, entry: IndexEntry, *, tagged: bool = True) -> None:
-    """Write what an entry says, in version order. Within a transaction of the caller."""
+    """Write one entry, in version order. Within a transaction."""
     execute = connection.execute
     if entry.tombstone is not None:
         key, generation, mac = entry.tombstone
@@ -281,11 +281,36 @@ def apply(connection: sqlite3.Connection, locator: str, entry: IndexEntry, *, ta
             " generation = excluded.generation, mac = excluded.mac WHERE excluded.generation > generation",
             (locator, key, generation, mac),
         )
-        remove(connection, locator, "generation <= ?", generation)
+        _remove_row(connection, locator, "generation <= ?", generation)
     if entry.row is not None:
-        buried = execute("SELECT generation FROM tombstones WHERE locator = ?", (locator,)).fetchone()
-        if buried is None or entry.row.generation > buried[0]:
+        deleted = execute("SELECT generation FROM tombstones WHERE locator = ?", (locator,)).fetchone()
+        if deleted is None or entry.row.generation > deleted[0]:
             _put_row(connection, locator, entry.row, entry, tagged=tagged)
+
+
+def remove_row(connection: sqlite3.Connection, locator: str, version: bytes) -> None:
+    """Remove the row of a session, if it still is of this version. Within a transaction."""
+    _remove_row(connection, locator, "version = ?", version)
+
+
+def remove_tombstone(connection: sqlite3.Connection, locator: str, tombstone: Tombstone) -> None:
+    """Remove a tombstone that is not genuine, if it is still this one."""
+    text = "DELETE FROM tombstones WHERE locator = ? AND generation = ? AND mac = ?"
+    connection.execute(text, (locator, tombstone.generation, tombstone.mac))
+
+
+def put_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Keep a number under a name."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def rebuild_tags(connection: sqlite3.Connection) -> None:
+    """Make the table of tags from the rows. Within a transaction."""
+    connection.execute("DELETE FROM tags")
+    connection.execute(_TAG_ALL)
+    for locator, updated, expires, tags in connection.execute(_WITH_MANY_TAGS):
+        connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
+    connection.execute("DELETE FROM meta WHERE name = ?", (UNTAGGED,))
 
 
 def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry: IndexEntry, *, tagged: bool) -> None:
@@ -307,7 +332,7 @@ def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry:
             execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
         return
     if (row.updated, row.expires) == (old[3], old[4]):
-        execute(_UPDATE_WHERE_IT_STANDS, (witness, *row[:4], row.size, tags, row.blob, locator))
+        execute(_UPDATE_IN_PLACE, (witness, *row[:4], row.size, tags, row.blob, locator))
         if tags == old[5]:
             return
     else:
@@ -316,38 +341,13 @@ def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry:
     _tag(connection, locator, row)
 
 
-def remove(connection: sqlite3.Connection, locator: str, condition: str, value: object) -> None:
-    """Take a row out, if it meets the condition."""
+def _remove_row(connection: sqlite3.Connection, locator: str, condition: str, value: object) -> None:
     old = connection.execute(
         f"DELETE FROM sessions WHERE locator = ? AND {condition} RETURNING tags, updated",  # noqa: S608 - our own text
         (locator, value),
     ).fetchall()
     for tags, updated in old:
         _untag(connection, locator, tags, updated)
-
-
-def retag(connection: sqlite3.Connection) -> None:
-    """Derive the table of tags from the rows. Within a transaction of the caller."""
-    connection.execute("DELETE FROM tags")
-    connection.execute(_TAG_ALL)
-    for locator, updated, expires, tags in connection.execute(_WITH_MANY_TAGS):
-        connection.executemany(_PUT_TAG, [(tag, updated, locator, expires) for tag in _split(tags)])
-    connection.execute("DELETE FROM meta WHERE name = ?", (UNTAGGED,))
-
-
-def buried(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, Tombstone]:
-    """By locator, the tombstones of those."""
-    which = f"locator IN ({', '.join('?' * len(locators))})"
-    text = f"SELECT locator, key, generation, mac FROM tombstones WHERE {which}"  # noqa: S608 - our own text
-    return {locator: tombstone_from(*columns) for locator, *columns in connection.execute(text, locators)}
-
-
-def vouched(connection: sqlite3.Connection, locators: Sequence[str]) -> dict[str, IndexRow]:
-    """By key, the rows of those locators whose witness speaks of the very record. ``ValueError``."""
-    which = f"locator IN ({', '.join('?' * len(locators))})"
-    text = f"SELECT witness, locator, {COLUMNS} FROM sessions WHERE {which}"  # noqa: S608 - our own text
-    found = [(unpack_witness(columns[0]), row_from(columns[1:])) for columns in connection.execute(text, locators)]
-    return {row.key: row for witness, row in found if witness == row.witness}
 
 
 def _tag(connection: sqlite3.Connection, locator: str, row: IndexRow) -> None:
@@ -363,7 +363,7 @@ def _untag(connection: sqlite3.Connection, locator: str, tags: bytes, updated: i
 
 @functools.lru_cache(1024)
 def _split(tags: bytes) -> tuple[bytes, ...]:
-    """The tags of a row; remembered, since the rows of a page carry the same few."""
+    """The tags of a row; cached, since the rows of a page carry the same few."""
     return tuple([tags[start : start + _TAG_SIZE] for start in range(0, len(tags), _TAG_SIZE)])
 
 

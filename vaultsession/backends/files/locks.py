@@ -50,7 +50,7 @@ def try_lock(disk: Disk, fd: int) -> bool:
 
 
 def unlock(disk: Disk, fd: int) -> None:
-    """Let the next one in. Closing would not do while a forked child holds a copy of the descriptor."""
+    """Unlock the open file. Closing would not do while a forked child holds a copy of the descriptor."""
     if hasattr(disk, "flock"):
         disk.flock(fd, _UNLOCK)
     else:
@@ -129,7 +129,7 @@ class Stripes:
         return self.numbered(stripe_of(locator))
 
     def numbered(self, number: int) -> PathLock:
-        """The lock of a stripe. Who holds several takes them in ascending order, so that no two wait in a circle."""
+        """The lock of a stripe. Several are taken in ascending order, so that no two threads wait in a circle."""
         made = self._locks.get(number)
         if made is None:
             made = self._locks.setdefault(number, PathLock(self._disk, self._layout.stripe(number)))

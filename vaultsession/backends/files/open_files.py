@@ -1,8 +1,7 @@
-"""Open containers, and what is known of each as long as its descriptor is open.
+"""Open containers, and the state of each while its descriptor is open.
 
-An open descriptor pins its inode, and containers only grow or are replaced. So where the path still names this inode,
-at this size, nothing has changed: one ``lstat`` tells. (A signature of times would not do: inodes are reused at
-once.)
+An open descriptor pins its inode, and containers only grow or are replaced. So where one ``lstat`` of the path gives
+this inode at this size, nothing has changed. (Times would not do: inodes are reused at once.)
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ except ImportError:  # pragma: no cover - Windows only
 else:
     _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
-MOST = 256 if _OPEN_FILES < 0 else max(4, min(256, _OPEN_FILES // 4))  # negative: no limit
-"""Descriptors that a store keeps open."""
+MAX_OPEN = 256 if _OPEN_FILES < 0 else max(4, min(256, _OPEN_FILES // 4))  # negative: no limit
+"""Descriptors of containers that a store keeps open."""
 
 
 class OpenFile:
@@ -43,10 +42,10 @@ class OpenFile:
         self.written = 0
 
     def flush(self, end: int) -> None:
-        """Flush what this process has written up to there; threads share a flush that was begun after their writes.
+        """Flush what this process has written up to ``end``; threads share a flush that was begun after their writes.
 
-        A failed flush is reported once for an open file, and the next one may pass although the data is gone: after a
-        failure every flush of this descriptor fails.
+        The kernel reports a failed flush once per open file, and the next one may pass although the data is gone: after
+        a failure every flush of this descriptor fails.
         """
         with self._mutex:
             if self._failed:
@@ -69,12 +68,12 @@ class OpenFile:
 
 
 class FileState(NamedTuple):
-    """What is known of a container. Immutable, so that a reader never sees half of a change.
+    """A container as it was seen last. Immutable, so that a reader never sees half of a change.
 
-    ``row`` None: the bytes up to ``size`` were not described yet. ``witness`` and ``tombstone`` are what the index said
-    before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a power cut does
-    not take the directory entry back. ``proved``: the row was written here, or described thoroughly. ``room``: zero
-    bytes behind the container, which the file has beside its ``size``.
+    ``row`` None: the head in the bytes up to ``size`` was not read yet. ``witness`` and ``tombstone`` are what the
+    index said before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a
+    power cut does not take the directory entry back. ``verified``: the row was written here, or read thoroughly.
+    ``preallocated``: zero bytes behind the container, which the file has beside its ``size``.
     """
 
     path: str
@@ -89,20 +88,20 @@ class FileState(NamedTuple):
     tombstone: Tombstone | None
     entry_flushed: bool
     writable: bool
-    proved: bool
-    room: int = 0
+    verified: bool
+    preallocated: int = 0
 
     @property
-    def is_settled(self) -> bool:
-        """Whether a record may be written behind the row: it is proved, and the last of the container."""
-        return self.row is not None and self.proved and not self.row.torn
+    def is_extensible(self) -> bool:
+        """Whether a record may be written behind the row: it is verified, and the last of the container."""
+        return self.row is not None and self.verified and not self.row.torn
 
 
 class OpenFiles:
-    """The least recently used go first. Safe from any thread."""
+    """States by key; the least recently used go first, and their files are closed. Safe from any thread."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, capacity: int = MAX_OPEN) -> None:
+        self._capacity = capacity
         self._states: OrderedDict[str, FileState] = OrderedDict()
         self._mutex = threading.Lock()
 
@@ -110,19 +109,19 @@ class OpenFiles:
         return len(self._states)
 
     def get(self, key: str) -> FileState | None:
-        """What is known, to be checked against the path before it is believed."""
+        """The state, to be compared with the path before it is believed."""
         try:
             self._states.move_to_end(key)
             return self._states[key]
         except KeyError:
             return None
 
-    def keep(self, key: str, state: FileState) -> None:
-        """Put it in place of what was known."""
+    def put(self, key: str, state: FileState) -> None:
+        """Replace the state of a key."""
         evicted = None  # dropped outside the mutex: the last reference closes a file
         with self._mutex:
             self._states[key] = state
-            if len(self._states) > self._most:
+            if len(self._states) > self._capacity:
                 _, evicted = self._states.popitem(last=False)
         del evicted
 

@@ -1,4 +1,4 @@
-"""Quarantine: copies of what was damaged, before anything is cut or replaced. Bounded; the oldest go first."""
+"""Quarantine: copies of damaged files, taken before they are cut or replaced. Bounded; the oldest go first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ...util.disk import Disk, read_all, shred_file, write_new
 from .layout import FilesLayout
 from .open_files import FileState
 
-MOST_BYTES = 64 << 20
-MOST_ENTRIES = 256
+MAX_BYTES = 64 << 20
+MAX_ENTRIES = 256
 
 
 class Quarantine:
@@ -21,46 +21,46 @@ class Quarantine:
         disk: Disk,
         layout: FilesLayout,
         *,
-        flush: bool,
-        most_bytes: int = MOST_BYTES,
-        most_entries: int = MOST_ENTRIES,
+        durable: bool,
+        max_bytes: int = MAX_BYTES,
+        max_entries: int = MAX_ENTRIES,
     ) -> None:
         self._disk = disk
         self._path = layout.quarantine
-        self._flush = flush
-        self._most_bytes = most_bytes
-        self._most_entries = most_entries
+        self._durable = durable
+        self._max_bytes = max_bytes
+        self._max_entries = max_entries
 
     def keep(self, key: str, state: FileState, start: int) -> None:
         """Copy the bytes of a container from ``start`` on, or as many of them as may be kept. ``OSError``."""
-        size = min(state.size - start, self._most_bytes)
+        size = min(state.size - start, self._max_bytes)
         if size <= 0:
             return
-        self._make_room(size)
+        self._evict(size)
         write_new(
             self._disk,
             self._fresh(f"{key}.{start}"),
             read_all(self._disk, state.descriptor.fd, size, start),
-            flush=self._flush,
+            flush=self._durable,
         )
-        if self._flush:
+        if self._durable:
             self._disk.sync_directory(self._path)
 
     def take(self, path: str) -> None:
-        """Move a file here by its name, never following it. One that is gone is none of ours."""
+        """Move a file here by its name, never following a link. A file that is gone is skipped."""
         try:
             size = self._disk.stat(path).st_size
-            if size > self._most_bytes:
+            if size > self._max_bytes:
                 self._disk.unlink(path)
                 return
-            self._make_room(size)
+            self._evict(size)
             self._disk.replace(path, self._fresh(os.path.basename(path)))
         except FileNotFoundError:
             return
 
     def forget(self, *locators: str, shred: bool = False) -> int:
-        """Remove every copy of these sessions: what their erasure asks for. Returns how many there were."""
-        gone = 0
+        """Remove every copy of these sessions, as their erasure requires. Returns how many there were."""
+        removed = 0
         try:
             names = self._disk.listdir(self._path)
         except FileNotFoundError:
@@ -71,10 +71,10 @@ class Quarantine:
                 if shred:
                     shred_file(self._disk, path)
                 else:
-                    with contextlib.suppress(FileNotFoundError):  # made room for by another: the others go all the same
+                    with contextlib.suppress(FileNotFoundError):  # evicted by another process
                         self._disk.unlink(path)
-                gone += 1
-        return gone
+                removed += 1
+        return removed
 
     def entries(self) -> list[tuple[int, int, str]]:
         """``(changed, size, name)``, oldest first; the time is the file system's, in nanoseconds."""
@@ -89,10 +89,11 @@ class Quarantine:
                 found.append((status.st_mtime_ns, status.st_size, name))
         return sorted(found)
 
-    def _make_room(self, size: int) -> None:
+    def _evict(self, size: int) -> None:
+        """Remove the oldest copies until so many bytes fit."""
         entries = self.entries()
         total = sum(entry[1] for entry in entries)
-        while entries and (len(entries) >= self._most_entries or total + size > self._most_bytes):
+        while entries and (len(entries) >= self._max_entries or total + size > self._max_bytes):
             _, freed, name = entries.pop(0)
             total -= freed
             with contextlib.suppress(FileNotFoundError):

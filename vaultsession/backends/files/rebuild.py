@@ -1,4 +1,4 @@
-"""Deriving the index from the containers: after a writer died, and where there is no index that can be believed.
+"""Rebuilding the index from the containers: after a writer died, and where the index is damaged or gone.
 
 The files are the truth. What cannot be read stays where it is, and so does its row; nothing is removed on the word of
 an authentication failure.
@@ -8,34 +8,42 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
+import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Unreadable
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import IndexRow, Tombstone
+from ...format.sealed import Tombstone
 from ...util.disk import READ, Disk, opened
-from . import preallocation
+from . import index_queries, preallocation
+from .container_store import ContainerStore
 from .index import Index
-from .index_schema import IndexEntry
-from .index_values import Outline
+from .index_queries import RowSummary
+from .index_schema import UNTAGGED, IndexDamaged, IndexEntry, apply_all, put_meta, remove_row, remove_tombstone
 from .layout import FilesLayout, key_in, temporary_in
-from .locks import Stripes
+from .quarantine import Quarantine
+
+_log = logging.getLogger("vaultsession")
 
 BATCH = 500
-"""Names or rows that are held at once: SQLite takes 999 values in one statement."""
+"""Names or rows in memory at once: SQLite takes 999 values in one statement."""
 
-_WRITTEN = 4000
-"""Rows that are written at once: the trees of a large index are then walked, not hopped about in."""
+_WRITE_BATCH = 4000
+"""Rows in one transaction: the trees of a large index are then walked in order."""
 
 Progress = Callable[[int, int], None]
-Observe = Callable[[str], IndexRow | None]
+
+T = TypeVar("T")
 
 
 class RebuildReport(NamedTuple):
-    """What a pass over the directory met: containers; rows changed and removed; files unreadable; orphans removed."""
+    """What a rebuild met: containers; rows changed and removed; files unreadable; orphaned temporaries removed."""
 
     scanned: int = 0
     changed: int = 0
@@ -44,92 +52,192 @@ class RebuildReport(NamedTuple):
     temporaries: int = 0
 
 
-def derive(
-    disk: Disk,
-    layout: FilesLayout,
-    contents: Index,
-    stripes: Stripes,
-    observe: Observe,
-    *,
-    everything: bool,
-    afresh: bool = False,
-    progress: Progress | None = None,
-) -> RebuildReport:
-    """Make the rows agree with the containers.
+class IndexRebuild:
+    """Makes the index agree with the containers. ``mark_dirty`` returns when this store's marker is dirty and flushed.
 
-    A row that names the last record and the size of its container is left alone, unless ``everything`` is derived anew,
-    the tags among it. A tombstone over a container that reads as living is forged, and is taken out.
-    Directory and rows are read a batch at a time, so that a million sessions take no more memory than a thousand.
-    ``afresh``: the index was empty, and its tags are written when all rows are there.
+    Safe from any thread. No method is called under a stripe: a rebuild takes them one by one.
     """
-    total = sum(1 for _ in disk.names(layout.sessions)) if progress is not None else 0
-    others: list[str] = []
-    misnamed: set[str] = set()
-    try:
-        met = _derive_rows(
-            disk,
-            layout,
-            contents,
-            observe,
-            others,
-            misnamed,
-            everything=everything,
-            tagged=not afresh,
-            progress=None if progress is None else lambda scanned: progress(min(scanned, total), total),
-        )
-        temporaries = sum(_remove_temporary(disk, layout, stripes, name) for name in others)
-        removed = _remove_rows(disk, layout, contents, stripes, misnamed)
-    finally:  # also where only a part of the rows could be derived, or where someone before did not come to this
-        if everything or contents.is_untagged():
-            contents.retag()
-    if progress is not None:
-        progress(total, total)
-    return met._replace(removed=removed, temporaries=temporaries)
 
+    def __init__(
+        self,
+        disk: Disk,
+        layout: FilesLayout,
+        index: Index,
+        containers: ContainerStore,
+        quarantine: Quarantine,
+        *,
+        mark_dirty: Callable[[], None],
+        writable: bool,
+    ) -> None:
+        self._disk = disk
+        self._layout = layout
+        self._index = index
+        self._containers = containers
+        self._quarantine = quarantine
+        self._mark_dirty = mark_dirty
+        self._writable = writable
+        self._mutex = threading.Lock()
+        self.thorough = False
+        """Whether bodies are read where the index is replaced: a writer that died may have left torn ones."""
 
-def _derive_rows(
-    disk: Disk,
-    layout: FilesLayout,
-    contents: Index,
-    observe: Observe,
-    others: list[str],
-    misnamed: set[str],
-    *,
-    everything: bool,
-    tagged: bool,
-    progress: Callable[[int], None] | None,
-) -> RebuildReport:
-    """Derive the row of each container; ``others`` and ``misnamed`` get what else was met."""
-    changed = unreadable = scanned = 0
-    entries: dict[str, IndexEntry] = {}
-    contents.flush()  # what is pending is met among the rows, and not written over what is derived
-    for names in batches(disk.names(layout.sessions)):
-        keys = [key for key in map(key_in, names) if key is not None]
-        others += [name for name in names if key_in(name) is None]
-        locators = [locator_of(key) for key in keys]
-        outlines, buried = contents.outlines(locators), contents.buried(locators)
-        for key, locator in zip(keys, locators, strict=True):
-            if progress is not None:
-                progress(scanned)
-            scanned += 1
-            outline = outlines.get(locator)
-            if outline is not None and outline.key != key:
-                misnamed.add(locator)
-            if outline is not None and not everything and _agrees(disk, layout.session(key), outline):
-                continue
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of a query; a damaged index is rebuilt first."""
+        return self.repaired(partial(self._index.read, query))
+
+    def repaired(self, action: Callable[[], T]) -> T:
+        """Use the index; if it is damaged or gone, rebuild it and use it again."""
+        try:
+            return action()
+        except IndexDamaged as damage:
+            if not self._writable:
+                raise BackendUnavailable(f"{damage}; opened for reading only, so it is not rebuilt") from damage
+            _log.warning("the index is rebuilt: %s", str(damage))
+            self.replace(damage.inode)
+        try:
+            return action()
+        except IndexDamaged as damage:
+            raise BackendUnavailable(f"{damage}, again after it was rebuilt") from damage
+
+    def replace(self, damaged: int) -> None:
+        """Quarantine the file of this inode, and build a new index. Witnesses and tombstones are lost with the file."""
+        with self._mutex:
+            # An index that is half built looks whole: a dirty marker, flushed before, says otherwise.
+            with contextlib.closing(self._disk.names(self._layout.sessions)) as names:
+                if next(names, None) is not None:
+                    self._mark_dirty()
+            if not self._index.start_over(damaged, self._quarantine):
+                return  # another thread or process has done it
             try:
-                entry = _derive_row(contents, observe, key, outline, buried.get(locator))
-            except (Unreadable, BackendUnavailable, OSError):
-                unreadable += 1
-                continue
-            if entry is not None:
-                changed += 1
-                entries[locator] = entry
-        if len(entries) >= _WRITTEN:
-            contents.write(entries, tagged=tagged)
-            entries.clear()
-    contents.write(entries, tagged=tagged)
-    return RebuildReport(scanned, changed, 0, unreadable)
+                self.rebuild(everything=True, empty=True)
+            except IndexDamaged as again:
+                raise BackendUnavailable(f"{again}, while it was rebuilt") from again
+
+    def rebuild(self, *, everything: bool, empty: bool = False, progress: Progress | None = None) -> RebuildReport:
+        """Make rows and tags agree with the containers.
+
+        A row that names the last record and the size of its container is left alone, unless ``everything`` is rebuilt.
+        A tombstone over a container that reads as living is forged, and is removed. Directory and rows are read a batch
+        at a time, so that a million sessions take no more memory than a thousand. ``empty``: the index has no rows yet,
+        and its tags are written after the last one.
+        """
+        try:
+            report = self._rebuild(everything=everything, empty=empty, progress=progress)
+        except OSError as error:
+            raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
+        if report.temporaries:
+            with contextlib.suppress(OSError):  # else one may come back, and the next rebuild removes it
+                self._disk.sync_directory(self._layout.sessions)
+        if any(report):
+            _log.info("the index was rebuilt: %s", report)
+        return report
+
+    def _rebuild(self, *, everything: bool, empty: bool, progress: Progress | None) -> RebuildReport:
+        total = sum(1 for _ in self._disk.names(self._layout.sessions)) if progress is not None else 0
+        scanned = changed = unreadable = 0
+        entries: dict[str, IndexEntry] = {}
+        temporaries: list[tuple[str, str]] = []
+        renamed: set[str] = set()
+        self._index.flush()  # the buffer is met among the rows, and not written over what is rebuilt
+        try:
+            for names in batches(self._disk.names(self._layout.sessions)):
+                temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
+                keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
+                rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
+                tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
+                for key, locator in keys.items():
+                    if progress is not None:
+                        progress(min(scanned, total), total)
+                    scanned += 1
+                    row = rows.get(locator)
+                    if row is not None and row.key != key:
+                        renamed.add(locator)
+                    try:
+                        entry = self._entry(key, row, tombstones.get(locator), everything=everything)
+                    except (Unreadable, BackendUnavailable, OSError):
+                        unreadable += 1
+                        continue
+                    if entry is not None:
+                        entries[locator] = entry
+                if len(entries) >= _WRITE_BATCH:
+                    changed += self._write(entries, tagged=not empty)
+            changed += self._write(entries, tagged=not empty)
+            orphans = sum(self._remove_temporary(name, locator) for name, locator in temporaries)
+            removed = self._remove_rows(renamed)
+        finally:  # also after a failure, or where an earlier rebuild failed before its last step
+            if everything or self._index.read(partial(index_queries.meta, name=UNTAGGED)) is not None:
+                self._index.rebuild_tags()
+        if progress is not None:
+            progress(total, total)
+        return RebuildReport(scanned, changed, removed, unreadable, orphans)
+
+    def _write(self, entries: dict[str, IndexEntry], *, tagged: bool) -> int:
+        """Write the entries and empty the dictionary; how many they were."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if not tagged:
+                put_meta(connection, UNTAGGED, 1)
+            apply_all(connection, entries, tagged=tagged)
+
+        count = len(entries)
+        if entries:
+            self._index.write(write)
+        entries.clear()
+        return count
+
+    def _entry(
+        self, key: str, summary: RowSummary | None, tombstone: Tombstone | None, *, everything: bool
+    ) -> IndexEntry | None:
+        """The entry of one container; None where its row agrees, or it reads as absent."""
+        if summary is not None and not everything and self._agrees(self._layout.session(key), summary):
+            return None
+        locator = locator_of(key)
+        if tombstone is not None and summary is not None and summary.generation <= tombstone.generation:
+            # No transaction of a writer leaves both, and a tombstone is looked up only where no row stands.
+            self._index.write(partial(remove_row, locator=locator, version=summary.version))
+            summary = None
+        row = self._containers.head(key, thorough=self.thorough or not everything)
+        if row is None:
+            return None
+        if tombstone is not None and row.generation <= tombstone.generation:
+            # It was read as living in spite of the tombstone, which is not genuine then.
+            self._index.write(partial(remove_tombstone, locator=locator, tombstone=tombstone))
+        return IndexEntry(row, None, None, None if summary is None else summary.version)
+
+    def _agrees(self, path: str, row: RowSummary) -> bool:
+        with contextlib.suppress(OSError), opened(self._disk, path, READ) as fd:
+            end = self._disk.pread(fd, record.LINK_AND_FOOTER, max(0, row.size - record.LINK_AND_FOOTER))
+            size = preallocation.end_of(self._disk, fd, self._disk.fstat(fd).st_size)
+            return end[: record.TAG_SIZE] == row.version and size == row.size
+        return False
+
+    def _remove_temporary(self, name: str, locator: str) -> bool:
+        """A temporary exists only while the stripe of its locator is held: under that stripe it is an orphan."""
+        stripe = self._containers.stripes.of(locator)
+        with stripe.mutex, stripe, contextlib.suppress(OSError):  # gone, or a directory that someone planted
+            self._disk.unlink(os.path.join(self._layout.sessions, name))
+            return True
+        return False
+
+    def _remove_rows(self, renamed: set[str]) -> int:
+        """Remove the rows of sessions without a container; those of ``renamed`` have one under another name."""
+        removed, after = 0, ""
+        while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
+            for locator, row in rows.items():
+                if locator not in renamed and self._is_gone(row):
+                    stripe = self._containers.stripes.of(locator)
+                    with stripe.mutex, stripe:
+                        if self._is_gone(row):  # and no writer is just putting it there
+                            self._index.write(partial(remove_row, locator=locator, version=row.version))
+                            removed += 1
+            after = locator
+        return removed
+
+    def _is_gone(self, row: RowSummary) -> bool:
+        try:
+            self._disk.stat(self._layout.session(row.key))
+        except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
+            return True
+        return False
 
 
 def batches(names: Iterable[str]) -> Iterator[list[str]]:
@@ -137,65 +245,3 @@ def batches(names: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(names)
     while batch := list(itertools.islice(rest, BATCH)):
         yield batch
-
-
-def _derive_row(
-    contents: Index, observe: Observe, key: str, outline: Outline | None, buried: Tombstone | None
-) -> IndexEntry | None:
-    """The row of one container, to be written; None where it reads as absent."""
-    locator = locator_of(key)
-    if buried is not None and outline is not None and outline.generation <= buried.generation:
-        # No transaction of ours leaves both. Whoever has the keys is told of a tombstone only where no row stands.
-        contents.remove(locator, outline.version)
-        outline = None
-    row = observe(key)
-    if row is None:
-        return None
-    if buried is not None and row.generation <= buried.generation:
-        contents.disbelieve(locator, buried)  # it was read past, so it is not genuine
-    return IndexEntry(row, None, None, None if outline is None else outline.version)
-
-
-def _agrees(disk: Disk, path: str, outline: Outline) -> bool:
-    with contextlib.suppress(OSError), opened(disk, path, READ) as fd:
-        end = disk.pread(fd, record.LINK_AND_FOOTER, max(0, outline.size - record.LINK_AND_FOOTER))
-        return (
-            end[: record.TAG_SIZE] == outline.version
-            and preallocation.end_of(disk, fd, disk.fstat(fd).st_size) == outline.size
-        )
-    return False
-
-
-def _remove_temporary(disk: Disk, layout: FilesLayout, stripes: Stripes, name: str) -> int:
-    """A temporary exists only while the stripe of its locator is held: whoever gets the stripe finds an orphan."""
-    locator = temporary_in(name)
-    if locator is None:
-        return 0
-    stripe = stripes.of(locator)
-    with stripe.mutex, stripe, contextlib.suppress(OSError):  # gone, or a directory that someone planted
-        disk.unlink(os.path.join(layout.sessions, name))
-        return 1
-    return 0
-
-
-def _remove_rows(disk: Disk, layout: FilesLayout, contents: Index, stripes: Stripes, spared: set[str]) -> int:
-    """Remove the rows of sessions that are not there; ``spared`` are there under another name."""
-    removed, after = 0, ""
-    while outlines := contents.outlines_behind(after, BATCH):
-        for locator, outline in outlines.items():
-            if locator not in spared and _is_gone(disk, layout, outline):
-                stripe = stripes.of(locator)
-                with stripe.mutex, stripe:
-                    if _is_gone(disk, layout, outline):  # and no writer is just putting it there
-                        contents.remove(locator, outline.version)
-                        removed += 1
-        after = locator
-    return removed
-
-
-def _is_gone(disk: Disk, layout: FilesLayout, outline: Outline) -> bool:
-    try:
-        disk.stat(layout.session(outline.key))
-    except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
-        return True
-    return False

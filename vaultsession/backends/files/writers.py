@@ -1,11 +1,11 @@
-"""Writer markers: how a store that died is noticed by the next one that opens.
+"""Writer markers: how the next store that opens notices one that died.
 
-The index is written behind the sessions, so whoever dies in between leaves a listing that lags. A store that writes
-holds the flock of a marker file for life, and the file says "dirty" from before its first session byte until its
-index is flushed. A marker that says so and is held by nobody is that of a dead writer.
+The index is written behind the sessions, so a process that dies in between leaves a listing that lags. A store that
+writes holds the flock of a marker file for life, and the file is dirty from before its first session byte until its
+index is flushed. A dirty marker that nobody holds is that of a dead writer.
 
-A marker is written when a store begins its first write and flushed by another thread while that write is being prepared
-(``assure``); ``wait`` is what stands before the first session byte.
+A marker is written when a store begins its first write, and flushed by another thread while that write is being
+prepared (``flush``); ``wait`` stands before the first session byte.
 
 Decision (2026-11): a fixed pool of files, taken in order, in place of one file per store. A new file costs its creation
 and a flush of the directory, each time; the pool pays that once per number of writers at one time.
@@ -29,21 +29,21 @@ _DIRTY = b"1"
 class WriterMarkers:
     """This store's marker, and those of writers that died. ``OSError`` passes through."""
 
-    def __init__(self, disk: Disk, layout: FilesLayout, *, flush: bool) -> None:
+    def __init__(self, disk: Disk, layout: FilesLayout, *, durable: bool) -> None:
         self.held = False
-        self.assured = False
-        self._settled = threading.Event()
-        self._assuring = True
+        self.flushed = False
+        self._flush_begun = True
+        self._flush_ended = threading.Event()
         self._failure: OSError | None = None
         self._disk = disk
         self._layout = layout
-        self._flush = flush
+        self._durable = durable
         self._mutex = threading.Lock()
         self._own: OpenFile | None = None
         self._is_new = False
 
     def take(self) -> bool:
-        """Mark this store as writing; to be flushed by ``assure``. False: only the markers of dead writers are left."""
+        """Mark this store as writing; ``flush`` comes next. False: only the markers of dead writers are left."""
         with self._mutex:
             if self.held:
                 return True
@@ -52,7 +52,7 @@ class WriterMarkers:
                 descriptor = open_lock(self._disk, self._layout.writer(number))
                 if not try_lock(self._disk, descriptor.fd):
                     continue
-                if self._disk.pread(descriptor.fd, 1, 0) == _DIRTY:  # left for the next opening, which reconciles
+                if self._disk.pread(descriptor.fd, 1, 0) == _DIRTY:  # left for the next opening, which rebuilds
                     unlock(self._disk, descriptor.fd)
                     dead = True
                     continue
@@ -62,34 +62,34 @@ class WriterMarkers:
                 except BaseException:
                     unlock(self._disk, descriptor.fd)
                     raise
-                self._settled.clear()
-                self._assuring = False
+                self._flush_ended.clear()
+                self._flush_begun = False
                 self._own, self.held, self._failure = descriptor, True, None
                 return True
         if dead:
             return False
         raise BackendUnavailable(f"{self._layout.root}: {WRITERS} stores are writing to this vault; that is the most")
 
-    def assure(self) -> None:
-        """Flush the marker that ``take`` wrote, and let those go on who ``wait``. A failure is final."""
+    def flush(self) -> None:
+        """Flush the marker that ``take`` wrote, and end every ``wait``. A failure is final."""
         with self._mutex:
-            if self._assuring:
+            if self._flush_begun:
                 return
-            self._assuring = True
+            self._flush_begun = True
             own = self._own
         try:
-            if own is not None and self._flush:
+            if own is not None and self._durable:
                 self._flush_file(own, new=self._is_new)
-            self.assured = True
+            self.flushed = True
         except OSError as error:
             self._failure = error.with_traceback(None)  # its frames would keep the descriptor open
         finally:
-            self._settled.set()
+            self._flush_ended.set()
 
     def wait(self) -> None:
-        """Until the marker is flushed. If that failed the marker is let go, and the next writer takes one again."""
-        self._settled.wait()
-        if not self.assured:
+        """Return when the marker is flushed. If that failed it is released, and the next writer takes one again."""
+        self._flush_ended.wait()
+        if not self.flushed:
             failure = self._failure or OSError("the flush of the writer's marker was interrupted")
             self._failure = None
             self.release(clean=False)
@@ -99,26 +99,26 @@ class WriterMarkers:
                 del failure  # raised from here it refers to this frame, and the frames above it hold descriptors
 
     def release(self, *, clean: bool) -> None:
-        """Let go of the marker; ``clean`` says that the index holds all that this store wrote, flushed."""
+        """Unlock the marker; ``clean``: the index has everything that this store wrote, flushed."""
         with self._mutex:
-            own, self._own, self.held, self.assured = self._own, None, False, False
+            own, self._own, self.held, self.flushed = self._own, None, False, False
             if own is None:
                 return
             try:
                 if clean:
-                    self._say(own, _CLEAN)
+                    self._write(own, _CLEAN)
             finally:
                 unlock(self._disk, own.fd)
 
     def dead(self) -> list[OpenFile]:
-        """The markers of writers that died, locked: to be given to ``absolve`` or ``leave``."""
+        """The markers of writers that died, locked: ``clear`` or ``unlock`` comes next."""
         found: list[OpenFile] = []
         for number in range(WRITERS):
             try:
                 descriptor = OpenFile(self._disk, self._disk.open(self._layout.writer(number), READ_WRITE))
             except FileNotFoundError:
                 break  # they are made in order and never deleted
-            except OSError:  # not ours to write: nor is it ours to absolve
+            except OSError:  # not ours to write: nor is it ours to clear
                 continue
             if self._is_dirty(descriptor) and try_lock(self._disk, descriptor.fd):
                 if self._is_dirty(descriptor):
@@ -127,14 +127,14 @@ class WriterMarkers:
                     unlock(self._disk, descriptor.fd)
         return found
 
-    def absolve(self, markers: list[OpenFile]) -> None:
-        """The index was reconciled with the files and flushed: what these writers owed is done."""
+    def clear(self, markers: list[OpenFile]) -> None:
+        """Mark them clean and unlock them: the index was rebuilt and flushed."""
         for marker in markers:
-            self._say(marker, _CLEAN)
-        self.leave(markers)
+            self._write(marker, _CLEAN)
+        self.unlock(markers)
 
-    def leave(self, markers: list[OpenFile]) -> None:
-        """Unlock them as they are, for the next opening."""
+    def unlock(self, markers: list[OpenFile]) -> None:
+        """Leave them as they are, for the next opening."""
         for marker in markers:
             with contextlib.suppress(OSError):
                 unlock(self._disk, marker.fd)
@@ -142,10 +142,10 @@ class WriterMarkers:
     def _is_dirty(self, marker: OpenFile) -> bool:
         return why_not_private(self._disk.fstat(marker.fd)) is None and self._disk.pread(marker.fd, 1, 0) == _DIRTY
 
-    def _say(self, marker: OpenFile, state: bytes) -> None:
+    def _write(self, marker: OpenFile, state: bytes) -> None:
         new = not self._disk.pread(marker.fd, 1, 0)
         write_all(self._disk, marker.fd, state, 0)
-        if self._flush:
+        if self._durable:
             self._flush_file(marker, new=new)
 
     def _flush_file(self, marker: OpenFile, *, new: bool) -> None:

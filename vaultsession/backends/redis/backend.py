@@ -1,18 +1,9 @@
-"""RedisBackend: the verbs. What is atomic is a script; what ``seal`` decides is compared and swapped.
-
-``commit`` is optimistic: ``seal`` is shown what is newest, and one script writes what it makes of that if nothing has
-come between, else ``seal`` is asked again. Where this process wrote or read last, it shows what it remembers, and the
-commit is one round trip; whatever ``seal`` says of what is remembered, other than something to write, is asked again of
-what is really there.
-"""
+"""RedisBackend: the verbs. What is atomic is a script; what an update function decides is compared and swapped."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,27 +21,21 @@ from ...format.sealed import (
     ReadHead,
     ReadRange,
     Tombstone,
-    Update,
     Write,
 )
+from ..optimistic import TRIES, OptimisticBackend, pause
 from ..protocol import Traits
-from ..rollback_guard import RollbackGuard
 from .health import problems
-from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, pack, tagged, told_by, unpack
+from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack
 from .listing import RedisListing
 from .scripts import COMMIT, LOOK, READ
 from .server import AnswerLost, Server
 
-_TRIES = 200
-_QUICK_TRIES = 2
-_LONGEST_PAUSE = 0.02
-_REMEMBERED = 4096
-_STRIPES = 256
 _DOUBTS = (0.1, 0.5)
 """Seconds before a write whose answer was lost is sent again, unchanged."""
 
 
-class _State(NamedTuple):
+class RedisState(NamedTuple):
     """What was newest at one moment: as it is stored, the size of the container, and what that means."""
 
     stored: bytes
@@ -58,21 +43,17 @@ class _State(NamedTuple):
     newest: Current
 
 
-class RedisBackend:
+class RedisBackend(OptimisticBackend[RedisState]):
     """Sealed sessions on a server. Safe from any thread, process and host."""
 
     traits = Traits("redis", durable=True, waits=True, shared=True, expires=True)
 
     def __init__(self, server: Server, layout: RedisLayout, describe: ReadHead) -> None:
+        super().__init__()
         self._server = server
         self._layout = layout
         self._describe = describe
-        self._listing = RedisListing(server, layout, self._enter)
-        self._seen = RollbackGuard()
-        self._states: OrderedDict[str, _State] = OrderedDict()
-        self._guard = threading.Lock()
-        self._remarks: dict[str, str] = {}
-        self._stripes = tuple(threading.Lock() for _ in range(_STRIPES))
+        self._listing = RedisListing(server, layout, self._rebuild_row)
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head, as its row says; derived from the container where the row does not fit it."""
@@ -85,46 +66,14 @@ class RedisBackend:
         container, row = self._read(key, start)
         if container is None:
             if row is not None:
-                raise self._gone(key)
+                raise self._missing(key)
             return None
-        if row is not None and row.witness == container.witness and row.witness != self._seen.get(key):
+        if row is not None and row.witness == container.witness and row.witness != self._seen.sight(key).witness:
             # Only what authenticates is remembered: a forged row is forgotten when it is gone. Where it does not,
-            # whoever reads will find the same, and say so.
+            # the reader finds the same, and raises.
             with contextlib.suppress(VaultError):
                 self._found(key, self._behind(key, container), thorough=False)
         return container
-
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it. ``Conflict`` where others were quicker for too long.
-
-        Where the answer of the server was lost, the same bytes are sent again: the script applies them once.
-        ``DurabilityUnknown`` where it cannot be told whether it did.
-        """
-        self._server.check_open()
-        with self._stripes[hash(locator_of(key)) % _STRIPES]:
-            state = self._remembered(key)
-            is_fresh = state is None
-            for attempt in range(_TRIES):
-                if state is None:
-                    state = self._look(key)
-                try:
-                    result = seal(state.newest)
-                except Exception:
-                    if is_fresh or self._is_there(key, state):
-                        raise
-                    state, is_fresh = None, True
-                    continue
-                if result is None:
-                    if is_fresh or self._is_there(key, state):
-                        return state.newest
-                    state, is_fresh = None, True
-                    continue
-                written = self._put(key, state, result)
-                if not isinstance(written, _State):
-                    return written
-                state, is_fresh = written, True
-                _pause(attempt)
-            raise Conflict(f"others wrote to {key} {_TRIES} times while this was tried: try again")
 
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, page by page. An entry that its session denies is put right on the way."""
@@ -142,12 +91,12 @@ class RedisBackend:
         What a row alone knew, that its container was once longer, is forgotten; what this process has seen is not.
         """
         self._server.check_open()
-        self._listing.derive()
+        self._listing.rebuild()
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone that the server still has; see ``Graveyard``."""
+        """Every tombstone that the server still has."""
         self._server.check_open()
-        return self._listing.graves()
+        return self._listing.tombstones()
 
     def stats(self) -> dict[str, int]:
         """Sessions and the bytes of their containers. Looks at every row."""
@@ -158,30 +107,26 @@ class RedisBackend:
             size += row.size
         return {"sessions": sessions, "bytes": size}
 
-    def health(self) -> dict[str, str | None]:
-        """Whether the server answers soon, may be written to and evicts nothing; see the module ``health``."""
-        self._server.check_open()
-        told, self._remarks = problems(self._server)
-        return told
-
-    def remarks(self) -> dict[str, str]:
-        """What a crash of the server would take, by its settings; see ``Remarking``."""
-        return self._remarks
-
     def close(self) -> None:
         """Close the connections. Idempotent."""
         self._server.close()
 
+    def _check_open(self) -> None:
+        self._server.check_open()
+
+    def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
+        return problems(self._server)
+
     # -- what is newest ------------------------------------------------------------------------------------------------
 
-    def _look(self, key: str) -> _State:
-        for attempt in range(_TRIES):
+    def _look(self, key: str) -> RedisState:
+        for attempt in range(TRIES):
             stored, size = self._stored(key)
             state = self._state(key, stored, size)
             if state is not None:
                 return state
-            _pause(attempt)
-        raise Conflict(f"others wrote to {key} {_TRIES} times while it was looked at: try again")
+            pause(min(attempt, 4))
+        raise Conflict(f"others wrote to {key} {TRIES} times while it was looked at: try again")
 
     def _stored(self, key: str) -> tuple[bytes, int]:
         """What is stored as newest, and the size of the container, as of one moment."""
@@ -189,20 +134,19 @@ class RedisBackend:
         stored, size = self._server.look(LOOK, (container, newest))
         return stored or b"", size
 
-    def _is_there(self, key: str, state: _State) -> bool:
-        """Whether what is remembered is still what is there."""
+    def _stands(self, key: str, state: RedisState) -> bool:
         return self._stored(key) == (state.stored, state.size)
 
-    def _state(self, key: str, stored: bytes, size: int) -> _State | None:
+    def _state(self, key: str, stored: bytes, size: int) -> RedisState | None:
         """What is newest, by the row where it fits the container, else by the container itself.
 
         None where the container has changed since: what it says then is not of the moment that was asked about.
         """
-        said = self._said(key, stored)
+        said = self._parsed(key, stored)
         newest: Current = said
         if isinstance(said, IndexRow) and size == 0:
-            raise self._gone(key)
-        fits = self._is_news(key, said, size) if isinstance(said, IndexRow) else size == 0
+            raise self._missing(key)
+        fits = self._fits(said, size) if isinstance(said, IndexRow) else size == 0
         if not fits or (said is None and stored):
             newest = None if size == 0 else self._found(key, partial(self._fetch, key), thorough=True)
             if newest is None and isinstance(said, Tombstone):
@@ -210,23 +154,18 @@ class RedisBackend:
             if newest is None and stored and said is None:
                 raise Damaged(f"what is kept beside {key} is no row of vaultsession; nothing was changed")
         if not isinstance(newest, IndexRow):
-            newest = self._grave(key, newest)
+            newest = self._seen.sight(key).joined(tombstone=newest).tombstone
         elif newest.size != size and not newest.torn:
             return None
-        state = _State(stored, size, newest)
+        state = RedisState(stored, size, newest)
         self._remember(key, state)
         return state
 
-    def _is_news(self, key: str, row: IndexRow, size: int) -> bool:
+    def _fits(self, row: IndexRow, size: int) -> bool:
         """Whether a row fits its container, and neither was set back behind what was seen here."""
-        known, grave = self._seen.get(key), self._seen.grave(key)
-        if row.size != size or (grave is not None and row.generation <= grave.generation):
-            return False
-        if known is None or row.witness[:2] > known[:2]:
-            return True
-        return row.witness == known
+        return row.size == size and self._seen.is_news(row)
 
-    def _said(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
+    def _parsed(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
         """What is stored as newest, where it can be understood."""
         if not stored:
             return None
@@ -236,17 +175,12 @@ class RedisBackend:
             return None
 
     def _found(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
-        """The row of a container as those say who hold the keys. What they say is remembered."""
+        """The row of a container, as ``describe`` proves it; remembered."""
         row = self._describe(key, fetch, thorough=thorough)
         self._seen.see(key, row)
         return row
 
-    def _grave(self, key: str, stored: Tombstone | None) -> Tombstone | None:
-        """The newer of the tombstone that is stored and the one that was seen."""
-        known = self._seen.grave(key)
-        return known if stored is None or (known is not None and known.generation > stored.generation) else stored
-
-    def _gone(self, key: str) -> Damaged:
+    def _missing(self, key: str) -> Damaged:
         return Damaged(
             f"the container of {key} is gone, though its row is there: was it evicted (maxmemory-policy), or removed?"
         )
@@ -258,24 +192,22 @@ class RedisBackend:
 
         What was seen is looked at *before*, so that it is never ahead of the bytes because another thread was quick.
         """
-        known, grave = self._seen.get(key), self._seen.grave(key)
+        seen = self._seen.sight(key)
         _, container, newest = self._layout.session(key)
         stored, size, *found = self._server.look(READ, (container, newest), record.HEADER_SIZE, start)
-        said = self._said(key, stored)
+        said = self._parsed(key, stored)
         row = said if isinstance(said, IndexRow) else None
         if not size:
             return None, row
         offset, header, data = found
-        if row is not None and self._is_news(key, row, size):
-            self._remember(key, _State(stored, size, row))
-        if row is not None and witnessed and (known is None or row.witness[:2] > known[:2]):
-            known = row.witness
-        if isinstance(said, Tombstone) and (grave is None or said.generation > grave.generation):
-            grave = said
-        return Container(header, offset, data, known, grave), row
+        if row is not None and self._fits(row, size):
+            self._remember(key, RedisState(stored, size, row))
+        witness = row.witness if row is not None and witnessed else None
+        known = seen.joined(witness, said if isinstance(said, Tombstone) else None)
+        return Container(header, offset, data, known.witness, known.tombstone), row
 
     def _fetch(self, key: str, start: int, *, witnessed: bool = True) -> Container | None:
-        """``read``, for whoever describes: nothing is described on the way."""
+        """``read`` for ``describe``, which is not called on the way."""
         return self._read(key, start, witnessed=witnessed)[0]
 
     def _behind(self, key: str, container: Container) -> ReadRange:
@@ -292,32 +224,35 @@ class RedisBackend:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _put(self, key: str, state: _State, result: Write | Delete) -> Current | _State:
-        """Write it behind the state that it was made from; or the state that is there instead."""
-        written: IndexRow | Tombstone = result.tombstone if isinstance(result, Delete) else result.head
-        if isinstance(result, Write) and result.offset not in (0, state.size):
-            raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
+    def _swap(self, key: str, state: RedisState, change: Write | Delete) -> bool:
+        written: IndexRow | Tombstone = change.tombstone if isinstance(change, Delete) else change.head
         stored = pack(written)
-        answer, doubt = self._sent(key, *self._commit_of(key, state, result, stored))
+        answer, doubt = self._sent(key, *self._commit_of(key, state, change, stored))
         if answer == 1 or answer[0] == stored:
             self._seen.see(key, written)
-            size = result.offset + len(result.data) if isinstance(result, Write) else 0
-            self._remember(key, _State(stored, size, written))
-            return written
+            size = change.offset + len(change.data) if isinstance(change, Write) else 0
+            self._remember(key, RedisState(stored, size, written))
+            return True
         there, size, tail = answer
-        if isinstance(result, Write) and tail and result.data.endswith(tail):
+        if isinstance(change, Write) and tail and change.data.endswith(tail):
             # Ours was written, and someone has written behind it.
             self._seen.see(key, written)
             self._forget(key)
-            return written
-        return self._other(key, written, there, size, doubt)
+            return True
+        other = self._state(key, there, size) or self._look(key)
+        if doubt is not None and (other.newest is None or other.newest.generation > written.generation):
+            raise DurabilityUnknown(
+                f"{key} was replaced by someone else while the answer to this write was lost: whether it was part of "
+                "what was replaced is not known"
+            ) from doubt
+        return False
 
     def _sent(
         self, key: str, keys: list[str], arguments: tuple[bytes | str | int, ...]
     ) -> tuple[Any, AnswerLost | None]:
         """What the server answers to a commit; and, where an answer was lost before, the error that said so."""
         doubt: AnswerLost | None = None
-        for pause in (*_DOUBTS, None):
+        for seconds in (*_DOUBTS, None):
             try:
                 return self._server.commit(COMMIT, keys, *arguments), doubt
             except AnswerLost as error:
@@ -325,45 +260,35 @@ class RedisBackend:
             except BackendUnavailable:
                 if doubt is None:
                     raise
-            if pause is not None:
-                time.sleep(pause)
+            if seconds is not None:
+                time.sleep(seconds)
         raise DurabilityUnknown(f"whether {key} was written is not known: {doubt}") from doubt
 
-    def _other(self, key: str, ours: IndexRow | Tombstone, there: bytes, size: int, doubt: AnswerLost | None) -> _State:
-        """What someone else has written. ``DurabilityUnknown`` where that may hide that ours was written before."""
-        state = self._state(key, there, size) or self._look(key)
-        if doubt is not None and (state.newest is None or state.newest.generation > ours.generation):
-            raise DurabilityUnknown(
-                f"{key} was replaced by someone else while the answer to this write was lost: whether it was part of "
-                "what was replaced is not known"
-            ) from doubt
-        return state
-
     def _commit_of(
-        self, key: str, state: _State, result: Write | Delete, stored: bytes
+        self, key: str, state: RedisState, change: Write | Delete, stored: bytes
     ) -> tuple[list[str], tuple[bytes | str | int, ...]]:
         """Keys and arguments of ``COMMIT``."""
         shard, container, newest = self._layout.session(key)
         keys = [container, newest, all_of(shard), expiring(shard)]
-        said = self._said(key, state.stored)
+        said = self._parsed(key, state.stored)
         before = set(said.tags) if isinstance(said, IndexRow) else set()
         locator = locator_of(key)
-        told = told_by(state.stored)
-        compared = len(told) if len(told) < len(state.stored) else -1
-        if isinstance(result, Delete):
+        expected = fingerprint(state.stored)
+        compared = len(expected) if len(expected) < len(state.stored) else -1
+        if isinstance(change, Delete):
             keys += [tagged(shard, tag) for tag in before]
-            life = "" if result.flush else SWEPT
-            return keys, (told, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
-        head = result.head
+            life = "" if change.flush else SWEPT
+            return keys, (expected, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
+        head = change.head
         lost = before.difference(head.tags)
         keys += [tagged(shard, tag) for tag in (*lost, *head.tags)]
         expires = "" if head.expires is None else head.expires
-        place = (told, state.size, result.offset, result.data, stored)
+        place = (expected, state.size, change.offset, change.data, stored)
         return keys, (*place, locator, head.updated, expires, MARGIN, len(lost), compared)
 
-    def _enter(self, key: str) -> bool:
+    def _rebuild_row(self, key: str) -> bool:
         """Derive the row of a container anew, and its entries; whether it can be read."""
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             stored, size = self._stored(key)
             if not size:
                 return True
@@ -373,35 +298,8 @@ class RedisBackend:
                 return False
             if row is None:  # a tombstone covers it
                 return True
-            state = _State(stored, size, None)
-            if not isinstance(self._put(key, state, Write(row, size, b"")), _State):
+            state = RedisState(stored, size, None)
+            if self._swap(key, state, Write(row, size, b"")):
                 return True
-            _pause(attempt)
+            pause(min(attempt, 4))
         return False
-
-    # -- memory --------------------------------------------------------------------------------------------------------
-
-    def _remembered(self, key: str) -> _State | None:
-        with self._guard:
-            state = self._states.get(key)
-        if state is None or not isinstance(state.newest, IndexRow) or state.newest.torn:
-            return state
-        return state if self._is_news(key, state.newest, state.size) else None
-
-    def _remember(self, key: str, state: _State) -> None:
-        with self._guard:
-            self._states[key] = state
-            self._states.move_to_end(key)
-            if len(self._states) > _REMEMBERED:
-                self._states.popitem(last=False)
-
-    def _forget(self, key: str) -> None:
-        with self._guard:
-            self._states.pop(key, None)
-
-
-def _pause(attempt: int) -> None:
-    """Wait a moment of random length, longer each time: whoever collides does not collide again."""
-    if attempt >= _QUICK_TRIES:
-        share = int.from_bytes(os.urandom(2), "little") / 65536
-        time.sleep(share * min(_LONGEST_PAUSE, 0.0005 * attempt))

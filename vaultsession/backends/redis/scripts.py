@@ -107,7 +107,7 @@ return {redis.call('ZCARD', KEYS[1]), expired, redis.call('ZCOUNT', KEYS[2], '-i
 """All, expiring; a moment or empty, milliseconds that the server keeps what has expired → how many there are, how many
 have expired at that moment, of how many the time on the server is over, and since when that is."""
 
-GRAVES = Script("""
+TOMBSTONES = Script("""
 local found = {}
 for number, name in ipairs(KEYS) do
   local kind = redis.pcall('GETRANGE', name, 0, 0)
@@ -117,7 +117,7 @@ return found
 """)
 """Newest of several sessions of one shard; how a tombstone begins → each that is one, of the others nothing."""
 
-MEND = Script("""
+CORRECT = Script("""
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
@@ -135,3 +135,17 @@ redis.call('SET', KEYS[1], ARGV[3])
 return {1}
 """)
 """A key; "1" if something is expected, what is expected, what shall be there → ``[1]``, or ``[0, what is there]``."""
+
+HOLD = Script("""
+local holder = redis.call('GET', KEYS[1])
+if holder ~= ARGV[1] and (holder or ARGV[3] ~= 'take') then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+"""A lease; a token, milliseconds, "take" or "renew" → 1 where it is that token's now, 0 where it is not."""
+
+RELEASE = Script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+""")
+"""A lease; a token → 1 where it was that token's, 0 where it was not."""

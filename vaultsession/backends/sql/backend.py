@@ -1,23 +1,18 @@
 """SqlBackend: the verbs, over rows that are compared and swapped.
 
-``commit`` is optimistic: it seals behind the newest that this process knows, and the statement that writes says whether
-that is still so. What a session's row says is never believed unproved: a head that is given out was made here, or
+What a session's row says is never believed unproved: a head that is given out was made here, or
 described from the container. Rows that are listed prove themselves.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
-from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultError
+from ...errors import DurabilityUnknown, Unreadable, VaultError
 from ...format import record
 from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import (
@@ -30,38 +25,31 @@ from ...format.sealed import (
     Query,
     ReadHead,
     Tombstone,
-    Update,
     Write,
 )
+from ..optimistic import OptimisticBackend
 from ..protocol import Traits
-from ..rollback_guard import RollbackGuard
 from . import queries
-from .database import Database, OutcomeUnknown, pause
-from .health import problem_of
+from .database import Database, OutcomeUnknown
+from .health import problems
 from .rebuild import SqlRebuildReport, rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import Tables, signed, unsigned
 
 _log = logging.getLogger("vaultsession")
 
-_TRIES = 200
-"""How often a commit is begun anew because someone else was faster: a minute, at worst."""
-
-_MUTEXES = 64
-_KNOWN = 4096
-"""Heads kept, so that an append need not look first: at about 2 KB each."""
-
 _PAGE = 256
 _LARGEST_PAGE = 4096
 
 
-class SqlBackend:
+class SqlBackend(OptimisticBackend[KnownRow]):
     """Sealed sessions in the tables of one database. Safe from any thread, any process and any host.
 
     ``close`` is what closes the database. After it every verb is a ``RuntimeError``.
     """
 
     def __init__(self, database: Database, tables: Tables, describe: ReadHead, *, close: Callable[[], None]) -> None:
+        super().__init__()
         self.traits = Traits(database.dialect, durable=True, waits=True, shared=database.dialect != "sqlite")
         self._database = database
         self._tables = tables
@@ -69,16 +57,6 @@ class SqlBackend:
         self._describe = describe
         self._close = close
         self._closed = False
-        self._remark: str | None = None
-        self._begin()
-        _alive.add(self)
-
-    def _begin(self) -> None:
-        """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
-        self._seen = RollbackGuard()
-        self._mutexes = [threading.Lock() for _ in range(_MUTEXES)]
-        self._guard = threading.Lock()
-        self._known: OrderedDict[str, KnownRow] = OrderedDict()
 
     # -- one session ---------------------------------------------------------------------------------------------------
 
@@ -88,9 +66,9 @@ class SqlBackend:
         locator = locator_of(key)
         stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
         if stands is None or stands[1]:
-            self._drop(key)
+            self._forget(key)
             return None
-        known = self._known_of(key)
+        known = self._known(key)
         if known is None or known.stamp != stands[0]:
             known = self._look(key)
         return known.newest if isinstance(known.newest, IndexRow) else None
@@ -101,35 +79,6 @@ class SqlBackend:
         self._check_open()
         found = self._find(key, start)
         return None if found is None else found.container
-
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
-        self._check_open()
-        with self._mutexes[int.from_bytes(locator_of(key)[-4:].encode(), "big") % _MUTEXES]:
-            known = self._known_of(key)
-            certain = False
-            for attempt in range(_TRIES):
-                if known is None:
-                    known, certain = self._look(key), True
-                try:
-                    result = seal(known.newest)
-                    if result is not None:
-                        _check(key, known.newest, result)
-                except Exception:
-                    if certain or self._is_newest(key, known):
-                        raise
-                    known = None  # it was said of something that is no longer the newest
-                    continue
-                if result is None:
-                    if certain or self._is_newest(key, known):
-                        return known.newest
-                    known = None
-                    continue
-                if self._is_written(key, known, result):
-                    return result.tombstone if isinstance(result, Delete) else result.head
-                known = None
-                pause(min(attempt, 5))
-        raise BackendUnavailable(f"{self._database.where}: {key} was changed by others {_TRIES} times in a row")
 
     # -- all sessions --------------------------------------------------------------------------------------------------
 
@@ -149,13 +98,13 @@ class SqlBackend:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
         self._check_open()
         with self._guard:
-            self._known.clear()
+            self._states.clear()
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, read in pages; see ``Graveyard``."""
+        """Every tombstone of a session that is not there, read in pages."""
         self._check_open()
-        return self._graves()
+        return self._tombstone_pages()
 
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, and tombstones."""
@@ -167,31 +116,18 @@ class SqlBackend:
         living, size, entries = self._database.ask(lambda connection: connection.execute(statement).one())
         return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
 
-    def health(self) -> dict[str, str | None]:
-        """Whether the database answers, and may be written to."""
-        self._check_open()
-        problem, self._remark = problem_of(self._database)
-        return {self._database.dialect: problem}
-
-    def remarks(self) -> dict[str, str]:
-        """What of that which it acknowledges would not survive a power cut; see ``Remarking``."""
-        return {} if self._remark is None else {self._database.dialect: self._remark}
-
     def close(self) -> None:
         """Let go of the database. Idempotent."""
         if not self._closed:
             self._closed = True
-            _alive.discard(self)
             self._close()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _find(self, key: str, start: int) -> FoundRow | None:
         # What was seen is asked before the statement: what another thread sees meanwhile is no witness against it.
-        witness, grave = self._seen.get(key), self._seen.grave(key)
-        return self._database.ask(
-            lambda connection: self._sessions.find(connection, key, start, witness=witness, grave=grave)
-        )
+        seen = self._seen.sight(key)
+        return self._database.ask(lambda connection: self._sessions.find(connection, key, start, seen))
 
     def _look(self, key: str) -> KnownRow:
         """The newest, described from its container, and what a change of it is compared and swapped on.
@@ -209,34 +145,38 @@ class SqlBackend:
         row = self._describe(key, fetch, thorough=True)
         found = first[0] if first else self._find(key, -1)
         if found is None:
-            return KnownRow(None, self._seen.grave(key), lives=False)
+            return KnownRow(None, self._seen.sight(key).tombstone, lives=False)
         newest: Current = found.tombstone if row is None else row
         known = KnownRow(found.stamp, newest, lives=found.container is not None, tail=found.tail)
         self._keep(key, known)
         return known
 
-    def _is_newest(self, key: str, known: KnownRow) -> bool:
+    def _stands(self, key: str, state: KnownRow) -> bool:
         locator = locator_of(key)
         stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
-        return known.stamp == (None if stands is None else stands[0])
+        return state.stamp == (None if stands is None else stands[0])
 
-    def _is_written(self, key: str, known: KnownRow, result: Write | Delete) -> bool:
-        """Whether the result follows what was known; False: something else was newer."""
-        self._drop(key)
+    def _swap(self, key: str, state: KnownRow, change: Write | Delete) -> bool:
+        self._forget(key)
 
         def act(connection: sa.Connection) -> bool:
-            if isinstance(result, Delete):
-                return self._sessions.delete_many(connection, known, result)
-            return self._sessions.put(connection, known, result)
+            if isinstance(change, Delete):
+                return self._sessions.remove(connection, state, change)
+            return self._sessions.put(connection, state, change)
 
-        one = isinstance(result, Write) and self._sessions.is_one_statement(known, result)
+        one = isinstance(change, Write) and self._sessions.is_one_statement(state, change)
         try:
             written = (self._database.change_at_once if one else self._database.change)(act)
         except OutcomeUnknown as error:
-            written = self._has_landed(key, known, result, error)
+            written = self._has_landed(key, state, change, error)
         if written:
-            self._keep(key, _after(known, result))
+            self._keep(key, _after(state, change))
         return written
+
+    def _keep(self, key: str, state: KnownRow) -> None:
+        self._seen.see(key, state.newest)
+        if isinstance(state.newest, IndexRow) and not state.newest.torn:
+            self._remember(key, state)
 
     def _has_landed(self, key: str, known: KnownRow, result: Write | Delete, lost: OutcomeUnknown) -> bool:
         verdict: list[bool | None] = []
@@ -275,13 +215,13 @@ class SqlBackend:
             after, skip = (rows[-1].updated, rows[-1].locator), 0
             most = min(2 * most, _LARGEST_PAGE)
 
-    def _graves(self) -> Iterator[Tombstone]:
+    def _tombstone_pages(self) -> Iterator[Tombstone]:
         after = b""
         while True:
             self._check_open()
-            statement = queries.graves(self._tables, after, _PAGE)
+            statement = queries.tombstones(self._tables, after, _PAGE)
             rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
-            yield from filter(None, map(grave_from, rows))
+            yield from filter(None, map(tombstone_of, rows))
             if len(rows) < _PAGE:
                 return
             after = rows[-1].locator
@@ -301,34 +241,12 @@ class SqlBackend:
             return None
         return newest
 
-    # -- what is known -------------------------------------------------------------------------------------------------
-
-    def _known_of(self, key: str) -> KnownRow | None:
-        with self._guard:
-            known = self._known.get(locator_of(key))
-            if known is not None:
-                self._known.move_to_end(locator_of(key))
-        # The slug is decoration, but it is part of what a row proves.
-        return known if known is not None and known.newest is not None and known.newest.key == key else None
-
-    def _keep(self, key: str, known: KnownRow) -> None:
-        if known.newest is not None:
-            self._seen.see(key, known.newest)
-        if not isinstance(known.newest, IndexRow) or known.newest.torn:
-            return
-        with self._guard:
-            self._known[locator_of(key)] = known
-            self._known.move_to_end(locator_of(key))
-            if len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
-
-    def _drop(self, key: str) -> None:
-        with self._guard:
-            self._known.pop(locator_of(key), None)
-
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the store is closed")
+
+    def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
+        return problems(self._database)
 
 
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
@@ -350,8 +268,8 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
     return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
 
 
-def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
-    """The tombstone of a row of ``queries.graves``; None for values that none of us wrote."""
+def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
+    """The tombstone of a row of ``queries.tombstones``; None for values that none of us wrote."""
     locator, name, generation, mac = row
     try:
         key = name.decode("ascii")
@@ -362,34 +280,8 @@ def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
     return tombstone_from(key, generation, mac)
 
 
-def _check(key: str, newest: Current, result: Write | Delete) -> None:
-    """``ValueError`` for what a seal must not return."""
-    if isinstance(result, Delete):
-        if result.tombstone.key != key:
-            raise ValueError(f"a tombstone of another session than {key}")
-        return
-    row = result.head
-    if row.key != key or row.size != result.offset + len(result.data):
-        raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
-    follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == result.offset
-    if result.offset and not follows:
-        raise ValueError(f"a record of {key} at offset {result.offset} does not follow the newest")
-
-
 def _after(known: KnownRow, result: Write | Delete) -> KnownRow:
     if isinstance(result, Delete):
         return KnownRow(None, result.tombstone, lives=False)
     row = result.head
     return KnownRow(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
-
-
-_alive: weakref.WeakSet[SqlBackend] = weakref.WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for backend in list(_alive):
-        backend._begin()  # noqa: SLF001 - our own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_anew)

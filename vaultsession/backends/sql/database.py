@@ -1,14 +1,12 @@
 """Connections, transactions, and what a database says in words.
 
 Every connection commits by itself, so that a question is one statement and one round trip; a transaction is begun and
-ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: whoever wrote looks what became of it.
+ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: the writer looks what became of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -16,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
+from ...util.fork import ForkSafe
+from ..optimistic import pause
 from .url import SqlUrl
 
 T = TypeVar("T")
@@ -29,38 +29,39 @@ _LONGEST_REASON = 300
 
 
 class OutcomeUnknown(Exception):
-    """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
+    """The connection ended while a transaction was being committed: no error yet, the writer looks."""
 
 
-class Database:
-    """One database. Safe from any thread; ``begin_anew`` is for the child of a fork."""
+class Database(ForkSafe):
+    """One database. Safe from any thread, and in the child of a fork."""
 
-    def __init__(self, place: SqlUrl) -> None:
-        self.where = place.where
-        self.dialect = place.dialect
-        self._timeout = place.timeout
-        self._begin = "BEGIN IMMEDIATE" if place.dialect == "sqlite" else "BEGIN"
+    def __init__(self, location: SqlUrl) -> None:
+        self.where = location.where
+        self.dialect = location.dialect
+        self._timeout = location.timeout
+        self._begin = "BEGIN IMMEDIATE" if location.dialect == "sqlite" else "BEGIN"
         self._abandoned: object = None
         try:
             self.engine = sa.create_engine(
-                place.url,
+                location.url,
                 isolation_level="AUTOCOMMIT",
                 skip_autocommit_rollback=True,
                 pool_reset_on_return=None,
-                pool_size=place.pool_size,
+                pool_size=location.pool_size,
                 max_overflow=0,
-                pool_timeout=place.timeout,
+                pool_timeout=location.timeout,
                 hide_parameters=True,
-                connect_args=place.arguments,
+                connect_args=location.arguments,
             )
         except ImportError as error:
             raise InvalidSetting(
-                f"{place.url.drivername}:// needs a driver ({error}): pip install 'vaultsession[sql]'"
+                f"{location.url.drivername}:// needs a driver ({error}): pip install 'vaultsession[sql]'"
             ) from None
         except (exc.ArgumentError, TypeError, ValueError) as error:
-            raise InvalidSetting(f"{place.where}: {error}") from None
-        if place.dialect == "sqlite":
+            raise InvalidSetting(f"{location.where}: {error}") from None
+        if location.dialect == "sqlite":
             event.listen(self.engine, "connect", _flush_every_commit)
+        super().__init__()
 
     def ask(self, question: Callable[[sa.Connection], T]) -> T:
         """The answer to a question that may be asked again. ``BackendUnavailable``."""
@@ -122,8 +123,8 @@ class Database:
         """Let go of every connection."""
         self.engine.dispose()
 
-    def begin_anew(self) -> None:
-        """In the child of a fork: the connections are the parent's, and are neither used nor closed."""
+    def _begin_anew(self) -> None:
+        """The connections are the parent's, and are neither used nor closed."""
         self._abandoned = (self._abandoned, self.engine.pool)
         self.engine.dispose(close=False)
 
@@ -177,12 +178,6 @@ class Database:
 
 class _Duplicate(Exception):
     """A row of that key is there already."""
-
-
-def pause(attempt: int) -> None:
-    """Wait for a moment that grows with each attempt, and is another one in each process."""
-    share = int.from_bytes(os.urandom(2), "big") / 65536
-    time.sleep(share * min(0.1, 0.001 * 2**attempt))
 
 
 def _abandon(connection: sa.Connection) -> None:

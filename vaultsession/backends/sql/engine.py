@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import weakref
 from typing import NoReturn
 
 import sqlalchemy as sa
@@ -18,8 +17,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ..leases import Leases
+from ..optimistic import pause
 from .backend import SqlBackend
-from .database import Database, OutcomeUnknown, pause
+from .database import Database, OutcomeUnknown
 from .leases import SqlLeases
 from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
 from .url import SqlUrl, parse
@@ -43,19 +43,18 @@ def connect(url: str) -> SqlEngine:
 class SqlEngine:
     """One database. Safe from any thread; a store of its own in the child of a fork."""
 
-    def __init__(self, place: SqlUrl) -> None:
-        self._place = place
-        self._database = Database(place)
-        self._tables = Tables(place.prefix)
+    def __init__(self, location: SqlUrl) -> None:
+        self._location = location
+        self._database = Database(location)
+        self._tables = Tables(location.prefix)
         self._leases = SqlLeases(self._database, self._tables)
         self._made = False
         self._closed = False
-        _alive.add(self)
 
     @property
     def where(self) -> str:
         """Scheme, host, database and prefix."""
-        return self._place.where
+        return self._location.where
 
     def metadata(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole."""
@@ -104,8 +103,6 @@ class SqlEngine:
         """Let go of every connection. Idempotent."""
         if not self._closed:
             self._closed = True
-            _alive.discard(self)
-            self._leases.close()
             self._database.close()
 
     # -- the tables ----------------------------------------------------------------------------------------------------
@@ -121,11 +118,11 @@ class SqlEngine:
 
     def _may_be_there(self) -> bool:
         """False only for a SQLite file that does not exist: to look into it would make it."""
-        path = self._place.path
-        return self._place.dialect != "sqlite" or path.startswith("file:") or os.path.exists(path)
+        path = self._location.path
+        return self._location.dialect != "sqlite" or path.startswith("file:") or os.path.exists(path)
 
     def _look(self, connection: sa.Connection) -> bool:
-        if self._place.dialect == "sqlite":
+        if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
         names = {table.name for table in self._tables.metadata.sorted_tables}
         there = names & set(sa.inspect(connection).get_table_names())
@@ -176,7 +173,7 @@ class SqlEngine:
             return
         for attempt in range(_TRIES):
             try:
-                if self._place.dialect == "sqlite":
+                if self._location.dialect == "sqlite":
                     self._make_file()
                     self._database.change(self._make_tables)
                 else:
@@ -187,11 +184,11 @@ class SqlEngine:
                     raise BackendUnavailable(f"{self.where}: the tables could not be made: {error}") from error
             if self.is_made():
                 return
-            pause(attempt + 3)  # someone else is making them: whoever meets half of it looks again
+            pause(attempt + 3)  # another process is making them: half of it was seen
         raise BackendUnavailable(f"{self.where}: the tables could not be made")
 
     def _make_file(self) -> None:
-        path = self._place.path
+        path = self._location.path
         if not path.startswith("file:"):
             try:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
@@ -206,7 +203,7 @@ class SqlEngine:
 
     def _make_tables(self, connection: sa.Connection) -> bool:
         """Make each unless it is there; the papers first, which then say whose the others are."""
-        if self._place.dialect == "sqlite":
+        if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         papers = self._tables.papers
@@ -223,7 +220,7 @@ class SqlEngine:
         return True
 
     def _refuse_foreign_file(self, connection: sa.Connection) -> None:
-        # The tables first: whoever makes them meanwhile has said before, in the same transaction, whose they are.
+        # The tables first: a process that makes them has said before, in the same transaction, whose they are.
         tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
         owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         if owner != APPLICATION_ID and (owner or tables):
@@ -244,25 +241,9 @@ class SqlEngine:
         if self._closed:
             raise RuntimeError("the store is closed")
 
-    def _begin_anew(self) -> None:
-        self._database.begin_anew()
-        self._leases.begin_anew()
-
 
 def _name(text: str) -> bytes:
     name = text.encode("ascii")
     if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_PAPER:
         raise ValueError(f"{text!r} is no name of a paper")
     return name
-
-
-_alive: weakref.WeakSet[SqlEngine] = weakref.WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for engine in list(_alive):
-        engine._begin_anew()  # noqa: SLF001 - our own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_anew)

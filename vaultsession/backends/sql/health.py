@@ -10,12 +10,13 @@ from ...errors import VaultError
 from .database import Database
 
 
-def problem_of(database: Database) -> tuple[str | None, str | None]:
-    """``(problem, remark)``: why it cannot be used, and what a power cut takes of what it acknowledged."""
+def problems(database: Database) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Why it cannot be used, and what a power cut takes of what it acknowledged; under the name of its dialect."""
     try:
-        return database.ask(_asked[database.dialect])
+        problem, note = database.ask(_asked[database.dialect])
     except VaultError as error:
-        return str(error), None
+        problem, note = str(error), None
+    return {database.dialect: problem}, {} if note is None else {database.dialect: note}
 
 
 def _sqlite(connection: sa.Connection) -> tuple[str | None, str | None]:

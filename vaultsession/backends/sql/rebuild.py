@@ -1,4 +1,4 @@
-"""Rows derived anew from containers: for a listing that met a row which proves nothing, and for whoever asks.
+"""Rows rebuilt from containers: what ``reindex`` does.
 
 The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach,
 and of which there is no piece, is removed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
 from ...format.sealed import Container, ReadHead
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import SessionTables, Stamp, joined, later, newer, tombstone_from, witness_from
+from .sessions import SessionTables, Stamp, joined, tombstone_from, witness_from
 from .tables import Tables
 
 _log = logging.getLogger("vaultsession")
@@ -27,7 +28,7 @@ _PAGE = 256
 
 
 class SqlRebuildReport(NamedTuple):
-    """What a pass over the tables met: containers; rows derived and removed; containers that are unreadable."""
+    """What a pass over the tables met: containers; rows rebuilt and removed; containers that are unreadable."""
 
     scanned: int = 0
     changed: int = 0
@@ -52,9 +53,9 @@ class _Row(NamedTuple):
 def rebuild(
     database: Database, tables: Tables, sessions: SessionTables, seen: RollbackGuard, describe: ReadHead
 ) -> SqlRebuildReport:
-    """Derive the row of every container, unless somebody writes it meanwhile: then it is right already."""
+    """Rebuild the row of every container, unless somebody writes it meanwhile: then it is right already."""
     scanned = changed = removed = unreadable = 0
-    for row in (*_rows(database, tables), *_strays(database, tables)):
+    for row in chain(_rows(database, tables), _strays(database, tables)):
         key = _key_of(row)
         pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
         if not pieces.header:
@@ -79,7 +80,7 @@ def rebuild(
         except OutcomeUnknown as error:
             raise database.refusal(error) from error
     report = SqlRebuildReport(scanned, changed, removed, unreadable)
-    _log.info("the rows were derived from the sessions: %s", report)
+    _log.info("the rows were rebuilt from the sessions: %s", report)
     return report
 
 
@@ -99,8 +100,7 @@ class _Pieces:
         self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
         stamp = row.stamp or Stamp(0, b"")
         living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)
-        self._witness = later(living, seen.get(key))
-        self._tombstone = newer(tombstone_from(key, row.grave, row.mac), seen.grave(key))
+        self._known = seen.sight(key).joined(living, tombstone_from(key, row.grave, row.mac))
         first = sa.select(self._data).where(*self._here).order_by(self._ending).limit(1)
         last = sa.select(self._ending).where(*self._here).order_by(self._ending.desc()).limit(1)
         found = database.ask(lambda connection: connection.execute(first).scalar())
@@ -118,10 +118,10 @@ class _Pieces:
         rows = self._database.ask(lambda connection: connection.execute(statement).all())
         pieces = [(row[0], row[1]) for row in rows] + self._tail
         if not pieces:
-            return Container(self.header, self.end, b"", self._witness, self._tombstone)
+            return Container(self.header, self.end, b"", *self._known)
         begin, data = joined(self._key, pieces)
         offset = min(begin + len(data), max(record.HEADER_SIZE, begin, wanted))
-        return Container(self.header, offset, data[offset - begin :], self._witness, self._tombstone)
+        return Container(self.header, offset, data[offset - begin :], *self._known)
 
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:

@@ -2,7 +2,7 @@
 
 The container is the pieces of its generation, one behind the other, and the tail that the row itself holds. What a row
 says is a claim until ``describe`` has proved it against them; only the point that it names as the newest is taken over,
-as the witness: bytes that are damaged or missing are then told from a container that ends there.
+as the witness: bytes that are damaged or missing then differ from a container that ends there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ...errors import Damaged
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import VERSION_SIZE, Container, Current, Delete, IndexRow, Tombstone, Witness, Write
+from ..rollback_guard import UNSEEN, Sight
 from .tables import Bytes, Tables, signed, unsigned
 
 PIECE = 1 << 20
@@ -124,11 +125,9 @@ class SessionTables:
         connection: sa.Connection,
         key: str,
         start: int,
-        *,
-        witness: Witness | None = None,
-        grave: Tombstone | None = None,
+        seen: Sight = UNSEEN,
     ) -> FoundRow | None:
-        """The container from ``start`` on, in one consistent view. ``witness`` and ``grave`` are what was seen before.
+        """The container from ``start`` on, in one consistent view. ``seen`` is what was seen before.
 
         ``Damaged`` where the pieces do not join.
         """
@@ -139,17 +138,17 @@ class SessionTables:
         generation, version, seq, _, header, buried, mac, begin = rows[0][:8]
         if not isinstance(generation, int) or not isinstance(version, bytes):
             raise Damaged(f"the row of {key} holds values of another type; nothing was changed")
-        tombstone = newer(tombstone_from(key, buried, mac), grave)
+        known = seen.joined(witness_from(generation, seq, version), tombstone_from(key, buried, mac))
         tail = rows[-1][8]
         if header is None and tail is None and begin is None:
-            return FoundRow(Stamp(generation, version), None, tombstone)
+            return FoundRow(Stamp(generation, version), None, known.tombstone)
         if not isinstance(begin, int) or not isinstance(tail, bytes):
             raise Damaged(f"the end of {key} is gone; nothing was changed")
         pieces = [(row[9], row[10]) for row in rows if row[9] is not None]
         container = _container(key, start, header, [*pieces, (begin + len(tail), tail)])._replace(
-            witness=later(witness_from(generation, seq, version), witness), tombstone=tombstone
+            witness=known.witness, tombstone=known.tombstone
         )
-        return FoundRow(Stamp(generation, version), container, tombstone, len(tail))
+        return FoundRow(Stamp(generation, version), container, known.tombstone, len(tail))
 
     def has_pieces(self, connection: sa.Connection, locator: str) -> bool:
         """Whether there is any piece of a container, of whichever generation."""
@@ -218,10 +217,10 @@ class SessionTables:
                 self._insert_piece, {"locator": locator, "generation": generation, "ending": ending, "data": data}
             )
 
-    def delete_many(self, connection: sa.Connection, known: KnownRow, grave: Delete) -> bool:
+    def remove(self, connection: sa.Connection, known: KnownRow, removal: Delete) -> bool:
         """A tombstone in place of what is known, and nothing else of it; False if something else stands there."""
-        locator = locator_of(grave.tombstone.key).encode()
-        if not self._swap(connection, locator, known.stamp, removed(grave.tombstone)):
+        locator = locator_of(removal.tombstone.key).encode()
+        if not self._swap(connection, locator, known.stamp, removed(removal.tombstone)):
             return False
         connection.execute(self._delete_pieces, {"here": locator})
         connection.execute(self._delete_tags, {"here": locator})
@@ -262,7 +261,7 @@ class SessionTables:
         if now == Stamp(signed(row.generation), row.version):
             return True
         if unsigned(now.generation) != row.generation:
-            # Replaced by whoever came next: of a record that was in front of it, or never there, nothing is left.
+            # Replaced by the next writer: of a record that was in front of it, or never there, nothing is left.
             return None if unsigned(now.generation) > row.generation else False
         found = self.find(connection, key, max(written.offset, record.HEADER_SIZE))
         container = None if found is None else found.container
@@ -365,22 +364,8 @@ def witness_from(generation: object, seq: object, version: object) -> Witness | 
     return None
 
 
-def later(row: Witness | None, seen: Witness | None) -> Witness | None:
-    """The later point; of two versions of one point the one that was seen."""
-    if row is None or seen is None:
-        return row or seen
-    return row if row[:2] > seen[:2] else seen
-
-
 def tombstone_from(key: str, generation: object, mac: object) -> Tombstone | None:
     """The tombstone of a row; None where there is none."""
     if isinstance(generation, int) and isinstance(mac, bytes):
         return Tombstone(key, unsigned(generation), mac)
     return None
-
-
-def newer(stored: Tombstone | None, seen: Tombstone | None) -> Tombstone | None:
-    """The tombstone of the later generation."""
-    if stored is None or seen is None:
-        return stored or seen
-    return stored if stored.generation > seen.generation else seen

@@ -189,8 +189,7 @@ def test_a_line_may_be_a_message_that_names_its_session(tmp_path: Path) -> None:
 def test_a_line_beyond_the_bound_is_skipped_and_the_next_one_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sources, __import__("vaultsession.admin.importers.jsonl", fromlist=["_"])):
-        monkeypatch.setattr(module, "LARGEST", 100)
+    monkeypatch.setattr(sources, "LARGEST", 100)
     long = {"id": "long", "messages": [{"content": "x" * 250}]}
     write(tmp_path / "s.jsonl", lines({"id": "a", "messages": []}, long, {"id": "b", "messages": []}))
     write(tmp_path / "m.jsonl", lines({"session_id": "c"}, {"session_id": "c", "x": "x" * 300}, {"session_id": "c"}))
@@ -343,7 +342,7 @@ def test_a_file_that_became_a_link_meanwhile_is_not_read(tmp_path: Path) -> None
     os.unlink(file.path)
     os.symlink(tmp_path / "secret.json", file.path)
     with pytest.raises(OSError, match="symbolic link"):
-        file.content()
+        file.json()
 
 
 def test_the_source_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -12,12 +12,11 @@ from vaults import KEY, OTHER, container_in, tear
 
 from vaultsession import open_store
 from vaultsession.admin.migrate import MigrationReport, Trouble, copy, migrate, plan
-from vaultsession.admin.migrate import sealed_copy as copying_module
-from vaultsession.admin.migrate.describer import Describing
+from vaultsession.admin.migrate.describer import Describer
 from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict, InvalidSetting, VaultNotFound
-from vaultsession.format.sealed import Container, Current, Query, Update, Write
+from vaultsession.format.sealed import Commit, Container, Current, Query, Update, Write
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
@@ -182,25 +181,24 @@ class Dying(MemoryBackend):
 
     after = 1 << 30
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         self.after -= 1
         if self.after < 0:
             raise BackendUnavailable("the server is gone")
-        return super().commit(key, seal)
+        return super().commit(key, update)
 
 
-def test_a_run_that_was_interrupted_goes_on_where_it_stopped(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying_module, "PAGE", 2)
+def test_a_run_that_was_interrupted_goes_on_where_it_stopped(lab: Lab) -> None:
     source = lab.site(lab.first)
     reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
     backend, target = source.backend(reader.describe), Dying()
     try:
         target.after = 3
         with pytest.raises(BackendUnavailable):
-            copy(backend, target, Describing(reader.describe))
+            copy(backend, target, Describer(reader.describe))
         assert target.count(Query()) == 3
         target.after = 1 << 30
-        report = copy(backend, target, Describing(reader.describe))
+        report = copy(backend, target, Describer(reader.describe))
         assert (report.copied, report.current, report.verified, report.problems) == (2, 3, 5, [])
     finally:
         backend.close()
@@ -348,9 +346,9 @@ class Lying(MemoryBackend):
 
     lies = 0
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         def spoiled(newest: Current) -> Any:
-            result = seal(newest)
+            result = update(newest)
             if isinstance(result, Write) and self.lies:
                 self.lies -= 1
                 return result._replace(data=result.data[:100] + b"\xff" + result.data[101:])
@@ -360,16 +358,13 @@ class Lying(MemoryBackend):
 
 
 @pytest.mark.parametrize(("lies", "problems"), [(1, {}), (2, {"alice": Trouble.DIFFERENT})])
-def test_what_is_read_back_is_compared_and_written_once_more(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, lies: int, problems: dict[str, Trouble]
-) -> None:
-    monkeypatch.setattr(copying_module, "PAGE", 1)
+def test_what_is_read_back_is_compared_and_written_once_more(lab: Lab, lies: int, problems: dict[str, Trouble]) -> None:
     source = lab.site(lab.first)
     reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
     backend, target = source.backend(reader.describe), Lying()
     target.lies = lies
     try:
-        report = copy(backend, target, Describing(reader.describe))
+        report = copy(backend, target, Describer(reader.describe))
     finally:
         backend.close()
     assert troubles(report) == problems
@@ -393,7 +388,7 @@ def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool
     source = lab.site(lab.first)
     reader = Reader(source.vault.unlock([("key", KEY)]).keyring)
     backend, busy, target = source.backend(reader.describe), Busy(), MemoryBackend()
-    copy(backend, busy, Describing(reader.describe))
+    copy(backend, busy, Describer(reader.describe))
 
     def act() -> None:
         with lab.store(lab.first) as store:
@@ -402,15 +397,15 @@ def test_what_changes_at_the_source_meanwhile_arrives_too(lab: Lab, *, key: bool
             store.clear("dave")
             store.delete("bob")
             store.create("frank")
-        copy(backend, busy, Describing(reader.describe))
+        copy(backend, busy, Describer(reader.describe))
 
     busy.act = act
     try:
         if not key:
-            report = copy(busy, target, Describing(None))
+            report = copy(busy, target, Describer(None))
             assert troubles(report)["dave"] is Trouble.LOCKED
             assert set(troubles(report).values()) == {Trouble.LOCKED}
-        report = copy(busy, target, Describing(reader.describe))
+        report = copy(busy, target, Describer(reader.describe))
         assert report.problems == []
         there = {row.key: target.read(row.key).data for row in target.scan(Query())}
         here = {row.key: busy.read(row.key).data for row in busy.scan(Query())}

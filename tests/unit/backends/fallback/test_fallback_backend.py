@@ -12,8 +12,9 @@ import pytest
 from fallback_lab import Breaking, Outage, Ticks, refuse
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import FallbackBackend, Parted, part
+from vaultsession.backends.fallback import FallbackBackend, Fork
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown
+from vaultsession.format.record import part
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Write
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.sealer import Sealer, looking
@@ -28,7 +29,7 @@ class Lab:
         self.clock = ManualClock(0)
         self.ticks = Ticks()
         self.server = server or Outage(MemoryBackend())
-        self.merge: Callable[[Parted], Any] = refuse
+        self.merge: Callable[[Fork], Any] = refuse
         self.bounds = bounds
         self.backend = self.process()
 
@@ -42,8 +43,8 @@ class Lab:
             **self.bounds,
         )
 
-    def _merged(self, parted: Parted) -> Any:
-        return self.merge(parted)  # the one of that moment
+    def _merged(self, fork: Fork) -> Any:
+        return self.merge(fork)  # the one of that moment
 
     def here(self) -> list[str] | None:
         return self.scribe.texts(self.backend, self.key)
@@ -97,8 +98,8 @@ def test_a_session_that_is_met_in_part_is_remembered_whole(lab: Lab) -> None:
 
 
 def test_what_others_append_is_followed_from_a_part(lab: Lab) -> None:
-    known = lab.backend.commit(lab.key, lab.scribe.create(lab.key)).size  # type: ignore[union-attr] - it lives
-    size = lab.server.commit(lab.key, lab.scribe.append("of another")).size  # type: ignore[union-attr] - as above
+    known = lab.backend.commit(lab.key, lab.scribe.create(lab.key)).after.size  # type: ignore[union-attr] - it lives
+    size = lab.server.commit(lab.key, lab.scribe.append("of another")).after.size  # type: ignore[union-attr] - as above
     before = lab.server.calls
     lab.backend.read(lab.key, known - size - 40)
     assert lab.server.calls == before + 1
@@ -393,11 +394,11 @@ def test_what_was_removed_here_behind_a_lost_answer_is_removed_there(lab: Lab) -
 def test_what_is_removed_here_during_a_merge_is_removed_there(lab: Lab) -> None:
     merge, seen = merging(lab), []
 
-    def slow(parted: Parted) -> Any:
+    def slow(fork: Fork) -> Any:
         if not seen:
-            seen.append(parted)
-            lab.backend._standin.commit(lab.key, lab.scribe.remove(lab.key), None)
-        return merge(parted)
+            seen.append(fork)
+            lab.backend._memory.commit(lab.key, lab.scribe.remove(lab.key), None)
+        return merge(fork)
 
     lab.merge = slow
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))
@@ -469,18 +470,18 @@ def test_a_session_that_was_let_expire_here_is_expired_there(lab: Lab) -> None:
 # -- both went on ------------------------------------------------------------------------------------------------------
 
 
-def merging(lab: Lab) -> Callable[[Parted], Any]:
+def merging(lab: Lab) -> Callable[[Fork], Any]:
     """Puts our texts since both were the same behind theirs, in one record."""
 
-    def merge(parted: Parted) -> Any:
-        ours, before = _texts(lab, parted.key, parted.ours), _texts(lab, parted.key, parted.before or b"")
+    def merge(fork: Fork) -> Any:
+        ours, before = _texts(lab, fork.key, fork.ours), _texts(lab, fork.key, fork.base or b"")
         new = ours[len(before) :] if ours[: len(before)] == before else ours
         if not new:
             return None
         text = f"merged: {' '.join(new)}"
-        if isinstance(parted.theirs, Tombstone):
-            return lab.scribe.create(parted.key, text)(parted.theirs)
-        return lab.scribe.append(text)(parted.theirs)
+        if isinstance(fork.theirs, Tombstone):
+            return lab.scribe.create(fork.key, text)(fork.theirs)
+        return lab.scribe.append(text)(fork.theirs)
 
     return merge
 
@@ -549,11 +550,11 @@ def test_what_is_written_here_during_a_merge_follows_and_nothing_of_the_others_i
     """The chains differ from the merge on: what is here must never take the place of what is there."""
     merge, seen = merging(lab), []
 
-    def slow(parted: Parted) -> Any:
+    def slow(fork: Fork) -> Any:
         if not seen:
-            seen.append(parted)
-            lab.backend._standin.commit(lab.key, lab.scribe.append("meanwhile"), None)
-        return merge(parted)
+            seen.append(fork)
+            lab.backend._memory.commit(lab.key, lab.scribe.append("meanwhile"), None)
+        return merge(fork)
 
     lab.merge = slow
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))

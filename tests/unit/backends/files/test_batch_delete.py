@@ -13,11 +13,9 @@ import pytest
 from files_lab import FailingDisk, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import batch_delete
-from vaultsession.backends.files.open_files import OpenFile
-from vaultsession.backends.protocol import SealGrave
-from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
-from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
+from vaultsession.backends.files import container_store
+from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
+from vaultsession.format.sealed import Current, Delete, DeleteUpdate, IndexRow, Query, Tombstone
 from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
@@ -26,7 +24,13 @@ Opening = Callable[..., FilesBackend]
 NOW = 1000
 
 
-def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> SealGrave:
+def delete_many(backend: FilesBackend, keys: list[str], update: DeleteUpdate) -> dict[str, Current | VaultError]:
+    """By key what is newest then, or what failed."""
+    outcomes = backend.delete_many(keys, update)
+    return {key: each if isinstance(each, VaultError) else each.after for key, each in outcomes.items()}
+
+
+def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> DeleteUpdate:
     """What a sweep asks: the row is opened, and it says that its time is over."""
 
     def seal(key: str, newest: Current) -> Delete | None:
@@ -35,7 +39,7 @@ def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> Seal
         expires = scribe.reader.opened(newest).head.expires
         if expires is None or expires > NOW:
             return None
-        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush, shred)
+        return Delete(scribe.reader.rows.tombstone(key, newest.generation), flush, shred)
 
     return seal
 
@@ -45,18 +49,6 @@ def filled(backend: FilesBackend, scribe: Sealer, count: int, **facts: Any) -> l
     for key in keys:
         backend.commit(key, scribe.create(key, expires=NOW, **facts))
     return keys
-
-
-class Described:
-    """A describe that counts how often it is asked."""
-
-    def __init__(self, scribe: Sealer) -> None:
-        self.count = 0
-        self._describe = Sealer(scribe.keyring).describe
-
-    def __call__(self, *args: Any, **how: Any) -> IndexRow | None:
-        self.count += 1
-        return self._describe(*args, **how)
 
 
 @pytest.fixture
@@ -74,32 +66,17 @@ def cold(files: FilesBackend, opening: Opening, scribe: Sealer) -> Callable[...,
 # -- what decides ------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_whose_record_is_flushed_and_ends_the_file_is_proof_enough(cold: Any, scribe: Sealer) -> None:
-    described = Described(scribe)
-    keys, backend = cold(20, describe=described)
-    outcomes = backend.delete_many(keys, expired(scribe))
-    assert all(isinstance(outcomes[key], Tombstone) for key in keys)
-    assert described.count == 0
-    assert backend.count(Query()) == 0
-
-
 @pytest.mark.parametrize("flush", [True, False])
 @pytest.mark.parametrize("how", ["append", "create"])
 def test_an_append_that_extended_a_life_a_moment_ago_wins(
-    cold: Any, files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch, how: str, flush: bool
+    cold: Any, files: FilesBackend, scribe: Sealer, how: str, flush: bool
 ) -> None:
-    """The rows are read before the stripes are taken: what comes in between is seen in the file, of any size."""
+    """What is done between the listing and the deletion is seen in the file, of any size."""
     keys, backend = cold(3)
-    believed = backend._burials._vouched
-
-    def vouched(batch: Any) -> Any:
-        rows = believed(batch)
-        facts = {"expires": NOW + 1, "flush": flush}
-        files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
-        return rows
-
-    monkeypatch.setattr(backend._burials, "_vouched", vouched)
-    outcomes = backend.delete_many(keys, expired(scribe))
+    assert backend.count(Query(expired_at=NOW)) == 3
+    facts = {"expires": NOW + 1, "flush": flush}
+    files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert [isinstance(outcomes[key], IndexRow) for key in keys] == [False, True, False]
     assert scribe.texts(backend, keys[1]) == (["first", "more"] if how == "append" else ["first"])
 
@@ -118,7 +95,7 @@ def test_an_index_that_was_set_back_removes_nothing(
     for name in ("index.sqlite-wal", "index.sqlite-shm"):
         (path / name).unlink(missing_ok=True)
     shutil.copy(path.parent / "old", path / "index.sqlite")
-    outcomes = opening().delete_many(keys, expired(scribe))
+    outcomes = delete_many(opening(), keys, expired(scribe))
     assert isinstance(outcomes[keys[0]], IndexRow)
     assert isinstance(outcomes[keys[1]], Tombstone)
 
@@ -132,7 +109,7 @@ def test_a_file_that_was_set_back_is_told_and_left(
     files.commit(key, scribe.append())
     files.count(Query())
     session_path(path, key).write_bytes(old)
-    outcomes = opening().delete_many([key], expired(scribe))
+    outcomes = delete_many(opening(), [key], expired(scribe))
     assert isinstance(outcomes[key], Damaged)
     assert session_path(path, key).read_bytes() == old
 
@@ -143,31 +120,17 @@ def test_zeros_behind_the_last_record_are_no_record(cold: Any, scribe: Sealer, p
         file.write(bytes(4096))
     with session_path(path, keys[1]).open("ab") as file:
         file.write(bytes(100) + b"\1")
-    outcomes = backend.delete_many(keys, expired(scribe))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)  # the second on the word of its container
 
 
-def test_a_forged_row_is_told_and_removes_nothing(cold: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys, backend = cold(2)
-    believed = backend._burials._vouched
-    monkeypatch.setattr(
-        backend._burials,
-        "_vouched",
-        lambda batch: {key: row._replace(expires=0) for key, row in believed(batch).items()},
-    )
-    outcomes = backend.delete_many(keys, expired(scribe))
-    assert [type(outcomes[key]) for key in keys] == [Damaged, Damaged]
-    assert all(backend.head(key) is not None for key in keys)
-
-
-def test_without_an_index_every_container_is_opened(cold: Any, scribe: Sealer, path: Path) -> None:
-    described = Described(scribe)
-    keys, backend = cold(10, describe=described)
+def test_an_index_that_is_gone_is_rebuilt(cold: Any, scribe: Sealer, path: Path) -> None:
+    keys, backend = cold(10)
     for file in path.glob("index.sqlite*"):
         file.unlink()
-    outcomes = backend.delete_many(keys, expired(scribe))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert all(isinstance(outcome, Tombstone) for outcome in outcomes.values())
-    assert described.count >= 10
+    assert backend.count(Query()) == 0
 
 
 # -- what is shared ----------------------------------------------------------------------------------------------------
@@ -176,12 +139,12 @@ def test_without_an_index_every_container_is_opened(cold: Any, scribe: Sealer, p
 def test_a_batch_is_one_transaction_of_the_index(
     files: FilesBackend, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = filled(files, scribe, batch_delete.BATCH)
+    keys = filled(files, scribe, container_store.BATCH)
     files.count(Query())
     flushed: list[int] = []
-    real = files._contents._flush
-    monkeypatch.setattr(files._contents, "_flush", lambda: (flushed.append(1), real())[1])
-    files.delete_many(keys, expired(scribe))
+    real = files._index._flush
+    monkeypatch.setattr(files._index, "_flush", lambda: (flushed.append(1), real())[1])
+    delete_many(files, keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
 
@@ -190,9 +153,9 @@ def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Sea
     files = opening(disk=disk)
     keys = filled(files, scribe, 20)
     disk.calls.clear()
-    files.delete_many(keys[:10], expired(scribe))
+    delete_many(files, keys[:10], expired(scribe))
     assert disk.calls.count("fsync") == 0
-    files.delete_many(keys[10:], expired(scribe, flush=True))
+    delete_many(files, keys[10:], expired(scribe, flush=True))
     assert disk.calls.count("fsync") == 1
 
 
@@ -200,7 +163,7 @@ def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Sealer, pa
     keys = filled(files, scribe, 3)
     for key in keys:
         (path / "quarantine" / f"{key}.0.0123456789abcdef").write_bytes(b"a copy")
-    files.delete_many(keys[:2], expired(scribe))
+    delete_many(files, keys[:2], expired(scribe))
     assert [entry.name.partition(".")[0] for entry in (path / "quarantine").iterdir()] == [keys[2]]
 
 
@@ -218,7 +181,7 @@ def test_whoever_makes_the_session_next_sees_the_tombstone(
             threads[0].join(0.1)  # the time to be wrong, where the stripe is not held
         return expired(scribe)(key, newest)
 
-    files.delete_many(keys, seal)
+    delete_many(files, keys, seal)
     threads[0].join()
     assert [type(newest) for newest in seen] == [Tombstone]
 
@@ -231,7 +194,7 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
     outcomes: list[dict[str, Any]] = []
 
     def bury(backend: FilesBackend, keys: list[str]) -> None:
-        outcomes.append({**backend.delete_many(keys, expired(Sealer(scribe.keyring)))})
+        outcomes.append({**delete_many(backend, keys, expired(Sealer(scribe.keyring)))})
 
     orders = (keys, keys[::-1], keys[100:] + keys[:100])
     threads = [threading.Thread(target=bury, args=each) for each in zip(others, orders, strict=True)]
@@ -253,12 +216,12 @@ def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Seal
     keys = filled(files, scribe, 12)
     disk.calls.clear()
     disk.fail(5)
-    outcomes = files.delete_many(keys, expired(scribe))
+    outcomes = delete_many(files, keys, expired(scribe))
     left = [key for key in keys if isinstance(outcomes[key], BackendUnavailable)]
     assert len(left) == 1
     assert [session_path(path, key).exists() for key in keys] == [key in left for key in keys]
     assert files.count(Query()) == 1
-    assert isinstance(files.delete_many(left, expired(scribe))[left[0]], Tombstone)
+    assert isinstance(delete_many(files, left, expired(scribe))[left[0]], Tombstone)
 
 
 def test_a_flush_of_the_directory_that_fails_is_told_of_those_it_was_promised(opening: Opening, scribe: Sealer) -> None:
@@ -266,7 +229,7 @@ def test_a_flush_of_the_directory_that_fails_is_told_of_those_it_was_promised(op
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)
     disk.no_directory_flush = True
-    outcomes = files.delete_many(keys, expired(scribe, flush=True))
+    outcomes = delete_many(files, keys, expired(scribe, flush=True))
     assert [type(outcomes[key]) for key in keys] == [DurabilityUnknown] * 3
     assert [files.head(key) for key in keys] == [None] * 3
 
@@ -287,11 +250,11 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
     files = opening(disk=Interrupted())
     keys = filled(files, scribe, 20)
     with pytest.raises(KeyboardInterrupt):
-        files.delete_many(keys, expired(scribe))
+        delete_many(files, keys, expired(scribe))
     gone = [key for key in keys if not session_path(path, key).exists()]
     assert len(gone) == 4
     assert files.count(Query()) == 16
-    outcomes = files.delete_many(keys, expired(scribe))
+    outcomes = delete_many(files, keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)
     files.close()
     assert opening().count(Query()) == 0
@@ -302,17 +265,17 @@ def test_a_grave_of_another_session_is_refused(files: FilesBackend, scribe: Seal
 
     def seal(_key: str, newest: Current) -> Delete:
         assert isinstance(newest, IndexRow)
-        return Delete(scribe.reader.rows.delete_many(keys[0], newest.generation))
+        return Delete(scribe.reader.rows.tombstone(keys[0], newest.generation))
 
     with pytest.raises(ValueError, match="another session"):
-        files.delete_many(keys, seal)
+        delete_many(files, keys, seal)
     assert files.count(Query()) == 2
 
 
 def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: Sealer, path: Path) -> None:
     keys = filled(files, scribe, 3)
     with session_path(path, keys[0]).open("rb") as file:
-        files.delete_many(keys, expired(scribe, flush=True, shred=True))
+        delete_many(files, keys, expired(scribe, flush=True, shred=True))
         assert b"VSF1" not in file.read()
     assert [files.head(key) for key in keys] == [None] * 3
 
@@ -320,34 +283,7 @@ def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: S
 # -- descriptors -------------------------------------------------------------------------------------------------------
 
 
-def test_no_more_descriptors_wait_than_a_few_batches_and_none_is_left(
-    opening: Opening, scribe: Sealer, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the device is slow to free what was removed, whoever removes more waits for it."""
-    monkeypatch.setattr(batch_delete, "BATCH", 16)
-    slow = threading.Event()
-    files = opening(durability="os")
-    keys = filled(files, scribe, 160)
-    files.count(Query())
-    files._sessions.states.clear()
-
-    most = waiting = 0
-
-    def seal(key: str, newest: Current) -> Delete | None:
-        nonlocal most, waiting
-        waiting = max(waiting, len(files._burials._closing))
-        most = max(most, sum(name.endswith("(deleted)") for name in descriptors(path)))
-        if len(files._burials._closing) == batch_delete._CLOSING:
-            slow.set()
-        return expired(scribe)(key, newest)
-
-    real = OpenFile.__del__
-    monkeypatch.setattr(OpenFile, "__del__", lambda descriptor: (slow.wait(10), real(descriptor))[1])
-    files.delete_many(keys, seal)
-    monkeypatch.undo()
-    assert most <= 16 * (batch_delete._CLOSING + 1)
-    assert waiting == batch_delete._CLOSING
-    assert slow.is_set()
-    files.close()
-    assert descriptors(path) == []
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vaultsession-closing")]
+def test_no_descriptor_is_left_of_what_was_removed(files: FilesBackend, scribe: Sealer, path: Path) -> None:
+    keys = filled(files, scribe, 2 * container_store.BATCH)
+    delete_many(files, keys, expired(scribe))
+    assert not [name for name in descriptors(path) if ".vss" in name]

@@ -13,7 +13,7 @@ import pytest
 from files_lab import session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import rebuild
+from vaultsession.backends.files import index_queries, index_schema, rebuild
 from vaultsession.backends.files.index import Index
 from vaultsession.errors import BackendUnavailable, RollbackDetected
 from vaultsession.format.sealed import IndexRow, Query
@@ -189,7 +189,7 @@ def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: 
     gone(path)
     backend = opening()
     assert backend.witness_of(keys[0]) is None
-    row = backend.commit(keys[0], scribe.append())
+    row = backend.commit(keys[0], scribe.append()).after
     assert backend.witness_of(keys[0]) == row.witness
 
 
@@ -197,8 +197,8 @@ def test_deriving_anew_keeps_the_witness_and_the_tombstones(
     path: Path, keys: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     backend = opening()
-    row = backend.commit(keys[0], scribe.append())
-    grave = backend.commit(keys[1], scribe.remove(keys[1]))
+    row = backend.commit(keys[0], scribe.append()).after
+    grave = backend.commit(keys[1], scribe.remove(keys[1])).after
     backend.reindex()
     assert backend.witness_of(keys[0]) == row.witness
     assert backend.stats()["tombstones"] == 1
@@ -239,7 +239,7 @@ def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scr
     backend = opening()
     backend.commit(key, scribe.create(key))
     old = session_path(path, key).read_bytes()
-    grave = backend.commit(key, scribe.remove(key))
+    grave = backend.commit(key, scribe.remove(key)).after
     session_path(path, key).touch(0o600)
     session_path(path, key).write_bytes(old)
     assert backend.head(key) is None
@@ -291,8 +291,13 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Batches of three; what is given is how many names were asked for at once."""
     monkeypatch.setattr(rebuild, "BATCH", 3)
     asked: list[int] = []
-    outlines = Index.outlines
-    monkeypatch.setattr(Index, "outlines", lambda self, names: asked.append(len(names)) or outlines(self, names))
+    summaries = index_queries.summaries
+
+    def noted(connection: Any, locators: list[str]) -> Any:
+        asked.append(len(locators))
+        return summaries(connection, locators)
+
+    monkeypatch.setattr(index_queries, "summaries", noted)
     return asked
 
 
@@ -309,7 +314,7 @@ def test_rows_are_derived_and_removed_over_many_batches(
     with sqlite3.connect(index(path)) as connection:
         connection.execute("UPDATE sessions SET size = size + 1 WHERE key = ?", (changed,))
     (path / "sessions" / f".{keys[0].split('~')[-1]}.{'0' * 16}.tmp").write_bytes(b"")
-    report = backend.reindex() if everything else backend.reconcile()
+    report = backend.reindex(everything=everything)
     assert (report.scanned, report.removed, report.unreadable, report.temporaries) == (8, 4, 1, 1)
     assert report.changed == (7 if everything else 1)
     assert max(small_batches) == 3
@@ -325,7 +330,7 @@ def test_a_damaged_session_under_another_name_keeps_its_row_and_its_witness(
     file.unlink()
     (file.parent / f"other~{keys[4].split('~')[-1]}{file.suffix}").write_bytes(b"what nobody can read")
     before = backend.witness_of(keys[4])
-    report = backend.reconcile()
+    report = backend.reindex(everything=False)
     assert (report.removed, report.unreadable) == (0, 1)
     assert len(list(backend.scan(Query()))) == len(keys)
     assert backend.witness_of(keys[4]) == before
@@ -338,7 +343,7 @@ def test_what_is_not_listed_is_told_a_batch_at_a_time(
     backend = opening(durability="os")
     with sqlite3.connect(index(path)) as connection:
         connection.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in keys[5:]])
-    assert sorted(backend.unlisted()) == sorted(keys[5:])
+    assert sorted(backend.unindexed()) == sorted(keys[5:])
     assert max(small_batches) == 3
 
 
@@ -388,7 +393,7 @@ def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_ne
     """The process died when all rows were written: each then agrees with its container, and was left alone."""
     gone(path)
     with monkeypatch.context() as patched:
-        patched.setattr(Index, "retag", lambda _: os._exit(0))
+        patched.setattr(Index, "rebuild_tags", lambda _: os._exit(0))
         if (child := os.fork()) == 0:
             opening()
             os._exit(1)
@@ -396,7 +401,7 @@ def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_ne
     assert tags(path) == []
     backend = opening()
     assert sorted(by_owner(backend, scribe)) == owned
-    assert not backend._contents.is_untagged()
+    assert backend.remembered(index_schema.UNTAGGED) is None
 
 
 def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
@@ -408,7 +413,7 @@ def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
         raise BackendUnavailable("the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Index, "retag", full)
+        patched.setattr(Index, "rebuild_tags", full)
         backend = opening()
         assert by_owner(backend, scribe) == []
     backend.close()
@@ -421,7 +426,7 @@ def test_what_is_derived_in_part_is_tagged(
     """Else sessions that are listed would be nobody's."""
     gone(path)
     with monkeypatch.context() as patched:
-        patched.setattr(rebuild, "_remove_rows", lambda *_: os.stat("nothing of that name"))
+        patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_: os.stat("nothing of that name"))
         backend = opening()
         assert sorted(by_owner(backend, scribe)) == owned
 
@@ -431,14 +436,14 @@ def test_a_session_that_changes_while_its_index_has_no_tags_yet_is_listed_once(
 ) -> None:
     other = opening()
     gone(path)
-    real = Index.retag
+    real = Index.rebuild_tags
 
-    def meanwhile(contents: Index) -> None:
+    def meanwhile(inner: Index) -> None:
         other.commit(owned[0], scribe.append(updated=99))
-        other._contents.flush()
-        real(contents)
+        other._index.flush()
+        real(inner)
 
-    monkeypatch.setattr(Index, "retag", meanwhile)
+    monkeypatch.setattr(Index, "rebuild_tags", meanwhile)
     backend = opening()
     assert by_owner(backend, scribe)[0] == owned[0]
     assert sorted(by_owner(backend, scribe)) == owned

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, descriptors, give_room_early, session_path
+from files_lab import FailingDisk, descriptors, preallocate_early, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown
@@ -60,7 +60,7 @@ def test_a_failure_at_any_call_leaves_old_or_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: str, short: bool, repeat: int, roomy: bool
 ) -> None:
     if roomy:
-        give_room_early(monkeypatch)
+        preallocate_early(monkeypatch)
     total = calls_of_all(tmp_path, Sealer(), only)
     assert total > (3 if only else 60)
     for number in range(1, total + 1):
@@ -196,7 +196,7 @@ def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Se
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     backend.commit(key, scribe.append())
-    descriptor = backend._sessions.states.get(key).descriptor
+    descriptor = backend._containers.open_files.get(key).descriptor
     disk.fail(len(disk.calls) + 1)
     descriptor.written += 1
     for _ in range(2):
@@ -211,7 +211,7 @@ def test_threads_share_a_flush_that_began_after_their_writes(scribe: Sealer, ope
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     backend.commit(key, scribe.append())
-    descriptor = backend._sessions.states.get(key).descriptor
+    descriptor = backend._containers.open_files.get(key).descriptor
     before = len(disk.calls)
     descriptor.written += 200
     descriptor.flush(descriptor.written - 100)  # covers all that was written when it began

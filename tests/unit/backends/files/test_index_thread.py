@@ -25,7 +25,7 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     """
     monkeypatch.setattr(index, "BATCH_SECONDS", 0.001)
     backend = opening()
-    inner: Any = backend._contents
+    inner: Any = backend._index
 
     class ClosedJustBefore(threading.Event):
         def clear(self) -> None:
@@ -43,18 +43,18 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
 def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Sealer) -> None:
     """Its table of tags was derived anew from no rows at all: five flushes, at the making and at the closing."""
     backend = opening()
-    inner: Any = backend._contents
-    assert not inner._written
+    inner: Any = backend._index
+    assert not inner._unsynced
     backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
     backend.reindex()
-    assert inner._written
+    assert inner._unsynced
 
 
 def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = opening()
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
-    inner: Any = backend._contents
+    inner: Any = backend._index
     flushed = threading.Event()
     flush = inner.flush
     monkeypatch.setattr(inner, "flush", lambda: (flush(), flushed.set()))

@@ -15,7 +15,7 @@ import pytest
 from files_lab import FailingDisk
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index, index_buffer, index_queries, index_reader, index_schema, locks, writers
+from vaultsession.backends.files import index, index_buffer, index_queries, index_schema, locks, writers
 from vaultsession.backends.files.index_buffer import IndexBuffer
 from vaultsession.backends.files.index_schema import IndexEntry
 from vaultsession.backends.files.layout import STRIPES, FilesLayout, key_in, stripe_of, temporary_in
@@ -160,7 +160,7 @@ def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
 
 def marked(path: Path) -> WriterMarkers:
     (path / "locks").mkdir(exist_ok=True)
-    return WriterMarkers(Disk(), FilesLayout(str(path)), flush=True)
+    return WriterMarkers(Disk(), FilesLayout(str(path)), durable=True)
 
 
 def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
     assert len(dead) == 1
     assert marked(path).dead() == []  # one at a time
     third = marked(path)
-    third.absolve(dead)
+    third.clear(dead)
     assert second.read_bytes() == b"0"
     assert third.take()
     assert not (path / "locks" / "writer-02").exists()
@@ -202,16 +202,16 @@ def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
     """
     (path / "locks").mkdir()
     disk = FailingDisk(1, only="fsync")
-    marker = WriterMarkers(disk, FilesLayout(str(path)), flush=True)
+    marker = WriterMarkers(disk, FilesLayout(str(path)), durable=True)
     assert marker.take()
     assert marker.take()
-    marker.assure()
-    marker.assure()
+    marker.flush()
+    marker.flush()
     with pytest.raises(OSError):
         marker.wait()
     assert not marker.held
     assert marker.take()
-    marker.assure()
+    marker.flush()
     marker.wait()
     assert (path / "locks" / "writer-01").read_bytes() == b"1"
 
@@ -227,7 +227,7 @@ def test_more_writers_than_markers_are_told_so(path: Path, monkeypatch: pytest.M
     assert not marked(path).take()  # only that of a dead writer is left
 
 
-def test_markers_of_dead_writers_are_used_again_after_a_reconciliation(
+def test_markers_of_dead_writers_are_used_again_after_a_rebuild(
     path: Path, opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writers, "WRITERS", 2)
@@ -249,9 +249,9 @@ def test_the_newest_note_wins_and_the_witness_only_moves_forward() -> None:
     notes.add(LOCATOR, entry(1, 4))
     notes.add(LOCATOR, entry(1, 5, flushed=False))
     notes.add(LOCATOR, entry(1, 3))
-    about = notes.about(LOCATOR)
-    assert about is not None
-    assert (about.row, about.witness) == (row(1, 5), row(1, 4).witness)
+    found = notes.get(LOCATOR)
+    assert found is not None
+    assert (found.row, found.witness) == (row(1, 5), row(1, 4).witness)
 
 
 def test_a_tombstone_ends_what_is_not_above_it() -> None:
@@ -259,9 +259,9 @@ def test_a_tombstone_ends_what_is_not_above_it() -> None:
     notes.add(LOCATOR, entry(3, 4))
     notes.add(LOCATOR, grave(3))
     notes.add(LOCATOR, entry(2, 9))
-    assert notes.about(LOCATOR) == IndexEntry(None, grave(3).tombstone, None)
+    assert notes.get(LOCATOR) == IndexEntry(None, grave(3).tombstone, None)
     notes.add(LOCATOR, entry(4))
-    assert notes.about(LOCATOR) == IndexEntry(row(4), grave(3).tombstone, row(4).witness)
+    assert notes.get(LOCATOR) == IndexEntry(row(4), grave(3).tombstone, row(4).witness)
 
 
 def test_what_was_not_written_waits_again() -> None:
@@ -272,10 +272,10 @@ def test_what_was_not_written_waits_again() -> None:
     assert notes
     notes.add(LOCATOR, entry(1, 2, flushed=False))
     expected = IndexEntry(row(1, 2), None, row(1, 1).witness)
-    assert notes.about(LOCATOR) == expected
-    notes.put_back()
+    assert notes.get(LOCATOR) == expected
+    notes.restore()
     assert notes.take() == {LOCATOR: expected}
-    notes.landed()
+    notes.written()
     assert not notes
 
 
@@ -350,7 +350,7 @@ def test_a_tombstone_removes_what_is_not_above_it(connection: sqlite3.Connection
 def test_no_listing_scans_a_table_or_sorts_what_is_stored_in_order(
     connection: sqlite3.Connection, query: Query
 ) -> None:
-    text, values = index_queries.page(query, query.after, 50, 0)
+    text, values = index_queries.page_statement(query, query.after, 50, 0)
     plan = [found[3] for found in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
     assert not [step for step in plan if step.startswith("SCAN") and "USING" not in step], plan
     if query.expired_at is None:
@@ -378,17 +378,19 @@ def test_an_index_that_cannot_be_written_is_told_and_tried_again(
     monkeypatch.setattr(index, "BATCH_SECONDS", 0.01)
     real = index.connect
 
-    def refused(*_: object, **__: object) -> None:
-        raise BackendUnavailable("the disk is full")
+    def refused(*how: Any, fall_back: bool, **more: Any) -> Any:
+        if fall_back is reading:
+            raise BackendUnavailable("the disk is full")
+        return real(*how, fall_back=fall_back, **more)
 
-    monkeypatch.setattr(index_reader, "connect", refused)
-    backend._contents._reader.disconnect()
+    reading = True
+    monkeypatch.setattr(index, "connect", refused)
+    backend._index._reader.close()
     with pytest.raises(BackendUnavailable, match="full"):
         backend.commit(key, scribe.create(key))  # what was acknowledged cannot be asked
-    monkeypatch.setattr(index_reader, "connect", real)
+    reading = False
     backend.commit(key, scribe.create(key))
-    monkeypatch.setattr(index, "connect", refused)
-    backend._contents._disconnect_writer()
+    backend._index._writer.close()
     backend.commit(key, scribe.append())
     assert backend.health()["index"] == "the disk is full"
     assert scribe.texts(backend, key) == ["first", "more"]
@@ -420,7 +422,7 @@ def test_rows_without_a_file_are_removed(path: Path, opening: Opening, scribe: S
     (path / "sessions" / f"{keys[1]}.vss").unlink()
     (path / "sessions" / "a stranger").touch()
     assert backend.count(Query()) == 3
-    report = backend.reconcile()
+    report = backend.reindex(everything=False)
     assert (report.scanned, report.changed, report.removed, report.unreadable) == (2, 0, 1, 0)
     assert sorted(found.key for found in backend.scan(Query())) == sorted([keys[0], keys[2]])
 
@@ -446,7 +448,7 @@ def test_what_cannot_be_read_stays_and_so_does_its_row(path: Path, opening: Open
 
 def test_the_quarantine_is_bounded_and_the_oldest_go_first(path: Path) -> None:
     (path / "quarantine").mkdir()
-    quarantine = Quarantine(Disk(), FilesLayout(str(path)), flush=True, most_bytes=100, most_entries=3)
+    quarantine = Quarantine(Disk(), FilesLayout(str(path)), durable=True, max_bytes=100, max_entries=3)
     file = path / "data"
     for number in range(5):
         file.write_bytes(bytes([number]) * 30)
@@ -484,7 +486,7 @@ def test_an_erasure_goes_on_where_one_copy_has_gone_meanwhile(path: Path, monkey
     """Another process made room just then, and the other copies of a session that was erased stayed behind."""
     (path / "quarantine").mkdir()
     disk = Disk()
-    quarantine = Quarantine(disk, FilesLayout(str(path)), flush=True)
+    quarantine = Quarantine(disk, FilesLayout(str(path)), durable=True)
     locator = "0" * 32
     names = [f"{slug}{locator}.80.{number}" for slug in ("", "a~") for number in range(2)]
     for name in (*names, "1" * 32 + ".80.0"):

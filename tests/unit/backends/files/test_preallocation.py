@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, give_room_early, session_path
+from files_lab import FailingDisk, preallocate_early, session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import container as containers
 from vaultsession.backends.files import preallocation
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format import record
@@ -40,7 +39,7 @@ def test_a_long_session_is_given_room_and_most_records_change_no_size(
 ) -> None:
     sizes = set()
     for number in range(40):
-        row = files.commit(long, scribe.append(f"turn {number}"))
+        row = files.commit(long, scribe.append(f"turn {number}")).after
         left = room_of(path, long, row)
         assert 0 <= left <= row.size // preallocation.SHARE
         sizes.add(row.size + left)
@@ -54,7 +53,7 @@ def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: 
     files.commit(key, scribe.create(key))
     sizes = set()
     for number in range(20):
-        row = files.commit(key, scribe.append(f"turn {number}"))
+        row = files.commit(key, scribe.append(f"turn {number}")).after
         sizes.add(row.size + room_of(path, key, row))
         assert room_of(path, key, row) < preallocation.BLOCK
     assert len(sizes) <= 3
@@ -64,14 +63,14 @@ def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: 
 def test_a_record_that_would_fill_the_room_at_once_is_given_none(
     path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
-    assert room_of(path, long, files.commit(long, scribe.append("y" * 5_000))) == 0
+    assert room_of(path, long, files.commit(long, scribe.append("y" * 5_000)).after) == 0
 
 
 def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Sealer) -> None:
     key = scribe.key("long")
     backend = opening(durability="os")
     backend.commit(key, scribe.create(key, LONG))
-    assert room_of(path, key, backend.commit(key, scribe.append())) == 0
+    assert room_of(path, key, backend.commit(key, scribe.append()).after) == 0
 
 
 def test_what_another_store_writes_into_the_room_is_seen_at_once(
@@ -82,7 +81,7 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
     files.commit(long, scribe.append("0"))
     size = session_path(path, long).stat().st_size
     for number, (writer, reader) in enumerate([(other, files), (files, other)] * 5, 1):
-        row = writer.commit(long, scribe.append(str(number)))
+        row = writer.commit(long, scribe.append(str(number))).after
         assert reader.head(long)[:-2] == row[:-2]
         assert session_path(path, long).stat().st_size == size
     assert scribe.texts(files, long) == [LONG, *map(str, range(11))]
@@ -91,7 +90,7 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
 def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
+    row = files.commit(long, scribe.append()).after
     assert room_of(path, long, row) > 0
     files.close()
     again = opening(describe=Sealer(scribe.keyring).describe)
@@ -100,7 +99,7 @@ def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
     assert not again.head(long).torn
     container = again.read(long)
     assert container.size == row.size
-    assert again.reconcile() == (1, 0, 0, 0, 0)
+    assert again.reindex(everything=False) == (1, 0, 0, 0, 0)
 
 
 def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
@@ -109,24 +108,24 @@ def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
     other = opening()
     files.commit(long, scribe.append("one"))
     assert len(list(files.scan(Query()))) == 1
-    row = files.commit(long, scribe.append("two"))
-    files._contents._pending.take()  # it dies before the index is told
-    files._contents._pending.landed()
-    assert other.reconcile().changed == 1
+    row = files.commit(long, scribe.append("two")).after
+    files._index._buffer.take()  # it dies before the index is told
+    files._index._buffer.written()
+    assert other.reindex(everything=False).changed == 1
     assert [each.version for each in other.scan(Query())] == [row.version]
 
 
 def test_garbage_in_the_room_is_a_torn_tail(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
+    row = files.commit(long, scribe.append()).after
     with session_path(path, long).open("r+b") as file:
         file.seek(row.size)
         file.write(b"half a record")
     for backend in (files, opening()):
         assert backend.head(long).torn
         assert backend.head(long).size == row.size
-    assert not files.commit(long, scribe.append("next")).torn
+    assert not files.commit(long, scribe.append("next")).after.torn
     ((_, size, name),) = files.quarantine.entries()
     assert (path / "quarantine" / name).read_bytes() == b"half a record"
     assert size == 13
@@ -136,14 +135,14 @@ def test_garbage_in_the_room_is_a_torn_tail(
 def test_zeros_that_nobody_of_us_wrote_are_a_torn_tail(
     path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
-    os.truncate(session_path(path, long), row.size + preallocation.MOST + 1)
+    row = files.commit(long, scribe.append()).after
+    os.truncate(session_path(path, long), row.size + preallocation.LIMIT + 1)
     assert files.head(long).torn
 
 
 def test_a_container_that_was_replaced_has_no_room(path: Path, files: FilesBackend, scribe: Sealer, long: str) -> None:
     files.commit(long, scribe.append())
-    row = files.commit(long, scribe.create(long, LONG))
+    row = files.commit(long, scribe.create(long, LONG)).after
     assert room_of(path, long, row) == 0
 
 
@@ -166,7 +165,7 @@ def test_a_medium_without_room_takes_the_record_all_the_same(
 
     backend = opening(disk=Full())
     for number in range(3):
-        row = backend.commit(long, scribe.append(str(number)))
+        row = backend.commit(long, scribe.append(str(number))).after
         assert backend.head(long)[:-2] == row[:-2]
     assert (room_of(path, long, row) > 0) is short
     assert scribe.texts(backend, long) == [LONG, "0", "1", "2"]
@@ -177,7 +176,7 @@ def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
 ) -> None:
     disk = FailingDisk(only="pwrite", short=True)
     backend = opening(disk=disk)
-    row = backend.commit(long, scribe.append("one"))
+    row = backend.commit(long, scribe.append("one")).after
     assert room_of(path, long, row) > 0
     inode = session_path(path, long).stat().st_ino
     disk.fail(len(disk.calls) + 1)
@@ -206,8 +205,8 @@ def test_two_stores_that_do_not_look_into_the_room_lose_a_record(
     path: Path, opening: Any, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test of the test above: this is what it would miss."""
-    give_room_early(monkeypatch)
-    monkeypatch.setattr(containers.preallocation, "is_empty", lambda *_: True)
+    preallocate_early(monkeypatch)
+    monkeypatch.setattr(preallocation, "is_empty", lambda *_: True)
     one, other, key = opening(), opening(), scribe.key("a")
     one.commit(key, scribe.create(key))
     one.commit(key, scribe.append("one"))
@@ -219,10 +218,10 @@ def test_two_stores_that_do_not_look_into_the_room_lose_a_record(
 def test_the_end_of_any_file_is_found(tmp_path: Path) -> None:
     disk, name = Disk(), tmp_path / "file"
     for content in (0, 1, record.HEADER_SIZE, 500, preallocation.BLOCK, 200_000):
-        for zeros in (0, 1, preallocation.BLOCK - 1, preallocation.BLOCK, preallocation.MOST, preallocation.MOST + 1):
+        for zeros in (0, 1, preallocation.BLOCK - 1, preallocation.BLOCK, preallocation.LIMIT, preallocation.LIMIT + 1):
             data = b"\xff" * content + bytes(zeros)
             name.write_bytes(data)
             with name.open("rb") as file:
                 end = preallocation.end_of(disk, file.fileno(), len(data))
-            expected = content if content >= record.HEADER_SIZE and zeros <= preallocation.MOST else len(data)
+            expected = content if content >= record.HEADER_SIZE and zeros <= preallocation.LIMIT else len(data)
             assert (end, len(preallocation.without(data))) == (expected, expected), (content, zeros)

@@ -10,8 +10,7 @@ from typing import Any
 from files_lab import session_path
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import rebuild
-from vaultsession.backends.files.index import Index
+from vaultsession.backends.files import index_queries, rebuild
 from vaultsession.format.ids import locator_of
 from vaultsession.format.sealed import Query
 from vaultsession.testing.sealer import Sealer
@@ -34,15 +33,15 @@ def test_rows_and_names_are_held_a_batch_at_a_time(opening: Opening, scribe: Sea
     keys = filled(backend, scribe)
     assert backend.count(Query()) == len(keys)
     held: list[int] = []
-    outlines = Index._outlines
+    summaries = index_queries._summaries
 
-    def noted(contents: Index, which: str, values: Any) -> dict[str, Any]:
-        found = outlines(contents, which, values)
+    def noted(connection: Any, where: str, values: Any) -> dict[str, Any]:
+        found = summaries(connection, where, values)
         held.append(len(found))
         return found
 
-    monkeypatch.setattr(Index, "_outlines", noted)
-    report = backend.reconcile()
+    monkeypatch.setattr(index_queries, "_summaries", noted)
+    report = backend.reindex(everything=False)
     assert (report.scanned, report.changed, report.removed) == (len(keys), 0, 0)
     assert max(held) == 40
     assert sum(held) == 2 * len(keys)  # beside the names, and once more for rows without a container
@@ -59,7 +58,7 @@ def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, s
         index.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in unlisted])
     index.close()
     other = opening(durability="os")
-    report = other.reconcile()
+    report = other.reindex(everything=False)
     assert (report.scanned, report.changed, report.removed) == (100, len(unlisted), len(gone))
     assert {row.key for row in other.scan(Query())} == set(keys) - gone
 
@@ -83,6 +82,6 @@ def test_a_session_that_is_made_while_the_directory_was_being_read_stays_listed(
 
     disk.names = raced  # type: ignore[method-assign]  # one call of this disk alone
     backend = opening(disk=disk, durability="os")
-    report = backend.reconcile()
+    report = backend.reindex(everything=False)
     assert report.removed == 0
     assert {row.key for row in backend.scan(Query())} == set(keys)

@@ -1,0 +1,403 @@
+"""The containers of a vault: reading the newest head of a session, and writing behind it.
+
+What is read without a lock is believed while it is clean. Anything else is read again under the stripe, where no writer
+is half-way, before it is reported or acted on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
+from ...format.ids import locator_of
+from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Write
+from ...util.disk import Disk, read_all, shred_file
+from .container import (
+    extend,
+    has_no_record_behind,
+    is_still_extensible,
+    is_unchanged,
+    mark_spoiled,
+    open_container,
+    read_range,
+    replace,
+    resized,
+    stat_path,
+)
+from .index import Index
+from .layout import FilesLayout, stripe_of
+from .locks import PathLock, Stripes
+from .open_files import MAX_OPEN, FileState, OpenFiles
+from .quarantine import Quarantine
+
+_log = logging.getLogger("vaultsession")
+
+BATCH = min(32, MAX_OPEN)
+"""Sessions that are deleted under their stripes together.
+
+With 64 nothing was quicker, and an append beside a sweep waited twice as long at worst.
+"""
+
+T = TypeVar("T")
+
+Outcomes = dict[str, Current | VaultError]
+"""By key what is newest now, or why that is not known."""
+
+Commits = dict[str, Commit | VaultError]
+"""See ``Backend.delete_many``."""
+
+
+class Unflushed(NamedTuple):
+    """A record that was written and is to be flushed, and its container with it."""
+
+    key: str
+    state: FileState
+    row: IndexRow
+
+
+class ContainerStore:
+    """Safe from any thread. ``OSError`` passes through, except from ``delete`` and ``delete_many``."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        layout: FilesLayout,
+        index: Index,
+        quarantine: Quarantine,
+        read_head: ReadHead,
+        *,
+        durable: bool,
+    ) -> None:
+        self.open_files = OpenFiles()
+        self.stripes = Stripes(disk, layout)
+        self.index_is_behind = False
+        """Whether a file may have changed without an entry in the index: the next opening compares them."""
+        self._disk = disk
+        self._layout = layout
+        self._index = index
+        self._quarantine = quarantine
+        self._read_head = read_head
+        self._durable = durable
+
+    def close(self) -> None:
+        """Close every file. Readers that are under way keep theirs until they are done."""
+        self.stripes.close()
+        self.open_files.clear()
+
+    def unavailable(self, key: str, error: OSError) -> BackendUnavailable:
+        """The error for a session whose container the disk refuses."""
+        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def head(self, key: str, *, thorough: bool = False) -> IndexRow | None:
+        """The newest head, read without a lock if it is clean, else under the stripe; ``thorough``: bodies as well."""
+        try:
+            row = self._head(key, thorough=thorough)
+            if row is None or not row.torn:
+                return row
+        except Damaged:
+            pass
+        stripe = self.stripes.of(locator_of(key))
+        with stripe.mutex, stripe:
+            return self._head(key, thorough=thorough)
+
+    def read(self, key: str, start: int) -> Container | None:
+        """The container from ``start`` on; None: there is none."""
+        state = self._current(key)
+        if state is None:
+            return None
+        self.open_files.put(key, state)
+        return read_range(self._disk, state, start)
+
+    def newest(self, key: str) -> tuple[FileState | None, Current]:
+        """The newest, verified so that a record may follow it, and its container. Under the stripe."""
+        state = self._known(key, is_still_extensible)
+        if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
+            indexed = self._index.lookup(locator_of(key))
+            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
+            if state is None:
+                self._refuse_second(key, indexed.key)
+                return None, indexed.tombstone
+        if state.is_extensible:
+            return state, state.row
+        row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
+        if row is None:
+            return state, state.tombstone
+        state = state._replace(row=row, verified=True)
+        self.open_files.put(key, state)
+        return state, row
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def write(self, key: str, state: FileState | None, newest: Current, change: Write | Delete) -> Unflushed | None:
+        """Write behind the newest or in place of it, or delete; what ``flush`` has to flush. Under the stripe."""
+        if isinstance(change, Delete):
+            outcome = self.delete({key: change})[key]
+            try:
+                if isinstance(outcome, VaultError):
+                    raise outcome
+            finally:
+                del outcome  # raised from here it refers to this frame, and the frames above it hold descriptors
+            return None
+        row = change.head
+        if row.key != key or row.size != change.offset + len(change.data):
+            raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+        if change.offset:
+            return self._append(key, state, newest, change)
+        self._replace(key, state, newest, change)
+        return None
+
+    def flush(self, unflushed: Unflushed) -> None:
+        """Flush a record, after the stripe was released: others may follow it meanwhile, and a later flush covers it.
+
+        Where the flush fails, the file is marked as spoiled at once, so that nothing is written behind what may be
+        lost, and put in place anew on another inode. ``DurabilityUnknown`` if that fails too.
+        """
+        path = unflushed.state.path
+        try:
+            unflushed.state.descriptor.flush(unflushed.row.size)
+        except OSError as error:
+            mark_spoiled(self._disk, unflushed.state)
+            if not self._is_rescued(unflushed):
+                reason = error.strerror or error
+                raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
+        self._index.add(unflushed.row, flushed=True)
+
+    def delete(self, deletes: Mapping[str, Delete]) -> Outcomes:
+        """Remove sessions, which share one transaction of the index. Under their stripes.
+
+        By key: the tombstone, or why the session is not known to be removed.
+        """
+        for key, delete in deletes.items():
+            if delete.tombstone.key != key:
+                raise ValueError(f"a tombstone of another session than {key}")
+        outcomes: Outcomes = {}
+        temporaries: dict[str, str] = {}
+        for key, delete in deletes.items():
+            try:
+                temporaries[key] = self._unlink(key, shred=delete.shred)
+            except OSError as error:
+                outcomes[key] = self.unavailable(key, error)
+                continue
+            self._index.add_tombstone(delete.tombstone)
+            outcomes[key] = delete.tombstone
+        # Written before a stripe is released: the next create of an id must see the tombstone, to be above it even
+        # where the clock was set back. If that fails it is written later, as every entry.
+        with contextlib.suppress(VaultError):
+            self._index.flush()
+        self._forget_copies([key for key in temporaries if not deletes[key].shred], outcomes)
+        for key, temporary in temporaries.items():
+            if deletes[key].shred:
+                self._shred(key, temporary, outcomes)
+        self._flush_names([key for key in temporaries if deletes[key].flush], outcomes)
+        if any(isinstance(outcome, VaultError) for outcome in outcomes.values()):
+            self.index_is_behind = True
+        return outcomes
+
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate, begin: Callable[[], None]) -> Commits:
+        """Remove the sessions of which ``update`` makes a ``Delete``, a batch at a time.
+
+        ``begin`` is called under the stripes before the first name is removed. See
+        ``Backend.delete_many``.
+        """
+        commits: Commits = {}
+        for batch in _batches(keys):
+            states: list[FileState | None] = []  # freeing a file may wait for the device: not under the stripes
+            numbers = sorted({stripe_of(locator_of(key)) for key in batch})
+            try:
+                stripes = [self.stripes.numbered(number) for number in numbers]
+                commits.update(_holding(stripes, partial(self._delete_batch, batch, update, begin, states)))
+            except VaultError as error:  # a stripe, or the marker: nothing of the batch was changed
+                commits.update(dict.fromkeys(batch, without_frames(error)))
+        return commits
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _head(self, key: str, *, thorough: bool) -> IndexRow | None:
+        state = self._current(key)
+        if state is None:
+            return None
+        if state.row is None or (thorough and not state.verified):
+            row = self._read_head(key, partial(read_range, self._disk, state), thorough=thorough)
+            state = state._replace(row=row)
+        self.open_files.put(key, state)
+        return state.row
+
+    def _current(self, key: str) -> FileState | None:
+        """What the path names now, at its present size; None: nothing."""
+        state = self._known(key, has_no_record_behind)
+        if state is None:
+            indexed = self._index.lookup(locator_of(key))
+            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
+        return state
+
+    def _known(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
+        """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
+
+        Where the inode is known, the index is not asked again what it acknowledged. It might name a record behind the
+        last one that was seen here, of the same inode; but then the container is longer than it was, for it only grows,
+        and that is the proof on which a cached head rests as well. A replacement shows as another inode.
+        """
+        state = self.open_files.get(key)
+        if state is not None:
+            try:
+                now = stat_path(self._disk, state)
+            except FileNotFoundError:
+                self.open_files.drop(key)
+                return None  # opened by its path next: it may be there again
+            if is_unchanged(state, now) and is_still(self._disk, state):
+                return state
+            if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
+                return resized(self._disk, state, now.st_size, now.st_mode)
+        return None
+
+    def _append(self, key: str, state: FileState | None, newest: Current, write: Write) -> Unflushed | None:
+        row = write.head
+        follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == write.offset
+        if state is None or not follows or state.size != write.offset:
+            raise ValueError(f"a record of {key} at offset {write.offset} does not follow the newest")
+        if not state.writable:
+            raise BackendUnavailable(f"{state.path}: we may not write to it")
+        flush = write.flush and self._durable
+        temporary = partial(self._layout.temporary, locator_of(key))
+        preallocated = extend(self._disk, temporary, state, write.data, flush=flush, durable=self._durable)
+        entry_flushed = state.entry_flushed or flush
+        after = state._replace(size=row.size, preallocated=preallocated, row=row, entry_flushed=entry_flushed)
+        self.open_files.put(key, after)
+        if flush:
+            return Unflushed(key, after, row)
+        self._index.add(row, flushed=False)
+        return None
+
+    def _is_rescued(self, unflushed: Unflushed) -> bool:
+        """Bring a record to the disk whose flush failed, with all that others have written behind it meanwhile."""
+        key, path = unflushed.key, unflushed.state.path
+        stripe = self.stripes.of(locator_of(key))
+        try:
+            with stripe.mutex, stripe:
+                self.open_files.drop(key)
+                state = open_container(self._disk, path, unflushed.state.witness, None)
+                if state is None:
+                    return True  # removed since, on purpose
+                if (state.inode, state.device) != (unflushed.state.inode, unflushed.state.device):
+                    # Replaced since, by a writer that had read this record: what is there now holds it.
+                    self._disk.fsync(state.descriptor.fd)
+                    self._disk.sync_directory(self._layout.sessions)
+                    return True
+                row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
+                if row is None or row.size != state.size:
+                    return False
+                data = read_all(self._disk, state.descriptor.fd, state.size, 0)
+                placed = replace(self._disk, self._layout.temporary(locator_of(key)), path, data, flush=True)
+                self.open_files.put(key, placed._replace(row=row._replace(torn=False)))
+        except (OSError, VaultError) as failure:
+            _log.warning("%s could not be written anew: %s", path, str(failure))
+            return False
+        return True
+
+    def _replace(self, key: str, state: FileState | None, newest: Current, write: Write) -> None:
+        row = write.head
+        if state is not None and not isinstance(newest, IndexRow):  # it came back after its removal: reads as absent
+            self._quarantine.keep(key, state, 0)
+        elif state is not None and isinstance(newest, IndexRow) and newest.torn:
+            self._quarantine.keep(key, state, newest.size)
+        flush = write.flush and self._durable
+        temporary = self._layout.temporary(locator_of(key))
+        placed = replace(self._disk, temporary, self._layout.session(key), write.data, flush=flush)
+        self.open_files.put(key, placed._replace(row=row))
+        self._index.add(row, flushed=flush)
+        if write.erase:
+            self._quarantine.forget(locator_of(key))
+
+    def _delete_batch(
+        self, batch: Sequence[str], update: DeleteUpdate, begin: Callable[[], None], states: list[FileState | None]
+    ) -> Commits:
+        commits: Commits = {}
+        deletes: dict[str, Delete] = {}
+        for key in batch:
+            try:
+                state, newest = self.newest(key)
+                change = update(key, newest)
+            except OSError as error:
+                commits[key] = self.unavailable(key, error)
+            except VaultError as error:
+                commits[key] = without_frames(error)
+            else:
+                states.append(state)
+                commits[key] = Commit.of(newest, change)
+                if isinstance(change, Delete):
+                    deletes[key] = change
+        if deletes:
+            begin()
+            failed = {key: each for key, each in self.delete(deletes).items() if isinstance(each, VaultError)}
+            commits.update(failed)
+        return commits
+
+    def _unlink(self, key: str, *, shred: bool) -> str:
+        """Remove the name of a container; the name under which ``_shred`` overwrites it, or nothing."""
+        self.open_files.drop(key)
+        path = self._layout.session(key)
+        with contextlib.suppress(FileNotFoundError):
+            if not shred:
+                self._disk.unlink(path)
+                return ""
+            temporary = self._layout.temporary(locator_of(key))  # under its own name a file is never half of anything
+            self._disk.replace(path, temporary)
+            self._disk.sync_directory(self._layout.sessions)
+            return temporary
+        return ""
+
+    def _forget_copies(self, removed: Sequence[str], outcomes: Outcomes) -> None:
+        try:
+            if removed:
+                self._quarantine.forget(*map(locator_of, removed))
+        except OSError as error:
+            outcomes.update({key: self.unavailable(key, error) for key in removed})
+
+    def _shred(self, key: str, temporary: str, outcomes: Outcomes) -> None:
+        try:
+            if temporary:
+                shred_file(self._disk, temporary)
+            self._quarantine.forget(locator_of(key), shred=True)
+        except OSError as error:
+            outcomes[key] = DurabilityUnknown(f"{key}: removed, but not all of it could be overwritten: {error}")
+
+    def _flush_names(self, removed: Sequence[str], outcomes: Outcomes) -> None:
+        promised = [key for key in removed if not isinstance(outcomes[key], VaultError)]
+        try:
+            if promised and self._durable:
+                self._disk.sync_directory(self._layout.sessions)
+        except OSError as error:
+            for key in promised:
+                outcomes[key] = DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}")
+
+    def _refuse_second(self, key: str, name: str | None) -> None:
+        """One session, one file: another name for the same locator was put there by someone else."""
+        if name is not None and name != key:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                self._disk.stat(self._layout.session(name))
+                raise Damaged(f"the session of {key} lies there under another name, {name}; nothing was changed")
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Batches of sessions that share few stripes: each of them waits for few others, and few wait for it."""
+    ordered = sorted(dict.fromkeys(keys), key=lambda key: stripe_of(locator_of(key)))
+    for start in range(0, len(ordered), BATCH):
+        yield ordered[start : start + BATCH]
+
+
+def _holding(stripes: Sequence[PathLock], work: Callable[[], T]) -> T:
+    """Call ``work`` while all of the stripes are held, taken in ascending order.
+
+    By recursion and not on an exit stack: there, an interrupt could arrive between the acquisition of a mutex and its
+    entry on the stack, and leave it locked for ever.
+    """
+    if not stripes:
+        return work()
+    with stripes[0].mutex, stripes[0]:
+        return _holding(stripes[1:], work)

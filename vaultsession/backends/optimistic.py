@@ -1,0 +1,164 @@
+"""OptimisticBackend: what backends have in common whose storage compares and swaps.
+
+``commit`` shows the update function what this process knows to be newest, and the storage writes if that still stands
+there: one round trip. Whatever the function makes of that, other than something to write, is asked again of what
+really stands there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from abc import abstractmethod
+from collections import OrderedDict
+from typing import Generic, Protocol, TypeVar
+
+from ..errors import Conflict
+from ..format.ids import locator_of
+from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write
+from ..util.fork import ForkSafe
+from .protocol import Backend
+from .rollback_guard import RollbackGuard
+
+TRIES = 200
+"""How often a commit is begun anew because others were quicker."""
+
+_KNOWN = 4096
+"""States kept, so that an append need not look first: at about 2 KB each."""
+
+_LOCKS = 256
+
+
+class StoredState(Protocol):
+    """What stands in the storage for a session, as a change of it is compared and swapped on."""
+
+    @property
+    def newest(self) -> Current:
+        """What that means."""
+        ...
+
+
+S = TypeVar("S", bound=StoredState)
+
+
+class OptimisticBackend(ForkSafe, Backend, Generic[S]):
+    """Sealed sessions in a storage that compares and swaps. Safe from any thread, and in the child of a fork."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin_anew()
+        self._notes: dict[str, str] = {}
+
+    def _begin_anew(self) -> None:
+        """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
+        self._seen = RollbackGuard()
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._guard = threading.Lock()
+        self._states: OrderedDict[str, S] = OrderedDict()
+
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``.
+
+        ``Conflict`` where others were quicker for too long. ``DurabilityUnknown`` where an answer was lost, and nobody
+        can tell whether it was written.
+        """
+        self._check_open()
+        with self._locks[hash(locator_of(key)) % _LOCKS]:
+            state, is_certain = self._known(key), False
+            for attempt in range(TRIES):
+                if state is None:
+                    state, is_certain = self._look(key), True
+                try:
+                    change = update(state.newest)
+                    if isinstance(change, Write | Delete):
+                        _check(key, state.newest, change)
+                except Exception:
+                    if is_certain or self._stands(key, state):
+                        raise
+                    state = None  # it was said of something that is no longer the newest
+                    continue
+                if not isinstance(change, Write | Delete):
+                    if is_certain or self._stands(key, state):
+                        return Commit.of(state.newest, change)
+                    state = None
+                    continue
+                if self._swap(key, state, change):
+                    return Commit.of(state.newest, change)
+                pause(min(attempt, 4))
+                state, is_certain = self._known(key), False
+            raise Conflict(f"others wrote to {key} {TRIES} times while this was tried: try again")
+
+    def health(self) -> dict[str, str | None]:
+        """Whether the storage answers and may be written to; see the module ``health`` beside this one."""
+        self._check_open()
+        problems, self._notes = self._inspect()
+        return problems
+
+    def notes(self) -> dict[str, str]:
+        """What a crash of the storage would take, by its settings."""
+        return self._notes
+
+    # -- of each storage -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _check_open(self) -> None:
+        """``RuntimeError`` once it is closed."""
+
+    @abstractmethod
+    def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
+        """Each component and its problem, and what is worth knowing of those that are well."""
+
+    @abstractmethod
+    def _look(self, key: str) -> S:
+        """What stands there."""
+
+    @abstractmethod
+    def _stands(self, key: str, state: S) -> bool:
+        """Whether that is still what stands there."""
+
+    @abstractmethod
+    def _swap(self, key: str, state: S, change: Write | Delete) -> bool:
+        """Write it in place of that state, atomically and durably; False if something else stands there."""
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    def _known(self, key: str) -> S | None:
+        with self._guard:
+            state = self._states.get(key)
+            if state is None:
+                return None
+            self._states.move_to_end(key)
+        row = state.newest
+        return state if not isinstance(row, IndexRow) or row.torn or self._seen.is_news(row) else None
+
+    def _remember(self, key: str, state: S) -> None:
+        with self._guard:
+            self._states[key] = state
+            self._states.move_to_end(key)
+            if len(self._states) > _KNOWN:
+                self._states.popitem(last=False)
+
+    def _forget(self, key: str) -> None:
+        with self._guard:
+            self._states.pop(key, None)
+
+
+def pause(attempt: int) -> None:
+    """Wait a moment of random length, up to twice as long each time: those that collide do not collide again."""
+    share = int.from_bytes(os.urandom(2), "big") / 65536
+    time.sleep(share * min(0.1, 0.001 * 2**attempt))
+
+
+def _check(key: str, newest: Current, change: Write | Delete) -> None:
+    """``ValueError`` for what an update function must not return."""
+    if isinstance(change, Delete):
+        if change.tombstone.key != key:
+            raise ValueError(f"a tombstone of another session than {key}")
+        return
+    row = change.head
+    if row.key != key or row.size != change.offset + len(change.data):
+        raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+    follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == change.offset
+    if change.offset and not follows:
+        raise ValueError(f"a record of {key} at offset {change.offset} does not follow the newest")

@@ -1,0 +1,96 @@
+"""The metadata of a vault in an engine, beside the sessions.
+
+::
+
+    vault, dictionary-<number>, tenant/<name>   as everywhere
+    dictionaries    the numbers of the dictionaries, ascending, one per line: each is there before its number is listed
+    tenants         the names of the tenants with keys of their own, one per line: each is listed before its keys exist
+
+Each value is replaced by compare-and-swap: of two that create or change at once one tries again, and no crash comes
+between identity and keys. An engine answers for its own durability; there is no second copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..backends.protocol import Engine
+from ..errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
+from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore
+
+_TRIES = 100
+_LISTS = {
+    DICTIONARY: ("dictionaries", re.compile(rb"(?:[1-9][0-9]{4,9}\n){0,1000}")),
+    TENANT: ("tenants", re.compile(rb"(?:[0-9a-f]+\n)*")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMetadata(MetadataStore):
+    """The values of an engine. Immutable; safe from any thread, process and host."""
+
+    engine: Engine
+
+    @property
+    def where(self) -> str:
+        """Where the engine is; no password is in it."""
+        return self.engine.where
+
+    def exists(self) -> bool:
+        """Whether there is a vault to open."""
+        return self.engine.metadata(VAULT) is not None
+
+    def read(self, name: str) -> tuple[Copy, ...]:
+        """The value, as one copy."""
+        data = self.engine.metadata(name)
+        if data is None and name == VAULT:
+            raise VaultNotFound(f"there is no vault at {self.where}: make one with `vaultsession init`")
+        return () if data is None else (Copy(name, data),)
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """The names that are listed: of each that is there, and of tenants that nearly were.
+
+        Lists are not sealed: each value proves itself. ``Damaged`` for one that this package does not write.
+        """
+        title, form = _LISTS[prefix]
+        listed = self.engine.metadata(title) or b""
+        if form.fullmatch(listed) is None:
+            raise Damaged(f"the list of the vault's {title} is not what this package writes: restore it from a backup")
+        return tuple(prefix + name for name in listed.decode("ascii").split())
+
+    def create(self, make: Callable[[], bytes]) -> bytes:
+        """Put the value in place, made when there is none yet."""
+        if self.exists():
+            raise Conflict(f"{self.where}: there is a vault already: open it")
+        value = make()
+        if self.engine.put_metadata(VAULT, value, None):
+            return value
+        raise Conflict(f"{self.where}: another process made a vault in this moment: open it")
+
+    def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
+        """Compare and swap. What an engine still keeps of the old value, in its logs say, is its own affair."""
+        before = expected[0].data if expected else None
+        if name.startswith(TENANT) and before is None:
+            self._list(TENANT, name)
+        if not self.engine.put_metadata(name, data, before):
+            return False
+        if name.startswith(DICTIONARY):
+            self._list(DICTIONARY, name)
+        return True
+
+    def etag(self) -> object:
+        """The value itself: one round trip."""
+        return self.engine.metadata(VAULT)
+
+    def _list(self, prefix: str, name: str) -> None:
+        """Put a name on its list, which is sorted by length and then as text: numbers ascend."""
+        title, _ = _LISTS[prefix]
+        for _ in range(_TRIES):
+            listed = self.engine.metadata(title)
+            names = {*(listed or b"").split(), name.removeprefix(prefix).encode()}
+            lines = b"".join(each + b"\n" for each in sorted(names, key=lambda each: (len(each), each)))
+            if lines == listed or self.engine.put_metadata(title, lines, listed):
+                return
+        raise DurabilityUnknown(f"{self.where}: the {title} were listed by others {_TRIES} times in a row")
