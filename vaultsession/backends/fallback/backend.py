@@ -389,6 +389,12 @@ class FallbackBackend(Backend):
         with self._memory.lock:
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those of the server, or of memory while that is away."""
+        self._attend()
+        self._check_open()
+        return (self._primary if self._away is None else self._memory.backend).tombstones()
+
     def notes(self) -> Mapping[str, str]:
         """Those of the server."""
         return self._primary.notes()

@@ -76,7 +76,10 @@ def migrate(
     after = VaultOptions(target, to_key_file, to_key_command, to_passphrase_file)
     if after.names_a_key and not rekey:
         raise InvalidSetting("a copy opens with the key of FROM: another key takes --rekey")
-    with _locations(source, target) as (ours, theirs), bar("Migrating") as progress:
+    with (
+        _locations(source, target) as (ours, theirs),
+        bar("Migrating", interrupted="the same command goes on") as progress,
+    ):
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: name the one to copy")
         if rekey:
