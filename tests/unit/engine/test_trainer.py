@@ -8,7 +8,7 @@ import random
 import pytest
 
 from vaultsession import InvalidSetting, RawKey, TrainingRefused, UnknownDictionary, open_store, open_store_async
-from vaultsession.engine import trainer, merge_policy
+from vaultsession.engine import merge_policy, trainer
 from vaultsession.engine.trainer import FEWEST_SESSIONS, SIZES
 from vaultsession.format.dictionaries import SHIPPED
 from vaultsession.testing.clock import ManualClock
