@@ -63,7 +63,7 @@ class Sweeper(ForkSafe):
                 removed = self._sweep()
             except VaultError as error:
                 _log.warning("sweep failed, will try again in %g s: %s", self._interval, error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the next sweep may do
                 _log.exception("sweep failed, will try again in %g s", self._interval)
             else:
                 if removed:

@@ -122,9 +122,9 @@ def test_a_service_that_daemonizes_goes_on_sweeping(open_one: Any) -> None:
 
 def test_health_names_a_sweeper_that_has_ended(store: SessionStore) -> None:
     store.start_sweeper("1h")
-    sweeper: Any = store._sweeper  # noqa: SLF001 - its thread ends as no thread should
-    sweeper._stopped.set()  # noqa: SLF001 - as above
-    sweeper._thread.join()  # noqa: SLF001 - as above
+    sweeper: Any = store._sweeper
+    sweeper._stopped.set()
+    sweeper._thread.join()
     assert not store.health()["ok"]
     assert "start_sweeper" in store.health()["sweeper"]
     store.start_sweeper("1h")

@@ -66,9 +66,7 @@ print(most)
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
 @pytest.mark.parametrize(("limit", "stores"), [(64, 1), (256, 2), (256, 4), (1024, 10)])
-def test_the_stores_of_a_process_leave_descriptors_to_the_application(
-    tmp_path: Path, limit: int, stores: int
-) -> None:
+def test_the_stores_of_a_process_leave_descriptors_to_the_application(tmp_path: Path, limit: int, stores: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), str(limit), str(stores)],
         capture_output=True,
