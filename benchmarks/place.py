@@ -1,4 +1,4 @@
-"""A place in a README between two marks, where a command writes its table: no figure there is written by hand."""
+"""A place in a document between two marks, where a command writes its table: no figure there is written by hand."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Place:
         self.end = f"<!-- python -m {module} --readme: end -->\n"
 
     def read(self, readme: Path) -> str:
-        """What stands there."""
+        """The text that stands there."""
         return self._parts(readme)[1]
 
     def write(self, readme: Path, text: str) -> None:
-        """This, instead of what stands there."""
+        """Put this text there."""
         before, _, after = self._parts(readme)
         readme.write_text(f"{before}{self.begin}{text}{self.end}{after}", encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 The extra "bench" installs the rivals; what is not installed is listed as such. ``--quick`` takes about two minutes, all
 of it about twenty. ``--draw FILE`` measures nothing and takes the results of an earlier run instead, for ``--plots``
-and for ``--readme FILE``, which writes its table anew.
+and for ``--readme``, which writes the table of ``benchmarks/README.md`` anew.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def main() -> None:
     parser.add_argument("--json", help="write the conditions and every cell there")
     parser.add_argument("--draw", metavar="FILE", help="measure nothing: take the results of that file")
     parser.add_argument("--plots", help="write the plots into that directory, as SVG")
-    parser.add_argument("--readme", help="write the table of the comparison anew in that file")
+    parser.add_argument("--readme", action="store_true", help="write the table of the comparison anew")
     chosen = parser.parse_args()
     results = Results.load(Path(chosen.draw)) if chosen.draw else _measured(parser, chosen)
     if chosen.json and not chosen.draw:
         results.save(Path(chosen.json))
         results = Results.load(Path(chosen.json))
     if chosen.readme:
-        readme.PLACE.write(Path(chosen.readme), readme.text(results))
+        readme.PLACE.write(readme.HERE, readme.text(results))
     if chosen.plots:
         from .plots import draw  # noqa: PLC0415 - matplotlib takes a second to import
 

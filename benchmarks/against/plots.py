@@ -1,4 +1,4 @@
-"""The curves and bars of a run as SVG, small enough to keep beside the README.
+"""The curves and bars of a run as SVG, small enough to keep beside the document.
 
 On a background of their own, so that they read on a white page and on a dark one; names stand at the ends of the lines.
 The digest of the results that they were drawn from is in the file.

@@ -1,9 +1,10 @@
-"""The README's table of the comparison, from the results of a run: no figure of it is written by hand."""
+"""The table of the comparison in ``benchmarks/README.md``, from a run: no figure of it is written by hand."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 from ..harness import told
 from ..place import Place, duration, thousands
@@ -15,6 +16,7 @@ from .rivals import FLOOR, OURS
 from .table import Cell
 
 PLACE = Place("benchmarks.against")
+HERE = Path(__file__).parents[1] / "README.md"
 
 STORES = (
     OURS,

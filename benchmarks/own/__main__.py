@@ -2,7 +2,8 @@
 
 ``--quick`` takes about a minute and smaller vaults; its figures are for seeing that all of it runs. ``--check``
 measures nothing but a few ratios to the floor, in some seconds, and fails where one is over its limit. ``--rows FILE``
-measures nothing: it takes the rows of an earlier run, for ``--readme FILE``, which writes its table anew.
+measures nothing: it takes the rows of an earlier run, for ``--readme``, which writes the tables of ``README.md`` and
+``benchmarks/README.md`` anew.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main() -> int:
     parser.add_argument("--directory", help="where the vaults are made; on the file system to measure")
     parser.add_argument("--json", help="write the rows there")
     parser.add_argument("--rows", metavar="FILE", help="measure nothing: take the rows of that file")
-    parser.add_argument("--readme", help="write the table anew in that file")
+    parser.add_argument("--readme", action="store_true", help="write the tables of the documents anew")
     chosen = parser.parse_args()
     if chosen.rows:
         where, rows = readme.load(Path(chosen.rows))
@@ -44,7 +45,7 @@ def main() -> int:
         if chosen.json:
             report.save(chosen.json, where)
     if chosen.readme:
-        readme.PLACE.write(Path(chosen.readme), readme.text(where, rows))
+        readme.write(where, rows)
     return 0 if within else 1
 
 

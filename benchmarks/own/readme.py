@@ -1,15 +1,21 @@
-"""The README's table beside the bare primitives, from the rows of a run: no figure of it is written by hand."""
+"""The tables beside the bare primitives, from the rows of a run: no figure of them is written by hand.
+
+``benchmarks/README.md`` has all of them, the README five.
+"""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..harness import Row, told
 from ..place import Place, duration, thousands
 
 PLACE = Place("benchmarks.own")
+HERE = Path(__file__).parents[1] / "README.md"
+FRONT = Path(__file__).parents[2] / "README.md"
 
 LINES = {
     "durable create of 20 KB / floor": "durable create of 20 KB",
@@ -31,6 +37,15 @@ LINES = {
 }
 """Rows of the report, and what they are called there."""
 
+FIVE = {
+    "durable save of an existing 20 KB session / floor": "durable save of an existing session, 20 KB",
+    "durable append of a turn, 100000 messages before / floor": "durable append of a turn, 100 000 messages before",
+    "warm load of 20 KB, everything parsed / loads + stat": "warm load, 20 KB, everything parsed",
+    "cold load of 20 KB / read, AES-GCM, zstd, orjson": "cold load, 20 KB",
+    "a page of 50 of a user, 100000 sessions": "a page of 50 of a user among 100 000 sessions",
+}
+"""The rows that the README has."""
+
 _MICROSECONDS = {"us": 1, "ms": 1000, "s": 1_000_000}
 
 
@@ -40,11 +55,17 @@ def load(path: Path) -> tuple[dict[str, object], list[Row]]:
     return found["conditions"], [Row(**row) for row in found["rows"]]
 
 
-def text(conditions: dict[str, object], rows: list[Row]) -> str:
+def write(conditions: dict[str, object], rows: list[Row]) -> None:
+    """Write both tables anew."""
+    PLACE.write(HERE, text(conditions, rows))
+    PLACE.write(FRONT, text(conditions, rows, FIVE))
+
+
+def text(conditions: dict[str, object], rows: list[Row], lines_of: Mapping[str, str] = LINES) -> str:
     """The table and its conditions, in Markdown. What a quick run does not measure is left out."""
     by_name = {row.what: row for row in rows}
     lines = ["| | vaultsession | bare primitives | ratio |", "|---|---|---|---|"]
-    lines += [f"| {called} | {_cells(by_name[what])} |" for what, called in LINES.items() if what in by_name]
+    lines += [f"| {called} | {_cells(by_name[what])} |" for what, called in lines_of.items() if what in by_name]
     return "\n".join(lines) + "\n\n" + textwrap.fill(f"Medians; {told(conditions)}.", 120) + "\n"
 
 

@@ -44,7 +44,7 @@ def test_every_session_is_imported_once(run: Run, place: Place, source: Path) ->
 def test_what_cannot_be_imported_is_told_with_file_and_line(run: Run, place: Place, source: Path) -> None:
     with (source / "all.jsonl").open("a") as file:
         file.write("{torn\n")
-    (source / "big.json").write_text('[{"n": 1' + "0" * 30 + "}]")
+    (source / "big.json").write_text('[{"role": "user", "n": 1' + "0" * 30 + "}]")
     (source / "link.json").symlink_to(source / "bob.json")
     told = run("import", source)
     assert told.code == 3

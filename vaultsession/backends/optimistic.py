@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..format.ids import locator_of
 from ..format.sealed import Current, Delete, IndexRow, Update, Write
+from ..util.fork import ForkSafe
 from .rollback_guard import RollbackGuard
 
 TRIES = 200
@@ -41,15 +41,15 @@ class StoredState(Protocol):
 S = TypeVar("S", bound=StoredState)
 
 
-class OptimisticBackend(ABC, Generic[S]):
+class OptimisticBackend(ForkSafe, ABC, Generic[S]):
     """Sealed sessions in a storage that compares and swaps. Safe from any thread, and in the child of a fork."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self._begin_anew()
         self._remarks: dict[str, str] = {}
-        self._begin()
-        _alive.add(self)
 
-    def _begin(self) -> None:
+    def _begin_anew(self) -> None:
         """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
         self._seen = RollbackGuard()
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
@@ -161,15 +161,3 @@ def _check(key: str, newest: Current, change: Write | Delete) -> None:
     follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == change.offset
     if change.offset and not follows:
         raise ValueError(f"a record of {key} at offset {change.offset} does not follow the newest")
-
-
-_alive: weakref.WeakSet[OptimisticBackend[Any]] = weakref.WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for backend in list(_alive):
-        backend._begin()  # noqa: SLF001 - our own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_anew)

@@ -1,8 +1,4 @@
-"""The command line: one file per command, each importing the store only when it runs, so that --help is quick.
-
-``exit_codes`` the table · ``output`` what is written, and how · ``vaults`` the options that all commands share ·
-``asking`` questions · ``running`` from errors to sentences and exit codes
-"""
+"""The command line: one file per command, imported when it is named, so that the help of all is quick."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +15,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import VaultError
-from .vault_options import VaultOptions
+from ..util.lazy import LazyModule
+from .vault_options import VaultOptions, absolute
 
 if TYPE_CHECKING:
-    from ..vault import Vault
+    from ..admin.doctor import readonly
+    from ..format import sealed
+    from ..util import clock
+    from ..vault import Vault, key_places, key_sources
+    from ..vault import secret as secret_names
     from ..vault.key_sources import KeySource
     from ..vault.secret import Secret
+else:  # only while a line is completed
+    readonly, sealed = LazyModule(".admin.doctor.readonly"), LazyModule(".format.sealed")
+    clock, secret_names = LazyModule(".util.clock"), LazyModule(".vault.secret")
+    key_places, key_sources = LazyModule(".vault.key_places"), LazyModule(".vault.key_sources")
 
 _NEWEST = 1000
 """Sessions that are looked through."""
@@ -31,7 +39,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@%+,/][A-Za-z0-9_.@%+,/:=-]*")
 
 
 def complete_id(context: typer.Context, incomplete: str) -> list[str]:
-    """Ids that begin so. Whatever goes wrong, there are none."""
+    """Ids that begin so; none where anything goes wrong."""
     logging.getLogger("vaultsession").setLevel(logging.CRITICAL)
     outer = context.parent.params if context.parent is not None else {}
     given = {name: context.params.get(name) or outer.get(name) for name in ("vault", "key_file")}
@@ -47,32 +55,21 @@ def complete_id(context: typer.Context, incomplete: str) -> list[str]:
 
 def _ids(where: VaultOptions) -> Iterator[str]:
     """Of the newest sessions; the vault is read, and never changed."""
-    from ..admin.doctor.readonly import opened_read_only  # noqa: PLC0415 - as above
-    from ..format.sealed import Query  # noqa: PLC0415 - as above
-    from ..util.clock import SystemClock  # noqa: PLC0415 - with the next: what --help does without
-
     directory = where.directory()
-    with opened_read_only(directory.path, _secrets(where, directory)) as opened:
-        query = Query(alive_at=SystemClock().now(), limit=_NEWEST)
+    with readonly.opened_read_only(directory.path, _secrets(where, directory)) as opened:
+        query = sealed.Query(alive_at=clock.SystemClock().now(), limit=_NEWEST)
         for row in opened.backend.scan(query):
             yield opened.reader.rows.open(row)[1].id
 
 
 def _secrets(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secret]]:
-    """Keys that are there: nobody is asked, no command is run, and no passphrase is derived from."""
-    from ..store.configuration import environment  # noqa: PLC0415 - as above
-    from ..vault.key_places import EnvironmentKey, KeyFile  # noqa: PLC0415 - as above
-    from ..vault.key_sources import KeySources  # noqa: PLC0415 - as above
-    from ..vault.secret import KEY_FILE  # noqa: PLC0415 - as above
-
-    environ = environment()
-    named = where.key_file or environ.get(KEY_FILE)
-    sources: list[KeySource] = [
-        EnvironmentKey(environ=environ),
-        KeySources(environ).key_file(directory.identity().vault_id),
+    """Keys that are there: nothing is asked for, no command is run, and no passphrase is derived from."""
+    named = where.key_file or where.environ.get(secret_names.KEY_FILE)
+    sources: list[KeySource] = [key_places.KeyFile(absolute(named))] if named else []
+    sources += [
+        key_places.EnvironmentKey(environ=where.environ),
+        key_sources.KeySources(where.environ).key_file(directory.identity().vault_id),
     ]
-    if named:
-        sources.insert(0, KeyFile(os.path.abspath(os.path.expanduser(named))))
     for source in sources:
         with contextlib.suppress(VaultError):
             secret = source.secret()

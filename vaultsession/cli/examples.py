@@ -24,10 +24,7 @@ class Example(NamedTuple):
 
 
 EXAMPLES: dict[str, tuple[Example, ...]] = {
-    "demo": (
-        Example("Look, and keep what was made", "vaultsession demo --keep"),
-        Example("A conversation over restarts", "vaultsession demo --which assistant"),
-    ),
+    "demo": (Example("Look, and keep what was made", "vaultsession demo --keep"),),
     "init": (
         Example("In your data directory, with a key of its own", "vaultsession init"),
         Example("Elsewhere, opened by words that you type", "vaultsession init ~/notes --passphrase"),

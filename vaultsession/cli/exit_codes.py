@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from .. import errors
 
 OK = 0
@@ -16,7 +18,7 @@ TIMEOUT = 11
 NO_KEY = 12
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""128 + SIGPIPE: whoever read the output has heard enough. Nothing is printed about it."""
+"""128 + SIGPIPE: the reader of the output has left. Nothing is printed about it."""
 
 CODES: dict[type[errors.VaultError], int] = {
     errors.VaultError: ERROR,
@@ -55,6 +57,12 @@ ADVICE: dict[type[errors.VaultError], str] = {
     errors.DurabilityUnknown: "look at what is there now, and at the disk, before you repeat the command",
 }
 """What to do next, where the message of the class does not say it."""
+
+
+def end(*, lost: bool, partial: bool) -> None:
+    """End the command with INTEGRITY where something is lost, with PARTIAL where something is left to do."""
+    if lost or partial:
+        raise typer.Exit(INTEGRITY if lost else PARTIAL)
 
 
 def exit_code(error: errors.VaultError) -> int:

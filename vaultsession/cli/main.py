@@ -55,10 +55,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make the streams such that whatever is written to them arrives, or fails."""
+    """Make the streams such that what is written to them arrives, or fails."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started us: nobody listens
+        if stream is None:  # closed before the start: there is no reader
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
         elif isinstance(getattr(stream, "buffer", None), io.RawIOBase):
             # PYTHONUNBUFFERED: Python drops what the system did not take of a large write, and says nothing.
@@ -85,7 +85,7 @@ def _outcome(act: Callable[[], object]) -> int:
             return exit_codes.BROKEN_PIPE
         return ended.code if isinstance(ended.code, int) else exit_codes.OK
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        code, sentence = _told(error)
+        code, sentence = _explained(error)
         if os.environ.get(DEBUG) and not isinstance(error, typer.Abort):
             traceback.print_exc()
         if isinstance(error, OSError):
@@ -95,7 +95,7 @@ def _outcome(act: Callable[[], object]) -> int:
     return result if isinstance(result, int) else exit_codes.OK
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _explained(error: Exception) -> tuple[int, str]:
     """The exit code of an error, and the sentence that says what to do."""
     if isinstance(error, VaultError):
         advice = exit_codes.advice_for(error)

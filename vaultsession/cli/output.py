@@ -1,24 +1,23 @@
 """Output: a table on a terminal, TSV when piped, JSON where asked. Data on stdout, all else on stderr.
 
-Nothing that came out of a vault reaches a terminal as it is: whoever chose an id or a title could move the cursor,
-hide text or reverse it. What is not printable is shown as an escape; in TSV so is what TSV is made of, and JSON has
+Nothing that came out of a vault reaches a terminal as it is: the author of an id or a title could move the cursor, hide
+text or reverse it. What is not printable is shown as an escape; in TSV so is what TSV is made of, and JSON has
 escapes of its own, so that both can be read back exactly.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from json import dumps
 from typing import Annotated, Any, Literal
 
-import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -45,9 +44,6 @@ _ASTRAL = 0xFFFF
 
 Record = Mapping[str, Any]
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
-AsJsonLines = Annotated[bool, typer.Option("--jsonl", help="JSON lines, written as they come.")]
-
 
 class Form(Enum):
     """How data is written."""
@@ -65,6 +61,11 @@ class Form(Enum):
         if as_json or as_jsonl:
             return cls.JSON if as_json else cls.JSONL
         return cls.TABLE if sys.stdout.isatty() else cls.TSV
+
+
+JsonForm = Annotated[Form, "--json"]
+AnyForm = Annotated[Form, "--json", "--jsonl"]
+"""The form of a command's output, and the options that choose it; ``vault_options.takes_options`` makes them of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def cell(value: object) -> str:
 
 def to_json(value: object, *, indent: int | None = None) -> str:
     """JSON in which every character is printable; text beyond ASCII stays readable."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    text = dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     # What the pattern lets pass is printable; the rest is looked at one by one.
     return re.sub(r"[^\n -~\u00a1-\u00ac\u00ae-\u02ff]", lambda found: _json_escape(found[0]), text)
 
@@ -171,6 +172,57 @@ def paragraph(text: Text, *, indent: int = 0) -> None:
         console.print(Text(margin).append_text(row), soft_wrap=True)
 
 
+def show(
+    records: Iterable[Record],
+    columns: Sequence[Column | str],
+    form: Form,
+    *,
+    json: object = None,
+    people: str | Callable[[list[Record]], object] | None = None,
+) -> None:
+    """Write records: as a table, as TSV, as one JSON document or as JSON lines. Only TSV and JSON lines are streamed.
+
+    ``json``: the document in place of the list of records, or a function that makes it of them. ``people``: what a
+    terminal shows in place of a table, a sentence or a function of the records.
+    """
+    if form is Form.JSONL:
+        lines(records)
+    elif form is Form.TSV:
+        tsv([column if isinstance(column, str) else column.name for column in columns], records)
+    elif form is Form.JSON:
+        document(json(list(records)) if callable(json) else list(records) if json is None else json)
+    elif people is None:
+        table([column for column in columns if isinstance(column, Column)], records)
+    elif callable(people):
+        people(list(records))
+    else:
+        line(people)
+
+
+def show_problems(
+    records: Sequence[Record],
+    problems: Sequence[Record],
+    columns: Sequence[Column],
+    form: Form,
+    *,
+    json: object,
+    sentence: str,
+) -> None:
+    """What was looked at. On a terminal the ``problems`` among it, and a sentence."""
+
+    def people(_: object) -> None:
+        if problems:
+            table(columns, problems)
+        line(sentence)
+
+    show(records, columns, form, json=json, people=people)
+
+
+def result(record: Record, form: Form, sentence: str, *, columns: Sequence[str] = ()) -> None:
+    """What a command came to: a sentence on a terminal, the record elsewhere. ``columns`` of TSV, if not all."""
+    show([record], columns or list(record), form, json=record, people=sentence)
+
+
 def document(value: object) -> None:
     """One JSON document."""
     line(to_json(value, indent=2))
@@ -207,8 +259,16 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
     console.print(Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
-def facts(record: Record, shown: Mapping[str, str] | None = None) -> None:
-    """One record, a line for each name: aligned on a terminal, TSV when piped. ``shown`` spells some for people."""
+def facts(
+    record: Record, spelled: Mapping[str, str] | None = None, *, form: Form | None = None, json: object = None
+) -> None:
+    """One record, a line for each name: aligned on a terminal, TSV when piped. ``spelled`` has values for people.
+
+    In JSON the record, or ``json`` in its place.
+    """
+    if form is Form.JSON:
+        document(record if json is None else json)
+        return
     if not sys.stdout.isatty():
         tsv(("name", "value"), ({"name": name, "value": value} for name, value in record.items()))
         return
@@ -216,9 +276,16 @@ def facts(record: Record, shown: Mapping[str, str] | None = None) -> None:
     drawn.add_column(style="dim")
     drawn.add_column(overflow="fold")
     for name, value in record.items():
-        spelled = (shown or {}).get(name) or _shown(None, value)
-        drawn.add_row(Text(escaped(name)), Text(spelled))
+        drawn.add_row(Text(escaped(name)), Text((spelled or {}).get(name) or _shown(None, value)))
     data().print(drawn)
+
+
+def say_some(sentences: Sequence[str], most: int = 20) -> None:
+    """The first of many sentences, and how many more there are."""
+    for sentence in sentences[:most]:
+        say(sentence)
+    if len(sentences) > most:
+        say(f"and {len(sentences) - most} more, which --json lists")
 
 
 def counted(number: int, noun: str) -> str:
@@ -226,13 +293,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def paged(fetch: Callable[[str | None], tuple[Sequence[Record], str | None]], after: str | None) -> Iterator[Record]:
-    """Every record of all pages from a cursor on."""
-    while True:
-        page, after = fetch(after)
-        yield from page
-        if after is None:
-            return
+def listed(counts: Mapping[str, int]) -> str:
+    """``3 ok, 1 torn``: what there is at all; empty for nothing."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def _shown(column: Column | None, value: object) -> str:

@@ -10,7 +10,7 @@ from .output import notes
 
 @contextlib.contextmanager
 def bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
-    """To be told ``(done, total)``; a total of None is one that nobody knows. ``shown`` False: not among data."""
+    """A function of ``(done, total)``; a total of None is unknown. ``shown`` False: not among data."""
     console = notes()
     if not shown or not console.is_terminal:
         yield lambda _done, _total: None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
+from ..util.disk import Disk, write_new
+from ..vault.key_places import KeyFile, Prompt
+from ..vault.secret import Passphrase, RawKey, Secret
 from . import exit_codes
 from .output import say
-
-if TYPE_CHECKING:
-    from ..vault.secret import Passphrase, RawKey, Secret
+from .vault_options import absolute
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be done.")]
@@ -31,9 +33,6 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def ask_passphrase() -> Passphrase:
     """A passphrase typed twice. ``KeyUnavailable`` without a terminal."""
-    from ..vault.key_places import Prompt  # noqa: PLC0415 - as above
-    from ..vault.secret import Passphrase  # noqa: PLC0415 - as above
-
     words: list[Secret | None] = []
     for question in ("New passphrase: ", "The same again: "):
         try:
@@ -53,13 +52,7 @@ def key_in_file(path: str, vault: str) -> tuple[RawKey, bool]:
 
     Never within the vault: a key beside the data protects nothing.
     """
-    import os  # noqa: PLC0415 - only here
-
-    from ..util.disk import Disk, write_new  # noqa: PLC0415 - as above
-    from ..vault.key_places import KeyFile  # noqa: PLC0415 - as above
-    from ..vault.secret import RawKey  # noqa: PLC0415 - as above
-
-    path = os.path.abspath(os.path.expanduser(path))
+    path = absolute(path)
     inside = os.path.join(os.path.realpath(vault), "")
     if os.path.realpath(path).startswith(inside):
         raise InvalidSetting(f"{path} lies within the vault, where a key protects nothing: name a file elsewhere")
@@ -78,4 +71,4 @@ def key_in_file(path: str, vault: str) -> tuple[RawKey, bool]:
 
 def warn_of_loss(place: str) -> None:
     """What a new key means."""
-    say(f"The key: {place}. Keep a copy in a safe place: whoever loses it loses the data, and nobody can help.")
+    say(f"The key: {place}. Keep a copy in a safe place: who loses it loses the data, and nobody can help.")

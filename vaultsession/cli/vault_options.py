@@ -9,24 +9,34 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 from urllib.parse import unquote, urlsplit
 
 import typer
 
 from ..errors import InvalidSetting, VaultNotFound
+from ..util.lazy import LazyModule
+from .output import Form
 
 if TYPE_CHECKING:
+    from .. import vault as vaults
+    from ..store import configuration
+    from ..store import open as store_open
+    from ..store import settings as store_settings
+    from ..store.settings import Settings
     from ..store.store import SessionStore
-    from ..util.disk import Disk
-    from ..vault import OpenVault, Vault
+    from ..util import disk
+    from ..vault import OpenVault, Vault, key_command, key_places, key_sources, location
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
-
-P = ParamSpec("P")
+else:  # the help of a command does without the store
+    configuration, disk, vaults = LazyModule(".store.configuration"), LazyModule(".util.disk"), LazyModule(".vault")
+    store_open, store_settings = LazyModule(".store.open"), LazyModule(".store.settings")
+    key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
+    key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
 
 _PANEL = "Vault and key"
 
@@ -57,9 +67,13 @@ _OPTIONS: dict[str, Any] = {
     "key_command": KeyCommandLine,
     "passphrase_file": PassphraseFilePath,
 }
+_FORMS = {
+    "--json": Annotated[bool, typer.Option("--json", help="One JSON document.")],
+    "--jsonl": Annotated[bool, typer.Option("--jsonl", help="JSON lines, written as they come.")],
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VaultOptions:
     """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
 
@@ -80,54 +94,55 @@ class VaultOptions:
         """Whether an option names a source of a key."""
         return any((self.key_file, self.key_command, self.passphrase_file))
 
+    @functools.cached_property
+    def environ(self) -> Mapping[str, str]:
+        """Our variables of the environment, with the configuration file beneath them, which is read once."""
+        return configuration.environment()
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings of the environment and the configuration file."""
+        return store_settings.Settings.from_environment(self.environ)
+
     @property
     def path(self) -> str:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
-        from ..store.configuration import environment, vault_path  # noqa: PLC0415 - as below
+        return os.path.expanduser(self.vault or configuration.vault_path(self.environ))
 
-        return os.path.expanduser(self.vault or vault_path(environment()))
-
+    @property
     def key(self) -> KeySource | None:
         """The source that an option names; None leaves it to the environment and what comes behind it."""
-        from ..vault.key_command import KeyCommand  # noqa: PLC0415 - as above
-        from ..vault.key_places import KeyFile, PassphraseFile  # noqa: PLC0415 - as above
-
         named: list[KeySource] = []
         if self.key_file:
-            named.append(KeyFile(os.path.abspath(os.path.expanduser(self.key_file))))
+            named.append(key_places.KeyFile(absolute(self.key_file)))
         if self.key_command:
-            named.append(KeyCommand(self.key_command))
+            named.append(key_command.KeyCommand(self.key_command))
         if self.passphrase_file:
-            named.append(PassphraseFile(os.path.abspath(os.path.expanduser(self.passphrase_file))))
+            named.append(key_places.PassphraseFile(absolute(self.passphrase_file)))
         if len(named) > 1:
             raise InvalidSetting("give one of --key-file, --key-command and --passphrase-file")
         return named[0] if named else None
 
     def open(self, *, key: Key = None) -> SessionStore:
         """The store. ``VaultNotFound`` where there is no vault: no command but ``init`` makes one."""
-        from ..store.open import open_store  # noqa: PLC0415 - as above
+        sources = key_sources.KeySources(self.environ)
+        return store_open.open_store(
+            self.path, key=key or self.key, settings=self.settings, sources=sources, create=False
+        )
 
-        return open_store(self.path, key=key or self.key(), create=False)
-
-    def site(self, place: str | None = None) -> VaultLocation:
+    def location(self, place: str | None = None) -> VaultLocation:
         """Where the vault lies, of whatever kind, there or not; ``place`` in the stead of the options."""
-        from ..store.configuration import environment  # noqa: PLC0415 - as above
-        from ..store.settings import Settings  # noqa: PLC0415 - as above
-        from ..util.disk import Disk  # noqa: PLC0415 - as above
-        from ..vault.location import MEMORY, VaultLocation  # noqa: PLC0415 - as above
-
-        settings = Settings.from_environment(environment())
-        place = place or self.path
-        if place.startswith(MEMORY):
+        settings, place = self.settings, place or self.path
+        if place.startswith(location.MEMORY):
             raise InvalidSetting("a vault in memory is gone with its process: name one that lasts")
-        return VaultLocation.at(place, Disk(), durability=settings.durability, allow_network=settings.allow_network)
+        return location.VaultLocation.at(
+            place, disk.Disk(), durability=settings.durability, allow_network=settings.allow_network
+        )
 
     @property
     def is_directory(self) -> bool:
         """Whether it lies in files of this machine, there or not. ``InvalidSetting`` for a URL that names nothing."""
-        from ..vault.location import split  # noqa: PLC0415 - as above
-
-        return not self.path.startswith("memory://") and split(self.path)[0] == "file"
+        return not self.path.startswith(location.MEMORY) and location.split(self.path)[0] == "file"
 
     @staticmethod
     def existing(vault: Vault) -> Vault:
@@ -137,50 +152,41 @@ class VaultOptions:
         return vault
 
     @contextlib.contextmanager
-    def papers(self) -> Iterator[Vault]:
+    def locked_vault(self) -> Iterator[Vault]:
         """The identity and the key slots of a vault of whatever kind, locked. ``VaultNotFound``."""
         if self.is_directory:
             yield self.directory()
             return
-        with contextlib.closing(self.site()) as site:
-            yield self.existing(site.vault)
+        with contextlib.closing(self.location()) as found:
+            yield self.existing(found.vault)
 
-    @property
-    def allows_network(self) -> bool:
-        """Whether a vault may lie on a network file system."""
-        from ..store.configuration import environment  # noqa: PLC0415 - as above
-        from ..store.settings import Settings  # noqa: PLC0415 - as above
-
-        return Settings.from_environment(environment()).allow_network
-
-    def directory(self, disk: Disk | None = None) -> Vault:
+    def directory(self) -> Vault:
         """The vault directory, locked. ``VaultNotFound`` for a path that has none, ``InvalidSetting`` for a URL."""
-        from ..util.disk import Disk  # noqa: PLC0415 - as above
-        from ..vault import Vault, VaultDirectory  # noqa: PLC0415 - as above
+        allow_network = self.settings.allow_network
+        storage = vaults.VaultDirectory(local_path(self.path), disk.Disk(), allow_network=allow_network)
+        return self.existing(vaults.Vault(storage))
 
-        storage = VaultDirectory(local_path(self.path), disk or Disk(), allow_network=self.allows_network)
-        return self.existing(Vault(storage))
+    def candidates(self, vault: Vault, environ: Mapping[str, str] | None = None) -> Iterator[tuple[str, Secret]]:
+        """The secrets that may open a vault, each asked for as the iteration reaches it."""
+        takes_passphrase = any(slot.takes_passphrase for slot in vault.slots())
+        sources = key_sources.KeySources(self.environ if environ is None else environ)
+        return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
 
-    def candidates(self, directory: Vault) -> Iterator[tuple[str, Secret]]:
-        """The secrets that may open it, each asked for as the iteration reaches it."""
-        from ..store.configuration import environment  # noqa: PLC0415 - as above
-        from ..vault.key_sources import KeySources  # noqa: PLC0415 - as above
-
-        identity = directory.identity()
-        takes_passphrase = any(slot.takes_passphrase for slot in directory.slots())
-        return KeySources(environment()).candidates(self.key(), identity.vault_id, takes_passphrase=takes_passphrase)
-
-    def unlock(self, directory: Vault) -> tuple[OpenVault, Secret]:
+    def unlock(self, vault: Vault) -> tuple[OpenVault, Secret]:
         """The vault unlocked, and the secret that did it."""
         asked: list[Secret] = []
 
         def remembered() -> Iterator[tuple[str, Secret]]:
-            for name, secret in self.candidates(directory):
+            for name, secret in self.candidates(vault):
                 asked.append(secret)
                 yield name, secret
 
-        vault = directory.unlock(remembered())
-        return vault, asked[-1]
+        return vault.unlock(remembered()), asked[-1]
+
+
+def absolute(path: str) -> str:
+    """The absolute path of a file that an option names."""
+    return os.path.abspath(os.path.expanduser(path))
 
 
 def local_path(place: str) -> str:
@@ -193,26 +199,33 @@ def local_path(place: str) -> str:
     raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
 
 
-def takes_vault(command: Callable[Concatenate[VaultOptions, P], None]) -> Callable[..., None]:
-    """A command whose first parameter is where its vault is: on the command line, the options of ``VaultOptions``."""
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that its parameters ``where: VaultOptions`` and ``form: JsonForm | AnyForm`` mean."""
     own = inspect.signature(command, eval_str=True)
-    kept = list(own.parameters.values())[1:]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(name, keyword, default=None, annotation=annotation) for name, annotation in _OPTIONS.items()
-    ]
-    context = inspect.Parameter("context", keyword, annotation=typer.Context)
+    kept: list[tuple[str, Any, Any]] = []
+    for each in own.parameters.values():
+        if each.name == "form":
+            kept += [(option.replace("--", "as_"), _FORMS[option], False) for option in get_args(each.annotation)[1:]]
+        elif each.name != "where":
+            kept.append((each.name, each.annotation, each.default))
+    if "where" in own.parameters:
+        kept += [("context", typer.Context, inspect.Parameter.empty)]
+        kept += [(name, annotation, None) for name, annotation in _OPTIONS.items()]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        outer = given.pop("context").obj
-        where = VaultOptions(**{name: given.pop(name) for name in _OPTIONS}).under(
-            outer if isinstance(outer, VaultOptions) else None
-        )
-        call: Callable[..., None] = command
-        call(where, **given)
+        if "where" in own.parameters:
+            outer = given.pop("context").obj
+            where = VaultOptions(**{name: given.pop(name) for name in _OPTIONS})
+            given["where"] = where.under(outer if isinstance(outer, VaultOptions) else None)
+        if "form" in own.parameters:
+            given["form"] = Form.chosen(as_json=given.pop("as_json", False), as_jsonl=given.pop("as_jsonl", False))
+        command(**given)
 
-    parameters = [context, *(each.replace(kind=keyword) for each in kept), *shared]
+    parameters = [
+        inspect.Parameter(name, keyword, default=default, annotation=annotation) for name, annotation, default in kept
+    ]
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect's own protocol
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..util.lazy import LazyModule
 from . import output
 
 if TYPE_CHECKING:
+    import difflib
+
     from ..store.store import SessionStore
+else:  # only where a history was cut or rewritten
+    difflib = LazyModule("difflib")
 
 _REMEMBERED = 64
 
@@ -52,11 +57,9 @@ class SessionWatch:
 
 
 def _known(before: list[str], after: list[str]) -> int:
-    """How many at the beginning of ``after`` are not new to whom ``before`` was shown."""
+    """How many at the beginning of ``after`` are in ``before``, or stand before one that is."""
     for skipped in range(len(before)):  # nothing but appended, or pushed out at the other end
         if before[skipped:] == after[: len(before) - skipped]:
             return len(before) - skipped
-    from difflib import SequenceMatcher  # noqa: PLC0415 - only where a history was cut or rewritten
-
-    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
     return max((block.b + block.size for block in blocks if block.size), default=0)

@@ -1,11 +1,4 @@
-"""The test kit, for the tests of whoever uses this package or writes a backend for it.
-
-``clock`` a clock that stands still · ``seeded`` ids that are the same in every run · ``faulty`` and ``lossy`` disks
-that fail, and that lose what was not flushed, with ``medium`` and ``powercut``, which say what a power cut may leave ·
-``contract`` what every backend is held to, in parts ``session_promises`` and ``listing_promises``, with ``scribe``,
-who seals for it · ``strategies`` and ``machine`` for Hypothesis, which only these two import: random documents, and a
-state machine that a store must agree with
-"""
+"""The test kit, for tests of applications that use a store, and of backends: README.md in this folder."""
 
 from __future__ import annotations
 
@@ -25,12 +18,23 @@ __all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock", "SeededI
 
 def __getattr__(name: str) -> object:
     """``BackendContract`` needs pytest and ``SessionMachine`` Hypothesis: each is imported when it is asked for."""
-    if name == "SessionMachine":
-        from .state_machine import SessionMachine  # noqa: PLC0415 - see above
-
-        return SessionMachine
-    if name != "BackendContract":
+    if name not in ("BackendContract", "SessionMachine"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return _contract() if name == "BackendContract" else _machine()
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{name} needs {error.name}: pip install 'vaultsession[testing]'", name=error.name
+        ) from error
+
+
+def _machine() -> object:
+    from .state_machine import SessionMachine  # noqa: PLC0415 - see above
+
+    return SessionMachine
+
+
+def _contract() -> object:
     import pytest  # noqa: PLC0415 - see above
 
     # An assertion that fails then says what it compared, as in a test file.

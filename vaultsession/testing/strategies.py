@@ -1,14 +1,19 @@
 """Hypothesis strategies for what a store is given: ids, documents, messages, conversations.
 
-Everything drawn here is accepted by every store, and comes back equal.
+Everything drawn here is accepted by every store, and comes back equal. Needs the extra ``testing``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+try:
+    from hypothesis import strategies as st
+    from hypothesis.strategies import SearchStrategy
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"{__name__} needs Hypothesis: pip install 'vaultsession[testing]'", name=error.name
+    ) from error
 
 from ..format.ids import LONGEST_ID
 from ..format.payload import Json

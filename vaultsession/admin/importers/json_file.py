@@ -5,9 +5,11 @@
     alice.json             [{"role": "user", …}, …]
     bob.json               {"messages": […], "state": {…}, "user_id": …, "created_at": …}      (names: ``session``)
     sessions.json          {"alice": […], "bob": {"messages": […]}}
+    chats.json             [{"id": "c1", "messages": […]}, …]
     chat.json              [{"type": "human", "data": {…}}, …]             LangChain's ``FileChatMessageHistory``
 
-The id is the one inside, else the path below the source without ``.json``; in the third form, the name of the field.
+The id is the one inside, else the path below the source without ``.json``; in the third form, the name of the field;
+in the fourth, the path and the number in the list.
 The last change is the one that the object names, else that of the file. Messages are kept as they are, so that
 LangChain's ``messages_from_dict`` reads its own back.
 """
@@ -16,16 +18,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .session import Found, ImportedSession, Skipped, is_session, session_of
+from ...format.payload import Json
+from .session import Found, ImportedSession, Skipped, has_messages, is_message, is_session, session_of
 from .sources import File, named, objects
 
 
-def read(file: File) -> Found:
-    """The sessions of a file."""
+def read(file: File, *, lenient: bool = False) -> Found:
+    """The sessions of a file. JSON is read whole or not at all: there is nothing to be lenient about."""
+    del lenient
     try:
         value = file.json()
         if isinstance(value, list):
-            yield ImportedSession(file.stem, file.name, objects(value), updated=file.modified())
+            yield from _list(file, objects(value))
         elif isinstance(value, dict) and not is_session(value) and value and all(map(_is_one, value.values())):
             for name, each in value.items():
                 yield _one(each, name, f"{file.name}, {name!r:.60}")
@@ -38,9 +42,9 @@ def read(file: File) -> Found:
         yield Skipped(file.name, str(error))
 
 
-def read_langchain(file: File) -> Found:
+def read_langchain(file: File, *, lenient: bool = False) -> Found:
     """The session of a file, if every message of it is one of LangChain."""
-    for found in read(file):
+    for found in read(file, lenient=lenient):
         for number, message in enumerate(found.messages if isinstance(found, ImportedSession) else ()):
             if not (isinstance(message.get("type"), str) and isinstance(message.get("data"), dict)):
                 reason = f"messages[{number}] is not a message of LangChain: it has no type and data"
@@ -48,6 +52,22 @@ def read_langchain(file: File) -> Found:
                 break
         else:
             yield found
+
+
+def _list(file: File, values: list[Json]) -> Found:
+    """Sessions, or the messages of one: whichever all of them are."""
+    sessions = list(map(has_messages, values))
+    if values and all(sessions):
+        for number, each in enumerate(values):
+            yield _one(each, f"{file.stem}-{number + 1}", f"{file.name}, [{number}]")
+    elif any(sessions):
+        yield Skipped(file.name, f"[{sessions.index(True)}] is a session, [{sessions.index(False)}] is none")
+    else:
+        strange = next((number for number, each in enumerate(values) if not is_message(each)), None)
+        if strange is None:
+            yield ImportedSession(file.stem, file.name, values, updated=file.modified())
+        else:
+            yield Skipped(file.name, f"messages[{strange}] is no message: nothing says who spoke, or what was said")
 
 
 def _is_one(value: object) -> bool:

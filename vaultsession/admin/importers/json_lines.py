@@ -1,12 +1,14 @@
-"""JSON lines: one session per line, or one message per line that names its session. The export of this package too.
+"""JSON lines: a session per line, a message per line, or a line of facts and the messages. Our own export too.
 
 ::
 
     {"id": "alice", "user_id": …, "state": {…}, "messages": […]}           (names: ``session``)
     {"session_id": "alice", "role": "user", "content": …}                  kept whole, in the order of the lines
+    {"role": "user", "content": …}                                         all of them one session, named after the file
+    {"sessionId": "alice", "startTime": …}                                 the first line: facts of those that follow
 
-A file is of one kind, that of its first line. Of messages the file is read twice: once to learn which lines belong
-together, 16 bytes of memory for each, then session by session.
+A file is of one kind, which all its lines decide. Messages that name their session are read twice: once to learn which
+lines belong together, 16 bytes of memory for each, then session by session.
 """
 
 from __future__ import annotations
@@ -14,19 +16,90 @@ from __future__ import annotations
 import contextlib
 from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import IO
 
-from .session import Found, ImportedSession, Skipped, is_session, session_id_of, session_of
+import orjson
+
+from ...format.payload import Json
+from .claude_code import CLAUDE_CODE
+from .session import (
+    Found,
+    ImportedSession,
+    Skipped,
+    is_facts,
+    is_message,
+    is_session,
+    names_session,
+    session_id_of,
+    session_of,
+)
 from .sources import File, Line, lines
+from .transcripts import Agent, read_events, span_of
+
+AGENTS = {"claude-code": CLAUDE_CODE}
+"""Whose transcripts are known, by the name of their format."""
 
 
-def read(file: File) -> Found:
+@dataclass(slots=True)
+class Survey:
+    """What the lines of a file look like, of those that can be read."""
+
+    agents: dict[str, Agent] = field(default_factory=lambda: dict(AGENTS))
+    """Those whose transcript it may be."""
+    certain: set[str] = field(default_factory=set)
+    lines: int = 0
+    sessions: int = 0
+    messages: int = 0
+    named: int = 0
+    """Lines behind the first that name a session."""
+    first: Json = field(default_factory=dict)
+
+    def add(self, value: Json) -> None:
+        """Count a line."""
+        if self.lines == 0:
+            self.first = value
+        else:
+            self.named += names_session(value)
+        self.lines += 1
+        self.sessions += is_session(value)
+        self.messages += is_message(value)
+        self.agents = {name: agent for name, agent in self.agents.items() if agent.is_possible(value)}
+        self.certain |= {name for name, agent in self.agents.items() if agent.is_certain(value)}
+
+    @property
+    def agent(self) -> str | None:
+        """The agent whose transcript this is."""
+        return next((name for name in self.agents if name in self.certain), None)
+
+
+def survey(stream: IO[bytes]) -> Survey:
+    """Look at every line once, quickly."""
+    found = Survey()
+    for line in lines(stream):
+        with contextlib.suppress(ValueError):
+            value = orjson.loads(line.data or b"")
+            if isinstance(value, dict):
+                found.add(value)
+    return found
+
+
+def read(file: File, *, lenient: bool = False) -> Found:
     """The sessions of a file."""
     try:
         with file.open() as stream:
-            of_messages = _is_message(next((line for line in lines(stream) if line.data is not None), None))
+            kind = survey(stream)
             stream.seek(0)
-            yield from _messages(file, stream) if of_messages else _sessions(file.name + ", ", lines(stream))
+            if kind.agent:
+                yield Skipped(file.name, f"a transcript: name the format {kind.agent}, or none")
+            elif kind.sessions or not kind.lines:
+                yield from _sessions(file.name + ", ", lines(stream))
+            elif kind.named or (names_session(kind.first) and not is_facts(kind.first)):
+                yield from _messages(file, stream)
+            elif (is_facts(kind.first) and kind.messages) or kind.messages == kind.lines:
+                yield _session(file, lenient=lenient)
+            else:
+                yield from _sessions(file.name + ", ", lines(stream))
     except OSError as error:
         yield Skipped(file.name, str(error))
 
@@ -36,13 +109,6 @@ def read_stream(stream: IO[bytes]) -> Found:
     return _sessions("", lines(stream))
 
 
-def _is_message(line: Line | None) -> bool:
-    with contextlib.suppress(ValueError):
-        value = line.json() if line is not None else {}
-        return not is_session(value) and bool(session_id_of(value))
-    return False
-
-
 def _sessions(where: str, found: Iterable[Line]) -> Found:
     for line in found:
         place = f"{where}line {line.number}"
@@ -50,6 +116,25 @@ def _sessions(where: str, found: Iterable[Line]) -> Found:
             yield session_of(line.json(), None, place)
         except ValueError as error:
             yield Skipped(place, str(error))
+
+
+def _session(file: File, *, lenient: bool) -> ImportedSession | Skipped:
+    """All lines as one session."""
+    messages, gaps = read_events(file, lenient=lenient)
+    if gaps and not lenient:
+        return Skipped(f"{file.name}, {gaps[0].where}", f"{gaps[0].reason}; the session is left out")
+    facts = messages.pop(0) if messages and is_facts(messages[0]) else {}
+    try:
+        found = session_of({**facts, "messages": messages}, file.stem, file.name)
+    except ValueError as error:
+        return Skipped(file.name, str(error))
+    created, updated = span_of(messages)
+    return replace(
+        found,
+        created=found.created or created,
+        updated=found.updated or updated or file.modified(),
+        gaps=tuple(gap._replace(after=max(0, gap.after - bool(facts))) for gap in gaps),
+    )
 
 
 def _messages(file: File, stream: IO[bytes]) -> Found:

@@ -5,36 +5,45 @@
     agent_sessions         session_id, created_at, updated_at
     agent_messages         id, session_id, message_data (JSON), created_at
 
-The SDK lets people name the tables, so they are found by their columns. Items are kept as they are, by ``id``. The file
-is opened for reading only, and nothing that its schema could hold besides tables is run.
+The SDK lets people name the tables, so they are found by their columns. Items are kept as they are, by ``id``. Nothing
+is written to the file or beside it, and nothing that its schema could hold besides tables is run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from ...format.payload import Json
-from .session import Found, ImportedSession, Skipped, moment
-from .sources import LARGEST, File, named, parse
+from .session import Found, Gap, ImportedSession, Skipped, moment
+from .sources import LARGEST, File, objects, parse
 
 MAGIC = b"SQLite format 3\0"
+
+_HEADER = 100
+_WRITE_VERSION, _WAL = 18, 2
+"""Where the header says how it is written, and what it says of a write-ahead log."""
+_TRIES = 5
 
 _SESSIONS = {"session_id", "created_at", "updated_at"}
 _MESSAGES = {"id", "session_id", "message_data"}
 
 
-def read(file: File) -> Found:
+def read(file: File, *, lenient: bool = False) -> Found:
     """The sessions of a database, in the order of their ids."""
     try:
         with file.open() as opened:  # refuses what is no regular file
-            if opened.read(len(MAGIC)) != MAGIC:
-                yield Skipped(file.name, "no SQLite database")
-                return
-        with contextlib.closing(_connected(file.path)) as database:
+            header = opened.read(_HEADER)
+        if not header.startswith(MAGIC):
+            yield Skipped(file.name, "no SQLite database")
+            return
+        with _connected(file.path, has_wal=header[_WRITE_VERSION] == _WAL) as database:
             tables = _tables(database)
             messages = next((name for name, columns in tables.items() if columns >= _MESSAGES), None)
             sessions = next(
@@ -43,22 +52,50 @@ def read(file: File) -> Found:
             if messages is None or sessions is None:
                 yield Skipped(file.name, "a database without the tables of an OpenAI Agents SQLiteSession")
                 return
-            yield from _sessions(database, _quoted(sessions), _quoted(messages), file)
+            yield from _sessions(database, _quoted(sessions), _quoted(messages), file, lenient=lenient)
     except (sqlite3.Error, OSError, ValueError) as error:
         yield Skipped(file.name, f"the database cannot be read: {error}")
 
 
-def _connected(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, isolation_level=None)
-    try:
+@contextlib.contextmanager
+def _connected(path: str, *, has_wal: bool) -> Iterator[sqlite3.Connection]:
+    """One view of all of it, which writes nothing beside it.
+
+    A database with a write-ahead log is read only by making files beside it, which SQLite leaves there. So one whose
+    log is empty is taken as it is, and of another one a private copy is read, with its log.
+    """
+    with contextlib.ExitStack() as stack:
+        options = "mode=ro"
+        if has_wal:
+            if os.path.exists(path + "-wal") and os.path.getsize(path + "-wal"):
+                path = _copied(path, stack.enter_context(tempfile.TemporaryDirectory(prefix="vaultsession-")))
+            else:
+                options = "immutable=1"
+        database = sqlite3.connect(f"file:{quote(path)}?{options}", uri=True, isolation_level=None)
+        stack.enter_context(contextlib.closing(database))
         database.execute("PRAGMA query_only = ON")
         database.execute("PRAGMA trusted_schema = OFF")
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
         database.execute("BEGIN")  # one view of all of it, whoever writes meanwhile
-    except BaseException:
-        database.close()
-        raise
-    return database
+        yield database
+
+
+def _copied(path: str, directory: str) -> str:
+    """A copy of a database and its log, of one moment. ``OSError`` where it changes all the while."""
+    copy = os.path.join(directory, "copy.db")
+    for _ in range(_TRIES):
+        before = _state(path)
+        for ending in ("", "-wal"):
+            with File(path + ending, path).open() as source, open(copy + ending, "wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+        if _state(path) == before:
+            return copy
+    raise OSError("it is being written to: try again")
+
+
+def _state(path: str) -> list[tuple[int, int, int]]:
+    status = [os.stat(path + ending) for ending in ("", "-wal")]
+    return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in status]
 
 
 def _tables(database: sqlite3.Connection) -> dict[str, set[str]]:
@@ -67,34 +104,33 @@ def _tables(database: sqlite3.Connection) -> dict[str, set[str]]:
     return {name: {column for (column,) in database.execute(columns, (name,))} for name in names}
 
 
-def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: File) -> Found:
+def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: File, *, lenient: bool) -> Found:
     text = f"SELECT session_id, created_at, updated_at FROM {sessions} ORDER BY session_id"  # noqa: S608 - quoted names
     for name, created, updated in database.execute(text):
         place = f"{file.name}, session {name!r:.80}"
-        try:
-            items = list(_items(database, messages, name))
-        except ValueError as error:
-            yield Skipped(place, str(error))
+        items, gaps = _items(database, messages, name)
+        if gaps and not lenient:
+            yield Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
             continue
         if not isinstance(name, str):
             yield Skipped(place, "its id is no text")
             continue
-        yield ImportedSession(name, place, items, created=moment(created), updated=moment(updated))
+        yield ImportedSession(name, place, items, created=moment(created), updated=moment(updated), gaps=tuple(gaps))
     orphans = f"SELECT count(*) FROM {messages} WHERE session_id NOT IN (SELECT session_id FROM {sessions})"  # noqa: S608 - as above
     if lost := database.execute(orphans).fetchone()[0]:
         yield Skipped(file.name, f"{lost} items belong to no session that is there")
 
 
-def _items(database: sqlite3.Connection, messages: str, session: Any) -> Iterator[Json]:  # noqa: ANN401 - as the column says
+def _items(database: sqlite3.Connection, messages: str, session: Any) -> tuple[list[Json], list[Gap]]:  # noqa: ANN401 - as the column says
     text = f"SELECT id, message_data FROM {messages} WHERE session_id = ? ORDER BY id"  # noqa: S608 - as above
+    items: list[Json] = []
+    gaps = []
     for number, data in database.execute(text, (session,)):
         try:
-            item = parse(data if isinstance(data, bytes) else str(data).encode())
+            items += objects([parse(data if isinstance(data, bytes) else str(data).encode())])
         except ValueError as error:
-            raise ValueError(f"item {number}: {error}") from None
-        if not isinstance(item, dict):
-            raise ValueError(f"item {number} is {named(item)}, and a message is an object")  # noqa: TRY004 - of the data
-        yield item
+            gaps.append(Gap(len(items), f"item {number}", str(error).removeprefix("messages[0]").lstrip(": ")))
+    return items, gaps
 
 
 def _quoted(name: str) -> str:

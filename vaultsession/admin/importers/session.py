@@ -7,9 +7,9 @@ state, or stands in the state as ``imported`` where the object has a state of it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,12 +23,24 @@ MESSAGES = ("messages", "history", "conversation", "conversations", "items", "ev
 STATE = ("state", "context")
 IDS = ("id", "session_id", "sessionId", "conversation_id", "conversationId", "thread_id", "threadId")
 REST = "imported"
+GAPS = "import_gaps"
+
+_SPEAKERS = frozenset({"role", "type", "from", "author", "sender", "speaker"})
+_CONTENTS = frozenset({"content", "text", "message", "parts", "value", "payload"})
 
 _EXPORTED = "vaultsession"
 """The field by which a line of an export is known: see ``format/jsonl``."""
 _MILLISECONDS = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie behind the year 5000."""
 _LATEST = 253_402_300_799_000_000  # the year 9999
+
+
+class Gap(NamedTuple):
+    """A message that could not be read: how many stand before it, where it stands, and why not."""
+
+    after: int
+    where: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,16 @@ class ImportedSession:
     max_messages: int | None = None
     exported: Json | None = None
     """The line of an export of this package: it is restored as it was, without defaults of the store."""
+    gaps: tuple[Gap, ...] = ()
+    """What could not be read of it, where it is taken all the same."""
+
+    def with_gaps_marked(self) -> ImportedSession:
+        """With the gaps in its state, as ``import_gaps``. ``ValueError`` where the state has a field of that name."""
+        if not self.gaps:
+            return self
+        if GAPS in self.state:
+            raise ValueError(f"the state has a field {GAPS!r} already, and the session has gaps")
+        return replace(self, state={**self.state, GAPS: [gap._asdict() for gap in self.gaps]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +96,28 @@ def is_session(value: object) -> bool:
     return isinstance(value, dict) and (
         _EXPORTED in value
         or any(isinstance(value.get(name), list) for name in MESSAGES)
-        or any(isinstance(value.get(name), dict) for name in STATE)
+        or ("role" not in value and any(isinstance(value.get(name), dict) for name in STATE))
     )
+
+
+def has_messages(value: Json) -> bool:
+    """Whether an object holds a list of messages, and is not one itself."""
+    return "role" not in value and any(isinstance(value.get(name), list) for name in MESSAGES)
+
+
+def is_message(value: Json) -> bool:
+    """Whether an object has the shape of a message or an event: who spoke, of what kind, or what was said."""
+    return not value.keys().isdisjoint(_SPEAKERS | _CONTENTS)
+
+
+def is_facts(value: Json) -> bool:
+    """Whether an object names a session and says nothing that a message would: the first line of some transcripts."""
+    return names_session(value) and value.keys().isdisjoint(_CONTENTS | {"role", "from"})
+
+
+def names_session(value: Json) -> bool:
+    """Whether an object has a field for the session that it belongs to."""
+    return any(value.get(name) is not None for name in IDS[1:])
 
 
 def session_of(value: Json, id: str | None, place: str) -> ImportedSession:
@@ -186,8 +228,8 @@ _FACTS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any]]] = {
     "tenant_id": (("tenant_id", "tenantId", "tenant"), _text),
     "assistant_id": (("assistant_id", "assistantId", "agent_id", "agentId"), _text),
     "labels": (("labels",), _labels),
-    "created": (("created_at", "createdAt", "created", "create_time"), moment),
-    "updated": (("updated_at", "updatedAt", "updated", "update_time", "last_updated"), moment),
+    "created": (("created_at", "createdAt", "created", "create_time", "startTime", "start_time"), moment),
+    "updated": (("updated_at", "updatedAt", "updated", "update_time", "last_updated", "lastUpdated"), moment),
     "expires": (("expires_at", "expiresAt"), moment),
     "ttl": (("ttl",), _span),
     "sliding": (("sliding",), _of(bool)),

@@ -22,6 +22,11 @@ LARGEST = 256 << 20
 """Bytes that a JSON file, or one line of another, may have."""
 
 
+ENCRYPTED = "encrypted by the program that wrote it: let that write it in the clear"
+_FERNET = "gAAAA"
+"""What a token of Fernet begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file to be read. ``name`` is its path below what was named, with ``/`` between the parts."""
@@ -79,6 +84,8 @@ class Line:
         value = parse(self.data)
         if not isinstance(value, dict):
             raise ValueError(f"{named(value)}, and a line is an object")  # noqa: TRY004 - of the data, not the code
+        if is_encrypted(value):
+            raise ValueError(ENCRYPTED)
         return value
 
 
@@ -168,7 +175,21 @@ def objects(values: object) -> list[Json]:
     for number, value in enumerate(values):
         if not isinstance(value, dict):
             raise ValueError(f"messages[{number}] is {named(value)}, and a message is an object")  # noqa: TRY004 - as above
+        if is_encrypted(value):
+            raise ValueError(f"messages[{number}]: {ENCRYPTED}")
     return values
+
+
+def is_encrypted(value: Json) -> bool:
+    """Whether an object is the envelope of a message, as ``EncryptedSession`` of the OpenAI Agents SDK keeps them."""
+    if "__enc__" in value:
+        return True
+    sealed = value.get("ciphertext", value.get("payload"))
+    return (
+        value.keys().isdisjoint({"role", "type", "content"})
+        and isinstance(sealed, str)
+        and ("ciphertext" in value or sealed.startswith(_FERNET))
+    )
 
 
 def named(value: object) -> str:

@@ -135,3 +135,17 @@ redis.call('SET', KEYS[1], ARGV[3])
 return {1}
 """)
 """A key; "1" if something is expected, what is expected, what shall be there → ``[1]``, or ``[0, what is there]``."""
+
+HOLD = Script("""
+local holder = redis.call('GET', KEYS[1])
+if holder ~= ARGV[1] and (holder or ARGV[3] ~= 'take') then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+""")
+"""A lease; a token, milliseconds, "take" or "renew" → 1 where it is that token's now, 0 where it is not."""
+
+RELEASE = Script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+""")
+"""A lease; a token → 1 where it was that token's, 0 where it was not."""

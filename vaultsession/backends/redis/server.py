@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -56,27 +56,27 @@ class Server:
     def ask(self, *words: Word) -> Any:  # noqa: ANN401 - whatever the command answers
         """A command that only looks: asked once more where the connection was lost."""
         self.check_open()
-        try:
+
+        def run() -> Any:  # noqa: ANN401 - as above
             with self._failures(repeatable=True):
                 return self._client.execute_command(*words)
-        except BackendUnavailable as error:
-            if not _is_about_the_connection(error):
-                raise
-        with self._failures(repeatable=True):
-            return self._client.execute_command(*words)
+
+        return _twice(run)
 
     def look(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
         """A script that may be run twice: asked once more where the connection was lost."""
-        try:
-            return self.change(script, keys, *arguments)
-        except BackendUnavailable as error:
-            if not _is_about_the_connection(error):
-                raise
-        return self.change(script, keys, *arguments)
+        return _twice(lambda: self.change(script, keys, *arguments))
+
+    def repeat(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
+        """``look``, also once this is closed: for a lease that outlives its store."""
+        return _twice(lambda: self._run(script, keys, *arguments))
 
     def change(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
         """A script, once. ``AnswerLost`` where it may have been run."""
         self.check_open()
+        return self._run(script, keys, *arguments)
+
+    def _run(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
         with self._failures():
             try:
                 return self._said("EVALSHA", script.digest, len(keys), *keys, *arguments)
@@ -118,17 +118,6 @@ class Server:
                 return [self._client.info()]
             except told.NoPermissionError:
                 return []
-
-    def lock(self, name: str, life: float) -> Any:  # noqa: ANN401 - redis-py's own lock
-        """A lock of redis-py, that ends by itself after so many seconds unless it is renewed."""
-        self.check_open()
-        return self._client.lock(name, timeout=life, sleep=0.02, thread_local=False)
-
-    @contextlib.contextmanager
-    def translating(self) -> Iterator[None]:
-        """Errors of the client raised inside are raised as ours."""
-        with self._failures(repeatable=True):
-            yield
 
     def check_open(self) -> None:
         """``RuntimeError`` once it is closed."""
@@ -265,6 +254,15 @@ def _was_never_sent(error: BaseException) -> bool:
     """Whether there was no connection to send it over. Where that is not sure: False."""
     kinds = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, told.MaxConnectionsError)
     return any(isinstance(cause, kinds) for cause in _causes(error)) or "connecting to" in str(error)
+
+
+def _twice(run: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it answers
+    try:
+        return run()
+    except BackendUnavailable as error:
+        if not _is_about_the_connection(error):
+            raise
+    return run()
 
 
 def _is_about_the_connection(error: BackendUnavailable) -> bool:

@@ -7,8 +7,6 @@ ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: wh
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -16,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
+from ...util.fork import ForkSafe
+from ..optimistic import pause
 from .url import SqlUrl
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ class OutcomeUnknown(Exception):
     """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
 
 
-class Database:
-    """One database. Safe from any thread; ``begin_anew`` is for the child of a fork."""
+class Database(ForkSafe):
+    """One database. Safe from any thread, and in the child of a fork."""
 
     def __init__(self, place: SqlUrl) -> None:
         self.where = place.where
@@ -61,6 +61,7 @@ class Database:
             raise InvalidSetting(f"{place.where}: {error}") from None
         if place.dialect == "sqlite":
             event.listen(self.engine, "connect", _flush_every_commit)
+        super().__init__()
 
     def ask(self, question: Callable[[sa.Connection], T]) -> T:
         """The answer to a question that may be asked again. ``BackendUnavailable``."""
@@ -122,8 +123,8 @@ class Database:
         """Let go of every connection."""
         self.engine.dispose()
 
-    def begin_anew(self) -> None:
-        """In the child of a fork: the connections are the parent's, and are neither used nor closed."""
+    def _begin_anew(self) -> None:
+        """The connections are the parent's, and are neither used nor closed."""
         self._abandoned = (self._abandoned, self.engine.pool)
         self.engine.dispose(close=False)
 
@@ -177,12 +178,6 @@ class Database:
 
 class _Duplicate(Exception):
     """A row of that key is there already."""
-
-
-def pause(attempt: int) -> None:
-    """Wait for a moment that grows with each attempt, and is another one in each process."""
-    share = int.from_bytes(os.urandom(2), "big") / 65536
-    time.sleep(share * min(0.1, 0.001 * 2**attempt))
 
 
 def _abandon(connection: sa.Connection) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import weakref
 from typing import NoReturn
 
 import sqlalchemy as sa
@@ -18,8 +17,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ..leases import Leases
+from ..optimistic import pause
 from .backend import SqlBackend
-from .database import Database, OutcomeUnknown, pause
+from .database import Database, OutcomeUnknown
 from .leases import SqlLeases
 from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
 from .url import SqlUrl, parse
@@ -50,7 +50,6 @@ class SqlEngine:
         self._leases = SqlLeases(self._database, self._tables)
         self._made = False
         self._closed = False
-        _alive.add(self)
 
     @property
     def where(self) -> str:
@@ -104,8 +103,6 @@ class SqlEngine:
         """Let go of every connection. Idempotent."""
         if not self._closed:
             self._closed = True
-            _alive.discard(self)
-            self._leases.close()
             self._database.close()
 
     # -- the tables ----------------------------------------------------------------------------------------------------
@@ -244,25 +241,9 @@ class SqlEngine:
         if self._closed:
             raise RuntimeError("the store is closed")
 
-    def _begin_anew(self) -> None:
-        self._database.begin_anew()
-        self._leases.begin_anew()
-
 
 def _name(text: str) -> bytes:
     name = text.encode("ascii")
     if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_PAPER:
         raise ValueError(f"{text!r} is no name of a paper")
     return name
-
-
-_alive: weakref.WeakSet[SqlEngine] = weakref.WeakSet()
-
-
-def _begin_all_anew() -> None:
-    for engine in list(_alive):
-        engine._begin_anew()  # noqa: SLF001 - our own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all_anew)

@@ -11,10 +11,10 @@ from typing import Any
 
 from ...errors import InvalidSetting
 
-Named = Callable[[list[dict[str, Any]]], Any]
+NamedAgent = Callable[[list[dict[str, Any]]], Any]
 
 
-def agent_named(name: str) -> Named:
+def agent_named(name: str) -> NamedAgent:
     """The callable, imported from the working directory or from what is installed. ``InvalidSetting``: it says why."""
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
@@ -32,11 +32,11 @@ def agent_named(name: str) -> Named:
             raise InvalidSetting(f"--agent: {module_name} has no {path}") from None
     if not callable(found):
         raise InvalidSetting(f"--agent: {name} is not callable, and an agent is")
-    agent: Named = found
+    agent: NamedAgent = found
     return agent
 
 
-def is_asynchronous(agent: Named) -> bool:
-    """Whether what it says has to be awaited."""
+def is_asynchronous(agent: NamedAgent) -> bool:
+    """Whether its answer has to be awaited."""
     called = agent if inspect.isroutine(agent) else type(agent).__call__
     return inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)

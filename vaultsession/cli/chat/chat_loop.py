@@ -1,15 +1,17 @@
-"""The loop of a chat: a line is heard, and is a command or a message that is answered."""
+"""The loop of a chat: each line is a command, or a message that is answered."""
 
 from __future__ import annotations
 
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ...errors import InvalidSetting, LeaseTimeout, SessionNotFound, VaultError
+from ...store.store import SessionStore
+from ...store.turns import Reply
 from .. import exit_codes, output
 from ..commands.ls import COLUMNS
 from ..commands.show import speaker, transcript
@@ -17,18 +19,14 @@ from ..output import DEBUG, Form
 from ..prompts import confirm
 from ..watch import SessionWatch
 from .echo import echo
-from .line_input import LineInput, Typed
+from .line_input import LineInput, TerminalInput
 from .stream_text import StreamText
-
-if TYPE_CHECKING:
-    from ...store.store import SessionStore
-    from ...store.turns import Reply
 
 _SHOWN_AT_FIRST = 4
 _LISTED = 10
 _REMEMBERED = 200
 _SOON = 0.5
-"""Seconds that another window's turn is waited for before it is said that this one waits."""
+"""Seconds to wait for another window's turn in silence."""
 
 _HELP = (
     ("/help", "what you read here"),
@@ -42,17 +40,19 @@ _HELP = (
 )
 COMMANDS = tuple(name.split()[0] for name, _ in _HELP if not name.startswith("//"))
 
-Voice = Callable[[str, str | None, Callable[[str], object], float | None], "Reply"]
-"""From id, what is said (None: nothing new), who is told the text as it comes, and patience to the reply."""
+OnText = Callable[[str], object]
+Ask = Callable[[str, str | None, OnText, float | None], Reply]
+"""The reply in a session (id) to a message, or with None to those that are there; a function for its text as it comes;
+seconds to wait for the lease of the session. ``LeaseTimeout``."""
 
 
 class ChatLoop:
-    """One session at a time. A person is told what goes wrong and goes on; a pipe ends with it."""
+    """One session at a time. An error is a sentence for a person, who goes on, and the end of a pipe."""
 
-    def __init__(self, store: SessionStore, voice: Voice, hearing: LineInput, form: Form) -> None:
-        self._store, self._voice, self._hearing, self._form = store, voice, hearing, form
-        self._is_person = isinstance(hearing, Typed)
-        self._following: SessionWatch | None = None
+    def __init__(self, store: SessionStore, ask: Ask, lines: LineInput, form: Form) -> None:
+        self._store, self._ask, self._lines, self._form = store, ask, lines, form
+        self._is_person = isinstance(lines, TerminalInput)
+        self._watch: SessionWatch | None = None
         self._id = ""
 
     def run(self, id: str | None) -> None:
@@ -61,7 +61,7 @@ class ChatLoop:
         while True:
             self._show_others()
             try:
-                line = self._hearing.line().strip()
+                line = self._lines.line().strip()
             except EOFError:
                 break
             except KeyboardInterrupt:
@@ -105,7 +105,7 @@ class ChatLoop:
 
     def _enter(self, id: str | None) -> None:
         chat = self._store.conversation(id, agent=echo)
-        self._id, self._following = chat.session_id, None
+        self._id, self._watch = chat.session_id, None
         if not self._is_person:
             if id is None:
                 output.say(f"vaultsession: a new session: {self._id}")
@@ -114,30 +114,28 @@ class ChatLoop:
         output.say(f"{self._counted()}. /help shows the commands, Ctrl-D leaves.", style="dim")
         shown = self._follow(_SHOWN_AT_FIRST)
         said = [each.get("content") for each in chat.history(last=_REMEMBERED) if each.get("role") == "user"]
-        self._hearing.remember(text for text in said if isinstance(text, str))
+        self._lines.remember(text for text in said if isinstance(text, str))
         transcript(shown)
         if not chat.is_answered():
             output.say("The last message has no answer: /retry has it answered.", style="dim")
 
     def _follow(self, last: int) -> list[dict[str, Any]]:
         """The newest messages; what comes behind them is another window's. None where there is no session yet."""
-        following = SessionWatch(self._store, self._id)
+        self._watch = watch = SessionWatch(self._store, self._id)
         try:
-            messages = following.begin(last)
+            return watch.begin(last)
         except SessionNotFound:
-            self._following = None
+            self._watch = None
             return []
-        self._following = following
-        return messages
 
     def _show_others(self, own: Sequence[dict[str, Any]] = ()) -> None:
         """What came since the last look, but for what was said here."""
-        if self._following is None:
+        if self._watch is None:
             return
         try:
-            new = self._following.look()
+            new = self._watch.look()
         except SessionNotFound:
-            self._following = None
+            self._watch = None
             output.say("The session was removed or has expired: what is said next begins it anew.")
             return
         if own and new[-len(own) :] == list(own):
@@ -150,10 +148,7 @@ class ChatLoop:
 
     def _list(self) -> None:
         records = [info.facts() for info in self._store.list(limit=_LISTED)]
-        if self._is_person:
-            output.table(COLUMNS, records)
-        else:
-            output.tsv([column.name for column in COLUMNS], records)
+        output.show(records, COLUMNS, Form.TABLE if self._is_person else Form.TSV)
 
     def _counted(self) -> str:
         count = self._store.conversation(self._id, agent=echo).message_count()
@@ -167,7 +162,7 @@ class ChatLoop:
                 return
         self._store.conversation(self._id, agent=echo, lease=True, lease_timeout=_SOON).clear()
         self._follow(0)
-        self._hearing.remember(())
+        self._lines.remember(())
         output.line(self._counted())
 
     def _retry(self) -> None:
@@ -180,47 +175,41 @@ class ChatLoop:
 
     def _say(self, said: str | None) -> None:
         self._show_others()
-        flow = StreamText(2 if self._is_person else 0)
+        stream = StreamText(2 if self._is_person else 0)
         try:
-            reply = self._reply(said, flow)
-        except VaultError:
-            flow.end()
+            reply = self._reply(said, stream)
+        except BaseException as error:
+            stream.end()
             self._follow(0)
-            raise
-        except KeyboardInterrupt:
-            flow.end()
-            self._follow(0)
-            if not self._is_person:
+            if isinstance(error, KeyboardInterrupt) and self._is_person:
+                output.say("Interrupted. What was said so far is kept.", style="dim")
+            elif isinstance(error, VaultError) or not isinstance(error, Exception):
                 raise
-            output.say("Interrupted. What was said so far is kept.", style="dim")
-        except Exception as error:  # noqa: BLE001 - whatever an agent does, people get a sentence
-            flow.end()
-            self._follow(0)
-            self._agent_failed(error)
+            else:
+                self._agent_failed(error)
         else:
-            flow.end()
+            stream.end()
             if self._form is Form.JSONL:
                 output.lines(reply.messages)
             elif self._is_person:
                 output.line("")
-            if self._following is None:
+            if self._watch is None:
                 self._follow(0)
             self._show_others((*([{"role": "user", "content": said}] if said is not None else []), *reply.messages))
 
-    def _reply(self, said: str | None, flow: StreamText) -> Reply:
+    def _reply(self, said: str | None, stream: StreamText) -> Reply:
+        def write(text: str) -> None:
+            if self._form is Form.JSONL:
+                return
+            if self._is_person and not stream.begun:
+                output.data().print(speaker("assistant"))
+            stream.write(text)
+
         try:
-            return self._voice(self._id, said, self._heard(flow), _SOON)
+            return self._ask(self._id, said, write, _SOON)
         except LeaseTimeout:
             output.say("Another window is being answered: this one waits for its turn.", style="dim")
-        return self._voice(self._id, said, self._heard(flow), None)
-
-    def _heard(self, flow: StreamText) -> Callable[[str], object]:
-        def write(text: str) -> None:
-            if self._is_person and not flow.begun:
-                output.data().print(speaker("assistant"))
-            flow.write(text)
-
-        return (lambda _: None) if self._form is Form.JSONL else write
+        return self._ask(self._id, said, write, None)
 
     def _agent_failed(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError) and not self._is_person:

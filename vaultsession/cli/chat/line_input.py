@@ -22,7 +22,7 @@ class LineInput(Protocol):
         ...
 
 
-class Piped:
+class PipedInput:
     """The lines of stdin."""
 
     def __init__(self) -> None:
@@ -40,16 +40,16 @@ class Piped:
             raise InvalidSetting(f"line {self._number} of stdin is not UTF-8") from None
 
     def remember(self, lines: Iterable[str]) -> None:
-        """See ``LineInput.remember``. Nobody presses keys here."""
+        """See ``LineInput.remember``. There are no keys here."""
 
 
-class Typed:
+class TerminalInput:
     """A terminal. What was typed is remembered in memory and in the session, never in a file of its own."""
 
     def __init__(self, commands: Iterable[str]) -> None:
-        from prompt_toolkit import PromptSession  # noqa: PLC0415 - dear, and --help does without
-        from prompt_toolkit.completion import CompleteEvent, Completer, Completion  # noqa: PLC0415 - as above
-        from prompt_toolkit.document import Document  # noqa: PLC0415 - as above
+        from prompt_toolkit import PromptSession  # noqa: PLC0415 - dear, and what is piped does without
+        from prompt_toolkit.completion import CompleteEvent, Completer, Completion  # noqa: PLC0415 - with the next: as above
+        from prompt_toolkit.document import Document  # noqa: PLC0415
 
         class CommandNames(Completer):
             def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002 - prompt_toolkit's own
@@ -66,6 +66,6 @@ class Typed:
 
     def remember(self, lines: Iterable[str]) -> None:
         """See ``LineInput.remember``."""
-        from prompt_toolkit.history import InMemoryHistory  # noqa: PLC0415 - as above
+        from prompt_toolkit.history import InMemoryHistory  # noqa: PLC0415 - dear, as the session was
 
         self._session = self._new(history=InMemoryHistory(list(lines)))

@@ -14,7 +14,7 @@ _NARROWEST = 10
 
 
 class StreamText:
-    """One text. A word is held back until it is known to have ended. Piped, everything is written as it comes."""
+    """One text. A word is held back until its end has come. Piped, everything is written as it comes."""
 
     def __init__(self, indent: int = 2) -> None:
         self._is_terminal = sys.stdout.isatty()

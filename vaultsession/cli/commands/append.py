@@ -11,11 +11,11 @@ import typer
 from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
-from ..output import AsJson, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import JsonForm
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
+@takes_options
 def append(
     where: VaultOptions,
     *,
@@ -29,13 +29,12 @@ def append(
     ] = None,
     create: Annotated[bool, typer.Option("--create", help="Make the session where there is none.")] = False,
     dedupe: Annotated[bool, typer.Option("--dedupe", help="Leave out messages whose id is there already.")] = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Append messages to a session.
 
     One message, or all that stdin has: all of them or, where anything is wrong, none.
     """
-    form = Form.chosen(as_json=as_json)
     if source not in (None, "-"):
         raise InvalidSetting(f"messages come from --content or from stdin (-), not from {source!r}")
     if source == "-":
@@ -47,12 +46,8 @@ def append(
     with where.open() as store:
         facts = store.append(id, *messages, create=create, dedupe=dedupe).facts()
     record = {name: facts[name] for name in ("id", "message_count", "updated_at", "expires_at")}
-    if form is Form.JSON:
-        output.document(record)
-    elif form is Form.TSV:
-        output.tsv(list(record), [record])
-    else:
-        output.line(f"{output.escaped(facts['id'])}: {output.counted(facts['message_count'], 'message')}")
+    sentence = f"{output.escaped(facts['id'])}: {output.counted(facts['message_count'], 'message')}"
+    output.result(record, form, sentence)
 
 
 def _stdin() -> str:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...store.fields import ConversationOptions
+from ...store.store import SessionStore
+from ...store.turns import Reply
+from ...util.lazy import LazyModule
+from ..chat.agents import NamedAgent, agent_named, is_asynchronous
+from ..chat.chat_loop import COMMANDS, Ask, ChatLoop, OnText
+from ..chat.echo import echo
+from ..chat.line_input import PipedInput, TerminalInput
 from ..completers import complete_id
-from ..output import AsJsonLines, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import Form
+from ..vault_options import VaultOptions, takes_options
 
 if TYPE_CHECKING:
-    from ...store.fields import ConversationOptions
-    from ...store.store import SessionStore
-    from ...store.turns import Reply
-    from ..chat.agents import Named
+    import asyncio
+
+    from ...store import aio
+else:  # dear, and most agents are not asynchronous
+    asyncio, aio = LazyModule("asyncio"), LazyModule(".store.aio")
 
 
-@takes_vault
+@takes_options
 def chat(
     where: VaultOptions,
     *,
@@ -41,7 +51,7 @@ def chat(
     window: Annotated[
         int | None, typer.Option("--window", min=1, show_default=False, help="Messages that the agent sees; else all.")
     ] = None,
-    as_jsonl: AsJsonLines = False,
+    form: Annotated[Form, "--jsonl"],
 ) -> None:
     """Talk with an agent; every turn is kept.
 
@@ -49,59 +59,32 @@ def chat(
     text. Several windows may share a session: they are answered one after another, and each sees what the others said.
     In it, /help lists the commands. Piped: each line of stdin is a message, and stdout has the replies.
     """
-    from ..chat.agents import agent_named, is_asynchronous  # noqa: PLC0415 - --help does without what talking needs
-    from ..chat.chat_loop import COMMANDS, ChatLoop  # noqa: PLC0415 - as above
-    from ..chat.echo import echo  # noqa: PLC0415 - as above
-    from ..chat.line_input import Piped, Typed  # noqa: PLC0415 - as above
-
-    form = Form.chosen(as_json=False, as_jsonl=as_jsonl)
-    answering = echo if agent is None else agent_named(agent)
+    chosen = echo if agent is None else agent_named(agent)
     is_person = sys.stdin.isatty() and form is Form.TABLE
-    habits: ConversationOptions = {"system": system, "window": window, "lease": True}
-    with where.open() as store:
-        voice = (_Awaited if is_asynchronous(answering) else _Voice)(store, answering, habits)
+    options: ConversationOptions = {"system": system, "window": window, "lease": True}
+    with where.open() as store, _asker(store, chosen, options) as ask:
+        ChatLoop(store, ask, TerminalInput(COMMANDS) if is_person else PipedInput(), form).run(id)
+
+
+@contextlib.contextmanager
+def _asker(store: SessionStore, agent: NamedAgent, options: Any) -> Iterator[Ask]:  # noqa: ANN401 - ConversationOptions, which a checker cannot follow into Unpack
+    """A function that has an agent answer. An asynchronous one runs on a loop of its own; Ctrl-C cancels its task."""
+    if not is_asynchronous(agent):
+
+        def ask(id: str, said: str | None, on_text: OnText, lease_timeout: float | None) -> Reply:
+            chat = store.conversation(id, agent=agent, lease_timeout=lease_timeout, **options)
+            return chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text)
+
+        yield ask
+        return
+    with asyncio.Runner() as runner:
+        asynchronous = aio.AsyncSessionStore(store)
+
+        def ask_async(id: str, said: str | None, on_text: OnText, lease_timeout: float | None) -> Reply:
+            chat = asynchronous.conversation(id, agent=agent, lease_timeout=lease_timeout, **options)
+            return runner.run(chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text))
+
         try:
-            ChatLoop(store, voice.reply, Typed(COMMANDS) if is_person else Piped(), form).run(id)
+            yield ask_async
         finally:
-            voice.close()
-
-
-class _Voice:
-    """An agent, asked for one reply at a time."""
-
-    def __init__(self, store: SessionStore, agent: Named, habits: ConversationOptions) -> None:
-        self._store, self._agent, self._habits = store, agent, habits
-
-    def reply(self, id: str, said: str | None, on_text: Callable[[str], object], patience: float | None) -> Reply:
-        """The answer to what is said, or with None to what is there; ``LeaseTimeout`` behind so many seconds."""
-        chat = self._store.conversation(id, agent=self._agent, **self._how(patience))
-        return chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _how(self, patience: float | None) -> Any:  # noqa: ANN401 - Habits, which a checker cannot follow into Unpack
-        return {**self._habits, "lease_timeout": patience}
-
-
-class _Awaited(_Voice):
-    """An asynchronous agent, on a loop of its own. Ctrl-C cancels its task."""
-
-    def __init__(self, store: SessionStore, agent: Named, habits: ConversationOptions) -> None:
-        super().__init__(store, agent, habits)
-        import asyncio  # noqa: PLC0415 - dear, and most agents are not asynchronous
-
-        from ...store.aio import AsyncSessionStore  # noqa: PLC0415 - as above
-
-        self._runner = asyncio.Runner()
-        self._awaited = AsyncSessionStore(store)
-
-    def reply(self, id: str, said: str | None, on_text: Callable[[str], object], patience: float | None) -> Reply:
-        """See ``_Voice.reply``."""
-        chat = self._awaited.conversation(id, agent=self._agent, **self._how(patience))
-        return self._runner.run(chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text))
-
-    def close(self) -> None:
-        """End the loop and its threads."""
-        self._runner.run(self._awaited.close())
-        self._runner.close()
+            runner.run(asynchronous.close())

@@ -6,8 +6,10 @@ from enum import Enum
 from typing import Annotated
 
 import typer
+from typer.completion import get_completion_script  # type: ignore[attr-defined]  # there, and not in __all__
 
 from .. import output
+from ..main import COMPLETION
 
 _BASH = r"""
 _vaultsession_completion() {
@@ -29,7 +31,7 @@ complete -o default -F _vaultsession_completion vaultsession
 
 
 class Shell(Enum):
-    """A shell that can be told how to complete."""
+    """A shell that completes."""
 
     bash = "bash"
     zsh = "zsh"
@@ -44,14 +46,7 @@ def completion(
     Ids are completed where the vault opens without a question: with a key in a file or in the environment. Nothing is
     asked, changed or complained of while a line is completed.
     """
-    from typer.completion import (  # type: ignore[attr-defined]  # there, and not in __all__  # noqa: PLC0415 - only this command
-        get_completion_script,
-    )
-
-    from ..main import COMPLETION  # noqa: PLC0415 - which imports the commands
-
     if shell is Shell.bash:
-        script = _BASH.strip()
+        output.line(_BASH.strip())
     else:
-        script = get_completion_script(prog_name="vaultsession", complete_var=COMPLETION, shell=shell.value)
-    output.line(script)
+        output.line(get_completion_script(prog_name="vaultsession", complete_var=COMPLETION, shell=shell.value))

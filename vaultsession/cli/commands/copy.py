@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from .. import output
 from ..completers import SessionId
-from ..output import AsJson, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import JsonForm
+from ..vault_options import VaultOptions, takes_options
 
 if TYPE_CHECKING:
     from ...store.fields import SessionFields
 
 
-@takes_vault
+@takes_options
 def copy(
     where: VaultOptions,
     *,
@@ -32,7 +32,7 @@ def copy(
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d.")
     ] = None,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Fork a session: the same state and history, a life of its own.
 
@@ -40,20 +40,10 @@ def copy(
 
     Exit code 5 where a living session has the new id.
     """
-    form = Form.chosen(as_json=as_json)
-    changed: SessionFields = {}
-    if title is not None:
-        changed["title"] = title
-    if user is not None:
-        changed["user_id"] = user
-    if ttl is not None:
-        changed["ttl"] = ttl
+    given = {"title": title, "user_id": user, "ttl": ttl}
+    changed = cast("SessionFields", {name: value for name, value in given.items() if value is not None})
     with where.open() as store:
         facts = store.copy(id, new, until=until, **changed).facts()
     record = {"copied": id, **{name: facts[name] for name in ("id", "message_count", "updated_at", "expires_at")}}
-    if form is Form.JSON:
-        output.document(record)
-    elif form is Form.TSV:
-        output.tsv(list(record), [record])
-    else:
-        output.line(f"{output.escaped(facts['id'])}: {output.counted(facts['message_count'], 'message')}")
+    sentence = f"{output.escaped(facts['id'])}: {output.counted(facts['message_count'], 'message')}"
+    output.result(record, form, sentence)

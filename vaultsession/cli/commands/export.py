@@ -16,10 +16,10 @@ from .. import output
 from ..completers import complete_id
 from ..filters import Assistant, Label, Tenant, User, filters
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_vault
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
+@takes_options
 def export(
     where: VaultOptions,
     *,

@@ -15,9 +15,9 @@ from rich.text import Text
 from ...errors import InvalidSetting, PartialFailure
 from .. import exit_codes, output
 from ..filters import Assistant, Label, Tenant, User, filters
-from ..output import AsJson, AsJsonLines, Form
+from ..output import AnyForm, Form
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_vault
+from ..vault_options import VaultOptions, takes_options
 from .show import ROLES, spoken
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LONGEST = 160
 """Characters that are shown of a message around a match."""
 
 
-@takes_vault
+@takes_options
 def grep(
     where: VaultOptions,
     *,
@@ -51,8 +51,7 @@ def grep(
         int | None,
         typer.Option("--limit", "-n", metavar="N", min=1, show_default=False, help="Stop after so many matches."),
     ] = None,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
+    form: AnyForm,
 ) -> None:
     """Find messages by what they say.
 
@@ -61,7 +60,6 @@ def grep(
 
     Exit code 4 where nothing matches, 3 where a session could not be read.
     """
-    form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
     if around and (ids_only or form is Form.TSV):
         raise InvalidSetting("--context has no place among ids or tab-separated values: give --json or --jsonl")
     needle = _needle(pattern, fixed=fixed, ignore_case=ignore_case)
@@ -79,17 +77,12 @@ def grep(
             )
         )
         if ids_only:
-            _tell_ids(found, limit, form)
+            _print_ids(found, limit, form)
         elif form is Form.TABLE:
-            _for_people(store, found, around)
+            _print(store, found, around)
         else:
             records = (_record(store, match, around) for match in found)
-            if form is Form.JSON:
-                output.document({"matches": list(records)})
-            elif form is Form.JSONL:
-                output.lines(records)
-            else:
-                output.tsv(_COLUMNS, records)
+            output.show(records, _COLUMNS, form, json=lambda matches: {"matches": matches})
     if found.failure is not None:
         raise found.failure
     if not found.any:
@@ -99,7 +92,7 @@ def grep(
 
 
 class _Found:
-    """The matches as they come; sessions that could not be read are remembered, for when everything has been told."""
+    """The matches as they come. ``failure`` names the sessions that could not be read, once all others were."""
 
     def __init__(self, matches: Iterator[Match]) -> None:
         self._matches = matches
@@ -144,22 +137,18 @@ def _record(store: SessionStore, match: Match, context: int) -> output.Record:
     return record
 
 
-def _tell_ids(found: _Found, limit: int | None, form: Form) -> None:
-    ids: dict[str, None] = {}
-    for match in found:
-        if match.id not in ids:
-            ids[match.id] = None
-            if form in (Form.TABLE, Form.TSV):
-                output.line(output.escaped(match.id) if form is Form.TABLE else output.cell(match.id))
-            elif form is Form.JSONL:
-                output.lines([{"id": match.id}])
-        if len(ids) == limit:
-            break
+def _print_ids(found: _Found, limit: int | None, form: Form) -> None:
+    ids = itertools.islice((name for name, _ in itertools.groupby(found, lambda match: match.id)), limit)
     if form is Form.JSON:
         output.document({"ids": list(ids)})
+    elif form is Form.JSONL:
+        output.lines({"id": name} for name in ids)
+    else:
+        for name in ids:
+            output.line(output.escaped(name) if form is Form.TABLE else output.cell(name))
 
 
-def _for_people(store: SessionStore, found: _Found, context: int) -> None:
+def _print(store: SessionStore, found: _Found, context: int) -> None:
     """Each session with its matches beneath it, as they are found."""
     shown: str | None = None
     for name, group in itertools.groupby(found, lambda match: match.id):
@@ -167,13 +156,9 @@ def _for_people(store: SessionStore, found: _Found, context: int) -> None:
             output.line("")
         shown = name
         output.paragraph(Text(output.escaped(name), style="bold"))
-        if not context:
-            for match in group:
-                _show(match)
-            continue
         matches: dict[int, list[Match]] = {}
         for match in group:
-            if match.index is None:
+            if match.index is None or not context:
                 _show(match)
             else:
                 matches.setdefault(match.index, []).append(match)
@@ -182,20 +167,20 @@ def _for_people(store: SessionStore, found: _Found, context: int) -> None:
 
 
 def _in_context(store: SessionStore, id: str, matches: dict[int, list[Match]], context: int) -> None:
-    """The matches of a session among the messages around them; each message is told once."""
-    told = -1
+    """The matches of a session among the messages around them; each message is shown once."""
+    shown = -1
     for (index, found), following in itertools.zip_longest(matches.items(), list(matches)[1:]):
-        first = max(told + 1, index - context)
+        first = max(shown + 1, index - context)
         last = index + context if following is None else min(index + context, following - 1)
-        if told >= 0 and first > told + 1:
+        if shown >= 0 and first > shown + 1:
             _row("…", Text())
         for place, message in enumerate(store.messages(id, offset=first, limit=last - first + 1), first):
             if place == index:
                 for match in found:
                     _show(match)
             else:
-                _tell(place, message)
-            told = place
+                _show_message(place, message)
+            shown = place
 
 
 def _show(match: Match) -> None:
@@ -209,7 +194,7 @@ def _show(match: Match) -> None:
     _row("" if match.index is None else str(match.index), said)
 
 
-def _tell(index: int, message: output.Record) -> None:
+def _show_message(index: int, message: output.Record) -> None:
     """A message around a match, in one paragraph."""
     role, content, rest = spoken(message)
     said = output.escaped(output.to_json(rest) if content is None else content)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace as changed
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ...admin.importers import Found, Placed, Skipped, place, read, read_lines
 from ...errors import InvalidDocument, InvalidSessionId, TooLarge, Unreadable
+from ...store.store import SessionStore
 from .. import exit_codes, output
-from ..output import AsJson, Form
+from ..output import Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_vault
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ...admin.importers import Found, Placed, Skipped
-    from ...store.store import SessionStore
-
-_SHOWN = 20
-"""Reasons that people are told; --json has them all."""
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
+@takes_options
 def import_(
     where: VaultOptions,
     *,
@@ -47,28 +41,29 @@ def import_(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace sessions whose ids are there; else they stay as they are.")
     ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Take what can be read of a session, and mark in it what cannot.")
+    ] = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Import sessions that another program kept.
 
     From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
     export of `vaultsession export` is restored as it was, times and life spans included.
 
-    Each session is imported whole or not at all, and one that is there is left as it is: a run can be repeated.
+    Each session is imported whole or not at all, unless --lenient; one that is there is left as it is: a run can be
+    repeated.
 
     Links are not followed. Exit code 3 where something was skipped, with file, line and reason.
     """
-    from ...admin.importers import Placed, Skipped, read, read_lines  # noqa: PLC0415 - quick help
-
-    form = Form.chosen(as_json=as_json)
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
     with where.open() as store, bar("Importing") as progress:
         if source == "-":
             found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
         else:
-            found = read(source, format, id_prefix=id_prefix)
+            found = read(source, format, id_prefix=id_prefix, lenient=lenient)
         for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
             if isinstance(placed, Skipped):
                 skipped.append(placed)
@@ -76,28 +71,21 @@ def import_(
                 counts[placed] += 1
             progress(number, None)
     totals = {**{str(each): counts[each] for each in Placed}, "skipped": len(skipped)}
-    if form is Form.JSON:
-        problems = [{"place": each.place, "reason": each.reason} for each in skipped]
-        output.document({"dry_run": dry_run, **totals, "problems": problems})
+    if form is not Form.JSON:
+        output.say_some([f"{each.place}: {each.reason}" for each in skipped])
+    if form is Form.TABLE:
+        sentence = output.listed(totals) or "nothing was found to import"
+        output.line(f"{sentence} (nothing was changed)" if dry_run else sentence)
     else:
-        for each in skipped[:_SHOWN]:
-            output.say(f"{each.place}: {each.reason}")
-        if len(skipped) > _SHOWN:
-            output.say(f"and {len(skipped) - _SHOWN} more, which --json lists")
-        if form is Form.TSV:
-            output.facts(totals)
-        else:
-            output.line(_sentence(totals, dry_run=dry_run))
-    if skipped:
-        raise typer.Exit(exit_codes.PARTIAL)
+        problems = [{"place": each.place, "reason": each.reason} for each in skipped]
+        output.facts(totals, form=form, json={"dry_run": dry_run, **totals, "problems": problems})
+    exit_codes.end(lost=False, partial=bool(skipped))
 
 
 def _placed(
     store: SessionStore, found: Found, user: str | None, *, replace: bool, dry_run: bool
 ) -> Iterator[Placed | Skipped]:
     """What becomes of each session. What the store refuses is skipped; a store that fails ends it all."""
-    from ...admin.importers import Skipped, place  # noqa: PLC0415 - as above
-
     for record in found:
         if isinstance(record, Skipped):
             yield record
@@ -107,8 +95,3 @@ def _placed(
             yield place(store, owned, replace=replace, dry_run=dry_run)
         except (InvalidDocument, InvalidSessionId, TooLarge, Unreadable) as error:
             yield Skipped(record.place, str(error))
-
-
-def _sentence(totals: dict[str, int], *, dry_run: bool) -> str:
-    told = ", ".join(f"{count} {name}" for name, count in totals.items() if count) or "nothing was found to import"
-    return f"{told} (nothing was changed)" if dry_run else told

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from ...admin.doctor import opened_read_only
+from ...backends.files import preallocation
 from ...errors import Damaged, InvalidSetting, UnknownDictionary
+from ...format import ContainerCipher, payload
+from ...format import record as v1
+from ...format.head import Head, decode
+from ...format.ids import locator_of
+from ...format.sealed import Container
+from ...store.session import SessionInfo
 from .. import exit_codes, output
-from ..output import AsJson, Column, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import Column, Form, JsonForm
+from ..vault_options import VaultOptions, takes_options
 from .ls import spelled
-
-if TYPE_CHECKING:
-    from ...format import ContainerCipher
-    from ...format.head import Head
-    from ...format.sealed import Container
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
@@ -36,13 +39,13 @@ _COLUMNS = (
 )
 
 
-@takes_vault
+@takes_options
 def inspect(
     where: VaultOptions,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A container: sessions/….vss of a vault, or a copy.")],
     bodies: Annotated[bool, typer.Option("--bodies", help="What the records hold, as JSON; needs the key.")] = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Show what a session file is made of.
 
@@ -52,9 +55,6 @@ def inspect(
 
     Exit code 6 for what is torn or not authentic.
     """
-    from ...format import record as v1  # noqa: PLC0415 - the store is dear to import, and --help does without
-
-    form = Form.chosen(as_json=as_json)
     container = _read(file)
     header = v1.parse_header(container.header)
     unlocked = where.vault is not None or where.names_a_key
@@ -81,13 +81,14 @@ def inspect(
         problem = f"{torn} bytes from offset {end} on are no whole record"
     if problem is None and not records:
         problem = "there is no record in it"
-    if form is Form.JSON:
-        document = {**record, "end": end, "problem": problem, "records": records}
-        output.document(document if head is None else {**document, "session": head})
-    elif form is Form.TSV:
-        output.tsv([*(column.name for column in _COLUMNS), *(["bodies"] if bodies else [])], records)
-    else:
-        _for_people(record, records, head, bodies=bodies)
+    document = {**record, "end": end, "problem": problem, "records": records}
+    output.show(
+        records,
+        (*_COLUMNS, "bodies") if bodies else _COLUMNS,
+        form,
+        json=document if head is None else {**document, "session": head},
+        people=lambda _: _print(record, records, head, bodies=bodies),
+    )
     if problem is not None:
         output.say(f"vaultsession: {problem}")
         raise typer.Exit(exit_codes.INTEGRITY)
@@ -96,10 +97,6 @@ def inspect(
 
 
 def _read(file: str) -> Container:
-    from ...backends.files import preallocation  # noqa: PLC0415 - as above
-    from ...format import record as v1  # noqa: PLC0415 - as above
-    from ...format.sealed import Container  # noqa: PLC0415 - as above
-
     if os.path.isdir(file):
         raise InvalidSetting(f"{file} is a directory: name one of the files in its sessions/")
     with open(file, "rb") as stream:
@@ -109,8 +106,6 @@ def _read(file: str) -> Container:
 
 def _claimed(container: Container) -> Iterator[dict[str, Any]]:
     """What the records claim of themselves."""
-    from ...format import record as v1  # noqa: PLC0415 - as above
-
     for record in v1.records_from(container, v1.HEADER_SIZE):
         yield {
             "seq": record.seq,
@@ -129,15 +124,6 @@ def _authenticated(
     where: VaultOptions, file: str, container: Container, *, bodies: bool
 ) -> tuple[list[dict[str, Any]], str | None, dict[str, Any] | None]:
     """The records up to the first that is not authentic, the problem with that one, and the newest authentic head."""
-    from ...admin.doctor import opened_read_only  # noqa: PLC0415 - as above
-    from ...format import (  # noqa: PLC0415 - as above
-        ContainerCipher,
-        payload,
-    )
-    from ...format import record as v1  # noqa: PLC0415 - as above
-    from ...format.head import decode  # noqa: PLC0415 - as above
-    from ...format.ids import locator_of  # noqa: PLC0415 - as above
-
     named = _KEY.search(os.path.basename(file))
     if named is None:
         raise InvalidSetting(
@@ -146,9 +132,7 @@ def _authenticated(
         )
     directory = where.directory()
     with opened_read_only(directory.path, where.candidates(directory)) as vault:
-        cipher: ContainerCipher = ContainerCipher.open(
-            container.header, vault.reader.keyring, locator_of(named.group())
-        )
+        cipher = ContainerCipher.open(container.header, vault.reader.keyring, locator_of(named.group()))
         find = vault.reader.dictionaries.find
     found: list[dict[str, Any]] = []
     head = None
@@ -168,14 +152,11 @@ def _authenticated(
 
 
 def _facts(head: Head | None) -> dict[str, Any] | None:
-    from ...store.session import SessionInfo  # noqa: PLC0415 - as above
 
     return None if head is None else {**SessionInfo(head).facts(), "dead": head.dead, "full": head.full}
 
 
-def _for_people(
-    record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool
-) -> None:
+def _print(record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool) -> None:
     output.facts(record, {"size": f"{record['size']} bytes"})
     output.line("")
     columns = [column for column in _COLUMNS if head is not None or column.name != "authentic"]

@@ -13,8 +13,8 @@ import typer
 from ...errors import InvalidSetting
 from .. import output
 from ..filters import Assistant, Before, Label, Period, Since, Tenant, User, filters
-from ..output import AsJson, AsJsonLines, Column, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import AnyForm, Column, Form
+from ..vault_options import VaultOptions, takes_options
 
 if TYPE_CHECKING:
     from ...engine.listing import Order
@@ -65,7 +65,7 @@ _SHOWN = {Sort.created: "created_at", Sort.size: "size"}
 """The column that a sort is by, where a listing has none."""
 
 
-@takes_vault
+@takes_options
 def ls(
     where: VaultOptions,
     *,
@@ -95,14 +95,12 @@ def ls(
     ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
     long: Annotated[bool, typer.Option("--long", "-l", help="All facts.")] = False,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
+    form: AnyForm,
 ) -> None:
     """List living sessions, newest first.
 
     From the index: no conversation is opened, and no life extended.
     """
-    form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
     period = Period.of(since, before)
     if after is not None and (sort is not Sort.updated or period or count):
         raise InvalidSetting("--after goes on with a listing by the last change: leave out --sort, --since and --count")
@@ -110,43 +108,47 @@ def ls(
         limit = ON_A_TERMINAL
     wanted = filters(user, tenant, assistant, label)
     with where.open() as store:
-        listed = _Listed(store, wanted, oldest_first=reverse and sort is Sort.updated)
+        listing = PagedListing(store, wanted, oldest_first=reverse and sort is Sort.updated)
         if count:
-            _tell_count(listed.count(period), form)
+            number = listing.count(period)
+            if form is Form.TSV:
+                output.line(str(number))
+            else:
+                output.show([record := {"sessions": number}], (), form, json=record, people=str(number))
             return
         if sort is Sort.updated and not period:
-            chosen = listed.pages(limit, after)
+            chosen = listing.pages(limit, after)
         else:
-            chosen = listed.chosen(period, sort, limit, reverse=reverse)
+            chosen = listing.chosen(period, sort, limit, reverse=reverse)
         records = ({**info.facts(), "size": info.size} for info in chosen)
-        if form is Form.JSON:
-            output.document({"sessions": list(records), "after": listed.after})
-        elif form is Form.JSONL:
-            output.lines(records)
-        elif form is Form.TSV:
-            output.tsv([column.name for column in ((*COLUMNS, *MORE) if long else COLUMNS)], records)
-        else:
-            _for_people(list(records), long=long, by=_SHOWN.get(sort))
-        if listed.after is not None and form is not Form.JSON:
-            output.say(f"There are more: go on with --after {listed.after}", style="dim")
-        elif listed.cut:
+        output.show(
+            records,
+            (*COLUMNS, *MORE) if long else COLUMNS,
+            form,
+            json=lambda sessions: {"sessions": sessions, "after": listing.after},
+            people=lambda sessions: _print(sessions, long=long, by=_SHOWN.get(sort)),
+        )
+        if listing.after is not None and form is not Form.JSON:
+            output.say(f"There are more: go on with --after {listing.after}", style="dim")
+        elif listing.cut:
             output.say("There are more: show them with a larger --limit.", style="dim")
 
 
-class _Listed:
+class PagedListing:
     """A listing by the last change, fetched in pages.
 
     ``after``: the cursor behind the last session that ``pages`` gave. ``cut``: whether ``chosen`` left some out, behind
     which there is no place to go on from.
     """
 
-    def __init__(self, store: SessionStore, wanted: Filters, *, oldest_first: bool) -> None:
-        self._store, self._wanted = store, wanted
+    def __init__(self, store: SessionStore, wanted: Filters | None = None, *, oldest_first: bool = False) -> None:
+        self._store = store
+        self._wanted: Filters = wanted or {}
         self._order: Order = "oldest" if oldest_first else "newest"
         self.after: str | None = None
         self.cut = False
 
-    def pages(self, limit: int | None, after: str | None) -> Iterator[SessionInfo]:
+    def pages(self, limit: int | None = None, after: str | None = None) -> Iterator[SessionInfo]:
         """At most so many, from a cursor on."""
         self.after = after
         left = limit
@@ -173,20 +175,11 @@ class _Listed:
         return sum(1 for _ in self._within(period)) if period else self._store.count(**self._wanted)
 
     def _within(self, period: Period) -> Iterator[SessionInfo]:
-        yield from period.within(self.pages(None, None), newest_first=self._order == "newest")
+        yield from period.within(self.pages(), newest_first=self._order == "newest")
         self.after = None
 
 
-def _tell_count(number: int, form: Form) -> None:
-    if form is Form.JSON:
-        output.document({"sessions": number})
-    elif form is Form.JSONL:
-        output.lines([{"sessions": number}])
-    else:
-        output.line(str(number))
-
-
-def _for_people(records: Sequence[output.Record], *, long: bool, by: str | None) -> None:
+def _print(records: Sequence[output.Record], *, long: bool, by: str | None) -> None:
     if not records:
         output.say("There are no such sessions.", style="dim")
     elif long:

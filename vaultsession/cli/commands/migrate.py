@@ -5,29 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ...admin.migrate import MigrationReport, plan
+from ...admin.migrate import migrate as migrate_vault
+from ...admin.migrate import rekey as rekey_vault
 from ...errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
+from ...store.settings import Settings
+from ...util.clock import SystemClock
+from ...util.disk import Disk
+from ...vault import OpenVault, Vault
+from ...vault.key_sources import KeySources
+from ...vault.location import VaultLocation
+from ...vault.secret import Secret
 from .. import exit_codes, output
-from ..output import AsJson, Form
+from ..output import Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun, key_in_file, warn_of_loss
-from ..vault_options import VaultOptions
+from ..vault_options import VaultOptions, absolute, takes_options
 
-if TYPE_CHECKING:
-    from ...admin.migrate import MigrationReport
-    from ...store.settings import Settings
-    from ...vault import OpenVault
-    from ...vault.location import VaultLocation
-    from ...vault.secret import Secret
-
-_SHOWN = 20
 _LOST = frozenset({"damaged", "different"})
 _FROM, _TO = "Key of FROM", "Key of TO, with --rekey"
 
 
+@takes_options
 def migrate(
     context: typer.Context,
     *,
@@ -58,7 +61,7 @@ def migrate(
         typer.Option("--to-passphrase-file", metavar="FILE", rich_help_panel=_TO, help="A file with a passphrase."),
     ] = None,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Copy a vault to another place: files, Redis or a database, in any direction.
 
@@ -68,16 +71,12 @@ def migrate(
 
     Exit code 3 where a session was left out or left as it is, 6 where one is damaged, 5 for a TO with another vault.
     """
-    from ...admin.migrate import migrate as move  # noqa: PLC0415 - with the next: the store is dear to import, and --help
-    from ...admin.migrate import plan  # noqa: PLC0415 - does without
-
-    form = Form.chosen(as_json=as_json)
     outer = context.obj if isinstance(context.obj, VaultOptions) else None
     before = VaultOptions(source, from_key_file, from_key_command, from_passphrase_file).under(outer)
     after = VaultOptions(target, to_key_file, to_key_command, to_passphrase_file)
     if after.names_a_key and not rekey:
         raise InvalidSetting("a copy opens with the key of FROM: another key takes --rekey")
-    with _sites(source, target) as (ours, theirs), bar("Migrating") as progress:
+    with _locations(source, target) as (ours, theirs), bar("Migrating") as progress:
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: name the one to copy")
         if rekey:
@@ -85,83 +84,58 @@ def migrate(
                 raise InvalidSetting(
                     "--rekey cannot be looked at first: what it would write is known when it is sealed"
                 )
-            report = _sealed_anew(ours, theirs, _unlocked(before, ours), after, progress)
+            report = _rekeyed(
+                ours, theirs, ours.vault.unlock(before.candidates(ours.vault, os.environ)), after, progress
+            )
         else:
-            known = _unlocked_if_at_hand(before, ours)
-            report = plan(ours, theirs, known) if dry_run else move(ours, theirs, known, progress=progress)
+            known = _unlocked_if_at_hand(before, ours.vault)
+            report = plan(ours, theirs, known) if dry_run else migrate_vault(ours, theirs, known, progress=progress)
     record = {"from": ours.vault.path, "to": theirs.vault.path, "dry_run": dry_run, **report.fields()}
-    if form is Form.JSON:
-        problems = [
-            {"session": each.key, "trouble": str(each.trouble), "reason": each.reason} for each in report.problems
-        ]
-        output.document({**record, "problems": problems})
-    else:
-        _tell(report)
-        output.facts(record, {"bytes": output.size(report.bytes)})
-    _exit(report)
+    problems = [{"session": each.key, "trouble": str(each.trouble), "reason": each.reason} for each in report.problems]
+    if form is not Form.JSON:
+        output.say_some([f"{each.trouble}: {each.key}: {each.reason}" for each in report.problems])
+    output.facts(record, {"bytes": output.size(report.bytes)}, form=form, json={**record, "problems": problems})
+    lost = any(str(each.trouble) in _LOST for each in report.problems)
+    exit_codes.end(lost=lost, partial=bool(report.problems))
 
 
 @contextlib.contextmanager
-def _sites(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultLocation]]:
+def _locations(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultLocation]]:
     """Both places, and let go of. Of what is written to files nothing is flushed before the end."""
-    from ...util.disk import Disk  # noqa: PLC0415 - as above
-    from ...vault.location import VaultLocation  # noqa: PLC0415 - as above
-
-    allow_network = _settings().allow_network
+    allow_network = Settings.from_environment().allow_network
     with contextlib.ExitStack() as stack:
-        places = []
+        found = []
         for place in (source, target):
-            site = VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network)
-            stack.callback(site.close)
-            places.append(site)
-        yield places[0], places[1]
+            found.append(VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network))
+            stack.callback(found[-1].close)
+        yield found[0], found[1]
 
 
-def _settings() -> Settings:
-    from ...store.settings import Settings  # noqa: PLC0415 - as above
-
-    return Settings.from_environment()
-
-
-def _unlocked(where: VaultOptions, site: VaultLocation) -> OpenVault:
-    from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
-
-    takes_passphrase = any(slot.takes_passphrase for slot in site.vault.slots())
-    vault_id = site.vault.identity().vault_id
-    return site.vault.unlock(KeySources().candidates(where.key(), vault_id, takes_passphrase=takes_passphrase))
-
-
-def _unlocked_if_at_hand(where: VaultOptions, site: VaultLocation) -> OpenVault | None:
+def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> OpenVault | None:
     """The vault unlocked; None where nobody named a key, and none was found."""
-    from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
-
     try:
-        return _unlocked(where, site)
+        return vault.unlock(where.candidates(vault, os.environ))
     except WrongKey:
         raise
     except KeyUnavailable:
-        if KeySources().is_configured(where.key()):
+        if KeySources().is_configured(where.key):
             raise
         output.say("No key is at hand: what is copied is compared byte by byte, and not authenticated.")
         return None
 
 
-def _sealed_anew(
+def _rekeyed(
     ours: VaultLocation,
     theirs: VaultLocation,
     vault: OpenVault,
     where: VaultOptions,
     progress: Callable[[int, int | None], object],
 ) -> MigrationReport:
-    from ...admin.migrate import rekey  # noqa: PLC0415 - as above
-    from ...util.clock import SystemClock  # noqa: PLC0415 - as above
-    from ...vault.key_sources import KeySources  # noqa: PLC0415 - as above
-
     clock = SystemClock()
     sources = KeySources(environ={})  # what the environment names is the key of FROM
     place = theirs.vault.path
     if theirs.vault.exists():
-        candidates = sources.candidates(where.key(), theirs.vault.identity().vault_id)
+        candidates = sources.candidates(where.key, theirs.vault.identity().vault_id)
         other = theirs.vault.unlock(candidates)
     else:
         named: list[str] = []
@@ -169,29 +143,14 @@ def _sealed_anew(
         def secret(vault_id: bytes) -> Secret:
             if where.key_file:
                 key, is_new = key_in_file(where.key_file, place)
-                named.append(
-                    f"{'new ' if is_new else ''}key file {os.path.abspath(os.path.expanduser(where.key_file))}"
-                )
+                named.append(f"{'new ' if is_new else ''}key file {absolute(where.key_file)}")
                 return key
-            source, found = sources.for_creation(where.key(), vault_id, place)
+            source, found = sources.for_creation(where.key, vault_id, place)
             named.append(source.name)
             return found
 
         readable = vault.keyring.readable_names
         other = theirs.vault.create(secret, readable_names=readable, now=clock.now())
         warn_of_loss(named[0])
-    return rekey(ours, theirs, vault, other, clock, settings=_settings(), progress=progress)
-
-
-def _tell(report: MigrationReport) -> None:
-    for each in report.problems[:_SHOWN]:
-        output.say(f"{each.trouble}: {each.key}: {each.reason}")
-    if len(report.problems) > _SHOWN:
-        output.say(f"and {len(report.problems) - _SHOWN} more, which --json lists")
-
-
-def _exit(report: MigrationReport) -> None:
-    if any(str(each.trouble) in _LOST for each in report.problems):
-        raise typer.Exit(exit_codes.INTEGRITY)
-    if report.problems:
-        raise typer.Exit(exit_codes.PARTIAL)
+    settings = Settings.from_environment()
+    return rekey_vault(ours, theirs, vault, other, clock, settings=settings, progress=progress)

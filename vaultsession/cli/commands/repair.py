@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from .. import exit_codes, output
-from ..output import AsJson, Form
+from ...admin.repair import Repair, Repaired, RepairOutcome
+from ...vault.secret import Secret
+from .. import output
+from ..output import Form, JsonForm
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, takes_vault
-
-if TYPE_CHECKING:
-    from ...admin.repair import Repaired
-    from ...vault.secret import Secret
-
-_STYLES = {"mended": "green", "planned": "cyan", "left": "yellow", "failed": "bold red"}
+from ..vault_options import VaultOptions, takes_options
+from .doctor import WELL, candidates, end, print_finding
 
 
-@takes_vault
+@takes_options
 def repair(
     where: VaultOptions,
     *,
@@ -34,7 +30,7 @@ def repair(
     ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Mend what `doctor` finds and can be mended.
 
@@ -43,41 +39,31 @@ def repair(
 
     Exit code 0 where nothing but information is left, 3 for warnings, 6 for errors.
     """
-    from ...admin.doctor import Severity  # noqa: PLC0415 - the store is dear to import, and --help does without
-    from ...admin.repair import Repair, RepairOutcome  # noqa: PLC0415 - as above
-    from .doctor import candidates  # noqa: PLC0415 - as above
-
-    form = Form.chosen(as_json=as_json)
     directory = where.directory()
     mending = Repair(
         directory.path,
         _Again(candidates(where, directory)),
         quarantine_damaged=quarantine_damaged,
-        allow_network=where.allows_network,
+        allow_network=where.settings.allow_network,
     )
     mending.recover = frozenset(map(mending.key_named, recover or ()))
     remaining = mending.look()
     done = mending.plan(remaining)
     if any(each.outcome is RepairOutcome.PLANNED for each in done) and not dry_run:
         if form is Form.TABLE and not yes:
-            _tell(done)
+            _print(done)
         confirm("Do this?", yes=yes)
         done, remaining = mending.act(remaining)
     fields = [{"outcome": str(each.outcome), **each.finding.fields(), "said": each.sentence} for each in done]
-    if form is Form.JSON:
-        left = [finding.fields() for finding in remaining]
-        output.document({"vault": directory.path, "dry_run": dry_run, "findings": fields, "remaining": left})
-    elif form is Form.TSV:
-        output.tsv(("outcome", "severity", "name", "place", "sentence", "said"), fields)
-    else:
-        _tell(done)
-    worst = max((finding.severity for finding in remaining), default=Severity.INFO)
-    if worst >= Severity.WARNING:
-        raise typer.Exit(exit_codes.INTEGRITY if worst >= Severity.ERROR else exit_codes.PARTIAL)
+    left = [finding.fields() for finding in remaining]
+    document = {"vault": directory.path, "dry_run": dry_run, "findings": fields, "remaining": left}
+    columns = ("outcome", "severity", "name", "place", "sentence", "said")
+    output.show(fields, columns, form, json=document, people=lambda _: _print(done))
+    end(remaining)
 
 
 class _Again:
-    """Secrets that are asked for once, however often they are looked through: nobody types a passphrase twice."""
+    """Secrets, each asked for once however often they are iterated: nobody types a passphrase twice."""
 
     def __init__(self, asked: Iterator[tuple[str, Secret]]) -> None:
         self._asked = asked
@@ -87,15 +73,8 @@ class _Again:
         return again
 
 
-def _tell(done: list[Repaired]) -> None:
+def _print(done: list[Repaired]) -> None:
     if not done:
-        output.line("Nothing was found: the vault is well.")
+        output.line(WELL)
     for each in done:
-        outcome = str(each.outcome)
-        head = Text(f"{outcome}  ", style=_STYLES[outcome])
-        head.append(each.finding.name, style="bold")
-        if each.finding.place:
-            head.append(f"  {output.escaped(each.finding.place)}", style="dim")
-        output.data().print(head)
-        output.paragraph(Text(output.escaped(each.finding.sentence)), indent=2)
-        output.paragraph(Text(output.escaped(each.sentence), style=_STYLES[outcome]), indent=2)
+        print_finding(each.finding, str(each.outcome), each.sentence)

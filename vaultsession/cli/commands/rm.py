@@ -8,12 +8,12 @@ import typer
 
 from .. import exit_codes, output
 from ..completers import complete_id
-from ..output import AsJson, Form
+from ..output import Form, JsonForm
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, takes_vault
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
+@takes_options
 def rm(
     where: VaultOptions,
     *,
@@ -23,7 +23,7 @@ def rm(
     ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Remove sessions.
 
@@ -32,7 +32,6 @@ def rm(
 
     Exit code 3 where some of them were not there, 4 where none was.
     """
-    form = Form.chosen(as_json=as_json)
     ids = list(dict.fromkeys(ids))
     if not dry_run:
         confirm(f"Remove {output.counted(len(ids), 'session')} for good?", yes=yes)
@@ -40,14 +39,12 @@ def rm(
         done = [
             {"id": name, "removed": store.exists(name) if dry_run else store.delete(name, shred=shred)} for name in ids
         ]
-    if form is Form.JSON:
-        output.document({"dry_run": dry_run, "sessions": done})
-    elif form is Form.TSV:
-        output.tsv(("id", "removed"), done)
-    else:
-        verb = "would be removed" if dry_run else "removed"
-        for each in done:
-            output.line(f"{output.escaped(each['id'])}: {verb if each['removed'] else 'there is no such session'}")
+    verb = "would be removed" if dry_run else "removed"
+    sentences = [
+        f"{output.escaped(each['id'])}: {verb if each['removed'] else 'there is no such session'}" for each in done
+    ]
+    document = {"dry_run": dry_run, "sessions": done}
+    output.show(done, ("id", "removed"), form, json=document, people="\n".join(sentences))
     missing = sum(not each["removed"] for each in done)
     if missing:
         if form is not Form.TABLE:

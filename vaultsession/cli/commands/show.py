@@ -13,15 +13,15 @@ from rich.text import Text
 from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
-from ..output import AsJson, AsJsonLines, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import AnyForm, Form
+from ..vault_options import VaultOptions, takes_options
 from .ls import spelled
 
 ROLES = {"user": "cyan", "assistant": "green", "system": "magenta", "developer": "magenta", "tool": "yellow"}
 _OTHER_ROLE = "blue"
 
 
-@takes_vault
+@takes_options
 def show(
     where: VaultOptions,
     *,
@@ -30,14 +30,12 @@ def show(
         int | None, typer.Option("--last", metavar="N", min=0, show_default=False, help="Only the newest N messages.")
     ] = None,
     state: Annotated[bool, typer.Option("--state", help="The state as well.")] = False,
-    as_json: AsJson = False,
-    as_jsonl: AsJsonLines = False,
+    form: AnyForm,
 ) -> None:
     """Show a session: its facts and its messages.
 
     Piped: TSV of part, name and value. --jsonl: the messages alone. Like any reading, this extends a sliding session.
     """
-    form = Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
     if state and form is Form.JSONL:
         raise InvalidSetting("--jsonl gives the messages alone: the state comes with --json")
     with where.open() as store:
@@ -45,15 +43,14 @@ def show(
         messages = session.messages if last is None else store.messages(id, last=last)
         kept = session.state if state else None
         facts = session.facts()
-    if form is Form.JSON:
-        also = {} if kept is None else {"state": kept}
-        output.document({**facts, "version": session.version, **also, "messages": messages})
-    elif form is Form.JSONL:
-        output.lines(messages)
-    elif form is Form.TSV:
-        output.tsv(("part", "name", "value"), _parts(facts, kept, messages))
-    else:
-        _whole(facts, kept, messages)
+    also = {} if kept is None else {"state": kept}
+    output.show(
+        _parts(facts, kept, messages) if form is Form.TSV else messages,
+        ("part", "name", "value"),
+        form,
+        json={**facts, "version": session.version, **also, "messages": messages},
+        people=lambda _: _whole(facts, kept, messages),
+    )
 
 
 def _parts(
@@ -64,12 +61,7 @@ def _parts(
     for name, value in (state or {}).items():
         yield {"part": "state", "name": name, "value": output.to_json(value)}
     for message in messages:
-        role, content, rest = spoken(message)
-        yield {
-            "part": "message",
-            "name": role,
-            "value": output.to_json(message) if rest or content is None else content,
-        }
+        yield {"part": "message", "name": spoken(message)[0], "value": text_of(message)}
 
 
 def _whole(facts: output.Record, state: output.Record | None, messages: Sequence[output.Record]) -> None:
@@ -121,6 +113,12 @@ def spoken(message: Mapping[str, Any]) -> tuple[str, str | None, dict[str, Any]]
     if content is None and isinstance(blocks, list) and blocks and all(map(_is_text, blocks)):
         content = "\n".join(block["text"] for block in rest.pop("content"))
     return role, content, rest
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """What a message says, where it says nothing else; otherwise the message as JSON."""
+    _, content, rest = spoken(message)
+    return output.to_json(message) if rest or content is None else content
 
 
 def _is_text(block: object) -> bool:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import typer
 
 from ...util.clock import SystemClock, to_datetime
 from .. import exit_codes, histogram, output
 from ..histogram import AGES, SIZES, Bar
-from ..output import AsJson, Form
-from ..vault_options import VaultOptions, takes_vault
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ...store.session import SessionInfo
-    from ...store.store import SessionStore
+from ..output import Form, JsonForm
+from ..vault_options import VaultOptions, takes_options
+from .ls import PagedListing
 
 _MOST = 10_000
 """Sessions whose sizes and ages are looked at: a histogram is a look, and takes no longer than one."""
-_PAGE = 500
 
 
-@takes_vault
-def stats(where: VaultOptions, *, as_json: AsJson = False) -> None:
+@takes_options
+def stats(where: VaultOptions, *, form: JsonForm) -> None:
     """Count sessions and bytes, and say whether all is well.
 
     On a terminal and in JSON also how many there are of each size and age, of the 10 000 that were changed last.
 
     Exit code 1 where a part of the vault is not well.
     """
-    form = Form.chosen(as_json=as_json)
     sizes: list[Bar] = []
     ages: list[Bar] = []
     with where.open() as store:
@@ -42,31 +34,20 @@ def stats(where: VaultOptions, *, as_json: AsJson = False) -> None:
         counts = {name: value for name, value in store.stats().items() if not name.startswith(own)}
         if form is not Form.TSV and health["ok"]:
             now = to_datetime(SystemClock().now())
-            looked_at = list(islice(_newest(store), _MOST))
+            looked_at = list(islice(PagedListing(store).pages(), _MOST))
             sizes = histogram.counted(SIZES, (info.size for info in looked_at))
             ages = histogram.counted(AGES, ((now - info.updated_at).total_seconds() for info in looked_at))
     record = {**counts, **health}
-    if form is Form.JSON:
-        output.document({**record, "sizes": [_fields(bar) for bar in sizes], "ages": [_fields(bar) for bar in ages]})
-    else:
-        shown = {name: output.size(value) for name, value in counts.items() if name.endswith("bytes")}
-        if counts.get("ratio"):
-            shown["ratio"] = f"{counts['ratio']:.2f} bytes of JSON in each that is stored"
-        output.facts(record, shown)
+    spelled = {name: output.size(value) for name, value in counts.items() if name.endswith("bytes")}
+    if counts.get("ratio"):
+        spelled["ratio"] = f"{counts['ratio']:.2f} bytes of JSON in each that is stored"
+    document = {**record, "sizes": [_fields(bar) for bar in sizes], "ages": [_fields(bar) for bar in ages]}
+    output.facts(record, spelled, form=form, json=document)
+    if form is Form.TABLE:
         histogram.draw("sizes, as JSON", sizes)
         histogram.draw("last changed", ages)
     if not health["ok"]:
         raise typer.Exit(exit_codes.ERROR)
-
-
-def _newest(store: SessionStore) -> Iterator[SessionInfo]:
-    after: str | None = None
-    while True:
-        page = store.list(limit=_PAGE, after=after)
-        yield from page
-        after = page.after
-        if after is None:
-            return
 
 
 def _fields(bar: Bar) -> output.Record:

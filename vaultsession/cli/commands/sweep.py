@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from .. import output
-from ..output import AsJson, Form
+from ..output import JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_vault
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
-def sweep(where: VaultOptions, *, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+@takes_options
+def sweep(where: VaultOptions, *, dry_run: DryRun = False, form: JsonForm) -> None:
     """Remove sessions that have expired, and only those."""
-    form = Form.chosen(as_json=as_json)
     with where.open() as store, bar("Sweeping") as progress:
         swept = store.sweep(dry_run=dry_run, progress=lambda done: progress(done, None))
-    if form is Form.JSON:
-        output.document({"dry_run": dry_run, "swept": swept})
-    elif form is Form.TSV:
-        output.tsv(("swept",), [{"swept": swept}])
-    else:
-        noun = output.counted(swept, "expired session")
-        output.line(f"{noun} would be removed" if dry_run else f"removed {noun}")
+    noun = output.counted(swept, "expired session")
+    sentence = f"{noun} would be removed" if dry_run else f"removed {noun}"
+    output.result({"dry_run": dry_run, "swept": swept}, form, sentence, columns=["swept"])

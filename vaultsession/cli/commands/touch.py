@@ -8,11 +8,11 @@ import typer
 
 from .. import output
 from ..completers import SessionId
-from ..output import AsJson, Form
-from ..vault_options import VaultOptions, takes_vault
+from ..output import JsonForm
+from ..vault_options import VaultOptions, takes_options
 
 
-@takes_vault
+@takes_options
 def touch(
     where: VaultOptions,
     *,
@@ -20,21 +20,16 @@ def touch(
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d.")
     ] = None,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Extend a session by its life span, from now on.
 
     One without a life span is kept for ever: --ttl gives it an end.
     """
-    form = Form.chosen(as_json=as_json)
     with where.open() as store:
         facts = store.touch(id, ttl).facts()
     record = {name: facts[name] for name in ("id", "expires_at", "ttl")}
-    if form is Form.JSON:
-        output.document(record)
-    elif form is Form.TSV:
-        output.tsv(list(record), [record])
-    elif facts["expires_at"] is None:
-        output.line(f"{output.escaped(facts['id'])} is kept for ever: give it a life span with --ttl")
-    else:
-        output.line(f"{output.escaped(facts['id'])} expires {output.ago(facts['expires_at'])}")
+    said = "is kept for ever: give it a life span with --ttl"
+    if facts["expires_at"] is not None:
+        said = f"expires {output.ago(facts['expires_at'])}"
+    output.result(record, form, f"{output.escaped(facts['id'])} {said}")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import output
-from ..output import AsJson, Form
+from ..output import JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_vault
+from ..vault_options import VaultOptions, takes_options
 
 if TYPE_CHECKING:
     from ...engine.trainer import Trained
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _KIB = 1024
 
 
-@takes_vault
+@takes_options
 def train(
     where: VaultOptions,
     *,
@@ -33,7 +32,7 @@ def train(
         str | None, typer.Option("--assistant", metavar="ID", help="Learn from this assistant only.")
     ] = None,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Learn a compression dictionary from the newest sessions, and say what it is worth.
 
@@ -41,28 +40,23 @@ def train(
     new records are compressed with it. It holds pieces of what it learned from: sealed as sessions are, it stays with
     the vault for ever, also when those sessions are removed.
     """
-    form = Form.chosen(as_json=as_json)
     with where.open() as store, bar("Learning") as progress:
         trained = store.train(
             size=size * _KIB, dry_run=dry_run, progress=progress, user_id=user, tenant_id=tenant, assistant_id=assistant
         )
     record = {**dataclasses.asdict(trained), "ratio": round(trained.ratio, 3)}
-    if form is Form.JSON:
-        output.document(record)
-    elif form is Form.TSV:
-        output.tsv(tuple(record), [record])
-    else:
-        for sentence in _told(trained, dry_run=dry_run):
-            output.line(sentence)
+    output.result(record, form, _sentences(trained, dry_run=dry_run))
 
 
-def _told(trained: Trained, *, dry_run: bool) -> Iterator[str]:
+def _sentences(trained: Trained, *, dry_run: bool) -> str:
     said = "would be kept" if dry_run else f"is kept as number {trained.number}"
     if dry_run and not trained.is_worthwhile:
         said = "would not be kept, since nothing is gained"
     learned = output.counted(trained.sessions, "session")
     unseen = output.counted(trained.records, "record")
     plain, before, after = map(output.size, (trained.plain, trained.before, trained.after))
-    yield f"learned {output.size(trained.size)} from {output.size(trained.sampled)} of {learned}; the dictionary {said}"
     sizes = f"{plain} with zstd alone, {before} until now, {after} with it ({trained.ratio:.2f} of zstd alone)"
-    yield f"{unseen} that it has not seen: {sizes}"
+    return (
+        f"learned {output.size(trained.size)} from {output.size(trained.sampled)} of {learned}; the dictionary {said}\n"
+        f"{unseen} that it has not seen: {sizes}"
+    )

@@ -7,21 +7,22 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ...admin.doctor import key_of, known_keys, opened_read_only
+from ...backends.protocol import Backend
+from ...engine.reader import Reader
+from ...engine.vault_reader import reader_of
+from ...engine.verify import Verification, check_all
 from ...errors import SessionNotFound
+from ...format.sealed import Query
 from .. import exit_codes, output
 from ..completers import complete_id
-from ..output import AsJson, Column, Form
+from ..output import Column, JsonForm
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_vault
-
-if TYPE_CHECKING:
-    from ...backends.protocol import Backend
-    from ...engine.reader import Reader
-    from ...engine.verify import Verification
+from ..vault_options import VaultOptions, takes_options
 
 _COLUMNS = (
     Column("session", style="bold"),
@@ -34,14 +35,14 @@ _VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing", "erased")
 _LOST = frozenset({"damaged", "missing"})
 
 
-@takes_vault
+@takes_options
 def verify(
     where: VaultOptions,
     *,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.", autocompletion=complete_id)
     ] = None,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Open and authenticate every record of every session.
 
@@ -49,9 +50,6 @@ def verify(
 
     Exit code 6 where a session is damaged or its file is gone, 3 where one is only torn, locked or refused.
     """
-    from ...engine.verify import check_all  # noqa: PLC0415 - the store is dear to import, and --help does without
-
-    form = Form.chosen(as_json=as_json)
     with _opened(where) as vault, bar("Verifying") as progress:
         keys = list(map(vault.existing, dict.fromkeys(ids))) if ids else vault.known()
         checked = list(check_all(vault.backend, vault.reader, keys, lambda done: progress(done, len(keys))))
@@ -64,18 +62,11 @@ def verify(
         "records": sum(each.records for each in checked),
         "bytes": sum(each.size for each in checked),
     }
-    if form is Form.JSON:
-        output.document({**totals, "problems": problems})
-    elif form is Form.TSV:
-        output.tsv([column.name for column in _COLUMNS], records)
-    else:
-        if problems:
-            output.table(_COLUMNS, problems)
-        output.line(_sentence(counts, totals["records"], totals["bytes"]))
-    if any(counts[verdict] for verdict in _LOST):
-        raise typer.Exit(exit_codes.INTEGRITY)
-    if problems:
-        raise typer.Exit(exit_codes.PARTIAL)
+    found = output.listed({verdict: counts[verdict] for verdict in _VERDICTS}) or "no sessions"
+    read = f"{output.counted(totals['records'], 'record')}, {output.size(totals['bytes'])}"
+    document = {**totals, "problems": problems}
+    output.show_problems(records, problems, _COLUMNS, form, json=document, sentence=f"{found}; {read}")
+    exit_codes.end(lost=any(counts[verdict] for verdict in _LOST), partial=bool(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +79,12 @@ class _Opened:
 
     def known(self) -> list[str]:
         """The key of each session that is listed or has a file."""
-        from ...admin.doctor import known_keys  # noqa: PLC0415 - as above
-        from ...format.sealed import Query  # noqa: PLC0415 - as above
-
         if self.sessions is None:
             return [row.key for row in self.backend.scan(Query(newest_first=False))]
         return known_keys(self.backend, self.sessions)
 
     def existing(self, id: str) -> str:
         """The key of a session. ``SessionNotFound``."""
-        from ...admin.doctor import key_of  # noqa: PLC0415 - as above
-
         key = key_of(self.reader, id)
         if self.sessions is None:
             is_there = self.backend.head(key) is not None
@@ -112,17 +98,15 @@ class _Opened:
 @contextlib.contextmanager
 def _opened(where: VaultOptions) -> Iterator[_Opened]:
     """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
-    from ...admin.doctor import opened_read_only  # noqa: PLC0415 - as above
-    from ...engine.vault_reader import reader_of  # noqa: PLC0415 - as above
-
     if where.is_directory:
         directory = where.directory()
-        with opened_read_only(directory.path, where.candidates(directory)) as vault:
-            yield _Opened(vault.backend, vault.reader, os.path.join(directory.path, "sessions"))
+        with opened_read_only(directory.path, where.candidates(directory)) as opened:
+            yield _Opened(opened.backend, opened.reader, os.path.join(directory.path, "sessions"))
         return
-    with contextlib.closing(where.site()) as site:
-        reader = reader_of(site.vault, where.existing(site.vault).unlock(where.candidates(site.vault)))
-        with contextlib.closing(site.backend(reader.describe)) as backend:
+    with contextlib.closing(where.location()) as location:
+        vault = where.existing(location.vault)
+        reader = reader_of(vault, vault.unlock(where.candidates(vault)))
+        with contextlib.closing(location.backend(reader.describe)) as backend:
             yield _Opened(backend, reader, None)
 
 
@@ -135,8 +119,3 @@ def _record(checkup: Verification) -> dict[str, object]:
         "bytes": checkup.size,
         "problem": checkup.problem,
     }
-
-
-def _sentence(counts: Counter[str], records: int, size: int) -> str:
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]) or "no sessions"
-    return f"{told}; {output.counted(records, 'record')}, {output.size(size)}"

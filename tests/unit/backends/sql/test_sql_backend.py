@@ -323,8 +323,6 @@ def test_the_lease_of_a_holder_that_died_ends_by_itself(engine: SqlEngine, backe
         held.__exit__(None, None, None)  # it comes late, and must not take away what is another's
         with pytest.raises(LeaseTimeout), dead.lease("0" * 32, 0):
             pytest.fail("two held it at once")
-    dead.close()
-    living.close()
 
 
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(engine: SqlEngine, backend: SqlBackend) -> None:
@@ -336,8 +334,6 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(engine: SqlEngine, backend
             pytest.fail("two held it at once")
     with others.lease("0" * 32, 0):
         pass
-    holding.close()
-    others.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "vaultsession leases"]
 
 

@@ -1,7 +1,4 @@
-"""``vaultsession key``: what opens a vault, and what its sessions are sealed under.
-
-``slots`` list, add, remove, passphrase · ``masters`` masters, rotate, prune · ``tenants`` destroy
-"""
+"""``vaultsession key``: what opens a vault, and what its sessions are sealed under."""
 
 from __future__ import annotations
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ....errors import InvalidSetting, KeyUnavailable, WrongKey
+from ....util.clock import SystemClock, to_datetime
+from ....vault.key_places import PassphraseFile
 from ... import output
-from ...output import AsJson, Column, Form
+from ...output import Column, Form, JsonForm
 from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
-from ...vault_options import VaultOptions, takes_vault
+from ...vault_options import VaultOptions, absolute, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,15 +29,14 @@ _COLUMNS = (
 _KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "passphrase (scrypt)"}
 
 
-@takes_vault
-def list_slots(where: VaultOptions, *, as_json: AsJson = False) -> None:
+@takes_options
+def list_slots(where: VaultOptions, *, form: JsonForm) -> None:
     """List the key slots. This needs no key, and proves nothing about them."""
-    form = Form.chosen(as_json=as_json)
-    with where.papers() as papers:
-        _write(papers.slots(), form)
+    with where.locked_vault() as vault:
+        _write(vault.slots(), form)
 
 
-@takes_vault
+@takes_options
 def add(
     where: VaultOptions,
     *,
@@ -48,48 +49,44 @@ def add(
         typer.Option("--new-key-file", metavar="FILE", help="The key in this private file, made where it is missing."),
     ] = None,
     label: Annotated[str, typer.Option("--label", help="What you want to call it.")] = "",
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Add a secret that opens the vault. It needs one that does so already."""
-    from ....util.clock import SystemClock  # noqa: PLC0415 - the store is dear to import, and --help does without
-
-    form = Form.chosen(as_json=as_json)
     if [new_passphrase, new_passphrase_file is not None, new_key_file is not None].count(True) != 1:
         raise InvalidSetting("give one of --new-passphrase, --new-passphrase-file and --new-key-file")
-    with where.papers() as papers:
-        vault, opened_with = where.unlock(papers)
+    with where.locked_vault() as vault:
+        opened, opened_with = where.unlock(vault)
         _remember(where, opened_with)
-        secret, place = _new_secret(papers.path, new_passphrase_file, new_key_file)
-        changed = papers.add_slot(vault, secret, label=label, now=SystemClock().now())
+        secret, place = _new_secret(vault.path, new_passphrase_file, new_key_file)
+        changed = vault.add_slot(opened, secret, label=label, now=SystemClock().now())
         _remember(where, opened_with)
         _write(changed.slots[-1:], form)
         if place:
             warn_of_loss(place)
 
 
-@takes_vault
+@takes_options
 def remove(
     where: VaultOptions,
     *,
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="Its id, or as much of its front as is unique.")],
     yes: Yes = False,
     dry_run: DryRun = False,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
-    """Remove a secret. Whoever kept it and an old copy of the keyring file still opens that copy."""
-    form = Form.chosen(as_json=as_json)
-    with where.papers() as papers:
-        found = _named(papers.slots(), slot)
+    """Remove a secret. With it, an old copy of the keyring file still opens."""
+    with where.locked_vault() as vault:
+        found = _named(vault.slots(), slot)
         if not dry_run:
             confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}) for good?", yes=yes)
-        vault, opened_with = where.unlock(papers)
+        opened, opened_with = where.unlock(vault)
         _remember(where, opened_with)
-        if len(vault.slots) == 1:
+        if len(opened.slots) == 1:
             raise InvalidSetting(
                 "this is the last key slot, and without it nobody could open the vault: add another first"
             )
         if not dry_run:
-            papers.remove_slot(vault, found.id)
+            vault.remove_slot(opened, found.id)
             try:
                 _remember(where, opened_with)
             except WrongKey:
@@ -98,33 +95,30 @@ def remove(
         output.say("would be removed" if dry_run else "removed")
 
 
-@takes_vault
+@takes_options
 def passphrase(
     where: VaultOptions,
     *,
     new_passphrase_file: Annotated[
         str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one, from a private file.")
     ] = None,
-    as_json: AsJson = False,
+    form: JsonForm,
 ) -> None:
     """Change the passphrase that opens the vault: at once, since no session is sealed under it.
 
-    Whoever kept the old one and an old copy of the keyring file still opens that copy: where that matters, a `key
-    rotate` must follow, and what was there before stays readable to them.
+    With the old one, an old copy of the keyring file still opens: where that matters, a `key rotate` must follow, and
+    what was there before stays readable with it.
     """
-    from ....util.clock import SystemClock  # noqa: PLC0415 - as above
-
-    form = Form.chosen(as_json=as_json)
-    with where.papers() as papers:
-        vault, opened_with = where.unlock(papers)
+    with where.locked_vault() as vault:
+        opened, opened_with = where.unlock(vault)
         _remember(where, opened_with)
-        old = vault.slot
+        old = opened.slot
         if old is None or not old.takes_passphrase:
             raise InvalidSetting("the vault was opened by a key, not by a passphrase: name one with --passphrase-file")
-        secret, _ = _new_secret(papers.path, new_passphrase_file, None)
+        secret, _ = _new_secret(vault.path, new_passphrase_file, None)
         # In this order: killed in between, both open it.
-        changed = papers.add_slot(vault, secret, label=old.label, now=SystemClock().now())
-        changed = papers.remove_slot(changed, old.id)
+        changed = vault.add_slot(opened, secret, label=old.label, now=SystemClock().now())
+        changed = vault.remove_slot(changed, old.id)
         _remember(where, secret)
         _write(changed.slots[-1:], form)
         output.say("the passphrase was changed")
@@ -132,16 +126,12 @@ def passphrase(
 
 def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -> tuple[Secret, str]:
     """The secret that is to be added, and where it lies if it was made just now."""
-    import os  # noqa: PLC0415 - as above
-
-    from ....vault.key_places import PassphraseFile  # noqa: PLC0415 - as above
-
     if key_file is not None:
         key, is_new = key_in_file(key_file, vault)
-        return key, f"new key file {os.path.abspath(os.path.expanduser(key_file))}" if is_new else ""
+        return key, f"new key file {absolute(key_file)}" if is_new else ""
     if passphrase_file is None:
         return ask_passphrase(), ""
-    source = PassphraseFile(os.path.abspath(os.path.expanduser(passphrase_file)))
+    source = PassphraseFile(absolute(passphrase_file))
     words = source.secret()
     if words is None:
         raise KeyUnavailable(f"{source.name}: there is no such file")
@@ -155,7 +145,6 @@ def _remember(where: VaultOptions, secret: Secret) -> None:
 
 
 def _named(slots: Iterable[Slot], text: str) -> Slot:
-
     held = list(slots)
     found = [slot for slot in held if slot.name.startswith(text.lower())]
     if len(found) == 1 and text:
@@ -165,8 +154,6 @@ def _named(slots: Iterable[Slot], text: str) -> Slot:
 
 
 def _write(slots: Iterable[Slot], form: Form) -> None:
-    from ....util.clock import to_datetime  # noqa: PLC0415 - as above
-
     records = [
         {
             "slot": slot.name,
@@ -176,9 +163,4 @@ def _write(slots: Iterable[Slot], form: Form) -> None:
         }
         for slot in slots
     ]
-    if form is Form.JSON:
-        output.document({"slots": records})
-    elif form is Form.TSV:
-        output.tsv([column.name for column in _COLUMNS], records)
-    else:
-        output.table(_COLUMNS, records)
+    output.show(records, _COLUMNS, form, json={"slots": records})

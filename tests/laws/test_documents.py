@@ -1,0 +1,101 @@
+"""Every block of every document runs as a reader would run it: in a fresh directory, and a second time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import DOCUMENTS, LANGUAGES, README, REPOSITORY, Block, blocks, run
+
+from vaultsession import Settings
+
+BLOCKS = [block for document in DOCUMENTS for block in blocks(document.read_text(encoding="utf-8"), document)]
+RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and block.command is None]
+
+SLOW = {"restic"}
+"""Programs that make guessing their password dear, at every start."""
+
+
+def runs(block: Block) -> list[Any]:
+    """A block twice; of the shell, whose every line starts an interpreter, once among the quick tests."""
+    if block.language == "python":
+        return [pytest.param(block, 2, id=f"{block.name}-twice")]
+    slow = pytest.param(block, 2, id=f"{block.name}-twice", marks=pytest.mark.slow)
+    return [slow] if block.needs in SLOW else [pytest.param(block, 1, id=f"{block.name}-once"), slow]
+
+
+@pytest.mark.parametrize(("block", "times"), [each for block in RUNNING for each in runs(block)])
+def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path) -> None:
+    if block.needs and not shutil.which(block.needs):
+        pytest.skip(f"{block.needs} is not installed")
+    ran = run(block, tmp_path, times)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.language == "toml"], ids=lambda block: block.name)
+def test_a_configuration_file_names_settings(block: Block) -> None:
+    known = {field.name for field in fields(Settings)} | {"path", "key_file", "key_command", "passphrase_file"}
+    assert tomllib.loads(block.text).keys() <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_document_holds_nothing_that_is_not_checked(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    found = blocks(text, document)
+    assert text.count("\n```") == 2 * len(found)
+    assert {block.language for block in found} <= LANGUAGES
+    for target in re.findall(r"\]\((?!https?://|#)([^)\s]+)\)", text):
+        assert (document.parent / target).exists(), target
+    for path in re.findall(r"`((?:vaultsession|benchmarks|tests)/[\w./-]+)`", text):
+        assert (REPOSITORY / path).exists(), path
+
+
+def test_only_the_commands_of_the_readme_are_left_to_ci() -> None:
+    left = {(block.document, block.command) for block in BLOCKS if block.command}
+    assert left == {(README, "demo"), (README, "tests")}
+
+
+# -- tests of the test -------------------------------------------------------------------------------------------------
+
+SAMPLE = """
+Words.
+
+```python
+import os
+assert os.getcwd().endswith("work")
+assert not [name for name in os.environ if name.startswith("VAULTSESSION_")]
+open("made-here", "a").write("once ")
+```
+
+<!-- needs: nothing -->
+```sh
+python -c 'import vaultsession'
+echo again >> made-here
+```
+"""
+
+
+def test_blocks_run_twice_in_a_directory_of_their_own(tmp_path: Path) -> None:
+    for number, block in enumerate(blocks(SAMPLE, README)):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        ran = run(block, directory)
+        assert ran.returncode == 0, ran.stderr
+        written = (directory / "work" / "made-here").read_text()
+        assert written in ("once once ", "again\nagain\n")
+
+
+@pytest.mark.parametrize("broken", ["1 / 0", "import no_such_module", "open('made', 'x')"])
+def test_a_block_that_fails_is_seen_with_its_line(tmp_path: Path, broken: str) -> None:
+    ran = run(blocks(f"{SAMPLE}\n```python\n{broken}\n```\n", README)[-1], tmp_path)
+    assert ran.returncode == 1
+    assert f'README.md.python", line {SAMPLE.count(chr(10)) + 3}' in ran.stderr
+
+
+def test_a_shell_block_fails_with_its_first_command(tmp_path: Path) -> None:
+    assert run(blocks("\n```sh\nfalse\ntrue\n```\n", README)[0], tmp_path).returncode == 1
