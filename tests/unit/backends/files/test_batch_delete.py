@@ -162,9 +162,7 @@ def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Sealer, pa
     assert [entry.name.partition(".")[0] for entry in (path / "quarantine").iterdir()] == [keys[2]]
 
 
-def test_the_next_create_sees_the_tombstone(
-    files: FilesBackend, opening: Opening, scribe: Sealer
-) -> None:
+def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Opening, scribe: Sealer) -> None:
     """Also one who waits for its stripe while the others of the batch are still looked at."""
     keys = filled(files, scribe, 30)
     other, seen, threads = opening(), list[Current](), list[threading.Thread]()
@@ -219,7 +217,9 @@ def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Seal
     assert isinstance(files.delete_many(left, expired(scribe))[left[0]], Tombstone)
 
 
-def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promised(opening: Opening, scribe: Sealer) -> None:
+def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promised(
+    opening: Opening, scribe: Sealer
+) -> None:
     disk = FailingDisk()
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)
