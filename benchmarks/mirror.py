@@ -40,11 +40,11 @@ class Remote(MemoryBackend):
         self.answers = threading.Event()
         self.answers.set()
 
-    def commit(self, key: str, seal: Any) -> Any:
+    def commit(self, key: str, update: Any) -> Any:
         self.answers.wait()
         if self.down:
             raise BackendUnavailable("connection refused")
-        return super().commit(key, seal)
+        return super().commit(key, update)
 
     def opened(self) -> Follower:
         self.answers.wait()

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from vaultsession import RawKey, SessionStore, VaultError, open_store
 from vaultsession.format import record
-from vaultsession.format.sealed import Container
 
 KEY = RawKey(bytes(range(220, 252)))
 PATIENCE = 20
@@ -174,7 +173,7 @@ Index = Mapping[str, bytes | None]
 
 
 def _records(data: bytes) -> list[bytes]:
-    container = Container(data[: record.HEADER_SIZE], record.HEADER_SIZE, data[record.HEADER_SIZE :])
+    container = record.part(data)
     return [data[each.offset : each.end] for each in record.records_from(container, record.HEADER_SIZE)]
 
 

@@ -515,7 +515,7 @@ GRAVES = {
 def test_a_genuine_tombstone_at_or_above_the_generation_means_absent(later, forgery, verdict, tail):
     generation = victim().states[0].witness.generation + later
     keyring = replace(KEYRING, root=bytes(32)) if forgery == "vault" else KEYRING
-    tombstone = IndexRowCipher(keyring).delete_many("0" * 32 if forgery == "key" else victim().key, generation)
+    tombstone = IndexRowCipher(keyring).tombstone("0" * 32 if forgery == "key" else victim().key, generation)
     if forgery == "mac":
         tombstone = tombstone._replace(mac=bytes(16))
     seen = consume(victim().key, at_third(tail), tombstone=tombstone)

@@ -81,3 +81,16 @@ def test_usage(place, run):
 def test_on_a_terminal_it_is_a_sentence(place, terminal):
     done = terminal("append", "s", "--create", "--content", "x")
     assert done.out == "s: 1 message\n"
+
+
+@pytest.mark.parametrize("stdin", ["", "\n"])
+def test_a_stdin_that_held_nothing_is_no_message(stdin, place, run):
+    done = run("append", "s", "--create", stdin=stdin)
+    assert (done.code, done.out) == (2, "")
+    assert "stdin held no message" in done.err
+    assert run("ls").rows == []
+
+
+def test_an_empty_message_can_be_meant(place, run):
+    assert run("append", "s", "--create", "--content", "").code == 0
+    assert messages(place) == [{"role": "user", "content": ""}]

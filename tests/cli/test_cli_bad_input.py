@@ -325,3 +325,33 @@ def test_a_terminal_is_no_place_for_an_export(kept: Place, terminal) -> None:
     assert done.code == 2
     assert "-o" in done.out
     assert "hello" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("line", "target", "holds"),
+    [
+        ("import others.json", "vaultsession.cli.commands.import_.place", "what was imported stays"),
+        ("verify", "vaultsession.engine.verify.check", "nothing was changed"),
+        ("key rotate", "vaultsession.store.store.SessionStore.rotate_key", "the same command goes on"),
+        ("migrate vault new-place", "vaultsession.cli.commands.migrate.migrate_vault", "the same command goes on"),
+    ],
+)
+def test_ctrl_c_in_long_work_says_how_far_it_came(line, target, holds, kept: Place, run, monkeypatch) -> None:
+    def interrupted(*_given, progress=None, **_named):
+        if progress is not None:
+            progress(3, 10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(target, interrupted)
+    done = run(*line.split())
+    assert (done.code, done.out) == (130, "")
+    how_far = "3 of 10" if line.startswith(("key", "migrate")) else "0"
+    assert f" was interrupted after {how_far}: {holds}" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("columns", [1, 2, 10])
+@pytest.mark.parametrize("line", ["--help", "ls --help", "ls", "show a", "stats", "grep hello", "doctor", "show b"])
+def test_a_terminal_that_has_no_room_is_no_bug(columns: int, line: str, kept: Place, terminal) -> None:
+    done = terminal(*line.split(), columns=columns)
+    assert done.code == (4 if line == "show b" else 0)
+    assert "bug" not in done.out

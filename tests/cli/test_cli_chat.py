@@ -298,7 +298,7 @@ def test_a_person_sees_where_it_stopped_and_has_it_in_the_history(place, person,
             (BEGUN, "\x1b[A"),
             ("first", "\r"),
             ("FIRST.*> ", "/co\t"),
-            ("/count", "\r"),
+            ("/co.*unt", "\r"),
             ("4 messages.*> ", "/exit\r"),
         ),
     )
@@ -414,3 +414,13 @@ def test_agents_are_known_by_what_their_call_is(monkeypatch):
     ]
     with pytest.raises(InvalidSetting):
         agent_named("agents_here:made.nothing")
+
+
+@pytest.mark.parametrize(
+    ("id", "command"),
+    [("it's mine; rm -rf ~", "vaultsession chat 'it'\"'\"'s mine; rm -rf ~'"), ("-x", "vaultsession chat -- -x")],
+)
+def test_the_command_to_go_on_with_can_be_pasted(id, command, place, person):
+    code, text = person("--", id, typed=((BEGUN, "\x04"),))
+    assert code == 0
+    assert f"Go on with: {command}" in " ".join(text.split())

@@ -171,3 +171,11 @@ def in_shell(shell, script, tmp_path):
     )
     assert done.stderr == ""
     return done.stdout.split()
+
+
+def test_without_a_shell_the_sentence_is_one_line(run):
+    done = run("completion")
+    assert done.code == 2
+    assert "\\n" not in done.err
+    assert "\\t" not in done.err
+    assert "bash" in done.err

@@ -185,3 +185,39 @@ def test_an_import_may_rename_and_give_owners(three, run):
     assert run("import", "-", "--id-prefix", "old/", "--user", "carol", stdin=lines).code == 0
     with three.open() as store:
         assert (store.load("old/a").user_id, store.load("old/b").user_id) == ("alice", "carol")
+
+
+def test_a_killed_export_leaves_no_plaintext(three, tmp_path):
+    """A second process is killed while it writes; what it had written has no name, and goes with it."""
+    code = (
+        "import os, signal, sys; from vaultsession.cli import run; from vaultsession.cli.commands import export;"
+        "export.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
+        "run(['export', '--all', '-o', 'out.jsonl'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(Path().glob("out.jsonl*")) == []
+
+
+def test_a_file_system_without_unnamed_files_gets_a_named_one(three, run, monkeypatch):
+    monkeypatch.delattr("vaultsession.cli.commands.export.os.O_TMPFILE", raising=False)
+    assert run("export", "--all", "-o", "out.jsonl").code == 0
+    assert len(Path("out.jsonl").read_text().splitlines()) == 3
+    assert [path.name for path in Path().glob("out.jsonl*")] == ["out.jsonl"]
+
+
+def test_a_link_to_nothing_is_not_followed(three, run):
+    Path("link").symlink_to("elsewhere")
+    done = run("export", "--all", "-o", "link")
+    assert (done.code, done.out) == (2, "")
+    assert "link to a file that is not there" in done.err
+    assert not Path("elsewhere").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pipe of another user is made by root")
+def test_a_pipe_of_another_user_gets_nothing(three, run):
+    os.mkfifo("pipe")
+    os.chown("pipe", 12345, 12345)
+    done = run("export", "--all", "-o", "pipe")
+    assert (done.code, done.out) == (2, "")
+    assert "another user" in done.err

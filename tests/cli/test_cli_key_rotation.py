@@ -139,7 +139,7 @@ def test_a_passphrase_is_changed_on_a_terminal(furnished, terminal, run, tmp_pat
 def test_a_vault_that_a_key_opened_has_no_passphrase_to_change(furnished, run, tmp_path):
     done = run("key", "passphrase", "--new-passphrase-file", words_in(tmp_path / "new", "new\n"))
     assert done.code == 2
-    assert "--passphrase-file" in done.err
+    assert "no passphrase opens this vault: add one" in done.err
     assert len(run("key", "list").rows) == 1
 
 
@@ -192,3 +192,26 @@ def test_a_session_is_shredded(furnished, run):
     assert run("rm", "s1", "--shred", "--yes").code == 0
     assert [row["id"] for row in run("ls").rows] == ["s2", "s0"]
     assert len(list(furnished.path.glob("sessions/*"))) == 2
+
+
+def test_a_key_changes_the_only_passphrase(furnished, run, tmp_path):
+    old, new = words_in(tmp_path / "old", "old words\n"), words_in(tmp_path / "new", "new words\n")
+    run("key", "add", "--new-passphrase-file", old, "--label", "mine")
+    done = run("key", "passphrase", "--new-passphrase-file", new, "--json")
+    assert done.code == 0, done.err
+    assert [slot["label"] for slot in done.json["slots"]] == ["mine"]
+    assert run("ls", "--passphrase-file", old).code == 12
+    assert run("ls", "--passphrase-file", new).code == run("ls").code == 0
+    assert len(run("key", "list").rows) == 2
+
+
+def test_which_of_several_passphrases_is_asked_for(furnished, run, terminal, tmp_path):
+    for name in ("first", "second"):
+        run("key", "add", "--new-passphrase-file", words_in(tmp_path / name, f"{name} words\n"))
+    typed = (("to change", "second words\n"), ("New passphrase", "third words\n"), ("again", "third words\n"))
+    done = terminal("key", "passphrase", typed=typed)
+    assert done.code == 0, done.out
+    assert run("ls", "--passphrase-file", tmp_path / "first").code == 0
+    assert run("ls", "--passphrase-file", tmp_path / "second").code == 12
+    assert run("ls", "--passphrase-file", words_in(tmp_path / "third", "third words\n")).code == 0
+    assert terminal("key", "passphrase", typed=(("to change", "no such words\n"),)).code == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -195,3 +196,9 @@ def test_a_reader_that_hears_no_more_ends_it_quietly(spawn: Run, full: Place, tm
         os.close(writer)
     assert (told.code, told.err) == (141, "")
     assert ids(tmp_path / "second", full.key_file) == ["alice", "bob", "carol"]
+
+
+def test_the_notice_of_a_new_key_has_a_line_of_its_own(full: Place, tmp_path: Path, terminal) -> None:
+    done = terminal("migrate", full.path, tmp_path / "second", "--rekey", "--to-key-file", tmp_path / "other-key")
+    assert done.code == 0, done.out
+    assert re.search(r"(?:^|\x1b\[2K|\r)(?:\x1b\[\d*[A-Z])*The key: new key", done.out, flags=re.MULTILINE), done.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cli_lab import plain
 
+from vaultsession.cli import output
 from vaultsession.cli.histogram import SIZES, counted
 
 
@@ -75,3 +76,16 @@ def test_an_empty_vault_has_nothing_to_draw(place, terminal):
 )
 def test_a_bound_belongs_to_what_is_above_it(value, name):
     assert [bar.name for bar in counted(SIZES, [value])] == [name]
+
+
+def test_a_drawing_of_some_says_so(place, run, terminal, monkeypatch):
+    with place.open() as store:
+        for number in range(5):
+            store.create(f"s{number}")
+    document = run("stats", "--json").json
+    assert (document["sessions"], document["drawn_sessions"]) == (5, 5)
+    assert "changed last" not in terminal("stats").out
+    monkeypatch.setattr("vaultsession.cli.commands.stats._MOST", 3)
+    assert run("stats", "--json").json["drawn_sessions"] == 3
+    monkeypatch.setattr("vaultsession.cli.output.Form.chosen", lambda **_: output.Form.TABLE)
+    assert "sizes, as JSON, of the 3 that were changed last" in run("stats").out

@@ -38,7 +38,7 @@ class TestFallbackWithoutItsServer(BackendContract):
     def test_totals_follow(self, backend: FallbackBackend, scribe: Sealer) -> None:
         """Those of memory; and health does not call it well."""
         key = scribe.key("a")
-        row = backend.commit(key, scribe.create(key))
+        row = backend.commit(key, scribe.create(key)).after
         assert isinstance(row, IndexRow)
         stats = backend.stats()
         assert (stats["sessions"], stats["bytes"], stats["fallback_waiting"]) == (1, row.size, 1)

@@ -16,7 +16,7 @@ from vaultsession import RawKey, open_store
 from vaultsession.admin.doctor import Severity, examine
 from vaultsession.format.keys import MasterKey
 from vaultsession.testing.lossy_disk import Crashed, LossyDisk
-from vaultsession.vault import OpenVault
+from vaultsession.vault import UnlockedVault
 
 OTHER, THIRD, FOURTH = (RawKey(bytes(range(start, start + 32))) for start in (1, 2, 3))
 SECRETS = [("first", KEY), ("other", OTHER), ("third", THIRD)]
@@ -24,7 +24,7 @@ SECRETS = [("first", KEY), ("other", OTHER), ("third", THIRD)]
 pytestmark = pytest.mark.usefixtures("late_index")
 
 
-def facts(vault: OpenVault) -> tuple[Any, ...]:
+def facts(vault: UnlockedVault) -> tuple[Any, ...]:
     """What a change of the keyring changes."""
     return vault.counter, tuple(slot.id for slot in vault.slots), tuple(vault.keyring.masters), vault.keyring.vault_id
 

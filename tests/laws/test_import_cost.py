@@ -78,7 +78,7 @@ RARE = {
         "format.jsonl",
         "store.turns",
     ),
-    *("backends.memory", "backends.fallback", "backends.mirror", "vault.engine_vault", "vault.follow"),
+    *("backends.memory", "backends.fallback", "backends.mirror", "vault.engine_metadata", "vault.replication"),
 }
 
 

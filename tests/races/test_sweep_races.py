@@ -37,12 +37,12 @@ def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
         if expires is None or expires > NOW:
             return None
         buried.add(key)
-        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush=False)
+        return Delete(scribe.reader.rows.tombstone(key, newest.generation), flush=False)
 
     buried: set[str] = set()
     rows = list(backend.scan(Query(expired_at=NOW)))
     outcomes = backend.delete_many([row.key for row in rows], seal)
-    return [key for key in buried if isinstance(outcomes[key], Tombstone)]
+    return [key for key in buried if isinstance(getattr(outcomes[key], "after", None), Tombstone)]
 
 
 def filled(path: Path) -> tuple[Keyring, list[str]]:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from vaultsession.backends.fallback import Fork
 from vaultsession.backends.protocol import Backend, Traits
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError
-from vaultsession.format.sealed import Container, Current, Heads, IndexRow, Query, Update
+from vaultsession.format.sealed import Commit, Container, Current, Heads, IndexRow, Query, Update
 
 
-class Outage:
+class Outage(Backend):
     """A backend in front of another, for tests. ``losing``: commits arrive, and their answers do not.
 
     ``calls`` counts what was asked, answered or not. ``commit_fails`` is what
@@ -51,25 +51,25 @@ class Outage:
         self._ask()
         return self.under.read(key, start, settled=settled)
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         if not self.losing:
             self._ask()
             if self.commit_fails is not None:
                 raise self.commit_fails
         once, self.loses_one = self.loses_one, None
         if not self.losing and once is None:
-            return self.under.commit(key, seal)
+            return self.under.commit(key, update)
         if self.arrives if once is None else once == "arrived":
-            self.under.commit(key, seal)
+            self.under.commit(key, update)
         else:
-            self._forgetful(key, seal)
+            self._forgetful(key, update)
         raise DurabilityUnknown(f"whether {key} was written is not known")
 
-    def _forgetful(self, key: str, seal: Update) -> None:
+    def _forgetful(self, key: str, update: Update) -> None:
         """Asked what shall follow, as for a commit that is lost on its way."""
 
         def lost(newest: Current) -> None:
-            seal(newest)
+            update(newest)
 
         self.under.commit(key, lost)
 

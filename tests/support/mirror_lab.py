@@ -11,7 +11,7 @@ from vaultsession.backends import MemoryBackend
 from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable
-from vaultsession.format.sealed import Current, Heads, IndexRow, Query, Update
+from vaultsession.format.sealed import Commit, Heads, IndexRow, Query, Update
 from vaultsession.util.clock import SystemClock
 
 
@@ -28,12 +28,12 @@ class Shaky(MemoryBackend):
         self.poisoned: set[str] = set()
         self.error: Exception | None = None
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         self.reached()
         if key in self.poisoned:
             raise self.error or BackendUnavailable("nobody said why")
         self.commits += 1
-        return super().commit(key, seal)
+        return super().commit(key, update)
 
     def head(self, key: str) -> IndexRow | None:
         self.reached()

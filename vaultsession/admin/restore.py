@@ -22,7 +22,7 @@ from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
 from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
-from ..vault import OpenVault, Vault
+from ..vault import UnlockedVault, Vault
 from ..vault.metadata import parse_metadata
 from ..vault.secret import Secret
 
@@ -79,7 +79,7 @@ def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof
         yield _compared(Proof(key, MirroredSession.BEHIND), gap)
 
 
-def restore_metadata(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> OpenVault:
+def restore_metadata(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> UnlockedVault:
     """Put the mirror's metadata in place, after a key has proved it. Returns what was opened with that key.
 
     An interrupted restore goes on: the metadata of this vault may be there. ``Conflict`` for another vault's.
@@ -121,7 +121,7 @@ def _put(target: Backend, proof: Proof, write: Write) -> Proof:
             return write if newest.generation < ours.generation else None
         return write if newest is None or newest.witness[:2] < ours.witness[:2] else None
 
-    after = target.commit(proof.key, update)
+    after = target.commit(proof.key, update).after
     if isinstance(after, IndexRow) and after.version == ours.version:
         return replace(proof, restored=True)
     return replace(proof, found=MirroredSession.BEHIND, problem="a newer one is there already")

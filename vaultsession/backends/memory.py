@@ -1,7 +1,7 @@
 """MemoryBackend: the reference. Whoever writes a backend reads this first; it keeps the contract and does nothing else.
 
-One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``seal``
-the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``seal`` itself
+One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``update``
+the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``update`` itself
 runs outside the first, since it may read.
 """
 
@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..format import record
-from ..format.ids import locator_of
-from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
-from .protocol import Traits
+from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
+from .protocol import Backend, Traits
 
 
 @dataclass(slots=True)
@@ -24,7 +23,7 @@ class _Session:
     data: bytearray
 
 
-class MemoryBackend:
+class MemoryBackend(Backend):
     """Sealed sessions in this process. Safe from any thread.
 
     ``max_sessions`` bounds how many are kept: beyond it the least recently used one is dropped, without a tombstone.
@@ -66,24 +65,22 @@ class MemoryBackend:
                 tombstone=self._tombstones.get(key),
             )
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it."""
         with self._commits:
             with self._lock:
                 session = self._used(key)
                 newest: Current = self._tombstones.get(key) if session is None else session.row
-            result = seal(newest)
-            if result is None:
-                return newest
+            change = update(newest)
             with self._lock:
-                if isinstance(result, Delete):
-                    if result.shred and session is not None:
+                if isinstance(change, Delete):
+                    if change.shred and session is not None:
                         session.data[:] = bytes(len(session.data))
                     self._forget(key)
-                    self._tombstones[key] = result.tombstone
-                    return result.tombstone
-                self._put(key, session, result)
-                return result.head
+                    self._tombstones[key] = change.tombstone
+                elif isinstance(change, Write):
+                    self._put(key, session, change)
+        return Commit.of(newest, change)
 
     def drop(self, key: str) -> None:
         """Let go of a session, or of its tombstone, as if it had never been here."""
@@ -93,12 +90,10 @@ class MemoryBackend:
 
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, as of now."""
-        rows = sorted(self._matching(query), key=_place, reverse=query.newest_first)
-        if query.after is not None:
-            after = query.after
-            rows = [row for row in rows if (_place(row) < after if query.newest_first else _place(row) > after)]
+        rows = filter(query.is_behind_cursor, self._matching(query))
         end = None if query.limit is None else query.offset + query.limit
-        return iter(rows[query.offset : end])
+        ordered = sorted(rows, key=lambda row: row.place, reverse=query.newest_first)
+        return iter(ordered[query.offset : end])
 
     def count(self, query: Query) -> int:
         """How many match."""
@@ -166,14 +161,4 @@ class MemoryBackend:
             keys: Iterable[str] = self._sessions
             if query.tags:
                 keys = set.intersection(*(self._tagged.get(tag, set()) for tag in query.tags))
-            return [row for key in keys if _fits(row := self._sessions[key].row, query)]
-
-
-def _fits(row: IndexRow, query: Query) -> bool:
-    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
-        return False
-    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)
+            return [row for key in keys if query.matches(row := self._sessions[key].row)]

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..format.ids import locator_of
-from ..format.sealed import Current, Delete, IndexRow, Update, Write
+from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write
 from ..util.fork import ForkSafe
+from .protocol import Backend
 from .rollback_guard import RollbackGuard
 
 TRIES = 200
@@ -41,13 +42,13 @@ class StoredState(Protocol):
 S = TypeVar("S", bound=StoredState)
 
 
-class OptimisticBackend(ForkSafe, ABC, Generic[S]):
+class OptimisticBackend(ForkSafe, Backend, Generic[S]):
     """Sealed sessions in a storage that compares and swaps. Safe from any thread, and in the child of a fork."""
 
     def __init__(self) -> None:
         super().__init__()
         self._begin_anew()
-        self._remarks: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
 
     def _begin_anew(self) -> None:
         """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
@@ -56,7 +57,7 @@ class OptimisticBackend(ForkSafe, ABC, Generic[S]):
         self._guard = threading.Lock()
         self._states: OrderedDict[str, S] = OrderedDict()
 
-    def commit(self, key: str, update: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it; see ``Backend.commit``.
 
         ``Conflict`` where others were quicker for too long. ``DurabilityUnknown`` where an answer was lost, and nobody
@@ -70,20 +71,20 @@ class OptimisticBackend(ForkSafe, ABC, Generic[S]):
                     state, is_certain = self._look(key), True
                 try:
                     change = update(state.newest)
-                    if change is not None:
+                    if isinstance(change, Write | Delete):
                         _check(key, state.newest, change)
                 except Exception:
                     if is_certain or self._stands(key, state):
                         raise
                     state = None  # it was said of something that is no longer the newest
                     continue
-                if change is None:
+                if not isinstance(change, Write | Delete):
                     if is_certain or self._stands(key, state):
-                        return state.newest
+                        return Commit.of(state.newest, change)
                     state = None
                     continue
                 if self._swap(key, state, change):
-                    return change.tombstone if isinstance(change, Delete) else change.head
+                    return Commit.of(state.newest, change)
                 pause(min(attempt, 4))
                 state, is_certain = self._known(key), False
             raise Conflict(f"others wrote to {key} {TRIES} times while this was tried: try again")
@@ -91,12 +92,12 @@ class OptimisticBackend(ForkSafe, ABC, Generic[S]):
     def health(self) -> dict[str, str | None]:
         """Whether the storage answers and may be written to; see the module ``health`` beside this one."""
         self._check_open()
-        problems, self._remarks = self._inspect()
+        problems, self._notes = self._inspect()
         return problems
 
-    def remarks(self) -> dict[str, str]:
+    def notes(self) -> dict[str, str]:
         """What a crash of the storage would take, by its settings."""
-        return self._remarks
+        return self._notes
 
     # -- of each storage -----------------------------------------------------------------------------------------------
 

@@ -1,22 +1,39 @@
-"""The Backend protocol: a handful of verbs over sealed values. To write a backend is to write these.
+"""Backend: a handful of verbs over sealed values. To write a backend is to write these.
 
 Every verb may be called from any thread. Storage errors are raised as ``BackendUnavailable``, a flush whose outcome
-nobody knows as ``DurabilityUnknown``; ``Unreadable`` comes from the ``describe`` that the backend was given and passes
+nobody knows as ``DurabilityUnknown``; ``Unreadable`` comes from the ``ReadHead`` that the backend was given and passes
 through. Held to this contract by ``vaultsession.testing.BackendContract``.
 
 Decision (2026-11): writing, appending and removing are one verb. What shall follow is always a function of what is
-newest, so ``commit`` takes that function and the backend guarantees that nothing comes between; compare-and-swap is a
-``seal`` that raises Conflict. Three verbs with an ``expect`` each said the same in three ways.
+newest, so ``commit`` takes that function and the backend guarantees that nothing comes between; compare-and-swap is an
+``update`` that raises Conflict. Three verbs with an ``expect`` each said the same in three ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
-from ..errors import Unreadable, VaultError, without_frames
-from ..format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update
+from ..errors import BackendUnavailable, VaultError, without_frames
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Decision,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Write,
+)
+from ..util.parallel import parallel_map
 from .leases import Leases
 
 
@@ -33,132 +50,104 @@ class Traits(NamedTuple):
     expires: bool = False
 
 
-class Backend(Protocol):
-    """Sealed sessions by key."""
+class Backend(ABC):
+    """Sealed sessions by key. What is not abstract has a slow, correct default."""
 
-    @property
-    def traits(self) -> Traits:
-        """What this backend is."""
-        ...
+    traits: Traits
 
+    @abstractmethod
     def head(self, key: str) -> IndexRow | None:
         """The newest head. Cheap enough to call on every cached load."""
-        ...
 
+    @abstractmethod
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on (negative: that many last bytes), as one consistent view.
 
         ``settled`` waits until no writer of this key is half-way; asked before a verdict other than clean is believed.
         """
-        ...
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it, atomically and durably, and return what is newest then."""
-        ...
+    @abstractmethod
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it, atomically and durably."""
 
+    @abstractmethod
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for. May lag behind other processes by a moment, never behind this one."""
-        ...
 
+    @abstractmethod
     def count(self, query: Query) -> int:
         """How many heads ``scan`` would give without a limit."""
-        ...
 
+    @abstractmethod
     def reindex(self) -> object:
         """Forget whatever was derived from the containers, for listing them, and derive it anew."""
-        ...
 
+    @abstractmethod
     def stats(self) -> dict[str, int]:
         """Counts and bytes: at least ``sessions`` and ``bytes``."""
-        ...
 
+    @abstractmethod
     def health(self) -> dict[str, str | None]:
         """Each component by name, and its problem in words: None where it is well."""
-        ...
 
+    @abstractmethod
     def close(self) -> None:
         """Release what is held. Idempotent."""
-        ...
 
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
+        """Remove those that ``update`` says, each by itself as ``commit`` would, in any order.
 
-@runtime_checkable
-class Graveyard(Protocol):
-    """A backend that can tell which sessions were removed. No other is asked."""
+        By key what became of it, or why it is not known to be removed; what fails for one holds up no other. Once the
+        storage is away the rest is not tried: each commit would wait as long.
+        """
+        away: list[BackendUnavailable] = []
+
+        def attempt(key: str) -> tuple[str, Commit | VaultError]:
+            if away:
+                return key, away[0]
+            try:
+                return key, self.commit(key, partial(update, key))
+            except VaultError as error:
+                if isinstance(error, BackendUnavailable):
+                    away.append(error)
+                return key, without_frames(error)
+
+        with closing(parallel_map(attempt, dict.fromkeys(keys), overlap=self.traits.waits)) as outcomes:
+            return dict(outcomes)
 
     def tombstones(self) -> Iterator[Tombstone]:
         """Every tombstone of a session that is not there, in no order; as of some moment of the iteration.
 
-        One may be given twice.
+        One may be given twice. None from a backend that forgets what it removed.
         """
-        ...
+        return iter(())
 
+    def unindexed(self) -> Iterator[str]:
+        """The key of every container that has no row: it could not be described when it was found.
 
-SealGrave = Callable[[str, Current], Delete | None]
-"""What decides whether a session is removed: from its key and its newest to its grave; None leaves it as it is.
-
-It opens the row before it makes a grave of it: as in ``commit``, what it is given may be no more than an index says.
-"""
-
-
-@runtime_checkable
-class Burying(Protocol):
-    """A backend that removes many sessions for less than as many commits. No other is asked."""
-
-    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-        """Remove those of which ``seal`` makes a grave, each by itself as ``commit`` would, in an order of its own.
-
-        By key: what is newest then, or why it is not known to be removed; what fails for one holds up no other.
+        None from a backend whose containers and rows are one.
         """
-        ...
+        return iter(())
 
-
-def delete_many(backend: Backend, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-    """``Burying.delete_many``, where there is no such thing by one commit after another.
-
-    What cannot be read is told of its key. Any other error is raised at once: of a server that is away, the next
-    commits would wait as long.
-    """
-    if isinstance(backend, Burying):
-        return backend.delete_many(keys, seal)
-    outcomes: dict[str, Current | VaultError] = {}
-    for key in keys:
-        try:
-            outcomes[key] = backend.commit(key, partial(seal, key))
-        except Unreadable as error:
-            outcomes[key] = without_frames(error)
-    return outcomes
-
-
-IndexAnswers = Mapping[str, bool | VaultError]
-"""By key whether a session was found, or why it is not known to be removed."""
-
-
-def answers(outcomes: Mapping[str, Current | VaultError], found: set[str]) -> IndexAnswers:
-    """By key whether it is among the found, or what failed."""
-    return {key: each if isinstance(each, VaultError) else key in found for key, each in outcomes.items()}
-
-
-@runtime_checkable
-class Shelf(Protocol):
-    """A backend that may hold containers which it cannot list. No other is asked."""
-
-    def unlisted(self) -> Iterator[str]:
-        """The key of every container that has no row: it could not be described when it was found."""
-        ...
-
-
-@runtime_checkable
-class Remarking(Protocol):
-    """A backend with something to say of what is well. No other is asked."""
-
-    def remarks(self) -> Mapping[str, str]:
+    def notes(self) -> Mapping[str, str]:
         """What is worth knowing of a component without being its problem, as of the last ``health``. Never waits."""
-        ...
+        return {}
 
 
-def remarks_of(backend: Backend) -> Mapping[str, str]:
-    """What it has to say of what is well."""
-    return backend.remarks() if isinstance(backend, Remarking) else {}
+class RecordedUpdate:
+    """An update, with what it was given and what it changed the last time: also of a commit that raises."""
+
+    def __init__(self, update: Update) -> None:
+        self._update = update
+        self.before: Current = None
+        self.change: Write | Delete | None = None
+
+    def __call__(self, newest: Current) -> Decision:
+        """What the update decides."""
+        self.before, self.change = newest, None
+        decision = self._update(newest)
+        self.change = decision if isinstance(decision, Write | Delete) else None
+        return decision
 
 
 class Engine(Protocol):

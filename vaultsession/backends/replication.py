@@ -1,7 +1,7 @@
 """Replication: one session of a backend brought to what another has, sealed bytes only. Nobody here holds a key.
 
 The source decides. Where its container has only grown since, its new records travel; else the whole container does; a
-removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is told and left.
+removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is reported and left.
 
 Nothing that comes from either side is believed for a decision beyond the other side's copy: a source that lies sends
 bytes that will not authenticate, a target that lies spoils its own copy. Readers judge both with the keys.
@@ -16,8 +16,21 @@ from typing import NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
-from ..format.ids import is_key, locator_of
-from ..format.sealed import Container, Current, Delete, IndexRow, Query, Tombstone, Update, Write
+from ..format.ids import is_key
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Decision,
+    Delete,
+    Heads,
+    IndexRow,
+    Keep,
+    Query,
+    Tombstone,
+    Update,
+    Write,
+)
 from .protocol import Backend
 
 _TRIES = 3
@@ -74,8 +87,16 @@ class Source(Protocol):
         """The container from ``start`` on."""
         ...
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Asked for a look within the critical section alone."""
+        ...
+
+
+class ListedSource(Source, Protocol):
+    """What many sessions are followed from."""
+
+    def scan(self, query: Query) -> Heads:
+        """Heads in the order asked for."""
         ...
 
 
@@ -90,57 +111,56 @@ def follow(
     *,
     anew: bool = False,
     accept: Callable[[Current, Write | Delete], bool] | None = None,
-    settle: Settle | None = None,
 ) -> Outcome:
+    """``replicate``: what became of the session."""
+    outcome: Outcome = replicate(source, target, key, anew=anew, accept=accept).note
+    return outcome
+
+
+def replicate(
+    source: Source,
+    target: Backend,
+    key: str,
+    *,
+    anew: bool = False,
+    accept: Callable[[Current, Write | Delete], bool] | None = None,
+    settle: Settle | None = None,
+) -> Commit:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
-    ``accept`` gets what the target has and what shall follow it; where it says no, the target's is left, as if it were
-    there alone: for a caller with the keys, who can prove tombstones. With ``settle`` the target is no mere copy: where
-    it went on by itself, that decides what follows.
+    Its ``note`` is the ``Outcome``. ``accept`` gets what the target has and what shall follow it; where it
+    says no, the target's is left, as if it were there alone: for a caller with the keys, who can prove tombstones. With
+    ``settle`` the target is no mere copy: where it went on by itself, that decides what follows.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
     ``Unreadable`` from a source whose session is damaged, which leaves the target's copy as it was.
     """
-    outcome = Outcome.CURRENT
 
-    def update(theirs: Current) -> Write | Delete | None:
-        nonlocal outcome
+    def update(theirs: Current) -> Decision:
         if settle is not None and theirs is not None and not _is_beginning(theirs, source, key):
-            outcome = Outcome.SETTLED
-            return settle(theirs)
-        outcome, result = _step(source, key, theirs, anew=anew)
-        if result is not None and accept is not None and not accept(theirs, result):
-            outcome = Outcome.EXTRA
-            return None
-        return result
+            settled = settle(theirs)
+            return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
+        outcome, change = _step(source, key, theirs, anew=anew)
+        if change is not None and accept is not None and not accept(theirs, change):
+            return Keep(Outcome.EXTRA)
+        return Keep(outcome) if change is None else change._replace(note=outcome)
 
-    target.commit(key, update)
-    return outcome
+    return target.commit(key, update)
 
 
 def newest_of(backend: Source, key: str) -> Current:
     """What a backend knows of a key, its tombstone included. Changes nothing."""
-    row = backend.head(key)
-    if row is not None:
-        return row
-    seen: Current = None
-
-    def look(newest: Current) -> None:
-        nonlocal seen
-        seen = newest
-
-    backend.commit(key, look)
-    return seen
+    return backend.head(key) or backend.commit(key, lambda _: None).after
 
 
-def aligned(source: Backend, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
+def aligned(source: ListedSource, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
     """Both listings side by side, oldest first: two rows that speak of the same bytes, or one that stands alone.
 
     Pages come as the backends give them, so that memory does not grow with the number of sessions.
     """
-    ours = ((_place(row), 0, row) for row in _rows(source))
-    theirs = ((_place(row), 1, row) for row in _rows(target))
+    ours = ((row.place, 0, row) for row in _rows(source))
+    theirs = ((row.place, 1, row) for row in _rows(target))
     waiting: IndexRow | None = None  # a row of the source, until it is known whether the target has the same
     for _, side, row in heapq.merge(ours, theirs, key=lambda each: each[:2]):
         if side == 0:
@@ -156,7 +176,9 @@ def aligned(source: Backend, target: Backend) -> Iterator[tuple[IndexRow | None,
         yield waiting, None
 
 
-def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[SessionGap]:
+def differing(
+    source: ListedSource, target: Backend, *, between: Callable[[], object] | None = None
+) -> Iterator[SessionGap]:
     """Every session that is not the same on both sides, as of some moment while the iteration goes on.
 
     One that changes meanwhile may be reported twice. What stands in both listings costs nothing more; what does not
@@ -176,13 +198,13 @@ def is_same(one: IndexRow, other: IndexRow) -> bool:
     return (one.key, one.witness, one.size, one.torn) == (other.key, other.witness, other.size, other.torn)
 
 
-def _rows(backend: Backend) -> Iterator[IndexRow]:
+def _rows(backend: ListedSource) -> Iterator[IndexRow]:
     """Its listing, oldest first; without what no key is, since keys become paths."""
     return (row for row in backend.scan(Query(newest_first=False)) if is_key(row.key))
 
 
 def _gap_of(row: IndexRow, target: Backend) -> Iterator[SessionGap]:
-    """What a row of the source lacks at the target. A target that is ahead is told from its own row."""
+    """What a row of the source lacks at the target. A target that is ahead is reported from its own row."""
     try:
         there = target.head(row.key)
     except Unreadable:
@@ -194,8 +216,8 @@ def _gap_of(row: IndexRow, target: Backend) -> Iterator[SessionGap]:
         yield SessionGap(row.key, Gap.BEHIND)
 
 
-def _gap_beyond(row: IndexRow, source: Backend) -> Iterator[SessionGap]:
-    """Why the source has no such row: it has none at all, or another, which is told from its own row unless older."""
+def _gap_beyond(row: IndexRow, source: Source) -> Iterator[SessionGap]:
+    """Why the source has no such row: it has none at all, or another, reported from its own row unless older."""
     try:
         ours = newest_of(source, row.key)
     except Unreadable:
@@ -209,10 +231,6 @@ def _gap_beyond(row: IndexRow, source: Backend) -> Iterator[SessionGap]:
         yield SessionGap(row.key, Gap.AHEAD)
 
 
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)
-
-
 def _is_newer(one: IndexRow, other: IndexRow) -> bool:
     return (one.generation, one.seq) > (other.generation, other.seq)
 
@@ -223,8 +241,8 @@ def _step(source: Source, key: str, theirs: Current, *, anew: bool) -> tuple[Out
         ours = newest_of(source, key)
         if not isinstance(ours, IndexRow):
             return _without(ours, theirs)
-        if (told := _as_it_is(ours, theirs, anew=anew)) is not None:
-            return told, None
+        if (outcome := _as_it_is(ours, theirs, anew=anew)) is not None:
+            return outcome, None
         if not anew and (shared := _shared(ours, theirs)):
             step = _grown(ours, source.read(key, shared - record.LINK_AND_FOOTER), theirs)
             if step is not None:
@@ -237,9 +255,8 @@ def _step(source: Source, key: str, theirs: Current, *, anew: bool) -> tuple[Out
 
 def _step_alone(source: Source, key: str, theirs: Current) -> tuple[Outcome, Write | Delete | None]:
     """The same where it changes faster than it can be read: within the source's critical section, and whole."""
-    found: list[tuple[Current, Container | None]] = []
-    source.commit(key, lambda newest: found.append((newest, source.read(key))))
-    ours, container = found[-1]
+    commit = source.commit(key, lambda _: Keep(source.read(key)))
+    ours, container = commit.after, commit.note
     if not isinstance(ours, IndexRow):
         return _without(ours, theirs)
     step = _whole(ours, container)
@@ -275,7 +292,7 @@ def _is_beginning(theirs: IndexRow | Tombstone, source: Source, key: str) -> boo
     if not isinstance(theirs, IndexRow):
         return False
     container = source.read(key, theirs.size - record.LINK_AND_FOOTER)
-    return container is not None and _version_at(container, theirs.size) == theirs.version
+    return container is not None and record.version_at(container, theirs.size) == theirs.version
 
 
 def _shared(ours: IndexRow, theirs: Current) -> int:
@@ -296,9 +313,9 @@ def _grown(ours: IndexRow, container: Container | None, theirs: Current) -> tupl
     if container is None or not isinstance(theirs, IndexRow):
         return None
     if (
-        _version_at(container, theirs.size) != theirs.version
+        record.version_at(container, theirs.size) != theirs.version
         or container.size < ours.size
-        or _version_at(container, ours.size) != ours.version
+        or record.version_at(container, ours.size) != ours.version
     ):
         return None
     data = container.data[theirs.size - container.offset : ours.size - container.offset]
@@ -311,13 +328,7 @@ def _whole(ours: IndexRow, container: Container | None) -> tuple[Outcome, Write]
     Bytes behind that are a record that is being written, or torn: they are never copied. And what the source has
     replaced may be what was to be erased: it is, at the target too.
     """
-    if container is None or container.size < ours.size or _version_at(container, ours.size) != ours.version:
+    if container is None or container.size < ours.size or record.version_at(container, ours.size) != ours.version:
         return None
     data = container.header + container.data[: ours.size - record.HEADER_SIZE]
     return Outcome.REPLACED, Write(ours._replace(torn=False), 0, data, erase=True)
-
-
-def _version_at(container: Container, end: int) -> bytes:
-    """The 16 bytes that are the version of the record that ends there; fewer where these bytes begin later."""
-    at = end - container.offset - record.LINK_AND_FOOTER
-    return container.data[at : at + record.TAG_SIZE] if at >= 0 else b""

@@ -7,9 +7,9 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-from .output import HELP_STYLE
+from .output import HELP_STYLE, NARROWEST
 
-WIDTH = min(shutil.get_terminal_size().columns, 100) - 4
+WIDTH = min(max(shutil.get_terminal_size().columns, NARROWEST), 100) - 4
 """Columns for an example; the help is set in by up to two, on both sides."""
 
 _WORD = re.compile(r"""(?:(?:^|(?<=\s))-\S+\s+(?=[^-\s|<>]))?(?:[^\s'"]|'[^']*'|"[^"]*")+""")

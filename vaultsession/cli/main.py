@@ -107,7 +107,7 @@ def _explained(error: Exception) -> tuple[int, str]:
     show, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
     if callable(show) and isinstance(code, int):  # a usage error, in typer's own words
         command = getattr(getattr(error, "ctx", None), "command_path", "vaultsession")
-        sentence = str(show()).rstrip(".")  # empty where the help was shown already
+        sentence = " ".join(str(show()).split()).rstrip(".")  # empty where the help was shown already
         return code, f"{sentence} (see `{command} --help`)" if sentence else ""
     return exit_codes.ERROR, (
         f"this is a bug of vaultsession ({type(error).__name__}: {error}): please report it, "

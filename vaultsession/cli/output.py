@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from json import dumps
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,10 @@ from ..util.clock import SystemClock, to_micros
 NARROW = 72
 """Columns of a terminal below which a table shows only what matters most."""
 
-_WIDTH = shutil.get_terminal_size().columns
+NARROWEST = 20
+"""Columns that a terminal is taken to have at least: words do not fit into less."""
+
+_WIDTH = max(shutil.get_terminal_size().columns, NARROWEST)
 HELP_STYLE: Literal["rich"] | None = "rich" if _WIDTH >= NARROW else None
 """On a narrow terminal the boxes of the help would leave no room for words."""
 HELP_WIDTH = None if HELP_STYLE else _WIDTH - 1
@@ -142,18 +146,21 @@ def size(count: int) -> str:
 
 def data() -> Console:
     """Where data goes. Only for terminals: what is piped is written by ``line``."""
-    return Console(highlight=False, markup=False, emoji=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, NARROWEST)
+    return console
 
 
+@cache
 def notes() -> Console:
-    """Where all else goes."""
+    """Where all else goes: one for all, since a sentence and a progress bar share its last line."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str, *, style: str = "") -> None:
     """A sentence on stderr: wrapped between words on a terminal, so that a cursor or a path can still be copied."""
     console, sentence = notes(), escaped(text)
-    rows = textwrap.wrap(sentence, max(console.width, 20), break_long_words=False, break_on_hyphens=False)
+    rows = textwrap.wrap(sentence, max(console.width, NARROWEST), break_long_words=False, break_on_hyphens=False)
     for row in rows if console.is_terminal else [sentence]:
         console.print(Text(row, style=style))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..store.settings import Settings
     from ..store.store import SessionStore
     from ..util import disk
-    from ..vault import OpenVault, Vault, key_command, key_places, key_sources, location
+    from ..vault import UnlockedVault, Vault, key_command, key_places, key_sources, location
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
@@ -172,7 +172,7 @@ class VaultOptions:
         sources = key_sources.KeySources(self.environ if environ is None else environ)
         return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
 
-    def unlock(self, vault: Vault) -> tuple[OpenVault, Secret]:
+    def unlock(self, vault: Vault) -> tuple[UnlockedVault, Secret]:
         """The vault unlocked, and the secret that did it."""
         asked: list[Secret] = []
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..backends.fallback import Fork, part
+from ..backends.fallback import Fork
 from ..errors import Damaged
-from ..format import document, payload
+from ..format import document, payload, record
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
@@ -66,7 +66,7 @@ class Carrying:
         return self._writer.delta(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
 
     def _document(self, key: str, data: bytes) -> _Document:
-        loaded = self._reader.load(key, partial(part, data))
+        loaded = self._reader.load(key, partial(record.part, data))
         if loaded is None:
             return _NOTHING
         return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from ..backends.protocol import Backend, Burying, IndexAnswers, answers, delete_many
-from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, SessionExists, SessionExpired, SessionNotFound
+from ..backends.protocol import Backend
+from ..errors import (
+    BackendUnavailable,
+    Conflict,
+    DurabilityUnknown,
+    SessionExists,
+    SessionExpired,
+    SessionNotFound,
+    VaultError,
+)
 from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
-from ..format.sealed import Current, Delete, IndexRow, Write
+from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
 from .reader import Document, OpenHead, Reader
@@ -114,23 +123,21 @@ class Operations:
         """A document with the head that it had elsewhere: its times and its life span as they are."""
         kept = document.kept(messages, head.max_messages)
         bodies = self._writer.pack_document(payload.elements(state, kept))
-        outcome: Literal["made", "replaced", "skipped"] = "made"
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal outcome
-            outcome = "made"
-            if self._is_alive(newest):
-                if existing == "error":
-                    raise SessionExists(f"there is a session {head.id!r} already")
-                outcome = "skipped" if existing == "skip" else "replaced"
-            return None if outcome == "skipped" else self._writer.whole(key, newest, head, bodies)
+        def update(newest: Current) -> Decision:
+            is_alive = self._is_alive(newest)
+            if is_alive and existing == "error":
+                raise SessionExists(f"there is a session {head.id!r} already")
+            if is_alive and existing == "skip":
+                return Keep("skipped")
+            return self._writer.whole(key, newest, head, bodies)._replace(note="replaced" if is_alive else "made")
 
         self._coherent.forget(key)
-        self._backend.commit(key, seal)
+        outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
         return outcome
 
     def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
-        def seal(newest: Current) -> Write:
+        def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
                 return self._writer.whole(key, newest, head, bodies)
             if not replace:
@@ -139,7 +146,7 @@ class Operations:
             moment = self._writer.moment(opened.head)
             return self._writer.full(newest, opened, head._replace(created=opened.head.created, updated=moment), bodies)
 
-        return self._saved(key, seal, lambda: tuple(body.text for body in bodies))
+        return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
     def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
         """A loaded document, compared and swapped on its version."""
@@ -147,7 +154,7 @@ class Operations:
         messages = document.kept(edit.messages, changed.max_messages)
         draft = self._writer.draft(payload.elements(edit.state, messages), edit.bodies)
 
-        def seal(newest: Current) -> Write:
+        def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
@@ -165,63 +172,52 @@ class Operations:
             head = head._replace(created=was.created, updated=self._writer.moment(was), expires=expires)
             return self._writer.saved(newest, opened, head, draft, known=known)
 
-        return self._saved(key, seal, lambda: draft.texts)
+        return self._saved(key, update, lambda: draft.texts)
 
     def remove(self, key: str, *, shred: bool = False) -> bool:
         """Remove at once; whether a living session was there, or an erased one."""
-        found: set[str] = set()
-        self._backend.commit(key, lambda newest: self._removal(key, newest, found, shred=shred))
-        return key in found
+        is_there: bool = self._backend.commit(key, partial(self._removal, key, shred=shred)).note
+        return is_there
 
-    def remove_each(self, keys: Sequence[str], burying: Burying) -> IndexAnswers:
+    def remove_each(self, keys: Sequence[str]) -> dict[str, bool | VaultError]:
         """``remove``, of many at once: by key whether it was there, or why it may be there still."""
-        found: set[str] = set()
-        return answers(burying.delete_many(keys, lambda key, newest: self._removal(key, newest, found)), found)
+        return _noted(self._backend.delete_many(keys, self._removal))
 
-    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> IndexAnswers:
+    def sweep(self, keys: Sequence[str], *, dry_run: bool) -> dict[str, bool | VaultError]:
         """Remove those whose newest head itself says that they have expired: by key whether it does, or what failed."""
-        found: set[str] = set()
 
-        def seal(key: str, newest: Current) -> Delete | None:
-            found.discard(key)
+        def update(key: str, newest: Current) -> Delete | Keep:
             if not isinstance(newest, IndexRow) or self._is_alive(newest):
-                return None
-            found.add(key)
+                return Keep(note=False)
             self._coherent.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
-            return None if dry_run else self._writer.grave(newest, flush=False)
+            return Keep(note=True) if dry_run else self._writer.grave(newest, flush=False)._replace(note=True)
 
-        return answers(delete_many(self._backend, keys, seal), found)
+        return _noted(self._backend.delete_many(keys, update))
 
-    def _removal(self, key: str, newest: Current, found: set[str], *, shred: bool = False) -> Delete | None:
-        """What removes a session, which is noted as found if it lives, or was erased."""
+    def _removal(self, key: str, newest: Current, *, shred: bool = False) -> Delete | Keep:
+        """What removes a session, with a note whether it lives, or was erased."""
         self._coherent.forget(key)
-        if not isinstance(newest, IndexRow):
-            grave = self._writer.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
-            there = grave is not None
-        else:
+        if isinstance(newest, IndexRow):
             self._reader.opened(newest)  # a forged generation would bury what is yet to come
-            grave, there = self._writer.grave(newest, shred=shred), self._is_alive(newest)
-        (found.add if there else found.discard)(key)
-        return grave
+            return self._writer.grave(newest, shred=shred)._replace(note=self._is_alive(newest))
+        grave = self._writer.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+        return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
 
     def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
         """Messages behind the history. ``born`` is the head of the session to make where there is none."""
-        addition = written = self._writer.pack(payload.body({}, messages), len(messages))
+        packed = self._writer.pack(payload.body({}, messages), len(messages))
         known = self._coherent.cache.get(key)
-        before: Current = None
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal before, addition, written
-            before = newest
+        def update(newest: Current) -> Write | None:
             if born is not None and not self._is_alive(newest):
                 fresh = document.unknown(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
                 return self._writer.whole(key, newest, born, self._writer.pack_document(payload.elements({}, kept)))
             row, opened = self._living(newest, name)
-            fetch = self._coherent.fetch(key)
+            fetch, addition = self._coherent.fetch(key), packed
             if dedupe:
                 loaded = self._reader.load(key, fetch)
                 fresh = document.unknown(messages, document.whole(loaded.bodies)[1] if loaded else ())
@@ -229,20 +225,19 @@ class Operations:
             if not addition.messages:
                 return None
             change, written = self._writer.fitted(opened.head, addition)
-            return self._writer.delta(row, opened, written, change, fetch, known=known)
+            sealed = self._writer.delta(row, opened, written, change, fetch, known=known)
+            return sealed._replace(note=written.text)
 
-        row = _row(self._backend.commit(key, seal))
-        opened = self._reader.opened(row)
-        self._coherent.advance(known, before, opened, written.text)
+        commit = self._backend.commit(key, update)
+        opened = self._reader.opened(_row(commit))
+        self._coherent.advance(known, commit.before, opened, commit.note)
         return opened.head
 
     def pop(self, key: str, name: str, n: int) -> list[Json]:
         """The newest messages, removed."""
-        popped: list[bytes] = []
         addition = self._writer.pack(NOTHING_ADDED)
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal popped
+        def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             fetch = self._coherent.fetch(key)
             read = self._reader.newest(key, fetch, wanted=n)
@@ -250,15 +245,14 @@ class Operations:
             if not popped:
                 return None
             change, operations = self._writer.fitted(opened.head, addition, Change(pop=len(popped)))
-            return self._writer.delta(row, opened, operations, change, fetch)
+            return self._writer.delta(row, opened, operations, change, fetch)._replace(note=popped)
 
-        self._backend.commit(key, seal)
-        return _parsed(popped)
+        return _parsed(self._backend.commit(key, update).note or [])
 
     def clear(self, key: str, name: str) -> Head:
         """The state alone, in a container of its own: nothing of the history stays behind."""
 
-        def seal(newest: Current) -> Write:
+        def update(newest: Current) -> Write:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._coherent.fetch(key))
             state = document.state_of(loaded.bodies) if loaded else {}
@@ -269,38 +263,38 @@ class Operations:
             return self._writer.whole(key, row, head, bodies)._replace(erase=True)
 
         self._coherent.forget(key)
-        return self._head_of(self._backend.commit(key, seal))
+        return self._head_of(self._backend.commit(key, update))
 
     def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
         """Keys of the state, set without reading the document."""
         payload.body(changes, ())  # refuses what JSON cannot give back
         addition = self._writer.pack(NOTHING_ADDED)
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             if not changes:
                 return None
             change, operations = self._writer.fitted(opened.head, addition, Change(set=changes))
             return self._writer.delta(row, opened, operations, change, self._coherent.fetch(key))
 
-        return self._head_of(self._backend.commit(key, seal))
+        return self._head_of(self._backend.commit(key, update))
 
     def touch(self, key: str, name: str, ttl: int | None) -> Head:
         """Another expiry over the same document."""
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
             return self._touched(row, opened, head) if head.ttl is not None else None
 
-        return self._head_of(self._commit_touch(key, seal))
+        return self._head_of(self._commit_touch(key, update))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
-    def _saved(self, key: str, seal: Callable[[Current], Write], texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
+    def _saved(self, key: str, update: Update, texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
         self._coherent.forget(key)
-        row = _row(self._backend.commit(key, seal))
+        row = _row(self._backend.commit(key, update))
         return self._coherent.keep(row, self._reader.opened(row), texts_of())
 
     def _after_read(self, key: str, name: str, head: Head) -> int | None:
@@ -317,14 +311,14 @@ class Operations:
     def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
                 return None
             opened = self._reader.opened(newest)
             return self._touched(newest, opened, opened.head, flush=False)
 
         try:
-            row = self._commit_touch(key, seal)
+            row = self._commit_touch(key, update).after
         except (BackendUnavailable, DurabilityUnknown) as error:
             _log.warning("a sliding session could not be extended: %s", error)
             return expires
@@ -334,19 +328,12 @@ class Operations:
         head = head._replace(expires=self._fresh_expiry(head))
         return self._writer.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
 
-    def _commit_touch(self, key: str, seal: Callable[[Current], Write | None]) -> Current:
+    def _commit_touch(self, key: str, update: Update) -> Commit:
         known = self._coherent.cache.get(key)
-        before: Current = None
-
-        def watched(newest: Current) -> Write | None:
-            nonlocal before
-            before = newest
-            return seal(newest)
-
-        row = self._backend.commit(key, watched)
-        if isinstance(row, IndexRow):
-            self._coherent.advance(known, before, self._reader.opened(row), None)
-        return row
+        commit = self._backend.commit(key, update)
+        if isinstance(commit.after, IndexRow):
+            self._coherent.advance(known, commit.before, self._reader.opened(commit.after), None)
+        return commit
 
     def _living(self, newest: Current, name: str) -> tuple[IndexRow, OpenHead]:
         """The newest row, opened. ``SessionNotFound``, ``SessionExpired``."""
@@ -373,8 +360,8 @@ class Operations:
         now = self._clock.now()
         return head._replace(created=now, updated=now, expires=self._fresh_expiry(head))
 
-    def _head_of(self, newest: Current) -> Head:
-        return self._reader.opened(_row(newest)).head
+    def _head_of(self, commit: Commit) -> Head:
+        return self._reader.opened(_row(commit)).head
 
 
 def absent(name: str) -> SessionNotFound:
@@ -387,10 +374,14 @@ def expired(name: str) -> SessionExpired:
     return SessionExpired(f"session {name!r} has expired")
 
 
-def _row(newest: Current) -> IndexRow:
-    if not isinstance(newest, IndexRow):
+def _row(commit: Commit) -> IndexRow:
+    if not isinstance(commit.after, IndexRow):
         raise TypeError("the backend did not return the row that was written")
-    return newest
+    return commit.after
+
+
+def _noted(commits: Mapping[str, Commit | VaultError]) -> dict[str, bool | VaultError]:
+    return {key: each if isinstance(each, VaultError) else each.note for key, each in commits.items()}
 
 
 def _parsed(elements: list[bytes]) -> list[Json]:

@@ -170,22 +170,15 @@ class Rotator:
                 return row.key, without_frames(error)
 
     def _replace(self, row: IndexRow) -> bool:
-        done = False
-
-        def seal(newest: Current) -> Write | None:
-            nonlocal done
-            done = False
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow):
                 return None
             opened = self._reader.opened(newest)
             if not self._writer.is_under_another_key(opened):
                 return None
-            done = True
             return self._writer.resealed(newest, opened, self._coherent.fetch(row.key))
 
-        if self._is_behind(row):
-            self._backend.commit(row.key, seal)
-        return done
+        return self._is_behind(row) and self._backend.commit(row.key, update).change is not None
 
     def _is_behind(self, row: IndexRow) -> bool:
         """By the row alone; where it cannot be believed, the container is asked."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..format.dictionaries import Dictionaries
-from ..vault import OpenVault, Vault
+from ..vault import UnlockedVault, Vault
 from ..vault.key_store import VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
 from .reader import Reader
 
 
 def reader_of(
-    vault: Vault, opened: OpenVault, *, etag: object = None, compressing: bool = False, patient: bool = False
+    vault: Vault, opened: UnlockedVault, *, etag: object = None, compressing: bool = False, patient: bool = False
 ) -> Reader:
     """Reads the sessions of a vault. ``etag`` is the vault's from before it was unlocked.
 

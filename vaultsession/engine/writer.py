@@ -274,7 +274,7 @@ class Writer:
 
     def grave(self, newest: IndexRow, *, flush: bool = True, shred: bool = False) -> Delete:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
-        return Delete(self._reader.rows.delete_many(newest.key, newest.generation), flush, shred)
+        return Delete(self._reader.rows.tombstone(newest.key, newest.generation), flush, shred)
 
     def grave_of_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
         """What removes a container whose key was destroyed, a backup come back say; None for any other."""
@@ -282,7 +282,7 @@ class Writer:
         if container is None or not self._reader.is_erased(key, container.header):
             return None
         # Its own generation cannot be proved any more.
-        return Delete(self._reader.rows.delete_many(key, self._clock.now()), shred=shred)
+        return Delete(self._reader.rows.tombstone(key, self._clock.now()), shred=shred)
 
     def moment(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""

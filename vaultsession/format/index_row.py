@@ -62,7 +62,7 @@ class IndexRowCipher:
             raise Damaged(f"the index row of {row.key} does not authenticate") from None
         return plain[: record.HEADER_SIZE], decode(plain[record.HEADER_SIZE :])
 
-    def delete_many(self, key: str, generation: int) -> Tombstone:
+    def tombstone(self, key: str, generation: int) -> Tombstone:
         """A tombstone: this key was removed at this generation."""
         return Tombstone(key, generation, self._mac(key, generation))
 

@@ -195,6 +195,19 @@ def needs_more(container: Container, end: int) -> int | None:
     return start if start < container.offset else None
 
 
+def part(data: bytes, start: int = 0) -> Container:
+    """Those bytes of a whole container as a backend gives them, from ``start`` on (negative: that many last bytes)."""
+    size = len(data)
+    offset = min(size, max(HEADER_SIZE, size + start if start < 0 else start))
+    return Container(data[:HEADER_SIZE], offset, data[offset:])
+
+
+def version_at(container: Container, end: int) -> bytes:
+    """The version of the record that ends there, as the bytes claim it; fewer bytes where they begin later."""
+    at = end - container.offset - LINK_AND_FOOTER
+    return container.data[at : at + TAG_SIZE] if at >= 0 else b""
+
+
 def records_from(container: Container, offset: int) -> Iterator[Record]:
     """Whole records, one behind the other, until the first place where none begins."""
     while record := record_at(container, offset):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from .ids import locator_of
 
 VERSION_SIZE = 16
 
@@ -48,6 +50,11 @@ class IndexRow(NamedTuple):
     def witness(self) -> Witness:
         """The point of the session's life that this row speaks of."""
         return Witness(self.generation, self.seq, self.version)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where it stands in a listing: see ``Query.after``."""
+        return self.updated, locator_of(self.key)
 
     def columns(self) -> bytes:
         """What ``columns_of`` makes of the row."""
@@ -92,7 +99,8 @@ class Write(NamedTuple):
     """A head and the sealed bytes that it heads: a whole container (``offset`` 0) or one more record at ``offset``.
 
     ``flush`` False lets the bytes reach the disk when they will: for what nobody was promised. ``erase`` asks that
-    nothing of what was there before stays behind anywhere, quarantine included.
+    nothing of what was there before stays behind anywhere, quarantine included. ``note`` is handed back in the
+    ``Commit``; no backend looks at it.
     """
 
     head: IndexRow
@@ -100,17 +108,26 @@ class Write(NamedTuple):
     data: bytes
     flush: bool = True
     erase: bool = False
+    note: Any = None
 
 
 class Delete(NamedTuple):
-    """What ``seal`` returns to remove a session. ``flush`` False: it may reappear after a power cut, expired.
+    """The tombstone that removes a session. ``flush`` False: it may reappear after a power cut, expired.
 
     ``shred`` asks that the bytes are overwritten before they go, copies in quarantine included, where that can be done.
+    ``note``: as of a ``Write``.
     """
 
     tombstone: Tombstone
     flush: bool = True
     shred: bool = False
+    note: Any = None
+
+
+class Keep(NamedTuple):
+    """Nothing changes, and ``note`` says why: None in its place does without a note."""
+
+    note: Any = None
 
 
 class Container(NamedTuple):
@@ -149,15 +166,55 @@ class Query:
     offset: int = 0
     limit: int | None = None
 
+    def matches(self, row: IndexRow) -> bool:
+        """Whether a listing without a cursor holds the row."""
+        if any(tag not in row.tags for tag in self.tags):
+            return False
+        if self.alive_at is not None and row.expires is not None and row.expires <= self.alive_at:
+            return False
+        return self.expired_at is None or (row.expires is not None and row.expires <= self.expired_at)
+
+    def is_behind_cursor(self, row: IndexRow) -> bool:
+        """Whether the row comes after the last one of the page before."""
+        if self.after is None:
+            return True
+        return row.place < self.after if self.newest_first else row.place > self.after
+
 
 Current = IndexRow | Tombstone | None
 """What a backend knows of a key: living, removed, or nothing."""
 
-Update = Callable[[Current], Write | Delete | None]
-"""What a writer hands down: from the newest to what shall follow it; None leaves all as it is.
+Decision = Write | Delete | Keep | None
+"""What an update decides to put behind the newest. None and ``Keep`` leave it as it is."""
 
-Called inside the critical section, possibly more than once (an optimistic backend); what it raises passes through.
+Update = Callable[[Current], Decision]
+"""The compare-and-swap function of a commit: from the newest to what shall follow it.
+
+Called inside the critical section, possibly more than once (an optimistic backend): what it finds out for its caller
+goes into the ``note`` of what it returns. What it raises passes through.
 """
+
+DeleteUpdate = Callable[[str, Current], Delete | Keep | None]
+"""The same for one of many keys that may be removed. The row of an index that it is given may be forged: open it."""
+
+
+class Commit(NamedTuple):
+    """What a commit did: the newest before and after, the ``change`` between them (None: nothing), and its ``note``."""
+
+    before: Current
+    after: Current
+    change: Write | Delete | None
+    note: Any = None
+
+    @classmethod
+    def of(cls, before: Current, change: Decision) -> Commit:
+        """A change that was put behind what was newest."""
+        if isinstance(change, Write):
+            return cls(before, change.head, change, change.note)
+        if isinstance(change, Delete):
+            return cls(before, change.tombstone, change, change.note)
+        return cls(before, before, None, None if change is None else change.note)
+
 
 ReadRange = Callable[[int], Container | None]
 """Bytes of one container from an offset on; a negative offset counts from the end. None: there is no such container."""

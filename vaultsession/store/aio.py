@@ -12,25 +12,17 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
-from ..engine.erasure import Receipt
-from ..engine.listing import Order
-from ..engine.operations import Existing
-from ..engine.rotation import KeyUse, Rotation
 from ..engine.search import Match, Needle
-from ..engine.trainer import Trained
 from ..errors import LeaseTimeout
-from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
-from ..util.clock import Duration
-from .bulk import Imported, Verified
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
-from .session import Page, Session, SessionInfo
+from .session import Session, SessionInfo
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT
@@ -47,10 +39,24 @@ _SLICE = 0.25
 """Seconds that one wait for a lease takes, where the whole wait has no end."""
 
 
+def _awaited(
+    verb: Callable[Concatenate[SessionStore[Any], P], T],
+) -> Callable[Concatenate[AsyncSessionStore[Any], P], Coroutine[Any, Any, T]]:
+    """The verb of a store, awaited: it runs in a thread."""
+    name = verb.__name__
+
+    @functools.wraps(verb)
+    async def run(store: AsyncSessionStore[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await store._run(getattr(store._store, name), *args, **kwargs)  # noqa: SLF001 - a method of the class
+
+    return run
+
+
 class AsyncSessionStore(Generic[StateT]):
     """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
 
-    Every verb has the parameters, the result and the errors of its twin in ``SessionStore``.
+    Every verb has the parameters, the result and the errors of its twin in ``SessionStore``. What a verb is given to
+    call or to read runs in a thread: ``progress``, the function of ``update``, the ``lines`` of ``import_``.
 
     >>> import asyncio
     >>> from vaultsession import open_store_async
@@ -121,31 +127,13 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **fields)
 
-    async def delete(self, id: str, *, shred: bool = False) -> bool:
-        """See ``SessionStore.delete``."""
-        return await self._run(self._store.delete, id, shred=shred)
-
-    async def exists(self, id: str) -> bool:
-        """See ``SessionStore.exists``."""
-        return await self._run(self._store.exists, id)
-
-    async def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool = False) -> SessionInfo:
-        """See ``SessionStore.append``."""
-        return await self._run(self._store.append, id, *messages, create=create, dedupe=dedupe)
-
-    async def messages(
-        self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
-    ) -> list[Json]:
-        """See ``SessionStore.messages``."""
-        return await self._run(self._store.messages, id, offset=offset, limit=limit, last=last)
-
-    async def pop(self, id: str, n: int = 1) -> list[Json]:
-        """See ``SessionStore.pop``."""
-        return await self._run(self._store.pop, id, n)
-
-    async def clear(self, id: str) -> SessionInfo:
-        """See ``SessionStore.clear``."""
-        return await self._run(self._store.clear, id)
+    delete = _awaited(SessionStore.delete)
+    exists = _awaited(SessionStore.exists)
+    append = _awaited(SessionStore.append)
+    messages = _awaited(SessionStore.messages)
+    pop = _awaited(SessionStore.pop)
+    clear = _awaited(SessionStore.clear)
+    touch = _awaited(SessionStore.touch)
 
     async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """See ``SessionStore.update``. A function is called in a thread."""
@@ -157,10 +145,6 @@ class AsyncSessionStore(Generic[StateT]):
         session = await self.load(id)
         yield session
         await self.save(session)
-
-    async def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
-        """See ``SessionStore.touch``."""
-        return await self._run(self._store.touch, id, ttl)
 
     @contextlib.asynccontextmanager
     async def lease(self, id: str, timeout: float | None = None) -> AsyncIterator[None]:  # noqa: ASYNC109 - as its twin
@@ -191,23 +175,8 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.conversation``. Not awaited itself: its own verbs are."""
         return AsyncConversation(self, id, agent=agent, **fields)
 
-    @shows_fields(Filters)
-    async def list(
-        self,
-        *,
-        order: Order = "newest",
-        limit: int | None = None,
-        offset: int = 0,
-        after: str | None = None,
-        **filters: Unpack[Filters],
-    ) -> Page:
-        """See ``SessionStore.list``."""
-        return await self._run(self._store.list, order=order, limit=limit, offset=offset, after=after, **filters)
-
-    @shows_fields(Filters)
-    async def count(self, **filters: Unpack[Filters]) -> int:
-        """See ``SessionStore.count``."""
-        return await self._run(self._store.count, **filters)
+    list = _awaited(SessionStore.list)
+    count = _awaited(SessionStore.count)
 
     @shows_fields(Filters)
     def search(
@@ -236,9 +205,7 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.load_many``."""
         return await self._run(self._store.load_many, ids)
 
-    async def delete_many(self, ids: Iterable[str]) -> int:
-        """See ``SessionStore.delete_many``."""
-        return await self._run(self._store.delete_many, ids)
+    delete_many = _awaited(SessionStore.delete_many)
 
     @shows_fields(Filters)
     def export(
@@ -251,63 +218,17 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.export``. ``progress`` is called in a thread."""
         return self._streamed(self._store.export(ids, progress=progress, **filters))
 
-    async def import_(
-        self,
-        lines: Iterable[bytes],
-        *,
-        existing: Existing = "error",
-        progress: Callable[[int], object] | None = None,
-    ) -> Imported:
-        """See ``SessionStore.import_``. ``lines`` are read, and ``progress`` is called, in a thread."""
-        return await self._run(self._store.import_, lines, existing=existing, progress=progress)
-
-    async def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
-        """See ``SessionStore.sweep``. ``progress`` is called in a thread."""
-        return await self._run(self._store.sweep, dry_run=dry_run, progress=progress)
-
-    async def start_sweeper(self, interval: Duration = "5m") -> None:
-        """See ``SessionStore.start_sweeper``."""
-        await self._run(self._store.start_sweeper, interval)
-
-    async def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
-        """See ``SessionStore.verify``. ``progress`` is called in a thread."""
-        return await self._run(self._store.verify, progress=progress)
-
-    async def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
-        """See ``SessionStore.rotate_key``. ``progress`` is called in a thread."""
-        return await self._run(self._store.rotate_key, progress=progress)
-
-    async def prune_keys(self) -> tuple[str, ...]:
-        """See ``SessionStore.prune_keys``."""
-        return await self._run(self._store.prune_keys)
-
-    async def key_usage(self) -> Sequence[KeyUse]:
-        """See ``SessionStore.key_usage``."""
-        return await self._run(self._store.key_usage)
-
-    async def destroy_tenant(self, tenant_id: str) -> Receipt:
-        """See ``SessionStore.destroy_tenant``."""
-        return await self._run(self._store.destroy_tenant, tenant_id)
-
-    async def reindex(self) -> None:
-        """See ``SessionStore.reindex``."""
-        await self._run(self._store.reindex)
-
-    @shows_fields(Filters)
-    async def train(
-        self,
-        *,
-        size: int = USUAL_SIZE,
-        dry_run: bool = False,
-        progress: Callable[[int, int], object] | None = None,
-        **filters: Unpack[Filters],
-    ) -> Trained:
-        """See ``SessionStore.train``. ``progress`` is called in a thread."""
-        return await self._run(self._store.train, size=size, dry_run=dry_run, progress=progress, **filters)
-
-    async def stats(self) -> dict[str, Any]:
-        """See ``SessionStore.stats``."""
-        return await self._run(self._store.stats)
+    import_ = _awaited(SessionStore.import_)
+    sweep = _awaited(SessionStore.sweep)
+    verify = _awaited(SessionStore.verify)
+    rotate_key = _awaited(SessionStore.rotate_key)
+    prune_keys = _awaited(SessionStore.prune_keys)
+    key_usage = _awaited(SessionStore.key_usage)
+    destroy_tenant = _awaited(SessionStore.destroy_tenant)
+    start_sweeper = _awaited(SessionStore.start_sweeper)
+    reindex = _awaited(SessionStore.reindex)
+    train = _awaited(SessionStore.train)
+    stats = _awaited(SessionStore.stats)
 
     async def health(self) -> dict[str, Any]:
         """See ``SessionStore.health``. In a thread of its own: a probe waits for no verb."""

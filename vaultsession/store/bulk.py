@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
-from ..backends.protocol import Backend, Burying
+from ..backends.protocol import Backend
 from ..engine.listing import Listing
 from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
@@ -121,13 +121,9 @@ def load_many(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool
     return _complete("loaded", dict(filter(None, found)), failures)
 
 
-def delete_many(operations: Operations, backend: Backend, key: Callable[[str], str], ids: Iterable[str]) -> int:
+def delete_many(operations: Operations, key: Callable[[str], str], ids: Iterable[str]) -> int:
     """How many sessions there were, and are no more."""
-    if not isinstance(backend, Burying):
-        named = ((name, name) for name in ids)
-        found, failures = _each(lambda name: operations.remove(key(name)), named, overlap=backend.traits.waits)
-        return _complete("removed", sum(found), failures)
-    removed, failures = 0, {}
+    removed, failures = 0, dict[str, VaultError]()
     for batch in _batches(ids):
         names: dict[str, str] = {}
         for name in batch:
@@ -136,7 +132,7 @@ def delete_many(operations: Operations, backend: Backend, key: Callable[[str], s
             except VaultError as error:
                 failures[name] = without_frames(error)
         try:
-            outcomes = operations.remove_each([*names], backend)
+            outcomes = operations.remove_each([*names])
         except VaultError as error:
             outcomes = dict.fromkeys(names, without_frames(error))
         for found_key, outcome in outcomes.items():

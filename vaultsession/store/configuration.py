@@ -132,21 +132,12 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
     except InvalidSetting:
         raise
     except ValueError as error:  # of every parser, and of decode
-        # A parser's message may quote the line at fault, and a key may stand in it.
-        line = getattr(error, "lineno", None)
-        at = f" at line {line}" if line else ""
-        raise InvalidSetting(f"{path}: this is not {kind.upper().replace('YML', 'YAML')}{at}") from None
+        raise _unparsed(path, "YAML" if kind == "yml" else kind.upper(), getattr(error, "lineno", None)) from None
     if table is None:
         return {}  # an empty file of YAML
     if not isinstance(table, dict):
         raise InvalidSetting(f"{path}: a configuration file is one table of names and values")
     return table
-
-
-class _NotYaml(ValueError):
-    """``lineno`` is where."""
-
-    lineno: int | None = None
 
 
 def _yaml(path: str, data: bytes) -> Any:  # noqa: ANN401 - any value of YAML
@@ -157,9 +148,13 @@ def _yaml(path: str, data: bytes) -> Any:  # noqa: ANN401 - any value of YAML
     try:
         return yaml.safe_load(data)
     except yaml.YAMLError as error:
-        problem, mark = _NotYaml(), getattr(error, "problem_mark", None)
-        problem.lineno = None if mark is None else mark.line + 1
-        raise problem from None
+        mark = getattr(error, "problem_mark", None)
+        raise _unparsed(path, "YAML", None if mark is None else mark.line + 1) from None
+
+
+def _unparsed(path: str, kind: str, line: int | None) -> InvalidSetting:
+    # Without the words of the parser: they may quote the line at fault, and a key may stand in it.
+    return InvalidSetting(f"{path}: this is not {kind}{f' at line {line}' if line else ''}")
 
 
 def _texts(path: str, table: Mapping[str, Any]) -> dict[str, str]:

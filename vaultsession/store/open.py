@@ -23,7 +23,7 @@ from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
-from ..vault import Candidates, OpenVault, Vault, VaultDirectory
+from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
 from ..vault.directory import KEYRING_COUNTER
 from ..vault.key_sources import Key, KeySource, KeySources
 from ..vault.key_store import MemoryKeyStore
@@ -109,13 +109,17 @@ def open_store(
     """
     environ = functools.cache(environment)  # where everything is given nothing is read
     chosen = Settings.from_environment(environ(), **overrides) if settings is None else settings.replaced(overrides)
-    options = _options(state_type, tracing, chosen)._replace(new_id=new_id)
+    if tracing is None and chosen.telemetry:
+        from ..util.tracing import Telemetry  # noqa: PLC0415 - an extra: imported when used
+
+        tracing = Telemetry.installed()
     clock = clock or SystemClock()
+    options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
         where = os.fspath(path_or_url or vault_path(environ()))
         if where.startswith(MEMORY):
-            return _in_memory(chosen, clock, options)
+            return _in_memory(options)
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
@@ -143,7 +147,7 @@ def open_store(
             backend = mirrored(backend, site.vault, reader.describe, where, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
-        return _assemble(backend, reader, writer, leases, chosen, clock, StoreInfo(site.vault.path, source), options)
+        return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
     except BaseException:
         (backend or site).close()
         raise
@@ -182,36 +186,54 @@ def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
 
 
 class StoreOptions(NamedTuple):
-    """The type of a store's states, what traces its calls, and what makes its ids."""
+    """How a store is assembled, whatever its backend."""
 
+    settings: Settings
+    clock: Clock
     shape: Shape[Any] | None
     tracing: Tracing | None
-    new_id: Callable[[int], str] = ids.new
+    new_id: Callable[[int], str]
+
+    def assembled(
+        self, backend: Backend, reader: Reader, writer: Writer, leases: Leases, origin: StoreInfo
+    ) -> SessionStore[Any]:
+        """The store, and its sweeper running where one is set."""
+        ttl, interval = self.settings.ttl, self.settings.sweep_interval
+        store: SessionStore[Any] = SessionStore(
+            backend,
+            reader,
+            writer,
+            leases,
+            self.clock,
+            origin=origin,
+            defaults=Defaults(
+                None if ttl is None else to_duration(ttl), self.settings.sliding, self.settings.max_messages
+            ),
+            cache_bytes=self.settings.cache_bytes,
+            shape=self.shape,
+            tracing=self.tracing,
+            new_id=self.new_id,
+        )
+        if interval is not None:
+            store.start_sweeper(interval)
+        return store
 
 
-def _options(state_type: type[Any] | None, tracing: Tracing | None, settings: Settings) -> StoreOptions:
-    if tracing is None and settings.telemetry:
-        from ..util.tracing import Telemetry  # noqa: PLC0415 - an extra: imported when used
-
-        tracing = Telemetry.installed()
-    return StoreOptions(None if state_type is None else Shape(state_type), tracing)
-
-
-def _in_memory(settings: Settings, clock: Clock, options: StoreOptions) -> SessionStore[Any]:
+def _in_memory(options: StoreOptions) -> SessionStore[Any]:
+    settings, clock = options.settings, options.clock
     keyring = Keyring.generate(created=clock.now(), tenant_keys=settings.tenant_keys)
     reader = Reader(LiveKeyring(keyring, MemoryKeyStore(keyring)))
     from ..backends.memory import MemoryBackend  # noqa: PLC0415 - a store that keeps its sessions needs none
 
     memory = MemoryBackend(max_sessions=settings.max_sessions)
     writer = writer_of(reader, clock, settings)
-    return _assemble(
-        memory, reader, writer, LocalLeases(), settings, clock, StoreInfo(MEMORY, "this process only"), options
-    )
+    origin = StoreInfo(MEMORY, "this process only")
+    return options.assembled(memory, reader, writer, LocalLeases(), origin)
 
 
 def _unlock(
     place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources, *, create: bool
-) -> tuple[OpenVault, str]:
+) -> tuple[UnlockedVault, str]:
     """The vault, unlocked or made; and the name of the source of its key."""
     if not place.exists():
         if not create:
@@ -232,7 +254,7 @@ def _unlock(
     return vault, vault.source
 
 
-def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[OpenVault, str]:
+def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: KeySources) -> tuple[UnlockedVault, str]:
     made: list[KeySource] = []
 
     def secret(vault_id: bytes) -> Secret:
@@ -249,7 +271,7 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
     return vault, made[0].name
 
 
-def _refuse_older_slots(backend: FilesBackend, vault: OpenVault) -> None:
+def _refuse_older_slots(backend: FilesBackend, vault: UnlockedVault) -> None:
     """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back.
 
     An unreadable index, on a full medium say, is no reason to refuse sessions: it counts as a removed one, since an
@@ -287,36 +309,3 @@ def _with_fallback(
         afresh=functools.partial(site.backend, reader.describe),
     )
     return fallback, FallbackLeases(leases)
-
-
-def _assemble(
-    backend: Backend,
-    reader: Reader,
-    writer: Writer,
-    leases: Leases,
-    settings: Settings,
-    clock: Clock,
-    origin: StoreInfo,
-    options: StoreOptions,
-) -> SessionStore[Any]:
-    defaults = Defaults(
-        ttl=None if settings.ttl is None else to_duration(settings.ttl),
-        sliding=settings.sliding,
-        max_messages=settings.max_messages,
-    )
-    store: SessionStore[Any] = SessionStore(
-        backend,
-        reader,
-        writer,
-        leases,
-        clock,
-        origin=origin,
-        defaults=defaults,
-        cache_bytes=settings.cache_bytes,
-        shape=options.shape,
-        tracing=options.tracing,
-        new_id=options.new_id,
-    )
-    if settings.sweep_interval is not None:
-        store.start_sweeper(settings.sweep_interval)
-    return store

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from ..backends.leases import Leases
-from ..backends.protocol import Backend, remarks_of
+from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
 from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
@@ -383,7 +383,7 @@ class SessionStore(Generic[StateT]):
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
         self._check_open()
-        return bulk.delete_many(self._operations, self._backend, self._key, ids)
+        return bulk.delete_many(self._operations, self._key, ids)
 
     @shows_fields(Filters)
     def export(
@@ -544,12 +544,12 @@ class SessionStore(Generic[StateT]):
         of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
         components = {"store": "closed"} if self._closed else self._health.take(_PROBE_SECONDS)
-        remarks = remarks_of(self._backend)
+        notes = self._backend.notes()
         return {
             "ok": all(problem is None for problem in components.values()),
             "where": self.origin.where,
             "key": self.origin.key,
-            **{name: problem or remarks.get(name, "ok") for name, problem in components.items()},
+            **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
         }
 
     def close(self) -> None:

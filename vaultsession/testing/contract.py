@@ -25,10 +25,10 @@ from typing import Any
 import pytest
 
 from ..errors import Conflict
-from ..format.sealed import Current, IndexRow, Query
+from ..format.sealed import Current, Decision, IndexRow, Query
 from .listing_promises import ListingPromises, fill
 from .sealer import Sealer, looking
-from .session_promises import Result, SessionPromises
+from .session_promises import SessionPromises
 
 Reopen = Callable[[], Any]
 
@@ -91,7 +91,7 @@ class BackendContract(SessionPromises, ListingPromises):
         won: list[str] = []
 
         def create(name: int) -> None:
-            def seal(newest: Current) -> Result:
+            def seal(newest: Current) -> Decision:
                 if isinstance(newest, IndexRow):
                     raise Conflict("there already")
                 return scribe.create(key, str(name))(newest)
@@ -122,7 +122,7 @@ class BackendContract(SessionPromises, ListingPromises):
         assert len(scribe.texts(backend, key) or []) == 11
         other.commit(key, scribe.create(key, "replaced"))
         assert scribe.texts(backend, key) == ["replaced"]
-        grave = other.commit(key, scribe.remove(key))
+        grave = other.commit(key, scribe.remove(key)).after
         assert backend.head(key) is None
         backend.commit(key, looking(seen))
         assert seen in ([grave], [None])  # what another instance has removed may be told a moment later
@@ -130,7 +130,7 @@ class BackendContract(SessionPromises, ListingPromises):
     def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """Sessions, listing and tombstones."""
         keys = list(fill(backend, scribe, 5, updated=lambda number: number))
-        grave = backend.commit(keys[0], scribe.remove(keys[0]))
+        grave = backend.commit(keys[0], scribe.remove(keys[0])).after
         rows, seen = list(backend.scan(Query())), _nothing()
         backend.close()
         other = reopen()

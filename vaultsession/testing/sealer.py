@@ -13,7 +13,7 @@ from ..format import ContainerCipher, ids
 from ..format import record as v1
 from ..format.head import Head, encode
 from ..format.keys import Keyring
-from ..format.sealed import Current, Delete, IndexRow, Update, Write
+from ..format.sealed import Current, Decision, Delete, IndexRow, Update, Write
 
 FIRST_GENERATION = 1_700_000_000_000_000
 
@@ -62,7 +62,7 @@ class Sealer:
         ``changes`` are fields of ``Head``. ``Conflict`` where there is no session.
         """
 
-        def seal(newest: Current) -> Write | Delete | None:
+        def seal(newest: Current) -> Decision:
             if not isinstance(newest, IndexRow):
                 raise Conflict("there is nothing to append to")
             known = self.reader.opened(newest)
@@ -84,7 +84,7 @@ class Sealer:
         def seal(newest: Current) -> Delete | None:
             if not isinstance(newest, IndexRow):
                 return None
-            return Delete(self.reader.rows.delete_many(key, newest.generation), flush)
+            return Delete(self.reader.rows.tombstone(key, newest.generation), flush)
 
         return seal
 

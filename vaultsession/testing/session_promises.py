@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from ..backends.protocol import delete_many
 from ..errors import Conflict, Damaged
-from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from ..format.sealed import Current, Decision, Delete, IndexRow, Query, Tombstone
 from .sealer import Sealer, looking
-
-Result = Write | Delete | None
 
 
 class SessionPromises:
@@ -25,7 +22,7 @@ class SessionPromises:
         assert backend.head(key) is None
         assert backend.read(key) is None
         assert backend.read(key, -10, settled=True) is None
-        assert backend.commit(key, looking(seen)) is None
+        assert backend.commit(key, looking(seen)).after is None
         assert seen == [None]
         assert list(backend.scan(Query())) == []
         assert backend.count(Query()) == 0
@@ -33,7 +30,7 @@ class SessionPromises:
     def test_what_was_created_is_there(self, backend: Any, scribe: Sealer) -> None:
         """The head and the bytes are those that were sealed."""
         key = scribe.key("a")
-        created = backend.commit(key, scribe.create(key, "hello"))
+        created = backend.commit(key, scribe.create(key, "hello")).after
         assert backend.head(key)[:7] == created[:7]
         assert scribe.texts(backend, key) == ["hello"]
         assert backend.read(key).size == created.size
@@ -41,9 +38,9 @@ class SessionPromises:
     def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Each seal sees what the one before has left."""
         key, seen = scribe.key("a"), _nothing()
-        first = backend.commit(key, scribe.create(key))
+        first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, looking(seen))
-        second = backend.commit(key, scribe.append())
+        second = backend.commit(key, scribe.append()).after
         backend.commit(key, looking(seen))
         assert [row.version for row in seen if isinstance(row, IndexRow)] == [first.version, second.version]
         assert [row.torn for row in seen if isinstance(row, IndexRow)] == [False, False]
@@ -52,8 +49,8 @@ class SessionPromises:
         """Also when nothing was changed."""
         key, seen = scribe.key("a"), _nothing()
         backend.commit(key, scribe.create(key))
-        appended = backend.commit(key, scribe.append())
-        assert backend.commit(key, looking(seen)).version == appended.version == backend.head(key).version
+        appended = backend.commit(key, scribe.append()).after
+        assert backend.commit(key, looking(seen)).after.version == appended.version == backend.head(key).version
 
     def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Sealer) -> None:
         """An append never touches what is there."""
@@ -70,7 +67,7 @@ class SessionPromises:
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, "old"))
         backend.commit(key, scribe.append("older"))
-        replaced = backend.commit(key, scribe.create(key, "new"))
+        replaced = backend.commit(key, scribe.create(key, "new")).after
         assert scribe.texts(backend, key) == ["new"]
         assert backend.head(key).version == replaced.version
         assert backend.count(Query()) == 1
@@ -85,7 +82,7 @@ class SessionPromises:
         with pytest.raises(Conflict, match="someone was faster"):
             backend.commit(key, refuse)
         assert backend.head(key) is None
-        created = backend.commit(key, scribe.create(key))
+        created = backend.commit(key, scribe.create(key)).after
         with pytest.raises(Conflict):
             backend.commit(key, refuse)
         assert backend.head(key).version == created.version
@@ -95,7 +92,7 @@ class SessionPromises:
     def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Sealer) -> None:
         """Nobody writes behind what is not the newest."""
         key = scribe.key("a")
-        first = backend.commit(key, scribe.create(key))
+        first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, scribe.append())
         with pytest.raises(ValueError, match="follow"):
             backend.commit(key, lambda _: scribe.append("stale")(first))
@@ -107,7 +104,7 @@ class SessionPromises:
         backend.commit(key, scribe.create(key))
         sizes = []
 
-        def seal(newest: Current) -> Result:
+        def seal(newest: Current) -> Decision:
             sizes.append(backend.read(key).size)
             return scribe.append()(newest)
 
@@ -117,8 +114,8 @@ class SessionPromises:
     def test_what_was_removed_is_absent(self, backend: Any, scribe: Sealer) -> None:
         """Its tombstone is what the next commit is shown."""
         key, seen = scribe.key("a"), _nothing()
-        created = backend.commit(key, scribe.create(key))
-        grave = backend.commit(key, scribe.remove(key))
+        created = backend.commit(key, scribe.create(key)).after
+        grave = backend.commit(key, scribe.remove(key)).after
         assert isinstance(grave, Tombstone)
         assert (grave.key, grave.generation) == (key, created.generation)
         assert backend.head(key) is None
@@ -131,12 +128,12 @@ class SessionPromises:
         """Above its tombstone."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
-        grave = backend.commit(key, scribe.remove(key))
-        again = backend.commit(key, scribe.create(key, "again"))
+        grave = backend.commit(key, scribe.remove(key)).after
+        again = backend.commit(key, scribe.create(key, "again")).after
         assert again.generation > grave.generation
         assert scribe.texts(backend, key) == ["again"]
         assert [row.key for row in backend.scan(Query())] == [key]
-        assert backend.commit(key, scribe.remove(key)).generation == again.generation
+        assert backend.commit(key, scribe.remove(key)).after.generation == again.generation
 
     def test_many_are_removed_each_by_itself(self, backend: Any, scribe: Sealer) -> None:
         """Those of which a grave is made, and no other; what fails for one holds up no other."""
@@ -149,27 +146,27 @@ class SessionPromises:
                 raise Damaged("so it is said")
             if key in keys[:5] or not isinstance(newest, IndexRow):
                 return None
-            return Delete(scribe.reader.rows.delete_many(key, newest.generation))
+            return Delete(scribe.reader.rows.tombstone(key, newest.generation))
 
-        outcomes = delete_many(backend, [*keys, keys[6]], seal)
+        outcomes = backend.delete_many([*keys, keys[6]], seal)
         assert outcomes.keys() == set(keys)
         assert isinstance(outcomes[keys[7]], Damaged)
-        assert outcomes[keys[-1]] is None
+        assert outcomes[keys[-1]] == (None, None, None, None)
         kept = [*keys[:5], keys[7]]
         for number, key in enumerate(keys[:-1]):
             assert scribe.texts(backend, key) == ([str(number)] if key in kept else None)
             seen = _nothing()
             backend.commit(key, looking(seen))
             assert isinstance(seen[-1], IndexRow if key in kept else Tombstone)
-            assert key == keys[7] or seen[-1] == outcomes[key]
+            assert key == keys[7] or seen[-1] == outcomes[key].after
         assert sorted(row.key for row in backend.scan(Query())) == sorted(kept)
-        assert delete_many(backend, [], seal) == {}
+        assert backend.delete_many([], seal) == {}
 
     def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Sealer) -> None:
         """The header always; the bytes from an offset on, or that many at the end."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
-        row = backend.commit(key, scribe.append())
+        row = backend.commit(key, scribe.append()).after
         whole = backend.read(key)
         assert (len(whole.header), whole.offset, whole.size) == (80, 80, row.size)
         for start in (0, 1, 80, 100, -1, -50, -row.size, -10 * row.size):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .directory import VaultDirectory
-from .vault import Candidates, OpenVault, Vault
+from .vault import Candidates, UnlockedVault, Vault
 
-__all__ = ["Candidates", "OpenVault", "Vault", "VaultDirectory"]
+__all__ = ["Candidates", "UnlockedVault", "Vault", "VaultDirectory"]

@@ -231,8 +231,7 @@ class VaultDirectory(MetadataStore):
         """Make the directories that are missing and bring a copy level that is not, without waiting for a lock."""
         with contextlib.suppress(OSError, VaultError):
             for directory in DIRECTORIES:
-                with contextlib.suppress(FileExistsError):
-                    self.disk.mkdir(self._at(directory), PRIVATE_DIRECTORY)
+                self._mkdir(directory)
             self._put(name, data, expected, wait=False)
 
     @contextlib.contextmanager
@@ -257,8 +256,7 @@ class VaultDirectory(MetadataStore):
         files = Files.of(name)
         with _storage(self.path), self.locked(wait=wait):
             if files.directory and not expected:
-                with contextlib.suppress(FileExistsError):
-                    self.disk.mkdir(self._at(files.directory), PRIVATE_DIRECTORY)
+                self._mkdir(files.directory)
             if _held(self.read(name)) != _held(expected):
                 return False
             due = [copy for copy in expected if copy.data != data]
@@ -350,8 +348,7 @@ class VaultDirectory(MetadataStore):
 
     def _set_aside(self, name: str, suffix: str) -> None:
         """Keep what is about to be replaced, where people can look at it."""
-        with contextlib.suppress(FileExistsError):
-            self.disk.mkdir(self._at(QUARANTINE), PRIVATE_DIRECTORY)
+        self._mkdir(QUARANTINE)
         with contextlib.suppress(FileNotFoundError):
             self.disk.replace(self._at(name), self._at(QUARANTINE, name + suffix))
 
@@ -360,10 +357,13 @@ class VaultDirectory(MetadataStore):
         changed = [] if self._is_there() else make_directories(self.disk, self.path)
         self._refuse_foreign()
         for name in DIRECTORIES:
-            with contextlib.suppress(FileExistsError):
-                self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
+            self._mkdir(name)
         self._refuse_shared()
         return changed
+
+    def _mkdir(self, name: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            self.disk.mkdir(self._at(name), PRIVATE_DIRECTORY)
 
     def _is_there(self) -> bool:
         """Whether there is a directory at the path. A file is refused."""

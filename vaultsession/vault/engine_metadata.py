@@ -6,8 +6,8 @@
     dictionaries    the numbers of the dictionaries, ascending, one per line: each is there before its number is listed
     tenants         the names of the tenants with keys of their own, one per line: each is listed before its keys exist
 
-Each value is replaced by compare-and-swap: of two that create or change at once one is told to look again, and there is
-no moment between identity and keys for a crash. An engine answers for its own durability; there is no second copy.
+Each value is replaced by compare-and-swap: of two that create or change at once one tries again, and no crash comes
+between identity and keys. An engine answers for its own durability; there is no second copy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Places that a key or a passphrase is kept in: a variable of the environment, a private file, a person's memory.
 
-Imported when one of them is asked (``keysources`` says which, and when): a process that is given its key needs none.
+Imported when one of them is asked (see ``key_sources``): a process that is given its key needs none.
 """
 
 from __future__ import annotations

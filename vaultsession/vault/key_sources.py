@@ -11,12 +11,12 @@ The order, in which each source is asked only when those before it had nothing t
     4  the keyring of the operating system  of the kinds that encrypt what they hold (the extra ``keyring``)
     5  a prompt                             on a terminal, where the vault has a passphrase slot
 
-A source that was configured (1, 2) and fails is an error at once: somebody meant it. One that is merely looked at (3 to
-5) is passed over, and what it said is told when no source is left. An environment variable that is empty is not set.
+A source that was configured (1, 2) and fails is an error at once. One that was not (3 to 5) is passed over, and its
+error is named when no source is left. An environment variable that is empty is not set.
 
-A vault that was created without any key has it in 3 or in 4. The file comes first since a look at it costs next to
-nothing, and the package ``keyring`` takes longer to import than everything else together. The order decides nothing: a
-key that is not the vault's opens none of its slots, and the next source is asked.
+A vault that was created without any key has it in 3 or in 4. The file comes first: the package ``keyring`` takes longer
+to import than everything else together. The order decides nothing: a key that is not the vault's opens none of its
+slots, and the next source is asked.
 """
 
 from __future__ import annotations
@@ -98,21 +98,14 @@ class KeySources:
         found, tried = False, []
         for source, is_meant in self._ordered(key, vault_id, takes_passphrase=takes_passphrase):
             try:
-                secret = source.secret()
+                secret = _secret_in(source)
             except (KeyUnavailable, InvalidSetting) as error:
-                tried.append(str(error))
-                if is_meant and isinstance(error, KeyUnavailable):
-                    raise KeyUnavailable(str(error), tried=tuple(tried)) from error
                 if is_meant:
                     raise
+                tried.append(str(error))
                 continue
-            if secret is not None:
-                found = True
-                yield source.name, secret
-            elif is_meant:
-                raise KeyUnavailable(f"{source.name}: there is no key", tried=(f"{source.name}: there is no key",))
-            else:
-                tried.append(f"{source.name}: there is no key")
+            found = True
+            yield source.name, secret
         if not found:
             unset = [f"variable {name}: not set" for name in (KEY, KEY_FILE, KEY_COMMAND, PASSPHRASE_FILE)]
             said = (*unset, *tried)
@@ -125,10 +118,7 @@ class KeySources:
         configuration directory; the source's name says where. It is flushed when this returns.
         """
         for source in self._configured(key):
-            secret = source.secret()
-            if secret is None:
-                raise KeyUnavailable(f"{source.name}: there is no key", tried=(f"{source.name}: there is no key",))
-            return source, secret
+            return source, _secret_in(source)
         made = RawKey.generate()
         if self.ask_os_keyring:
             entry = oskeyring.OsKeyring(vault_id, self.os_keyring)
@@ -199,6 +189,18 @@ def source_of(key: str | bytes | RawKey | Passphrase | KeySource) -> KeySource:
     if callable(getattr(key, "secret", None)):
         return key
     raise InvalidSetting(f"a key is bytes, str, RawKey, Passphrase or a key source, not {type(key).__name__}")
+
+
+def _secret_in(source: KeySource) -> Secret:
+    """What the source has. ``KeyUnavailable`` if that is nothing."""
+    try:
+        secret = source.secret()
+    except KeyUnavailable as error:
+        raise KeyUnavailable(str(error), tried=(str(error),)) from error
+    if secret is None:
+        said = f"{source.name}: there is no key"
+        raise KeyUnavailable(said, tried=(said,))
+    return secret
 
 
 def _is_within(inner: str, outer: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..errors import BackendUnavailable
 from ..format.keys import Keyring, MasterKey
-from .vault import OpenVault, Vault
+from .vault import UnlockedVault, Vault
 
 Change = Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
 
@@ -45,7 +45,7 @@ class VaultKeyStore:
     What is sealed meanwhile under a key that others have retired opens all the same, until they prune it.
     """
 
-    def __init__(self, vault: Vault, opened: OpenVault, *, etag: object = None, patient: bool = False) -> None:
+    def __init__(self, vault: Vault, opened: UnlockedVault, *, etag: object = None, patient: bool = False) -> None:
         self.tenant = vault.tenant
         self.put_tenant = vault.put_tenant
         self._vault = vault

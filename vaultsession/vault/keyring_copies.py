@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ..errors import Damaged, RollbackDetected, WrongKey
 from .identity import FACTS, Identity
-from .keyring_file import KeyringFile, Unlocked, parse
+from .keyring_file import KeyringFile, UnlockedKeyring, parse
 from .metadata import Copy, split
 from .secret import Secret
 
@@ -51,7 +51,7 @@ class KeyringCopies(NamedTuple):
         """The value "vault" with this keyring file."""
         return self.identity.encode() + keyring
 
-    def unlock(self, secret: Secret) -> Unlocked:
+    def unlock(self, secret: Secret) -> UnlockedKeyring:
         """The newest copy, opened; or an older one, if the vault key in that one proves the newest forged.
 
         ``WrongKey``, or ``Damaged`` where the key is right and no copy is.
@@ -78,9 +78,9 @@ class KeyringCopies(NamedTuple):
                 return self.authentic(unlocked)
         raise failure
 
-    def authentic(self, known: Unlocked) -> Unlocked:
+    def authentic(self, known: UnlockedKeyring) -> UnlockedKeyring:
         """The newest copy that a known keyring proves. ``RollbackDetected`` if it is older than that one."""
-        found: Unlocked | None = None
+        found: UnlockedKeyring | None = None
         for file in self._newest_first():
             if found and (file.counter < found.counter or file.data == found.data):
                 break
@@ -102,7 +102,7 @@ class KeyringCopies(NamedTuple):
             raise Damaged(f"{FACTS} was altered: it disagrees with its sealed copy in the keyring")
         return found
 
-    def findings(self, newest: Unlocked) -> Iterator[str]:
+    def findings(self, newest: UnlockedKeyring) -> Iterator[str]:
         """What is wrong with each copy that is not the newest, in sentences."""
         for copy, file in zip(self.copies, self.files, strict=True):
             if file is None or file.data != newest.data:

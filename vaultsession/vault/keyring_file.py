@@ -44,12 +44,12 @@ What tells the verdicts apart:
   and the better of two copies is known before anything is unlocked. Later versions keep it: a version byte that is not
   1 under a right checksum is UnsupportedFormat.
 - The **commitment** is compared, in constant time, before anything is unwrapped. It depends on secret, salt and kind
-  alone: WrongKey is said when no commitment matches. Where one matches, the key is right, and whatever fails from there
-  on (the slot's other fields, another vault's id, the MAC, the key set) is Damaged.
+  alone: no match is WrongKey. After a match the key is right, and every further failure (the slot's other fields,
+  another vault's id, the MAC, the key set) is Damaged.
 - The **MAC** covers every byte before it. Only when it is right is anything of the file believed.
 
-The vault key is the same for the life of the vault: a change needs no other slot's secret. Hence removing a slot
-does not bind whoever kept an old copy of this file and its secret: that takes a new vault.
+The vault key is the same for the life of the vault: a change needs no other slot's secret. Hence a removed slot still
+opens an old copy of this file, and with it what is sealed later: to prevent that takes a new vault.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class KeyringFile:
     slots: tuple[Slot, ...]
     data: bytes = field(repr=False)
 
-    def unlock(self, secret: Secret) -> Unlocked:
+    def unlock(self, secret: Secret) -> UnlockedKeyring:
         """All of it. ``WrongKey`` if no slot's commitment matches, ``Damaged`` if one does and the rest fails."""
         for slot, wrapped in zip(self.slots, _wrapped(self.data), strict=True):
             if slot.takes_passphrase is not isinstance(secret, Passphrase):
@@ -143,33 +143,27 @@ class KeyringFile:
         fitting = sum(slot.takes_passphrase is isinstance(secret, Passphrase) for slot in self.slots)
         raise WrongKey(f"this key opens none of the {fitting} {kind} slots (of {len(self.slots)} slots) of this vault")
 
-    def reopen(self, vault_key: bytes, slot: Slot | None = None) -> Unlocked:
+    def reopen(self, vault_key: bytes, slot: Slot | None = None) -> UnlockedKeyring:
         """The same by the vault key of an earlier unlocking; ``Damaged`` if this is no file made under it."""
-        set_key, mac = self._authenticate(vault_key)
-        if not hmac.compare_digest(mac, self.data[-_CHECKSUM_SIZE - _MAC_SIZE : -_CHECKSUM_SIZE]):
-            raise Damaged("the keyring file was altered: its MAC is wrong")
+        body, mac = self.data[: -_CHECKSUM_SIZE - _MAC_SIZE], self.data[-_CHECKSUM_SIZE - _MAC_SIZE : -_CHECKSUM_SIZE]
         start = _FILE.size + _SLOT_SIZE * len(self.slots)
-        _, _, nonce = _SEALED.unpack_from(self.data, start)
+        _, salt, nonce = _SEALED.unpack_from(body, start)
         start += _SEALED.size
+        set_key, mac_key = _file_keys(vault_key, salt, body[: _FILE.size])
+        if not hmac.compare_digest(mac, _mac(mac_key, body)):
+            raise Damaged("the keyring file was altered: its MAC is wrong")
         try:
-            plain = AESGCM(set_key).decrypt(nonce, self.data[start : -_CHECKSUM_SIZE - _MAC_SIZE], self.data[:start])
+            plain = AESGCM(set_key).decrypt(nonce, body[start:], body[:start])
         except InvalidTag:
             raise Damaged("the key set does not authenticate") from None
         keyring = _decode_set(plain)
         if keyring.vault_id != self.vault_id:
             raise Damaged("the key set belongs to another vault")
-        return Unlocked(keyring, self.counter, self.slots, slot, vault_key, self.data)
-
-    def _authenticate(self, vault_key: bytes) -> tuple[bytes, bytes]:
-        """The key of the key set, and the MAC that the file should bear."""
-        start = _FILE.size + _SLOT_SIZE * len(self.slots)
-        _, salt, _ = _SEALED.unpack_from(self.data, start)
-        set_key, mac_key = _file_keys(vault_key, salt, self.data[: _FILE.size])
-        return set_key, _mac(mac_key, self.data[: -_CHECKSUM_SIZE - _MAC_SIZE])
+        return UnlockedKeyring(keyring, self.counter, self.slots, slot, vault_key, self.data)
 
 
 @dataclass(frozen=True, slots=True)
-class Unlocked:
+class UnlockedKeyring:
     """An authentic keyring file, opened: ``slot`` is the one that opened it, None where the vault key did.
 
     Each change gives the bytes of the next file, counter + 1, without the secrets of the other slots.
@@ -182,7 +176,7 @@ class Unlocked:
     vault_key: bytes = field(repr=False)
     data: bytes = field(repr=False)
 
-    def reopen(self, file: KeyringFile) -> Unlocked:
+    def reopen(self, file: KeyringFile) -> UnlockedKeyring:
         """Another file of this vault, opened with what is known from this one; ``Damaged`` if it does not prove it."""
         return self if file.data == self.data else file.reopen(self.vault_key, self.slot)
 
@@ -206,7 +200,7 @@ class Unlocked:
     def remove_slot(self, slot_id: bytes) -> bytes:
         """The file without that slot; ``InvalidSetting`` if there is no such slot, or it is the last.
 
-        Whoever kept an older copy of the file still opens that copy with the slot's secret.
+        An older copy of the file still opens with the slot's secret.
         """
         kept = tuple(raw for slot, raw in zip(self.slots, _wrapped(self.data), strict=True) if slot.id != slot_id)
         if len(kept) == len(self.slots):

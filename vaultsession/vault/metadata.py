@@ -28,7 +28,8 @@ TENANT = "tenant/"
 class Copy(NamedTuple):
     """One copy of a value. ``data`` is None where it is ``gone`` or cannot be read; ``problem`` says why.
 
-    A copy with data has a problem once its reader found one: it is set aside before it is replaced.
+    ``error`` is the storage's, if that was the reason. A copy with data has a problem once its bytes were found wrong:
+    it is set aside before it is replaced.
     """
 
     place: str

@@ -1,10 +1,12 @@
 """The keyring of the operating system, through the optional package ``keyring``: of the kinds that encrypt, no other.
 
-The package is imported when a keyring is asked for its key, and not before: it is dear, and may not be installed.
+The package is slow to import and may not be installed: it is imported when a keyring is asked for its key.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,39 +59,31 @@ class OsKeyring:
 
     def secret(self) -> RawKey | None:
         """The key in the entry."""
-        backend = self._trusted()
-        try:
+        with self._trusted() as backend:
             found = backend.get_password(_SERVICE, self.vault_id.hex())
-        except Exception as error:  # a third-party backend raises what it likes
-            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
         return None if found is None else key_from(self.name, found)
 
     def keep(self, key: RawKey) -> None:
         """Make the entry and read it back. ``KeyUnavailable`` if it is not there then."""
-        backend = self._trusted()
-        try:
+        with self._trusted() as backend:
             backend.set_password(_SERVICE, self.vault_id.hex(), key.text())
             kept = backend.get_password(_SERVICE, self.vault_id.hex())
-        except Exception as error:  # as above
-            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
         if kept != key.text():
             raise KeyUnavailable(f"{self.name}: it did not give back what it was given")
 
     def forget(self) -> None:
         """Remove the entry, if there is one. ``KeyUnavailable`` if it is still there then."""
-        backend = self._trusted()
-        try:
+        with self._trusted() as backend:
             if backend.get_password(_SERVICE, self.vault_id.hex()) is not None:
                 backend.delete_password(_SERVICE, self.vault_id.hex())
-        except Exception as error:  # as above
-            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
 
-    def _trusted(self) -> KeyringEntries:
-        """The backend, if it is one that encrypts what it holds."""
+    @contextlib.contextmanager
+    def _trusted(self) -> Iterator[KeyringEntries]:
+        """The backend, if it is one that encrypts what it holds. Whatever it raises is ``KeyUnavailable``."""
         backend: KeyringEntries | None = self.backend
         if backend is None:
             try:
-                import keyring  # noqa: PLC0415 - an optional package, dear to import
+                import keyring  # noqa: PLC0415 - an optional package, slow to import
             except ImportError:
                 raise KeyUnavailable("OS keyring: the package 'keyring' is not installed") from None
             try:
@@ -100,7 +94,10 @@ class OsKeyring:
         delegates = [_kind(each) for each in getattr(backend, "backends", ())] if kind == _CHAINER else [kind]
         if not delegates or not TRUSTED_KEYRINGS.issuperset(delegates):
             raise KeyUnavailable(f"OS keyring: {', '.join(delegates) or kind} is not one that keeps secrets safely")
-        return backend
+        try:
+            yield backend
+        except Exception as error:  # a third-party backend raises what it likes
+            raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
 
 
 def _kind(backend: object) -> str:

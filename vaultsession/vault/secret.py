@@ -71,7 +71,7 @@ class RawKey:
             )
         if _looks_typed(self.secret):
             raise InvalidSetting(
-                "this key is text, like a password: use a passphrase source, which makes guessing dear"
+                "this key is text, like a password: use a passphrase source, which makes guessing expensive"
             )
         if len(set(self.secret)) < _FEWEST_BYTES:
             raise InvalidSetting(

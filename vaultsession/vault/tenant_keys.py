@@ -3,8 +3,8 @@
 In a vault whose key set says so, sessions with a ``tenant_id`` are sealed under keys that stand in no keyring file.
 They lie apart on purpose. The keyring file belongs into every backup, and a key that lies in a backup cannot be
 destroyed. So: back up the sessions and the keyring as often as you like; of ``tenants/`` keep one copy, elsewhere, and
-overwrite it. Then the destruction of a tenant's keys reaches every backup of its sessions. Whoever holds an older copy
-of the tenant's file *and* can open the keyring still reads them; no arithmetic takes back what was copied.
+overwrite it. Then the destruction of a tenant's keys reaches every backup of its sessions. An older copy of the
+tenant's file, together with a secret that opens the keyring, still reads them.
 
 Normative. Integers are little-endian; what the encoder would not have written is refused.
 

@@ -13,7 +13,7 @@ from ..format.keys import KEY_SIZE, Keyring, MasterKey
 from . import keyring_file
 from .identity import Identity
 from .keyring_copies import KeyringCopies
-from .keyring_file import Slot, Unlocked
+from .keyring_file import Slot, UnlockedKeyring
 from .metadata import DICTIONARY, TENANT, VAULT, MetadataStore, parse_metadata
 from .secret import Secret
 
@@ -26,14 +26,14 @@ _TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class OpenVault:
+class UnlockedVault:
     """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
 
     ``etag`` is that of the vault while it held this keyring, where that is known. Compare ``counter`` with the highest
     one that is remembered: a lower one is a rollback of the keyring.
     """
 
-    unlocked: Unlocked
+    unlocked: UnlockedKeyring
     source: str
     findings: tuple[str, ...] = ()
     etag: object = None
@@ -98,13 +98,13 @@ class Vault:
         label: str = "",
         now: int = 0,
         tenant_keys: bool = False,
-    ) -> OpenVault:
+    ) -> UnlockedVault:
         """Make a new vault. ``Conflict`` if there is one: open it.
 
         A function in place of the secret gets the vault id and returns the secret, kept safe already. In a directory it
         is called when it is certain that this process makes the vault: of two that try at once only one stores a key.
         """
-        made: list[Unlocked] = []
+        made: list[UnlockedKeyring] = []
 
         def make() -> bytes:
             keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
@@ -117,9 +117,9 @@ class Vault:
             return Identity.of(keyring).encode() + file.data
 
         etag = self.storage.create(make)
-        return OpenVault(made[0], "the key that it was created with", etag=etag)
+        return UnlockedVault(made[0], "the key that it was created with", etag=etag)
 
-    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> OpenVault:
+    def unlock(self, candidates: Candidates | Callable[[bytes], Candidates]) -> UnlockedVault:
         """Open with the first candidate that fits, each asked for only when those before it failed.
 
         A function in place of them is given the vault id, not proved by then. ``WrongKey`` names those tried,
@@ -138,26 +138,26 @@ class Vault:
             if findings:
                 copies = found.to_replace(unlocked.data, unlocked.proves)
                 self.storage.mend(VAULT, found.value(unlocked.data), copies)
-            return OpenVault(unlocked, source, findings)
+            return UnlockedVault(unlocked, source, findings)
         if not tried:
             raise KeyUnavailable(f"no key was given for the vault {self.path}")
         raise WrongKey(f"the vault {self.path} does not open with {'; '.join(tried)}", tried=tuple(tried))
 
-    def reload(self, vault: OpenVault) -> OpenVault:
+    def reload(self, vault: UnlockedVault) -> UnlockedVault:
         """The keyring as it is now, after another process may have changed it. ``RollbackDetected`` if it went back."""
         return replace(vault, unlocked=self._read().authentic(vault.unlocked))
 
-    def add_slot(self, vault: OpenVault, secret: Secret, *, label: str = "", now: int = 0) -> OpenVault:
+    def add_slot(self, vault: UnlockedVault, secret: Secret, *, label: str = "", now: int = 0) -> UnlockedVault:
         """One more secret that opens this vault; its slot is the last."""
         return self._change(vault, lambda current: current.add_slot(secret, label=label, now=now))
 
-    def remove_slot(self, vault: OpenVault, slot_id: bytes) -> OpenVault:
+    def remove_slot(self, vault: UnlockedVault, slot_id: bytes) -> UnlockedVault:
         """One secret less, never the last. Its owner still opens an old copy of the keyring with it."""
         return self._change(vault, lambda current: current.remove_slot(slot_id))
 
     def replace_keys(
-        self, vault: OpenVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
-    ) -> OpenVault:
+        self, vault: UnlockedVault, change: Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
+    ) -> UnlockedVault:
         """Other master keys, made of those of the moment so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
@@ -236,7 +236,7 @@ class Vault:
 
         return restore
 
-    def _change(self, vault: OpenVault, make: Callable[[Unlocked], bytes]) -> OpenVault:
+    def _change(self, vault: UnlockedVault, make: Callable[[UnlockedKeyring], bytes]) -> UnlockedVault:
         """Replace the keyring by what ``make`` makes of the newest."""
         for _ in range(_TRIES):
             found = self._read()

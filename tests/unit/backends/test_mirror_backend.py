@@ -15,10 +15,9 @@ from mirror_lab import Shaky, contents, eventually, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
-from vaultsession.backends.protocol import Burying, delete_many
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, InvalidSetting
-from vaultsession.format.sealed import Current, Delete, IndexRow, Write
+from vaultsession.format.sealed import Commit, Current, Delete, IndexRow, Write
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util.clock import SystemClock
 from vaultsession.util.disk import Disk
@@ -74,29 +73,23 @@ def test_a_removal_arrives(store: MirrorBackend, follower: Shaky, scribe: Sealer
 
 
 def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
-    """Of a primary that removes in batches, each is marked; one that does not is not taken for such."""
+    """Of a primary that removes in batches, each is marked."""
     primary = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
     store = mirrored(primary, follower)
     keys = [scribe.key(f"session {number}") for number in range(20)]
     for key in keys:
         store.commit(key, scribe.create(key))
     level(store, follower)
-    assert isinstance(store, Burying)
 
     def seal(key: str, newest: Current) -> Delete | None:
         if key in keys[:4] or not isinstance(newest, IndexRow):
             return None
-        return Delete(scribe.reader.rows.delete_many(key, newest.generation))
+        return Delete(scribe.reader.rows.tombstone(key, newest.generation))
 
-    delete_many(store, keys, seal)
+    store.delete_many(keys, seal)
     level(store, follower)
     assert contents(follower).keys() == set(keys[:4])
     store.close()
-
-
-def test_a_mirror_removes_many_at_once_only_where_its_primary_does(store: MirrorBackend) -> None:
-    assert isinstance(store.primary, MemoryBackend)
-    assert not isinstance(store, Burying)
 
 
 def test_what_was_there_before_is_found_by_comparison(primary: MemoryBackend, follower: Shaky, scribe: Sealer) -> None:
@@ -225,8 +218,8 @@ def test_a_commit_that_raised_after_its_seal_is_looked_at(follower: Shaky, scrib
     """``DurabilityUnknown`` and the like: what the primary has then, it has."""
 
     class Uncertain(MemoryBackend):
-        def commit(self, key: str, seal: object) -> Current:
-            super().commit(key, seal)  # type: ignore[arg-type]  # passed on
+        def commit(self, key: str, update: object) -> Commit:
+            super().commit(key, update)  # type: ignore[arg-type]  # passed on
             raise BackendUnavailable("after the fact")
 
     primary = Uncertain()

@@ -11,7 +11,7 @@ import pytest
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.replication import Gap, Outcome, SessionGap, differing, follow, newest_of
 from vaultsession.errors import BackendUnavailable, Damaged
-from vaultsession.format.sealed import Container, Current, Delete, IndexRow, Query, Tombstone, Update, Write
+from vaultsession.format.sealed import Commit, Container, Current, Delete, IndexRow, Query, Tombstone, Update, Write
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
@@ -23,10 +23,10 @@ class Watched(MemoryBackend):
         super().__init__()
         self.given: list[Write | Delete] = []
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         def watched(newest: Current) -> Write | Delete | None:
-            result = seal(newest)
-            if result is not None:
+            result = update(newest)
+            if isinstance(result, Write | Delete):
                 self.given.append(result)
             return result
 
@@ -130,7 +130,7 @@ def test_a_removal_travels_as_its_tombstone(source: Any, target: Watched, scribe
     key = scribe.key("a")
     source.commit(key, scribe.create(key))
     follow(source, target, key)
-    grave = source.commit(key, scribe.remove(key))
+    grave = source.commit(key, scribe.remove(key)).after
     assert list(differing(source, target)) == [SessionGap(key, Gap.REMOVED)]
     assert follow(source, target, key) is Outcome.REMOVED
     assert newest_of(target, key) == grave
@@ -205,7 +205,7 @@ def test_everything_anew_replaces_what_claims_to_be_level(source: Any, target: W
 def test_torn_bytes_stay_at_home(target: Watched, scribe: Sealer, tmp_path: Path) -> None:
     source = FilesBackend(str(tmp_path), disk=Disk(), describe=scribe.describe)
     key = scribe.key("a")
-    created = source.commit(key, scribe.create(key))
+    created = source.commit(key, scribe.create(key)).after
     assert isinstance(created, IndexRow)
     with (tmp_path / "sessions" / f"{key}.vss").open("ab") as file:
         file.write(b"half a record")

@@ -236,7 +236,7 @@ def test_a_replacement_follows_the_generation_before_it_whatever_the_clock_says(
 @pytest.mark.parametrize("ahead", [-(10**9), 0, 10**15])
 def test_a_session_is_born_above_its_tombstone(ahead):
     shelf = Shelf()
-    shelf.tombstone = IndexRowCipher(KEYRING).delete_many(shelf.key, START + ahead)
+    shelf.tombstone = IndexRowCipher(KEYRING).tombstone(shelf.key, START + ahead)
     shelf.create({}, [])
     assert generation(shelf) > shelf.tombstone.generation
     assert generation(shelf) >= START

@@ -44,7 +44,7 @@ def test_rows_and_tombstones_are_laid_out_as_the_text_says(shelf, row):
     opened = AESGCM(KEYRING.index_key).decrypt(row.blob[:12], row.blob[12:], b"row" + columns)
     assert opened == shelf.data[:80] + encode(shelf.states[-1].head)
     text = b"tombstone" + struct.pack("<Q", 5) + row.key[-32:].encode()
-    assert ROWS.delete_many(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
+    assert ROWS.tombstone(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
 
 
 def test_tags_are_those_of_owners_and_labels_in_one_order(shelf, row):
@@ -105,7 +105,7 @@ def test_torn_is_an_observation_and_not_sealed(row):
 
 
 def test_a_tombstone_is_for_a_locator_and_a_generation():
-    tombstone = ROWS.delete_many("slug~" + "0" * 32, 5)
+    tombstone = ROWS.tombstone("slug~" + "0" * 32, 5)
     assert ROWS.is_genuine(tombstone)
     assert ROWS.is_genuine(tombstone._replace(key="other~" + "0" * 32))
     assert not ROWS.is_genuine(tombstone._replace(key="1" * 32))

@@ -166,3 +166,26 @@ def test_the_keys_of_tenants_follow_where_a_vault_moves(source: Vault, target: V
     follow_tenants(source, target)
     assert target.tenant("aa" * 16) == b"destroyed"
     assert target.tenant("bb" * 16) == source.tenant("bb" * 16)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "..", "aa/bb", "AA", "a\u0661", ""])
+def test_a_name_that_no_tenants_file_has_never_becomes_a_path(tmp_path: Path, name: str) -> None:
+    target = vault_at(str(tmp_path / "target"), Disk())
+    target.create(KEY, tenant_keys=True)
+    for verb in (lambda: target.tenant(name), lambda: target.put_tenant(name, b"planted", None)):
+        with pytest.raises(Damaged, match="is no name of a tenant's keys"):
+            verb()
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]
+
+
+@pytest.mark.parametrize("listed", [b"../../outside\n", b"aa", b"aa bb\n", b"\xff\n"])
+def test_a_list_of_tenants_that_is_none_is_damaged_and_nothing_follows(tmp_path: Path, listed: bytes) -> None:
+    engine = DictEngine()
+    source = Vault(EngineMetadata(engine))  # type: ignore[arg-type]  # as above
+    target = vault_at(str(tmp_path / "target"), Disk())
+    source.create(KEY, tenant_keys=True)
+    follow_metadata(source, target)
+    engine.kept |= {"tenants": listed, "tenant/../../outside": b"planted"}
+    with pytest.raises(Damaged, match="list of the vault's tenants"):
+        follow_tenants(source, target)
+    assert list(tmp_path.iterdir()) == [tmp_path / "target"]

@@ -146,7 +146,7 @@ class _Drift(NamedTuple):
 
 
 def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current) -> Iterator[Finding]:
-    """Drift that stays, and rows that nobody with the vault's keys has written."""
+    """Drift that stays, and rows that were not written with the vault's keys."""
     if not os.path.lexists(layout.index):
         if any(map(key_in, disk.listdir(layout.sessions))):
             sentence = "there is no index; a new one proves nothing of freshness"

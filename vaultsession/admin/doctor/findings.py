@@ -23,7 +23,7 @@ class Remedy(StrEnum):
     OPEN = "open"
     """Open the vault: that mends copies of the keyring and missing directories, and lists what dead writers wrote."""
     CLEAR = "clear"
-    """Remove what a dead writer left, which nobody was promised. ``place`` is its path within the vault."""
+    """Remove what a dead writer left and never acknowledged. ``place`` is its path within the vault."""
     REPLACE = "replace"
     """Replace a container by what of it authenticates; the tail goes to quarantine. ``place`` is its key."""
     LEVEL = "level"

@@ -18,7 +18,7 @@ from ...errors import BackendUnavailable
 from ...format import ids
 from ...format.sealed import Query
 from ...util.disk import READ, Disk
-from ...vault import OpenVault, Vault, VaultDirectory
+from ...vault import UnlockedVault, Vault, VaultDirectory
 from ...vault.secret import Secret
 
 
@@ -46,7 +46,7 @@ class ReadOnlyDisk(Disk):
 class OpenedVault:
     """An unlocked vault and its sessions, for looking only."""
 
-    vault: OpenVault
+    vault: UnlockedVault
     reader: Reader
     backend: FilesBackend
 

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
 from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
@@ -16,7 +16,6 @@ from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
-from ...format.sealed import Container
 from ...util.disk import Disk, opened, read_all, read_file, why_not_private
 from ...vault import keyring_file
 from ...vault.directory import (
@@ -47,7 +46,7 @@ _MOSTLY = 0.8
 
 def directory(disk: Disk, path: str) -> Iterator[Finding]:
     """The directory itself, and every file in it but the sessions' contents."""
-    yield from _privacy(disk, path, os.path.join(path, os.curdir), "", is_directory=True)
+    yield from _privacy(disk, path, "")
     kind = disk.filesystem(path)
     if kind in NETWORK_FILE_SYSTEMS:
         yield warning(
@@ -55,35 +54,21 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
             f"the vault lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
             "move it to a local disk",
         )
+    yield from _entries(disk, path, "", _OWN.__contains__, _LEFT_OVER.fullmatch)
     entries = disk.listdir(path)
-    for name in sorted(entries):
-        if _LEFT_OVER.fullmatch(name):
-            yield _left_over(name)
-        elif name not in _OWN:
-            yield _foreign(name)
-        else:
-            yield from _privacy(disk, path, os.path.join(path, name), name, is_directory=name in _HELD)
     for name in DIRECTORIES:
         if name not in entries:
             yield warning("directory-missing", "this directory of the vault is missing", name, Remedy.OPEN)
-    for name in sorted(_list(disk, os.path.join(path, LOCKS))):
-        place = f"{LOCKS}/{name}"
-        if _LOCK_FILES.fullmatch(name):
-            yield from _privacy(disk, path, os.path.join(path, place), place)
-        else:
-            yield _foreign(place)
+    yield from _entries(disk, path, LOCKS, _LOCK_FILES.fullmatch)
 
 
 def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
     """Names and modes in ``dictionaries/``, which is there once a dictionary was trained."""
-    for name in sorted(_list(disk, os.path.join(path, DICTIONARIES))):
-        place = f"{DICTIONARIES}/{name}"
-        if number_in(name.removesuffix(NEW)) is None:
-            yield _foreign(place)
-        elif name.endswith(NEW):
-            yield _left_over(place)
-        else:
-            yield from _privacy(disk, path, os.path.join(path, place), place)
+
+    def is_left_over(name: str) -> bool:
+        return name.endswith(NEW) and number_in(name.removesuffix(NEW)) is not None
+
+    yield from _entries(disk, path, DICTIONARIES, lambda name: number_in(name) is not None, is_left_over)
 
 
 def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
@@ -172,7 +157,7 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
         if key is None:
             yield _foreign(place)
             continue
-        yield from _privacy(disk, path, os.path.join(path, place), place)
+        yield from _privacy(disk, path, place)
         locator = key[-32:]
         if locator in seen:
             yield error("second-file", f"this is a second file for the session of {seen[locator]}: move one out", place)
@@ -205,7 +190,7 @@ def structure_of(name: str, data: bytes) -> Iterator[Finding]:
     except Damaged as problem:
         yield error("damaged", f"{problem}: restore it from a backup", name)
         return
-    container = Container(data[: record.HEADER_SIZE], record.HEADER_SIZE, data[record.HEADER_SIZE :])
+    container = record.part(data)
     end = record.HEADER_SIZE
     for each in record.records_from(container, record.HEADER_SIZE):
         end = each.end
@@ -239,10 +224,30 @@ def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
             )
 
 
-def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool = False) -> Iterator[Finding]:
+def _entries(
+    disk: Disk,
+    path: str,
+    folder: str,
+    is_own: Callable[[str], object],
+    is_left_over: Callable[[str], object] = lambda _name: False,
+) -> Iterator[Finding]:
+    """Every file of a folder: left over, foreign, or one of the vault's, which is then private."""
+    for name in sorted(_list(disk, os.path.join(path, folder))):
+        place = f"{folder}/{name}" if folder else name
+        if is_left_over(name):
+            sentence = "an interrupted change left this file; it means nothing, and may be removed"
+            yield info("left-over", sentence, place)
+        elif not is_own(name):
+            yield _foreign(place)
+        else:
+            yield from _privacy(disk, path, place)
+
+
+def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     """Links, foreign owners and modes. Writable by others is an error: an opening refuses it."""
+    is_directory = place in ("", *_HELD)
     try:
-        status = disk.stat(file)
+        status = disk.stat(os.path.join(root, place or os.curdir))
     except FileNotFoundError:
         return
     except OSError as problem:
@@ -264,10 +269,6 @@ def _privacy(disk: Disk, root: str, file: str, place: str, *, is_directory: bool
 
 def _foreign(place: str) -> Finding:
     return warning("foreign-file", "this file is none of the vault's: move it out", place)
-
-
-def _left_over(place: str) -> Finding:
-    return info("left-over", "an interrupted change left this file; it means nothing, and may be removed", place)
 
 
 def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:

@@ -14,7 +14,7 @@ AUTO = "auto"
 _JSON, _LINES, _DATABASES = (".json",), (".jsonl", ".ndjson"), (".db", ".sqlite", ".sqlite3")
 
 
-class Reader(Protocol):
+class FormatReader(Protocol):
     """Reads the sessions of a file; ``lenient`` takes a session of which not all can be read."""
 
     def __call__(self, file: File, *, lenient: bool) -> Found:
@@ -24,7 +24,7 @@ class Reader(Protocol):
 
 class _Format(NamedTuple):
     suffixes: tuple[str, ...]
-    read: Reader
+    read: FormatReader
 
 
 _FORMATS = {

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...format.payload import Json
-from .session import Found, Gap, ImportedSession, Skipped, moment
+from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import LARGEST, File, objects, parse
 
 MAGIC = b"SQLite format 3\0"
@@ -76,7 +76,7 @@ def _connected(path: str, *, has_wal: bool) -> Iterator[sqlite3.Connection]:
         database.execute("PRAGMA query_only = ON")
         database.execute("PRAGMA trusted_schema = OFF")
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
-        database.execute("BEGIN")  # one view of all of it, whoever writes meanwhile
+        database.execute("BEGIN")  # one view of all of it, while others write
         yield database
 
 
@@ -121,7 +121,7 @@ def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: 
         yield Skipped(file.name, f"{lost} items belong to no session that is there")
 
 
-def _items(database: sqlite3.Connection, messages: str, session: Any) -> tuple[list[Json], list[Gap]]:  # noqa: ANN401 - as the column says
+def _items(database: sqlite3.Connection, messages: str, session: Any) -> tuple[list[Json], list[ImportGap]]:  # noqa: ANN401 - as the column says
     text = f"SELECT id, message_data FROM {messages} WHERE session_id = ? ORDER BY id"  # noqa: S608 - as above
     items: list[Json] = []
     gaps = []
@@ -129,7 +129,7 @@ def _items(database: sqlite3.Connection, messages: str, session: Any) -> tuple[l
         try:
             items += objects([parse(data if isinstance(data, bytes) else str(data).encode())])
         except ValueError as error:
-            gaps.append(Gap(len(items), f"item {number}", str(error).removeprefix("messages[0]").lstrip(": ")))
+            gaps.append(ImportGap(len(items), f"item {number}", str(error).removeprefix("messages[0]").lstrip(": ")))
     return items, gaps
 
 

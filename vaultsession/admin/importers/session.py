@@ -35,7 +35,7 @@ _MILLISECONDS = 100_000_000_000
 _LATEST = 253_402_300_799_000_000  # the year 9999
 
 
-class Gap(NamedTuple):
+class ImportGap(NamedTuple):
     """A message that could not be read: how many stand before it, where it stands, and why not."""
 
     after: int
@@ -67,7 +67,7 @@ class ImportedSession:
     max_messages: int | None = None
     exported: Json | None = None
     """The line of an export of this package: it is restored as it was, without defaults of the store."""
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[ImportGap, ...] = ()
     """What could not be read of it, where it is taken all the same."""
 
     def with_gaps_marked(self) -> ImportedSession:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ...format.payload import Json
-from .session import Found, Gap, ImportedSession, Skipped, moment
+from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import File, lines
 
 LONGEST_TITLE = 200
@@ -22,7 +22,7 @@ LONGEST_TITLE = 200
 class Agent(NamedTuple):
     """How an agent keeps its transcripts.
 
-    ``is_certain`` tells an event that only this agent writes, ``is_possible`` one that it may have written. A file is
+    ``is_certain`` holds for events that only this agent writes, ``is_possible`` for all that it may write. A file is
     its own if every line that can be read is possible, and one is certain.
     """
 
@@ -50,16 +50,16 @@ class Agent(NamedTuple):
             )
 
 
-def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[Gap]]:
+def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[ImportGap]]:
     """The events of a file, and where one could not be read: unless ``lenient``, it ends there. ``OSError``."""
     events: list[Json] = []
-    gaps: list[Gap] = []
+    gaps: list[ImportGap] = []
     with file.open() as stream:
         for line in lines(stream):
             try:
                 events.append(line.json())
             except ValueError as error:
-                gaps.append(Gap(len(events), f"line {line.number}", str(error)))
+                gaps.append(ImportGap(len(events), f"line {line.number}", str(error)))
                 if not lenient:
                     break
     return events, gaps

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, Damaged, UnknownKey, Unreadable
 from ...format import record
-from ...format.sealed import Container, Current, IndexRow, ReadHead, ReadRange, Tombstone, Update
+from ...format.sealed import Commit, Container, IndexRow, ReadHead, ReadRange, Tombstone, Update
 
 
 class Snapshot(NamedTuple):
@@ -39,16 +39,16 @@ class Snapshot(NamedTuple):
         del start, settled
         return self.container if key == self.row.key else None
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """Nothing here changes between two looks: a row that does not belong to the bytes never will."""
-        del seal
+        del update
         raise BackendUnavailable(f"the row of {key} and its container do not belong together: it was not copied")
 
 
 class Describer:
     """``copied`` is what is put into the target now; ``keys`` describes with the keys, None where there are none.
 
-    ``proves`` tells the tombstones that were made with the keys; without it none is doubted.
+    ``proves`` says whether a tombstone was made with the keys; without it none is doubted.
     """
 
     def __init__(self, keys: ReadHead | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
@@ -70,14 +70,9 @@ class Describer:
 
 
 def ends_as(row: IndexRow, container: Container) -> bool:
-    """Whether the record that ends where the row says bears the version of the row: what can be told without a key."""
-    at = row.size - container.offset - record.LINK_AND_FOOTER
-    return (
-        row.size >= record.HEADER_SIZE + record.SMALLEST_RECORD
-        and at >= 0
-        and container.size >= row.size
-        and container.data[at : at + record.TAG_SIZE] == row.version
-    )
+    """Whether the record that ends where the row says bears the version of the row: all that shows without a key."""
+    is_long_enough = record.HEADER_SIZE + record.SMALLEST_RECORD <= row.size <= container.size
+    return is_long_enough and record.version_at(container, row.size) == row.version
 
 
 def _unproved(key: str, fetch: ReadRange, copied: Snapshot | None) -> IndexRow | None:
@@ -102,4 +97,4 @@ def _is_superseded(container: Container | None, row: IndexRow) -> bool:
     except Damaged:
         return True  # empty, or zeros
     except Unreadable:
-        return False  # of another version: somebody made something of it
+        return False  # of another version: it held something

@@ -15,7 +15,7 @@ from ...format.sealed import Query, ReadHead
 from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
-from ...vault import OpenVault
+from ...vault import UnlockedVault
 from ...vault.location import VaultLocation
 from ...vault.metadata import parse_metadata
 from ...vault.replication import follow_metadata, follow_tenants
@@ -32,7 +32,7 @@ _METADATA = {
 
 
 def migrate(
-    source: VaultLocation, target: VaultLocation, vault: OpenVault | None, *, progress: Progress = silent
+    source: VaultLocation, target: VaultLocation, vault: UnlockedVault | None, *, progress: Progress = silent
 ) -> MigrationReport:
     """Copy a vault, metadata first, without decrypting a session. See ``sealed_copy.copy``.
 
@@ -53,7 +53,7 @@ def migrate(
     return report
 
 
-def plan(source: VaultLocation, target: VaultLocation, vault: OpenVault | None) -> MigrationReport:
+def plan(source: VaultLocation, target: VaultLocation, vault: UnlockedVault | None) -> MigrationReport:
     """What ``migrate`` would do, in the same counts; errors are the same, and nothing is changed."""
     _refuse_same(source, target)
     describer = _describer(source, vault)
@@ -71,8 +71,8 @@ def plan(source: VaultLocation, target: VaultLocation, vault: OpenVault | None) 
 def rekey(
     source: VaultLocation,
     target: VaultLocation,
-    vault: OpenVault,
-    other: OpenVault,
+    vault: UnlockedVault,
+    other: UnlockedVault,
     clock: Clock,
     *,
     settings: Settings,
@@ -99,7 +99,7 @@ def _opened(place: VaultLocation, describe: ReadHead) -> AbstractContextManager[
     return contextlib.closing(place.backend(describe))
 
 
-def _describer(source: VaultLocation, vault: OpenVault | None) -> Describer:
+def _describer(source: VaultLocation, vault: UnlockedVault | None) -> Describer:
     if vault is None:
         return Describer(None)
     reader = reader_of(source.vault, vault)

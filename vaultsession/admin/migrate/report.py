@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from ...errors import UnknownKey, Unreadable
+
 Progress = Callable[[int, int | None], object]
-"""Is told ``(done, total)``."""
+"""Called with ``(done, total)``, in sessions."""
 
 
 def silent(done: int, total: int | None) -> None:
-    """Nobody wants to know."""
+    """No progress."""
 
 
 class Trouble(StrEnum):
@@ -61,6 +63,17 @@ class MigrationReport:
     def is_complete(self) -> bool:
         """Whether the target is what the source is."""
         return not self.problems
+
+    def problem(self, key: str, trouble: Trouble, reason: str) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(key, trouble, reason))
+
+    def unreadable(self, key: str, error: Unreadable, reason: str = "{}") -> None:
+        """Add the problem that an error is; ``reason`` says more of a damage."""
+        if isinstance(error, UnknownKey):
+            self.problem(key, Trouble.LOCKED, str(error))
+        else:
+            self.problem(key, Trouble.DAMAGED, reason.format(error))
 
     def fields(self) -> dict[str, object]:
         """Ready for JSON."""

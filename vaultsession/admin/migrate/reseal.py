@@ -9,15 +9,15 @@ from __future__ import annotations
 from functools import partial
 
 from ...backends.protocol import Backend
-from ...backends.replication import newest_of
+from ...backends.replication import Outcome, newest_of
 from ...engine.reader import Document, Reader
 from ...engine.writer import Writer
-from ...errors import UnknownKey, Unreadable
+from ...errors import Unreadable
 from ...format import document, ids
 from ...format.head import Head
 from ...format.keys import Keyring
-from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
-from .report import MigrationReport, Problem, Progress, Trouble, silent
+from ...format.sealed import Current, Delete, IndexRow, Keep, Query, Tombstone, Write
+from .report import MigrationReport, Progress, Trouble, silent
 
 _ALL = Query(newest_first=False)
 
@@ -25,15 +25,15 @@ _ALL = Query(newest_first=False)
 def reseal(
     source: Backend, ours: Reader, target: Backend, theirs: Reader, writer: Writer, *, progress: Progress = silent
 ) -> MigrationReport:
-    """Make ``target`` hold the sessions of ``source``, sealed by ``writing``; each is read back and compared.
+    """Make ``target`` hold the sessions of ``source``, sealed by ``writer``; each is read back and compared.
 
-    A session of the target that was changed by itself, or is there alone, is left and told. One that cannot be copied
-    is a ``Problem`` of the report, and the others go on. Costs the memory of one session at a time, inflated.
+    A session of the target that was changed by itself, or is there alone, is left and reported. One that cannot be
+    copied is a ``Problem`` of the report, and the others go on. Costs the memory of one session at a time, inflated.
     """
-    return _Resealing(source, ours, target, theirs, writer, progress).run()
+    return _Reseal(source, ours, target, theirs, writer, progress).run()
 
 
-class _Resealing:
+class _Reseal:
     def __init__(
         self,
         source: Backend,
@@ -64,11 +64,8 @@ class _Resealing:
     def _reseal(self, key: str) -> None:
         try:
             loaded = self._ours.load(key, partial(self._source.read, key))
-        except UnknownKey as error:
-            self._problem(key, Trouble.LOCKED, str(error))
-            return
         except Unreadable as error:
-            self._problem(key, Trouble.DAMAGED, f"at the source: {error}; it was left out")
+            self._report.unreadable(key, error, "at the source: {}; it was left out")
             return
         if loaded is None:
             return  # removed since
@@ -76,65 +73,55 @@ class _Resealing:
         try:
             self._put(loaded)
         except Unreadable as error:
-            self._problem(loaded.head.id, Trouble.DAMAGED, f"at the target: {error}")
+            self._report.problem(loaded.head.id, Trouble.DAMAGED, f"at the target: {error}")
 
     def _put(self, loaded: Document) -> None:
         key = _key_in(self._theirs.keyring, loaded.head.id)
         texts = document.merged(loaded.bodies)
         bodies = [self._writer.pack(text) for text in texts]
-        known: Current = None
-        is_ahead = is_same = False
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal known, is_ahead, is_same
-            known = newest
-            is_ahead = is_same = False
+        def update(newest: Current) -> Write | Keep:
             if isinstance(newest, IndexRow):
                 there = self._theirs.opened(newest)
-                if there.document == loaded.document:
-                    is_same = _facts(there.head) == _facts(loaded.head)
-                else:
-                    is_ahead = there.head.updated >= loaded.head.updated
-            if is_ahead or is_same:
-                return None
+                if there.document != loaded.document and there.head.updated >= loaded.head.updated:
+                    return Keep(Outcome.AHEAD)
+                if there.document == loaded.document and _facts(there.head) == _facts(loaded.head):
+                    return Keep(Outcome.CURRENT)
             return self._writer.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
 
-        self._target.commit(key, seal)
-        report = self._report
-        if is_ahead:
+        commit = self._target.commit(key, update)
+        report, is_same = self._report, commit.change is None
+        if commit.note is Outcome.AHEAD:
             reason = "the target has another one that was changed since: it was left as it is"
-            self._problem(loaded.head.id, Trouble.AHEAD, reason)
+            self._report.problem(loaded.head.id, Trouble.AHEAD, reason)
             return
         report.current += is_same
-        report.copied += not isinstance(known, IndexRow)
-        report.updated += isinstance(known, IndexRow) and not is_same
+        report.copied += not isinstance(commit.before, IndexRow)
+        report.updated += isinstance(commit.before, IndexRow) and not is_same
         report.bytes += 0 if is_same else sum(len(body.data) for body in bodies)
         there = self._theirs.load(key, partial(self._target.read, key))
         if there is not None and _is_equal(there, loaded, texts):
             report.verified += 1
         else:
-            self._problem(loaded.head.id, Trouble.DIFFERENT, "what was read back is not what the source has")
+            self._report.problem(loaded.head.id, Trouble.DIFFERENT, "what was read back is not what the source has")
 
     def _remove_gone(self) -> None:
-        """What the source has removed since an earlier run; what only the target has is told."""
+        """What the source has removed since an earlier run; what only the target has is reported."""
         for row in self._target.scan(_ALL):
             try:
                 id = self._theirs.rows.open(row)[1].id  # noqa: A001 - the word that everybody knows
                 key = _key_in(self._ours.keyring, id)
                 newest = newest_of(self._source, key)
             except Unreadable:
-                continue  # told where it stands in the way, or by whoever reads it
+                continue  # reported where it stands in the way
             if newest is None:
-                self._problem(id, Trouble.EXTRA, "only the target has it: it was left as it is")
+                self._report.problem(id, Trouble.EXTRA, "only the target has it: it was left as it is")
             elif isinstance(newest, Tombstone) and self._ours.rows.is_genuine(newest._replace(key=key)):
-                after = self._target.commit(row.key, self._bury)
+                after = self._target.commit(row.key, self._delete).after
                 self._report.removed += isinstance(after, Tombstone)
 
-    def _bury(self, newest: Current) -> Delete | None:
+    def _delete(self, newest: Current) -> Delete | None:
         return self._writer.grave(newest) if isinstance(newest, IndexRow) else None
-
-    def _problem(self, name: str, trouble: Trouble, reason: str) -> None:
-        self._report.problems.append(Problem(name, trouble, reason))
 
 
 def _key_in(keyring: Keyring, id: str) -> str:

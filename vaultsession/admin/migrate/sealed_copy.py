@@ -8,13 +8,13 @@ meanwhile is brought up to date.
 
 from __future__ import annotations
 
-from ...backends.protocol import Backend, Graveyard, Shelf
+from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, SessionGap, aligned, differing, follow
-from ...errors import Conflict, Damaged, UnknownKey, Unreadable
+from ...errors import Conflict, Damaged, Unreadable
 from ...format import record
 from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
 from .describer import Describer, Snapshot, ends_as
-from .report import MigrationReport, Problem, Progress, Trouble, silent
+from .report import MigrationReport, Progress, Trouble, silent
 
 _NAMED = 3
 _LEFT = {
@@ -80,10 +80,9 @@ class _Copy:
                 self._copy(ours, is_listed=theirs is not None)
                 report.sessions += 1
                 self._progress(report.sessions, max(report.sessions, total))
-        if isinstance(self._source, Shelf):  # damaged, or locked: nobody could describe it, so no listing has it
-            for key in self._source.unlisted():
-                report.sessions += 1
-                self._follow(key)
+        for key in self._source.unindexed():  # damaged or locked: without a row, so in no listing
+            report.sessions += 1
+            self._follow(key)
         known = {problem.key for problem in report.problems}
         for key in dict.fromkeys([each.key for each in differing(self._source, self._target)]):
             if key not in known:
@@ -93,10 +92,10 @@ class _Copy:
     def _copy_tombstones(self) -> None:
         """So that nothing comes back at the target that was removed at the source."""
         proves = self._describer.proves
-        for tombstone in self._source.tombstones() if isinstance(self._source, Graveyard) else ():
+        for tombstone in self._source.tombstones():
             if proves is not None and not proves(tombstone):
                 reason = "at the source: its tombstone was not made with the keys of this vault; it was left out"
-                self._problem(tombstone.key, Trouble.DAMAGED, reason)
+                self._report.problem(tombstone.key, Trouble.DAMAGED, reason)
                 continue
 
             def update(newest: Current, tombstone: Tombstone = tombstone) -> Delete | None:
@@ -104,9 +103,9 @@ class _Copy:
                 return None if above or newest == tombstone else Delete(tombstone, flush=False)
 
             try:
-                self._report.tombstones += self._target.commit(tombstone.key, update) == tombstone
+                self._report.tombstones += self._target.commit(tombstone.key, update).after == tombstone
             except Unreadable as error:
-                self._problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
+                self._report.problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
 
     def _copy(self, row: IndexRow, *, is_listed: bool) -> None:
         """One session of the source's listing."""
@@ -119,7 +118,7 @@ class _Copy:
                 return
             snapshot = self._proved(Snapshot(row._replace(torn=False), container))
         except Unreadable as error:
-            self._unreadable(row.key, error, "at the source: {}; it was left out")
+            self._report.unreadable(row.key, error, "at the source: {}; it was left out")
             return
         self._describer.copied = snapshot
         try:
@@ -127,7 +126,7 @@ class _Copy:
             if outcome is Outcome.CURRENT and not is_listed:  # a power cut may have taken the index alone
                 follow(snapshot, self._target, row.key, anew=True)
         except Unreadable as error:
-            self._unreadable(row.key, error)
+            self._report.unreadable(row.key, error)
             return
         finally:
             self._describer.copied = None
@@ -149,12 +148,12 @@ class _Copy:
         """A session that changes while it is copied, is not listed, or was not read back as it is."""
         if self._keys is None:
             reason = "it has changed since it was listed or copied: to bring it up to date takes the key of the vault"
-            self._problem(key, Trouble.LOCKED, reason)
+            self._report.problem(key, Trouble.LOCKED, reason)
             return
         try:
             outcome = follow(self._source, self._target, key, anew=anew, accept=self._accept)
         except Unreadable as error:
-            self._unreadable(key, error)
+            self._report.unreadable(key, error)
         else:
             self._count(key, outcome, None, again=not anew)
 
@@ -167,7 +166,7 @@ class _Copy:
         """Count what became of a session, and compare what is there now with what is to be there."""
         report = self._report
         if outcome in _LEFT:
-            self._problem(key, *_LEFT[outcome])
+            self._report.problem(key, *_LEFT[outcome])
             return
         if outcome is Outcome.REMOVED:
             report.removed += 1
@@ -189,9 +188,9 @@ class _Copy:
                 self._follow(key, anew=True)
             else:
                 reason = "what was read back is not what the source has: run it again"
-                self._problem(key, Trouble.DIFFERENT, reason)
+                self._report.problem(key, Trouble.DIFFERENT, reason)
         except Unreadable as error:
-            self._unreadable(key, error)
+            self._report.unreadable(key, error)
 
     def _data(self, backend: Backend, key: str, *, whole: bool = False) -> bytes | None:
         """What a backend has now; unless ``whole``, without what is torn behind it."""
@@ -200,12 +199,3 @@ class _Copy:
         if container is None or (row is None and not whole):
             return None
         return (container.header + container.data)[: None if row is None else row.size]
-
-    def _unreadable(self, key: str, error: Unreadable, reason: str = "{}") -> None:
-        if isinstance(error, UnknownKey):
-            self._problem(key, Trouble.LOCKED, str(error))
-        else:
-            self._problem(key, Trouble.DAMAGED, reason.format(error))
-
-    def _problem(self, key: str, trouble: Trouble, reason: str) -> None:
-        self._report.problems.append(Problem(key, trouble, reason))

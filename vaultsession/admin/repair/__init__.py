@@ -108,7 +108,7 @@ class Repair:
         return list(examine(self.path, self.candidates))
 
     def plan(self, findings: Iterable[Finding]) -> list[Repaired]:
-        """What ``act`` would do, as far as that can be told before."""
+        """What ``act`` would do, as far as that is known before."""
         found = list(findings)
         blocker = _blocker(found)
         return [self._planned(finding, blocker) for finding in found]

@@ -1,7 +1,7 @@
 """Repairs that take the keys: torn containers, dictionaries, and damaged sessions where that is asked for.
 
-The quarantine is bounded and lets the oldest go, which is right for tails that nobody asked for. What is moved there
-from here was asked for, so no room is made: where there is none nothing is done.
+The quarantine is bounded and lets the oldest go, which is right for the tails that a write leaves. What is moved there
+from here was asked for, so no room is made: where there is none, nothing is done.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SessionRepair:
     def replace(self, key: str) -> str:
         """Replace a torn container by what of it authenticates. ``VaultError``."""
 
-        def seal(newest: Current) -> Write | None:
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or not newest.torn:
                 return None
             container = self._read(key)
@@ -62,7 +62,7 @@ class SessionRepair:
             opened = self._reader.opened(newest)
             return self._writer(container).touched(newest, opened, opened.head, lambda _: container)
 
-        self.backend.commit(key, seal)
+        self.backend.commit(key, update)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
 
     def recover(self, key: str) -> str:
@@ -70,10 +70,8 @@ class SessionRepair:
 
         What does not authenticate goes to quarantine. The generation is above all that was ever acknowledged.
         """
-        kept = behind = 0
 
-        def seal(newest: Current) -> Write | None:
-            nonlocal kept, behind
+        def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow):
                 return None
             container = self._read(key)
@@ -82,15 +80,18 @@ class SessionRepair:
             loaded = self._reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
-            kept, behind = loaded.head.messages, container.size - newest.size
+            behind = container.size - newest.size
             self._refuse_without_room(behind)
             writer = self._writer(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            return writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            write = writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):
-            if not isinstance(self.backend.commit(key, seal), IndexRow):
-                raise SessionNotFound(f"there is no file of {key}")
+            commit = self.backend.commit(key, update)
+        if commit.change is None:
+            raise SessionNotFound(f"there is no file of {key}")
+        kept, behind = commit.note
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
 
@@ -194,7 +195,7 @@ def unwitnessed(container: Container) -> Container:
 
 
 def _above(newest: IndexRow, witness: Witness | None, tombstone: Tombstone | None) -> int:
-    """A generation that nothing remembered is above. ``Damaged`` for a memory that nobody of us wrote."""
+    """A generation that nothing remembered is above. ``Damaged`` for a number that no index of ours holds."""
     known = [newest.generation, *(each.generation for each in (witness, tombstone) if each is not None)]
     if max(known) >= _BEYOND:
         raise Damaged(

@@ -2,6 +2,6 @@
 
 from .backend import FallbackBackend
 from .leases import FallbackLeases
-from .pending_session import Fork, Merge, part
+from .pending_session import Fork, Merge
 
-__all__ = ["FallbackBackend", "FallbackLeases", "Fork", "Merge", "part"]
+__all__ = ["FallbackBackend", "FallbackLeases", "Fork", "Merge"]

@@ -23,12 +23,24 @@ from itertools import islice
 from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
-from ...format.ids import LOCATOR_LENGTH, locator_of
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
+from ...format.ids import LOCATOR_LENGTH
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Write,
+)
 from ...util.clock import Clock
 from ..memory import MemoryBackend
-from ..protocol import Backend, Traits, remarks_of
-from ..replication import Outcome, follow, newest_of
+from ..protocol import Backend, RecordedUpdate
+from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
 from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
 
@@ -58,7 +70,7 @@ class _Committing(threading.local):
     backend: Backend | None = None
 
 
-class FallbackBackend:
+class FallbackBackend(Backend):
     """A backend that goes on in memory while its server is away. Safe from any thread.
 
     What was not met here lately reads as absent meanwhile, and can be created; listings, counts and sweeps know only
@@ -82,6 +94,7 @@ class FallbackBackend:
         afresh: Callable[[], Backend] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.traits = primary.traits
         self._primary = primary
         self._merge = merge
         self._clock = clock
@@ -97,11 +110,6 @@ class FallbackBackend:
         self._looking = threading.Lock()  # held by the one thread that looks whether the server is back
         self._committing = _Committing()
         self._closed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the server."""
-        return self._primary.traits
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
@@ -161,7 +169,7 @@ class FallbackBackend:
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=_place(row), offset=0, limit=limit)
+                    query = replace(query, after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
@@ -175,12 +183,12 @@ class FallbackBackend:
             waiting = frozenset(self._memory.waiting)
             ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]
         theirs = (row for row in self._scanned(every) if row.key not in waiting)
-        yield from heapq.merge(theirs, ours, key=_place, reverse=query.newest_first)
+        yield from heapq.merge(theirs, ours, key=lambda row: row.place, reverse=query.newest_first)
 
     # -- writes --------------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it: at the server, or in memory while that is away.
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it: at the server, or in memory while that is away.
 
         A write whose answer was lost because the server went away is continued in memory, record by record the same:
         when the server is back, the record is found there or sent again. ``DurabilityUnknown`` is raised where the
@@ -189,35 +197,27 @@ class FallbackBackend:
         self._attend()
         with self._memory.lock:
             if self._is_served_here(key):
-                return self._commit_here(key, seal)
-        before: Current = None
-        change: Write | Delete | None = None
-
-        def watched(newest: Current) -> Write | Delete | None:
-            nonlocal before, change
-            before, change = newest, None
-            change = seal(newest)
-            return change
-
+                return self._commit_here(key, update)
+        recorded = RecordedUpdate(update)
         try:
             with self._inside(self._primary):
-                newest = self._primary.commit(key, watched)
+                commit = self._primary.commit(key, recorded)
         except BackendUnavailable as error:
             self._leave(error)
-            return self._commit_here(key, seal)
+            return self._commit_here(key, update)
         except DurabilityUnknown as error:
-            if change is None or self._answers():
+            if recorded.change is None or self._answers():
                 raise
             self._leave(error)
-            return self._memory.commit_in_doubt(key, before, change, error)
-        if change is not None:
-            self._memory.keep(key, before, change, self._primary.read)
-        return newest
+            return self._memory.commit_in_doubt(key, recorded.before, recorded.change, error)
+        if commit.change is not None:
+            self._memory.keep(key, commit.before, commit.change, self._primary.read)
+        return commit
 
-    def _commit_here(self, key: str, seal: Update) -> Current:
+    def _commit_here(self, key: str, update: Update) -> Commit:
         self._check_open()
         with self._inside(self._memory.backend):
-            return self._memory.commit(key, seal, self._away)
+            return self._memory.commit(key, update, self._away)
 
     @contextlib.contextmanager
     def _inside(self, backend: Backend) -> Iterator[None]:
@@ -234,7 +234,7 @@ class FallbackBackend:
         return self._away is not None or key in self._memory.waiting
 
     def _leave(self, error: VaultError) -> None:
-        """The server is away: go on in memory, with what is remembered."""
+        """The server is away: go on in memory, with what it has copies of."""
         self._check_open()
         with self._memory.lock:
             if self._away is not None:
@@ -310,24 +310,21 @@ class FallbackBackend:
 
     def _carry(self, key: str) -> bool:
         """Bring the server what waits of a session. False where the server is away after all."""
-        problem: VaultError
         try:
             while not self._carried(key):
                 continue
-            return True
         except BackendUnavailable as error:
             self._leave(error)
             self._look_later()
             return False
         except VaultError as error:
-            problem = error
-        with self._memory.lock:
-            waiting = self._memory.waiting[key]
-            if waiting.problem is None:
-                _log.warning("not carried over, and kept in memory: %s: %s", key, problem)
-            waiting.problem = str(problem)
-            passing = isinstance(problem, DurabilityUnknown | Conflict)
-            waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
+            with self._memory.lock:
+                waiting = self._memory.waiting[key]
+                if waiting.problem is None:
+                    _log.warning("not carried over, and kept in memory: %s: %s", key, error)
+                waiting.problem = str(error)
+                passing = isinstance(error, DurabilityUnknown | Conflict)
+                waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
         return True
 
     def _carried(self, key: str) -> bool:
@@ -342,8 +339,8 @@ class FallbackBackend:
         try:
             newest = _follow(ours, self._primary, key, waiting, merge)
         except Damaged:
-            # The server lost what it had acknowledged, or a part was torn off: what is here holds it all. Who has seen
-            # none of it is shown what is left; nothing that does not authenticate is, and the damage stands.
+            # The server lost what it had acknowledged, or a part was torn off: memory holds it all. A backend that has
+            # seen none of it takes what is left there; what does not authenticate stays damaged.
             if self._afresh is None:
                 raise
             newest = _follow(ours, self._afresh(), key, waiting, merge)
@@ -392,9 +389,15 @@ class FallbackBackend:
         with self._memory.lock:
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
-    def remarks(self) -> Mapping[str, str]:
-        """What the server has to say of itself."""
-        return remarks_of(self._primary)
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those of the server, or of memory while that is away."""
+        self._attend()
+        self._check_open()
+        return (self._primary if self._away is None else self._memory.backend).tombstones()
+
+    def notes(self) -> Mapping[str, str]:
+        """Those of the server."""
+        return self._primary.notes()
 
     def close(self) -> None:
         """Carry over what can be, say in the log what is lost, and let go of everything. Idempotent."""
@@ -422,20 +425,13 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
     """Bring the server to what memory had at that moment, or both to what ``settle`` makes of them: its newest then."""
     source = MemoryBackend()
     source.commit(key, lambda _: Delete(ours.row) if isinstance(ours.row, Tombstone) else Write(ours.row, 0, ours.data))
-    settled: Current = None
 
     def settle(theirs: IndexRow | Tombstone) -> Write | Delete | None:
-        nonlocal settled
-        change = waiting.settle(key, ours, theirs, partial(server.read, key), merge)
-        settled = change.tombstone if isinstance(change, Delete) else theirs if change is None else change.head
-        return change
+        return waiting.settle(key, ours, theirs, partial(server.read, key), merge)
 
-    return settled if follow(source, server, key, settle=settle) is Outcome.SETTLED else ours.row
+    commit = replicate(source, server, key, settle=settle)
+    return commit.after if commit.note is Outcome.SETTLED else ours.row
 
 
 def _nothing(_: Fork) -> None:
     """How a session is merged that has expired here."""
-
-
-def _place(row: IndexRow) -> tuple[int, str]:
-    return row.updated, locator_of(row.key)

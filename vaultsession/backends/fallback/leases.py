@@ -22,7 +22,7 @@ class FallbackLeases:
     def __init__(self, primary: Leases) -> None:
         self._primary = primary
         self._local = LocalLeases()
-        self._told = False
+        self._warned = False
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
@@ -34,9 +34,9 @@ class FallbackLeases:
             try:
                 held.enter_context(self._primary.lease(key, left))
             except BackendUnavailable as error:
-                if not self._told:
+                if not self._warned:
                     _log.warning("leases exclude the threads of this process alone: %s", error)
-                self._told = True
+                self._warned = True
             else:
-                self._told = False
+                self._warned = False
             yield

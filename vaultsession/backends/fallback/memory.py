@@ -10,11 +10,11 @@ from functools import partial
 
 from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultError
 from ...format import record
-from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Update, Write
+from ...format.sealed import Commit, Container, Current, Decision, Delete, IndexRow, ReadHead, Update, Write
 from ...util.clock import to_datetime
 from ..memory import MemoryBackend
 from ..replication import newest_of
-from .pending_session import MemorySnapshot, PendingSession, part, witness_of
+from .pending_session import MemorySnapshot, PendingSession, witness_of
 
 Read = Callable[[str], Container | None]
 
@@ -67,7 +67,7 @@ class SessionMemory:
         if not data:
             return
         with contextlib.suppress(Unreadable):
-            row = self._describe(key, partial(part, data), thorough=False)
+            row = self._describe(key, partial(record.part, data), thorough=False)
             if row is not None:
                 self._copy(key, Write(row._replace(torn=False), 0, data[: row.size]))
 
@@ -122,29 +122,27 @@ class SessionMemory:
 
     # -- what waits ----------------------------------------------------------------------------------------------------
 
-    def commit(self, key: str, update: Update, away: VaultError | None) -> Current:
+    def commit(self, key: str, update: Update, away: VaultError | None) -> Commit:
         """Write here; the session waits from then on. ``BackendUnavailable`` where no more fits."""
-        changes: list[Write | Delete] = []
 
-        def bounded(newest: Current) -> Write | Delete | None:
+        def bounded(newest: Current) -> Decision:
             change = update(newest)
-            if change is not None:
+            if isinstance(change, Write | Delete):
                 self._refuse_more(key, len(change.data) if isinstance(change, Write) else 0, away)
-                changes.append(change)
             return change
 
         with self.lock:
             before = self.snapshot(key) if key in self._copies else None
-            newest = self.backend.commit(key, bounded)
-            if changes:
+            commit = self.backend.commit(key, bounded)
+            if commit.change is not None:
                 if key not in self.waiting:
                     known = () if before is None else tuple(filter(None, [witness_of(before.row)]))
                     self.waiting[key] = PendingSession(None if before is None else before.data, known)
                     self._copies.pop(key, None)
-                self.waiting[key].size = newest.size if isinstance(newest, IndexRow) else 0
-            return newest
+                self.waiting[key].size = commit.after.size if isinstance(commit.after, IndexRow) else 0
+            return commit
 
-    def commit_in_doubt(self, key: str, before: Current, change: Write | Delete, error: DurabilityUnknown) -> Current:
+    def commit_in_doubt(self, key: str, before: Current, change: Write | Delete, error: DurabilityUnknown) -> Commit:
         """Put what the server may have got behind the same state here, byte for byte.
 
         Raises the error where that state is not known here, or no more fits.
@@ -161,15 +159,15 @@ class SessionMemory:
 
         with self.lock:
             try:
-                newest = self.commit(key, update, error)
+                commit = self.commit(key, update, error)
             except BackendUnavailable:
                 raise error from None
             waiting = self.waiting[key]
-            known = (witness_of(before), witness_of(newest))
+            known = (witness_of(before), witness_of(commit.after))
             waiting.known = tuple(dict.fromkeys((*waiting.known, *filter(None, known))))
-            if isinstance(newest, IndexRow):
+            if isinstance(commit.after, IndexRow):
                 waiting.doubt = self.snapshot(key).data
-            return newest
+            return commit
 
     def snapshot(self, key: str) -> MemorySnapshot:
         """A session that is here, as of now."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...format import record
-from ...format.sealed import Container, Current, Delete, IndexRow, ReadRange, Tombstone, Witness, Write
+from ...format.sealed import Current, Delete, IndexRow, ReadRange, Tombstone, Witness, Write
 
 
 class MemorySnapshot(NamedTuple):
@@ -91,7 +91,7 @@ class PendingSession:
     def _base(self, ours: bytes, there: bytes) -> bytes | None:
         """The container up to where both sides were the same last."""
         for row, then in reversed(self.merged):
-            if version_at(there, row.size) == row.version:
+            if record.version_at(record.part(there), row.size) == row.version:
                 return then
         if not self.diverged and there:
             for one in (ours, self.doubt, self.base):
@@ -105,23 +105,10 @@ def witness_of(newest: Current) -> Witness | None:
     return newest.witness if isinstance(newest, IndexRow) else None
 
 
-def version_at(data: bytes, end: int) -> bytes:
-    """The version of the record that ends there, as those bytes claim it."""
-    at = end - record.LINK_AND_FOOTER
-    return data[at : at + record.TAG_SIZE] if at >= record.HEADER_SIZE else b""
-
-
-def part(data: bytes, start: int) -> Container:
-    """A container in memory, as a backend gives it from ``start`` on (negative: that many last bytes)."""
-    size = len(data)
-    offset = min(size, max(record.HEADER_SIZE, size + start if start < 0 else start))
-    return Container(data[: record.HEADER_SIZE], offset, data[offset:])
-
-
 def _shared(ours: bytes, there: bytes) -> bytes | None:
     """The whole records that both begin with; None where there is none."""
     end = record.HEADER_SIZE
-    for each in record.records_from(part(there, 0), end):
+    for each in record.records_from(record.part(there), end):
         if ours[end : each.end] != there[end : each.end]:
             break
         end = each.end

@@ -19,9 +19,22 @@ from typing import Literal
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Witness
+from ...format.sealed import (
+    Commit,
+    Container,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Query,
+    ReadHead,
+    Tombstone,
+    Update,
+    Witness,
+    Write,
+)
 from ...util.disk import PRIVATE_DIRECTORY, Disk
-from ..protocol import SealGrave, Traits
+from ..protocol import Backend, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_unchanged, stat_path
 from .container_store import ContainerStore
@@ -40,7 +53,7 @@ _PAGE_OF_EXPIRED = 5000
 Durability = Literal["sync", "os"]
 
 
-class FilesBackend:
+class FilesBackend(Backend):
     """One container per session below ``path``, a vault directory that exists. Safe from any thread and any process.
 
     ``durability="os"`` skips every flush: what was acknowledged then survives the process and not a power cut. With
@@ -106,7 +119,7 @@ class FilesBackend:
             raise self._containers.unavailable(key, error) from error
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on; ``settled`` waits for the stripe, so never within a ``seal``."""
+        """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""
         self._check_open()
         try:
             if not settled:
@@ -117,8 +130,8 @@ class FilesBackend:
         except OSError as error:
             raise self._containers.unavailable(key, error) from error
 
-    def commit(self, key: str, seal: Update) -> Current:
-        """Put behind the newest what ``seal`` makes of it; see ``Backend.commit``."""
+    def commit(self, key: str, update: Update) -> Commit:
+        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
         begun = False
@@ -130,12 +143,12 @@ class FilesBackend:
                     state, newest = containers.newest(key)
                 except OSError as error:
                     raise containers.unavailable(key, error) from error
-                result = seal(newest)
-                if result is None:
-                    return newest
+                change = update(newest)
+                if not isinstance(change, Write | Delete):
+                    return Commit.of(newest, change)
                 self._ensure_marker()
                 begun = True
-                unflushed = containers.write(key, state, newest, result)
+                unflushed = containers.write(key, state, newest, change)
             if unflushed is not None:
                 containers.flush(unflushed)
         except BaseException as error:
@@ -145,14 +158,14 @@ class FilesBackend:
                 if isinstance(error, OSError):
                     raise containers.unavailable(key, error) from error
             raise
-        return result.tombstone if isinstance(result, Delete) else result.head
+        return Commit.of(newest, change)
 
-    def delete_many(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
-        """Remove those of which ``seal`` makes a grave; see ``Burying.delete_many``."""
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
+        """Remove those that ``update`` says; see ``Backend.delete_many``."""
         if not self._markers.held or self._closed:
             self._begin_writing()
         try:
-            return self._containers.delete_many(keys, seal, self._ensure_marker)
+            return self._containers.delete_many(keys, update, self._ensure_marker)
         except BaseException:
             self._containers.index_is_behind = True
             raise
@@ -192,7 +205,7 @@ class FilesBackend:
             after = locator_of(page[-1].key)
             self._check_open()
 
-    def unlisted(self) -> Iterator[str]:
+    def unindexed(self) -> Iterator[str]:
         """Containers without a row: damaged or locked when the index was rebuilt."""
         self._flush_index()
         with self._errors_of(self._layout.sessions):

@@ -14,9 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Delete, IndexRow, ReadHead, Write
+from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Write
 from ...util.disk import Disk, read_all, shred_file
-from ..protocol import SealGrave
 from .container import (
     extend,
     has_no_record_behind,
@@ -47,6 +46,9 @@ T = TypeVar("T")
 
 Outcomes = dict[str, Current | VaultError]
 """By key what is newest now, or why that is not known."""
+
+Commits = dict[str, Commit | VaultError]
+"""See ``Backend.delete_many``."""
 
 
 class Unflushed(NamedTuple):
@@ -197,22 +199,22 @@ class ContainerStore:
             self.index_is_behind = True
         return outcomes
 
-    def delete_many(self, keys: Sequence[str], seal: SealGrave, begin: Callable[[], None]) -> Outcomes:
-        """Remove the sessions of which ``seal`` makes a ``Delete``, a batch at a time.
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate, begin: Callable[[], None]) -> Commits:
+        """Remove the sessions of which ``update`` makes a ``Delete``, a batch at a time.
 
-        ``begin`` is called under the stripes before the first name is removed. By key: what is newest then, or why it
-        is not known to be removed.
+        ``begin`` is called under the stripes before the first name is removed. See
+        ``Backend.delete_many``.
         """
-        outcomes: Outcomes = {}
+        commits: Commits = {}
         for batch in _batches(keys):
             states: list[FileState | None] = []  # freeing a file may wait for the device: not under the stripes
             numbers = sorted({stripe_of(locator_of(key)) for key in batch})
             try:
                 stripes = [self.stripes.numbered(number) for number in numbers]
-                outcomes.update(_holding(stripes, partial(self._delete_batch, batch, seal, begin, states)))
+                commits.update(_holding(stripes, partial(self._delete_batch, batch, update, begin, states)))
             except VaultError as error:  # a stripe, or the marker: nothing of the batch was changed
-                outcomes.update(dict.fromkeys(batch, without_frames(error)))
-        return outcomes
+                commits.update(dict.fromkeys(batch, without_frames(error)))
+        return commits
 
     # -- within --------------------------------------------------------------------------------------------------------
 
@@ -313,27 +315,28 @@ class ContainerStore:
             self._quarantine.forget(locator_of(key))
 
     def _delete_batch(
-        self, batch: Sequence[str], seal: SealGrave, begin: Callable[[], None], states: list[FileState | None]
-    ) -> Outcomes:
-        outcomes: Outcomes = {}
+        self, batch: Sequence[str], update: DeleteUpdate, begin: Callable[[], None], states: list[FileState | None]
+    ) -> Commits:
+        commits: Commits = {}
         deletes: dict[str, Delete] = {}
         for key in batch:
             try:
                 state, newest = self.newest(key)
-                outcomes[key] = newest
-                delete = seal(key, newest)
+                change = update(key, newest)
             except OSError as error:
-                outcomes[key] = self.unavailable(key, error)
+                commits[key] = self.unavailable(key, error)
             except VaultError as error:
-                outcomes[key] = without_frames(error)
+                commits[key] = without_frames(error)
             else:
                 states.append(state)
-                if delete is not None:
-                    deletes[key] = delete
+                commits[key] = Commit.of(newest, change)
+                if isinstance(change, Delete):
+                    deletes[key] = change
         if deletes:
             begin()
-            outcomes.update(self.delete(deletes))
-        return outcomes
+            failed = {key: each for key, each in self.delete(deletes).items() if isinstance(each, VaultError)}
+            commits.update(failed)
+        return commits
 
     def _unlink(self, key: str, *, shred: bool) -> str:
         """Remove the name of a container; the name under which ``_shred`` overwrites it, or nothing."""

@@ -1,8 +1,4 @@
-"""Mirrored: a primary that decides, and a follower that is brought to what the primary has.
-
-``backend`` the verbs · ``backlog`` what is still to be looked at, bounded · ``mirror`` the thread that follows ·
-``status`` what it says of itself
-"""
+"""Mirror: a primary that decides, and a follower that is brought to what the primary has."""
 
 from .backend import MirrorBackend
 from .replicator import Follower, Replicator

@@ -1,16 +1,28 @@
-"""Mirrored: every verb is the primary's. What a commit has changed is marked for the mirror; nothing waits for it."""
+"""MirrorBackend: every verb is the primary's. What a commit changed is marked for the mirror; nothing waits for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ...errors import VaultError
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, Update, Write
-from ..protocol import Backend, Burying, SealGrave, Traits, remarks_of
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    DeleteUpdate,
+    Heads,
+    IndexRow,
+    Keep,
+    Query,
+    Tombstone,
+    Update,
+)
+from ..protocol import Backend, RecordedUpdate
 from .replicator import Replicator
 
 
-class MirrorBackend:
+class MirrorBackend(Backend):
     """A backend with a follower. Safe from any thread.
 
     No verb touches the follower, so none can fail or wait because of it; only ``close`` gives it a bounded time.
@@ -20,14 +32,7 @@ class MirrorBackend:
         self.primary = primary
         self.mirror = mirror
         self._mark = mirror.mark
-        if isinstance(primary, Burying):  # else it would look like one
-            self._primary_bury = primary.delete_many
-            self.delete_many = self._bury
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the primary."""
-        return self.primary.traits
+        self.traits = primary.traits
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head, of the primary."""
@@ -37,34 +42,27 @@ class MirrorBackend:
         """The container, of the primary."""
         return self.primary.read(key, start, settled=settled)
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """To the primary. Marked also where that raised: what it has then, a look will tell."""
-        changes = False
-
-        def watched(newest: Current) -> Write | Delete | None:
-            nonlocal changes
-            result = seal(newest)
-            changes = result is not None
-            return result
-
+        recorded = RecordedUpdate(update)
         try:
-            return self.primary.commit(key, watched)
+            return self.primary.commit(key, recorded)
         finally:
-            if changes:
+            if recorded.change is not None:
                 self._mark(key)
 
-    def _bury(self, keys: Sequence[str], seal: SealGrave) -> Mapping[str, Current | VaultError]:
+    def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
         """As ``commit``, of many."""
         changed: set[str] = set()
 
-        def watched(key: str, newest: Current) -> Delete | None:
-            grave = seal(key, newest)
-            if grave is not None:
+        def recorded(key: str, newest: Current) -> Delete | Keep | None:
+            change = update(key, newest)
+            if isinstance(change, Delete):
                 changed.add(key)
-            return grave
+            return change
 
         try:
-            return self._primary_bury(keys, watched)
+            return self.primary.delete_many(keys, recorded)
         finally:
             for key in changed:
                 self._mark(key)
@@ -96,11 +94,19 @@ class MirrorBackend:
         """Those of the primary, and the mirror where somebody has to see to it; see ``MirrorStatus.problem``."""
         return {**self.primary.health(), "mirror": self.mirror.status().problem}
 
-    def remarks(self) -> dict[str, str]:
+    def tombstones(self) -> Iterator[Tombstone]:
+        """Those of the primary."""
+        return self.primary.tombstones()
+
+    def unindexed(self) -> Iterator[str]:
+        """Those of the primary."""
+        return self.primary.unindexed()
+
+    def notes(self) -> dict[str, str]:
         """Those of the primary, and how the mirror stands where that is no problem."""
         status = self.mirror.status()
         level = status.error is None and not status.behind and not status.comparing
-        return {**remarks_of(self.primary), "mirror": "ok" if level else status.words}
+        return {**self.primary.notes(), "mirror": "ok" if level else status.words}
 
     def close(self) -> None:
         """Give the mirror its time, then close the primary. Idempotent."""

@@ -1,4 +1,4 @@
-"""Backlog: the sessions that the follower may not have as they are now. Bounded, whatever happens to the follower.
+"""ReplicationQueue: the sessions that the follower may not have as they are now. Bounded.
 
 A key stands in it once, however often its session changed: what travels is the difference to the newest. Where there
 are more keys than it may hold, it holds none of them and says that everything is to be compared.
@@ -57,7 +57,7 @@ class ReplicationQueue:
             self.filled.set()
 
     def mark_everything(self) -> None:
-        """Whatever has changed, nobody knows: all is to be compared."""
+        """What has changed is not known: all is to be compared."""
         with self._lock:
             self._everything = self._everything or time.monotonic()
         self.filled.set()

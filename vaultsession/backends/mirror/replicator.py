@@ -1,4 +1,4 @@
-"""Mirror: one thread that brings the follower to what the primary has, whenever it can be reached.
+"""Replicator: one thread that brings the follower to what the primary has, whenever it can be reached.
 
 What was marked is followed soon. What nobody marked, since it was written before this process began, by another
 process, or while the follower was out of reach, is found by comparing both sides: shortly after opening, after every
@@ -97,21 +97,21 @@ class Replicator:
 
     def mark(self, key: str) -> None:
         """A session of the primary has changed."""
-        self._backlog.mark(key)
+        self._queue.mark(key)
         if self._thread is None:  # after a fork
             self._start()
 
     def compare(self) -> None:
         """Ask for a comparison of everything, soon and in the background."""
-        self._backlog.mark_everything()
+        self._queue.mark_everything()
 
     def status(self) -> MirrorStatus:
         """How things stand."""
-        oldest = self._backlog.oldest
+        oldest = self._queue.oldest
         return MirrorStatus(
             where=self.where,
-            behind=len(self._backlog),
-            comparing=self._comparing or self._backlog.everything,
+            behind=len(self._queue),
+            comparing=self._comparing or self._queue.everything,
             lag=None if oldest is None else max(0.0, time.monotonic() - oldest),
             error=self._error,
             stuck=self._stuck,
@@ -123,7 +123,7 @@ class Replicator:
     def wait(self, seconds: float) -> bool:
         """Whether nothing waits any more, within so many seconds."""
         until = time.monotonic() + seconds
-        while len(self._backlog) or self._backlog.everything or self._comparing:
+        while len(self._queue) or self._queue.everything or self._comparing:
             if time.monotonic() > until:
                 return False
             time.sleep(0.005)
@@ -137,18 +137,18 @@ class Replicator:
         _alive.discard(self)
         self._until = time.monotonic() + self._drain_seconds
         self._closing.set()
-        self._backlog.filled.set()
+        self._queue.filled.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(self._drain_seconds)
             if self._thread.is_alive():
                 _log.warning("the mirror %s does not answer; it is caught up with another time", self.where)
-        if left := len(self._backlog):
+        if left := len(self._queue):
             _log.warning("%d sessions are not mirrored yet: the next opening compares with %s", left, self.where)
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._backlog = ReplicationQueue(self._most)
+        self._queue = ReplicationQueue(self._most)
         self._closing = threading.Event()
         self._until = 0.0
         self._starting = threading.Lock()
@@ -182,17 +182,17 @@ class Replicator:
         )
         try:
             while not self._closing.is_set():
-                self._backlog.filled.wait(max(0.0, self._due - time.monotonic()))
+                self._queue.filled.wait(max(0.0, self._due - time.monotonic()))
                 if time.monotonic() >= self._due:
-                    self._backlog.mark_everything()
+                    self._queue.mark_everything()
                 self._pause(GATHER_SECONDS)
                 if not self._closing.is_set():
                     attempts(self._round)
-            if self._error is None and len(self._backlog):
+            if self._error is None and len(self._queue):
                 self._round()
         except _Ended:
             pass
-        except Exception as error:  # noqa: BLE001 - the last attempt before closing: what is left is told there
+        except Exception as error:  # noqa: BLE001 - the last attempt before closing: ``close`` logs what is left
             self._note(error)
         finally:
             self._let_go()
@@ -202,7 +202,7 @@ class Replicator:
         try:
             follower = self._opened()
             self._level_papers(follower)
-            if not self._closing.is_set() and self._backlog.begin_comparing():
+            if not self._closing.is_set() and self._queue.begin_comparing():
                 self._compare(follower.backend)
             self._drain(follower.backend)
         except _Ended:
@@ -210,7 +210,7 @@ class Replicator:
         except Exception as error:
             self._note(error)
             self._let_go()
-            self._backlog.mark_everything()  # what happened meanwhile, at either side, is found by comparison
+            self._queue.mark_everything()  # what happened meanwhile, at either side, is found by comparison
             raise
         self._error, self._stuck = None, False
         self._succeeded = self._clock.now()
@@ -254,13 +254,13 @@ class Replicator:
             self._pause(LONGEST_REST)
 
     def _drain(self, target: Backend) -> None:
-        while (key := self._backlog.take()) is not None:
+        while (key := self._queue.take()) is not None:
             try:
                 self._follow(key, target)
             except BaseException:
-                self._backlog.put_back()
+                self._queue.put_back()
                 raise
-            self._backlog.done()
+            self._queue.done()
             if self._closing.is_set() and time.monotonic() > self._until:
                 raise _Ended
 
@@ -289,7 +289,7 @@ class Replicator:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _is_busy(self) -> bool:
-        return time.monotonic() - self._backlog.marked < BUSY_SECONDS
+        return time.monotonic() - self._queue.marked < BUSY_SECONDS
 
     def _pause(self, seconds: float) -> None:
         self._closing.wait(seconds)

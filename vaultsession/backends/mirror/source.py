@@ -1,4 +1,4 @@
-"""Source: the primary as the mirror reads it, with whose fault an error was.
+"""MirrorSource: the primary as the mirror reads it, with whose fault an error was.
 
 Where a commit to the follower reads the primary, one exception may come from either side; and a session of the primary
 that cannot be read is no reason to take the follower for unreachable.
@@ -10,23 +10,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import VaultError
-from ...format.sealed import Container, Current, Heads, IndexRow, Query, Update
-from ..protocol import Backend, Traits
+from ...format.sealed import Commit, Container, Heads, IndexRow, Query, Update
+from ..protocol import Backend
 
 T = TypeVar("T")
 
 
 class MirrorSource:
-    """A backend that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
+    """A source that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.traits = backend.traits
         self.failed = False
-
-    @property
-    def traits(self) -> Traits:
-        """Those of the backend."""
-        return self._backend.traits
 
     def head(self, key: str) -> IndexRow | None:
         """See ``Backend``, as with all that follow."""
@@ -36,32 +32,13 @@ class MirrorSource:
         """The container."""
         return self._own(lambda: self._backend.read(key, start, settled=settled))
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         """A look within the critical section."""
-        return self._own(lambda: self._backend.commit(key, seal))
+        return self._own(lambda: self._backend.commit(key, update))
 
     def scan(self, query: Query) -> Heads:
         """The listing."""
         return self._own(lambda: self._backend.scan(query))
-
-    def count(self, query: Query) -> int:
-        """How many."""
-        return self._backend.count(query)
-
-    def reindex(self) -> object:
-        """The index anew."""
-        return self._backend.reindex()
-
-    def stats(self) -> dict[str, int]:
-        """Counts and bytes."""
-        return self._backend.stats()
-
-    def health(self) -> dict[str, str | None]:
-        """Components."""
-        return self._backend.health()
-
-    def close(self) -> None:
-        """Nothing: whoever opened it closes it."""
 
     def _own(self, act: Callable[[], T]) -> T:
         try:

@@ -42,15 +42,15 @@ class MirrorStatus:
     @property
     def words(self) -> str:
         """All of it in a sentence."""
-        told = f"{self.where}: "
+        words = f"{self.where}: "
         if not self.behind and not self.comparing:
-            told += "level"
+            words += "level"
         elif not self.behind:
-            told += "being compared"
+            words += "being compared"
         else:
-            told += f"{_counted(self.behind)} behind"
-            told += "" if self.lag is None else f" for {self.lag:.0f} s"
-        return told if self.error is None else f"{told}; {self.error}"
+            words += f"{_counted(self.behind)} behind"
+            words += "" if self.lag is None else f" for {self.lag:.0f} s"
+        return words if self.error is None else f"{words}; {self.error}"
 
     def fields(self) -> dict[str, object]:
         """For output."""

@@ -1,7 +1,7 @@
 """RedisBackend: sealed sessions on a Redis server or cluster, shared by all that reach it.
 
 The same bytes as on every backend: a container is one string, extended with APPEND. What a key is called and what it
-holds is told in ``layout``, what each script does atomically in ``scripts``. Needs Redis 5 or later, or what speaks as
+holds stands in ``layout``, what each script does atomically in ``scripts``. Needs Redis 5 or later, or what speaks as
 it does.
 
 **What a server promises.** A commit returns when the server has executed it. Whether it survives a crash of the server

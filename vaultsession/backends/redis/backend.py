@@ -26,7 +26,7 @@ from ...format.sealed import (
 from ..optimistic import TRIES, OptimisticBackend, pause
 from ..protocol import Traits
 from .health import problems
-from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, pack, tagged, told_by, unpack
+from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack
 from .listing import RedisListing
 from .scripts import COMMIT, LOOK, READ
 from .server import AnswerLost, Server
@@ -53,7 +53,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         self._server = server
         self._layout = layout
         self._describe = describe
-        self._listing = RedisListing(server, layout, self._enter)
+        self._listing = RedisListing(server, layout, self._rebuild_row)
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head, as its row says; derived from the container where the row does not fit it."""
@@ -66,11 +66,11 @@ class RedisBackend(OptimisticBackend[RedisState]):
         container, row = self._read(key, start)
         if container is None:
             if row is not None:
-                raise self._gone(key)
+                raise self._missing(key)
             return None
         if row is not None and row.witness == container.witness and row.witness != self._seen.sight(key).witness:
             # Only what authenticates is remembered: a forged row is forgotten when it is gone. Where it does not,
-            # whoever reads will find the same, and say so.
+            # the reader finds the same, and raises.
             with contextlib.suppress(VaultError):
                 self._found(key, self._behind(key, container), thorough=False)
         return container
@@ -91,12 +91,12 @@ class RedisBackend(OptimisticBackend[RedisState]):
         What a row alone knew, that its container was once longer, is forgotten; what this process has seen is not.
         """
         self._server.check_open()
-        self._listing.derive()
+        self._listing.rebuild()
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone that the server still has; see ``Graveyard``."""
+        """Every tombstone that the server still has."""
         self._server.check_open()
-        return self._listing.graves()
+        return self._listing.tombstones()
 
     def stats(self) -> dict[str, int]:
         """Sessions and the bytes of their containers. Looks at every row."""
@@ -142,10 +142,10 @@ class RedisBackend(OptimisticBackend[RedisState]):
 
         None where the container has changed since: what it says then is not of the moment that was asked about.
         """
-        said = self._said(key, stored)
+        said = self._parsed(key, stored)
         newest: Current = said
         if isinstance(said, IndexRow) and size == 0:
-            raise self._gone(key)
+            raise self._missing(key)
         fits = self._fits(said, size) if isinstance(said, IndexRow) else size == 0
         if not fits or (said is None and stored):
             newest = None if size == 0 else self._found(key, partial(self._fetch, key), thorough=True)
@@ -165,7 +165,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         """Whether a row fits its container, and neither was set back behind what was seen here."""
         return row.size == size and self._seen.is_news(row)
 
-    def _said(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
+    def _parsed(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
         """What is stored as newest, where it can be understood."""
         if not stored:
             return None
@@ -175,12 +175,12 @@ class RedisBackend(OptimisticBackend[RedisState]):
             return None
 
     def _found(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
-        """The row of a container as those say who hold the keys. What they say is remembered."""
+        """The row of a container, as ``describe`` proves it; remembered."""
         row = self._describe(key, fetch, thorough=thorough)
         self._seen.see(key, row)
         return row
 
-    def _gone(self, key: str) -> Damaged:
+    def _missing(self, key: str) -> Damaged:
         return Damaged(
             f"the container of {key} is gone, though its row is there: was it evicted (maxmemory-policy), or removed?"
         )
@@ -195,7 +195,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         seen = self._seen.sight(key)
         _, container, newest = self._layout.session(key)
         stored, size, *found = self._server.look(READ, (container, newest), record.HEADER_SIZE, start)
-        said = self._said(key, stored)
+        said = self._parsed(key, stored)
         row = said if isinstance(said, IndexRow) else None
         if not size:
             return None, row
@@ -207,7 +207,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         return Container(header, offset, data, known.witness, known.tombstone), row
 
     def _fetch(self, key: str, start: int, *, witnessed: bool = True) -> Container | None:
-        """``read``, for whoever describes: nothing is described on the way."""
+        """``read`` for ``describe``, which is not called on the way."""
         return self._read(key, start, witnessed=witnessed)[0]
 
     def _behind(self, key: str, container: Container) -> ReadRange:
@@ -270,23 +270,23 @@ class RedisBackend(OptimisticBackend[RedisState]):
         """Keys and arguments of ``COMMIT``."""
         shard, container, newest = self._layout.session(key)
         keys = [container, newest, all_of(shard), expiring(shard)]
-        said = self._said(key, state.stored)
+        said = self._parsed(key, state.stored)
         before = set(said.tags) if isinstance(said, IndexRow) else set()
         locator = locator_of(key)
-        told = told_by(state.stored)
-        compared = len(told) if len(told) < len(state.stored) else -1
+        expected = fingerprint(state.stored)
+        compared = len(expected) if len(expected) < len(state.stored) else -1
         if isinstance(change, Delete):
             keys += [tagged(shard, tag) for tag in before]
             life = "" if change.flush else SWEPT
-            return keys, (told, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
+            return keys, (expected, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
         head = change.head
         lost = before.difference(head.tags)
         keys += [tagged(shard, tag) for tag in (*lost, *head.tags)]
         expires = "" if head.expires is None else head.expires
-        place = (told, state.size, change.offset, change.data, stored)
+        place = (expected, state.size, change.offset, change.data, stored)
         return keys, (*place, locator, head.updated, expires, MARGIN, len(lost), compared)
 
-    def _enter(self, key: str) -> bool:
+    def _rebuild_row(self, key: str) -> bool:
         """Derive the row of a container anew, and its entries; whether it can be read."""
         for attempt in range(TRIES):
             stored, size = self._stored(key)

@@ -14,19 +14,19 @@ from .url import RedisUrl
 
 
 def connect(url: str) -> RedisEngine:
-    """The engine of a redis:// or rediss:// URL; its options are told in ``address``. Nothing is written yet.
+    """The engine of a redis:// or rediss:// URL; its options are listed in the module ``url``. Nothing is written yet.
 
     ``InvalidSetting`` for a URL that says something else; ``BackendUnavailable`` where the server is not reached,
     refuses the password, is a read-only replica or no Redis; ``UnsupportedFormat`` for keys of another version of this
     package, ``VaultNotFound`` for another application's under the same prefix.
     """
-    address = RedisUrl.parse(url)
-    server = Server(address)
+    location = RedisUrl.parse(url)
+    server = Server(location)
     try:
         server.ask("PING")
         _refuse_replica(server)
-        shards = CLUSTER_SHARDS if address.cluster else 1
-        return RedisEngine(server, RedisLayout(address.prefix, _shards(server, address.prefix) or shards))
+        shards = CLUSTER_SHARDS if location.cluster else 1
+        return RedisEngine(server, RedisLayout(location.prefix, _shards(server, location.prefix) or shards))
     except BaseException:
         server.close()
         raise

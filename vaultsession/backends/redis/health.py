@@ -1,8 +1,8 @@
 """What is wrong with a server, in words, by what it says of itself; and what its settings give up.
 
-Decision (2026-11): what a crash of the server may take is told, and is no illness: it was chosen, and nobody who is
-woken by a probe can heal it. An evicting policy is one, although nothing is lost yet: it removes sessions in normal
-running, without an error to anyone.
+Decision (2026-11): what a crash of the server may take is a note and no problem: it was chosen, and an operator who is
+woken by a probe cannot change it. An evicting policy is a problem, although nothing is lost yet: it removes sessions in
+normal running, without an error to anyone.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def problems(server: Server) -> tuple[dict[str, str | None], dict[str, str]]:
         nodes = server.info()
     except BackendUnavailable as error:
         return {"redis": str(error)}, {}
-    told = {
+    found = {
         "redis": f"a round trip takes {taken * 1000:.0f} ms" if taken > _SLOW else None,
         "role": _first(nodes, _role),
         "memory": _first(nodes, _eviction),
         "persistence": _first(nodes, _persistence),
     }
     kept = _first(nodes, _not_kept)
-    return told, {} if kept is None else {"persistence": kept}
+    return found, {} if kept is None else {"persistence": kept}
 
 
 def role_of(server: Server) -> str | None:

@@ -4,7 +4,7 @@
 
     P:schema               "vaultsession redis 1 shards N": of which version the rest is
     P:paper:NAME           a paper of the vault
-    P:lease:LOCATOR        held by whoever answers the session
+    P:lease:LOCATOR        a turn lease: the token of its holder
     P:{S}:c:LOCATOR        a container, as on every backend
     P:{S}:n:LOCATOR        what is newest of it: a row or a tombstone
     P:{S}:all              sorted set of locators by the time of the last change
@@ -42,13 +42,13 @@ SWEPT = 30 * MARGIN
 
 _SCHEMA = re.compile(rb"vaultsession redis (\d{1,4}) shards (\d{1,5})")
 _LOCATOR = re.compile(rb"[0-9a-v]{32}")
-_ROW = 1
-_GRAVE = 2
+_ROW_KIND = 1
+_TOMBSTONE_KIND = 2
 _COLUMNS = struct.Struct("<QQ16sqqQH")
 _SIZE = struct.Struct("<BH")
 _TOLD = 3 + 8 + 8 + VERSION_SIZE
-_ROW_BEGINS = bytes([_ROW])
-GRAVE_BEGINS = bytes([_GRAVE])
+_ROW_BEGINS = bytes([_ROW_KIND])
+TOMBSTONE_BEGINS = bytes([_TOMBSTONE_KIND])
 _TOMBSTONE = struct.Struct("<BQ16s")
 
 
@@ -122,10 +122,10 @@ def parse_schema(text: bytes) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def told_by(stored: bytes) -> bytes:
-    """The beginning of what is stored as newest that tells it from whatever else could be there: of a row its version.
+def fingerprint(stored: bytes) -> bytes:
+    """The beginning of what is stored as newest that differs from everything else that could be there.
 
-    Two rows of one version speak of the same bytes. All of it where it is no row.
+    Of a row up to its version: two rows of one version speak of the same bytes. All of it where it is no row.
     """
     return stored[:_TOLD] if stored[:1] == _ROW_BEGINS else stored
 
@@ -140,15 +140,15 @@ def parse_locator(name: bytes) -> str:
 def pack(newest: IndexRow | Tombstone) -> bytes:
     """A row or a tombstone as bytes."""
     if isinstance(newest, Tombstone):
-        return _TOMBSTONE.pack(_GRAVE, newest.generation, newest.mac) + newest.key.encode()
+        return _TOMBSTONE.pack(_TOMBSTONE_KIND, newest.generation, newest.mac) + newest.key.encode()
     columns = newest.columns()
-    return b"".join((_SIZE.pack(_ROW, len(columns)), columns, newest.blob))
+    return b"".join((_SIZE.pack(_ROW_KIND, len(columns)), columns, newest.blob))
 
 
 def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
     """What ``pack`` was given, or ``ValueError``: not packed here, or for a session of another locator."""
     try:
-        newest = _unpack_grave(data) if data[:1] == GRAVE_BEGINS else _unpack_row(data)
+        newest = _unpack_tombstone(data) if data[:1] == TOMBSTONE_BEGINS else _unpack_row(data)
     except struct.error as error:
         raise ValueError(str(error)) from None
     if not is_key(newest.key) or locator_of(newest.key) != locator:
@@ -158,7 +158,7 @@ def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
 
 def _unpack_row(data: bytes) -> IndexRow:
     kind, size = _SIZE.unpack_from(data)
-    if kind != _ROW:
+    if kind != _ROW_KIND:
         raise ValueError("this is no row")
     generation, seq, version, updated, expires, length, count = _COLUMNS.unpack_from(data, _SIZE.size)
     place, end = _SIZE.size + _COLUMNS.size, _SIZE.size + size
@@ -170,6 +170,6 @@ def _unpack_row(data: bytes) -> IndexRow:
     return IndexRow(key, generation, seq, version, updated, None if expires < 0 else expires, length, tags, data[end:])
 
 
-def _unpack_grave(data: bytes) -> Tombstone:
+def _unpack_tombstone(data: bytes) -> Tombstone:
     _, generation, mac = _TOMBSTONE.unpack_from(data)
     return Tombstone(data[_TOMBSTONE.size :].decode("ascii"), generation, mac)

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Query, Tombstone
-from .layout import GRAVE_BEGINS, MARGIN, RedisLayout, all_of, expiring, parse_locator, tagged, unpack
-from .scripts import COUNT, GRAVES, MEND, PAGE
+from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, parse_locator, tagged, unpack
+from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
 from .server import Server
 
 _log = logging.getLogger("vaultsession")
@@ -28,7 +27,7 @@ _MOST_SORTED = 50_000
 """Expired sessions that are put in order in memory; with more of them, all sessions are walked in their order."""
 
 Place = tuple[int, str]
-Enter = Callable[[str], bool]
+RebuildRow = Callable[[str], bool]
 
 
 class _Entry(NamedTuple):
@@ -45,16 +44,16 @@ class _Entry(NamedTuple):
 
 
 class RedisListing:
-    """Lists, counts and derives. Safe from any thread."""
+    """Lists, counts and rebuilds. Safe from any thread."""
 
-    def __init__(self, server: Server, layout: RedisLayout, enter: Enter) -> None:
+    def __init__(self, server: Server, layout: RedisLayout, rebuild_row: RebuildRow) -> None:
         self._server = server
         self._layout = layout
-        self._enter = enter
+        self._rebuild_row = rebuild_row
 
     def scan(self, query: Query) -> Iterator[IndexRow]:
         """Rows in the order asked for."""
-        rows = (row for row in self._ordered(query) if _fits(row, query))
+        rows = (row for row in self._ordered(query) if query.matches(row))
         end = None if query.limit is None else query.offset + query.limit
         return islice(rows, query.offset, end)
 
@@ -72,13 +71,13 @@ class RedisListing:
             total += expired if query.expired_at is not None else there - expired
         return total
 
-    def derive(self) -> None:
+    def rebuild(self) -> None:
         """Each row from its container, each entry from its row; then every entry is looked at."""
         unreadable = 0
         beginning = f"{self._layout.prefix}:{{*}}:"
         for name in self._server.names(f"{beginning}c:*"):
             key = self._key_of(name)
-            if key is not None and not self._enter(key):
+            if key is not None and not self._rebuild_row(key):
                 unreadable += 1
         if unreadable:
             _log.warning("%d sessions cannot be read and are not listed", unreadable)
@@ -95,7 +94,7 @@ class RedisListing:
             for _ in self._walk(shard, tagged(shard, tag), False, None, tag):
                 pass
 
-    def graves(self) -> Iterator[Tombstone]:
+    def tombstones(self) -> Iterator[Tombstone]:
         """Every tombstone of a session that is not there. One may be given twice, as a name by the server."""
         batches: dict[str, list[str]] = {}
         for name in self._server.names(f"{self._layout.prefix}:{{*}}:n:*"):
@@ -108,14 +107,14 @@ class RedisListing:
                 batch = batches.setdefault(shard, [])
                 batch.append(locator)
                 if len(batch) == _PAGE:
-                    yield from self._graves_among(shard, batches.pop(shard))
+                    yield from self._tombstones_among(shard, batches.pop(shard))
         for shard, batch in batches.items():
-            yield from self._graves_among(shard, batch)
+            yield from self._tombstones_among(shard, batch)
 
-    def _graves_among(self, shard: str, locators: list[str]) -> Iterator[Tombstone]:
+    def _tombstones_among(self, shard: str, locators: list[str]) -> Iterator[Tombstone]:
         """What is stored as the tombstone of one of these, where it can be understood."""
         names = [f"{shard}n:{locator}" for locator in locators]
-        for locator, stored in zip(locators, self._server.look(GRAVES, names, GRAVE_BEGINS), strict=True):
+        for locator, stored in zip(locators, self._server.look(TOMBSTONES, names, TOMBSTONE_BEGINS), strict=True):
             try:
                 newest = unpack(stored, locator) if stored else None
             except ValueError:
@@ -130,14 +129,16 @@ class RedisListing:
         if query.expired_at is not None and not query.tags:
             found = self._expired(query.expired_at)
             if found is not None:
-                rows = sorted(found, key=_place, reverse=query.newest_first)
-                return iter([row for row in rows if _is_behind(_place(row), query)])
+                rows = sorted(found, key=lambda row: row.place, reverse=query.newest_first)
+                return iter([row for row in rows if query.is_behind_cursor(row)])
         wanted = None if query.limit is None else query.offset + query.limit
         walks = []
         for shard in self._layout.every():
             name, tag = self._smallest(shard, query.tags)
             walks.append(self._walk(shard, name, query.newest_first, query.after, tag, wanted))
-        return heapq.merge(*walks, key=_place, reverse=query.newest_first) if len(walks) > 1 else walks[0]
+        return (
+            heapq.merge(*walks, key=lambda row: row.place, reverse=query.newest_first) if len(walks) > 1 else walks[0]
+        )
 
     def _smallest(self, shard: str, tags: tuple[bytes, ...]) -> tuple[str, bytes | None]:
         """The sorted set with the fewest entries that has all that carry the tags."""
@@ -158,7 +159,7 @@ class RedisListing:
             for entry in self._pages(shard, expiring(shard), newest_first=False, first=None, last=moment):
                 row = entry.row
                 if row is None or row.expires is None or float(row.expires) != entry.score:
-                    self._mend(shard, expiring(shard), entry, None if row is None else row.expires)
+                    self._correct(shard, expiring(shard), entry, None if row is None else row.expires)
                 elif row.expires <= moment:
                     rows.append(row)
         return rows
@@ -176,9 +177,9 @@ class RedisListing:
         for entry in self._pages(shard, name, newest_first=newest_first, first=after, last=None, wanted=wanted):
             row = entry.row
             if row is None or (tag is not None and tag not in row.tags):
-                self._mend(shard, name, entry, None)
+                self._correct(shard, name, entry, None)
             elif float(row.updated) != entry.score:
-                self._mend(shard, name, entry, row.updated)
+                self._correct(shard, name, entry, row.updated)
             else:
                 yield row
 
@@ -231,19 +232,19 @@ class RedisListing:
         row = newest if isinstance(newest, IndexRow) else None
         return _Entry(member, score, stored, row, None if isinstance(newest, Tombstone) else locator)
 
-    def _mend(self, shard: str, name: str, entry: _Entry, score: int | None) -> None:
+    def _correct(self, shard: str, name: str, entry: _Entry, score: int | None) -> None:
         """Give an entry the score that its session says, or remove it, if the session still says the same.
 
         Where a session says nothing that can be understood its container is asked first: what is there is listed.
         """
-        if entry.row is None and entry.locator is not None and not self._enter(entry.locator):
+        if entry.row is None and entry.locator is not None and not self._rebuild_row(entry.locator):
             _log.warning("session %s cannot be read and is not listed", entry.locator)
             return
         keys = (name, b"%sn:%s" % (shard.encode(), entry.member))
-        self._server.look(MEND, keys, entry.member, entry.stored or b"", "" if score is None else score)
+        self._server.look(CORRECT, keys, entry.member, entry.stored or b"", "" if score is None else score)
 
     def _counted(self, shard: str, moment: int | None) -> list[int]:
-        """What ``COUNT`` tells of a shard."""
+        """What ``COUNT`` says of a shard."""
         keys = [all_of(shard), expiring(shard)]
         return [int(number) for number in self._server.look(COUNT, keys, "" if moment is None else moment, MARGIN)]
 
@@ -253,8 +254,8 @@ class RedisListing:
         for entry in self._pages(shard, expiring(shard), newest_first=False, first=None, last=past):
             if not entry.stored:
                 found = True
-                self._mend(shard, expiring(shard), entry, None)
-                self._mend(shard, all_of(shard), entry, None)
+                self._correct(shard, expiring(shard), entry, None)
+                self._correct(shard, all_of(shard), entry, None)
         return found
 
     def _key_of(self, name: bytes) -> str | None:
@@ -271,21 +272,3 @@ class RedisListing:
             return None
         row = self._entry(shard.decode(), 0.0, member, self._server.ask("GET", b"%sn:%s" % (shard, member))).row
         return locator if row is None else row.key
-
-
-def _fits(row: IndexRow, query: Query) -> bool:
-    if any(tag not in row.tags for tag in query.tags):
-        return False
-    if query.alive_at is not None and row.expires is not None and row.expires <= query.alive_at:
-        return False
-    return query.expired_at is None or (row.expires is not None and row.expires <= query.expired_at)
-
-
-def _is_behind(place: Place, query: Query) -> bool:
-    if query.after is None:
-        return True
-    return place < query.after if query.newest_first else place > query.after
-
-
-def _place(row: IndexRow) -> Place:
-    return row.updated, locator_of(row.key)

@@ -107,7 +107,7 @@ return {redis.call('ZCARD', KEYS[1]), expired, redis.call('ZCOUNT', KEYS[2], '-i
 """All, expiring; a moment or empty, milliseconds that the server keeps what has expired → how many there are, how many
 have expired at that moment, of how many the time on the server is over, and since when that is."""
 
-GRAVES = Script("""
+TOMBSTONES = Script("""
 local found = {}
 for number, name in ipairs(KEYS) do
   local kind = redis.pcall('GETRANGE', name, 0, 0)
@@ -117,7 +117,7 @@ return found
 """)
 """Newest of several sessions of one shard; how a tombstone begins → each that is one, of the others nothing."""
 
-MEND = Script("""
+CORRECT = Script("""
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])

@@ -1,7 +1,7 @@
 """A Redis server or cluster that answers or says why not: every failure of the client becomes an error of ours.
 
 The client's own repetitions are switched off. What only looks is asked again once; what writes is not, since its answer
-may have been lost after it was done: that is ``AnswerLost``, and whoever wrote finds out.
+may have been lost after it was done: that is ``AnswerLost``, and the writer finds out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
-from redis import exceptions as told
+from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
@@ -25,8 +25,8 @@ from .url import RedisUrl
 Word = bytes | str | int | float
 
 _CLIENT_FAILURES = (
-    told.RedisError,
-    told.RedisClusterException,
+    exceptions.RedisError,
+    exceptions.RedisClusterException,
     OSError,
     ValueError,
     TypeError,
@@ -43,15 +43,15 @@ class AnswerLost(BackendUnavailable):
 class Server:
     """One vault's way to its server. Safe from any thread."""
 
-    def __init__(self, address: RedisUrl) -> None:
-        self.where = address.where
-        self.is_cluster = address.cluster
-        self._timeout = address.timeout
-        self._wait = address.wait
+    def __init__(self, url: RedisUrl) -> None:
+        self.where = url.where
+        self.is_cluster = url.cluster
+        self._timeout = url.timeout
+        self._wait = url.wait
         self._closed = False
         with self._failures(repeatable=True):
-            self._client = _client(address)
-        self._pool = None if address.cluster else self._client.connection_pool
+            self._client = _client(url)
+        self._pool = None if url.cluster else self._client.connection_pool
 
     def ask(self, *words: Word) -> Any:  # noqa: ANN401 - whatever the command answers
         """A command that only looks: asked once more where the connection was lost."""
@@ -80,18 +80,18 @@ class Server:
         with self._failures():
             try:
                 return self._said("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except told.NoScriptError:
+            except exceptions.NoScriptError:
                 return self._said("EVAL", script.text, len(keys), *keys, *arguments)
 
     def commit(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
-        """``change``, and as many replicas have it as the address asks for; else ``DurabilityUnknown``."""
+        """``change``, and as many replicas have it as the url asks for; else ``DurabilityUnknown``."""
         if not self._wait:
             return self.change(script, keys, *arguments)
         self.check_open()
         with self._failures():
             try:
                 answer, reached = self._waited("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except told.NoScriptError:
+            except exceptions.NoScriptError:
                 answer, reached = self._waited("EVAL", script.text, len(keys), *keys, *arguments)
         if reached < self._wait and answer in (1, [1]):
             raise DurabilityUnknown(
@@ -116,7 +116,7 @@ class Server:
                     # One node answers as a plain server does.
                     return [found] if "redis_version" in found else list(found.values())
                 return [self._client.info()]
-            except told.NoPermissionError:
+            except exceptions.NoPermissionError:
                 return []
 
     def check_open(self) -> None:
@@ -172,20 +172,20 @@ class Server:
 
     def _ours(self, error: Exception, *, repeatable: bool) -> VaultError:
         text = str(error)
-        if isinstance(error, told.AuthenticationError | told.AuthenticationWrongNumberOfArgsError) or (
+        if isinstance(error, exceptions.AuthenticationError | exceptions.AuthenticationWrongNumberOfArgsError) or (
             text.startswith(("WRONGPASS", "NOAUTH"))
         ):
             return BackendUnavailable(f"{self.where} refuses the user or the password: check those in the URL")
-        if isinstance(error, told.ResponseError):
+        if isinstance(error, exceptions.ResponseError):
             return self._refusal(text)
-        # A cluster's client asks for the nodes anew when an answer is lost: its last error tells nothing of ours.
+        # A cluster's client asks for the nodes anew when an answer is lost: its last error says nothing of ours.
         never_sent = _was_never_sent(error) and not self.is_cluster
         kind = BackendUnavailable if repeatable or never_sent else AnswerLost
         if _is_timeout(error):
             return kind(
                 f"{self.where} did not answer within {self._timeout:g} s: is the server running, and the URL right?"
             )
-        if isinstance(error, told.ConnectionError | told.RedisClusterException | OSError):
+        if isinstance(error, exceptions.ConnectionError | exceptions.RedisClusterException | OSError):
             return kind(f"{self.where} is not reached ({text}): is the server running, and the URL right?")
         return kind(f"{self.where} answers what no Redis would ({type(error).__name__}): is it one?")
 
@@ -203,29 +203,29 @@ class Server:
         return BackendUnavailable(f"{self.where} refuses: {text}")
 
 
-def _client(address: RedisUrl) -> Any:  # noqa: ANN401 - Redis and RedisCluster have no type in common
+def _client(url: RedisUrl) -> Any:  # noqa: ANN401 - Redis and RedisCluster have no type in common
     common: dict[str, Any] = {
-        "username": address.username,
-        "password": address.password,
-        "socket_timeout": address.timeout,
-        "socket_connect_timeout": address.timeout,
+        "username": url.username,
+        "password": url.password,
+        "socket_timeout": url.timeout,
+        "socket_connect_timeout": url.timeout,
         "socket_keepalive": True,
         "protocol": 2,
     }
     never = Retry(NoBackoff(), 0)
-    if address.cluster:
-        tls = {"ssl": True, **address.tls} if address.scheme == "rediss" else {}
-        return RedisCluster(host=address.host, port=address.port, retry=never, **common, **tls)
+    if url.cluster:
+        tls = {"ssl": True, **url.tls} if url.scheme == "rediss" else {}
+        return RedisCluster(host=url.host, port=url.port, retry=never, **common, **tls)
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        max_connections=address.pool_size,
-        timeout=address.timeout,
-        connection_class=redis.SSLConnection if address.scheme == "rediss" else redis.Connection,
-        host=address.host,
-        port=address.port,
-        db=address.db,
+        max_connections=url.pool_size,
+        timeout=url.timeout,
+        connection_class=redis.SSLConnection if url.scheme == "rediss" else redis.Connection,
+        host=url.host,
+        port=url.port,
+        db=url.db,
         retry=never,
         **common,
-        **address.tls,
+        **url.tls,
     )
     return redis.Redis(connection_pool=pool)
 
@@ -247,12 +247,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(cause, told.TimeoutError | TimeoutError) for cause in _causes(error))
+    return any(isinstance(cause, exceptions.TimeoutError | TimeoutError) for cause in _causes(error))
 
 
 def _was_never_sent(error: BaseException) -> bool:
     """Whether there was no connection to send it over. Where that is not sure: False."""
-    kinds = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, told.MaxConnectionsError)
+    kinds = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, exceptions.MaxConnectionsError)
     return any(isinstance(cause, kinds) for cause in _causes(error)) or "connecting to" in str(error)
 
 
@@ -268,6 +268,6 @@ def _twice(run: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it answers
 def _is_about_the_connection(error: BackendUnavailable) -> bool:
     """Whether asking again may help: a connection was lost. Not where time is up, or the server said no."""
     cause = error.__cause__
-    return isinstance(cause, told.ConnectionError | OSError) and not (
-        _is_timeout(cause) or isinstance(cause, told.AuthenticationError) or _was_never_sent(cause)
+    return isinstance(cause, exceptions.ConnectionError | OSError) and not (
+        _is_timeout(cause) or isinstance(cause, exceptions.AuthenticationError) or _was_never_sent(cause)
     )

@@ -5,7 +5,7 @@
     redis[s]://[user[:password]@]host[:port][/db][?option=value&…]
 
     prefix=NAME      what the keys of this vault begin with ("vaultsession"); another for each application
-    pool_size=N      connections at most (50); whoever needs one more waits for it
+    pool_size=N      connections at most (50); a caller that needs one more waits for it
     timeout=SECONDS  for connecting, and for each answer (5)
     cluster=true     a Redis Cluster, of which host is one node
     wait=N           a commit waits until so many replicas have it (0); not in a cluster

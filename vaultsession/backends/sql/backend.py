@@ -102,9 +102,9 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, read in pages; see ``Graveyard``."""
+        """Every tombstone of a session that is not there, read in pages."""
         self._check_open()
-        return self._graves()
+        return self._tombstone_pages()
 
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, and tombstones."""
@@ -215,13 +215,13 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             after, skip = (rows[-1].updated, rows[-1].locator), 0
             most = min(2 * most, _LARGEST_PAGE)
 
-    def _graves(self) -> Iterator[Tombstone]:
+    def _tombstone_pages(self) -> Iterator[Tombstone]:
         after = b""
         while True:
             self._check_open()
-            statement = queries.graves(self._tables, after, _PAGE)
+            statement = queries.tombstones(self._tables, after, _PAGE)
             rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
-            yield from filter(None, map(grave_from, rows))
+            yield from filter(None, map(tombstone_of, rows))
             if len(rows) < _PAGE:
                 return
             after = rows[-1].locator
@@ -268,8 +268,8 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
     return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
 
 
-def grave_from(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
-    """The tombstone of a row of ``queries.graves``; None for values that none of us wrote."""
+def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
+    """The tombstone of a row of ``queries.tombstones``; None for values that none of us wrote."""
     locator, name, generation, mac = row
     try:
         key = name.decode("ascii")

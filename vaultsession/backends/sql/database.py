@@ -1,7 +1,7 @@
 """Connections, transactions, and what a database says in words.
 
 Every connection commits by itself, so that a question is one statement and one round trip; a transaction is begun and
-ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: whoever wrote looks what became of it.
+ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: the writer looks what became of it.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ _LONGEST_REASON = 300
 
 
 class OutcomeUnknown(Exception):
-    """The connection ended while a transaction was being committed: no error yet, whoever wrote looks."""
+    """The connection ended while a transaction was being committed: no error yet, the writer looks."""
 
 
 class Database(ForkSafe):
     """One database. Safe from any thread, and in the child of a fork."""
 
-    def __init__(self, place: SqlUrl) -> None:
-        self.where = place.where
-        self.dialect = place.dialect
-        self._timeout = place.timeout
-        self._begin = "BEGIN IMMEDIATE" if place.dialect == "sqlite" else "BEGIN"
+    def __init__(self, location: SqlUrl) -> None:
+        self.where = location.where
+        self.dialect = location.dialect
+        self._timeout = location.timeout
+        self._begin = "BEGIN IMMEDIATE" if location.dialect == "sqlite" else "BEGIN"
         self._abandoned: object = None
         try:
             self.engine = sa.create_engine(
-                place.url,
+                location.url,
                 isolation_level="AUTOCOMMIT",
                 skip_autocommit_rollback=True,
                 pool_reset_on_return=None,
-                pool_size=place.pool_size,
+                pool_size=location.pool_size,
                 max_overflow=0,
-                pool_timeout=place.timeout,
+                pool_timeout=location.timeout,
                 hide_parameters=True,
-                connect_args=place.arguments,
+                connect_args=location.arguments,
             )
         except ImportError as error:
             raise InvalidSetting(
-                f"{place.url.drivername}:// needs a driver ({error}): pip install 'vaultsession[sql]'"
+                f"{location.url.drivername}:// needs a driver ({error}): pip install 'vaultsession[sql]'"
             ) from None
         except (exc.ArgumentError, TypeError, ValueError) as error:
-            raise InvalidSetting(f"{place.where}: {error}") from None
-        if place.dialect == "sqlite":
+            raise InvalidSetting(f"{location.where}: {error}") from None
+        if location.dialect == "sqlite":
             event.listen(self.engine, "connect", _flush_every_commit)
         super().__init__()
 

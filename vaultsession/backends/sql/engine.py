@@ -43,10 +43,10 @@ def connect(url: str) -> SqlEngine:
 class SqlEngine:
     """One database. Safe from any thread; a store of its own in the child of a fork."""
 
-    def __init__(self, place: SqlUrl) -> None:
-        self._place = place
-        self._database = Database(place)
-        self._tables = Tables(place.prefix)
+    def __init__(self, location: SqlUrl) -> None:
+        self._location = location
+        self._database = Database(location)
+        self._tables = Tables(location.prefix)
         self._leases = SqlLeases(self._database, self._tables)
         self._made = False
         self._closed = False
@@ -54,7 +54,7 @@ class SqlEngine:
     @property
     def where(self) -> str:
         """Scheme, host, database and prefix."""
-        return self._place.where
+        return self._location.where
 
     def metadata(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole."""
@@ -118,11 +118,11 @@ class SqlEngine:
 
     def _may_be_there(self) -> bool:
         """False only for a SQLite file that does not exist: to look into it would make it."""
-        path = self._place.path
-        return self._place.dialect != "sqlite" or path.startswith("file:") or os.path.exists(path)
+        path = self._location.path
+        return self._location.dialect != "sqlite" or path.startswith("file:") or os.path.exists(path)
 
     def _look(self, connection: sa.Connection) -> bool:
-        if self._place.dialect == "sqlite":
+        if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
         names = {table.name for table in self._tables.metadata.sorted_tables}
         there = names & set(sa.inspect(connection).get_table_names())
@@ -173,7 +173,7 @@ class SqlEngine:
             return
         for attempt in range(_TRIES):
             try:
-                if self._place.dialect == "sqlite":
+                if self._location.dialect == "sqlite":
                     self._make_file()
                     self._database.change(self._make_tables)
                 else:
@@ -184,11 +184,11 @@ class SqlEngine:
                     raise BackendUnavailable(f"{self.where}: the tables could not be made: {error}") from error
             if self.is_made():
                 return
-            pause(attempt + 3)  # someone else is making them: whoever meets half of it looks again
+            pause(attempt + 3)  # another process is making them: half of it was seen
         raise BackendUnavailable(f"{self.where}: the tables could not be made")
 
     def _make_file(self) -> None:
-        path = self._place.path
+        path = self._location.path
         if not path.startswith("file:"):
             try:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
@@ -203,7 +203,7 @@ class SqlEngine:
 
     def _make_tables(self, connection: sa.Connection) -> bool:
         """Make each unless it is there; the papers first, which then say whose the others are."""
-        if self._place.dialect == "sqlite":
+        if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         papers = self._tables.papers
@@ -220,7 +220,7 @@ class SqlEngine:
         return True
 
     def _refuse_foreign_file(self, connection: sa.Connection) -> None:
-        # The tables first: whoever makes them meanwhile has said before, in the same transaction, whose they are.
+        # The tables first: a process that makes them has said before, in the same transaction, whose they are.
         tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
         owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         if owner != APPLICATION_ID and (owner or tables):

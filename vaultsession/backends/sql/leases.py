@@ -29,6 +29,7 @@ class SqlLeases(ServerLeases):
         token: sa.BindParameter[bytes] = sa.bindparam("mine")
         is_mine = sa.and_(rows.locator == here, rows.token == token)
         self._insert = tables.leases.insert().values(locator=here, token=token, expires=later)
+        self._insert = self._insert.execution_options(preserve_rowcount=True)
         self._take_over = tables.leases.update().where(rows.locator == here, rows.expires <= now)
         self._take_over = self._take_over.values(token=token, expires=later)
         self._extend = tables.leases.update().where(is_mine).values(expires=later)

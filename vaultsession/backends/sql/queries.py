@@ -48,7 +48,7 @@ def count(tables: Tables, query: Query) -> sa.Select[int]:
     return sa.select(sa.func.count()).select_from(tables.sessions).where(*_conditions(tables, query))
 
 
-def graves(tables: Tables, after: bytes, size: int) -> sa.Select[tuple[bytes, bytes, int, bytes]]:
+def tombstones(tables: Tables, after: bytes, size: int) -> sa.Select[tuple[bytes, bytes, int, bytes]]:
     """At most ``size`` rows of sessions that were removed, behind a locator: locator, key, generation and mac."""
     rows = tables.sessions.c
     return (

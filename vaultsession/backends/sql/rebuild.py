@@ -1,4 +1,4 @@
-"""Rows derived anew from containers: for a listing that met a row which proves nothing, and for whoever asks.
+"""Rows rebuilt from containers: what ``reindex`` does.
 
 The pieces are the truth. What cannot be read stays as it is, and so does its row; only a row that no verb can reach,
 and of which there is no piece, is removed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ _PAGE = 256
 
 
 class SqlRebuildReport(NamedTuple):
-    """What a pass over the tables met: containers; rows derived and removed; containers that are unreadable."""
+    """What a pass over the tables met: containers; rows rebuilt and removed; containers that are unreadable."""
 
     scanned: int = 0
     changed: int = 0
@@ -52,9 +53,9 @@ class _Row(NamedTuple):
 def rebuild(
     database: Database, tables: Tables, sessions: SessionTables, seen: RollbackGuard, describe: ReadHead
 ) -> SqlRebuildReport:
-    """Derive the row of every container, unless somebody writes it meanwhile: then it is right already."""
+    """Rebuild the row of every container, unless somebody writes it meanwhile: then it is right already."""
     scanned = changed = removed = unreadable = 0
-    for row in (*_rows(database, tables), *_strays(database, tables)):
+    for row in chain(_rows(database, tables), _strays(database, tables)):
         key = _key_of(row)
         pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
         if not pieces.header:
@@ -79,7 +80,7 @@ def rebuild(
         except OutcomeUnknown as error:
             raise database.refusal(error) from error
     report = SqlRebuildReport(scanned, changed, removed, unreadable)
-    _log.info("the rows were derived from the sessions: %s", report)
+    _log.info("the rows were rebuilt from the sessions: %s", report)
     return report
 
 

@@ -2,7 +2,7 @@
 
 The container is the pieces of its generation, one behind the other, and the tail that the row itself holds. What a row
 says is a claim until ``describe`` has proved it against them; only the point that it names as the newest is taken over,
-as the witness: bytes that are damaged or missing are then told from a container that ends there.
+as the witness: bytes that are damaged or missing then differ from a container that ends there.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ class SessionTables:
         if now == Stamp(signed(row.generation), row.version):
             return True
         if unsigned(now.generation) != row.generation:
-            # Replaced by whoever came next: of a record that was in front of it, or never there, nothing is left.
+            # Replaced by the next writer: of a record that was in front of it, or never there, nothing is left.
             return None if unsigned(now.generation) > row.generation else False
         found = self.find(connection, key, max(written.offset, record.HEADER_SIZE))
         container = None if found is None else found.container

@@ -127,7 +127,7 @@ def _where(url: sa.URL, prefix: str) -> str:
 
 
 def _arguments(url: sa.URL, timeout: float) -> dict[str, Any]:
-    """What the driver is told unless the URL tells it: to give up, in time."""
+    """Limits for the driver, unless the URL sets them: to give up, in time."""
     seconds = max(1, math.ceil(timeout))
     if url.get_backend_name() == "sqlite":
         return {"timeout": timeout}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -79,7 +80,8 @@ class ChatLoop:
                 advice = exit_codes.advice_for(error)
                 output.say(f"{error} ({advice})" if advice else str(error), style="red")
         if self._is_person:
-            output.say(f"{self._counted()}. Go on with: vaultsession chat {self._id}", style="dim")
+            named = f"{'-- ' if self._id.startswith('-') else ''}{shlex.quote(self._id)}"
+            output.say(f"{self._counted()}. Go on with: vaultsession chat {named}", style="dim")
 
     def _act(self, line: str) -> None:
         command, _, argument = line.partition(" ")

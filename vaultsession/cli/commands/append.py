@@ -42,7 +42,10 @@ def append(
             raise InvalidSetting("give --content or -, not both")
         messages = _from_lines(_stdin())
     else:
-        messages = [{"role": role, "content": _stdin().removesuffix("\n") if content is None else content}]
+        text = _stdin().removesuffix("\n") if content is None else content
+        if content is None and not text:
+            raise InvalidSetting("stdin held no message: an empty one takes --content ''")
+        messages = [{"role": role, "content": text}]
     with where.open() as store:
         facts = store.append(id, *messages, create=create, dedupe=dedupe).facts()
     record = {name: facts[name] for name in ("id", "message_count", "updated_at", "expires_at")}

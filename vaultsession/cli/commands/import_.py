@@ -19,6 +19,8 @@ from ..progress import bar
 from ..prompts import DryRun
 from ..vault_options import VaultOptions, takes_options
 
+_INTERRUPTED = "what was imported stays, and the same command goes on"
+
 
 @takes_options
 def import_(
@@ -59,7 +61,7 @@ def import_(
     """
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
-    with where.open() as store, bar("Importing") as progress:
+    with where.open() as store, bar("Importing", interrupted=_INTERRUPTED) as progress:
         if source == "-":
             found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
         else:

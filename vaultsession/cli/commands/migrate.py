@@ -16,7 +16,7 @@ from ...errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
 from ...store.settings import Settings
 from ...util.clock import SystemClock
 from ...util.disk import Disk
-from ...vault import OpenVault, Vault
+from ...vault import UnlockedVault, Vault
 from ...vault.key_sources import KeySources
 from ...vault.location import VaultLocation
 from ...vault.secret import Secret
@@ -76,7 +76,10 @@ def migrate(
     after = VaultOptions(target, to_key_file, to_key_command, to_passphrase_file)
     if after.names_a_key and not rekey:
         raise InvalidSetting("a copy opens with the key of FROM: another key takes --rekey")
-    with _locations(source, target) as (ours, theirs), bar("Migrating") as progress:
+    with (
+        _locations(source, target) as (ours, theirs),
+        bar("Migrating", interrupted="the same command goes on") as progress,
+    ):
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: name the one to copy")
         if rekey:
@@ -111,7 +114,7 @@ def _locations(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultL
         yield found[0], found[1]
 
 
-def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> OpenVault | None:
+def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> UnlockedVault | None:
     """The vault unlocked; None where nobody named a key, and none was found."""
     try:
         return vault.unlock(where.candidates(vault, os.environ))
@@ -127,7 +130,7 @@ def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> OpenVault | None:
 def _rekeyed(
     ours: VaultLocation,
     theirs: VaultLocation,
-    vault: OpenVault,
+    vault: UnlockedVault,
     where: VaultOptions,
     progress: Callable[[int, int | None], object],
 ) -> MigrationReport:

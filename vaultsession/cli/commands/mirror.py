@@ -43,6 +43,7 @@ _COLUMNS = (
     Column("bytes", show=output.size, right=True, wide=True),
     Column("problem"),
 )
+_INTERRUPTED = "the same command goes on"
 _FRESHNESS = (
     "What was restored is authentic; that it is the newest cannot be proved: a mirror can withhold the end of a "
     "session. Compare with any other copy that you have."
@@ -85,7 +86,10 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
     failed: list[dict[str, str]] = []
     with _both(where, mirror) as (ours, theirs, reader):
         metadata = follow_metadata(ours.vault, theirs.vault)
-        with _backends(ours, theirs, reader) as (source, follower), bar("Syncing") as progress:
+        with (
+            _backends(ours, theirs, reader) as (source, follower),
+            bar("Syncing", interrupted=_INTERRUPTED) as progress,
+        ):
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
                     counts[str(follow(source, follower, key))] += 1
@@ -113,7 +117,10 @@ def verify(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
 
     Exit code 6 where a session of the mirror is damaged, 3 where one is behind, ahead, torn or locked.
     """
-    with _both(where, mirror) as (ours, theirs, reader), bar("Verifying") as progress:
+    with (
+        _both(where, mirror) as (ours, theirs, reader),
+        bar("Verifying", interrupted="nothing was changed") as progress,
+    ):
         if not theirs.vault.exists():
             raise VaultNotFound(f"there is no mirror at {theirs.vault.path}: `vaultsession mirror sync` makes one")
         with _backends(ours, theirs, reader) as (source, follower):
@@ -140,7 +147,7 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) 
         opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
         reader = reader_of(ours.vault, opened)
         source, target = stack.enter_context(_backends(theirs, ours, reader))
-        progress = stack.enter_context(bar("Restoring"))
+        progress = stack.enter_context(bar("Restoring", interrupted=_INTERRUPTED))
         proofs = list(_counted(restore_sessions(source, target, reader), progress))
     output.say(f"vaultsession: {_FRESHNESS}")
     _show_proofs(form, proofs, restored=sum(proof.restored for proof in proofs))

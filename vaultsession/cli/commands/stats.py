@@ -41,11 +41,14 @@ def stats(where: VaultOptions, *, form: JsonForm) -> None:
     spelled = {name: output.size(value) for name, value in counts.items() if name.endswith("bytes")}
     if counts.get("ratio"):
         spelled["ratio"] = f"{counts['ratio']:.2f} bytes of JSON in each that is stored"
+    drawn = sum(bar.sessions for bar in ages)
     document = {**record, "sizes": [_fields(bar) for bar in sizes], "ages": [_fields(bar) for bar in ages]}
+    document["drawn_sessions"] = drawn
     output.facts(record, spelled, form=form, json=document)
     if form is Form.TABLE:
-        histogram.draw("sizes, as JSON", sizes)
-        histogram.draw("last changed", ages)
+        some = f", of the {drawn} that were changed last" if drawn < counts["sessions"] else ""
+        histogram.draw(f"sizes, as JSON{some}", sizes)
+        histogram.draw(f"last changed{some}", ages)
     if not health["ok"]:
         raise typer.Exit(exit_codes.ERROR)
 

@@ -50,7 +50,7 @@ def verify(
 
     Exit code 6 where a session is damaged or its file is gone, 3 where one is only torn, locked or refused.
     """
-    with _opened(where) as vault, bar("Verifying") as progress:
+    with _opened(where) as vault, bar("Verifying", interrupted="nothing was changed") as progress:
         keys = list(map(vault.existing, dict.fromkeys(ids))) if ids else vault.known()
         checked = list(check_all(vault.backend, vault.reader, keys, lambda done: progress(done, len(keys))))
     counts = Counter(str(each.verdict) for each in checked)

@@ -16,7 +16,7 @@ from vaultsession.admin.migrate.describer import Describer
 from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict, InvalidSetting, VaultNotFound
-from vaultsession.format.sealed import Container, Current, Query, Update, Write
+from vaultsession.format.sealed import Commit, Container, Current, Query, Update, Write
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
@@ -181,11 +181,11 @@ class Dying(MemoryBackend):
 
     after = 1 << 30
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         self.after -= 1
         if self.after < 0:
             raise BackendUnavailable("the server is gone")
-        return super().commit(key, seal)
+        return super().commit(key, update)
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_stopped(lab: Lab) -> None:
@@ -346,9 +346,9 @@ class Lying(MemoryBackend):
 
     lies = 0
 
-    def commit(self, key: str, seal: Update) -> Current:
+    def commit(self, key: str, update: Update) -> Commit:
         def spoiled(newest: Current) -> Any:
-            result = seal(newest)
+            result = update(newest)
             if isinstance(result, Write) and self.lies:
                 self.lies -= 1
                 return result._replace(data=result.data[:100] + b"\xff" + result.data[101:])

@@ -10,12 +10,12 @@ from vaults import KEY, OTHER
 
 from vaultsession import Settings, open_store
 from vaultsession.admin.migrate import MigrationReport, Trouble, migrate, rekey
-from vaultsession.admin.migrate.reseal import _Resealing, reseal
+from vaultsession.admin.migrate.reseal import _Reseal, reseal
 from vaultsession.backends import MemoryBackend
 from vaultsession.engine.reader import Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.errors import Conflict, WrongKey
-from vaultsession.format.sealed import Current, Update, Write
+from vaultsession.format.sealed import Commit, Update
 from vaultsession.store.store import SessionStore
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
@@ -135,9 +135,8 @@ def test_a_damaged_session_is_left_out_and_told(lab: Lab) -> None:
 class Dropping(MemoryBackend):
     """Acknowledges what it does not keep."""
 
-    def commit(self, key: str, seal: Update) -> Current:
-        result = seal(None)
-        return result.head if isinstance(result, Write) else None
+    def commit(self, key: str, update: Update) -> Commit:
+        return Commit.of(None, update(None))
 
 
 def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
@@ -154,7 +153,7 @@ def test_what_the_target_did_not_keep_is_told(lab: Lab) -> None:
 
 
 def test_a_run_that_was_interrupted_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    put, calls = _Resealing._put, []
+    put, calls = _Reseal._put, []
 
     def dying(self: Any, loaded: Any) -> None:
         calls.append(1)
@@ -162,7 +161,7 @@ def test_a_run_that_was_interrupted_goes_on(lab: Lab, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         put(self, loaded)
 
-    monkeypatch.setattr(_Resealing, "_put", dying)
+    monkeypatch.setattr(_Reseal, "_put", dying)
     with pytest.raises(KeyboardInterrupt):
         lab.rekey()
     report = lab.rekey()

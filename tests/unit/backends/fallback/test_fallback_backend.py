@@ -12,8 +12,9 @@ import pytest
 from fallback_lab import Breaking, Outage, Ticks, refuse
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import FallbackBackend, Fork, part
+from vaultsession.backends.fallback import FallbackBackend, Fork
 from vaultsession.errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown
+from vaultsession.format.record import part
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Write
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.sealer import Sealer, looking
@@ -97,8 +98,8 @@ def test_a_session_that_is_met_in_part_is_remembered_whole(lab: Lab) -> None:
 
 
 def test_what_others_append_is_followed_from_a_part(lab: Lab) -> None:
-    known = lab.backend.commit(lab.key, lab.scribe.create(lab.key)).size  # type: ignore[union-attr] - it lives
-    size = lab.server.commit(lab.key, lab.scribe.append("of another")).size  # type: ignore[union-attr] - as above
+    known = lab.backend.commit(lab.key, lab.scribe.create(lab.key)).after.size  # type: ignore[union-attr] - it lives
+    size = lab.server.commit(lab.key, lab.scribe.append("of another")).after.size  # type: ignore[union-attr] - as above
     before = lab.server.calls
     lab.backend.read(lab.key, known - size - 40)
     assert lab.server.calls == before + 1

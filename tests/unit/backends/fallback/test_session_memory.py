@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import MemoryBackend
-from vaultsession.backends.fallback import part
 from vaultsession.backends.fallback.memory import SessionMemory
-from vaultsession.backends.replication import Outcome, follow
+from vaultsession.backends.replication import Outcome, replicate
+from vaultsession.format.record import part
 from vaultsession.format.sealed import Container, IndexRow, Tombstone, Write
 from vaultsession.testing.sealer import Sealer
 
@@ -133,7 +133,7 @@ def test_a_torn_container_is_replaced_by_what_follows_from_it(scribe: Sealer) ->
         theirs = MemoryBackend()
         row = chain.rows[0]._replace(torn=torn)
         theirs.commit(chain.key, lambda _, row=row: Write(row, 0, chain.data[0]))  # type: ignore[misc] # as below
-        assert follow(ours, theirs, chain.key, settle=unasked) is outcome
+        assert replicate(ours, theirs, chain.key, settle=unasked).note is outcome
         found = theirs.read(chain.key)
         assert found is not None
         assert found.header + found.data == chain.data[1]

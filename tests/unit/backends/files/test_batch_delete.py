@@ -14,9 +14,8 @@ from files_lab import FailingDisk, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import container_store
-from vaultsession.backends.protocol import SealGrave
-from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown
-from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
+from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
+from vaultsession.format.sealed import Current, Delete, DeleteUpdate, IndexRow, Query, Tombstone
 from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
@@ -25,7 +24,13 @@ Opening = Callable[..., FilesBackend]
 NOW = 1000
 
 
-def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> SealGrave:
+def delete_many(backend: FilesBackend, keys: list[str], update: DeleteUpdate) -> dict[str, Current | VaultError]:
+    """By key what is newest then, or what failed."""
+    outcomes = backend.delete_many(keys, update)
+    return {key: each if isinstance(each, VaultError) else each.after for key, each in outcomes.items()}
+
+
+def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> DeleteUpdate:
     """What a sweep asks: the row is opened, and it says that its time is over."""
 
     def seal(key: str, newest: Current) -> Delete | None:
@@ -34,7 +39,7 @@ def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> Seal
         expires = scribe.reader.opened(newest).head.expires
         if expires is None or expires > NOW:
             return None
-        return Delete(scribe.reader.rows.delete_many(key, newest.generation), flush, shred)
+        return Delete(scribe.reader.rows.tombstone(key, newest.generation), flush, shred)
 
     return seal
 
@@ -71,7 +76,7 @@ def test_an_append_that_extended_a_life_a_moment_ago_wins(
     assert backend.count(Query(expired_at=NOW)) == 3
     facts = {"expires": NOW + 1, "flush": flush}
     files.commit(keys[1], scribe.append(**facts) if how == "append" else scribe.create(keys[1], **facts))
-    outcomes = backend.delete_many(keys, expired(scribe))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert [isinstance(outcomes[key], IndexRow) for key in keys] == [False, True, False]
     assert scribe.texts(backend, keys[1]) == (["first", "more"] if how == "append" else ["first"])
 
@@ -90,7 +95,7 @@ def test_an_index_that_was_set_back_removes_nothing(
     for name in ("index.sqlite-wal", "index.sqlite-shm"):
         (path / name).unlink(missing_ok=True)
     shutil.copy(path.parent / "old", path / "index.sqlite")
-    outcomes = opening().delete_many(keys, expired(scribe))
+    outcomes = delete_many(opening(), keys, expired(scribe))
     assert isinstance(outcomes[keys[0]], IndexRow)
     assert isinstance(outcomes[keys[1]], Tombstone)
 
@@ -104,7 +109,7 @@ def test_a_file_that_was_set_back_is_reported_and_left(
     files.commit(key, scribe.append())
     files.count(Query())
     session_path(path, key).write_bytes(old)
-    outcomes = opening().delete_many([key], expired(scribe))
+    outcomes = delete_many(opening(), [key], expired(scribe))
     assert isinstance(outcomes[key], Damaged)
     assert session_path(path, key).read_bytes() == old
 
@@ -115,7 +120,7 @@ def test_zeros_behind_the_last_record_are_no_record(cold: Any, scribe: Sealer, p
         file.write(bytes(4096))
     with session_path(path, keys[1]).open("ab") as file:
         file.write(bytes(100) + b"\1")
-    outcomes = backend.delete_many(keys, expired(scribe))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)  # the second on the word of its container
 
 
@@ -123,7 +128,7 @@ def test_an_index_that_is_gone_is_rebuilt(cold: Any, scribe: Sealer, path: Path)
     keys, backend = cold(10)
     for file in path.glob("index.sqlite*"):
         file.unlink()
-    outcomes = backend.delete_many(keys, expired(scribe))
+    outcomes = delete_many(backend, keys, expired(scribe))
     assert all(isinstance(outcome, Tombstone) for outcome in outcomes.values())
     assert backend.count(Query()) == 0
 
@@ -139,7 +144,7 @@ def test_a_batch_is_one_transaction_of_the_index(
     flushed: list[int] = []
     real = files._index._flush
     monkeypatch.setattr(files._index, "_flush", lambda: (flushed.append(1), real())[1])
-    files.delete_many(keys, expired(scribe))
+    delete_many(files, keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
 
@@ -148,9 +153,9 @@ def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Sea
     files = opening(disk=disk)
     keys = filled(files, scribe, 20)
     disk.calls.clear()
-    files.delete_many(keys[:10], expired(scribe))
+    delete_many(files, keys[:10], expired(scribe))
     assert disk.calls.count("fsync") == 0
-    files.delete_many(keys[10:], expired(scribe, flush=True))
+    delete_many(files, keys[10:], expired(scribe, flush=True))
     assert disk.calls.count("fsync") == 1
 
 
@@ -158,7 +163,7 @@ def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Sealer, pa
     keys = filled(files, scribe, 3)
     for key in keys:
         (path / "quarantine" / f"{key}.0.0123456789abcdef").write_bytes(b"a copy")
-    files.delete_many(keys[:2], expired(scribe))
+    delete_many(files, keys[:2], expired(scribe))
     assert [entry.name.partition(".")[0] for entry in (path / "quarantine").iterdir()] == [keys[2]]
 
 
@@ -174,7 +179,7 @@ def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Openin
             threads[0].join(0.1)  # the time to be wrong, where the stripe is not held
         return expired(scribe)(key, newest)
 
-    files.delete_many(keys, seal)
+    delete_many(files, keys, seal)
     threads[0].join()
     assert [type(newest) for newest in seen] == [Tombstone]
 
@@ -187,7 +192,7 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
     outcomes: list[dict[str, Any]] = []
 
     def bury(backend: FilesBackend, keys: list[str]) -> None:
-        outcomes.append({**backend.delete_many(keys, expired(Sealer(scribe.keyring)))})
+        outcomes.append({**delete_many(backend, keys, expired(Sealer(scribe.keyring)))})
 
     orders = (keys, keys[::-1], keys[100:] + keys[:100])
     threads = [threading.Thread(target=bury, args=each) for each in zip(others, orders, strict=True)]
@@ -209,12 +214,12 @@ def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Seal
     keys = filled(files, scribe, 12)
     disk.calls.clear()
     disk.fail(5)
-    outcomes = files.delete_many(keys, expired(scribe))
+    outcomes = delete_many(files, keys, expired(scribe))
     left = [key for key in keys if isinstance(outcomes[key], BackendUnavailable)]
     assert len(left) == 1
     assert [session_path(path, key).exists() for key in keys] == [key in left for key in keys]
     assert files.count(Query()) == 1
-    assert isinstance(files.delete_many(left, expired(scribe))[left[0]], Tombstone)
+    assert isinstance(delete_many(files, left, expired(scribe))[left[0]], Tombstone)
 
 
 def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promised(
@@ -224,7 +229,7 @@ def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promise
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)
     disk.no_directory_flush = True
-    outcomes = files.delete_many(keys, expired(scribe, flush=True))
+    outcomes = delete_many(files, keys, expired(scribe, flush=True))
     assert [type(outcomes[key]) for key in keys] == [DurabilityUnknown] * 3
     assert [files.head(key) for key in keys] == [None] * 3
 
@@ -245,11 +250,11 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
     files = opening(disk=Interrupted())
     keys = filled(files, scribe, 20)
     with pytest.raises(KeyboardInterrupt):
-        files.delete_many(keys, expired(scribe))
+        delete_many(files, keys, expired(scribe))
     gone = [key for key in keys if not session_path(path, key).exists()]
     assert len(gone) == 4
     assert files.count(Query()) == 16
-    outcomes = files.delete_many(keys, expired(scribe))
+    outcomes = delete_many(files, keys, expired(scribe))
     assert all(isinstance(outcomes[key], Tombstone) for key in keys)
     files.close()
     assert opening().count(Query()) == 0
@@ -260,17 +265,17 @@ def test_a_grave_of_another_session_is_refused(files: FilesBackend, scribe: Seal
 
     def seal(_key: str, newest: Current) -> Delete:
         assert isinstance(newest, IndexRow)
-        return Delete(scribe.reader.rows.delete_many(keys[0], newest.generation))
+        return Delete(scribe.reader.rows.tombstone(keys[0], newest.generation))
 
     with pytest.raises(ValueError, match="another session"):
-        files.delete_many(keys, seal)
+        delete_many(files, keys, seal)
     assert files.count(Query()) == 2
 
 
 def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: Sealer, path: Path) -> None:
     keys = filled(files, scribe, 3)
     with session_path(path, keys[0]).open("rb") as file:
-        files.delete_many(keys, expired(scribe, flush=True, shred=True))
+        delete_many(files, keys, expired(scribe, flush=True, shred=True))
         assert b"VSF1" not in file.read()
     assert [files.head(key) for key in keys] == [None] * 3
 
@@ -280,5 +285,5 @@ def test_what_is_to_be_overwritten_is_overwritten(files: FilesBackend, scribe: S
 
 def test_no_descriptor_is_left_of_what_was_removed(files: FilesBackend, scribe: Sealer, path: Path) -> None:
     keys = filled(files, scribe, 2 * container_store.BATCH)
-    files.delete_many(keys, expired(scribe))
+    delete_many(files, keys, expired(scribe))
     assert not [name for name in descriptors(path) if ".vss" in name]

@@ -108,13 +108,13 @@ def test_what_is_no_key_never_becomes_a_path(files: FilesBackend, key: str) -> N
 def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, scribe: Sealer) -> None:
     key = scribe.key("a")
     backend = opening()
-    created = backend.commit(key, scribe.create(key))
+    created = backend.commit(key, scribe.create(key)).after
     with session_path(path, key).open("ab") as file:
         file.write(b"half a record")
     for instance in (backend, opening()):
         row = instance.head(key)
         assert (row.version, row.torn, row.size) == (created.version, True, created.size)
-    appended = backend.commit(key, scribe.append("next"))
+    appended = backend.commit(key, scribe.append("next")).after
     assert isinstance(appended, IndexRow)
     assert not appended.torn
     ((_, size, name),) = backend.quarantine.entries()
@@ -127,7 +127,7 @@ def test_a_torn_tail_is_kept_aside_and_replaced(path: Path, opening: Opening, sc
 
 def test_a_torn_tail_with_a_record_behind_it_is_refused(path: Path, files: FilesBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
-    newest = files.commit(key, scribe.create(key))
+    newest = files.commit(key, scribe.create(key)).after
     with session_path(path, key).open("ab") as file:
         file.write(b"half a record")
     with pytest.raises(ValueError, match="follow"):
@@ -153,7 +153,7 @@ def test_bytes_changed_before_the_end_are_noticed_by_the_next_append(
 ) -> None:
     key = scribe.key("a")
     files.commit(key, scribe.create(key))
-    row = files.commit(key, scribe.append())
+    row = files.commit(key, scribe.append()).after
     with session_path(path, key).open("r+b") as file:
         file.seek(row.size - 20)
         file.write(b"xxxx")

@@ -189,7 +189,7 @@ def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: 
     gone(path)
     backend = opening()
     assert backend.witness_of(keys[0]) is None
-    row = backend.commit(keys[0], scribe.append())
+    row = backend.commit(keys[0], scribe.append()).after
     assert backend.witness_of(keys[0]) == row.witness
 
 
@@ -197,8 +197,8 @@ def test_a_rebuild_keeps_the_witness_and_the_tombstones(
     path: Path, keys: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     backend = opening()
-    row = backend.commit(keys[0], scribe.append())
-    grave = backend.commit(keys[1], scribe.remove(keys[1]))
+    row = backend.commit(keys[0], scribe.append()).after
+    grave = backend.commit(keys[1], scribe.remove(keys[1])).after
     backend.reindex()
     assert backend.witness_of(keys[0]) == row.witness
     assert backend.stats()["tombstones"] == 1
@@ -239,7 +239,7 @@ def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scr
     backend = opening()
     backend.commit(key, scribe.create(key))
     old = session_path(path, key).read_bytes()
-    grave = backend.commit(key, scribe.remove(key))
+    grave = backend.commit(key, scribe.remove(key)).after
     session_path(path, key).touch(0o600)
     session_path(path, key).write_bytes(old)
     assert backend.head(key) is None
@@ -343,7 +343,7 @@ def test_what_is_not_listed_is_found_a_batch_at_a_time(
     backend = opening(durability="os")
     with sqlite3.connect(index(path)) as connection:
         connection.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in keys[5:]])
-    assert sorted(backend.unlisted()) == sorted(keys[5:])
+    assert sorted(backend.unindexed()) == sorted(keys[5:])
     assert max(small_batches) == 3
 
 

@@ -39,7 +39,7 @@ def test_a_long_session_is_given_room_and_most_records_change_no_size(
 ) -> None:
     sizes = set()
     for number in range(40):
-        row = files.commit(long, scribe.append(f"turn {number}"))
+        row = files.commit(long, scribe.append(f"turn {number}")).after
         left = room_of(path, long, row)
         assert 0 <= left <= row.size // preallocation.SHARE
         sizes.add(row.size + left)
@@ -53,7 +53,7 @@ def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: 
     files.commit(key, scribe.create(key))
     sizes = set()
     for number in range(20):
-        row = files.commit(key, scribe.append(f"turn {number}"))
+        row = files.commit(key, scribe.append(f"turn {number}")).after
         sizes.add(row.size + room_of(path, key, row))
         assert room_of(path, key, row) < preallocation.BLOCK
     assert len(sizes) <= 3
@@ -63,14 +63,14 @@ def test_a_short_session_is_given_the_rest_of_its_last_block(path: Path, files: 
 def test_a_record_that_would_fill_the_room_at_once_is_given_none(
     path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
-    assert room_of(path, long, files.commit(long, scribe.append("y" * 5_000))) == 0
+    assert room_of(path, long, files.commit(long, scribe.append("y" * 5_000)).after) == 0
 
 
 def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Sealer) -> None:
     key = scribe.key("long")
     backend = opening(durability="os")
     backend.commit(key, scribe.create(key, LONG))
-    assert room_of(path, key, backend.commit(key, scribe.append())) == 0
+    assert room_of(path, key, backend.commit(key, scribe.append()).after) == 0
 
 
 def test_what_another_store_writes_into_the_room_is_seen_at_once(
@@ -81,7 +81,7 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
     files.commit(long, scribe.append("0"))
     size = session_path(path, long).stat().st_size
     for number, (writer, reader) in enumerate([(other, files), (files, other)] * 5, 1):
-        row = writer.commit(long, scribe.append(str(number)))
+        row = writer.commit(long, scribe.append(str(number))).after
         assert reader.head(long)[:-2] == row[:-2]
         assert session_path(path, long).stat().st_size == size
     assert scribe.texts(files, long) == [LONG, *map(str, range(11))]
@@ -90,7 +90,7 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
 def test_the_next_opening_finds_the_end_and_lists_it(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
+    row = files.commit(long, scribe.append()).after
     assert room_of(path, long, row) > 0
     files.close()
     again = opening(describe=Sealer(scribe.keyring).describe)
@@ -108,7 +108,7 @@ def test_a_record_that_was_written_into_preallocated_bytes_is_listed_by_a_rebuil
     other = opening()
     files.commit(long, scribe.append("one"))
     assert len(list(files.scan(Query()))) == 1
-    row = files.commit(long, scribe.append("two"))
+    row = files.commit(long, scribe.append("two")).after
     files._index._buffer.take()  # it dies before the index is written
     files._index._buffer.written()
     assert other.reindex(everything=False).changed == 1
@@ -118,14 +118,14 @@ def test_a_record_that_was_written_into_preallocated_bytes_is_listed_by_a_rebuil
 def test_garbage_in_the_room_is_a_torn_tail(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
+    row = files.commit(long, scribe.append()).after
     with session_path(path, long).open("r+b") as file:
         file.seek(row.size)
         file.write(b"half a record")
     for backend in (files, opening()):
         assert backend.head(long).torn
         assert backend.head(long).size == row.size
-    assert not files.commit(long, scribe.append("next")).torn
+    assert not files.commit(long, scribe.append("next")).after.torn
     ((_, size, name),) = files.quarantine.entries()
     assert (path / "quarantine" / name).read_bytes() == b"half a record"
     assert size == 13
@@ -135,14 +135,14 @@ def test_garbage_in_the_room_is_a_torn_tail(
 def test_zeros_that_nobody_of_us_wrote_are_a_torn_tail(
     path: Path, files: FilesBackend, scribe: Sealer, long: str
 ) -> None:
-    row = files.commit(long, scribe.append())
+    row = files.commit(long, scribe.append()).after
     os.truncate(session_path(path, long), row.size + preallocation.LIMIT + 1)
     assert files.head(long).torn
 
 
 def test_a_container_that_was_replaced_has_no_room(path: Path, files: FilesBackend, scribe: Sealer, long: str) -> None:
     files.commit(long, scribe.append())
-    row = files.commit(long, scribe.create(long, LONG))
+    row = files.commit(long, scribe.create(long, LONG)).after
     assert room_of(path, long, row) == 0
 
 
@@ -165,7 +165,7 @@ def test_a_medium_without_room_takes_the_record_all_the_same(
 
     backend = opening(disk=Full())
     for number in range(3):
-        row = backend.commit(long, scribe.append(str(number)))
+        row = backend.commit(long, scribe.append(str(number))).after
         assert backend.head(long)[:-2] == row[:-2]
     assert (room_of(path, long, row) > 0) is short
     assert scribe.texts(backend, long) == [LONG, "0", "1", "2"]
@@ -176,7 +176,7 @@ def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
 ) -> None:
     disk = FailingDisk(only="pwrite", short=True)
     backend = opening(disk=disk)
-    row = backend.commit(long, scribe.append("one"))
+    row = backend.commit(long, scribe.append("one")).after
     assert room_of(path, long, row) > 0
     inode = session_path(path, long).stat().st_ino
     disk.fail(len(disk.calls) + 1)

@@ -98,7 +98,7 @@ def test_an_append_behind_someone_elses_is_two(backend: RedisBackend, place: Pla
 def test_what_a_seal_says_of_what_is_remembered_is_asked_again_of_what_is_there(
     backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
-    newer = place.backend(scribe).commit(key, scribe.append("theirs"))
+    newer = place.backend(scribe).commit(key, scribe.append("theirs")).after
 
     def expecting(newest: Any) -> Any:
         if newest.version != newer.version:
@@ -109,7 +109,7 @@ def test_what_a_seal_says_of_what_is_remembered_is_asked_again_of_what_is_there(
     assert scribe.texts(backend, key) == ["first", "theirs", "ours"]
     place.backend(scribe).commit(key, scribe.append("more"))
     seen: list[Any] = []
-    assert backend.commit(key, seen.append).seq == 3
+    assert backend.commit(key, seen.append).after.seq == 3
     assert seen[-1].seq == 3
 
 
@@ -155,7 +155,7 @@ def test_a_session_that_changes_while_it_is_looked_at_is_looked_at_again(
             thread = threading.Thread(target=backend.commit, args=(scribe.key("b"), scribe.create(scribe.key("b"))))
             thread.start()
             thread.join()
-            backend._seen.see(key, place.backend(scribe).commit(key, scribe.append("quick")))
+            backend._seen.see(key, place.backend(scribe).commit(key, scribe.append("quick")).after)
 
     trips.after = overtake
     row = backend.head(key)
@@ -184,7 +184,7 @@ def test_a_write_whose_answer_was_lost_is_applied_once(
 ) -> None:
     trips = Trips(backend)
     setattr(trips, "after" if was_done else "before", lose(was_done))
-    row = backend.commit(key, scribe.append("once"))
+    row = backend.commit(key, scribe.append("once")).after
     assert scribe.texts(backend, key) == ["first", "once"]
     assert backend.head(key) == row
     backend.commit(key, scribe.append("then"))
@@ -203,7 +203,7 @@ def test_a_write_that_others_have_written_behind_is_not_applied_again(
             raise AnswerLost("the connection failed")
 
     trips.after = fail
-    row = backend.commit(key, scribe.append("ours"))
+    row = backend.commit(key, scribe.append("ours")).after
     assert row.seq == 1
     assert scribe.texts(backend, key) == ["first", "ours", "theirs"]
     backend.commit(key, scribe.append("then"))
@@ -258,9 +258,9 @@ def test_a_server_that_loses_every_answer_leaves_the_outcome_unknown(
 def test_a_removal_whose_answer_was_lost_is_a_removal(backend: RedisBackend, scribe: Sealer, key: str) -> None:
     trips = Trips(backend)
     trips.after = lose(after=True)
-    grave = backend.commit(key, scribe.remove(key))
+    grave = backend.commit(key, scribe.remove(key)).after
     assert backend.head(key) is None
-    assert backend.commit(key, scribe.remove(key)) == grave
+    assert backend.commit(key, scribe.remove(key)).after == grave
 
 
 def test_mutant_without_the_comparison_a_lost_answer_is_applied_twice(
@@ -406,12 +406,12 @@ def test_a_removed_session_that_was_put_back_is_absent(
     backend: RedisBackend, place: Place, scribe: Sealer, key: str
 ) -> None:
     old = place.dump()
-    grave = backend.commit(key, scribe.remove(key))
+    grave = backend.commit(key, scribe.remove(key)).after
     place.restore(old)
     assert backend.head(key) is None
     assert scribe.reader.load(key, partial(backend.read, key)) is None
-    assert backend.commit(key, lambda _: None) == grave
-    again = backend.commit(key, scribe.create(key, "again"))
+    assert backend.commit(key, lambda _: None).after == grave
+    again = backend.commit(key, scribe.create(key, "again")).after
     assert again.generation > grave.generation
     assert scribe.texts(backend, key) == ["again"]
 

@@ -236,7 +236,7 @@ def test_a_server_that_evicts_or_keeps_nothing_says_so_in_health(scribe: Sealer)
     assert health["redis"] is health["role"] is None
     assert "allkeys-lru" in (health["memory"] or "")
     assert health["persistence"] is None
-    assert "appendonly is off" in backend.remarks()["persistence"]
+    assert "appendonly is off" in backend.notes()["persistence"]
 
 
 def test_what_a_server_does_not_keep_is_a_remark_and_wakes_nobody() -> None:

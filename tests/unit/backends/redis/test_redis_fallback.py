@@ -147,7 +147,7 @@ def test_a_server_that_comes_back_empty_gets_what_waits_and_the_key_slots(
     assert texts(store) == ["1", "2"]
     with pytest.raises(SessionNotFound):
         store.load("lost with the server")
-    assert "papers of this vault: they were put back" in caplog.text
+    assert "metadata of this vault: it was put back" in caplog.text
     assert texts(opened(fallback="none", create=False)) == ["1", "2"]
 
 

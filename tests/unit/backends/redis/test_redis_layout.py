@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis_lab import Place
 
-from vaultsession.backends.redis.layout import RedisLayout, pack, parse_schema, schema_text, told_by, unpack
+from vaultsession.backends.redis.layout import RedisLayout, fingerprint, pack, parse_schema, schema_text, unpack
 from vaultsession.format.sealed import IndexRow, Tombstone
 
 LOCATORS = st.text("0123456789abcdefghijklmnopqrstuv", min_size=32, max_size=32)
@@ -47,7 +47,7 @@ def test_two_that_differ_are_packed_differently(one: IndexRow | Tombstone, other
 @given(ROWS, ROWS)
 def test_two_versions_are_told_by_how_they_begin(one: IndexRow, other: IndexRow) -> None:
     same = (one.witness, len(one.columns())) == (other.witness, len(other.columns()))
-    assert (told_by(pack(one)) == told_by(pack(other))) == same
+    assert (fingerprint(pack(one)) == fingerprint(pack(other))) == same
 
 
 @given(ROWS | GRAVES, st.data())

@@ -133,13 +133,13 @@ def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other
         sealed = scribe.create(key, expires=(1 << 63) - 1, updated=-5)
         return sealed(IndexRow(key, scribe_at - 1, 0, b"", 0, None, 0, (), b""))
 
-    row = backend.commit(key, seal)
+    row = backend.commit(key, seal).after
     assert row.generation == scribe_at
     assert other.head(key)[:7] == row[:7]
     assert list(other.scan(Query())) == [row]
-    grave = other.commit(key, scribe.remove(key))
+    grave = other.commit(key, scribe.remove(key)).after
     assert grave.generation == scribe_at
-    assert backend.commit(key, scribe.create(key)).generation == scribe_at + 1
+    assert backend.commit(key, scribe.create(key)).after.generation == scribe_at + 1
 
 
 # -- what is known -----------------------------------------------------------------------------------------------------
@@ -150,18 +150,18 @@ def test_what_a_seal_says_of_a_head_that_is_no_longer_the_newest_does_not_count(
 ) -> None:
     """Raised, or left as it is: it is asked again about the newest, and only that answer is given."""
     key = scribe.key("a")
-    old = backend.commit(key, scribe.create(key))
-    new = other.commit(key, scribe.append("by another"))
+    old = backend.commit(key, scribe.create(key)).after
+    new = other.commit(key, scribe.append("by another")).after
 
     def refuse_old(newest: Any) -> Any:
         if newest.version == old.version:
             raise Conflict("someone saved first")
         return scribe.append("mine")(newest)
 
-    assert backend.commit(key, refuse_old).seq == new.seq + 1
+    assert backend.commit(key, refuse_old).after.seq == new.seq + 1
     assert scribe.texts(other, key) == ["first", "by another", "mine"]
-    newer = other.commit(key, scribe.append("and again"))
-    assert backend.commit(key, lambda _: None).version == newer.version
+    newer = other.commit(key, scribe.append("and again")).after
+    assert backend.commit(key, lambda _: None).after.version == newer.version
 
 
 @pytest.mark.parametrize("what", ["short", "long", "replace", "remove", "create again"])
@@ -186,10 +186,10 @@ def test_nothing_is_written_over_what_came_between(
     def seal(newest: Any) -> Any:
         shown.append(newest)
         if len(shown) == 1:
-            shown.append(other.commit(key, between))
+            shown.append(other.commit(key, between).after)
         return mine(newest)
 
-    after = backend.commit(key, seal)
+    after = backend.commit(key, seal).after
     assert shown[2].version == shown[1].version
     assert len(shown) == 3
     assert after.generation >= shown[1].generation

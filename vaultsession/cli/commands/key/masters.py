@@ -40,7 +40,7 @@ def rotate(
     if prune:
         _confirm_pruning(yes=yes)
     with where.open() as store:
-        with bar("Rotator") as progress:
+        with bar("Rotating", interrupted="the same command goes on") as progress:
             done = store.rotate_key(progress=progress)
         pruned = store.prune_keys() if prune and not done.left else ()
     verb = "went on with a rotation that was begun before" if done.resumed else "a new key is in use"

@@ -8,7 +8,7 @@ import typer
 
 from ....errors import InvalidSetting, KeyUnavailable, WrongKey
 from ....util.clock import SystemClock, to_datetime
-from ....vault.key_places import PassphraseFile
+from ....vault.key_places import PassphraseFile, Prompt
 from ... import output
 from ...output import Column, Form, JsonForm
 from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
@@ -17,6 +17,7 @@ from ...vault_options import VaultOptions, absolute, takes_options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ....vault import UnlockedVault, Vault
     from ....vault.keyring_file import Slot
     from ....vault.secret import Secret
 
@@ -114,7 +115,7 @@ def passphrase(
         _remember(where, opened_with)
         old = opened.slot
         if old is None or not old.takes_passphrase:
-            raise InvalidSetting("the vault was opened by a key, not by a passphrase: name one with --passphrase-file")
+            old = _passphrase_slot(vault, opened)
         secret, _ = _new_secret(vault.path, new_passphrase_file, None)
         # In this order: killed in between, both open it.
         changed = vault.add_slot(opened, secret, label=old.label, now=SystemClock().now())
@@ -122,6 +123,23 @@ def passphrase(
         _remember(where, secret)
         _write(changed.slots[-1:], form)
         output.say("the passphrase was changed")
+
+
+def _passphrase_slot(vault: Vault, opened: UnlockedVault) -> Slot:
+    """The slot of the passphrase that is to be changed in a vault that a key opened; which of several a person says."""
+    slots = [slot for slot in opened.slots if slot.takes_passphrase]
+    if not slots:
+        raise InvalidSetting("no passphrase opens this vault: add one with `key add --new-passphrase`")
+    if len(slots) == 1:
+        return slots[0]
+    prompt = Prompt("The passphrase to change: ")
+    words = prompt.secret()
+    if words is None:
+        raise KeyUnavailable("a passphrase cannot be empty")
+    found = vault.unlock([(prompt.name, words)]).slot
+    if found is None:
+        raise WrongKey("no key slot has this passphrase")
+    return found
 
 
 def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -> tuple[Secret, str]:
