@@ -47,7 +47,7 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
 
 
 def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Sealer) -> None:
-    """Its table of tags was derived anew from no rows at all: five flushes, at the making and at the closing."""
+    """Its table of tags was rebuilt from no rows at all: five flushes, at the making and at the closing."""
     backend = opening()
     inner: Any = backend._index
     assert not inner._unsynced
