@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -30,12 +30,16 @@ import platformdirs
 from ..errors import BackendUnavailable, InvalidSetting
 from ..util.disk import Disk, read_file
 from ..util.lazy import LazyModule
+from ..util.place import shown
 from .settings import PATH, PREFIX, Settings, from_text
 
 if TYPE_CHECKING:
     import difflib
     import tomllib
+
+    from ..vault import key_command
 else:
+    key_command = LazyModule(".vault.key_command")
     difflib, tomllib = LazyModule("difflib"), LazyModule("tomllib")
 
 CONFIG = PREFIX + "CONFIG"
@@ -46,6 +50,21 @@ PLACES = ("path", "key_file", "key_command", "passphrase_file")
 """Fields of a file beside those of ``Settings``."""
 
 _PATHS = ("path", "key_file", "passphrase_file")
+
+
+def _program(command: str) -> str:
+    try:
+        return f"{key_command.KeyCommand(command).program} …"
+    except InvalidSetting:
+        return "…"
+
+
+_SHOWN: dict[str, Callable[[str], str]] = {
+    "path": shown,
+    "mirror": shown,
+    "key_command": _program,
+}
+"""How a value is shown that may hold a secret."""
 
 
 class Configuration(NamedTuple):
@@ -82,7 +101,10 @@ class Configuration(NamedTuple):
         return variables
 
     def origins(self, environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
-        """``(field, value, where it is from)`` of every setting, as ``config show`` prints them."""
+        """``(field, value, where it is from)`` of every setting, as ``config show`` prints them.
+
+        No secret is among the values: of a URL they have the address, of a command the program.
+        """
         chosen = Settings.from_environment(self.completed(environ))
         for name in (*PLACES, *(field.name for field in dataclasses.fields(Settings))):
             variable = PREFIX + name.upper()
@@ -92,7 +114,10 @@ class Configuration(NamedTuple):
                 origin = str(self.file)
             else:
                 origin = "default"
-            yield name, self.completed(environ).get(variable) if name in PLACES else getattr(chosen, name), origin
+            value = self.completed(environ).get(variable) if name in PLACES else getattr(chosen, name)
+            if value and name in _SHOWN:
+                value = _SHOWN[name](value)
+            yield name, value, origin
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:

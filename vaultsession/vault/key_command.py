@@ -30,7 +30,12 @@ class KeyCommand:
     @property
     def name(self) -> str:
         """The program; its arguments may be nobody's business."""
-        return f"key command {self._words()[0]!r}"
+        return f"key command {self.program!r}"
+
+    @property
+    def program(self) -> str:
+        """The first word, without what stands behind a ``=`` in it: a shell would take that for a variable."""
+        return self._words()[0].partition("=")[0]
 
     def secret(self) -> RawKey:
         """The key that the command prints."""
