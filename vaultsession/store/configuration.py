@@ -9,7 +9,8 @@ One flat table. Each entry is a field of ``Settings``, or where the vault and it
 
 The file is the one that ``VAULTSESSION_CONFIG`` names (empty: none), else ``config.toml``, ``.yaml``, ``.yml`` or
 ``.json`` in the platform's configuration directory, the first that is there. A relative path in it is relative to it.
-Since it may name a command that is run, a file that other users can write is refused.
+Since it may name a command that is run, a file that other users can write is refused, and by root one that is neither
+its own nor of the user of sudo.
 
 Decision (2026-11): the file completes the environment as text, so that both have one parser, one check and one order
 of keys. TOML and JSON need nothing but what the core has; YAML needs the extra ``config``. Applications that keep
@@ -28,7 +29,7 @@ import orjson
 import platformdirs
 
 from ..errors import BackendUnavailable, InvalidSetting
-from ..util.disk import Disk, read_file
+from ..util.disk import Disk, read_file, why_not_trusted
 from ..util.lazy import LazyModule
 from ..util.place import shown
 from .settings import PATH, PREFIX, Settings, from_text
@@ -80,7 +81,7 @@ class Configuration(NamedTuple):
         for path, is_named in _candidates(environ):
             try:
                 disk.stat(path)  # most users have no file, and a stat costs less than following links
-                data = read_file(disk, os.path.realpath(path), limit=LARGEST)
+                data = read_file(disk, os.path.realpath(path), limit=LARGEST, refusal=why_not_trusted)
             except FileNotFoundError:
                 if is_named:
                     raise InvalidSetting(f"{CONFIG}: there is no file {path}") from None
