@@ -101,6 +101,25 @@ def test_real_conversations_of_every_shape_as_lines_and_as_files(store: SessionS
         assert store.load(name).messages == messages
 
 
+@pytest.mark.skipif(not WHERE.is_dir(), reason=f"no conversations in {WHERE}: set VAULTSESSION_TEST_CONVERSATIONS")
+@pytest.mark.parametrize("agent", ["codex", "copilot-cli", "pi-agent", "gemini-cli"])
+def test_real_transcripts_of_other_agents_are_a_session_each(store: SessionStore, tmp_path: Path, agent: str) -> None:
+    """One event per line, of which none names its session as a message would."""
+    source, kept = tmp_path / "old", {}
+    source.mkdir()
+    for path in WHERE.glob(f"{agent}.*.jsonl.zst"):
+        for number, conversation in enumerate(conversations(path)):
+            name = f"{agent}-{number}"
+            if len(kept) == MOST or len(str(conversation["messages"])) > SMALL:
+                continue
+            kept[name] = conversation["messages"]
+            text = "".join(json.dumps(event) + "\n" for event in kept[name])
+            (source / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    assert sorted(imported(store, source)) == sorted(kept)
+    for name, messages in kept.items():
+        assert store.load(name).messages == messages
+
+
 def test_what_the_agents_sdk_writes_is_imported(store: SessionStore, tmp_path: Path) -> None:
     memory = pytest.importorskip("agents.memory")
     items = {"first": [{"role": "user", "content": "hellö"}], "second": [{"role": "user", "content": "x"}] * 5}

@@ -180,7 +180,7 @@ class VaultDirectory(MetadataStore):
     def names(self, prefix: str, *, begun: bool = False) -> tuple[str, ...]:
         """Dictionaries of which both copies were begun, so that no power cut takes them back (``begun``: all); tenants.
 
-        Leftovers of a change that was cut apart are none of them.
+        Leftovers of a change that was cut apart, and files of other names, are none of them.
         """
         directory = DICTIONARIES if prefix == DICTIONARY else TENANTS
         with _storage(self.path):
@@ -190,7 +190,7 @@ class VaultDirectory(MetadataStore):
             except FileNotFoundError:
                 return ()
         if prefix == TENANT:
-            return tuple(TENANT + name for name in sorted(entries) if not name.endswith(NEW))
+            return tuple(TENANT + name for name in sorted(entries) if _TENANT_FILE.fullmatch(name))
         numbers = {number_in(name) for name in entries if begun or name.endswith(".vsd")}
         return tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers)))
 
@@ -257,7 +257,10 @@ class VaultDirectory(MetadataStore):
         with _storage(self.path), self.locked(wait=wait):
             if files.directory and not expected:
                 self._mkdir(files.directory)
-            if _held(self.read(name)) != _held(expected):
+            if expected:
+                if _held(self.read(name)) != _held(expected):
+                    return False
+            elif any(not copy.gone for copy in self.copies(name)):
                 return False
             due = [copy for copy in expected if copy.data != data]
             if not expected:

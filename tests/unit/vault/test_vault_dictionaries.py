@@ -219,6 +219,15 @@ def test_a_directory_that_is_a_link_is_refused(directory, tmp_path):
     assert sorted(os.listdir(tmp_path / "elsewhere")) == [f"{NUMBER}.bak", f"{NUMBER}.vsd"]
 
 
+def test_a_number_whose_copies_cannot_be_read_is_taken(directory, tmp_path):
+    directory.add_dictionary(NUMBER, DATA)
+    for path in copies(directory):
+        os.unlink(path)
+        os.symlink(tmp_path / "elsewhere", path)
+    assert not directory.add_dictionary(NUMBER, DATA)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 # -- in an engine ------------------------------------------------------------------------------------------------------
 
 

@@ -147,5 +147,6 @@ def test_a_left_over_of_a_change_that_was_cut_is_in_nobodys_way(tmp_path: Path) 
     left.touch(mode=0o600)
     left.write_bytes(b"half")
     assert opened(vault).sealing("acme") == key
+    assert vault.tenants() == (path.name,)
     keys.destroy("acme")
     assert list((tmp_path / "vault/tenants").iterdir()) == [path]
