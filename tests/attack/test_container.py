@@ -17,7 +17,7 @@ from shelf import KEYRING, Shelf, State, consume, container
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, RollbackDetected, TooLarge, UnknownKey, Unreadable, UnsupportedFormat
 from vaultsession.format import ContainerCipher, IndexRowCipher, record
-from vaultsession.format.document import whole
+from vaultsession.format.document import parse
 from vaultsession.format.head import Head, encode
 from vaultsession.format.ids import locator_of
 from vaultsession.format.keys import MasterKey
@@ -435,7 +435,7 @@ def test_a_bomb_is_refused_before_it_is_inflated(body):
     with pytest.raises(TooLarge):
         reader.load(victim().key, lambda start: container(data, start))
     with pytest.raises(TooLarge):
-        reader.newest(victim().key, lambda start: container(data, start), wanted=1)
+        reader.tail(victim().key, lambda start: container(data, start), wanted=1)
 
 
 def test_a_bomb_within_the_declared_bound_is_inflated_no_further():
@@ -625,4 +625,4 @@ def test_no_sequence_of_mutations_gives_a_document_that_never_was(mutations, wit
     except Unreadable:
         return
     assert loaded is not None
-    assert (loaded.head, whole(loaded.bodies)) in [(state.head, state.document) for state in states]
+    assert (loaded.head, parse(loaded.bodies)) in [(state.head, state.document) for state in states]

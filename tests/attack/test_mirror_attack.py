@@ -43,7 +43,7 @@ class Pen:
     def texts(self, backend: Any, key: str) -> list[str]:
         loaded = self.reader.load(key, partial(backend.read, key))
         assert loaded is not None
-        return [message["content"] for message in document.whole(loaded.bodies)[1]]
+        return [message["content"] for message in document.parse(loaded.bodies)[1]]
 
 
 @pytest.fixture

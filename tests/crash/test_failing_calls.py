@@ -17,7 +17,7 @@ from files_lab import descriptors
 from sampling import sampled
 
 from vaultsession import SessionStore, open_store
-from vaultsession.engine import writer
+from vaultsession.engine import merge_policy
 from vaultsession.errors import VaultError
 from vaultsession.format import diff
 from vaultsession.testing.clock import ManualClock
@@ -87,7 +87,7 @@ OPERATIONS: dict[str, Operation] = {
 
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "DEAD_FLOOR", 1000)
+    monkeypatch.setattr(merge_policy, "DEAD_FLOOR", 1000)
     monkeypatch.setattr(diff, "SMALLEST", 1000)
 
 

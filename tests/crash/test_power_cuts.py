@@ -16,7 +16,7 @@ from files_lab import preallocate_early
 from sampling import sampled
 
 from vaultsession.backends.files import container_store
-from vaultsession.engine import writer
+from vaultsession.engine import merge_policy
 from vaultsession.format import diff
 
 pytestmark = pytest.mark.usefixtures("late_index")
@@ -246,9 +246,9 @@ QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_write
 
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "DEAD_FLOOR", 1500)
-    monkeypatch.setattr(writer, "APPENDED_FLOOR", 1200)
-    monkeypatch.setattr(writer, "RUN", 0)
+    monkeypatch.setattr(merge_policy, "DEAD_FLOOR", 1500)
+    monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 1200)
+    monkeypatch.setattr(merge_policy, "RUN", 0)
     monkeypatch.setattr(diff, "SMALLEST", 1000)
 
 

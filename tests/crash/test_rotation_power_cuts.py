@@ -198,7 +198,7 @@ def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypat
 
 
 def _without_last(kept: Any, writer: Writer, newest: Any, opened: Any, fetch: Any) -> Any:
-    living = writer._reader.kept(newest.key, fetch) or []
+    living = writer._reader.living(newest.key, fetch) or []
 
     class Shorter:
         keys = writer._reader.keys

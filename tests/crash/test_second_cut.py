@@ -9,14 +9,14 @@ import pytest
 from crash_lab import Life
 from test_power_cuts import SCENARIOS, life_of_a_session, several_sessions
 
-from vaultsession.engine import writer
+from vaultsession.engine import merge_policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "DEAD_FLOOR", 1500)
+    monkeypatch.setattr(merge_policy, "DEAD_FLOOR", 1500)
 
 
 def cut_twice(where: Path, first: Life, name: str, *, every: int, bound: int) -> int:

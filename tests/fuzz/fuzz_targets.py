@@ -66,8 +66,8 @@ def _read(data: bytes, witness: Witness | None) -> None:
     reader = Reader(KEYRING, largest_body=LARGEST_BODY)
     for consume in (
         lambda: reader.describe(SESSION, fetch, thorough=True),
-        lambda: document.whole(loaded.bodies) if (loaded := reader.load(SESSION, fetch)) else None,
-        lambda: reader.newest(SESSION, fetch, wanted=2),
+        lambda: document.parse(loaded.bodies) if (loaded := reader.load(SESSION, fetch)) else None,
+        lambda: reader.tail(SESSION, fetch, wanted=2),
     ):
         _allowed(consume)
 
@@ -97,9 +97,9 @@ def body(data: bytes) -> None:
     for codec in range(3):
         _allowed(lambda codec=codec: payload.unpack(codec, data, limit=LARGEST_BODY))
     bodies = data.split(b"\0")
-    for consume in (document.whole, document.state_of, document.elements, document.merged):
+    for consume in (document.parse, document.state_of, document.elements, document.merged):
         _allowed(lambda consume=consume: consume(bodies))
-    _allowed(lambda: document.newest(reversed(bodies), 2))
+    _allowed(lambda: document.tail(reversed(bodies), 2))
 
 
 def _allowed(act: Callable[[], object]) -> None:

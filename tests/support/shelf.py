@@ -9,7 +9,7 @@ from vaultsession.engine.reader import OpenHead, Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.errors import Unreadable
 from vaultsession.format import ids
-from vaultsession.format.document import Change, whole
+from vaultsession.format.document import Change, parse
 from vaultsession.format.head import Head
 from vaultsession.format.keys import Keyring, MasterKey
 from vaultsession.format.payload import Json, body, elements
@@ -98,13 +98,13 @@ class Shelf:
         now = self.clock.now()
         head = Head(id=self.id, created=now, updated=now, **facts)
         bodies = self.writer.pack_document(elements(state, messages))
-        self.commit(self.writer.whole(self.key, self.row or self.tombstone, head, bodies))
+        self.commit(self.writer.new_container(self.key, self.row or self.tombstone, head, bodies))
 
     def save(self, state: Json, messages: list[Json]) -> None:
         """The document anew."""
         row, opened = self.newest()
-        head = opened.head._replace(updated=self.writer.moment(opened.head))
-        self.commit(self.writer.full(row, opened, head, self.writer.pack_document(elements(state, messages))))
+        head = opened.head._replace(updated=self.writer.now(opened.head))
+        self.commit(self.writer.full_record(row, opened, head, self.writer.pack_document(elements(state, messages))))
 
     def append(self, *messages: Json) -> None:
         self._change(Change(), messages)
@@ -118,17 +118,17 @@ class Shelf:
     def touch(self, ttl: int = 3_600_000_000) -> None:
         row, opened = self.newest()
         head = opened.head._replace(ttl=ttl, expires=self.clock.now() + ttl)
-        self.commit(self.writer.touched(row, opened, head, self.fetch))
+        self.commit(self.writer.head_record(row, opened, head, self.fetch))
 
     def _change(self, change: Change, messages: Sequence[Json] = ()) -> None:
         row, opened = self.newest()
-        change, addition = self.writer.fitted(opened.head, self.writer.pack(body({}, messages)), change)
-        self.commit(self.writer.delta(row, opened, addition, change, self.fetch))
+        change, addition = self.writer.with_trim(opened.head, self.writer.pack(body({}, messages)), change)
+        self.commit(self.writer.delta_record(row, opened, addition, change, self.fetch))
 
     def document(self) -> tuple[Json, list[Json]]:
         loaded = self.reader.load(self.key, self.fetch)
         assert loaded is not None
-        return whole(loaded.bodies)
+        return parse(loaded.bodies)
 
 
 def container(
@@ -170,8 +170,8 @@ def consume(
     seen: list[Any] = []
     for consumer in (
         lambda reader: reader.describe(key, fetch, thorough=thorough),
-        lambda reader: _whole(reader.load(key, fetch)),
-        lambda reader: reader.newest(key, fetch, wanted=wanted),
+        lambda reader: _parse(reader.load(key, fetch)),
+        lambda reader: reader.tail(key, fetch, wanted=wanted),
     ):
         try:
             seen.append(consumer(Reader(keyring)))
@@ -180,5 +180,5 @@ def consume(
     return Seen(*seen)
 
 
-def _whole(loaded: Any) -> tuple[Head, Json, list[Json]] | None:
-    return None if loaded is None else (loaded.head, *whole(loaded.bodies))
+def _parse(loaded: Any) -> tuple[Head, Json, list[Json]] | None:
+    return None if loaded is None else (loaded.head, *parse(loaded.bodies))

@@ -13,7 +13,7 @@ from vaultsession import errors
 from vaultsession.engine.reader import Reader
 from vaultsession.format import ids, payload
 from vaultsession.format.dictionaries import SHIPPED, Dictionaries, shipped
-from vaultsession.format.document import whole
+from vaultsession.format.document import parse
 from vaultsession.format.head import decode, encode
 from vaultsession.format.keys import Keyring, MasterKey
 
@@ -88,12 +88,12 @@ def test_load_gives_what_is_expected(name):
     reader = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
-            whole(reader.load(KEYS["key"], fetch_of(name)).bodies)
+            parse(reader.load(KEYS["key"], fetch_of(name)).bodies)
         assert type(raised.value).__name__ == expected["error"]
         return
     loaded = reader.load(KEYS["key"], fetch_of(name))
     assert loaded is not None
-    assert whole(loaded.bodies) == (expected["state"], expected["messages"])
+    assert parse(loaded.bodies) == (expected["state"], expected["messages"])
     assert (loaded.seq, loaded.version.hex(), loaded.size) == (expected["seq"], expected["version"], expected["size"])
     assert as_json(loaded.head) == expected["head"]
 
@@ -104,10 +104,10 @@ def test_newest_gives_what_is_expected(name):
     reader = new_reading()
     if "error" in expected:
         with pytest.raises(errors.VaultError) as raised:
-            payload.parse(payload.join(reader.newest(KEYS["key"], fetch_of(name), wanted=1000)[1]))
+            payload.parse(payload.join(reader.tail(KEYS["key"], fetch_of(name), wanted=1000)[1]))
         assert type(raised.value).__name__ == expected["error"]
         return
-    found = reader.newest(KEYS["key"], fetch_of(name), wanted=1000)
+    found = reader.tail(KEYS["key"], fetch_of(name), wanted=1000)
     assert found is not None
     assert payload.parse(payload.join(found[1])) == expected["messages"]
     assert as_json(found[0].head) == expected["head"]

@@ -70,12 +70,12 @@ class SessionCache:
         known = self._current(self.cache, key) or self._current(self.endings, key)
         if known is not None:
             first, end = document.page(known.head.messages, wanted, offset)
-            found = document.newest(reversed(known.bodies), end - first, skip=known.head.messages - end)
+            found = document.tail(reversed(known.bodies), end - first, skip=known.head.messages - end)
             if len(found) == end - first:
                 self.cache.hits += 1
                 return known.head, found
         self.cache.misses += 1
-        read = self.read(key, lambda fetch: self._reader.newest(key, fetch, wanted=wanted, offset=offset))
+        read = self.read(key, lambda fetch: self._reader.tail(key, fetch, wanted=wanted, offset=offset))
         if read is None:
             return None
         ending, found = read

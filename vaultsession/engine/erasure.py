@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..backends.protocol import Backend
@@ -65,16 +65,16 @@ class Erasure:
         keys.refresh()
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
-        # Looked for before: an index that has to be derived anew cannot find them once nobody can read them.
-        sessions = proved(self._backend, self._reader, self._query(tenant_id), list)
+        # Proved before: an index that has to be derived anew cannot find them once nobody can read them.
+        proved(self._backend, self._reader, self._query(tenant_id), lambda rows: sum(1 for _ in rows))
         held = keys.destroy(tenant_id)
         if held is None:
             raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")
         when = self._clock.now()
-        removed, under_vault_key = self._remove_all(tenant_id, sessions)
+        removed, under_vault_key = self._remove_all(tenant_id)
         if self._backend.traits.durable:
             time.sleep(_LAG)
-            more = self._remove_all(tenant_id, self._readable(self._query(tenant_id)))
+            more = self._remove_all(tenant_id)
             removed, under_vault_key = removed + more[0], under_vault_key + more[1]
         return Receipt(
             vault=keys.vault_id.hex(),
@@ -89,16 +89,16 @@ class Erasure:
         return Query(tags=(self._reader.keyring.tag("tenant", "", tenant_id),), newest_first=False)
 
     def _readable(self, query: Query) -> Iterator[Proved]:
-        """What others have written meanwhile, as far as its rows authenticate."""
+        """What an index lists, as far as its rows authenticate."""
         for row in self._backend.scan(query):
             with contextlib.suppress(Damaged):
                 yield Proved(row, *self._reader.rows.open(row))
 
-    def _remove_all(self, tenant_id: str, sessions: Iterable[Proved]) -> tuple[int, int]:
+    def _remove_all(self, tenant_id: str) -> tuple[int, int]:
         """How many were removed, and how many of those were sealed under a key of the vault."""
         masters = {master.id for master in self._reader.keyring.masters}
         removed = under_vault_key = 0
-        for row, header, head in sessions:
+        for row, header, head in self._readable(self._query(tenant_id)):
             if head.tenant_id == tenant_id:
                 self._remove(row.key)
                 removed += 1

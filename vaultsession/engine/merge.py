@@ -53,17 +53,17 @@ class Carrying:
         if not isinstance(fork.theirs, IndexRow):
             if not added and not changed:
                 return None
-            moment = self._writer.moment()
+            moment = self._writer.now()
             head = ours.head._replace(created=moment, updated=moment)
             bodies = self._writer.pack_document([orjson.dumps(changed), *added])
-            return self._writer.whole(fork.key, fork.theirs, head, bodies)
+            return self._writer.new_container(fork.key, fork.theirs, head, bodies)
         opened = self._reader.opened(fork.theirs)
         head = _with_facts(opened.head, before.head, ours.head)
         if not added and not changed and not dropped and head == opened.head:
             return None
         addition = self._writer.pack(payload.join([b"{}", *added]), len(added))
-        change, fitted = self._writer.fitted(head, addition, Change(set=changed, unset=dropped))
-        return self._writer.delta(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
+        change, fitted = self._writer.with_trim(head, addition, Change(set=changed, unset=dropped))
+        return self._writer.delta_record(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
 
     def _document(self, key: str, data: bytes) -> _Document:
         loaded = self._reader.load(key, partial(record.part, data))

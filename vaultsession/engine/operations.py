@@ -24,12 +24,12 @@ from ..errors import (
 from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
-from ..format.payload import Json
+from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
 from .reader import Document, OpenHead, Reader
-from .writer import Packed, Writer
+from .writer import Writer
 
 _log = logging.getLogger("vaultsession")
 
@@ -107,21 +107,21 @@ class Operations:
 
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
-        kept = document.kept(messages, head.max_messages)
+        kept = document.trim(messages, head.max_messages)
         return self._put(key, head, self._writer.pack_document(payload.elements(state, kept)), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
         loaded = self.load(source, name)
         head = head_of(loaded.head)
-        bodies = [self._writer.pack(text) for text in document.cut(loaded.bodies, until, head.max_messages)]
+        bodies = [self._writer.pack(text) for text in document.slice(loaded.bodies, until, head.max_messages)]
         return self._put(key, head, bodies, replace=False)
 
     def restore(
         self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
     ) -> Literal["made", "replaced", "skipped"]:
         """A document with the head that it had elsewhere: its times and its life span as they are."""
-        kept = document.kept(messages, head.max_messages)
+        kept = document.trim(messages, head.max_messages)
         bodies = self._writer.pack_document(payload.elements(state, kept))
 
         def update(newest: Current) -> Decision:
@@ -130,7 +130,9 @@ class Operations:
                 raise SessionExists(f"there is a session {head.id!r} already")
             if is_alive and existing == "skip":
                 return Keep("skipped")
-            return self._writer.whole(key, newest, head, bodies)._replace(note="replaced" if is_alive else "made")
+            return self._writer.new_container(key, newest, head, bodies)._replace(
+                note="replaced" if is_alive else "made"
+            )
 
         self._coherent.forget(key)
         outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
@@ -139,26 +141,28 @@ class Operations:
     def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
-                return self._writer.whole(key, newest, head, bodies)
+                return self._writer.new_container(key, newest, head, bodies)
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
             opened = self._reader.opened(newest)
-            moment = self._writer.moment(opened.head)
-            return self._writer.full(newest, opened, head._replace(created=opened.head.created, updated=moment), bodies)
+            moment = self._writer.now(opened.head)
+            return self._writer.full_record(
+                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
+            )
 
         return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
     def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
         """A loaded document, compared and swapped on its version."""
         changed = edit.head
-        messages = document.kept(edit.messages, changed.max_messages)
+        messages = document.trim(edit.messages, changed.max_messages)
         draft = self._writer.draft(payload.elements(edit.state, messages), edit.bodies)
 
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
-                return self._writer.whole(key, newest, self._reborn(changed), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole())
             opened = self._reader.opened(newest)
             known = opened.document.hex() == edit.version
             if not known and not overwrite:
@@ -167,10 +171,10 @@ class Operations:
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if edit.new_ttl else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
-                return self._writer.whole(key, newest, self._reborn(head), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(head), draft.whole())
             expires = self._fresh_expiry(head) if edit.new_ttl else self._writer.expiry(head)
-            head = head._replace(created=was.created, updated=self._writer.moment(was), expires=expires)
-            return self._writer.saved(newest, opened, head, draft, known=known)
+            head = head._replace(created=was.created, updated=self._writer.now(was), expires=expires)
+            return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)
 
@@ -191,7 +195,7 @@ class Operations:
                 return Keep(note=False)
             self._coherent.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
-            return Keep(note=True) if dry_run else self._writer.grave(newest, flush=False)._replace(note=True)
+            return Keep(note=True) if dry_run else self._writer.delete(newest, flush=False)._replace(note=True)
 
         return _noted(self._backend.delete_many(keys, update))
 
@@ -200,8 +204,8 @@ class Operations:
         self._coherent.forget(key)
         if isinstance(newest, IndexRow):
             self._reader.opened(newest)  # a forged generation would bury what is yet to come
-            return self._writer.grave(newest, shred=shred)._replace(note=self._is_alive(newest))
-        grave = self._writer.grave_of_erased(key, self._coherent.fetch(key), shred=shred)
+            return self._writer.delete(newest, shred=shred)._replace(note=self._is_alive(newest))
+        grave = self._writer.delete_erased(key, self._coherent.fetch(key), shred=shred)
         return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
@@ -213,19 +217,21 @@ class Operations:
 
         def update(newest: Current) -> Write | None:
             if born is not None and not self._is_alive(newest):
-                fresh = document.unknown(messages, ()) if dedupe else messages
+                fresh = document.deduplicate(messages, ()) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
-                return self._writer.whole(key, newest, born, self._writer.pack_document(payload.elements({}, kept)))
+                return self._writer.new_container(
+                    key, newest, born, self._writer.pack_document(payload.elements({}, kept))
+                )
             row, opened = self._living(newest, name)
             fetch, addition = self._coherent.fetch(key), packed
             if dedupe:
                 loaded = self._reader.load(key, fetch)
-                fresh = document.unknown(messages, document.whole(loaded.bodies)[1] if loaded else ())
+                fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else ())
                 addition = self._writer.pack(payload.body({}, fresh), len(fresh))
             if not addition.messages:
                 return None
-            change, written = self._writer.fitted(opened.head, addition)
-            sealed = self._writer.delta(row, opened, written, change, fetch, known=known)
+            change, written = self._writer.with_trim(opened.head, addition)
+            sealed = self._writer.delta_record(row, opened, written, change, fetch, known=known)
             return sealed._replace(note=written.text)
 
         commit = self._backend.commit(key, update)
@@ -240,12 +246,12 @@ class Operations:
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
             fetch = self._coherent.fetch(key)
-            read = self._reader.newest(key, fetch, wanted=n)
+            read = self._reader.tail(key, fetch, wanted=n)
             popped = read[1] if read else []
             if not popped:
                 return None
-            change, operations = self._writer.fitted(opened.head, addition, Change(pop=len(popped)))
-            return self._writer.delta(row, opened, operations, change, fetch)._replace(note=popped)
+            change, operations = self._writer.with_trim(opened.head, addition, Change(pop=len(popped)))
+            return self._writer.delta_record(row, opened, operations, change, fetch)._replace(note=popped)
 
         return _parsed(self._backend.commit(key, update).note or [])
 
@@ -256,11 +262,9 @@ class Operations:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._coherent.fetch(key))
             state = document.state_of(loaded.bodies) if loaded else {}
-            head = opened.head._replace(
-                updated=self._writer.moment(opened.head), expires=self._writer.expiry(opened.head)
-            )
+            head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
             bodies = self._writer.pack_document(payload.elements(state, ()))
-            return self._writer.whole(key, row, head, bodies)._replace(erase=True)
+            return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
         self._coherent.forget(key)
         return self._head_of(self._backend.commit(key, update))
@@ -274,8 +278,8 @@ class Operations:
             row, opened = self._living(newest, name)
             if not changes:
                 return None
-            change, operations = self._writer.fitted(opened.head, addition, Change(set=changes))
-            return self._writer.delta(row, opened, operations, change, self._coherent.fetch(key))
+            change, operations = self._writer.with_trim(opened.head, addition, Change(set=changes))
+            return self._writer.delta_record(row, opened, operations, change, self._coherent.fetch(key))
 
         return self._head_of(self._backend.commit(key, update))
 
@@ -284,7 +288,8 @@ class Operations:
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
-            head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
+            # A span that is given may shorten the life; what only extends it must not, where the clock was set back.
+            head = opened.head if ttl is None else opened.head._replace(ttl=ttl, expires=None)
             return self._touched(row, opened, head) if head.ttl is not None else None
 
         return self._head_of(self._commit_touch(key, update))
@@ -325,8 +330,8 @@ class Operations:
         return row.expires if isinstance(row, IndexRow) else expires
 
     def _touched(self, row: IndexRow, opened: OpenHead, head: Head, *, flush: bool = True) -> Write:
-        head = head._replace(expires=self._fresh_expiry(head))
-        return self._writer.touched(row, opened, head, self._coherent.fetch(row.key), flush=flush)
+        head = head._replace(expires=self._writer.extended(head))
+        return self._writer.head_record(row, opened, head, self._coherent.fetch(row.key), flush=flush)
 
     def _commit_touch(self, key: str, update: Update) -> Commit:
         known = self._coherent.cache.get(key)

@@ -11,22 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
-from ..errors import Damaged, UnknownKey, Unreadable
+from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
 from ..format import ContainerCipher, IndexRowCipher, document, payload
-from ..format import record as v1
 from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import locator_of
 from ..format.keys import Keyring
-from ..format.sealed import Container, IndexRow, ReadRange
+from ..format.record import (
+    HEAD,
+    HEADER_SIZE,
+    LARGEST_RECORD,
+    LINK_AND_FOOTER,
+    Record,
+    needs_more,
+    parse_header,
+    record_before,
+    records_from,
+)
+from ..format.sealed import Container, IndexRow, ReadRange, Witness
 from ..util.lru import Recent
 from ..vault.live_keyring import LiveKeyring
-from .witness import check_witness, refuse_fork
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
 
-LARGEST_BODY = v1.LARGEST_RECORD
+LARGEST_BODY = LARGEST_RECORD
 """Bytes of JSON in one record, after inflation."""
 
 OVERHEAD = 1024
@@ -91,7 +100,7 @@ class _Tail(NamedTuple):
 
     container: Container
     cipher: ContainerCipher
-    last: v1.Record
+    last: Record
     plain: bytes
     torn: bool
 
@@ -124,27 +133,29 @@ class Reader:
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""
-        return self._patiently(lambda: self._describe(key, fetch, thorough=thorough))
+        return _retried(lambda: self._describe(key, fetch, thorough=thorough))
 
     def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
-        return self._patiently(lambda: self._load(key, fetch, known))
+        return self._from_tail(
+            key, fetch, lambda tail, settled: self._document(key, tail, fetch, None if settled else known)
+        )
 
-    def newest(
+    def tail(
         self, key: str, fetch: ReadRange, *, wanted: int, offset: int | None = None
     ) -> tuple[Tail, list[bytes]] | None:
         """Messages, unparsed: ``wanted`` from the ``offset``-th on, or the newest ones; and the bodies read for them.
 
         Reads from the end as far back as the first of them.
         """
-        return self._patiently(lambda: self._newest(key, fetch, wanted, offset))
+        return self._from_tail(key, fetch, lambda tail, _: self._page(tail, fetch, wanted, offset))
 
-    def kept(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
+    def living(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
         """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
 
         The head of the last one is the newest head, whichever record said it.
         """
-        return self._patiently(lambda: self._kept(key, fetch))
+        return self._from_tail(key, fetch, lambda tail, _: self._living(tail, fetch))
 
     def opened(self, row: IndexRow) -> OpenHead:
         """What the row of a critical section says, from memory where this process made or met just that row.
@@ -206,15 +217,18 @@ class Reader:
         self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
-    def _load(self, key: str, fetch: ReadRange, known: Document | None) -> Document | None:
-        tail = self._tail(key, fetch)
-        if tail is None:
-            return None
-        try:
-            return self._document(key, tail, fetch, known)
-        except Damaged:
-            tail = self._settled(key, fetch)
-            return None if tail is None else self._document(key, tail, fetch, None)
+    def _from_tail(self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T]) -> T | None:
+        """What is taken from the tail, or else from the ``settled`` one; None where there is no session."""
+
+        def attempt() -> T | None:
+            tail = self._tail(key, fetch)
+            try:
+                return None if tail is None else take(tail, False)
+            except Damaged:
+                tail = self._settled(key, fetch)
+                return None if tail is None else take(tail, True)
+
+        return _retried(attempt)
 
     def _document(self, key: str, tail: _Tail, fetch: ReadRange, known: Document | None) -> Document:
         last, head = tail.last, decode(tail.plain)
@@ -228,7 +242,7 @@ class Reader:
         found: list[bytes] = []
         link = last.tag
         for record in self._back(tail, fetch, start):
-            if record.kind != v1.HEAD:
+            if record.kind != HEAD:
                 found.append(self.body(tail.cipher, record))
             link = record.link
         if known is not None and grown and link != known.version:
@@ -246,29 +260,9 @@ class Reader:
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
 
-    def _newest(self, key: str, fetch: ReadRange, wanted: int, offset: int | None) -> tuple[Tail, list[bytes]] | None:
-        tail = self._tail(key, fetch)
-        if tail is None:
-            return None
-        try:
-            return self._page(tail, fetch, wanted, offset)
-        except Damaged:
-            tail = self._settled(key, fetch)
-            return None if tail is None else self._page(tail, fetch, wanted, offset)
-
-    def _kept(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
-        tail = self._tail(key, fetch)
-        if tail is None:
-            return None
-        try:
-            return self._living(tail, fetch)
-        except Damaged:
-            tail = self._settled(key, fetch)
-            return None if tail is None else self._living(tail, fetch)
-
     def _living(self, tail: _Tail, fetch: ReadRange) -> list[LiveRecord]:
         newest, cipher = decode(tail.plain), tail.cipher
-        living = [record for record in self._back(tail, fetch, newest.full) if record.kind != v1.HEAD]
+        living = [record for record in self._back(tail, fetch, newest.full) if record.kind != HEAD]
         found = []
         for record in reversed(living):
             head = newest if record is living[0] else decode(cipher.open_head(record))
@@ -281,14 +275,14 @@ class Reader:
 
         def bodies() -> Iterator[bytes]:
             for record in self._back(tail, fetch, head.full):
-                if record.kind != v1.HEAD:
+                if record.kind != HEAD:
                     met.append(self.body(tail.cipher, record))
                     yield met[-1]
 
-        found = document.newest(bodies(), end - first, skip=head.messages - end)
+        found = document.tail(bodies(), end - first, skip=head.messages - end)
         return Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
 
-    def body(self, cipher: ContainerCipher, record: v1.Record) -> bytes:
+    def body(self, cipher: ContainerCipher, record: Record) -> bytes:
         """The JSON in a record."""
         find = self.dictionaries.find
         return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
@@ -299,10 +293,10 @@ class Reader:
         if container is None or self._is_buried(key, container):
             return None
         cipher = self.cipher(key, container.header)
-        last = v1.record_before(container, container.size)
-        if last is None and (start := v1.needs_more(container, container.size)) is not None:
+        last = record_before(container, container.size)
+        if last is None and (start := needs_more(container, container.size)) is not None:
             container = _again(fetch, start, cipher.header)
-            last = v1.record_before(container, container.size)
+            last = record_before(container, container.size)
         if last is None:
             return self._settled(key, fetch)
         try:
@@ -318,8 +312,8 @@ class Reader:
         if container is None or self._is_buried(key, container):
             return None
         cipher = self.cipher(key, container.header)
-        authentic: list[tuple[v1.Record, bytes]] = []
-        for record in v1.records_from(container, v1.HEADER_SIZE):
+        authentic: list[tuple[Record, bytes]] = []
+        for record in records_from(container, HEADER_SIZE):
             try:
                 if record.seq != len(authentic):
                     break
@@ -338,7 +332,7 @@ class Reader:
         check_witness(cipher.generation, last, container, torn=torn)
         return _Tail(container, cipher, last, plain, torn=torn)
 
-    def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[v1.Record, bytes]]) -> int | None:
+    def _first_broken_body(self, cipher: ContainerCipher, records: list[tuple[Record, bytes]]) -> int | None:
         full = decode(records[-1][1]).full
         for number, (record, _) in enumerate(records):
             if record.offset >= full:
@@ -364,7 +358,7 @@ class Reader:
                     raise Damaged(f"record {record.seq} does not follow the one that was acknowledged: a fork")
                 return
 
-    def _back(self, tail: _Tail, fetch: ReadRange, start: int) -> Iterator[v1.Record]:
+    def _back(self, tail: _Tail, fetch: ReadRange, start: int) -> Iterator[Record]:
         """Authentic records from the newest back to the one that begins at ``start``; ``Damaged`` if none begins there.
 
         Also ``Damaged`` if the record that the witness names is met, and is another one.
@@ -374,7 +368,7 @@ class Reader:
         if witness is not None and witness.generation != tail.cipher.generation:
             witness = None
         while record.offset >= start:
-            if (record.offset == v1.HEADER_SIZE) is not (record.seq == 0):
+            if (record.offset == HEADER_SIZE) is not (record.seq == 0):
                 raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
             if witness is not None:
                 refuse_fork(record, witness)
@@ -382,12 +376,12 @@ class Reader:
             end = record.offset
             if end == start:
                 return
-            more = v1.needs_more(container, end)
+            more = needs_more(container, end)
             if more is not None:
-                wanted = max(start - v1.LINK_AND_FOOTER, v1.HEADER_SIZE)
+                wanted = max(start - LINK_AND_FOOTER, HEADER_SIZE)
                 container = _again(fetch, max(wanted, min(more, end - window)), tail.cipher.header)
                 window *= 2
-            before = v1.record_before(container, end)
+            before = record_before(container, end)
             if before is None or before.seq != record.seq - 1:
                 raise Damaged(f"the record that ends at offset {end} is not whole")
             tail.cipher.open_head(before)
@@ -400,16 +394,17 @@ class Reader:
         tombstone = container.tombstone
         if tombstone is None or not self.rows.is_genuine(tombstone._replace(key=key)):
             return False
-        return v1.parse_header(container.header).generation <= tombstone.generation
+        return parse_header(container.header).generation <= tombstone.generation
 
-    @staticmethod
-    def _patiently(attempt: Callable[[], T]) -> T:
-        for _ in range(_PATIENCE):
-            try:
-                return attempt()
-            except _Moved:
-                continue
-        raise Damaged("the container was replaced faster than it could be read")
+
+def _retried(attempt: Callable[[], T]) -> T:
+    """What the attempt gives, begun again as often as the container was replaced meanwhile."""
+    for _ in range(_PATIENCE):
+        try:
+            return attempt()
+        except _Moved:
+            continue
+    raise Damaged("the container was replaced faster than it could be read")
 
 
 def _again(fetch: ReadRange, start: int, header: bytes) -> Container:
@@ -417,3 +412,28 @@ def _again(fetch: ReadRange, start: int, header: bytes) -> Container:
     if container is None or container.header != header:
         raise _Moved
     return container
+
+
+def check_witness(generation: int, last: Record, container: Container, *, torn: bool) -> None:
+    """Raise the verdict of FORMAT.md §3 unless it is clean, or torn and not witnessed."""
+    witness = container.witness
+    if witness is None or (generation, last.seq) > (witness.generation, witness.seq):
+        return
+    if (generation, last.seq) == (witness.generation, witness.seq):
+        refuse_fork(last, witness)
+    elif torn:
+        raise Damaged(
+            f"records up to {witness.seq} of generation {witness.generation} were acknowledged; "
+            f"only those up to {last.seq} of generation {generation} authenticate"
+        )
+    else:
+        raise RollbackDetected(
+            f"record {last.seq} of generation {generation} is authentic, but record {witness.seq} of generation "
+            f"{witness.generation} is known to have been written: rolled back or truncated"
+        )
+
+
+def refuse_fork(record: Record, witness: Witness) -> None:
+    """``Damaged`` for a record of the witness' place in the chain that is not the witness' record."""
+    if record.seq == witness.seq and record.tag != witness.version:
+        raise Damaged(f"record {record.seq} is not the one that was acknowledged: the chain has forked")

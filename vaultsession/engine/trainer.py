@@ -163,7 +163,7 @@ class Trainer:
         head = reader.rows.open(row)[1]
         if head.raw > _WHOLE:
             wanted = max(1, head.messages * share // head.raw)
-            read = self._coherent.read(key, lambda fetch: reader.newest(key, fetch, wanted=wanted))
+            read = self._coherent.read(key, lambda fetch: reader.tail(key, fetch, wanted=wanted))
             return [] if read is None else read[1]
         loaded = self._coherent.read(key, lambda fetch: reader.load(key, fetch))
         bodies = () if loaded is None else loaded.bodies

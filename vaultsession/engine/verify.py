@@ -21,8 +21,8 @@ from ..errors import (
     VaultError,
 )
 from ..format import document
-from ..format import record as v1
 from ..format.head import Head, decode
+from ..format.record import HEADER_SIZE, KEY_ID, records_from
 from ..format.sealed import Container, IndexRow
 from .reader import Reader
 
@@ -115,11 +115,11 @@ def _opened(reader: Reader, key: str, container: Container) -> Verification:
         return Verification(key, Verdict.REMOVED, "its file came back after it was removed; it reads as absent")
     loaded = reader.load(key, lambda _: container)
     if loaded is not None:
-        document.whole(loaded.bodies)
+        document.parse(loaded.bodies)
     cipher = reader.cipher(key, container.header)
     records = 0
     head: Head | None = None
-    for record in v1.records_from(container, v1.HEADER_SIZE):
+    for record in records_from(container, HEADER_SIZE):
         if record.offset >= row.size:
             break
         head = decode(cipher.open_head(record))
@@ -133,4 +133,4 @@ def _opened(reader: Reader, key: str, container: Container) -> Verification:
         verdict, problem = Verdict.TORN, f"{container.size - row.size} bytes behind the last record were never complete"
     elif row.torn:
         verdict, problem = Verdict.TORN, "a write failed; the next one replaces the file"
-    return Verification(key, verdict, problem, records, container.size, head, row, container.header[v1.KEY_ID])
+    return Verification(key, verdict, problem, records, container.size, head, row, container.header[KEY_ID])

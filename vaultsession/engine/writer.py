@@ -8,49 +8,32 @@ nothing of the old may stay. Compression has happened before, outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import orjson
 
 from ..errors import Damaged, InvalidDocument, TooLarge
-from ..format import ContainerCipher, document, head_size, payload
-from ..format import record as v1
+from ..format import ContainerCipher, document, payload
 from ..format.diff import Difference, smaller_delta
 from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
+from ..format.payload import Packed
+from ..format.record import (
+    DELTA,
+    FOOTER_SIZE,
+    FULL,
+    HEAD,
+    HEADER_SIZE,
+    LARGEST_CONTAINER,
+    LINK_AND_FOOTER,
+    SUITE_AES_GCM,
+    first_link,
+)
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..util.clock import Clock
 from ..vault.live_keyring import LiveKeyring
+from .merge_policy import dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
 from .reader import LARGEST_BODY, Document, OpenHead, Reader
-
-DEAD_FACTOR = 4
-DEAD_FLOOR = 64 * 1024
-"""Dead bytes that a container may carry: 4 times the living, or 64 KiB (16 KiB replaced every second save of 20 KB)."""
-
-APPENDED_FLOOR = 4 * 1024
-"""Bytes that small records may take which were appended: as much as the rest of the document, or 4 KiB.
-
-What is merged has doubled since the last time, so that a byte which was appended is written at most twice more, in a
-life of any length. Below a block of the file system merging would free nothing.
-"""
-
-RUN = 10
-CONTENDED = 64
-"""Whoever merges keeps the others waiting. So a process does it that has written so many records in a row, when nobody
-else is likely to be writing; before that, only where small records take so many times as much as the rest. (Four
-processes on four sessions: 6 200 appends a second, 1.7 ms at the 99th percentile, 43 at worst; 6 350, 1.6 and 62 at 256
-times the rest; 5 800, 2.8 and 31 at 24 times; 3 500 and 4.5 where all merge.)
-"""
-
-
-class Packed(NamedTuple):
-    """One body, compressed, and its text, since a record may have to be put together anew."""
-
-    text: bytes
-    codec: int
-    data: bytes
-    messages: int
 
 
 class Draft:
@@ -90,7 +73,7 @@ class Writer:
         *,
         level: int | None = 3,
         padded: bool = False,
-        suite: int = v1.SUITE_AES_GCM,
+        suite: int = SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
     ) -> None:
         self._reader = reader
@@ -126,7 +109,7 @@ class Writer:
         difference = None if found is None else (found, self.pack(found.text, found.messages))
         return Draft(known, difference, lambda: self.pack_document(elements))
 
-    def whole(
+    def new_container(
         self, key: str, newest: Current, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
     ) -> Write:
         """A container of its own: the document anew, and nothing of the old. Of ``head`` it keeps the facts.
@@ -134,7 +117,7 @@ class Writer:
         ``unchanged`` is the version of a document that stays as it was, and goes on having it.
         """
         cipher = self._fresh(key, newest, head)
-        parts, link, offset = [cipher.header], v1.first_link(cipher.header), v1.HEADER_SIZE
+        parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
         head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
         plain = b""
         for seq, body in enumerate(bodies):
@@ -142,22 +125,22 @@ class Writer:
                 messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
             )
             plain = encode(head)
-            kind = v1.DELTA if seq else v1.FULL
+            kind = DELTA if seq else FULL
             record = cipher.seal(kind, seq, offset, link, plain, codec=body.codec, body=body.data)
             parts.append(record)
-            link = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+            link = record[-LINK_AND_FOOTER:-FOOTER_SIZE]
             offset += len(record)
-        if offset > v1.LARGEST_CONTAINER:
-            raise TooLarge(f"a session of {offset} bytes; the bound is {v1.LARGEST_CONTAINER}")
+        if offset > LARGEST_CONTAINER:
+            raise TooLarge(f"a session of {offset} bytes; the bound is {LARGEST_CONTAINER}")
         return Write(self._row(key, cipher, len(bodies) - 1, link, offset, head, plain), 0, b"".join(parts))
 
-    def full(self, newest: IndexRow, opened: OpenHead, head: Head, bodies: Sequence[Packed]) -> Write:
+    def full_record(self, newest: IndexRow, opened: OpenHead, head: Head, bodies: Sequence[Packed]) -> Write:
         """The document anew, as one more record where that is the cheaper way in the long run."""
-        dead = newest.size - v1.HEADER_SIZE
+        dead = newest.size - HEADER_SIZE
         living = sum(len(body.data) for body in bodies)
         is_stale = self._is_stale(opened, head.tenant_id)
-        if len(bodies) > 1 or newest.torn or is_stale or _is_wasteful(dead, living):
-            return self.whole(newest.key, newest, head, bodies)
+        if len(bodies) > 1 or newest.torn or is_stale or is_wasteful(dead, living):
+            return self.new_container(newest.key, newest, head, bodies)
         (body,) = bodies
         head = head._replace(
             messages=body.messages,
@@ -168,9 +151,9 @@ class Writer:
             appended=0,
             document=None,
         )
-        return self._record(newest, opened, v1.FULL, head, body)
+        return self._record(newest, opened, FULL, head, body)
 
-    def saved(self, newest: IndexRow, opened: OpenHead, head: Head, draft: Draft, *, known: bool) -> Write:
+    def draft_record(self, newest: IndexRow, opened: OpenHead, head: Head, draft: Draft, *, known: bool) -> Write:
         """A draft behind the newest. Where that is ``known`` to be what it differs from, the difference may do."""
         if known and draft.difference is not None and not newest.torn and not self._is_stale(opened, head.tenant_id):
             difference, addition = draft.difference
@@ -179,17 +162,17 @@ class Writer:
                 messages=was.messages + difference.growth,
                 raw=was.raw + len(addition.text),
                 records=was.records + 1,
-                dead=_dropped(newest, was, difference, addition),
-                appended=was.appended + _small(newest, addition),
+                dead=dead_after_save(newest, was, difference, addition),
+                appended=was.appended + mergeable(newest, addition),
                 full=was.full,
                 document=None,
             )
-            if not _is_worn(newest.size + len(addition.data), head, opened.run):
+            if not is_worn(newest.size + len(addition.data), head, opened.run):
                 draft.follows(addition)
-                return self._record(newest, opened, v1.DELTA, head, addition)
-        return self.full(newest, opened, head, draft.whole())
+                return self._record(newest, opened, DELTA, head, addition)
+        return self.full_record(newest, opened, head, draft.whole())
 
-    def fitted(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
+    def with_trim(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
         """The change that an addition makes, with what ``max_messages`` drops, and the body that says so."""
         if head.max_messages is not None:
             kept = head.messages - change.pop + addition.messages
@@ -202,7 +185,7 @@ class Writer:
             raise InvalidDocument("state: nested too deeply to be set", path="state") from None
         return change, self.pack(b"[" + operations + addition.text[len(b"[{}") :], addition.messages)
 
-    def delta(
+    def delta_record(
         self,
         newest: IndexRow,
         opened: OpenHead,
@@ -217,54 +200,56 @@ class Writer:
         messages, dead, small = was.messages + addition.messages, was.dead, 0
         if change is not NO_CHANGE:
             messages -= change.pop + change.trim
-            dead = _dead(newest, was, change, addition)
+            dead = dead_after(newest, was, change, addition)
         if not (change.set or change.unset):
-            small = _small(newest, addition)
+            small = mergeable(newest, addition)
         head = was.followed(
             messages=messages,
             raw=was.raw + len(addition.text),
             dead=dead,
             appended=was.appended + small,
-            updated=self.moment(was),
+            updated=self.now(was),
             expires=self.expiry(was),
         )
         if (
             newest.torn
             or self._is_stale(opened, was.tenant_id)
-            or _is_worn(newest.size + len(addition.data), head, opened.run)
+            or is_worn(newest.size + len(addition.data), head, opened.run)
         ):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
             return self._merged(newest, head, [*bodies, addition.text])
-        return self._record(newest, opened, v1.DELTA, head, addition)
+        return self._record(newest, opened, DELTA, head, addition)
 
-    def touched(self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True) -> Write:
+    def head_record(
+        self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
+    ) -> Write:
         """Another head over the same document: its life extended, or its labels changed."""
-        dead = head.dead + _bare(newest)  # whatever follows it says all that it says
+        dead = head.dead + overhead(newest)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
-        if newest.torn or _is_worn(newest.size, head, opened.run):
+        if newest.torn or is_worn(newest.size, head, opened.run):
             return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
-        return self._record(newest, opened, v1.HEAD, head, None)._replace(flush=flush)
+        return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
 
     def resealed(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write:
         """The same document in a container of its own, under the key of the moment; what was dead is left behind.
 
         Bodies are opened and sealed again as they are, neither inflated nor parsed. The document keeps its version.
         """
-        living = self._reader.kept(newest.key, fetch)
+        living = self._reader.living(newest.key, fetch)
         if not living:
             raise Damaged(f"the container of {newest.key} is gone, though its row is there")
         cipher = self._fresh(newest.key, newest, opened.head)
-        link, offset = v1.first_link(cipher.header), v1.HEADER_SIZE
+        link, offset = first_link(cipher.header), HEADER_SIZE
         parts, plain, head = [cipher.header], b"", opened.head
         for seq, record in enumerate(living):
-            head = record.head._replace(full=v1.HEADER_SIZE, records=seq + 1, document=None)
+            head = record.head._replace(full=HEADER_SIZE, records=seq + 1, document=None)
             if seq == len(living) - 1:
                 head = head._replace(document=opened.document)
             plain = encode(head)
             sealed = cipher.seal(record.kind, seq, offset, link, plain, codec=record.codec, body=record.body)
             parts.append(sealed)
-            link = sealed[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+            link = sealed[-LINK_AND_FOOTER:-FOOTER_SIZE]
             offset += len(sealed)
         return Write(self._row(newest.key, cipher, len(living) - 1, link, offset, head, plain), 0, b"".join(parts))
 
@@ -272,11 +257,11 @@ class Writer:
         """Whether a new container of this session would be sealed under another key."""
         return opened.cipher.sealed_as[0] != self._keys.sealing(opened.head.tenant_id).id
 
-    def grave(self, newest: IndexRow, *, flush: bool = True, shred: bool = False) -> Delete:
+    def delete(self, newest: IndexRow, *, flush: bool = True, shred: bool = False) -> Delete:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
         return Delete(self._reader.rows.tombstone(newest.key, newest.generation), flush, shred)
 
-    def grave_of_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
+    def delete_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
         """What removes a container whose key was destroyed, a backup come back say; None for any other."""
         container = fetch(-1)
         if container is None or not self._reader.is_erased(key, container.header):
@@ -284,14 +269,20 @@ class Writer:
         # Its own generation cannot be proved any more.
         return Delete(self._reader.rows.tombstone(key, self._clock.now()), shred=shred)
 
-    def moment(self, head: Head | None = None) -> int:
+    def now(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
         now = self._clock.now()
         return now if head is None else max(now, head.updated)
 
     def expiry(self, head: Head) -> int | None:
         """When a session that is used now expires."""
-        return self._clock.now() + head.ttl if head.sliding and head.ttl is not None else head.expires
+        return self.extended(head) if head.sliding else head.expires
+
+    def extended(self, head: Head) -> int | None:
+        """When it expires if its life begins anew now: never earlier than it does, whatever the clock says."""
+        if head.ttl is None:
+            return head.expires
+        return max(self._clock.now() + head.ttl, head.expires or 0)
 
     def _bodies(self, newest: IndexRow, fetch: ReadRange) -> Bodies:
         """The document that a row speaks of, inside its critical section."""
@@ -302,7 +293,7 @@ class Writer:
 
     def _merged(self, newest: IndexRow, head: Head, bodies: Bodies, *, unchanged: bytes | None = None) -> Write:
         packed = [self.pack(text) for text in document.merged(bodies)]
-        return self.whole(newest.key, newest, head, packed, unchanged=unchanged)
+        return self.new_container(newest.key, newest, head, packed, unchanged=unchanged)
 
     def _record(self, newest: IndexRow, opened: OpenHead, kind: int, head: Head, body: Packed | None) -> Write:
         plain = encode(head)
@@ -312,10 +303,10 @@ class Writer:
         else:
             place = (kind, seq, newest.size, newest.version)
             record = opened.cipher.seal(*place, plain, codec=body.codec, body=body.data)
-        version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+        version = record[-LINK_AND_FOOTER:-FOOTER_SIZE]
         end = newest.size + len(record)
-        if end > v1.LARGEST_CONTAINER:
-            raise TooLarge(f"a session of {end} bytes; the bound is {v1.LARGEST_CONTAINER}")
+        if end > LARGEST_CONTAINER:
+            raise TooLarge(f"a session of {end} bytes; the bound is {LARGEST_CONTAINER}")
         row = self._row(newest.key, opened.cipher, seq, version, end, head, plain, run=opened.run + 1)
         return Write(row, newest.size, record)
 
@@ -358,54 +349,3 @@ class Writer:
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
         return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
-
-
-def _is_worn(size: int, head: Head, run: int) -> bool:
-    """Whether dead bytes or small records have piled up, by the size and head that one more record would give."""
-    living = size - head.full - head.dead
-    share = 1 if run >= RUN else CONTENDED
-    if head.appended > max(share * (living - head.appended), APPENDED_FLOOR):
-        return True
-    return _is_wasteful(head.full - v1.HEADER_SIZE + head.dead, living)
-
-
-def _dead(newest: IndexRow, head: Head, change: Change, addition: Packed) -> int:
-    """Bytes behind the last FULL that nothing will read again, estimated: no body is opened to know.
-
-    Dropped messages are taken to be as large as the others, and a key of the state that is set to replace one of the
-    same size. An estimate too high lets the container be replaced earlier, never twice in a row for the same bytes.
-    """
-    span = newest.size - head.full
-    dropped = change.pop + change.trim
-    dead = head.dead + (span - head.dead) * dropped // max(1, head.messages + addition.messages)
-    if change.set or change.unset:
-        dead += _bare(newest) + len(addition.data)
-    return min(dead, span)
-
-
-def _dropped(newest: IndexRow, head: Head, difference: Difference, addition: Packed) -> int:
-    """The same of a document that was saved, where the bytes of JSON that it drops are known.
-
-    They are taken to be stored as the others are, or as what is added is, whichever is more: the newest message, saved
-    again and again while it grows, lies in small records that compress far worse than a history does.
-    """
-    span = newest.size - head.full
-    as_others = difference.dropped * span // max(1, head.raw)
-    as_added = difference.dropped * len(addition.data) // len(addition.text)
-    return min(head.dead + max(as_others, as_added), span)
-
-
-def _small(newest: IndexRow, addition: Packed) -> int:
-    """Bytes of a record behind the newest that merging could save some of."""
-    if document.is_large(addition.text):
-        return 0
-    return _bare(newest) + (len(addition.data) if addition.codec else 0)
-
-
-def _bare(newest: IndexRow) -> int:
-    """What a record takes beside its body, but for a digit or two: its head will be about as long as the newest."""
-    return v1.SMALLEST_RECORD + v1.TAG_SIZE + head_size(newest)
-
-
-def _is_wasteful(dead: int, living: int) -> bool:
-    return dead > max(DEAD_FACTOR * living, DEAD_FLOOR)

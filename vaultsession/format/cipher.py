@@ -14,14 +14,36 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
 
 from ..errors import Damaged, TooLarge, UnsupportedFormat
-from . import record as v1
 from .head import LARGEST_HEAD
 from .keys import KEY_SIZE, Keyring, MasterKey, derive
+from .record import (
+    COMMITTED_SIZE,
+    FOOTER_SIZE,
+    FORMAT,
+    FRAME_SIZE,
+    HEADER,
+    HEADER_SIZE,
+    KINDS,
+    LARGEST_RECORD,
+    MAGIC,
+    NONCE_SIZE,
+    PADDED,
+    SALT_SIZE,
+    SUITE_AES_GCM,
+    SUITE_AES_GCM_SIV,
+    SUITE_CHACHA,
+    TAG_SIZE,
+    Header,
+    Record,
+    bound_part,
+    build_record,
+    parse_header,
+)
 
 _SUITES: dict[int, Any] = {
-    v1.SUITE_AES_GCM: AESGCM,
-    v1.SUITE_CHACHA: ChaCha20Poly1305,
-    v1.SUITE_AES_GCM_SIV: AESGCMSIV,
+    SUITE_AES_GCM: AESGCM,
+    SUITE_CHACHA: ChaCha20Poly1305,
+    SUITE_AES_GCM_SIV: AESGCMSIV,
 }
 _COMMITMENT_SIZE = 32
 _LENGTH_SIZE = 4
@@ -45,7 +67,7 @@ class ContainerCipher:
 
     __slots__ = ("_body", "_head", "generation", "header", "padded", "sealed_as")
 
-    def __init__(self, header: bytes, parsed: v1.Header, keys: bytes) -> None:
+    def __init__(self, header: bytes, parsed: Header, keys: bytes) -> None:
         try:
             suite = _SUITES[parsed.suite]
             self._head = suite(keys[:KEY_SIZE])
@@ -56,7 +78,7 @@ class ContainerCipher:
             ) from None
         self.header = header
         self.generation = parsed.generation
-        self.padded = bool(parsed.flags & v1.PADDED)
+        self.padded = bool(parsed.flags & PADDED)
         self.sealed_as = (parsed.key_id, parsed.suite, self.padded)
 
     @classmethod
@@ -66,13 +88,11 @@ class ContainerCipher:
         One comparison proves header, key, vault and file name together: ``Damaged`` if it fails, ``UnknownKey`` if the
         key is not held, ``UnsupportedFormat``.
         """
-        parsed = v1.parse_header(header)
-        keys = _derive(
-            keyring.master(parsed.key_id), header[: v1.COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator
-        )
+        parsed = parse_header(header)
+        keys = _derive(keyring.master(parsed.key_id), header[:COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator)
         if not hmac.compare_digest(keys[2 * KEY_SIZE :], parsed.commitment):
             raise Damaged("the header does not fit its key and name: edited, swapped, or of another vault")
-        return cls(header[: v1.HEADER_SIZE], parsed, keys)
+        return cls(header[:HEADER_SIZE], parsed, keys)
 
     @classmethod
     def create(
@@ -81,18 +101,18 @@ class ContainerCipher:
         locator: str,
         *,
         generation: int,
-        suite: int = v1.SUITE_AES_GCM,
+        suite: int = SUITE_AES_GCM,
         padded: bool = False,
         master: MasterKey | None = None,
     ) -> ContainerCipher:
         """The cipher of a new container under that master key, or the first one: new salt, new keys."""
         master = master or keyring.first
-        salt = os.urandom(v1.SALT_SIZE)
-        flags = v1.PADDED if padded else 0
-        plain = v1.HEADER.pack(v1.MAGIC, v1.FORMAT, suite, flags, master.id, generation, salt, b"")
-        keys = _derive(master, plain[: v1.COMMITTED_SIZE], salt, keyring.vault_id, locator)
+        salt = os.urandom(SALT_SIZE)
+        flags = PADDED if padded else 0
+        plain = HEADER.pack(MAGIC, FORMAT, suite, flags, master.id, generation, salt, b"")
+        keys = _derive(master, plain[:COMMITTED_SIZE], salt, keyring.vault_id, locator)
         commitment = keys[2 * KEY_SIZE :]
-        parsed = v1.Header(suite, flags, master.id, generation, salt, commitment)
+        parsed = Header(suite, flags, master.id, generation, salt, commitment)
         return cls(plain[:-_COMMITMENT_SIZE] + commitment, parsed, keys)
 
     def seal(
@@ -102,20 +122,20 @@ class ContainerCipher:
 
         ``head`` and ``body`` are plaintext; a record without a body is a HEAD.
         """
-        nonce = os.urandom(v1.NONCE_SIZE)
+        nonce = os.urandom(NONCE_SIZE)
         if body is not None and self.padded:
             body = _pad(body)
-        body_size = 0 if body is None else len(body) + v1.TAG_SIZE
-        if body_size > v1.LARGEST_RECORD - v1.FRAME_SIZE - LARGEST_HEAD - v1.FOOTER_SIZE:
-            raise TooLarge(f"a record of {body_size} bytes; the bound is {v1.LARGEST_RECORD}")
-        bound = v1.bound_part(kind=kind, codec=codec, seq=seq, body_size=body_size, head_size=len(head) + v1.TAG_SIZE)
+        body_size = 0 if body is None else len(body) + TAG_SIZE
+        if body_size > LARGEST_RECORD - FRAME_SIZE - LARGEST_HEAD - FOOTER_SIZE:
+            raise TooLarge(f"a record of {body_size} bytes; the bound is {LARGEST_RECORD}")
+        bound = bound_part(kind=kind, codec=codec, seq=seq, body_size=body_size, head_size=len(head) + TAG_SIZE)
         place = _place(bound, offset, link)
         sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + place)
-        body_tag = sealed_body[-v1.TAG_SIZE :] if sealed_body else bytes(v1.TAG_SIZE)
+        body_tag = sealed_body[-TAG_SIZE:] if sealed_body else bytes(TAG_SIZE)
         sealed_head = self._head.encrypt(nonce, head, b"h" + place + body_tag)
-        return v1.build_record(bound, nonce, sealed_body, sealed_head)
+        return build_record(bound, nonce, sealed_body, sealed_head)
 
-    def open_head(self, record: v1.Record) -> bytes:
+    def open_head(self, record: Record) -> bytes:
         """The plaintext of the record's head: proves the record's place in the chain and the tag of its body."""
         try:
             plain: bytes = self._head.decrypt(
@@ -123,11 +143,11 @@ class ContainerCipher:
             )
         except InvalidTag:
             raise Damaged(f"record {record.seq} at offset {record.offset} does not authenticate") from None
-        if record.kind not in v1.KINDS:
-            raise UnsupportedFormat(f"record type {record.kind}", found=record.kind, supported=tuple(v1.KINDS))
+        if record.kind not in KINDS:
+            raise UnsupportedFormat(f"record type {record.kind}", found=record.kind, supported=tuple(KINDS))
         return plain
 
-    def open_body(self, record: v1.Record) -> bytes:
+    def open_body(self, record: Record) -> bytes:
         """The plaintext of the record's body, as its codec left it. To be believed once ``open_head`` passed."""
         if not record.body:
             return b""

@@ -77,7 +77,7 @@ def state_of(bodies: Bodies) -> Json:
     return state
 
 
-def whole(bodies: Bodies) -> tuple[Json, list[Json]]:
+def parse(bodies: Bodies) -> tuple[Json, list[Json]]:
     """``(state, messages)``, everything parsed. New objects at each call."""
     first, *messages = _array(bodies[0])
     state = _state(first)
@@ -114,7 +114,7 @@ def page(count: int, wanted: int, offset: int | None) -> tuple[int, int]:
     return first, min(count, first + wanted)
 
 
-def newest(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
+def tail(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
     """At most ``wanted`` messages, unparsed and oldest first, that stand before the newest ``skip``.
 
     ``bodies`` come newest first and are asked for only as long as messages are wanting. The caller bounds
@@ -169,7 +169,7 @@ def is_large(body: bytes) -> bool:
     return len(body) >= SEGMENT // 2
 
 
-def cut(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:
+def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # noqa: A001 - read as document.slice
     """The same document with the messages before ``end`` alone, and of those the newest ``most``."""
     if end is None and most is None:
         return merged(bodies)
@@ -177,12 +177,12 @@ def cut(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:
     return list(segments(orjson.dumps(state_of(bodies)), found if most is None else found[-most:]))
 
 
-def kept(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
+def trim(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
     """What ``max_messages`` leaves of a history."""
     return messages if most is None else messages[-most:]
 
 
-def unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
+def deduplicate(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
     """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
     known = {_message_id(message) for message in history}
     fresh: list[Json] = []

@@ -15,7 +15,7 @@ import marshal
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import zstandard
@@ -68,6 +68,15 @@ Not a float: it writes null for those that JSON does not have. Keys it refuses u
 _LONGEST_PATH = 120
 
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
+
+
+class Packed(NamedTuple):
+    """One body, compressed, and its text, since a record may have to be put together anew."""
+
+    text: bytes
+    codec: int
+    data: bytes
+    messages: int
 
 
 class _Contexts(threading.local):
@@ -184,7 +193,7 @@ class Dictionary:
         except zstandard.ZstdError as error:
             raise ValueError(f"no zstd dictionary: {error}") from None
         self._digested: dict[int, zstandard.ZstdCompressionDict] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._contexts = _Contexts()
 
     def compress(self, text: bytes, level: int) -> bytes:

@@ -201,7 +201,7 @@ class Session(SessionFacts, Generic[StateT]):
     def messages(self) -> list[Json]:
         """The history, oldest first: a list of JSON objects, yours to change."""
         if self._messages is None:
-            state, self._messages = document.whole(self._bodies)
+            state, self._messages = document.parse(self._bodies)
             if self._state is None and self._shape is None:
                 self._state = self._shaped(state)
         return self._messages

@@ -10,9 +10,9 @@ from typing import Any
 from ..engine.reader import Reader
 from ..errors import Conflict
 from ..format import ContainerCipher, ids
-from ..format import record as v1
 from ..format.head import Head, encode
 from ..format.keys import Keyring
+from ..format.record import DELTA, FOOTER_SIZE, FULL, HEADER_SIZE, LINK_AND_FOOTER, first_link, records_from
 from ..format.sealed import Current, Decision, Delete, IndexRow, Update, Write
 
 FIRST_GENERATION = 1_700_000_000_000_000
@@ -47,10 +47,8 @@ class Sealer:
         def seal(newest: Current) -> Write:
             generation = FIRST_GENERATION if newest is None else newest.generation + 1
             cipher = ContainerCipher.create(self.keyring, ids.locator_of(key), generation=generation)
-            head = Head(id=key, created=1, updated=updated, full=v1.HEADER_SIZE, **facts)
-            record = cipher.seal(
-                v1.FULL, 0, v1.HEADER_SIZE, v1.first_link(cipher.header), encode(head), body=text.encode()
-            )
+            head = Head(id=key, created=1, updated=updated, full=HEADER_SIZE, **facts)
+            record = cipher.seal(FULL, 0, HEADER_SIZE, first_link(cipher.header), encode(head), body=text.encode())
             data = cipher.header + record
             return Write(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
 
@@ -71,7 +69,7 @@ class Sealer:
                 facts = {name: getattr(head, name) for name in ("user_id", "expires", "labels")}
                 return self.create(newest.key, text, updated=head.updated, **facts)(newest)
             seq = newest.seq + 1
-            record = known.cipher.seal(v1.DELTA, seq, newest.size, newest.version, encode(head), body=text.encode())
+            record = known.cipher.seal(DELTA, seq, newest.size, newest.version, encode(head), body=text.encode())
             row = self._row(newest.key, known.cipher, seq, record, newest.size + len(record), head)
             self.reader.remember(row, head, known.cipher)
             return Write(row, newest.size, record, flush)
@@ -95,8 +93,8 @@ class Sealer:
             return None
         cipher = self.reader.cipher(key, container.header)
         found: list[str] = []
-        end = v1.HEADER_SIZE
-        for record in v1.records_from(container, v1.HEADER_SIZE):
+        end = HEADER_SIZE
+        for record in records_from(container, HEADER_SIZE):
             if record.seq != len(found):
                 raise AssertionError(f"record {record.seq} stands where record {len(found)} is expected")
             cipher.open_head(record)
@@ -112,12 +110,12 @@ class Sealer:
         if row is None:
             return None
         container = backend.read(key)
-        whole = v1.records_from(container, v1.HEADER_SIZE)
+        whole = records_from(container, HEADER_SIZE)
         cipher = self.reader.cipher(key, container.header)
         return [cipher.open_body(record).decode() for record in whole if record.end <= row.size]
 
     def _row(self, key: str, cipher: ContainerCipher, seq: int, record: bytes, size: int, head: Head) -> IndexRow:
-        version = record[-v1.LINK_AND_FOOTER : -v1.FOOTER_SIZE]
+        version = record[-LINK_AND_FOOTER:-FOOTER_SIZE]
         return self.reader.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, encode(head))
 
 

@@ -161,7 +161,10 @@ class VaultDirectory(MetadataStore):
         with _storage(self.path):
             for copy in copies:
                 if copy.error and (copy.error.errno != errno.EIO if name == VAULT else is_lost):
-                    raise copy.error
+                    try:
+                        raise copy.error
+                    finally:
+                        del copy, copies  # raised from here it refers to this frame, and they to the error
                 if is_lost and len(copies) == 1:
                     raise OSError(copy.problem)  # it is there, and kept once: nothing else can say what it holds
         return tuple(copy if copy.data is None else copy._replace(data=facts + copy.data) for copy in copies)
@@ -320,7 +323,7 @@ class VaultDirectory(MetadataStore):
             return Copy(name, None, str(error))
         except OSError as error:
             said = "the medium cannot read it" if error.errno == errno.EIO else str(error)
-            return Copy(name, None, said, error=error)
+            return Copy(name, None, said, error=error.with_traceback(None))  # its frames would keep descriptors open
         return Copy(name, data)
 
     def _write_first(self, facts: bytes, keyring: bytes, leftovers: set[str], unflushed: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from shelf import KEYRING, Shelf, container
 from vaultsession.engine.reader import TAIL, Reader
 from vaultsession.errors import Damaged, TooLarge, UnsupportedFormat
 from vaultsession.format import record
-from vaultsession.format.document import page, whole
+from vaultsession.format.document import page, parse
 
 NOISE = "0123456789abcdef" * 640
 
@@ -45,7 +45,7 @@ def long():
 
 def test_the_newest_messages_are_read_from_the_tail(long):
     watched = Watched(long.data)
-    found = Reader(KEYRING).newest(long.key, watched, wanted=3)
+    found = Reader(KEYRING).tail(long.key, watched, wanted=3)
     assert found is not None
     assert [orjson.loads(element)["n"] for element in found[1]] == [197, 198, 199]
     assert watched.fetched <= TAIL
@@ -53,7 +53,7 @@ def test_the_newest_messages_are_read_from_the_tail(long):
 
 def test_a_page_is_read_as_far_back_as_its_first_message(long):
     watched = Watched(long.data)
-    found = Reader(KEYRING).newest(long.key, watched, wanted=5, offset=150)
+    found = Reader(KEYRING).tail(long.key, watched, wanted=5, offset=150)
     assert found is not None
     assert [orjson.loads(element)["n"] for element in found[1]] == list(range(150, 155))
     assert watched.fetched < 4 * len(long.data)
@@ -63,7 +63,7 @@ def test_a_page_is_read_as_far_back_as_its_first_message(long):
 @pytest.mark.parametrize("wanted", [0, 1, 7, 200, 500])
 @pytest.mark.parametrize("offset", [None, 0, 1, 199, 200, 999])
 def test_a_page_is_that_of_the_history(long, wanted, offset):
-    found = Reader(KEYRING).newest(long.key, long.fetch, wanted=wanted, offset=offset)
+    found = Reader(KEYRING).tail(long.key, long.fetch, wanted=wanted, offset=offset)
     assert found is not None
     numbers = list(range(200))
     expected = numbers[max(0, 200 - wanted) :] if offset is None else numbers[offset : offset + wanted]
@@ -82,7 +82,7 @@ def test_the_whole_document_reads_no_byte_much_more_than_twice(long):
     watched = Watched(long.data)
     loaded = Reader(KEYRING).load(long.key, watched)
     assert loaded is not None
-    assert len(whole(loaded.bodies)[1]) == 200
+    assert len(parse(loaded.bodies)[1]) == 200
     assert watched.fetched < 3 * len(long.data)
 
 
@@ -108,18 +108,18 @@ def test_what_is_known_of_another_container_is_read_anew():
     shelf.create({}, [{"n": 1}])
     loaded = reader.load(shelf.key, shelf.fetch, known)
     assert loaded is not None
-    assert whole(loaded.bodies) == ({}, [{"n": 1}])
+    assert parse(loaded.bodies) == ({}, [{"n": 1}])
     shelf.save({}, [{"n": 2}])
     loaded = reader.load(shelf.key, shelf.fetch, loaded)
     assert loaded is not None
-    assert (whole(loaded.bodies), len(loaded.bodies)) == (({}, [{"n": 2}]), 1)
+    assert (parse(loaded.bodies), len(loaded.bodies)) == (({}, [{"n": 2}]), 1)
 
 
 def test_there_may_be_nothing():
     reader = Reader(KEYRING)
     assert reader.describe("0" * 32, lambda _: None, thorough=True) is None
     assert reader.load("0" * 32, lambda _: None) is None
-    assert reader.newest("0" * 32, lambda _: None, wanted=1) is None
+    assert reader.tail("0" * 32, lambda _: None, wanted=1) is None
 
 
 def test_a_container_that_is_replaced_between_two_fetches_is_read_anew(long):
@@ -132,7 +132,7 @@ def test_a_container_that_is_replaced_between_two_fetches_is_read_anew(long):
 
     loaded = Reader(KEYRING).load(long.key, fetch)
     assert loaded is not None
-    assert whole(loaded.bodies) == ({"new": 1}, [{"n": 0}])
+    assert parse(loaded.bodies) == ({"new": 1}, [{"n": 0}])
 
 
 def test_a_container_that_never_stays_is_not_read_for_ever(long):
@@ -145,7 +145,7 @@ def test_a_container_that_never_stays_is_not_read_for_ever(long):
         return container(long.data if turn[0] else other.data, start)
 
     with pytest.raises(Damaged, match="faster"):
-        Reader(KEYRING).newest(long.key, fetch, wanted=150)
+        Reader(KEYRING).tail(long.key, fetch, wanted=150)
 
 
 def test_a_row_is_opened_from_memory_only_where_it_is_just_that_row():
@@ -220,7 +220,7 @@ def test_what_is_written_in_any_suite_padding_and_codec_is_read(suite, padded, l
     for state in shelf.states:
         loaded = Reader(KEYRING).load(shelf.key, lambda start, size=state.size: container(shelf.data[:size], start))
         assert loaded is not None
-        assert (whole(loaded.bodies), loaded.head) == (state.document, state.head)
+        assert (parse(loaded.bodies), loaded.head) == (state.document, state.head)
     assert shelf.states[-1].document == ({"c": 1}, [{"n": 1}])
     header = record.parse_header(shelf.data)
     assert (header.suite, header.flags) == (suite, int(padded))

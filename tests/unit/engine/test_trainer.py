@@ -8,7 +8,7 @@ import random
 import pytest
 
 from vaultsession import InvalidSetting, RawKey, TrainingRefused, UnknownDictionary, open_store, open_store_async
-from vaultsession.engine import trainer, writer
+from vaultsession.engine import merge_policy, trainer
 from vaultsession.engine.trainer import FEWEST_SESSIONS, SIZES
 from vaultsession.format.dictionaries import SHIPPED
 from vaultsession.testing.clock import ManualClock
@@ -36,7 +36,7 @@ def store():
 
 
 def test_records_become_as_much_smaller_as_it_says(store, monkeypatch):
-    monkeypatch.setattr(writer, "APPENDED_FLOOR", 1 << 30)  # records as they are, not merged
+    monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 1 << 30)  # records as they are, not merged
     fill(store)
     chance = random.Random(5)
     unseen = [reply(chance) for _ in range(50)]

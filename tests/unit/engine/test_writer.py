@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shelf import KEYRING, START, Shelf
 
-from vaultsession.engine import writer
+from vaultsession.engine import merge_policy, writer
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, InvalidDocument, TooLarge
 from vaultsession.format import IndexRowCipher, document, payload
@@ -71,14 +71,14 @@ def test_what_the_change_says_is_what_max_messages_drops():
     shelf.create({}, [], max_messages=2)
     _, opened = shelf.newest()
     addition = shelf.writer.pack(payload.body({}, [{"n": n} for n in range(5)]))
-    change, fitted = shelf.writer.fitted(opened.head, addition)
+    change, fitted = shelf.writer.with_trim(opened.head, addition)
     assert change == Change(trim=3)
     assert fitted.text.startswith(b'[{"trim":3},\n{"n":0}')
     assert fitted.messages == 5
-    again = shelf.writer.fitted(opened.head, addition)
+    again = shelf.writer.with_trim(opened.head, addition)
     assert again == (change, fitted)
     few = shelf.writer.pack(payload.body({}, [{"n": 1}]))
-    assert shelf.writer.fitted(opened.head, few) == (document.NO_CHANGE, few)
+    assert shelf.writer.with_trim(opened.head, few) == (document.NO_CHANGE, few)
 
 
 def test_a_state_too_deep_to_be_set_is_refused_by_name():
@@ -182,7 +182,7 @@ def test_nothing_of_an_older_document_stays_in_a_container_of_its_own():
     shelf.append({"x": noise(1000, 3)})
     row, opened = shelf.newest()
     bodies = shelf.writer.pack_document([b"{}"])
-    shelf.commit(shelf.writer.whole(shelf.key, row, opened.head, bodies))
+    shelf.commit(shelf.writer.new_container(shelf.key, row, opened.head, bodies))
     assert len(shelf.data) < 500
     assert shelf.states[-1].document == ({}, [])
     head = shelf.states[-1].head
@@ -205,7 +205,7 @@ def test_a_row_whose_container_is_gone_is_damage():
     row, opened = shelf.newest()
     torn = row._replace(torn=True)
     with pytest.raises(Damaged, match="gone"):
-        shelf.writer.touched(torn, opened, opened.head, lambda _: None)
+        shelf.writer.head_record(torn, opened, opened.head, lambda _: None)
 
 
 # -- generations -------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_a_grave_is_for_the_generation_that_was_there():
     shelf = Shelf()
     shelf.create({}, [])
     row, _ = shelf.newest()
-    grave = shelf.writer.grave(row, flush=False)
+    grave = shelf.writer.delete(row, flush=False)
     assert grave.tombstone.generation == row.generation
     assert Reader(KEYRING).rows.is_genuine(grave.tombstone)
     assert not grave.flush
@@ -276,7 +276,7 @@ def test_a_body_beyond_the_bound_is_too_large():
 def test_a_container_beyond_the_bound_is_too_large(monkeypatch):
     shelf = Shelf(level=None)
     shelf.create({}, [{"x": noise(3000)}])
-    monkeypatch.setattr(v1, "LARGEST_CONTAINER", len(shelf.data) + 500)
+    monkeypatch.setattr(writer, "LARGEST_CONTAINER", len(shelf.data) + 500)
     before = shelf.data
     with pytest.raises(TooLarge, match="bound"):
         shelf.append({"x": noise(3000)})
@@ -315,7 +315,7 @@ def test_turn_by_turn_takes_at_most_twice_the_room_and_three_times_the_writing(s
     assert shelf.document() == ({}, history)
     anew = Shelf()
     anew.create({}, history)
-    assert len(shelf.data) < 2 * len(anew.data) + writer.APPENDED_FLOOR + 100
+    assert len(shelf.data) < 2 * len(anew.data) + merge_policy.APPENDED_FLOOR + 100
 
 
 def test_what_merging_would_not_shrink_is_left_where_it_is():
@@ -331,7 +331,7 @@ def test_what_merging_would_not_shrink_is_left_where_it_is():
     for number in range(20):
         plain.append({"n": number, "text": noise(10_000, number)})
     assert plain.replaced == 1
-    assert 0 < plain.states[-1].head.appended < writer.APPENDED_FLOOR
+    assert 0 < plain.states[-1].head.appended < merge_policy.APPENDED_FLOOR
 
 
 def test_a_document_written_whole_begins_to_count_what_is_appended_anew():
@@ -399,7 +399,7 @@ def test_touching_does_not_grow():
         shelf.touch(10**9 + number)
     assert 2 <= shelf.replaced <= 6
     assert shelf.document() == ({"a": 1}, [{"n": -1}])
-    assert len(shelf.data) < writer.DEAD_FLOOR + 1000
+    assert len(shelf.data) < merge_policy.DEAD_FLOOR + 1000
 
 
 @pytest.mark.parametrize("segment", [100, 1000])
@@ -410,8 +410,8 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "SEGMENT", segment)
         patch.setattr(document.segments, "__kwdefaults__", {"largest": segment})
-        patch.setattr(writer, "DEAD_FLOOR", 300)
-        patch.setattr(writer, "APPENDED_FLOOR", 700)
+        patch.setattr(merge_policy, "DEAD_FLOOR", 300)
+        patch.setattr(merge_policy, "APPENDED_FLOOR", 700)
         shelf = Shelf(level=None)
         shelf.create({}, [], max_messages=8)
         state: dict[str, object] = {}
@@ -435,7 +435,7 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
                 shelf.touch()
             assert shelf.states[-1].document == (state, messages)
             assert shelf.states[-1].head.messages == len(messages)
-            found = shelf.reader.newest(shelf.key, shelf.fetch, wanted=3)
+            found = shelf.reader.tail(shelf.key, shelf.fetch, wanted=3)
             assert found is not None
             assert [payload.parse(element) for element in found[1]] == messages[-3:]
 

@@ -175,7 +175,7 @@ def test_padding_that_this_package_does_not_write_is_damage(plain):
 
 
 def test_a_body_beyond_the_bound_is_refused_before_it_is_sealed(monkeypatch):
-    monkeypatch.setattr(v1, "LARGEST_RECORD", 20_000)
+    monkeypatch.setattr("vaultsession.format.cipher.LARGEST_RECORD", 20_000)
     cipher = made()
     with pytest.raises(TooLarge):
         cipher.seal(v1.FULL, 0, 80, bytes(16), b"", body=bytes(4000))

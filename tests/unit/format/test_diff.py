@@ -50,14 +50,14 @@ def agrees(bodies, state, messages):
         assert list(grown) != list(state)
         return None
     made = [*bodies, found.text]
-    assert document.whole(made) == (state, messages)
+    assert document.parse(made) == (state, messages)
     assert list(document.state_of(made)) == list(state)
     assert document.merged(made) == list(document.segments(orjson.dumps(state), list(map(orjson.dumps, messages))))
     assert found.growth == len(messages) - len(document.elements(bodies))
     assert found.messages == len(payload.split(found.text)) - 1
     assert 0 <= found.dropped <= sum(map(len, bodies))
     for wanted in range(len(messages) + 1):
-        tail = document.newest(reversed(made), wanted)
+        tail = document.tail(reversed(made), wanted)
         assert [payload.parse(each) for each in tail] == messages[len(messages) - wanted :]
     return found
 
@@ -66,7 +66,7 @@ def agrees(bodies, state, messages):
 @example({}, [{"n": 1}, {"n": 2}], [(2, {}, [], [], 0)], 8, {}, (0, 0, 0, [{"n": 1}, {"n": 2}]), True)
 def test_a_document_made_by_what_differs_is_the_document(state, messages, steps, largest, other, edit, same):
     bodies = written(state, messages, steps, largest)
-    state, messages = document.whole(bodies)
+    state, messages = document.parse(bodies)
     agrees(bodies, state if same else {**state, **other}, edited(messages, edit))
     agrees(bodies, other, messages)
 

@@ -48,13 +48,13 @@ class Model:
         return b"[" + orjson.dumps(change.fields()) + payload.body({}, added)[3:]
 
     def agrees(self, bodies):
-        assert document.whole(bodies) == (self.state, self.messages)
+        assert document.parse(bodies) == (self.state, self.messages)
         assert document.state_of(bodies) == self.state
         assert [payload.parse(element) for element in document.elements(bodies)] == self.messages
         for wanted in range(len(self.messages) + 1):
             for skip in range(len(self.messages) + 1 - wanted):
                 end = len(self.messages) - skip
-                found = document.newest(reversed(bodies), wanted, skip=skip)
+                found = document.tail(reversed(bodies), wanted, skip=skip)
                 assert [payload.parse(element) for element in found] == self.messages[end - wanted : end]
 
 
@@ -78,7 +78,7 @@ def test_merging_changes_nothing_and_can_be_gone_on_with(state, messages, steps,
             before = model.bodies
             model.bodies = document.merged(before)
             model.agrees(model.bodies)
-            assert document.whole(before) == document.whole(model.bodies)
+            assert document.parse(before) == document.parse(model.bodies)
             assert sum(body.count(b",\n") for body in model.bodies) == len(model.messages)
 
 
@@ -92,7 +92,7 @@ def test_merging_keeps_nothing_of_what_was_dropped():
 @pytest.mark.parametrize("operations", [b'{"set":{"x":1}}', b'{"unset":["secret"]}', b'{"trim":1}', b'{"pop":1}'])
 def test_a_large_body_at_the_front_is_not_kept_where_a_later_one_changes_what_it_says(operations):
     large = payload.body({"secret": "s" * 200_000}, [{"content": "x" * 100_000}])
-    state, messages = document.whole([large, b"[" + operations + b"]"])
+    state, messages = document.parse([large, b"[" + operations + b"]"])
     assert document.merged([large, b"[" + operations + b"]"]) == list(
         document.segments(orjson.dumps(state), [orjson.dumps(message) for message in messages])
     )
@@ -128,25 +128,25 @@ def test_newest_asks_for_no_more_bodies_than_it_needs():
         yield payload.body({}, [{"n": 0}, {"n": 1}])
         raise AssertionError("nobody needs this one")
 
-    found = document.newest(bodies(), 3)
+    found = document.tail(bodies(), 3)
     assert [payload.parse(element)["n"] for element in found] == [1, 2, 3]
-    assert document.newest(bodies(), 0) == []
+    assert document.tail(bodies(), 0) == []
 
 
 def test_a_state_that_looks_like_operations_is_a_state():
     full = payload.body({"pop": 5, "trim": 5, "set": {"x": 1}}, [{"n": n} for n in range(3)])
-    assert document.whole([full]) == ({"pop": 5, "trim": 5, "set": {"x": 1}}, [{"n": n} for n in range(3)])
-    assert len(document.newest(iter([full]), 3)) == 3
-    assert len(document.newest(iter([payload.body({}, [{"n": 3}]), full]), 4)) == 4
+    assert document.parse([full]) == ({"pop": 5, "trim": 5, "set": {"x": 1}}, [{"n": n} for n in range(3)])
+    assert len(document.tail(iter([full]), 3)) == 3
+    assert len(document.tail(iter([payload.body({}, [{"n": 3}]), full]), 4)) == 4
 
 
 def test_reading_gives_new_objects_each_time():
     bodies = [payload.body({"a": [1]}, [{"b": [2]}])]
-    state, messages = document.whole(bodies)
+    state, messages = document.parse(bodies)
     state["a"].append(9)
     messages[0]["b"].append(9)
     document.state_of(bodies)["a"].append(9)
-    assert document.whole(bodies) == ({"a": [1]}, [{"b": [2]}])
+    assert document.parse(bodies) == ({"a": [1]}, [{"b": [2]}])
 
 
 def test_a_change_names_only_what_there_is_to_do():
@@ -163,7 +163,7 @@ def test_unsetting_what_is_not_there_changes_nothing():
 @pytest.mark.parametrize("operations", [b'{"push":1}', b'{"pop":1,"colour":"red"}'])
 def test_operations_of_another_version_are_named(operations):
     bodies = [b"[{}]", b"[" + operations + b"]"]
-    for read in (document.whole, document.state_of, document.elements, document.merged):
+    for read in (document.parse, document.state_of, document.elements, document.merged):
         with pytest.raises(UnsupportedFormat, match="another version"):
             read(bodies)
 
@@ -173,12 +173,12 @@ def test_operations_of_another_version_are_named(operations):
 )
 def test_a_first_body_that_is_no_document_is_damage(body):
     with pytest.raises(Damaged):
-        document.whole([body])
+        document.parse([body])
 
 
 @pytest.mark.parametrize("body", [b"", b"[", b"[]", b"7", b"[7]", b"[[1]]", b'["x"]'])
 def test_a_later_body_that_is_no_change_is_damage(body):
     with pytest.raises(Damaged):
-        document.whole([b"[{}]", body])
+        document.parse([b"[{}]", body])
     with pytest.raises(Damaged):
         document.state_of([b"[{}]", body])

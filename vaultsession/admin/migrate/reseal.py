@@ -87,7 +87,7 @@ class _Reseal:
                     return Keep(Outcome.AHEAD)
                 if there.document == loaded.document and _facts(there.head) == _facts(loaded.head):
                     return Keep(Outcome.CURRENT)
-            return self._writer.whole(key, newest, loaded.head, bodies, unchanged=loaded.document)
+            return self._writer.new_container(key, newest, loaded.head, bodies, unchanged=loaded.document)
 
         commit = self._target.commit(key, update)
         report, is_same = self._report, commit.change is None
@@ -121,7 +121,7 @@ class _Reseal:
                 self._report.removed += isinstance(after, Tombstone)
 
     def _delete(self, newest: Current) -> Delete | None:
-        return self._writer.grave(newest) if isinstance(newest, IndexRow) else None
+        return self._writer.delete(newest) if isinstance(newest, IndexRow) else None
 
 
 def _key_in(keyring: Keyring, id: str) -> str:

@@ -18,9 +18,9 @@ from ...engine.reader import Reader
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
 from ...format import document
-from ...format import record as v1
 from ...format.dictionaries import Dictionaries
 from ...format.ids import locator_of
+from ...format.record import HEADER_SIZE, PADDED, parse_header, records_from
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
@@ -60,7 +60,7 @@ class SessionRepair:
             container = self._read(key)
             self._refuse_without_room(container.size - newest.size)
             opened = self._reader.opened(newest)
-            return self._writer(container).touched(newest, opened, opened.head, lambda _: container)
+            return self._writer(container).head_record(newest, opened, opened.head, lambda _: container)
 
         self.backend.commit(key, update)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
@@ -84,7 +84,7 @@ class SessionRepair:
             self._refuse_without_room(behind)
             writer = self._writer(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            write = writer.whole(key, newest._replace(generation=above), loaded.head, packed)
+            write = writer.new_container(key, newest._replace(generation=above), loaded.head, packed)
             return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):
@@ -157,13 +157,13 @@ class SessionRepair:
 
     def _writer(self, container: Container) -> Writer:
         """What seals as the container was sealed: a repair is no reason to change suite, padding or compression."""
-        header = v1.parse_header(container.header)
-        compressed = any(record.codec for record in v1.records_from(container, v1.HEADER_SIZE))
+        header = parse_header(container.header)
+        compressed = any(record.codec for record in records_from(container, HEADER_SIZE))
         return Writer(
             self._reader,
             self._clock,
             level=3 if compressed else None,
-            padded=bool(header.flags & v1.PADDED),
+            padded=bool(header.flags & PADDED),
             suite=header.suite,
         )
 

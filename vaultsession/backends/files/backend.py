@@ -333,16 +333,13 @@ class FilesBackend(Backend):
         Where only markers of dead writers are left, they are dirty already; to clear them would take an index.
         """
         if self._take_marker():
-            self._wait_for_marker()
+            self._ensure_marker()
 
     def _ensure_marker(self) -> None:
         """Return when the marker of this store is flushed: before the first byte is written."""
         if not self._markers.flushed:
-            self._wait_for_marker()
-
-    def _wait_for_marker(self) -> None:
-        with self._errors_of(self._layout.locks):
-            self._markers.wait()
+            with self._errors_of(self._layout.locks):
+                self._markers.wait()
 
     def _flush_index(self) -> None:
         """Let the index list everything that this process has written."""

@@ -42,13 +42,11 @@ _TABLES = {
     "meta": "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 }
 COLUMNS = "key, generation, seq, version, updated, expires, size, tags, blob"
-_INSERT = f"INSERT INTO sessions (locator, witness, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
-_UPDATE = (
-    "UPDATE sessions SET witness = ?, key = ?, generation = ?, seq = ?, version = ?, updated = ?, expires = ?,"
-    " size = ?, tags = ?, blob = ? WHERE locator = ?"
+_PUT_ROW = (
+    f"INSERT INTO sessions (locator, witness, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+    " ON CONFLICT (locator) DO UPDATE SET witness = excluded.witness, "
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", "))
 )
-_UPDATE_IN_PLACE = _UPDATE.replace(" updated = ?, expires = ?,", "")
-"""For a row that keeps its place in every order: no index is written."""
 _PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
 _EXPIRING = (str, str, int, int, bytes, int, int, int, bytes, bytes)
 _TYPES = (_EXPIRING, (*_EXPIRING[:6], type(None), *_EXPIRING[7:]))
@@ -320,25 +318,20 @@ def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry:
     ).fetchone()
     tags = b"".join(row.tags)
     witness = None if entry.witness is None else pack_witness(entry.witness)
+    if old is not None:
+        if old[6] is not None and (witness is None or witness < old[6]):
+            witness = old[6]
+        if (row.generation, row.seq) <= (old[0], old[1]) and old[2] != entry.replacing:
+            if witness != old[6]:
+                execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
+            return
+    execute(_PUT_ROW, (locator, witness, *row[:7], tags, row.blob))
     if old is None:
-        execute(_INSERT, (locator, witness, row.key, *row[1:7], tags, row.blob))
         if tagged:
             _tag(connection, locator, row)
-        return
-    if old[6] is not None and (witness is None or witness < old[6]):
-        witness = old[6]
-    if (row.generation, row.seq) <= (old[0], old[1]) and old[2] != entry.replacing:
-        if witness != old[6]:
-            execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
-        return
-    if (row.updated, row.expires) == (old[3], old[4]):
-        execute(_UPDATE_IN_PLACE, (witness, *row[:4], row.size, tags, row.blob, locator))
-        if tags == old[5]:
-            return
-    else:
-        execute(_UPDATE, (witness, *row[:7], tags, row.blob, locator))
-    _untag(connection, locator, old[5], old[3])
-    _tag(connection, locator, row)
+    elif (row.updated, row.expires, tags) != old[3:6]:
+        _untag(connection, locator, old[5], old[3])
+        _tag(connection, locator, row)
 
 
 def _remove_row(connection: sqlite3.Connection, locator: str, condition: str, value: object) -> None:

@@ -14,9 +14,18 @@ from ...admin.doctor import opened_read_only
 from ...backends.files import preallocation
 from ...errors import Damaged, InvalidSetting, UnknownDictionary
 from ...format import ContainerCipher, payload
-from ...format import record as v1
 from ...format.head import Head, decode
 from ...format.ids import locator_of
+from ...format.record import (
+    FORMAT,
+    HEADER_SIZE,
+    KINDS,
+    LARGEST_CONTAINER,
+    LARGEST_RECORD,
+    PADDED,
+    parse_header,
+    records_from,
+)
 from ...format.sealed import Container
 from ...store.session import SessionInfo
 from .. import exit_codes, output
@@ -56,16 +65,16 @@ def inspect(
     Exit code 6 for what is torn or not authentic.
     """
     container = _read(file)
-    header = v1.parse_header(container.header)
+    header = parse_header(container.header)
     unlocked = where.vault is not None or where.names_a_key
     if bodies and not unlocked:
         raise InvalidSetting("bodies are sealed: name the vault with --vault, and its key")
     record: dict[str, Any] = {
         "file": file,
         "size": container.size,
-        "format": v1.FORMAT,
+        "format": FORMAT,
         "suite": _SUITES[header.suite],
-        "padded": bool(header.flags & v1.PADDED),
+        "padded": bool(header.flags & PADDED),
         "key_id": header.key_id.hex(),
         "generation": header.generation,
         "salt": header.salt.hex(),
@@ -75,7 +84,7 @@ def inspect(
         records, problem, head = _authenticated(where, file, container, bodies=bodies)
     else:
         records, problem, head = list(_claimed(container)), None, None
-    end = records[-1]["offset"] + records[-1]["size"] if records else v1.HEADER_SIZE
+    end = records[-1]["offset"] + records[-1]["size"] if records else HEADER_SIZE
     torn = container.size - end
     if problem is None and torn:
         problem = f"{torn} bytes from offset {end} on are no whole record"
@@ -100,18 +109,18 @@ def _read(file: str) -> Container:
     if os.path.isdir(file):
         raise InvalidSetting(f"{file} is a directory: name one of the files in its sessions/")
     with open(file, "rb") as stream:
-        data = preallocation.without(stream.read(v1.LARGEST_CONTAINER + 1))
-    return Container(data[: v1.HEADER_SIZE], min(len(data), v1.HEADER_SIZE), data[v1.HEADER_SIZE :])
+        data = preallocation.without(stream.read(LARGEST_CONTAINER + 1))
+    return Container(data[:HEADER_SIZE], min(len(data), HEADER_SIZE), data[HEADER_SIZE:])
 
 
 def _claimed(container: Container) -> Iterator[dict[str, Any]]:
     """What the records claim of themselves."""
-    for record in v1.records_from(container, v1.HEADER_SIZE):
+    for record in records_from(container, HEADER_SIZE):
         yield {
             "seq": record.seq,
             "offset": record.offset,
             "size": record.size,
-            "type": v1.KINDS.get(record.kind, str(record.kind)),
+            "type": KINDS.get(record.kind, str(record.kind)),
             "codec": _CODECS.get(record.codec, str(record.codec)) if record.body else "-",
             "body": len(record.body),
             "head": len(record.head),
@@ -137,13 +146,13 @@ def _authenticated(
     found: list[dict[str, Any]] = []
     head = None
     claims = _claimed(container)
-    for number, record in enumerate(v1.records_from(container, v1.HEADER_SIZE)):
+    for number, record in enumerate(records_from(container, HEADER_SIZE)):
         claim = next(claims)
         if record.seq != number:
             return found, f"record {record.seq} at offset {record.offset} stands in the place of record {number}", None
         try:
             head = decode(cipher.open_head(record))
-            text = payload.unpack(record.codec, cipher.open_body(record), limit=v1.LARGEST_RECORD, find=find)
+            text = payload.unpack(record.codec, cipher.open_body(record), limit=LARGEST_RECORD, find=find)
         except (Damaged, UnknownDictionary) as problem:
             return found, str(problem), _facts(head)
         body = {"bodies": payload.parse(text) if text else None} if bodies else {}

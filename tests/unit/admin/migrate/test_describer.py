@@ -55,7 +55,7 @@ def test_what_was_acknowledged_beyond_the_source_stays_damaged(shelf: Shelf) -> 
 
 def test_a_later_generation_stays_damaged(shelf: Shelf) -> None:
     how = describing(shelf)
-    shelf.commit(shelf.writer.whole(shelf.key, *_anew(shelf)))
+    shelf.commit(shelf.writer.new_container(shelf.key, *_anew(shelf)))
     with pytest.raises(Damaged):
         described(how, shelf, shelf.data[:100])
 

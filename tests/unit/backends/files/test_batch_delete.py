@@ -1,4 +1,4 @@
-"""Removing many at once: what decides, what is shared, what is told of each, and what is held for how long."""
+"""Removing many at once: what decides, what is shared, what is reported of each."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_index_that_was_set_back_removes_nothing(
     assert isinstance(outcomes[keys[1]], Tombstone)
 
 
-def test_a_file_that_was_set_back_is_told_and_left(
+def test_a_file_that_was_set_back_is_reported_and_left(
     files: FilesBackend, opening: Opening, scribe: Sealer, path: Path
 ) -> None:
     key = scribe.key("a")
@@ -167,9 +167,7 @@ def test_copies_in_quarantine_go_as_well(files: FilesBackend, scribe: Sealer, pa
     assert [entry.name.partition(".")[0] for entry in (path / "quarantine").iterdir()] == [keys[2]]
 
 
-def test_whoever_makes_the_session_next_sees_the_tombstone(
-    files: FilesBackend, opening: Opening, scribe: Sealer
-) -> None:
+def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Opening, scribe: Sealer) -> None:
     """Also one who waits for its stripe while the others of the batch are still looked at."""
     keys = filled(files, scribe, 30)
     other, seen, threads = opening(), list[Current](), list[threading.Thread]()
@@ -224,7 +222,9 @@ def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Seal
     assert isinstance(delete_many(files, left, expired(scribe))[left[0]], Tombstone)
 
 
-def test_a_flush_of_the_directory_that_fails_is_told_of_those_it_was_promised(opening: Opening, scribe: Sealer) -> None:
+def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promised(
+    opening: Opening, scribe: Sealer
+) -> None:
     disk = FailingDisk()
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)

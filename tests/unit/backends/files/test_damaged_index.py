@@ -1,4 +1,4 @@
-"""The index may be deleted, damaged or forged at any time: it is derived anew, and no session is lost."""
+"""The index may be deleted, damaged or forged at any time: it is rebuilt, and no session is lost."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_index_is_derived_anew(
+def test_a_damaged_index_is_rebuilt(
     path: Path, keys: list[str], opening: Opening, damage: Callable[[Path], None]
 ) -> None:
     damage(path)
@@ -193,7 +193,7 @@ def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: 
     assert backend.witness_of(keys[0]) == row.witness
 
 
-def test_deriving_anew_keeps_the_witness_and_the_tombstones(
+def test_a_rebuild_keeps_the_witness_and_the_tombstones(
     path: Path, keys: list[str], opening: Opening, scribe: Sealer
 ) -> None:
     backend = opening()
@@ -302,7 +302,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_rows_are_derived_and_removed_over_many_batches(
+def test_rows_are_rebuilt_and_removed_over_many_batches(
     opening: Opening, scribe: Sealer, keys: list[str], path: Path, small_batches: list[int], everything: bool
 ) -> None:
     backend = opening(durability="os")
@@ -337,7 +337,7 @@ def test_a_damaged_session_under_another_name_keeps_its_row_and_its_witness(
     assert small_batches
 
 
-def test_what_is_not_listed_is_told_a_batch_at_a_time(
+def test_what_is_not_listed_is_found_a_batch_at_a_time(
     opening: Opening, keys: list[str], path: Path, small_batches: list[int]
 ) -> None:
     backend = opening(durability="os")
@@ -387,7 +387,7 @@ def test_the_tags_of_a_new_index_are_those_that_were_written_one_by_one(
     assert tags(path) == before
 
 
-def test_an_index_that_was_left_without_its_tags_gets_them_from_whoever_opens_next(
+def test_an_index_that_was_left_without_its_tags_gets_them_at_the_next_opening(
     path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process died when all rows were written: each then agrees with its container, and was left alone."""
@@ -420,7 +420,7 @@ def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
     assert sorted(by_owner(opening(), scribe)) == owned
 
 
-def test_what_is_derived_in_part_is_tagged(
+def test_what_is_rebuilt_in_part_is_tagged(
     path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else sessions that are listed would be nobody's."""

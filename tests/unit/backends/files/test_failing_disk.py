@@ -87,7 +87,7 @@ def test_a_failure_at_any_call_leaves_old_or_new(
         row = again.head(key)
         assert listed == ([] if row is None else [row.version]), (number, disk.calls[number - 1])
         assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == []
-        if failed:  # whoever comes next goes on from there
+        if failed:  # the next store goes on from there
             seal = scribe.append("next") if isinstance(row, IndexRow) else scribe.create(key, "next")
             again.commit(key, seal)
             assert scribe.texts(again, key)[-1] == "next"

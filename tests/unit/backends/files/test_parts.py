@@ -1,4 +1,4 @@
-"""Layout, locks, markers, pending notes, quarantine and the rows of the index, each by itself."""
+"""Layout, locks, markers, the buffer of the index, quarantine and the rows of the index, each by itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def entry(generation: int = 1, seq: int = 0, *, flushed: bool = True, **fields: 
     return IndexEntry(made, None, made.witness if flushed else None)
 
 
-def grave(generation: int) -> IndexEntry:
+def deleted(generation: int) -> IndexEntry:
     return IndexEntry(None, Tombstone(LOCATOR, generation, b"mac"), None)
 
 
@@ -141,7 +141,7 @@ def test_a_planted_lock_is_refused(tmp_path: Path) -> None:
         lock = locks.PathLock(Disk(), str(tmp_path / name))
         with pytest.raises(BackendUnavailable), lock.mutex, lock:
             pass
-        assert not lock.mutex.locked()
+        assert not lock.is_ours()
 
 
 def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
     assert (path / "locks" / "writer-01").read_bytes() == b"1"
 
 
-def test_more_writers_than_markers_are_told_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_writers_than_markers_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "WRITERS", 3)
     held = [marked(path) for _ in range(3)]
     for each in held:
@@ -241,42 +241,42 @@ def test_markers_of_dead_writers_are_used_again_after_a_rebuild(
     assert [(path / "locks" / f"writer-0{number}").read_bytes() for number in range(2)] == [b"1", b"0"]
 
 
-# -- pending -----------------------------------------------------------------------------------------------------------
+# -- buffer ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_note_wins_and_the_witness_only_moves_forward() -> None:
-    notes = IndexBuffer()
-    notes.add(LOCATOR, entry(1, 4))
-    notes.add(LOCATOR, entry(1, 5, flushed=False))
-    notes.add(LOCATOR, entry(1, 3))
-    found = notes.get(LOCATOR)
+def test_the_newest_entry_wins_and_the_witness_only_moves_forward() -> None:
+    buffer = IndexBuffer()
+    buffer.add(LOCATOR, entry(1, 4))
+    buffer.add(LOCATOR, entry(1, 5, flushed=False))
+    buffer.add(LOCATOR, entry(1, 3))
+    found = buffer.get(LOCATOR)
     assert found is not None
     assert (found.row, found.witness) == (row(1, 5), row(1, 4).witness)
 
 
 def test_a_tombstone_ends_what_is_not_above_it() -> None:
-    notes = IndexBuffer()
-    notes.add(LOCATOR, entry(3, 4))
-    notes.add(LOCATOR, grave(3))
-    notes.add(LOCATOR, entry(2, 9))
-    assert notes.get(LOCATOR) == IndexEntry(None, grave(3).tombstone, None)
-    notes.add(LOCATOR, entry(4))
-    assert notes.get(LOCATOR) == IndexEntry(row(4), grave(3).tombstone, row(4).witness)
+    buffer = IndexBuffer()
+    buffer.add(LOCATOR, entry(3, 4))
+    buffer.add(LOCATOR, deleted(3))
+    buffer.add(LOCATOR, entry(2, 9))
+    assert buffer.get(LOCATOR) == IndexEntry(None, deleted(3).tombstone, None)
+    buffer.add(LOCATOR, entry(4))
+    assert buffer.get(LOCATOR) == IndexEntry(row(4), deleted(3).tombstone, row(4).witness)
 
 
 def test_what_was_not_written_waits_again() -> None:
-    notes = IndexBuffer()
-    assert not notes
-    notes.add(LOCATOR, entry(1, 1))
-    assert list(notes.take()) == [LOCATOR]
-    assert notes
-    notes.add(LOCATOR, entry(1, 2, flushed=False))
+    buffer = IndexBuffer()
+    assert not buffer
+    buffer.add(LOCATOR, entry(1, 1))
+    assert list(buffer.take()) == [LOCATOR]
+    assert buffer
+    buffer.add(LOCATOR, entry(1, 2, flushed=False))
     expected = IndexEntry(row(1, 2), None, row(1, 1).witness)
-    assert notes.get(LOCATOR) == expected
-    notes.restore()
-    assert notes.take() == {LOCATOR: expected}
-    notes.written()
-    assert not notes
+    assert buffer.get(LOCATOR) == expected
+    buffer.restore()
+    assert buffer.take() == {LOCATOR: expected}
+    buffer.written()
+    assert not buffer
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def connection(tmp_path: Path) -> Any:
     connection.close()
 
 
-def told(connection: sqlite3.Connection) -> tuple[list[IndexRow], Witness | None, list[int]]:
+def stored(connection: sqlite3.Connection) -> tuple[list[IndexRow], Witness | None, list[int]]:
     rows = [
         index_schema.row_from(found)
         for found in connection.execute(f"SELECT locator, {index_schema.COLUMNS} FROM sessions")
@@ -306,34 +306,34 @@ def test_rows_are_written_in_version_order(connection: sqlite3.Connection) -> No
     index_schema.apply(connection, LOCATOR, entry(2, 3, **tagged))
     index_schema.apply(connection, LOCATOR, entry(2, 1))
     index_schema.apply(connection, LOCATOR, entry(1, 9))
-    assert told(connection) == ([row(2, 3, **tagged)], row(2, 3).witness, [])
+    assert stored(connection) == ([row(2, 3, **tagged)], row(2, 3).witness, [])
     index_schema.apply(connection, LOCATOR, entry(2, 4, flushed=False, updated=6, tags=(b"u" * 16,)))
-    assert told(connection) == ([row(2, 4, updated=6, tags=(b"u" * 16,))], row(2, 3).witness, [])
+    assert stored(connection) == ([row(2, 4, updated=6, tags=(b"u" * 16,))], row(2, 3).witness, [])
     assert connection.execute("SELECT * FROM tags").fetchall() == [(b"u" * 16, 6, LOCATOR, None)]
     index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, row(2, 4).witness))
-    assert told(connection)[1] == row(2, 4).witness
+    assert stored(connection)[1] == row(2, 4).witness
 
 
 def test_a_row_can_be_set_back_to_what_the_container_says(connection: sqlite3.Connection) -> None:
     index_schema.apply(connection, LOCATOR, entry(2, 3, flushed=False))
     index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, None, replacing=b"another version."))
-    assert told(connection)[0] == [row(2, 3)]
+    assert stored(connection)[0] == [row(2, 3)]
     index_schema.apply(connection, LOCATOR, IndexEntry(row(2, 1), None, None, replacing=row(2, 3).version))
-    assert told(connection)[0] == [row(2, 1)]
+    assert stored(connection)[0] == [row(2, 1)]
 
 
 def test_a_tombstone_removes_what_is_not_above_it(connection: sqlite3.Connection) -> None:
     index_schema.apply(connection, LOCATOR, entry(2, 3, tags=(b"t" * 16,)))
-    index_schema.apply(connection, LOCATOR, grave(1))
-    assert told(connection)[0] != []
-    index_schema.apply(connection, LOCATOR, grave(2))
-    assert told(connection) == ([], None, [2])
+    index_schema.apply(connection, LOCATOR, deleted(1))
+    assert stored(connection)[0] != []
+    index_schema.apply(connection, LOCATOR, deleted(2))
+    assert stored(connection) == ([], None, [2])
     assert connection.execute("SELECT * FROM tags").fetchall() == []
     index_schema.apply(connection, LOCATOR, entry(2, 9))
-    index_schema.apply(connection, LOCATOR, grave(1))
-    assert told(connection) == ([], None, [2])
+    index_schema.apply(connection, LOCATOR, deleted(1))
+    assert stored(connection) == ([], None, [2])
     index_schema.apply(connection, LOCATOR, entry(3))
-    assert told(connection)[0] == [row(3)]
+    assert stored(connection)[0] == [row(3)]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_the_index_is_written_behind_and_by_itself(opening: Opening, scribe: Sea
     assert other.count(Query()) == 1
 
 
-def test_an_index_that_cannot_be_written_is_told_and_tried_again(
+def test_an_index_that_cannot_be_written_is_reported_and_tried_again(
     opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, key = opening(), scribe.key("a")

@@ -87,7 +87,7 @@ def test_what_another_store_writes_into_the_room_is_seen_at_once(
     assert scribe.texts(files, long) == [LONG, *map(str, range(11))]
 
 
-def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
+def test_the_next_opening_finds_the_end_and_lists_it(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     row = files.commit(long, scribe.append()).after
@@ -102,14 +102,14 @@ def test_whoever_opens_the_vault_next_finds_the_end_and_lists_it(
     assert again.reindex(everything=False) == (1, 0, 0, 0, 0)
 
 
-def test_a_record_that_was_written_into_the_room_and_not_listed_is_reconciled(
+def test_a_record_that_was_written_into_preallocated_bytes_is_listed_by_a_rebuild(
     files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
     other = opening()
     files.commit(long, scribe.append("one"))
     assert len(list(files.scan(Query()))) == 1
     row = files.commit(long, scribe.append("two")).after
-    files._index._buffer.take()  # it dies before the index is told
+    files._index._buffer.take()  # it dies before the index is written
     files._index._buffer.written()
     assert other.reindex(everything=False).changed == 1
     assert [each.version for each in other.scan(Query())] == [row.version]
