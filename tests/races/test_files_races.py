@@ -42,15 +42,7 @@ def without_flock() -> None:
 
 
 def without_mutex() -> None:
-    locks.PathLock.__init__ = _no_mutex(locks.PathLock.__init__)  # type: ignore[method-assign]  # the mutant
-
-
-def _no_mutex(real: Any) -> Any:
-    def init(self: Any, *args: Any) -> None:
-        real(self, *args)
-        self.mutex = _Open()
-
-    return init
+    locks.PathLock.mutex = _Open()  # type: ignore[method-assign,assignment]  # the mutant
 
 
 def opened(path: str, keyring: Keyring) -> tuple[FilesBackend, Sealer]:
@@ -165,7 +157,7 @@ def test_without_the_lock_of_processes_the_race_is_lost(tmp_path: Path) -> None:
 
 
 def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks.PathLock, "__init__", _no_mutex(locks.PathLock.__init__))
+    monkeypatch.setattr(locks.PathLock, "mutex", _Open())
     assert race(tmp_path, "threads", slow=True, threads=True) != []
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..format import record
 from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
+from ..util.reentry import not_ours
 from .protocol import Backend, Traits
 
 
@@ -38,20 +39,20 @@ class MemoryBackend(Backend):
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._tombstones: dict[str, Tombstone] = {}
         self._tagged: dict[bytes, set[str]] = {}
-        self._lock = threading.Lock()
-        self._commits = threading.Lock()
+        self._lock = threading.RLock()
+        self._commits = threading.RLock()
         self._closed = False
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head."""
-        with self._lock:
+        with not_ours(self._lock):
             session = self._used(key)
             return None if session is None else session.row
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. Always settled: no writer is ever half-way here."""
         del settled
-        with self._lock:
+        with not_ours(self._lock):
             session = self._used(key)
             if session is None:
                 return None
@@ -67,12 +68,12 @@ class MemoryBackend(Backend):
 
     def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it."""
-        with self._commits:
-            with self._lock:
+        with not_ours(self._commits):
+            with not_ours(self._lock):
                 session = self._used(key)
                 newest: Current = self._tombstones.get(key) if session is None else session.row
             change = update(newest)
-            with self._lock:
+            with not_ours(self._lock):
                 if isinstance(change, Delete):
                     if change.shred and session is not None:
                         session.data[:] = bytes(len(session.data))
@@ -84,7 +85,7 @@ class MemoryBackend(Backend):
 
     def drop(self, key: str) -> None:
         """Let go of a session, or of its tombstone, as if it had never been here."""
-        with self._lock:
+        with not_ours(self._lock):
             self._forget(key)
             self._tombstones.pop(key, None)
 
@@ -104,12 +105,12 @@ class MemoryBackend(Backend):
 
     def tombstones(self) -> Iterator[Tombstone]:
         """Those of sessions that are not there."""
-        with self._lock:
+        with not_ours(self._lock):
             return iter([each for key, each in self._tombstones.items() if key not in self._sessions])
 
     def stats(self) -> dict[str, int]:
         """Sessions, their bytes, and tombstones."""
-        with self._lock:
+        with not_ours(self._lock):
             size = sum(len(session.data) for session in self._sessions.values())
             return {"sessions": len(self._sessions), "bytes": size, "tombstones": len(self._tombstones)}
 
@@ -119,7 +120,7 @@ class MemoryBackend(Backend):
 
     def close(self) -> None:
         """Forget everything. Idempotent."""
-        with self._lock:
+        with not_ours(self._lock):
             self._closed = True
             self._sessions.clear()
             self._tombstones.clear()
@@ -155,7 +156,7 @@ class MemoryBackend(Backend):
                 del self._tagged[tag]
 
     def _matching(self, query: Query) -> list[IndexRow]:
-        with self._lock:
+        with not_ours(self._lock):
             if self._closed:
                 raise RuntimeError("the store is closed")
             keys: Iterable[str] = self._sessions

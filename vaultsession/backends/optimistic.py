@@ -18,6 +18,7 @@ from ..errors import Conflict
 from ..format.ids import locator_of
 from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write
 from ..util.fork import ForkSafe
+from ..util.reentry import not_ours
 from .protocol import Backend
 from .rollback_guard import RollbackGuard
 
@@ -53,8 +54,8 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
     def _begin_anew(self) -> None:
         """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
         self._seen = RollbackGuard()
-        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
-        self._guard = threading.Lock()
+        self._locks = tuple(threading.RLock() for _ in range(_LOCKS))
+        self._guard = threading.RLock()
         self._states: OrderedDict[str, S] = OrderedDict()
 
     def commit(self, key: str, update: Update) -> Commit:
@@ -64,7 +65,7 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         unknown whether the change was written.
         """
         self._check_open()
-        with self._locks[hash(locator_of(key)) % _LOCKS]:
+        with not_ours(self._locks[hash(locator_of(key)) % _LOCKS]):
             state, is_certain = self._known(key), False
             for attempt in range(TRIES):
                 if state is None:

@@ -42,7 +42,7 @@ class RollbackGuard:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._sights: OrderedDict[str, Sight] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def see(self, key: str, newest: Current) -> None:
         """Remember it unless something as new is known. Of what cannot be extended nothing is remembered."""

@@ -288,7 +288,8 @@ class Operations:
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
-            head = opened.head if ttl is None else opened.head._replace(ttl=ttl)
+            # A span that is given may shorten the life; what only extends it must not, where the clock was set back.
+            head = opened.head if ttl is None else opened.head._replace(ttl=ttl, expires=None)
             return self._touched(row, opened, head) if head.ttl is not None else None
 
         return self._head_of(self._commit_touch(key, update))
@@ -329,7 +330,7 @@ class Operations:
         return row.expires if isinstance(row, IndexRow) else expires
 
     def _touched(self, row: IndexRow, opened: OpenHead, head: Head, *, flush: bool = True) -> Write:
-        head = head._replace(expires=self._fresh_expiry(head))
+        head = head._replace(expires=self._writer.extended(head))
         return self._writer.head_record(row, opened, head, self._coherent.fetch(row.key), flush=flush)
 
     def _commit_touch(self, key: str, update: Update) -> Commit:

@@ -8,7 +8,6 @@ container, which may grow or be replaced between two calls.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -401,8 +400,10 @@ class Reader:
 def _retried(attempt: Callable[[], T]) -> T:
     """What the attempt gives, begun again as often as the container was replaced meanwhile."""
     for _ in range(_PATIENCE):
-        with contextlib.suppress(_Moved):
+        try:
             return attempt()
+        except _Moved:
+            continue
     raise Damaged("the container was replaced faster than it could be read")
 
 

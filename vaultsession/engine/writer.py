@@ -276,7 +276,13 @@ class Writer:
 
     def expiry(self, head: Head) -> int | None:
         """When a session that is used now expires."""
-        return self._clock.now() + head.ttl if head.sliding and head.ttl is not None else head.expires
+        return self.extended(head) if head.sliding else head.expires
+
+    def extended(self, head: Head) -> int | None:
+        """When it expires if its life begins anew now: never earlier than it does, whatever the clock says."""
+        if head.ttl is None:
+            return head.expires
+        return max(self._clock.now() + head.ttl, head.expires or 0)
 
     def _bodies(self, newest: IndexRow, fetch: ReadRange) -> Bodies:
         """The document that a row speaks of, inside its critical section."""

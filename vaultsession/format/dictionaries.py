@@ -87,7 +87,7 @@ class Dictionaries:
         self.keyring = keyring
         self._shelf = shelf
         self._known: dict[int, Dictionary] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._newest: Dictionary | None = None
 
     @property

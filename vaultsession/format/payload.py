@@ -193,7 +193,7 @@ class Dictionary:
         except zstandard.ZstdError as error:
             raise ValueError(f"no zstd dictionary: {error}") from None
         self._digested: dict[int, zstandard.ZstdCompressionDict] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._contexts = _Contexts()
 
     def compress(self, text: bytes, level: int) -> bytes:

@@ -16,7 +16,8 @@ A turn is the user's message, then what the agent says, over as many calls as it
     "drop"      taken back, unless others wrote behind it   nothing
 
 A process that is killed leaves the user's message and the calls that ended, whatever ``on_failure`` says. ``answer()``
-then lets the agent go on from there, without the message being said twice.
+then lets the agent go on from there, without the message being said twice; an answer that was interrupted is given
+again. Where the next message is sent instead, the agent sees a result for each call that has none (``tool_calls``).
 
 Decision (2026-11): what a turn does stands once, in coroutines. Those of ``Conversation`` never wait, so that one step
 runs them to their end, and Ctrl-C is raised within them as in any function.
@@ -118,7 +119,7 @@ class _ConversationBase(ABC):
             info = (await self._call(self._store.load, self.session_id)).info()
         history = await self._call(self._store.messages, self.session_id, last=self._window)
         self.unsaved = []
-        turn = Turn(asked, info, [*self._system, *visible(history, whole=self._window is None)], bound)
+        turn = Turn(asked, info, [*self._system, *visible(history, again=not asked)], bound)
         try:
             while turn.goes_on():
                 await self._listen(turn, on_text)
@@ -233,7 +234,7 @@ class Conversation(_ConversationBase):
         return self._in_turn(self._answered(max_iterations, on_text))
 
     def is_answered(self) -> bool:
-        """Whether the agent has nothing to answer: False where the history ends with a user or with a tool."""
+        """Whether the agent has nothing to answer: False behind a user, a tool, or an answer that was interrupted."""
         return is_answered(self.history(last=1))
 
     def history(self, last: int | None = None) -> list[Json]:

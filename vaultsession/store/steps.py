@@ -9,8 +9,8 @@ An agent is any callable from the messages so far, oldest first, to one of::
     an iterator of these         a stream: texts that follow each other are pieces of one message
 
 The turn ends with what the agent says, unless its last message asks for a tool or brings a tool's result
-(``tool_calls`` or the role ``tool``; a content block ``tool_use`` or ``tool_result``): then the agent is called again,
-and sees it. A ``Step`` decides it explicitly.
+(``tool_calls`` or the role ``tool``; a content block ``tool_use`` or ``tool_result``; an item ``function_call`` or
+``function_call_output``): then the agent is called again, and sees it. A ``Step`` decides it explicitly.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any
 
 from ..errors import InvalidDocument
 from ..format.payload import Json
+from .tool_calls import blocks, involves_tool
 
 INTERRUPTED = "interrupted"
 """Marks text whose stream broke off: ``{"role": "assistant", "content": …, "interrupted": true}``."""
 
 ASSISTANT = "assistant"
-_TOOL_BLOCKS = frozenset({"tool_use", "tool_result"})
 _TEXT_BLOCKS = frozenset({"text", "output_text"})
 
 
@@ -140,16 +140,6 @@ class MessageAssembler:
             self._text = []
 
 
-def involves_tool(message: Mapping[str, Any]) -> bool:
-    """Whether a message asks for a tool or brings a tool's result, so that the agent is called again."""
-    return bool(message.get("tool_calls")) or _has_block(message, _TOOL_BLOCKS) or message.get("role") == "tool"
-
-
-def is_tool_result(message: Mapping[str, Any]) -> bool:
-    """Whether a message brings a tool's result: it means nothing without the message before it."""
-    return message.get("role") == "tool" or _has_block(message, frozenset({"tool_result"}))
-
-
 def text_of(message: Mapping[str, Any]) -> str:
     """What people read of a message of the assistant: its text, or its blocks of text; empty for every other."""
     if message.get("role", ASSISTANT) != ASSISTANT:
@@ -159,18 +149,9 @@ def text_of(message: Mapping[str, Any]) -> str:
         return content
     return "".join(
         block["text"]
-        for block in _blocks(message)
+        for block in blocks(message)
         if block.get("type") in _TEXT_BLOCKS and isinstance(block.get("text"), str)
     )
-
-
-def _blocks(message: Mapping[str, Any]) -> list[Json]:
-    content = message.get("content")
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-
-
-def _has_block(message: Mapping[str, Any], kinds: frozenset[str]) -> bool:
-    return any(block.get("type") in kinds for block in _blocks(message))
 
 
 def _kind(value: object) -> str:

@@ -544,6 +544,8 @@ class SessionStore(Generic[StateT]):
         of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
         components = {"store": "closed"} if self._closed else self._health.take(_PROBE_SECONDS)
+        if self._sweeper is not None:
+            components = {**components, "sweeper": self._sweeper.problem()}
         notes = self._backend.notes()
         return {
             "ok": all(problem is None for problem in components.values()),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidDocument, InvalidSetting
 from ..format.payload import Json
 from .session import Session, SessionInfo
-from .steps import INTERRUPTED, MessageAssembler, involves_tool, is_tool_result, text_of
+from .steps import INTERRUPTED, MessageAssembler, text_of
+from .tool_calls import accepted, involves_tool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -93,18 +94,25 @@ def checked_iterations(number: int) -> int:
     return number
 
 
-def visible(history: Sequence[Json], *, whole: bool) -> Iterator[Json]:
-    """A history as the agent sees it: without our mark, and a part of one begins with no tool's result."""
-    start = 0
-    while not whole and start < len(history) and is_tool_result(history[start]):
-        start += 1
-    for message in history[start:]:
-        if message.get(INTERRUPTED) is True:
-            yield {name: value for name, value in message.items() if name != INTERRUPTED}
-        else:
-            yield message
+def visible(history: Sequence[Json], *, again: bool) -> list[Json]:
+    """A history as the agent sees it: as model APIs accept it, and without our mark.
+
+    ``again``: it is to be answered as it stands. An answer that was interrupted at its end is then left out.
+    """
+    end = len(history)
+    while again and end and history[end - 1].get(INTERRUPTED) is True:
+        end -= 1
+    return [
+        {name: value for name, value in message.items() if name != INTERRUPTED}
+        if message.get(INTERRUPTED) is True
+        else message
+        for message in accepted(history[:end])
+    ]
 
 
 def is_answered(newest: Sequence[Json]) -> bool:
     """Whether a history that ends so has nothing that the agent has yet to answer."""
-    return not newest or not (newest[-1].get("role") == "user" or involves_tool(newest[-1]))
+    if not newest:
+        return True
+    last = newest[-1]
+    return not (last.get("role") == "user" or last.get(INTERRUPTED) is True or involves_tool(last))

@@ -159,7 +159,7 @@ class LossyDisk(Disk):
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
-    def open(self, path: str, flags: int = READ, mode: int = 0o777) -> int:  # type: ignore[override]  # no dir_fd
+    def open(self, path: str, flags: int = READ, mode: int = 0o777) -> int:
         """Open, and remember which file it is."""
         with self._lock:
             place = self._place(path)

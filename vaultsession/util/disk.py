@@ -17,6 +17,7 @@ import time
 from collections.abc import Generator, Iterator
 
 from . import statx
+from .descriptors import open_patiently
 
 if sys.platform != "win32":
     import fcntl
@@ -50,7 +51,7 @@ class Disk:
 
     platform = sys.platform
 
-    open = staticmethod(os.open)
+    open = staticmethod(open_patiently)
     close = staticmethod(os.close)
     stat = staticmethod(os.lstat)
     look = staticmethod(statx.look)

@@ -33,7 +33,7 @@ class Cache(Generic[V]):
         self.hits = 0
         self.misses = 0
         self._values: OrderedDict[str, V] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -81,7 +81,7 @@ class Recent(Generic[K, T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[K, T] = OrderedDict()  # a dict looks for its oldest behind all that were forgotten
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.get = self._values.get
 
     def __len__(self) -> int:

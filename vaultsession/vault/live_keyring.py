@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
 from ..format.keys import Keyring, MasterKey
+from ..util.reentry import not_ours
 from .key_store import Change, KeyStore, MemoryKeyStore
 from .tenant_keys import State, TenantKeys, name_of
 
@@ -31,7 +32,7 @@ class LiveKeyring:
         self._keyring = keyring
         self._etag = etag
         self._tenants: dict[str, TenantKeys] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def current(self) -> Keyring:
@@ -51,7 +52,7 @@ class LiveKeyring:
         etag = store.etag()
         if etag == self._etag:
             return
-        with self._lock:
+        with not_ours(self._lock):
             if etag != self._etag:
                 self._follow(store.load(), etag)
 
@@ -86,7 +87,7 @@ class LiveKeyring:
 
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
-        with self._lock:
+        with not_ours(self._lock):
             store = self._store or MemoryKeyStore(self._keyring)
             keyring = store.change(change)
             self._follow(keyring, None)

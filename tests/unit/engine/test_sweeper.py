@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import Any
 
@@ -87,3 +88,44 @@ def test_closing_waits_for_no_interval(open_one: Any) -> None:
     store = open_one(sweep_interval="1000d")
     store.close()
     assert sweepers() == []
+
+
+def test_a_failure_of_any_kind_ends_no_sweeper(caplog: pytest.LogCaptureFixture) -> None:
+    swept = threading.Semaphore(0)
+
+    def sweep() -> int:
+        swept.release()
+        raise OSError("the directory is gone")
+
+    sweeper = Sweeper(sweep, 0.001)
+    for _ in range(3):
+        assert swept.acquire(timeout=60)
+    assert sweeper.problem() is None
+    sweeper.stop()
+    assert "the directory is gone" in caplog.text
+
+
+def test_a_service_that_daemonizes_goes_on_sweeping(open_one: Any) -> None:
+    with open_one(sweep_interval="1h") as store:
+        assert store.health()["sweeper"] == "ok"
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(write, b"sweeps" if store.health()["ok"] and len(sweepers()) == 1 else b"does not")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        os.close(write)
+        assert os.read(read, 100) == b"sweeps"
+        os.close(read)
+    assert sweepers() == []
+
+
+def test_health_names_a_sweeper_that_has_ended(store: SessionStore) -> None:
+    store.start_sweeper("1h")
+    sweeper: Any = store._sweeper
+    sweeper._stopped.set()
+    sweeper._thread.join()
+    assert not store.health()["ok"]
+    assert "start_sweeper" in store.health()["sweeper"]
+    store.start_sweeper("1h")
+    assert store.health()["ok"]

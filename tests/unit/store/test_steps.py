@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from vaultsession import InvalidDocument, Step
-from vaultsession.store.steps import MessageAssembler, involves_tool, is_tool_result, text_of
+from vaultsession.store.steps import MessageAssembler, text_of
+from vaultsession.store.tool_calls import involves_tool, results
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
 RESULT = {"role": "tool", "tool_call_id": "1", "content": "42"}
@@ -87,7 +88,7 @@ def test_the_text_of_a_message_is_its_string_or_its_blocks_of_text() -> None:
 
 def test_tools_are_known_by_the_two_usual_shapes() -> None:
     assert [involves_tool(message) for message in (CALL, RESULT, USE, BROUGHT, said("x"))] == [True] * 4 + [False]
-    assert [is_tool_result(message) for message in (CALL, RESULT, USE, BROUGHT)] == [False, True, False, True]
+    assert [bool(results(message)) for message in (CALL, RESULT, USE, BROUGHT)] == [False, True, False, True]
     assert not involves_tool({"tool_calls": []})
 
 

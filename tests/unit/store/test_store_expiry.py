@@ -295,3 +295,35 @@ def test_what_a_sweep_removed_is_not_read_from_a_cache(store: SessionStore, cloc
     assert not store.exists("a")
     with pytest.raises(SessionNotFound):
         store.load("a")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda store: store.append("a", {"n": 1}),
+        lambda store: store.update("a", {"n": 1}),
+        lambda store: store.update("a", lambda session: session.messages.append({"n": 1})),
+        lambda store: store.save(store.load("a")),
+        lambda store: store.touch("a"),
+        lambda store: store.load("a"),
+        lambda store: store.messages("a"),
+    ],
+    ids=["append", "merge", "update", "save", "touch", "load", "messages"],
+)
+def test_a_clock_that_was_set_back_shortens_no_life(store: SessionStore, clock: ManualClock, use: Any) -> None:
+    created = store.create("a", ttl="1h", sliding=True)
+    now = clock.now()
+    clock.set(now - 30 * 86_400_000_000)  # a machine without a battery wakes up in the past
+    use(store)
+    assert store.load("a").expires_at == created.expires_at
+    clock.set(now + 60_000_000)  # the time server has answered
+    assert store.sweep() == 0
+    assert store.exists("a")
+
+
+def test_a_span_that_is_given_may_shorten_a_life(store: SessionStore) -> None:
+    before = store.create("a", ttl="1h").expires_at
+    after = store.touch("a", "1m").expires_at
+    assert before is not None
+    assert after is not None
+    assert after < before

@@ -32,9 +32,7 @@ class ReadOnlyDisk(Disk):
     mkdir = rmdir = unlink = rename = fchmod = pwrite = staticmethod(_refused)
 
     @staticmethod
-    def open(  # type: ignore[override]  # os.open takes more than anything here gives it
-        path: str, flags: int = READ, mode: int = 0
-    ) -> int:
+    def open(path: str, flags: int = READ, mode: int = 0) -> int:
         """Open for reading, whatever was asked for; a file that must be new is refused."""
         del mode
         if flags & os.O_EXCL:

@@ -31,12 +31,12 @@ from .container import (
 from .index import Index
 from .layout import FilesLayout, stripe_of
 from .locks import PathLock, Stripes
-from .open_files import MAX_OPEN, FileState, OpenFiles
+from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
 
 _log = logging.getLogger("vaultsession")
 
-BATCH = min(32, MAX_OPEN)
+BATCH = min(32, CONTAINERS.most)
 """Sessions that are deleted under their stripes together.
 
 With 64 nothing was quicker, and an append beside a sweep waited twice as long at worst.

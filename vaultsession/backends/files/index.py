@@ -7,7 +7,9 @@ never meets contention (its own waiting cost 1 to 3 s at worst with four process
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import Disk
+from ...util.reentry import Lock, is_ours, not_ours
 from . import index_queries
 from .index_buffer import IndexBuffer, newest_witness
 from .index_schema import (
@@ -107,18 +110,18 @@ class Index:
         """Begin as after opening: in a forked child, which has no entries and shares nothing."""
         self._buffer = IndexBuffer()
         self._reader = IndexConnection(self._disk, self._path, writable=self._writable, fall_back=True)
-        self._reader_mutex = threading.Lock()
+        self._reader_mutex = threading.RLock()
         self._writer = IndexConnection(self._disk, self._path, writable=True, fall_back=False)
         self._writer_lock = PathLock(self._disk, self._lock_path)
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # an Event holds a lock while it is set
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._unsynced = False
 
     def start(self, first: Callable[[], None]) -> None:
         """Start the writing thread, which calls ``first`` before anything else. If it runs already, call it here."""
-        with self._starting:
+        with not_ours(self._starting):
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
                 self._thread.start()
@@ -130,13 +133,12 @@ class Index:
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
         self._buffer.add(locator_of(row.key), IndexEntry(row, None, row.witness if flushed else None))
-        if not self._wake.is_set():
-            self._wake.set()
+        self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         """A session was removed. Written later."""
         self._buffer.add(locator_of(tombstone.key), IndexEntry(None, tombstone, None))
-        self._wake.set()
+        self._wake_up()
 
     def write(self, change: Callable[[sqlite3.Connection], object]) -> None:
         """One transaction, behind that of the buffer: a rebuilt row is compared with entries that came before it."""
@@ -193,7 +195,7 @@ class Index:
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The result of a query. Not of a generator: the connection is the query's own only until it returns."""
-        with self._reader_mutex:
+        with not_ours(self._reader_mutex):
             connection = self._reader.get()
             with translated(self._path, self._reader.inode):
                 return query(connection)
@@ -228,7 +230,7 @@ class Index:
         """
         with self._writer_lock.mutex, self._writer_lock:
             self._writer.close()
-            with self._reader_mutex:
+            with not_ours(self._reader_mutex):
                 self._reader.close()
             if inode_of(self._disk, self._path) not in (0, damaged):
                 return False
@@ -243,22 +245,24 @@ class Index:
     def close(self) -> None:
         """Stop the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
         self._stop.set()
-        self._wake.set()
+        self._wake.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         with self._writer_lock.mutex:
             self._writer.close()
         self._writer_lock.close()
-        with self._reader_mutex:
+        with not_ours(self._reader_mutex):
             self._reader.close()
 
     # -- a fork --------------------------------------------------------------------------------------------------------
 
-    def before_fork(self) -> list[threading.Lock]:
+    def before_fork(self) -> list[Lock]:
         """Disconnect, and prevent a new connection until the locks that this returns are released.
 
         A connection opened in the child would share SQLite's picture of file locks that the child does not hold.
         """
+        if self._writer_lock.is_ours() or is_ours(self._reader_mutex):
+            return []  # a fork in a signal handler: the connection is in use below it
         mutexes = (self._writer_lock.mutex, self._reader_mutex)
         held = [mutex for mutex in mutexes if mutex.acquire(timeout=_FORK_SECONDS)]
         if len(held) == len(mutexes):
@@ -272,6 +276,10 @@ class Index:
         self.renew()
 
     # -- within --------------------------------------------------------------------------------------------------------
+
+    def _wake_up(self) -> None:
+        if self._wake.empty():
+            self._wake.put(None)
 
     def _flush(self) -> None:
         entries = self._buffer.take()
@@ -299,23 +307,25 @@ class Index:
         first()
         delay = BATCH_SECONDS
         while True:
-            self._wake.wait()
+            self._wake.get()
             if self._stop.wait(delay):
                 return
-            self._wake.clear()
+            with contextlib.suppress(queue.Empty):
+                while True:  # what came meanwhile is in the buffer
+                    self._wake.get_nowait()
             if self._stop.is_set():
-                return  # close() may have come just before: the wake that was cleared was then its own
+                return  # close() may have come just before: the wake that was taken was then its own
             try:
                 self.flush()
             except VaultError as error:
                 _log.warning("the index was not written, and will be: %s", str(error))
                 delay = min(2 * delay, _MAX_DELAY)
-                self._wake.set()
+                self._wake_up()
             else:
                 delay = BATCH_SECONDS
 
     def _lookup(self, locator: str) -> IndexedSession:
-        with self._reader_mutex:
+        with not_ours(self._reader_mutex):
             try:
                 connection = self._reader.get(check=False)
             except BackendUnavailable:

@@ -14,7 +14,7 @@ class IndexBuffer:
     def __init__(self) -> None:
         self._waiting: dict[str, IndexEntry] = {}
         self._taken: dict[str, IndexEntry] = {}
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._taken)

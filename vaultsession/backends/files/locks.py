@@ -14,7 +14,9 @@ import threading
 from types import TracebackType
 
 from ...errors import BackendUnavailable
+from ...util.descriptors import Budget, share
 from ...util.disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
+from ...util.reentry import Lock, is_ours, not_ours
 from .layout import FilesLayout, stripe_of
 from .open_files import OpenFile
 
@@ -75,19 +77,31 @@ class PathLock:
     between its acquisition and the caller's block, and leave it locked for ever.
     """
 
-    __slots__ = ("_descriptor", "_disk", "_path", "mutex")
+    __slots__ = ("_budget", "_descriptor", "_disk", "_mutex", "_path")
 
-    def __init__(self, disk: Disk, path: str) -> None:
-        self.mutex = threading.Lock()
+    def __init__(self, disk: Disk, path: str, budget: Budget | None = None) -> None:
+        self._mutex = threading.RLock()
+        self._budget = budget
         self._disk = disk
         self._path = path
         self._descriptor: OpenFile | None = None
+
+    @property
+    def mutex(self) -> Lock:
+        """What threads wait for. ``BackendUnavailable`` in a signal handler that interrupted its holder."""
+        return not_ours(self._mutex)
+
+    def is_ours(self) -> bool:
+        """Whether this thread holds the mutex."""
+        return is_ours(self._mutex)
 
     def __enter__(self) -> None:
         descriptor = self._descriptor
         try:
             if descriptor is None:
                 descriptor = self._descriptor = open_lock(self._disk, self._path)
+                if self._budget is not None:
+                    self._budget.keep()
             lock(self._disk, descriptor.fd)
         except OSError as error:
             raise BackendUnavailable(f"{self._path}: {error.strerror or error}") from error
@@ -105,10 +119,29 @@ class PathLock:
             except OSError:
                 self._descriptor = None  # closed, and so unlocked; what was done under the lock is done
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its file is open."""
+        return self._descriptor is not None
+
+    def close_if_idle(self) -> bool:
+        """Close the file where it is open and no thread is inside; whether it was."""
+        if self._descriptor is None or self.is_ours() or not self._mutex.acquire(blocking=False):
+            return False
+        try:
+            was_open, self._descriptor = self._descriptor is not None, None
+        finally:
+            self._mutex.release()
+        return was_open
+
     def close(self) -> None:
         """Close the file, once no caller holds it. It is opened again if it is needed again."""
         with self.mutex:
             self._descriptor = None
+
+
+LOCKS = Budget(share(64, 16))
+"""Lock files of stripes that the stores of this process keep open together."""
 
 
 class Stripes:
@@ -117,12 +150,20 @@ class Stripes:
     Sixty-four of them took a tenth of the opening of a store, and most stores lock few sessions.
     """
 
-    __slots__ = ("_disk", "_layout", "_locks")
+    __slots__ = ("__weakref__", "_disk", "_layout", "_locks")
 
     def __init__(self, disk: Disk, layout: FilesLayout) -> None:
         self._disk = disk
         self._layout = layout
         self._locks: dict[int, PathLock] = {}
+        LOCKS.join(self)
+
+    def __len__(self) -> int:
+        return sum(lock.is_open for lock in list(self._locks.values()))
+
+    def close_one(self) -> bool:
+        """See ``Holder``."""
+        return any(lock.close_if_idle() for lock in list(self._locks.values()))
 
     def of(self, locator: str) -> PathLock:
         """The lock that guards this session, and others: the same object for all threads of this store."""
@@ -132,7 +173,7 @@ class Stripes:
         """The lock of a stripe. Several are taken in ascending order, so that no two threads wait in a circle."""
         made = self._locks.get(number)
         if made is None:
-            made = self._locks.setdefault(number, PathLock(self._disk, self._layout.stripe(number)))
+            made = self._locks.setdefault(number, PathLock(self._disk, self._layout.stripe(number), LOCKS))
         return made
 
     def close(self) -> None:

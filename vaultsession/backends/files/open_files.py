@@ -12,17 +12,11 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from ...format.sealed import IndexRow, Tombstone, Witness
+from ...util.descriptors import Budget, share
 from ...util.disk import Disk
 
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows only
-    _OPEN_FILES = 512
-else:
-    _OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-MAX_OPEN = 256 if _OPEN_FILES < 0 else max(4, min(256, _OPEN_FILES // 4))  # negative: no limit
-"""Descriptors of containers that a store keeps open."""
+CONTAINERS = Budget(share(256, 4))
+"""Containers that the stores of this process keep open together."""
 
 
 class OpenFile:
@@ -35,7 +29,7 @@ class OpenFile:
 
     def __init__(self, disk: Disk, fd: int) -> None:
         self._disk = disk
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._flushed = 0
         self._failed = False
         self.fd = fd
@@ -98,12 +92,16 @@ class FileState(NamedTuple):
 
 
 class OpenFiles:
-    """States by key; the least recently used go first, and their files are closed. Safe from any thread."""
+    """States by key; the least recently used go first, and their files are closed. Safe from any thread.
 
-    def __init__(self, capacity: int = MAX_OPEN) -> None:
-        self._capacity = capacity
+    All of a process share one ``budget``.
+    """
+
+    def __init__(self, budget: Budget = CONTAINERS) -> None:
+        self._budget = budget
         self._states: OrderedDict[str, FileState] = OrderedDict()
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
+        budget.join(self)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -118,12 +116,19 @@ class OpenFiles:
 
     def put(self, key: str, state: FileState) -> None:
         """Replace the state of a key."""
+        with self._mutex:
+            is_new = key not in self._states
+            self._states[key] = state
+        if is_new:
+            self._budget.keep()
+
+    def close_one(self) -> bool:
+        """See ``Holder``."""
         evicted = None  # dropped outside the mutex: the last reference closes a file
         with self._mutex:
-            self._states[key] = state
-            if len(self._states) > self._capacity:
+            if self._states:
                 _, evicted = self._states.popitem(last=False)
-        del evicted
+        return evicted is not None
 
     def drop(self, key: str) -> None:
         """Forget a key."""

@@ -21,6 +21,7 @@ from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
 from ...util.disk import READ, Disk, opened
+from ...util.reentry import not_ours
 from . import index_queries, preallocation
 from .container_store import ContainerStore
 from .index import Index
@@ -76,7 +77,7 @@ class IndexRebuild:
         self._quarantine = quarantine
         self._mark_dirty = mark_dirty
         self._writable = writable
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self.thorough = False
         """Whether bodies are read where the index is replaced: a writer that died may have left torn ones."""
 
@@ -100,7 +101,7 @@ class IndexRebuild:
 
     def replace(self, damaged: int) -> None:
         """Quarantine the file of this inode, and build a new index. Witnesses and tombstones are lost with the file."""
-        with self._mutex:
+        with not_ours(self._mutex):
             # An index that is half built looks whole: a dirty marker, flushed before, says otherwise.
             with contextlib.closing(self._disk.names(self._layout.sessions)) as names:
                 if next(names, None) is not None:

@@ -18,6 +18,7 @@ import threading
 
 from ...errors import BackendUnavailable
 from ...util.disk import READ_WRITE, Disk, why_not_private, write_all
+from ...util.reentry import not_ours
 from .layout import WRITERS, FilesLayout
 from .locks import open_lock, try_lock, unlock
 from .open_files import OpenFile
@@ -38,13 +39,13 @@ class WriterMarkers:
         self._disk = disk
         self._layout = layout
         self._durable = durable
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._own: OpenFile | None = None
         self._is_new = False
 
     def take(self) -> bool:
         """Mark this store as writing; ``flush`` comes next. False: only the markers of dead writers are left."""
-        with self._mutex:
+        with not_ours(self._mutex):
             if self.held:
                 return True
             dead = False
@@ -72,7 +73,7 @@ class WriterMarkers:
 
     def flush(self) -> None:
         """Flush the marker that ``take`` wrote, and end every ``wait``. A failure is final."""
-        with self._mutex:
+        with not_ours(self._mutex):
             if self._flush_begun:
                 return
             self._flush_begun = True
@@ -100,7 +101,7 @@ class WriterMarkers:
 
     def release(self, *, clean: bool) -> None:
         """Unlock the marker; ``clean``: the index has everything that this store wrote, flushed."""
-        with self._mutex:
+        with not_ours(self._mutex):
             own, self._own, self.held, self.flushed = self._own, None, False, False
             if own is None:
                 return

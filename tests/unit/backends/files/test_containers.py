@@ -17,6 +17,7 @@ from vaultsession.backends.files import open_files
 from vaultsession.errors import BackendUnavailable, Damaged
 from vaultsession.format.sealed import Current, IndexRow, Query, Tombstone
 from vaultsession.testing.sealer import Sealer, looking
+from vaultsession.util.descriptors import Budget
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
@@ -200,7 +201,7 @@ def test_a_spoiled_file_is_replaced_by_the_next_writer(path: Path, opening: Open
 
 def test_few_descriptors_are_kept(path: Path, opening: Opening, scribe: Sealer, monkeypatch: Any) -> None:
     backend = opening(durability="os")
-    backend._containers.open_files = states = open_files.OpenFiles(capacity=8)
+    backend._containers.open_files = states = open_files.OpenFiles(Budget(8))
     backend._open_file = states.get
     keys = [scribe.key(f"{number}") for number in range(40)]
     for key in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,11 +28,16 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     backend = opening()
     inner: Any = backend._index
 
-    class ClosedJustBefore(threading.Event):
-        def clear(self) -> None:
-            inner._stop.set()
-            super().set()
-            super().clear()
+    class ClosedJustBefore:
+        def __init__(self) -> None:
+            self.wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+            self.get, self.put, self.empty = self.wakes.get, self.wakes.put, self.wakes.empty
+
+        def get_nowait(self) -> None:
+            if not inner._stop.is_set():
+                inner._stop.set()
+                self.put(None)
+            self.wakes.get_nowait()
 
     inner._wake = ClosedJustBefore()
     key = scribe.key("a")
