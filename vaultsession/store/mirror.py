@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from ..backends.mirror import Follower, MirrorBackend, Replicator
 from ..backends.protocol import Backend
+from ..engine.proof import is_proved
+from ..engine.reader import Reader
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
@@ -19,7 +22,7 @@ from .settings import Settings
 
 
 def mirrored(
-    primary: Backend, vault: Vault, describe: ReadHead, where: str, settings: Settings, clock: Clock, disk: Disk
+    primary: Backend, vault: Vault, reader: Reader, where: str, settings: Settings, clock: Clock, disk: Disk
 ) -> MirrorBackend:
     """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
 
@@ -30,10 +33,11 @@ def mirrored(
     refuse_same(settings.mirror, where)
     mirror = Replicator(
         primary,
-        opener(settings.mirror, vault, describe, settings, disk),
+        opener(settings.mirror, vault, reader.describe, settings, disk),
         where=shown(settings.mirror),
         clock=clock,
         drain=to_duration(settings.mirror_drain) / 1_000_000,
+        accept=partial(is_proved, reader),
     )
     return MirrorBackend(primary, mirror)
 
