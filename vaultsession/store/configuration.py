@@ -20,6 +20,7 @@ cost each command more than the command itself (106 ms to import, where this was
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -147,6 +148,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
 
 
 def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
+    data = data.removeprefix(codecs.BOM_UTF8)  # as editors of Windows write it
     kind = os.path.splitext(path)[1].lower().removeprefix(".")
     if kind not in ("toml", "json", "yaml", "yml"):
         raise InvalidSetting(f"{path}: a configuration file ends in .toml, .yaml, .yml or .json")

@@ -5,6 +5,7 @@ Imported when one of them is asked (see ``key_sources``): a process that is give
 
 from __future__ import annotations
 
+import codecs
 import errno
 import getpass
 import os
@@ -131,7 +132,7 @@ def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
                 raise KeyUnavailable(f"{name}: others can read it (mode {mode}); run: chmod 600 {shlex.quote(path)}")
             if status.st_size > LONGEST_FILE:
                 raise InvalidSetting(f"{name}: {status.st_size} bytes are no key")
-            return read_all(disk, fd, status.st_size, 0)
+            return read_all(disk, fd, status.st_size, 0).removeprefix(codecs.BOM_UTF8)  # as editors of Windows write it
     except FileNotFoundError:
         return None
     except OSError as error:
