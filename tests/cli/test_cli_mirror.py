@@ -12,6 +12,7 @@ from servers import redis_server
 from vaults import vault_at
 
 from vaultsession import RawKey
+from vaultsession.format.sealed import Delete, Tombstone
 
 
 @pytest.fixture
@@ -202,3 +203,17 @@ def test_a_frozen_server_ends_a_command_with_an_error_that_names_it(run: Run, pl
     assert "did not answer within 0.5 s" in ended.err
     assert "127.0.0.1" in ended.err
     assert "p4ssw0rd" not in ended.err + ended.out
+
+
+def test_a_tombstone_that_the_keys_did_not_make_is_carried_nowhere(run: Run, place: Place, mirror: Path) -> None:
+    fill(place, "a", "b")
+    run("mirror", "sync")
+    with place.open(mirror=None) as store:
+        key = store._key("a")
+        store._backend.commit(key, lambda _: Delete(Tombstone(key, 1 << 62, bytes(16))))
+    synced = run("mirror", "sync", "--json")
+    assert (synced.code, synced.json["removed"]) == (3, 0)
+    (failed,) = synced.json["failed"]
+    assert failed["key"] == key
+    assert "not made with its keys" in failed["problem"]
+    assert session(mirror, "a").exists()

@@ -1,10 +1,10 @@
-"""Replication: one session of a backend brought to what another has, sealed bytes only. Nobody here holds a key.
+"""Replication: one session of a backend brought to what another has, sealed bytes only. Neither side holds a key.
 
 The source decides. Where its container has only grown since, its new records travel; else the whole container does; a
 removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is reported and left.
 
-Nothing that comes from either side is believed for a decision beyond the other side's copy: a source that lies sends
-bytes that will not authenticate, a target that lies spoils its own copy. Readers judge both with the keys.
+A source may lie: somebody without a key put a tombstone or a container there. So a caller with the keys gives
+``accept``, which proves each change before it destroys or replaces anything. A target that lies spoils its own copy.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Outcome(StrEnum):
     """The target has a newer one: left as it is."""
     EXTRA = "extra"
     """Only the target has it, and no tombstone of the source names it: left as it is."""
+    UNPROVED = "unproved"
+    """What the source has does not prove itself: the target's is left as it is."""
     SETTLED = "settled"
     """Both went on by themselves: the caller's ``settle`` decided."""
 
@@ -103,6 +105,9 @@ class ListedSource(Source, Protocol):
 Settle = Callable[[IndexRow | Tombstone], Write | Delete | None]
 """What follows the target's newest, which is no beginning of what the source has; None leaves it as it is."""
 
+Accept = Callable[[Current, Write | Delete], bool]
+"""Whether a change may follow what the target has: asked of a caller with the keys, who can prove it."""
+
 
 def follow(
     source: Source,
@@ -110,7 +115,7 @@ def follow(
     key: str,
     *,
     anew: bool = False,
-    accept: Callable[[Current, Write | Delete], bool] | None = None,
+    accept: Accept | None = None,
 ) -> Outcome:
     """``replicate``: what became of the session."""
     outcome: Outcome = replicate(source, target, key, anew=anew, accept=accept).note
@@ -123,14 +128,14 @@ def replicate(
     key: str,
     *,
     anew: bool = False,
-    accept: Callable[[Current, Write | Delete], bool] | None = None,
+    accept: Accept | None = None,
     settle: Settle | None = None,
 ) -> Commit:
     """Bring one session of ``target`` to what ``source`` has, in one commit; ``anew`` sends it whole in any case.
 
-    Its ``note`` is the ``Outcome``. ``accept`` gets what the target has and what shall follow it; where it
-    says no, the target's is left, as if it were there alone: for a caller with the keys, who can prove tombstones. With
-    ``settle`` the target is no mere copy: where it went on by itself, that decides what follows.
+    Its ``note`` is the ``Outcome``. ``accept`` gets what the target has and what shall follow it; where it says no, the
+    target's is left, ``UNPROVED``. With ``settle`` the target is no mere copy: where it went on by itself, that decides
+    what follows.
 
     The source is read within the target's critical section: of two that follow at once, neither can put the older state
     behind the newer. Costs the memory of what is sent, at most one container. Errors of both sides pass through;
@@ -143,7 +148,7 @@ def replicate(
             return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
         outcome, change = _step(source, key, theirs, anew=anew)
         if change is not None and accept is not None and not accept(theirs, change):
-            return Keep(Outcome.EXTRA)
+            return Keep(Outcome.UNPROVED)
         return Keep(outcome) if change is None else change._replace(note=outcome)
 
     return target.commit(key, update)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from functools import partial
 
 from ..backends.mirror import Follower, MirrorBackend, Replicator
 from ..backends.protocol import Backend
+from ..engine.proof import is_proved
+from ..engine.reader import Reader
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
+from ..util.place import shown
 from ..vault import Vault
 from ..vault.location import VaultLocation, split
 from ..vault.replication import follow_metadata
@@ -19,7 +22,7 @@ from .settings import Settings
 
 
 def mirrored(
-    primary: Backend, vault: Vault, describe: ReadHead, where: str, settings: Settings, clock: Clock, disk: Disk
+    primary: Backend, vault: Vault, reader: Reader, where: str, settings: Settings, clock: Clock, disk: Disk
 ) -> MirrorBackend:
     """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
 
@@ -30,10 +33,11 @@ def mirrored(
     refuse_same(settings.mirror, where)
     mirror = Replicator(
         primary,
-        opener(settings.mirror, vault, describe, settings, disk),
+        opener(settings.mirror, vault, reader.describe, settings, disk),
         where=shown(settings.mirror),
         clock=clock,
         drain=to_duration(settings.mirror_drain) / 1_000_000,
+        accept=partial(is_proved, reader),
     )
     return MirrorBackend(primary, mirror)
 
@@ -62,14 +66,3 @@ def refuse_same(mirror: str, where: str) -> None:
         real, inside = os.path.realpath(path), os.path.realpath(home)
         if os.path.commonpath([real, inside]) in (real, inside):
             raise InvalidSetting(f"the mirror {real} and the vault {inside} lie in one another: choose another place")
-
-
-def shown(place: str) -> str:
-    """A path or URL in words that may be shown: without user, password and options."""
-    scheme, path = split(place)
-    if scheme == "file":
-        return path
-    parts = urlsplit(place)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"

@@ -28,7 +28,7 @@ def follow_metadata(source: Vault, target: Vault) -> Outcome:
 def follow_tenants(source: Vault, target: Vault) -> None:
     """Bring the keys of tenants too, for a vault that moves: a copy that is kept beside it shall not have them.
 
-    Only where the target's keyring is not the newer one: it tells whether a key was destroyed.
+    Only where the target's keyring is not the newer one: it records whether a key was destroyed.
     """
     for name in source.tenants():
         ours, theirs = source.tenant(name), target.tenant(name)

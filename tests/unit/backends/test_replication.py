@@ -145,7 +145,7 @@ def test_a_removal_that_nobody_proves_is_none_where_proofs_are_asked_for(target:
     source.commit(key, scribe.create(key))
     follow(source, target, key)
     source.commit(key, lambda newest: Delete(Tombstone(key, 1 << 63, bytes(16))))
-    assert follow(source, target, key, accept=lambda before, change: False) is Outcome.EXTRA
+    assert follow(source, target, key, accept=lambda before, change: False) is Outcome.UNPROVED
     assert scribe.texts(target, key) == ["first"]
     assert follow(source, target, key, accept=lambda before, change: change.tombstone.key == key) is Outcome.REMOVED
 
@@ -348,7 +348,7 @@ def test_many_sessions_are_compared_in_the_order_of_their_listing(source: Any, t
 
 
 def test_a_listing_with_names_that_are_no_keys_is_walked_without_them(source: Any, scribe: Sealer) -> None:
-    """Keys become paths; whoever can write to the other side must not choose them."""
+    """Keys become paths; an attacker who can write to the other side must not choose them."""
     key = scribe.key("a")
 
     class Hostile(MemoryBackend):

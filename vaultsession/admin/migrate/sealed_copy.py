@@ -20,6 +20,10 @@ _NAMED = 3
 _LEFT = {
     Outcome.AHEAD: (Trouble.AHEAD, "the target has a newer one, or removed it: it was left as it is"),
     Outcome.EXTRA: (Trouble.EXTRA, "only the target has it: it was left as it is"),
+    Outcome.UNPROVED: (
+        Trouble.DAMAGED,
+        "at the source: what it has was not made with the keys of this vault; the target's was left as it is",
+    ),
 }
 
 

@@ -1,6 +1,6 @@
 """Replicator: one thread that brings the follower to what the primary has, whenever it can be reached.
 
-What was marked is followed soon. What nobody marked, since it was written before this process began, by another
+What was marked is followed soon. What was not marked, since it was written before this process began, by another
 process, or while the follower was out of reach, is found by comparing both sides: shortly after opening, after every
 outage, and every hour. The thread keeps out of the way: it gathers marks for a moment, and rests between two sessions
 for as long as the store is being written to.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
 from ...util.clock import Clock
 from ..protocol import Backend
-from ..replication import Gap, Outcome, differing, follow
+from ..replication import Accept, Gap, Outcome, differing, follow
 from .queue import MOST_KEYS, ReplicationQueue
 from .source import MirrorSource
 from .status import MirrorStatus
@@ -63,6 +63,7 @@ class Replicator:
 
     ``open_follower`` is called by the thread. ``drain`` is how many seconds ``close`` gives to what still waits; a
     follower that does not answer holds up nothing longer than that. ``patience`` bounds the seconds between attempts.
+    ``accept`` proves what would remove or replace a session of the follower; without it nothing is doubted.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Replicator:
         most: int = MOST_KEYS,
         first_comparison: float = FIRST_COMPARISON,
         patience: float = LONGEST_PATIENCE,
+        accept: Accept | None = None,
     ) -> None:
         try:
             import tenacity  # noqa: PLC0415 - an extra: imported when used
@@ -89,6 +91,7 @@ class Replicator:
         self._drain_seconds = drain
         self._most = most
         self._patience = patience
+        self._accept = accept
         self._first = first_comparison
         self._closed = False
         self._begin()
@@ -269,7 +272,7 @@ class Replicator:
         began = time.monotonic()
         self._source.failed = False
         try:
-            outcome = follow(self._source, target, key)
+            outcome = follow(self._source, target, key, accept=self._accept)
         except RuntimeError:
             if self._closed:
                 raise _Ended from None  # the primary was closed while this thread was held up
@@ -281,6 +284,8 @@ class Replicator:
         else:
             if outcome is Outcome.AHEAD:
                 self._refuse(key, "the mirror has a newer one, which is left as it is")
+            elif outcome is Outcome.UNPROVED:
+                self._refuse(key, "what the vault has of it was not made with its keys: the mirror's is left as it is")
             else:
                 self._refused.pop(key, None)
         if self._is_busy():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from ...admin.restore import restore as restore_sessions
 from ...admin.restore import verify as verify_sessions
 from ...backends.protocol import Backend
 from ...backends.replication import Outcome, differing, follow
+from ...engine.proof import is_proved
 from ...engine.reader import Reader
 from ...engine.vault_reader import reader_of
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
@@ -44,6 +46,7 @@ _COLUMNS = (
     Column("problem"),
 )
 _INTERRUPTED = "the same command goes on"
+_UNPROVED = "what the vault has of it was not made with its keys: the mirror's was left as it is"
 _FRESHNESS = (
     "What was restored is authentic; that it is the newest cannot be proved: a mirror can withhold the end of a "
     "session. Compare with any other copy that you have."
@@ -78,7 +81,8 @@ def status(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
 def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     """Bring the mirror to what the vault has.
 
-    Sessions travel sealed. On the mirror nothing is removed but what was removed here; what is newer there is left.
+    Sessions travel sealed. On the mirror nothing is removed or replaced but by what was made with the keys of the
+    vault; what is newer there is left.
 
     Exit code 0 where they are level then, 3 where a session could not be brought level.
     """
@@ -86,13 +90,17 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
     failed: list[dict[str, str]] = []
     with _both(where, mirror) as (ours, theirs, reader):
         metadata = follow_metadata(ours.vault, theirs.vault)
+        accept = partial(is_proved, reader)
         with (
             _backends(ours, theirs, reader) as (source, follower),
             bar("Syncing", interrupted=_INTERRUPTED) as progress,
         ):
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
-                    counts[str(follow(source, follower, key))] += 1
+                    outcome = follow(source, follower, key, accept=accept)
+                    counts[str(outcome)] += 1
+                    if outcome is Outcome.UNPROVED:
+                        failed.append({"key": key, "problem": _UNPROVED})
                 except BackendUnavailable:
                     raise
                 except VaultError as error:
