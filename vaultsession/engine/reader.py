@@ -9,7 +9,7 @@ container, which may grow or be replaced between two calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
 from ..format import ContainerCipher, IndexRowCipher, document, payload
@@ -31,6 +31,8 @@ from ..format.record import (
 )
 from ..format.sealed import Container, IndexRow, ReadRange, Witness
 from ..util.lru import LRU
+from ..vault import UnlockedVault, Vault
+from ..vault.key_store import VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
 
 TAIL = 64 * 1024
@@ -126,6 +128,27 @@ class Reader:
         self.largest_body = largest_body
         self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
         self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
+
+    @classmethod
+    def of_vault(
+        cls,
+        vault: Vault,
+        opened: UnlockedVault,
+        *,
+        etag: object = None,
+        compressing: bool = False,
+        patient: bool = False,
+    ) -> Self:
+        """The reader of a vault's sessions. ``etag`` is the vault's from before it was unlocked.
+
+        ``compressing`` chooses the dictionary that is written with; readers skip it. For ``patient`` see
+        ``VaultKeyStore``.
+        """
+        dictionaries = Dictionaries(opened.keyring, vault)
+        if compressing:
+            dictionaries.choose()
+        store = VaultKeyStore(vault, opened, etag=etag, patient=patient)
+        return cls(LiveKeyring(opened.keyring, store, etag), dictionaries)
 
     @property
     def keyring(self) -> Keyring:

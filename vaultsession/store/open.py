@@ -14,7 +14,6 @@ from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
 from ..backends.protocol import Backend, Engine
 from ..engine.reader import Reader
-from ..engine.vault_reader import reader_of
 from ..engine.writer import Writer
 from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
 from ..format import ids
@@ -136,7 +135,7 @@ def open_store(
         etag = site.vault.etag()
         sources = sources or KeySources(environ(), disk)
         vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
-        reader = reader_of(
+        reader = Reader.of_vault(
             site.vault,
             vault,
             etag=etag if vault.etag is None else vault.etag,

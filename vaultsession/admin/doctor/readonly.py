@@ -13,7 +13,6 @@ from ...backends.files import FilesBackend
 from ...backends.files.layout import key_in
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
-from ...engine.vault_reader import reader_of
 from ...errors import BackendUnavailable
 from ...format import ids
 from ...format.sealed import Query
@@ -57,7 +56,7 @@ def opened_read_only(
     disk = disk or ReadOnlyDisk()
     directory = Vault(VaultDirectory(path, disk, allow_network=True))
     vault = directory.unlock(candidates)
-    reader = reader_of(directory, vault)
+    reader = Reader.of_vault(directory, vault)
     backend = FilesBackend(directory.path, disk=disk, describe=reader.describe, writable=False)
     try:
         yield OpenedVault(vault, reader, backend)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
-from ...engine.vault_reader import reader_of
+from ...engine.reader import Reader
 from ...errors import Conflict, InvalidSetting
 from ...format.sealed import Query, ReadHead
 from ...store.open import writer_of
@@ -85,8 +85,8 @@ def rekey(
     _refuse_same(source, target)
     if vault.keyring.vault_id == other.keyring.vault_id:
         raise Conflict(f"{target.vault.path} holds the same vault: there is nothing to seal anew in another place")
-    ours = reader_of(source.vault, vault)
-    theirs = reader_of(target.vault, other, compressing=settings.compression == "zstd")
+    ours = Reader.of_vault(source.vault, vault)
+    theirs = Reader.of_vault(target.vault, other, compressing=settings.compression == "zstd")
     writer = writer_of(theirs, clock, settings)
     with _opened(source, ours.describe) as before, _opened(target, theirs.describe) as after:
         report = reseal(before, ours, after, theirs, writer, progress=progress)
@@ -102,7 +102,7 @@ def _opened(place: VaultLocation, describe: ReadHead) -> AbstractContextManager[
 def _describer(source: VaultLocation, vault: UnlockedVault | None) -> Describer:
     if vault is None:
         return Describer(None)
-    reader = reader_of(source.vault, vault)
+    reader = Reader.of_vault(source.vault, vault)
     return Describer(reader.describe, reader.rows.is_genuine)
 
 

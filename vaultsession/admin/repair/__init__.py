@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from ...engine.vault_reader import reader_of
+from ...engine.reader import Reader
 from ...errors import SessionNotFound, VaultError
 from ...format.ids import is_key
 from ...util.clock import Clock, SystemClock
@@ -132,7 +132,7 @@ class Repair:
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
         vault = Vault(VaultDirectory(self.path, self.disk, allow_network=self.allow_network))
-        reader = reader_of(vault, vault.unlock(self.candidates or ()))
+        reader = Reader.of_vault(vault, vault.unlock(self.candidates or ()))
         done: dict[Finding, str] = {}
         reindex = False
         with contextlib.closing(SessionRepair(self.disk, self.path, reader, self.clock)) as sessions:

@@ -17,7 +17,6 @@ from ...backends.protocol import Backend
 from ...backends.replication import Outcome, differing, follow
 from ...engine.proof import is_proved
 from ...engine.reader import Reader
-from ...engine.vault_reader import reader_of
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...store.mirror import refuse_same
 from ...util.disk import Disk
@@ -153,7 +152,7 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) 
         ours = VaultLocation.at(where.path, disk)
         stack.callback(ours.close)
         opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
-        reader = reader_of(ours.vault, opened)
+        reader = Reader.of_vault(ours.vault, opened)
         source, target = stack.enter_context(_backends(theirs, ours, reader))
         progress = stack.enter_context(bar("Restoring", interrupted=_INTERRUPTED))
         proofs = list(_counted(restore_sessions(source, target, reader), progress))
@@ -181,7 +180,7 @@ def _both(where: VaultOptions, mirror: str | None) -> Iterator[tuple[VaultLocati
         opened = ours.vault.unlock(where.candidates(ours.vault))
         theirs = VaultLocation.at(place, disk, allow_network=allow)
         stack.callback(theirs.close)
-        yield ours, theirs, reader_of(ours.vault, opened)
+        yield ours, theirs, Reader.of_vault(ours.vault, opened)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ import typer
 from ...admin.doctor import key_of, known_keys, opened_read_only
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
-from ...engine.vault_reader import reader_of
 from ...engine.verify import Verification, check_all
 from ...errors import SessionNotFound
 from ...format.sealed import Query
@@ -105,7 +104,7 @@ def _opened(where: VaultOptions) -> Iterator[_Opened]:
         return
     with contextlib.closing(where.location()) as location:
         vault = where.existing(location.vault)
-        reader = reader_of(vault, vault.unlock(where.candidates(vault)))
+        reader = Reader.of_vault(vault, vault.unlock(where.candidates(vault)))
         with contextlib.closing(location.backend(reader.describe)) as backend:
             yield _Opened(backend, reader, None)
 
