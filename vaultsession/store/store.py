@@ -31,7 +31,7 @@ from ..format.payload import Json
 from ..util.clock import Clock, Duration, to_duration
 from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
-from ..util.metrics import Metrics, Tracing, verb
+from ..util.metrics import Metrics, Tracing, timed
 from . import bulk
 from .bulk import Imported, Verified
 from .documents import Documents
@@ -117,7 +117,7 @@ class SessionStore(Generic[StateT]):
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     @shows_fields(ImportedFields)
     def create(
         self,
@@ -137,7 +137,7 @@ class SessionStore(Generic[StateT]):
         """
         return self._documents.put(id, state, messages, fields, replace=False)
 
-    @verb
+    @timed
     @shows_fields(ImportedFields)
     def save(
         self,
@@ -161,7 +161,7 @@ class SessionStore(Generic[StateT]):
             raise TypeError("a Session is saved as it is: change it, then save it")
         return self._documents.save(session, overwrite=overwrite)
 
-    @verb
+    @timed
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
         return self._documents.load(id)
@@ -175,7 +175,7 @@ class SessionStore(Generic[StateT]):
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
-    @verb
+    @timed
     def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
         """The session, or the default where it is absent or expired; damage is raised, never defaulted."""
         try:
@@ -183,7 +183,7 @@ class SessionStore(Generic[StateT]):
         except SessionNotFound:
             return default
 
-    @verb
+    @timed
     @shows_fields(SessionFields)
     def copy(
         self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
@@ -197,7 +197,7 @@ class SessionStore(Generic[StateT]):
             raise InvalidSetting("until is at least 0")
         return self._documents.fork(id, new_id, until, fields)
 
-    @verb
+    @timed
     def delete(self, id: str, *, shred: bool = False) -> bool:
         """Remove the session at once; False where there was none.
 
@@ -206,14 +206,14 @@ class SessionStore(Generic[StateT]):
         """
         return self._operations.remove(self._key(id), shred=shred)
 
-    @verb
+    @timed
     def exists(self, id: str) -> bool:
         """Whether there is a living session of that id."""
         return self._operations.exists(self._key(id))
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool | str = False) -> SessionInfo:
         """Add messages to the history; what it costs follows what is added. ``SessionNotFound``, ``SessionExpired``.
 
@@ -226,7 +226,7 @@ class SessionStore(Generic[StateT]):
         born = self._documents.empty(id) if create else None
         return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=field))
 
-    @verb
+    @timed
     def messages(
         self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
     ) -> list[Json]:
@@ -243,19 +243,19 @@ class SessionStore(Generic[StateT]):
             return self._operations.messages(self._key(id), id, wanted=last, offset=None)
         return self._operations.messages(self._key(id), id, wanted=_ALL if limit is None else limit, offset=offset or 0)
 
-    @verb
+    @timed
     def pop(self, id: str, n: int = 1) -> list[Json]:
         """Remove the newest ``n`` messages and return them, oldest first; fewer where there are fewer."""
         if n < 0:
             raise InvalidSetting("n is at least 0")
         return self._operations.pop(self._key(id), id, n)
 
-    @verb
+    @timed
     def clear(self, id: str) -> SessionInfo:
         """Empty the history and keep the session. Nothing of the history stays in the file."""
         return SessionInfo(self._operations.clear(self._key(id), id))
 
-    @verb
+    @timed
     def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """Merge a mapping into the state, or apply a function to the loaded session and save it.
 
@@ -287,7 +287,7 @@ class SessionStore(Generic[StateT]):
         yield session
         self.save(session)
 
-    @verb
+    @timed
     def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
         """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
         span = None if ttl is None else to_duration(ttl)
@@ -310,7 +310,7 @@ class SessionStore(Generic[StateT]):
 
     # -- listings ------------------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     @shows_fields(Filters)
     def list(
         self,
@@ -330,7 +330,7 @@ class SessionStore(Generic[StateT]):
         heads, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
         return Page([SessionInfo(head) for head in heads], behind)
 
-    @verb
+    @timed
     @shows_fields(Filters)
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many living sessions match every filter."""
@@ -364,7 +364,7 @@ class SessionStore(Generic[StateT]):
 
     # -- many sessions -------------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     def save_many(
         self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
     ) -> Sequence[Session[StateT]]:
@@ -377,14 +377,14 @@ class SessionStore(Generic[StateT]):
 
         return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
 
-    @verb
+    @timed
     def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
         self._check_open()
 
         return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
-    @verb
+    @timed
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
         self._check_open()
@@ -411,7 +411,7 @@ class SessionStore(Generic[StateT]):
         names = ids if ids is not None else (head.id for head in self._listing.each(tags, order="oldest"))
         return bulk.export(self._search(), names, self._clock, progress, listed=ids is None)
 
-    @verb
+    @timed
     def import_(
         self,
         lines: Iterable[bytes],
@@ -431,7 +431,7 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
 
-    @verb
+    @timed
     def sweep(self, *, dry_run: bool = False, progress: Callable[[int], object] | None = None) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
@@ -441,7 +441,7 @@ class SessionStore(Generic[StateT]):
         """
         return bulk.sweep(self._operations, self._listing, dry_run=dry_run, progress=progress)
 
-    @verb
+    @timed
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
         """Open and authenticate every record of every session that is listed, expired ones included. Changes nothing.
 
@@ -451,7 +451,7 @@ class SessionStore(Generic[StateT]):
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
@@ -461,19 +461,19 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return self._rotator().rotate(progress)
 
-    @verb
+    @timed
     def prune_keys(self) -> tuple[str, ...]:
         """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
         self._check_open()
         return self._rotator().prune()
 
-    @verb
+    @timed
     def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
         self._check_open()
         return self._rotator().usage()
 
-    @verb
+    @timed
     def destroy_tenant(self, tenant_id: str) -> Receipt:
         """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
 
@@ -486,7 +486,7 @@ class SessionStore(Generic[StateT]):
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
-    @verb
+    @timed
     def start_sweeper(self, interval: Duration = "5m") -> None:
         """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
         self._check_open()
@@ -495,13 +495,13 @@ class SessionStore(Generic[StateT]):
             self._sweeper.stop()
         self._sweeper = sweeper.Sweeper(self.sweep, seconds)
 
-    @verb
+    @timed
     def reindex(self) -> None:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
 
-    @verb
+    @timed
     @shows_fields(Filters)
     def train(
         self,
@@ -521,7 +521,7 @@ class SessionStore(Generic[StateT]):
         training = trainer.Trainer(self._backend, self._reader, self._cache, self._clock, level=self._writer.level)
         return training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
 
-    @verb
+    @timed
     def stats(self) -> dict[str, Any]:
         """Counts and bytes, of the backend and of the cache, and how long each verb of this store has taken.
 

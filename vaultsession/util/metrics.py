@@ -79,7 +79,7 @@ class Metrics:
         return {verb: self._latencies[verb].summary() for verb in sorted(self._latencies.copy())}
 
 
-def verb(function: Callable[P, T]) -> Callable[P, T]:
+def timed(function: Callable[P, T]) -> Callable[P, T]:
     """A method of an object with a ``Metrics`` as ``_watch``, measured under its own name, and traced if that is on."""
     name = function.__name__
     clock = time.perf_counter_ns

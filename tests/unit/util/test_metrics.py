@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from vaultsession import SessionNotFound, SessionStore
-from vaultsession.util.metrics import RECENT, Latency, Metrics, verb
+from vaultsession.util.metrics import RECENT, Latency, Metrics, timed
 
 
 def test_percentiles_are_those_of_the_durations() -> None:
@@ -46,7 +46,7 @@ def test_calls_of_many_threads_are_counted() -> None:
         def __init__(self) -> None:
             self._watch = Metrics()
 
-        @verb
+        @timed
         def work(self) -> int:
             return 1
 
