@@ -28,7 +28,7 @@ settings.register_profile(
 settings.register_profile(
     "deep", settings.get_profile("ci"), derandomize=False, max_examples=2000, stateful_step_count=60
 )
-os.environ["VAULTSESSION_CONFIG"] = ""  # nothing of whoever runs the tests
+os.environ["VAULTSESSION_CONFIG"] = ""  # nothing of the user who runs the tests
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Opening = Callable[..., SessionStore]

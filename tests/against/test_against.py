@@ -155,7 +155,7 @@ def test_who_comes_after_whom_is_drawn_anew_in_every_round_and_the_same_in_every
 
 
 def test_each_write_finds_the_journal_flushed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else whoever flushes pays for what the others, who do not, have left behind."""
+    """Else a library that flushes pays for what the others, which do not, have left behind."""
     seen: list[str] = []
     monkeypatch.setattr(Bench, "_settle", lambda _: seen.append("settled"))
     action = Action(lambda _: seen.append("written"), lambda: seen.append("prepared"))

@@ -1,4 +1,4 @@
-"""A vault with a past, whoever writes to its files without a key, and what may come of it.
+"""A vault with a past, an attacker who writes to its files without a key, and what may come of it.
 
 The suite is functions over lists: ``CONTAINERS`` say which bytes stand under which id, and know nothing of files, so
 that any place that sealed bytes come back from can be given them; ``ROWS`` are statements over an index. ``look`` and
@@ -378,7 +378,7 @@ def hold(seen: Mapping[str, Any], allowed: Mapping[str, list[Document]]) -> None
 
 
 def _hold_listed(listed: Any, asked: tuple[str, ...]) -> None:
-    """Nobody is shown the session of another user."""
+    """No user is shown the session of another."""
     if isinstance(listed, VaultError):
         return
     for info in listed:

@@ -1,4 +1,4 @@
-"""Whoever can write the file but holds no key gets an error or an older state of the same session, never other data."""
+"""An attacker who writes the file without a key causes an error or an older state of the session, never other data."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_flipped_bit_in_any_byte_is_an_error_or_ends_the_prefix_before_it(witn
                 assert loaded == (before.head, *before.document)
                 # Without a witness a writer proves every living body before it writes behind it.
                 assert (described.witness, described.torn) == (before.witness, True)
-        else:  # dead: nobody reads it, but for the link that the FULL follows
+        else:  # dead: it is not read, but for the link that the FULL follows
             assert place >= begins[7] - 24 or loaded == (last.head, *last.document)
 
 
@@ -166,14 +166,15 @@ def test_a_flipped_bit_in_any_byte_is_an_error_or_ends_the_prefix_before_it(witn
 def prefix(shelf: Shelf, data: bytes, count: int) -> None:
     """The first ``count`` records are what is left, and a witness of more says so.
 
-    Whoever reads only the tail, or trusts the witness for what lies below it, may not come as far as the damage: what he
-    then sees is the newest state, which is authentic. Unless records were moved: they open only where they were written.
+    A reader of the tail alone, or one that trusts the witness for what lies below it, may not come as far as the
+    damage: what it then sees is the newest state, which is authentic. Unless records were moved: they open only where
+    they were written.
     """
     last = shelf.states[-1]
     unseen = [last] if len(data) == len(shelf.data) else []
     alive = last.head.full - 24  # the newest FULL, and the link in front of it
     if len(data) == len(shelf.data) and data[alive:] == shelf.data[alive:]:
-        agree(consume(shelf.key, data), last, torn=False)  # what is dead was changed: nobody reads it
+        agree(consume(shelf.key, data), last, torn=False)  # what is dead was changed: it is not read
         return
     seen = consume(shelf.key, data, wanted=10)
     if count == 0:
@@ -536,7 +537,7 @@ def test_a_spoiled_container_reads_and_is_not_extended():
     assert shelf.replaced == before + 1
 
 
-# -- whoever has read it before ----------------------------------------------------------------------------------------
+# -- a reader that has read it before ----------------------------------------------------------------------------------
 
 
 def test_what_is_known_is_extended_only_by_what_follows_it():

@@ -72,7 +72,7 @@ def copies(vault: Path, number: int) -> list[Path]:
 
 
 def seen(vault: Path) -> dict[str, Any]:
-    """What each session is to whoever opens the vault now; every other one opens or is locked as well."""
+    """What each session is to a store that is opened now; every other one opens or is locked as well."""
     found: dict[str, Any] = {}
     with open_store(vault, key=KEY, cache_bytes=0) as store:
         for info in store.list():

@@ -1,4 +1,4 @@
-"""Whoever runs the mirror can read nothing, and make nothing worse: swapped, set back, truncated and forged contents.
+"""The operator of a mirror can read nothing, and make nothing worse: swapped, set back, truncated and forged contents.
 
 The vault never reads its mirror; and of what a restore is given it believes what authenticates, session by session.
 """
@@ -204,7 +204,7 @@ def test_a_running_vault_takes_nothing_from_its_mirror(
 def test_forged_tombstones_and_rows_stop_a_mirror_and_remove_nothing(
     vault: Any, mirror: Shaky, keys: list[str], pen: Pen
 ) -> None:
-    """The worst that it can do is to refuse its own service, and that is told."""
+    """The worst that it can do is to refuse its own service, and that is reported."""
     before = contents(vault)
     mirror._forget(keys[0])
     mirror._tombstones[keys[0]] = Tombstone(keys[0], (1 << 64) - 1, b"\0" * 16)

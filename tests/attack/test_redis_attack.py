@@ -1,4 +1,4 @@
-"""Whoever can write to the Redis: swaps, splices, cuts, flips, sets back, forges. Nothing false is believed or lost."""
+"""An attacker writes to the Redis: swaps, splices, cuts, flips, sets back, forges. Nothing false is believed, nothing lost."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ MEMORIES = {"as it is": with_index, "of the past": with_early_index, "removed": 
 
 
 def allowed(made: Scene, memory: str) -> dict[str, list[Any]]:
-    """Whoever remembers the newest gives out that or nothing; else any state of this very session may come back.
+    """A store that remembers the newest returns that or nothing; else any state of this very session may come back.
 
     A tombstone that is forgotten with the index lets an earlier life come back as well. What follows the newest in a
     copy of the vault that went on by itself was written with the keys, and nothing here contradicts it.
@@ -167,7 +167,7 @@ def test_an_earlier_life_stays_buried_where_the_tombstone_is_remembered(made: Sc
 
 
 def test_a_whole_vault_set_back_is_what_it_was(made: Scene, vault: Path) -> None:
-    """Sessions, index and all: nothing on this medium can tell, and all that comes back was there once."""
+    """Sessions, index and all: nothing on this medium shows it, and all that comes back was there once."""
     copy = Path(shutil.copytree(vault, vault.with_name("copy")))
     with opened(vault) as store:
         store.append("alice", {"lost": True})
@@ -280,7 +280,7 @@ def test_a_keyring_of_another_vault_key_with_a_higher_counter_does_not_win(name:
     for _ in range(5):
         data = keyring_file.parse(data).unlock(KEY).add_slot(RawKey.generate())
     (vault / name).write_bytes(data)
-    # Whoever holds the key itself can forge slots for it: then the two copies say different things.
+    # A holder of the key itself can forge slots for it: then the two copies say different things.
     result = within(lambda: outcome(lambda: opened(vault)))
     if not isinstance(result, VaultError):
         with result as store:

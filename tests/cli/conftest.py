@@ -25,7 +25,7 @@ from vaultsession.cli import run as run_command_line
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing of whoever runs the tests is seen or touched."""
+    """Nothing of the user who runs the tests is seen or touched."""
     for name in list(os.environ):
         if name.startswith(("VAULTSESSION_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS", "LINES")):
             monkeypatch.delenv(name)

@@ -1,6 +1,6 @@
 """Every command, met with what goes wrong: the documented exit code, one sentence, nothing half done.
 
-A command that is not in ``LINES`` fails the first test: whoever adds one says here what it needs, and what it answers.
+A command that is not in ``LINES`` fails the first test: the author of one says here what it needs, and what it answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Line:
 
     ``vault``: there has to be one; ``key``: the exit code for a key that does not fit, None where none is needed;
     ``id``: its first argument is that of a session; ``code``: what it ends with where all is well; ``writes``: whether it
-    has something to say on stdout then; ``stdin``: what it is told.
+    has something to say on stdout then; ``stdin``: what it reads there.
     """
 
     arguments: str = ""

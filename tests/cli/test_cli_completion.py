@@ -1,4 +1,4 @@
-"""``vaultsession completion``, and what a shell is told while a line is completed."""
+"""``vaultsession completion``, and what a shell receives while a line is completed."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def where() -> Iterator[Path]:
 
 @pytest.fixture
 def late_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No index thread: what it would do is done by whoever waits for it, at the last moment. So every run is the same."""
+    """No index thread: what it would do is done by the waiting caller, at the last moment. So every run is the same."""
     wait, close = WriterMarkers.wait, Index.close
 
     def start(self: Any, first: Any) -> None:

@@ -22,13 +22,13 @@ IDS = ("a", "b", "c")
 NEXT = {"role": "user", "content": "what comes next"}
 
 explored: Counter[str] = Counter()
-"""Crash states that were looked at, by test: told at the end of the run."""
+"""Crash states that were looked at, by test: reported at the end of the run."""
 
 Act = Callable[[SessionStore], object]
 
 
 class QuickDisk(Disk):
-    """A crashed vault lies in a directory of its own, and nobody cuts its power: it is not flushed."""
+    """A crashed vault lies in a directory of its own, and its power is never cut: it is not flushed."""
 
     def fsync(self, fd: int) -> None:
         os.fstat(fd)
@@ -37,7 +37,7 @@ class QuickDisk(Disk):
 
 
 def reader(store: SessionStore) -> dict[str, Any]:
-    """What each session is, to whoever loads it."""
+    """What each session is, to a caller that loads it."""
     found = {}
     for name in IDS:
         try:
@@ -99,7 +99,7 @@ class Life:
         return True
 
     def die(self) -> None:
-        """Leave the store as a killed process would: its marker held by nobody, and nothing written. Open another."""
+        """Leave the store as a killed process would: its marker not held, and nothing written. Open another."""
         self.dead.append(self.store)
         self.store._backend._markers.release(clean=False)
         self.store = self.open()
@@ -169,7 +169,7 @@ def survived(crashed: Any, allowed: list[dict[str, Any]], now: int, *, settings:
         assert reader(store) == after
         assert sorted(info.id for info in store.list()) == sorted(IDS)
     findings = list(examine(os.fspath(crashed), [("the key", KEY)]))
-    # A rotation that was cut is told, and the next one goes on with it.
+    # A rotation that was cut is reported, and the next one goes on with it.
     told = [finding for finding in findings if finding.severity > Severity.INFO]
     assert [finding for finding in told if finding.name != "rotation-unfinished"] == []
     assert [name for name in os.listdir(Path(crashed) / "sessions") if name.endswith(".tmp")] == []

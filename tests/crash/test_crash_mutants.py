@@ -76,7 +76,7 @@ def rename_before_write(patch: Patch) -> None:
 
 
 class QuietlyAgain:
-    """Does on the live image what the medium is not told: the state that the backend needs is made of it."""
+    """Does on the live image what the medium does not see: the state that the backend needs is made of it."""
 
     def __init__(self, disk: Any) -> None:
         self._disk = disk

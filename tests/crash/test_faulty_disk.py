@@ -1,4 +1,4 @@
-"""FaultyDisk itself: it fails where it is told to, and nowhere else."""
+"""FaultyDisk itself: it fails where a test says so, and nowhere else."""
 
 from __future__ import annotations
 

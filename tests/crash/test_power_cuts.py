@@ -208,7 +208,7 @@ def the_index_is_damaged(life: Life) -> None:
 
 
 def a_writer_died(life: Life) -> None:
-    """Killed: what it wrote is in memory, not on the medium; whoever opens next finds it there."""
+    """Killed: what it wrote is in memory, not on the medium; the next store that opens finds it there."""
     life.act(
         lambda store: store.create("a", messages=SAID[:1]),
         lambda store: store.count(),

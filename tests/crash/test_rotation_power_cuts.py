@@ -69,7 +69,7 @@ def explore(life: Life, *, bound: int, every: int = 1) -> int:
 
 @pytest.fixture(autouse=True)
 def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else writes: there is nothing to wait for."""
+    """No other process writes: there is nothing to wait for."""
     monkeypatch.setattr("vaultsession.engine.rotation._LAG", 0)
     monkeypatch.setattr("vaultsession.engine.erasure._LAG", 0)
 
@@ -107,7 +107,7 @@ def test_a_power_cut_while_a_tenant_gets_its_key_loses_nothing(where: Path) -> N
 
 
 def erased_or_whole(crashed: Any, life: Life) -> None:
-    """Before the keys are gone all is there; from then on nobody reads a session of the tenant, and nothing else goes."""
+    """Before the keys are gone all is there; then no session of the tenant is readable, and nothing else goes."""
     (whole, *_), now = life.allowed(crashed)
     with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
         verdicts = set()

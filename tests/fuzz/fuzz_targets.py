@@ -1,7 +1,7 @@
 """What is fuzzed: one function of bytes per parser. It returns, or raises a ``VaultError``; anything else is a finding.
 
 The bytes are what a hostile medium may hold. Where a checksum or a seal stands in front of a parser, a second look is
-taken behind it, as whoever can make it fit would have it: a mutation would otherwise never come further.
+taken behind it, as an attacker who can make it fit would have it: a mutation would otherwise never come further.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""strace makes the n-th call of a kind fail, of whoever makes it, SQLite included: a typed error, and nothing is lost."""
+"""strace makes the n-th call of a kind fail, from any caller, SQLite included: a typed error, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ def test_a_full_medium_is_a_typed_error_and_loses_nothing(tmp_path: Path, medium
             for _ in range(5):
                 assert work.until_refused()[0] is BackendUnavailable
             work.check(store)  # the same store, while there is no room
-        # Another one, while there is no room: SQLite may find none for its shared memory, and without the index nobody
-        # knows what was acknowledged. Then that is what is said, of each session; never anything else.
+        # Another one, while there is no room: SQLite may find none for its shared memory, and without the index it is
+        # unknown what was acknowledged. Then that is what is said, of each session; never anything else.
         with opened(vault) as store, contextlib.suppress(BackendUnavailable):
             work.check(store)
         for file in reserve.iterdir():
@@ -196,7 +196,7 @@ def test_a_flush_that_really_fails_is_told_and_loses_nothing(tmp_path: Path, flu
                     except (BackendUnavailable, DurabilityUnknown):
                         refused = True
                 assert refused
-                # What follows on a medium that went bad is told as well, and ends in no other way.
+                # What follows on a medium that went bad is reported as well, and ends in no other way.
                 for _ in range(3):
                     with contextlib.suppress(BackendUnavailable, DurabilityUnknown):
                         store.append("b", {"n": 1}, create=True)

@@ -58,7 +58,7 @@ def cut_while_writing(image: Image, ledger: Ledger, era: str, flags: int, lines:
         # SQLite maps its shared memory: where the medium is gone, a look at it is a SIGBUS.
         assert [end for end in ends if end[0] not in (0, -signal.SIGBUS) or "Traceback" in end[1]] == []
         assert after.refusals <= {"BackendUnavailable", "DurabilityUnknown"}
-        ledger.present -= after.deleting  # whether that came to pass nobody knows
+        ledger.present -= after.deleting  # whether that came to pass is unknown
 
 
 def survives(image: Image, flags: int, cuts: int) -> None:

@@ -68,7 +68,7 @@ def _append_all(backend: FilesBackend, scribe: Sealer, name: str, *, slow: bool)
         def seal(newest: Any, text: str = text) -> Any:
             made = scribe.append(text)(newest)
             if slow:
-                time.sleep(0.0005)  # for whoever is not kept out
+                time.sleep(0.0005)  # for a writer that is not kept out
             return made
 
         try:
@@ -277,7 +277,7 @@ def test_a_child_uses_the_store_that_it_inherited(tmp_path: Path) -> None:
                 backend.commit(keys[number], scribe.append(f"parent {written[number]}"))
                 written[number] += 1
                 list(backend.scan(Query(limit=2)))
-        except BaseException as error:  # noqa: BLE001 - told by the test
+        except BaseException as error:  # noqa: BLE001 - reported by the test
             failures.append(error)
 
     threads = [threading.Thread(target=busy, args=(number,)) for number in range(3)]

@@ -1,4 +1,4 @@
-"""A rotation beside processes that write: nothing acknowledged is lost, and nobody is left under an old key."""
+"""A rotation beside processes that write: nothing acknowledged is lost, and no session stays under an old key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def writing(path: str, number: int, go: Any, stop: Any, told: Any) -> None:
-    """Appends, creates and saves until it is told to stop; then says what it was acknowledged."""
+    """Appends, creates and saves until the parent says stop; then says what it was acknowledged."""
     appended: dict[str, int] = {}
     created = n = 0
     try:
@@ -50,7 +50,7 @@ def writing(path: str, number: int, go: Any, stop: Any, told: Any) -> None:
                     store.update(name, {f"by {number}": n})
                 n += 1
         told.put((number, appended, created, None))
-    except BaseException as error:  # noqa: BLE001 - told to the parent, who raises it
+    except BaseException as error:  # noqa: BLE001 - reported to the parent, which raises it
         told.put((number, appended, created, repr(error)))
 
 

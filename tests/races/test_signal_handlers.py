@@ -120,7 +120,7 @@ def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str
             there = sorted(message["n"] for message in store.messages("x"))
             store.close()
             verdict = b"ok" if there == sorted(acknowledged) and there else b"lost"
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - reported to the parent
             verdict = repr(error).encode()
         finally:
             os.write(write, verdict)

@@ -34,12 +34,12 @@ def opened(url: str) -> SessionStore:
 
 
 def _working(work: Callable[..., Any], url: str, number: int, start: Any, results: Any) -> None:
-    """In another process: open, wait for the others, work, tell."""
+    """In another process: open, wait for the others, work, report."""
     try:
         start.wait(60)
         with opened(url) as store:
             results.put((number, work(store, number), None))
-    except BaseException as error:  # noqa: BLE001 - told to the parent, who raises it
+    except BaseException as error:  # noqa: BLE001 - reported to the parent, which raises it
         results.put((number, None, repr(error)))
 
 
@@ -105,7 +105,7 @@ def test_creating_and_removing_at_once_loses_no_session_that_was_acknowledged(an
                     except SessionExists:
                         store.delete("a")
                         continue
-            except BaseException as error:  # noqa: BLE001 - told by the test
+            except BaseException as error:  # noqa: BLE001 - reported by the test
                 failures.append(error)
 
         threads = [threading.Thread(target=churn, args=(store, n)) for n, store in enumerate((one, other))]
@@ -159,7 +159,7 @@ def test_the_child_of_a_fork_has_connections_of_its_own(any_url: str) -> None:
 
 @pytest.fixture(params=[mariadb, postgresql], ids=["mysql", "postgresql"])
 def mortal(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server that nobody else uses."""
+    """A server that no other test uses."""
     with request.param() as server:
         if not server.is_ours:
             pytest.skip("a server that was given is not killed")
@@ -167,7 +167,7 @@ def mortal(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def test_what_was_acknowledged_outlives_a_server_that_is_killed(mortal: Server) -> None:
-    """Writers are told; what they were promised is there once after the restart, and they go on by themselves."""
+    """Writers get an error; what they were promised is there once after the restart, and they go on by themselves."""
     with opened(mortal.database()) as store:
         store.create("a")
         acknowledged: list[int] = []

@@ -41,12 +41,12 @@ def vault(tmp_path: Path) -> str:
 def _working(
     work: Callable[..., Any], path: str, number: int, start: Any, results: Any, arguments: tuple[Any, ...]
 ) -> None:
-    """In another process: open, wait for the others, work, tell."""
+    """In another process: open, wait for the others, work, report."""
     try:
         with opened(path) as store:
             start.wait(60)
             results.put((number, work(store, number, *arguments), None))
-    except BaseException as error:  # noqa: BLE001 - told to the parent, who raises it
+    except BaseException as error:  # noqa: BLE001 - reported to the parent, which raises it
         results.put((number, None, repr(error)))
 
 
@@ -92,7 +92,7 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 def appends(store: SessionStore, number: int, times: int) -> list[int]:
-    """Appends, and the length of the history that each was told."""
+    """Appends, and the length of the history that each returned."""
     return [
         store.append("shared", {"by": number, "n": n}, {"by": number, "n": n, "second": True}).message_count
         for n in range(times)

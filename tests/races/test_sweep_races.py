@@ -1,4 +1,4 @@
-"""Sweeps among writers of other processes, and sweeps that are killed: what was extended lives, what is gone is told."""
+"""Sweeps among writers of other processes, and killed sweeps: what was extended lives, what is gone is reported."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_of_two_processes_that_sweep_and_one_that_extends_each_session_has_one_e
 
 @pytest.mark.parametrize("mutate", [False, True])
 def test_only_the_file_tells_what_was_extended_since_the_row_was_read(tmp_path: Path, mutate: bool) -> None:
-    """The mutant believes the row, and removes what another process was told is extended."""
+    """The mutant believes the row, and removes what another process has extended with success."""
     keyring, keys = filled(tmp_path)
     context = multiprocessing.get_context("spawn")
     read, done, results = context.Event(), context.Event(), context.Queue()

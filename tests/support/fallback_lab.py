@@ -1,4 +1,4 @@
-"""A server that is away when it is told to be, for backends that go on without one."""
+"""A server that is away when a test says so, for backends that go on without one."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Breaking(Outage):
 
 
 class Ticks:
-    """Monotonic seconds that pass when they are told to."""
+    """Monotonic seconds that pass when a test says so."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -37,7 +37,7 @@ def descriptors(path: Path) -> list[str]:
 
 
 class FailingDisk(Disk):
-    """Fails at the ``fail_at``-th call and at ``repeat`` further ones, of the kind ``only`` or of all; and where told to.
+    """Fails at the ``fail_at``-th call and at ``repeat`` further ones, of the kind ``only`` or of all; and on request.
 
     ``short``: a write that fails has taken half of what it was given.
     """

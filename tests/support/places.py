@@ -1,4 +1,4 @@
-"""Places that keys come from, as tests make them: a keyring in memory, a command that prints, a file, nobody."""
+"""Places that keys come from, as tests make them: a keyring in memory, a command that prints, a file, none at all."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def missing(what: str, install: str) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on at this moment."""
+    """A port of loopback on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -307,7 +307,7 @@ class Certificates:
 
 @contextlib.contextmanager
 def talking_junk(answer: bytes = b"HTTP/1.1 400 Bad Request\r\n\r\n") -> Iterator[int]:
-    """A port where whoever says something is told that, and nothing else."""
+    """A port that gives each client that speaks this answer, and nothing else."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
         done = threading.Event()

@@ -1,7 +1,7 @@
 """The public surface as a type checker sees it. Checked by mypy and pyright, never run.
 
 Each ``assert_type`` is a promise to callers; each ``type: ignore`` and ``pyright: ignore`` a mistake that a checker must
-find: both are told to complain where there is nothing to ignore.
+find: both are configured to complain where there is nothing to ignore.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 What comes from a mirror is believed as far as it authenticates, and no further: every record of a container is opened
 before a byte of it is put in place, and what is put in place are the bytes that were opened. That proves who wrote
 them. It does not prove that they are the newest: a mirror can withhold the end of a session, or all of it, and only a
-vault that still knows better (``verify``) can tell.
+vault that still knows better (``verify``) can show it.
 
 A restored session keeps its bytes, and with them its version: mirror and vault are level at once. Should the mirror
 have withheld something, that is newer than the vault's, reported as such, and never silently replaced.

@@ -56,7 +56,7 @@ class FileLeases:
         """See ``Leases.lease``."""
         path = os.path.join(self._directory, f"lease-{locator_of(key)}")
         # A lock of its own for each call: the descriptors exclude each other, threads of one process included.
-        # Without the option a file system that refuses locks would get one that excludes nobody.
+        # Without the option a file system that refuses locks would get one that excludes no other process.
         lock = filelock.FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
         try:
             lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))

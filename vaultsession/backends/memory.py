@@ -1,4 +1,4 @@
-"""MemoryBackend: the reference. Whoever writes a backend reads this first; it keeps the contract and does nothing else.
+"""MemoryBackend: the reference. A backend author reads this first; it keeps the contract and does nothing else.
 
 One lock makes each look and each change atomic. ``commit`` is the only verb that changes anything: it shows ``update``
 the newest and puts what comes back behind it, and a second lock lets no other commit come between. ``update`` itself

@@ -61,8 +61,8 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
     def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it; see ``Backend.commit``.
 
-        ``Conflict`` where others were quicker for too long. ``DurabilityUnknown`` where an answer was lost, and nobody
-        can tell whether it was written.
+        ``Conflict`` where others were quicker for too long. ``DurabilityUnknown`` where an answer was lost, and it is
+        unknown whether the change was written.
         """
         self._check_open()
         with not_ours(self._locks[hash(locator_of(key)) % _LOCKS]):

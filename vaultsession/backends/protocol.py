@@ -1,7 +1,7 @@
 """Backend: a handful of verbs over sealed values. To write a backend is to write these.
 
 Every verb may be called from any thread. Storage errors are raised as ``BackendUnavailable``, a flush whose outcome
-nobody knows as ``DurabilityUnknown``; ``Unreadable`` comes from the ``ReadHead`` that the backend was given and passes
+is unknown as ``DurabilityUnknown``; ``Unreadable`` comes from the ``ReadHead`` that the backend was given and passes
 through. Held to this contract by ``vaultsession.testing.BackendContract``.
 
 Decision (2026-11): writing, appending and removing are one verb. What shall follow is always a function of what is
@@ -170,7 +170,7 @@ class Engine(Protocol):
         ...
 
     def backend(self, describe: ReadHead) -> Backend:
-        """The sessions. Whoever closes the backend closes the engine."""
+        """The sessions. Closing the backend closes the engine."""
         ...
 
     def leases(self) -> Leases:

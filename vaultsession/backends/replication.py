@@ -1,4 +1,4 @@
-"""Replication: one session of a backend brought to what another has, sealed bytes only. Nobody here holds a key.
+"""Replication: one session of a backend brought to what another has, sealed bytes only. Neither side holds a key.
 
 The source decides. Where its container has only grown since, its new records travel; else the whole container does; a
 removal travels as the tombstone that proves it. What is newer at the target, or is there alone, is reported and left.

@@ -1,4 +1,4 @@
-"""What is new in a session since the last look, whoever wrote it. A look at an unchanged session costs one stat."""
+"""What is new in a session since the last look, by any writer. A look at an unchanged session costs one stat."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Point = TypeVar("Point", Document, Tail)
 
 _ENDINGS = 8
-"""The part of the capacity that ends of documents may take: of those that nobody loads as a whole."""
+"""The part of the capacity that ends of documents may take: of those that no caller loads as a whole."""
 
 _LONGEST = 64
 """Bodies of an end that is kept: the newest messages are what is asked for again."""

@@ -43,7 +43,7 @@ def proved(backend: Backend, reader: Reader, query: Query, take: Callable[[Itera
     """What ``take`` makes of every row that an index gives, opened one at a time.
 
     Where one does not authenticate the index is derived anew, once, and ``take`` asked again. The oldest come first:
-    who is written meanwhile moves behind what is still to be read, so that nobody is passed over.
+    a session that is written meanwhile moves behind what is still to be read, so that none is passed over.
     """
     query = replace(query, newest_first=False)
 

@@ -27,8 +27,8 @@ life of any length. Below a block of the file system merging would free nothing.
 
 RUN = 10
 CONTENDED = 64
-"""Whoever merges keeps the others waiting. So a process does it that has written so many records in a row, when nobody
-else is likely to be writing; before that, only where small records take so many times as much as the rest. (Four
+"""A writer that merges keeps the others waiting. So a process merges after so many own records in a row, when
+no other is likely to be writing; before that, only where small records take so many times as much as the rest. (Four
 processes on four sessions: 6 200 appends a second, 1.7 ms at the 99th percentile, 43 at worst; 6 350, 1.6 and 62 at 256
 times the rest; 5 800, 2.8 and 31 at 24 times; 3 500 and 4.5 where all merge.)
 """

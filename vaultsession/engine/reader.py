@@ -197,7 +197,7 @@ class Reader:
         try:
             tail = self._tail(key, fetch, first=SHORT_TAIL)
         except UnknownKey as error:
-            if error.destroyed:  # nobody will ever read it: whoever writes is not held up by it
+            if error.destroyed:  # it can never be read again: a writer is not held up by it
                 return None
             raise
         if tail is None:

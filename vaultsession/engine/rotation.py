@@ -8,8 +8,8 @@
     4  once more as 2: what was written meanwhile
 
 It needs no journal. Which sessions are behind stands in the headers of their containers, and that a rotation is under
-way in the keyring: an older key that is not retired. Whoever rotates then goes on with it, also beside another who
-does. Killed anywhere, every session is under a key that the keyring holds.
+way in the keyring: an older key that is not retired. The next rotation then goes on with it, also beside another
+one. Killed anywhere, every session is under a key that the keyring holds.
 
 Retired keys stay until they are pruned: mirrors and backups may still need them.
 """
@@ -133,7 +133,7 @@ class Rotator:
         self._keys.change(without)
         try:
             self._refuse_used(retired)
-        except Exception:  # someone sealed under one in the very moment, or nobody can say: they come back
+        except Exception:  # another process sealed under one in the very moment, or it is unknown: they come back
             self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))

@@ -1,7 +1,7 @@
 """Learning a dictionary from the sessions of a vault, and measuring what it is worth on sessions that it has not seen.
 
 A dictionary is made of pieces of what it learned from. It is kept sealed, outlives the sessions that it learned from,
-and lets whoever sees the sizes of records guess at what those said: learn from sessions that may know of each other.
+and lets an observer of record sizes guess at what those said: learn from sessions that may know of each other.
 """
 
 from __future__ import annotations

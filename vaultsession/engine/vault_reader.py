@@ -1,4 +1,4 @@
-"""From an unlocked vault to whoever reads its sessions: with the keys as they change, and the dictionaries."""
+"""From an unlocked vault to a reader of its sessions: with the keys as they change, and the dictionaries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def reader_of(
 ) -> Reader:
     """Reads the sessions of a vault. ``etag`` is the vault's from before it was unlocked.
 
-    ``compressing`` chooses the dictionary that is written with; whoever only reads need not look for it. ``patient``:
+    ``compressing`` chooses the dictionary that is written with; readers skip it. ``patient``:
     see ``VaultKeyStore``.
     """
     dictionaries = Dictionaries(opened.keyring, vault)

@@ -50,7 +50,7 @@ _LENGTH_SIZE = 4
 
 
 class Masters(Protocol):
-    """Whoever holds master keys: a ``Keyring``, or something that looks again before it gives up."""
+    """A holder of master keys: a ``Keyring``, or something that looks again before it gives up."""
 
     @property
     def vault_id(self) -> bytes:

@@ -2,7 +2,7 @@
 
 The first body is a FULL: ``[state, message, …]``. The others are DELTAs: ``[operations, message, …]``, applied one
 after the other, and each in this order: drop the newest ``pop`` messages, ``set`` and ``unset`` keys of the state, add
-the messages, drop the oldest ``trim``. Elements are handled as bytes wherever nobody looks inside.
+the messages, drop the oldest ``trim``. Elements are handled as bytes where their content does not matter.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def deduplicate(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]
 
 
 def _message_id(message: Json) -> str | None:
-    """What tells a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
+    """What distinguishes a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
     name = message.get("id")
     return None if name is None else repr(name)
 

@@ -1,4 +1,4 @@
-"""Rows: a head sealed once more under K_index, for whoever keeps lists without holding a key; and tombstones. Pure.
+"""Rows: a head sealed once more under K_index, for backends that keep lists without a key; and tombstones. Pure.
 
 A row authenticates itself: its columns are the associated data of its blob. The blob also carries the container's
 header, so that a writer derives the container's keys from the row alone. A page of 50 opens in a quarter of the time

@@ -41,7 +41,7 @@ _LONGEST_NUMBER = 20
 
 
 class Restored(NamedTuple):
-    """A session as a line tells it."""
+    """A session as a line describes it."""
 
     head: Head
     state: Json
@@ -70,10 +70,10 @@ def line_of(head: Head, state: bytes, messages: Sequence[bytes]) -> bytes:
 
 
 def read_line(line: bytes, now: int) -> Restored:
-    """The session of a line; times that it does not tell are ``now``.
+    """The session of a line; times that it does not name are ``now``.
 
     ``InvalidDocument`` for what is no such line, ``UnsupportedFormat`` for one of a later version. State and messages
-    are whatever JSON they are: whoever writes them checks them.
+    are whatever JSON they are: the writer checks them.
     """
     try:
         fields = orjson.loads(line)

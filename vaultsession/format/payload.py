@@ -120,8 +120,8 @@ def _come_back(texts: Sequence[bytes], values: Sequence[Mapping[str, Any]]) -> b
     """
     for text, value in zip(texts, values, strict=True):
         if not _LEAVES.issuperset(map(type, value.values())):
-            # marshal accepts exact built-in types only: it is what tells an IntEnum or a StrEnum, which compare equal
-            # to what comes back, from the int and the str that JSON gives.
+            # marshal accepts exact built-in types only: so it distinguishes an IntEnum or a StrEnum, which compare
+            # equal to what comes back, from the int and the str that JSON gives.
             marshal.dumps(value, 2)  # type: ignore[arg-type]  # whether it can is the question
             # One at a time: a whole history of 2 MB, parsed at once, takes fresh memory from the system at every save.
             if orjson.loads(text) != value:

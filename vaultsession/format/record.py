@@ -180,7 +180,7 @@ def record_at(container: Container, offset: int) -> Record | None:
 def record_before(container: Container, end: int) -> Record | None:
     """The record that ends there by its footer; None where none does, or where it begins before these bytes.
 
-    ``needs_more`` tells the two apart.
+    ``needs_more`` distinguishes the two.
     """
     size = _footer_size(container, end)
     return None if size is None else record_at(container, end - size)

@@ -1,4 +1,4 @@
-"""What crosses the waist: sealed values, and the questions that can be asked about them. Nobody below holds a key.
+"""What crosses the waist: sealed values, and the questions that can be asked about them. No layer below holds a key.
 
 Times are microseconds since 1970-01-01 UTC. Everything here is immutable.
 """
@@ -32,7 +32,7 @@ class IndexRow(NamedTuple):
     ``version`` is the tag of the last record (16 bytes), ``size`` the bytes of the container up to there, ``tags`` the
     keyed digests of owners and labels, ``blob`` the complete head, sealed with the columns as associated data.
     ``torn`` means that the container cannot be extended (bytes that are no record behind ``size``, or an earlier
-    write that failed): whoever writes next replaces it. It is an observation, not part of the row.
+    write that failed): the next writer replaces it. It is an observation, not part of the row.
     """
 
     key: str
@@ -98,7 +98,7 @@ class Tombstone(NamedTuple):
 class Write(NamedTuple):
     """A head and the sealed bytes that it heads: a whole container (``offset`` 0) or one more record at ``offset``.
 
-    ``flush`` False lets the bytes reach the disk when they will: for what nobody was promised. ``erase`` asks that
+    ``flush`` False lets the bytes reach the disk when they will: for what no caller was promised. ``erase`` asks that
     nothing of what was there before stays behind anywhere, quarantine included. ``note`` is handed back in the
     ``Commit``; no backend looks at it.
     """
@@ -221,7 +221,7 @@ ReadRange = Callable[[int], Container | None]
 
 
 class ReadHead(Protocol):
-    """How a keyless backend learns about a container that it finds: a function of whoever holds the keys.
+    """How a keyless backend learns about a container that it finds: a function of the engine, which holds the keys.
 
     Returns the head of the last authentic record, or None if the container reads as absent (at or below a tombstone).
     ``thorough`` also opens the body of every record that the witness does not vouch for; asked before a record is

@@ -1,4 +1,4 @@
-"""ManualClock: a clock that stands still until it is told to move."""
+"""ManualClock: a clock that stands still until a test moves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ..util.clock import Duration, to_duration, to_micros
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-"""When a ManualClock begins, unless it is told otherwise."""
+"""When a ManualClock begins, unless a test says otherwise."""
 
 
 class ManualClock:

@@ -125,7 +125,7 @@ class BackendContract(SessionPromises, ListingPromises):
         grave = other.commit(key, scribe.remove(key)).after
         assert backend.head(key) is None
         backend.commit(key, looking(seen))
-        assert seen in ([grave], [None])  # what another instance has removed may be told a moment later
+        assert seen in ([grave], [None])  # what another instance has removed may be reported a moment later
 
     def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """Sessions, listing and tombstones."""
@@ -168,7 +168,7 @@ class BackendContract(SessionPromises, ListingPromises):
         def guarded(work: Callable[[], None]) -> None:
             try:
                 work()
-            except BaseException as error:  # noqa: BLE001 - told by the test
+            except BaseException as error:  # noqa: BLE001 - reported by the test
                 failures.append(error)
 
         writer = [threading.Thread(target=guarded, args=(work,)) for work in writers]

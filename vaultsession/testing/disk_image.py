@@ -144,7 +144,7 @@ class Image(NamedTuple):
 
 
 def patched(data: bytes, writes: Iterable[DiskWrite]) -> bytes:
-    """The bytes after these writes; what nobody has written is zeros."""
+    """The bytes after these writes; what was never written is zeros."""
     result = bytearray(data)
     for write in writes:
         if write.offset > len(result):

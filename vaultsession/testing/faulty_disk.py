@@ -25,7 +25,7 @@ class FaultyDisk(Disk):
 
     ``only`` are the calls that are counted, by name; by default all of ``CALLS``. ``short``: where the call that fails
     is a write, half of it is written before. With ``errno`` None nothing is raised, and a write is merely short. What
-    fails was not done, but for ``close``. ``under`` is where the calls go: a ``LossyDisk``, say, which is told of
+    fails was not done, but for ``close``. ``under`` is where the calls go: a ``LossyDisk``, say, which is notified of
     flushes that failed. ``calls`` are the names of all that were counted, ``number`` is that of the call that fails.
     Safe from any thread.
     """

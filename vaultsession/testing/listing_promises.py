@@ -24,7 +24,7 @@ class ListingPromises:
         assert [row.key for row in backend.scan(Query())] == ordered[::-1]
 
     def test_a_listed_row_is_the_head_that_was_sealed(self, backend: Any, scribe: Sealer) -> None:
-        """Whoever has the keys can open it."""
+        """A holder of the keys can open it."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key, user_id="alice", title="a title", expires=99))
         row = backend.commit(key, scribe.append(title="another", updated=7)).after
@@ -114,7 +114,7 @@ class ListingPromises:
         assert sorted(seen) == sorted(keys)
 
     def test_a_listing_may_be_left_half_read(self, backend: Any, scribe: Sealer) -> None:
-        """Nothing is held by whoever stops reading, or changes what it lists."""
+        """A caller that stops reading, or changes what it lists, holds nothing."""
         fill(backend, scribe, 10, updated=lambda number: number)
         rows = backend.scan(Query())
         first = next(rows)
@@ -168,7 +168,7 @@ class ListingPromises:
 
 
 def fill(backend: Any, scribe: Sealer, count: int, *, updated: Callable[[int], int]) -> dict[str, int]:
-    """Make so many sessions; their keys by the order of their creation, ``updated`` tells when each was changed."""
+    """Make so many sessions; their keys by the order of their creation, ``updated`` says when each was changed."""
     keys = {scribe.key(f"session {number}"): number for number in range(count)}
     for key, number in keys.items():
         backend.commit(key, scribe.create(key, updated=updated(number)))

@@ -10,7 +10,7 @@
         with open_store(crashed, key=key) as store:
             assert "created" not in crashed.notes or store.exists("a")
 
-What a medium may hold is told in ``powercut``. Flushes are recorded and not performed, so a test of a thousand power
+What a medium may hold is defined in ``powercut``. Flushes are recorded and not performed, so a test of a thousand power
 cuts costs the medium nothing. The index is SQLite's and is not written through a Disk: it is copied whenever its lock
 is let go, and at every flush and note.
 """

@@ -41,7 +41,7 @@ class ModelSession:
     max_messages: int | None = None
 
     def facts(self) -> Json:
-        """As ``Session.facts`` tells them."""
+        """As ``Session.facts`` returns them."""
         return {
             "id": self.id,
             "title": self.title,

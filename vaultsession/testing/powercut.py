@@ -83,7 +83,7 @@ class _File:
 
 
 class Medium:
-    """Follows the events one by one, and tells at any moment what a power cut may leave."""
+    """Follows the events one by one, and says at any moment what a power cut may leave."""
 
     def __init__(self, names: Mapping[Name, int], kinds: Mapping[int, Kind], *, seed: int = 0) -> None:
         self._names = dict(names)

@@ -21,7 +21,7 @@ FIRST_GENERATION = 1_700_000_000_000_000
 class Sealer:
     """What a store is to a backend: someone with the keys. ``describe`` is for the backend, the seals for ``commit``.
 
-    Every record's body is a text, so that ``texts`` tells which commits a container holds, and in which order.
+    Every record's body is a text, so that ``texts`` shows which commits a container holds, and in which order.
     """
 
     def __init__(self, keyring: Keyring | None = None) -> None:
@@ -120,7 +120,7 @@ class Sealer:
 
 
 def looking(seen: list[Current]) -> Callable[[Current], None]:
-    """A seal that changes nothing and tells what it was shown."""
+    """A seal that changes nothing and records what it was shown."""
 
     def seal(newest: Current) -> None:
         seen.append(newest)

@@ -12,7 +12,7 @@ class SeededIds:
     """What ``open_store(…, new_id=SeededIds(7))`` gives sessions that were made without an id. Safe from any thread.
 
     They are UUIDv7 as all others, with the time of the store's clock: with a ``ManualClock`` they are the same in every
-    run. Never for a vault that people use: whoever knows the seed knows the ids.
+    run. Never for a vault that people use: a reader who knows the seed knows the ids.
     """
 
     def __init__(self, seed: int = 0) -> None:

@@ -90,7 +90,7 @@ class SessionPromises:
         assert scribe.texts(backend, key) == ["first", "more"]
 
     def test_a_record_that_does_not_follow_is_refused(self, backend: Any, scribe: Sealer) -> None:
-        """Nobody writes behind what is not the newest."""
+        """No writer adds behind what is not the newest."""
         key = scribe.key("a")
         first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, scribe.append())
@@ -176,7 +176,7 @@ class SessionPromises:
             assert part.data == whole.data[expected - 80 :]
 
     def test_a_settled_read_is_a_read(self, backend: Any, scribe: Sealer) -> None:
-        """Where nobody writes, it is the same."""
+        """Where no writer is at work, it is the same."""
         key = scribe.key("a")
         backend.commit(key, scribe.create(key))
         assert backend.read(key, settled=True).data == backend.read(key).data

@@ -55,7 +55,7 @@ class SessionMachine(Upkeep):
     # -- what a subclass says ------------------------------------------------------------------------------------------
 
     def open(self, number: int) -> SessionStore:
-        """Open a store on the vault of this machine, the ``number``-th of ``stores``; ``self.clock`` tells its time."""
+        """Open a store on the vault of this machine, the ``number``-th of ``stores``; ``self.clock`` is its clock."""
         raise NotImplementedError
 
     def lose_index(self) -> None:
@@ -342,7 +342,7 @@ class SessionMachine(Upkeep):
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _written(self, which: int) -> SessionStore:
-        """The store, when every other one has told the index what it wrote: it may lag by a moment otherwise."""
+        """The store, when every other one has reported to the index what it wrote: it may lag by a moment otherwise."""
         for store in self.opened:
             store.count()
         return self._store(which)

@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Whatever tells the time. Called from any thread."""
+    """A source of the time. Called from any thread."""
 
     def now(self) -> int:
         """Microseconds since 1970-01-01 UTC."""

@@ -93,7 +93,7 @@ class Disk:
             os.fsync(fd)
 
     def sync(self) -> None:
-        """Ask the system to write out what it holds. A hint: ``fsync`` is what tells that it did."""
+        """Ask the system to write out what it holds. A hint: only ``fsync`` says that it did."""
         if hasattr(os, "sync"):
             os.sync()
 
@@ -146,7 +146,7 @@ class Disk:
             self.close(fd)
 
     def filesystem(self, path: str) -> str:
-        """The type of the file system that holds the path, as in ``ext4`` or ``nfs4``; empty where nobody says."""
+        """The type of the file system that holds the path, as in ``ext4`` or ``nfs4``; empty where it is unknown."""
         with contextlib.suppress(OSError), open("/proc/self/mountinfo", "rb", buffering=0) as table:
             return filesystem_in(table.read(), os.fsencode(os.path.realpath(path)))
         return ""
@@ -285,8 +285,8 @@ def refuse_link(disk: Disk, directory: str) -> None:
 def sync_tree(disk: Disk, path: str) -> None:
     """Flush a directory with everything below it, once for all that was written without a flush. ``OSError``.
 
-    The system is asked to write everything first, which is quick and tells no error; then each file is flushed, which
-    costs little by then and does tell.
+    The system is asked to write everything first, which is quick and reports no error; then each file is flushed, which
+    costs little by then and does report them.
     """
     disk.sync()
     _sync_below(disk, path)

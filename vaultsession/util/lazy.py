@@ -7,7 +7,7 @@
     else:
         rotation = Deferred(".engine.rotation")
 
-Below, ``rotation.Rotating`` is the class for whoever checks types, and an import on its first use at runtime. For the
+Below, ``rotation.Rotating`` is the class for type checkers, and an import on its first use at runtime. For the
 layers it is an import like any other.
 
 Decision (2026-11): this, and neither imports in each function, which hide from the reader of a module what it stands

@@ -1,6 +1,6 @@
 """Measuring: how long each verb takes, cheap enough to be always on (0.3 µs a call).
 
-Kept are the durations of the last calls of each verb, so percentiles are exact, and tell of how it goes now.
+Kept are the durations of the last calls of each verb, so percentiles are exact, and describe the present.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Latency:
 
 
 class Tracing(Protocol):
-    """Whoever wants to see each call as a span."""
+    """A tracer that sees each call as a span."""
 
     def span(self, verb: str, id: str | None) -> AbstractContextManager[None]:
         """Around one call of a verb, on a session where it is on one."""

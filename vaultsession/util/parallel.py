@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 THREADS = 8
 AHEAD = 3 * THREADS
-"""Items that may have been begun before whoever asks has taken what came of the first of them."""
+"""Items that may have been begun before the caller has taken what came of the first of them."""
 
 
 def parallel_map(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -> Generator[R, None, None]:

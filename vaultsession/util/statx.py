@@ -1,6 +1,6 @@
 """``statx(2)``: what a path names, without its times.
 
-Since Linux 6.13 whoever asks when a file was changed makes its next write renew that time at full resolution, where
+Since Linux 6.13, asking when a file was changed makes its next write renew that time at full resolution, where
 several writes within a tick share one otherwise. That dirties the inode, and the next flush takes half as long again
 (135 us against 90 on ext4). ``os.lstat`` always asks.
 """

@@ -22,7 +22,7 @@ SCOPE = "vaultsession"
 
 
 class Telemetry:
-    """Spans and durations, told to a tracer and a meter. Safe from any thread."""
+    """Spans and durations, reported to a tracer and a meter. Safe from any thread."""
 
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - an extra: imported when used

@@ -29,7 +29,7 @@ class KeyCommand:
 
     @property
     def name(self) -> str:
-        """The program; its arguments may be nobody's business."""
+        """The program; its arguments may be secret."""
         return f"key command {self._words()[0]!r}"
 
     def secret(self) -> RawKey:

@@ -106,7 +106,7 @@ class Prompt:
 
 
 def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
-    """A file that nobody else can read; None if there is no such file."""
+    """A file that no other user can read; None if there is no such file."""
     try:
         with opened(disk, path) as fd:
             status = disk.fstat(fd)

@@ -37,7 +37,7 @@ Normative. Integers are little-endian; every field is checked, and what the enco
     MAC                      = HMAC-SHA-512(K_mac, bytes 0 to b-1)[:32]
     checksum                 = SHA-512(bytes 0 to b+31)[:16], the last 16 bytes in every version to come
 
-What tells the verdicts apart:
+What distinguishes the verdicts:
 
 - The **checksum** is no secret and proves nothing against an adversary. It says without a key that a copy is torn or
   rotten, so that accidental damage is never reported as a wrong key, a damaged version byte never as another version,

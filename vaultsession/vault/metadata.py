@@ -1,4 +1,4 @@
-"""The metadata of a vault: small values beside its sessions, without which nobody reads them.
+"""The metadata of a vault: small values beside its sessions, without which they cannot be read.
 
 ::
 

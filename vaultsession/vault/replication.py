@@ -83,7 +83,7 @@ def proved_dictionary(number: int, copies: Iterable[bytes], opened: UnlockedVaul
 def follow_tenants(source: Vault, target: Vault, opened: UnlockedVault | None = None) -> None:
     """Bring the keys of tenants too, for a vault that moves: a copy that is kept beside it shall not have them.
 
-    Only where the target's keyring is not the newer one: it tells whether a key was destroyed. With ``opened``,
+    Only where the target's keyring is not the newer one: it records whether a key was destroyed. With ``opened``,
     ``Damaged`` for keys that do not prove themselves; nothing follows behind them.
     """
     for name in source.tenants():

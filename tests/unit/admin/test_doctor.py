@@ -1,4 +1,4 @@
-"""Findings: each provoked by itself in a vault that is well otherwise, and told with its severity and its fix."""
+"""Findings: each provoked by itself in a vault that is well otherwise, and reported with its severity and its fix."""
 
 from __future__ import annotations
 
@@ -405,7 +405,7 @@ def test_checkups_say_what_was_read(vault):
 @pytest.mark.parametrize(("cut_until_settled", "verdict"), [(True, Verdict.OK), (False, Verdict.DAMAGED)])
 def test_a_writer_that_is_half_way_is_waited_for(cut_until_settled, verdict, vault):
     class HalfWay:
-        """A record is being written: whoever does not wait sees a part of it."""
+        """A record is being written: a reader that does not wait sees a part of it."""
 
         def __init__(self, backend):
             self.backend = backend

@@ -281,7 +281,7 @@ def test_the_tail_of_a_torn_container_lies_in_quarantine(vault):
     assert piece.read_bytes() == b"torn"
     assert [finding.name for finding in result.remaining] == ["quarantine"]
     with opened(vault) as store:
-        assert well(store).version == version  # the document is the same: whoever loaded it can save it
+        assert well(store).version == version  # the document is the same: a caller that loaded it can save it
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,7 @@ def test_without_its_extra_a_mirror_says_which_one(primary: MemoryBackend, monke
 
 
 def test_a_process_that_dies_half_way_is_caught_up_with(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:
-    """Killed with a backlog that nobody else knows: the next opening finds it by comparison."""
+    """Killed with a backlog that no other process knows: the next opening finds it by comparison."""
     keys = [scribe.key(str(number)) for number in range(30)]
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""Mirrors on a database, and on a server that is full: told, and caught up with later."""
+"""Mirrors on a database, and on a server that is full: reported, and caught up with later."""
 
 from __future__ import annotations
 

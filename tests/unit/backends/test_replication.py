@@ -348,7 +348,7 @@ def test_many_sessions_are_compared_in_the_order_of_their_listing(source: Any, t
 
 
 def test_a_listing_with_names_that_are_no_keys_is_walked_without_them(source: Any, scribe: Sealer) -> None:
-    """Keys become paths; whoever can write to the other side must not choose them."""
+    """Keys become paths; an attacker who can write to the other side must not choose them."""
     key = scribe.key("a")
 
     class Hostile(MemoryBackend):

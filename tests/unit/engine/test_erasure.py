@@ -1,4 +1,4 @@
-"""Erasing: what is shredded, what destroyed keys reach, and what is left to say of a session that nobody can read."""
+"""Erasing: what is shredded, what destroyed keys reach, and what is left to say of a session that cannot be read."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_an_append_that_raises_in_the_critical_section_changes_no_cache(
     assert store.load("a").messages == [{"n": 0}]
 
 
-# -- the end of a history that nobody loads as a whole -----------------------------------------------------------------
+# -- the end of a history that no caller loads as a whole --------------------------------------------------------------
 
 
 def test_the_newest_messages_are_read_once_and_follow_what_is_appended(open_files: Any) -> None:

@@ -441,8 +441,9 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
 
 
 def test_a_writer_whose_backend_forgot_the_row_is_still_alone_with_the_session():
-    """A backend keeps so many files open and no more, and describes anew what it let go of; that nobody else wrote
-    meanwhile shows in the version. A process with more sessions than files would else never merge its small records.
+    """A backend keeps so many files open and no more, and describes anew what it let go of; that no other process
+    wrote meanwhile shows in the version. A process with more sessions than files would else never merge its small
+    records.
     """
     shelf = Shelf()
     shelf.create({}, [])

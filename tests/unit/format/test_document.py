@@ -25,7 +25,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """The document as anybody would keep it, and its bodies as writers make them."""
+    """The document as a dict and a list, and its bodies as writers make them."""
 
     def __init__(self, state, messages, largest):
         self.state, self.messages = dict(state), list(messages)

@@ -1,4 +1,4 @@
-"""Heads: what is written comes back, defaults take no room, and bounds and versions are told apart."""
+"""Heads: what is written comes back, defaults take no room, and bounds and versions are distinguished."""
 
 from __future__ import annotations
 

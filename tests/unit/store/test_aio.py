@@ -163,7 +163,7 @@ def test_many_tasks_share_a_store(run: Any) -> None:
 
 
 class Gate:
-    """Holds a verb of a store until it is opened, and tells when it has been reached."""
+    """Holds a verb of a store until it is opened, and signals when it has been reached."""
 
     def __init__(self, store: SessionStore, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.opened, self.finished = threading.Event(), threading.Event(), threading.Event()

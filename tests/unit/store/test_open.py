@@ -38,7 +38,7 @@ VARIABLES = [name for name in os.environ if name.startswith("VAULTSESSION_")]
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting, key or directory of whoever runs the tests."""
+    """No setting, key or directory of the user who runs the tests."""
     for name in VARIABLES:
         monkeypatch.delenv(name)
     home = tmp_path / "home"

@@ -1,4 +1,4 @@
-"""Batches, forks and verification: each session by itself, and what failed is told."""
+"""Batches, forks and verification: each session by itself, and what failed is reported."""
 
 from __future__ import annotations
 

@@ -347,7 +347,7 @@ def test_an_edit_conflicts_if_someone_was_faster(store: SessionStore) -> None:
 
 
 def test_the_injected_clock_tells_every_time(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the store reads the wall clock: the injected one tells all times."""
+    """Nothing in the store reads the wall clock: the injected one gives all times."""
 
     def refuse() -> float:
         raise AssertionError("the wall clock was read")

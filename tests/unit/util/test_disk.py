@@ -26,7 +26,7 @@ from vaultsession.util.disk import (
 
 
 class Scripted(Disk):
-    """A disk whose calls can be told to fail or to do less."""
+    """A disk whose calls fail or do less where a test says so."""
 
     def __init__(self, **script) -> None:
         self.script = script
@@ -275,7 +275,7 @@ def test_the_innermost_mount_is_found_whatever_stands_in_its_name():
 
 
 def test_a_file_that_is_replaced_while_it_is_opened_is_read_in_its_new_form(tmp_path):
-    """Two threads of a rotation renewed the keys of one tenant, and one of them was told that the file is not private.
+    """Two threads of a rotation renewed the keys of one tenant, and one of them was refused: the file is not private.
 
     It had opened the file just before the other replaced it: what it looked at had no name any more.
     """

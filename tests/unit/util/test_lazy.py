@@ -65,7 +65,7 @@ def test_a_package_shows_the_names_of_modules_that_it_has_not_imported() -> None
 
 @pytest.mark.parametrize("name", DEFERRING)
 def test_what_is_deferred_is_the_module_that_the_type_checker_sees(name: str) -> None:
-    """Two tables that say the same drift apart: a wrong name would be found by whoever calls that rare verb."""
+    """Two tables that say the same drift apart: a wrong name would be found by the first caller of that rare verb."""
     module = importlib.import_module(name)
     seen: dict[str, str] = {}
     for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):

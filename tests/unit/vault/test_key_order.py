@@ -1,4 +1,4 @@
-"""The order in which secrets are looked for, what is told when nothing answers, and where a new key goes."""
+"""The order in which secrets are looked for, what is reported when nothing answers, and where a new key goes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_nobody_is_asked_for_a_passphrase_that_the_vault_does_not_take(sources):
 
 
 class Importing:
-    """Notes who imports the package ``keyring``, and lets nobody have it."""
+    """Notes who imports the package ``keyring``, and refuses it to each."""
 
     def __init__(self):
         self.names = []

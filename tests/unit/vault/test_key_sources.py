@@ -1,4 +1,4 @@
-"""A key that is handed over, as a source. The order of all sources is told in ``test_key_order``."""
+"""A key that is handed over, as a source. The order of all sources is in ``test_key_order``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two copies of the keyring file: either serves, the other is mended, and a forged one helps nobody."""
+"""Two copies of the keyring file: either serves, the other is mended, and a forged one helps no attacker."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Watched(Disk):
 
 
 def test_the_second_copy_is_seen_when_the_first_is_flushed_with_its_name(directory):
-    """Whoever sees the second compresses with it at once, in another process, before the first one's call returns."""
+    """A process that sees the second copy compresses with it at once, before the call in the first process returns."""
     disk = Watched()
     vault_at(directory.path, disk).add_dictionary(NUMBER, DATA)
     copy = ["write", "fsync"]

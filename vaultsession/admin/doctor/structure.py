@@ -72,7 +72,7 @@ def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
 
 
 def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
-    """Both copies of the keyring file, as far as their checksums tell; and how many slots there are."""
+    """Both copies of the keyring file, as far as their checksums show; and how many slots there are."""
     counters: dict[str, int] = {}
     found: keyring_file.KeyringFile | None = None
     for name in _COPIES:

@@ -1,6 +1,6 @@
 """Sessions sealed anew for another vault: opened with the keys of one, sealed under the first key of the other.
 
-A document keeps its facts, its times and its version, so that a run that is repeated tells from the version what is
+A document keeps its facts, its times and its version, so that a repeated run sees from the version what is
 there already. Tombstones stay behind: they speak of names that the other vault does not have.
 """
 

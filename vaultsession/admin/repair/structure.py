@@ -30,7 +30,7 @@ def restrict(disk: Disk, root: str, place: str) -> str:
 
 
 def clear(disk: Disk, root: str, place: str) -> str:
-    """Remove the temporary of a writer that died, if nobody holds its stripe. ``OSError``, ``BackendUnavailable``."""
+    """Remove the temporary of a dead writer, if no process holds its stripe. ``OSError``, ``BackendUnavailable``."""
     layout = FilesLayout(root)
     locator = temporary_in(os.path.basename(place))
     if locator is None:

@@ -19,7 +19,7 @@ Statement = tuple[str, list[object]]
 
 
 class RowSummary(NamedTuple):
-    """As much of a row as tells whether its container has changed."""
+    """As much of a row as shows whether its container has changed."""
 
     key: str
     version: bytes

@@ -86,7 +86,7 @@ _CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 class IndexDamaged(VaultError):
-    """The index is gone, or not what was written. ``inode`` tells which file was met; 0 for none."""
+    """The index is gone, or not what was written. ``inode`` names the file that was met; 0 for none."""
 
     def __init__(self, message: str, *, inode: int = 0) -> None:
         super().__init__(message)

@@ -135,7 +135,7 @@ class PathLock:
         return was_open
 
     def close(self) -> None:
-        """Close the file, once nobody is inside. It is opened again if it is needed again."""
+        """Close the file, once no caller holds it. It is opened again if it is needed again."""
         with self.mutex:
             self._descriptor = None
 
@@ -177,6 +177,6 @@ class Stripes:
         return made
 
     def close(self) -> None:
-        """Close every file, once nobody is inside."""
+        """Close every file, once no caller holds it."""
         for stripe in list(self._locks.values()):
             stripe.close()

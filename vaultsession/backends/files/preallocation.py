@@ -8,7 +8,7 @@ nothing from the medium, or of a long session adds an eighth of what is there. N
 is n XOR 2^32 - 1, and n is far below 2^32): zeros at the end of the file are no part of the container.
 
 A write into preallocated bytes changes neither inode nor size, by which a cached head is compared: the first bytes
-behind the last record tell there. A record begins with the length of its head, which is never zero, and they are
+behind the last record show it. A record begins with the length of its head, which is never zero, and they are
 written when ``pwrite`` has returned.
 """
 

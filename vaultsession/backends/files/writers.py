@@ -2,7 +2,7 @@
 
 The index is written behind the sessions, so a process that dies in between leaves a listing that lags. A store that
 writes holds the flock of a marker file for life, and the file is dirty from before its first session byte until its
-index is flushed. A dirty marker that nobody holds is that of a dead writer.
+index is flushed. A dirty marker that no process holds is that of a dead writer.
 
 A marker is written when a store begins its first write, and flushed by another thread while that write is being
 prepared (``flush``); ``wait`` stands before the first session byte.

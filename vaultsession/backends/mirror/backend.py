@@ -43,7 +43,7 @@ class MirrorBackend(Backend):
         return self.primary.read(key, start, settled=settled)
 
     def commit(self, key: str, update: Update) -> Commit:
-        """To the primary. Marked also where that raised: what it has then, a look will tell."""
+        """To the primary. Marked also where that raised: what it has then, a look will show."""
         recorded = RecordedUpdate(update)
         try:
             return self.primary.commit(key, recorded)

@@ -1,6 +1,6 @@
 """Replicator: one thread that brings the follower to what the primary has, whenever it can be reached.
 
-What was marked is followed soon. What nobody marked, since it was written before this process began, by another
+What was marked is followed soon. What was not marked, since it was written before this process began, by another
 process, or while the follower was out of reach, is found by comparing both sides: shortly after opening, after every
 outage, and every hour. The thread keeps out of the way: it gathers marks for a moment, and rests between two sessions
 for as long as the store is being written to.

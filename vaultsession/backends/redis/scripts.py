@@ -76,12 +76,12 @@ for number = 5, 4 + dropped do redis.call('ZREM', KEYS[number], locator) end
 for number = 5 + dropped, #KEYS do redis.call('ZADD', KEYS[number], ARGV[7], locator) end
 return 1
 """)
-"""Write, if what is there is what ``seal`` saw; else tell what is there, and what stands where our bytes would.
+"""Write, if what is there is what ``seal`` saw; else return what is there, and what stands where our bytes would.
 
 Keys: container, newest, all, expiring, then the sets of the tags that the session loses, then of those that it has.
 Arguments: newest as seen and size, offset (-1: a tombstone), data, newest as it shall be, locator, updated, expires
 (or empty), milliseconds that the server keeps it (behind the expiry; of a tombstone: from now, or empty), count of the
-tags that it loses, and how many bytes of newest are compared: those of a row up to its version tell it from any other.
+tags that it loses, and how many bytes of newest are compared: those of a row up to its version identify it.
 → 1, or ``[newest, size, tail]``.
 
 Expiry on the server is a margin behind that of the session *and* behind this moment of the server, so that no clock of

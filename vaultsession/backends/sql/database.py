@@ -184,7 +184,7 @@ def _abandon(connection: sa.Connection) -> None:
     try:
         connection.exec_driver_sql("ROLLBACK")
     except exc.SQLAlchemyError:
-        connection.invalidate()  # whatever state it is in, nobody goes on from there
+        connection.invalidate()  # its state is unknown: the pool replaces it
 
 
 def _is_transient(error: exc.DBAPIError) -> bool:

@@ -245,7 +245,7 @@ class SessionTables:
         return True
 
     def landed(self, connection: sa.Connection, key: str, was: Stamp | None, written: Write | Delete) -> bool | None:
-        """Whether a change whose answer was lost is there; None if nobody can tell. In a transaction.
+        """Whether a change whose answer was lost is there; None if that is unknown. In a transaction.
 
         The row is waited for: a transaction that still holds it is over then, one way or the other.
         """

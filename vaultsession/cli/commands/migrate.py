@@ -115,7 +115,7 @@ def _locations(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultL
 
 
 def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> UnlockedVault | None:
-    """The vault unlocked; None where nobody named a key, and none was found."""
+    """The vault unlocked; None where no key was named, and none was found."""
     try:
         return vault.unlock(where.candidates(vault, os.environ))
     except WrongKey:

@@ -63,7 +63,7 @@ def repair(
 
 
 class _Again:
-    """Secrets, each asked for once however often they are iterated: nobody types a passphrase twice."""
+    """Secrets, each asked for once however often they are iterated: the operator types a passphrase once."""
 
     def __init__(self, asked: Iterator[tuple[str, Secret]]) -> None:
         self._asked = asked

@@ -1,4 +1,4 @@
-"""Sources as people met them: what was imported wrongly with exit code 0, each told as its story."""
+"""Sources as people met them: what was imported wrongly with exit code 0, each as its story."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_a_damaged_session_is_left_out_and_told_and_the_others_go_on(lab: Lab, *
     data = bytearray(file.read_bytes())
     data[0 if unlisted else 120] ^= 1
     file.write_bytes(data)
-    if unlisted:  # whoever derives the index cannot describe it
+    if unlisted:  # a store that derives the index cannot describe it
         for index in lab.first.glob("index.sqlite*"):
             index.unlink()
     report = lab.migrate()

@@ -1,4 +1,4 @@
-"""Fallback over a server that is away when it is told to be: what goes on, what waits, and what comes back."""
+"""Fallback over a server that is away when a test says so: what goes on, what waits, and what comes back."""
 
 from __future__ import annotations
 
@@ -382,7 +382,7 @@ def test_what_was_removed_here_is_removed_there(lab: Lab) -> None:
 
 
 def test_what_was_removed_here_behind_a_lost_answer_is_removed_there(lab: Lab) -> None:
-    """The record arrived: what is there then is still nobody's but ours."""
+    """The record arrived: what is there then is still ours alone."""
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))
     lab.server.lose_answers()
     lab.backend.commit(lab.key, lab.scribe.append("lost"))
@@ -456,7 +456,7 @@ def test_what_expired_meanwhile_is_not_carried_over(lab: Lab) -> None:
 
 
 def test_a_session_that_was_let_expire_here_is_expired_there(lab: Lab) -> None:
-    """Else it would live on, as if nobody had said when it ends."""
+    """Else it would live on, as if it had no expiry."""
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))
     lab.server.begin()
     lab.backend.commit(lab.key, lab.scribe.append(expires=1_000_000))
@@ -585,7 +585,7 @@ def test_what_cannot_be_carried_over_stays_in_memory_and_in_health(lab: Lab, cap
 
 
 def test_a_server_that_answers_and_takes_no_writes_is_away(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    """As one that became a read-only replica: reads alone do not end the outage, and it is told once."""
+    """As one that became a read-only replica: reads alone do not end the outage, and it is reported once."""
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))
     lab.server.commit_fails = BackendUnavailable("is a read-only replica")
     for number in range(4):
@@ -655,7 +655,7 @@ def write_through_outages(lab: Lab, keys: list[str]) -> None:
             for number in range(60):
                 lab.backend.commit(keys[number % 4], lab.scribe.append(f"{name}-{number}"))
                 lab.backend.head(keys[number % 4])
-        except BaseException as error:  # noqa: BLE001 - told below
+        except BaseException as error:  # noqa: BLE001 - reported below
             failures.append(error)
 
     def harm() -> None:

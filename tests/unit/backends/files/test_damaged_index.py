@@ -423,7 +423,7 @@ def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(
 def test_what_is_rebuilt_in_part_is_tagged(
     path: Path, owned: list[str], opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else sessions that are listed would be nobody's."""
+    """Else sessions that are listed would belong to no user."""
     gone(path)
     with monkeypatch.context() as patched:
         patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_: os.stat("nothing of that name"))

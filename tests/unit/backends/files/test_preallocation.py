@@ -76,7 +76,7 @@ def test_without_flushes_there_is_no_room(path: Path, opening: Any, scribe: Seal
 def test_what_another_store_writes_into_the_room_is_seen_at_once(
     path: Path, files: FilesBackend, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    """Neither inode nor size tell: only the bytes behind the last record do."""
+    """Neither inode nor size shows it: only the bytes behind the last record do."""
     other = opening()
     files.commit(long, scribe.append("0"))
     size = session_path(path, long).stat().st_size

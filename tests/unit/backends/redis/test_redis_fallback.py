@@ -106,7 +106,7 @@ def test_a_conversation_goes_on_while_the_server_is_restarted(
 def test_what_was_sent_to_a_frozen_server_is_there_once(
     server: RedisServer, opened: Callable[..., SessionStore]
 ) -> None:
-    """The command lies in its socket when the client gives up; whether it is carried out later, nobody can say."""
+    """The command lies in its socket when the client gives up; whether it is carried out later is unknown."""
     store, other = opened(), opened(fallback="none")
     store.create("a", messages=[said("1")])
     server.freeze()
@@ -253,11 +253,11 @@ def test_threads_that_write_through_outages_lose_nothing(
         try:
             for number in itertools.takewhile(lambda _: not done.is_set(), itertools.count()):
                 attempted.append(text := f"{name} {number}")
-                with contextlib.suppress(DurabilityUnknown):  # another thread was in memory already: nobody can say
+                with contextlib.suppress(DurabilityUnknown):  # another thread was in memory already: it is unknown
                     store.append("a", said(text))
                     acknowledged.append(text)
                 done.wait(0.002)
-        except BaseException as error:  # noqa: BLE001 - told below
+        except BaseException as error:  # noqa: BLE001 - reported below
             failures.append(error)
 
     writers = [threading.Thread(target=write, args=(name,)) for name in range(3)]

@@ -172,7 +172,7 @@ def test_a_passphrase_and_tls_and_a_password_with_strange_letters() -> None:
             assert store.health()["redis"] == "ok"
             assert "p@ss" not in repr(store.health())
         with pytest.raises(BackendUnavailable) as caught:
-            open_store(server.url, key=KEY)  # an authority that nobody trusts
+            open_store(server.url, key=KEY)  # an authority that the client does not trust
         assert "p@ss" not in str(caught.value)
 
 

@@ -291,7 +291,7 @@ def test_a_long_listing_comes_in_pages_and_in_order(backend: SqlBackend, scribe:
 
 
 def test_a_listing_by_tag_is_answered_from_the_tags(tmp_path: Path, scribe: Sealer) -> None:
-    """One session of a user among many: the planner may not walk the others in their order. Told by SQLite."""
+    """One session of a user among many: the planner may not walk the others in their order. SQLite's plan shows it."""
     backend = connect(f"sqlite:///{tmp_path}/x.db").backend(scribe.describe)
     statement = queries.page(backend._tables, Query((scribe.user("alice"),)), None, 20, 0)
     text = str(statement.compile(backend._database.engine, compile_kwargs={"render_postcompile": True}))
@@ -312,7 +312,7 @@ def test_reindexing_an_empty_database_is_nothing(backend: SqlBackend) -> None:
 
 
 def test_the_lease_of_a_holder_that_died_ends_by_itself(engine: SqlEngine, backend: SqlBackend) -> None:
-    """Nobody renews it; whoever waits gets it when its life is over, by the clock of the server."""
+    """It is no longer renewed; a waiter gets it when its life is over, by the clock of the server."""
     dead = SqlLeases(engine._database, engine._tables, life=0.4, renewal=1000)
     living = SqlLeases(engine._database, engine._tables)
     held = dead.lease("0" * 32, 0)
@@ -354,10 +354,10 @@ def test_no_descriptor_or_thread_stays_behind(any_url: str, scribe: Sealer) -> N
 def test_a_session_that_was_made_and_grew_meanwhile_is_no_damage(
     backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
-    """Three processes appended to a new session at once, and one of them was told that it is damaged.
+    """Three processes appended to a new session at once, and one of them got the error that it is damaged.
 
-    It had found no row; when it came to write there were pieces, as of a session whose row somebody removed. Whoever
-    made the pieces had made the row with them.
+    It had found no row; when it came to write there were pieces, as of a session whose row was removed. The process
+    that made the pieces had made the row with them.
     """
     key, shown = scribe.key("a"), []
 
