@@ -1,4 +1,4 @@
-"""An attacker writes to the Redis: swaps, splices, cuts, flips, sets back, forges. Nothing false is believed, nothing lost."""
+"""An attacker at the Redis: swaps, splices, cuts, flips, sets back, forges. Nothing is lost, nothing false believed."""
 
 from __future__ import annotations
 

@@ -110,7 +110,8 @@ def _explained(error: Exception) -> tuple[int, str]:
         sentence = " ".join(str(show()).split()).rstrip(".")  # empty where the help was shown already
         return code, f"{sentence} (see `{command} --help`)" if sentence else ""
     return exit_codes.ERROR, (
-        f"this is a bug of vaultsession ({type(error).__name__}: {error}): please report it, "
+        # Without its own words, which may quote a URL with a password or a part of a session.
+        f"this is a bug of vaultsession ({type(error).__name__}): please report it, "
         f"with what {DEBUG}=1 prints in addition"
     )
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import typer
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..store.settings import Settings
     from ..store.store import SessionStore
     from ..util import disk
+    from ..util import place as place_parts
     from ..vault import UnlockedVault, Vault, key_command, key_places, key_sources, location
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
@@ -36,6 +37,7 @@ else:  # the help of a command does without the store
     configuration, disk, vaults = LazyModule(".store.configuration"), LazyModule(".util.disk"), LazyModule(".vault")
     store_open, store_settings = LazyModule(".store.open"), LazyModule(".store.settings")
     key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
+    place_parts = LazyModule(".util.place")
     key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
 
 _PANEL = "Vault and key"
@@ -193,7 +195,7 @@ def local_path(place: str) -> str:
     """The directory that a path or ``file:///…`` names. ``InvalidSetting`` for what is no directory."""
     if "://" not in place:
         return os.path.expanduser(place)
-    parts = urlsplit(place)
+    parts = place_parts.parts_of(place)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return unquote(parts.path)
     raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")

@@ -210,14 +210,14 @@ class Operations:
 
     # -- parts of a document -------------------------------------------------------------------------------------------
 
-    def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: bool) -> Head:
+    def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: str | None) -> Head:
         """Messages behind the history. ``born`` is the head of the session to make where there is none."""
         packed = self._writer.pack(payload.body({}, messages), len(messages))
         known = self._coherent.cache.get(key)
 
         def update(newest: Current) -> Write | None:
             if born is not None and not self._is_alive(newest):
-                fresh = document.deduplicate(messages, ()) if dedupe else messages
+                fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
                 kept = fresh[-born.max_messages :] if born.max_messages else fresh
                 return self._writer.new_container(
                     key, newest, born, self._writer.pack_document(payload.elements({}, kept))
@@ -226,7 +226,7 @@ class Operations:
             fetch, addition = self._coherent.fetch(key), packed
             if dedupe:
                 loaded = self._reader.load(key, fetch)
-                fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else ())
+                fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else (), dedupe)
                 addition = self._writer.pack(payload.body({}, fresh), len(fresh))
             if not addition.messages:
                 return None

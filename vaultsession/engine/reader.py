@@ -18,6 +18,7 @@ from ..format.head import Head, decode
 from ..format.ids import locator_of
 from ..format.keys import Keyring
 from ..format.record import (
+    DELTA,
     HEAD,
     HEADER_SIZE,
     LARGEST_RECORD,
@@ -285,7 +286,10 @@ class Reader:
     def body(self, cipher: ContainerCipher, record: Record) -> bytes:
         """The JSON in a record."""
         find = self.dictionaries.find
-        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
+        body = payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
+        if record.kind == DELTA:
+            document.check_change(body)
+        return body
 
     def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""

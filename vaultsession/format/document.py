@@ -62,6 +62,13 @@ def may_set(first: bytes) -> bool:
     return first != _NOTHING and (b'"set"' in first or b'"unset"' in first)
 
 
+def check_change(body: bytes) -> None:
+    """``UnsupportedFormat`` for a DELTA with operations of another version, ``Damaged`` for one with nonsense."""
+    first = first_of(body)
+    if first != _NOTHING:
+        _change(first)
+
+
 def change_of(body: bytes) -> Change:
     """What the DELTA of that body does besides adding messages."""
     return _change(first_of(body))
@@ -182,21 +189,20 @@ def trim(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
     return messages if most is None else messages[-most:]
 
 
-def deduplicate(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:
-    """Those of the messages whose ``id`` is neither in the history nor earlier among them."""
-    known = {_message_id(message) for message in history}
+def deduplicate(messages: Sequence[Json], history: Sequence[Json], field: str = "id") -> list[Json]:
+    """Those of the messages whose ``field`` is neither in the history nor earlier among them."""
+    known = {_spelled(message.get(field)) for message in history}
     fresh: list[Json] = []
     for message in messages:
-        name = _message_id(message)
+        name = _spelled(message.get(field))
         if name is None or name not in known:
             fresh.append(message)
             known.add(name)
     return fresh
 
 
-def _message_id(message: Json) -> str | None:
+def _spelled(name: object) -> str | None:
     """What distinguishes a message from another: the id as it is spelled, so that the number 5 is not the text "5"."""
-    name = message.get("id")
     return None if name is None else repr(name)
 
 

@@ -9,7 +9,8 @@ One flat table. Each entry is a field of ``Settings``, or where the vault and it
 
 The file is the one that ``VAULTSESSION_CONFIG`` names (empty: none), else ``config.toml``, ``.yaml``, ``.yml`` or
 ``.json`` in the platform's configuration directory, the first that is there. A relative path in it is relative to it.
-Since it may name a command that is run, a file that other users can write is refused.
+Since it may name a command that is run, a file that other users can write is refused, and by root one that is neither
+its own nor of the user of sudo.
 
 Decision (2026-11): the file completes the environment as text, so that both have one parser, one check and one order
 of keys. TOML and JSON need nothing but what the core has; YAML needs the extra ``config``. Applications that keep
@@ -19,23 +20,28 @@ cost each command more than the command itself (106 ms to import, where this was
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import platformdirs
 
 from ..errors import BackendUnavailable, InvalidSetting
-from ..util.disk import Disk, read_file
+from ..util.disk import Disk, read_file, why_not_trusted
 from ..util.lazy import LazyModule
+from ..util.place import shown
 from .settings import PATH, PREFIX, Settings, from_text
 
 if TYPE_CHECKING:
     import difflib
     import tomllib
+
+    from ..vault import key_command
 else:
+    key_command = LazyModule(".vault.key_command")
     difflib, tomllib = LazyModule("difflib"), LazyModule("tomllib")
 
 CONFIG = PREFIX + "CONFIG"
@@ -46,6 +52,21 @@ PLACES = ("path", "key_file", "key_command", "passphrase_file")
 """Fields of a file beside those of ``Settings``."""
 
 _PATHS = ("path", "key_file", "passphrase_file")
+
+
+def _program(command: str) -> str:
+    try:
+        return f"{key_command.KeyCommand(command).program} …"
+    except InvalidSetting:
+        return "…"
+
+
+_SHOWN: dict[str, Callable[[str], str]] = {
+    "path": shown,
+    "mirror": shown,
+    "key_command": _program,
+}
+"""How a value is shown that may hold a secret."""
 
 
 class Configuration(NamedTuple):
@@ -61,7 +82,7 @@ class Configuration(NamedTuple):
         for path, is_named in _candidates(environ):
             try:
                 disk.stat(path)  # most users have no file, and a stat costs less than following links
-                data = read_file(disk, os.path.realpath(path), limit=LARGEST)
+                data = read_file(disk, os.path.realpath(path), limit=LARGEST, refusal=why_not_trusted)
             except FileNotFoundError:
                 if is_named:
                     raise InvalidSetting(f"{CONFIG}: there is no file {path}") from None
@@ -82,7 +103,10 @@ class Configuration(NamedTuple):
         return variables
 
     def origins(self, environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
-        """``(field, value, where it is from)`` of every setting, as ``config show`` prints them."""
+        """``(field, value, where it is from)`` of every setting, as ``config show`` prints them.
+
+        No secret is among the values: of a URL they have the address, of a command the program.
+        """
         chosen = Settings.from_environment(self.completed(environ))
         for name in (*PLACES, *(field.name for field in dataclasses.fields(Settings))):
             variable = PREFIX + name.upper()
@@ -92,7 +116,10 @@ class Configuration(NamedTuple):
                 origin = str(self.file)
             else:
                 origin = "default"
-            yield name, self.completed(environ).get(variable) if name in PLACES else getattr(chosen, name), origin
+            value = self.completed(environ).get(variable) if name in PLACES else getattr(chosen, name)
+            if value and name in _SHOWN:
+                value = _SHOWN[name](value)
+            yield name, value, origin
 
 
 def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
@@ -121,6 +148,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
 
 
 def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
+    data = data.removeprefix(codecs.BOM_UTF8)  # as editors of Windows write it
     kind = os.path.splitext(path)[1].lower().removeprefix(".")
     if kind not in ("toml", "json", "yaml", "yml"):
         raise InvalidSetting(f"{path}: a configuration file ends in .toml, .yaml, .yml or .json")

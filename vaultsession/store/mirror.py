@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import urlsplit
 
 from ..backends.mirror import Follower, MirrorBackend, Replicator
 from ..backends.protocol import Backend
@@ -15,6 +14,7 @@ from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
+from ..util.place import shown
 from ..vault import UnlockedVault, Vault
 from ..vault.location import VaultLocation, split
 from ..vault.replication import follow_metadata, level_dictionaries
@@ -76,14 +76,3 @@ def refuse_same(mirror: str, where: str) -> None:
         real, inside = os.path.realpath(path), os.path.realpath(home)
         if os.path.commonpath([real, inside]) in (real, inside):
             raise InvalidSetting(f"the mirror {real} and the vault {inside} lie in one another: choose another place")
-
-
-def shown(place: str) -> str:
-    """A path or URL in words that may be shown: without user, password and options."""
-    scheme, path = split(place)
-    if scheme == "file":
-        return path
-    parts = urlsplit(place)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"

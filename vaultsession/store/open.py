@@ -47,6 +47,8 @@ class OpenFields(SettingFields, total=False):
     """The keywords of ``open_store``, but for ``state_type``."""
 
     key: Key
+    key_file: str | os.PathLike[str] | None
+    passphrase_file: str | os.PathLike[str] | None
     settings: Settings | None
     create: bool
     clock: Clock | None
@@ -70,6 +72,8 @@ def open_store(
     path_or_url: Place = None,
     *,
     key: Key = None,
+    key_file: str | os.PathLike[str] | None = None,
+    passphrase_file: str | os.PathLike[str] | None = None,
     settings: Settings | None = None,
     create: bool = True,
     clock: Clock | None = None,
@@ -88,6 +92,7 @@ def open_store(
 
     ========== ===================================================================================================
     key        ``RawKey`` or ``Passphrase``; None: the environment, a key file, the keyring of the system
+    key_file, passphrase_file  a private file that holds the one or the other, in the place of ``key``
     settings   ``Settings`` in the place of those of the environment; the keywords below change single ones
     create     False: ``VaultNotFound`` where there is no vault
     state_type a dataclass, a TypedDict or a pydantic model (extra "typed"): states are of that type, checked on the
@@ -107,6 +112,7 @@ def open_store(
     ...     store.create("alice").ttl
     datetime.timedelta(days=1)
     """
+    key = _named_key(key, key_file, passphrase_file, disk)
     environ = functools.cache(environment)  # where everything is given nothing is read
     chosen = Settings.from_environment(environ(), **overrides) if settings is None else settings.replaced(overrides)
     if tracing is None and chosen.telemetry:
@@ -177,6 +183,21 @@ async def open_store_async(path_or_url: Place = None, **fields: Any) -> AsyncSes
 open_store_async.__signature__ = inspect.signature(open_store).replace(  # type: ignore[attr-defined]
     return_annotation="AsyncSessionStore[Any]"
 )
+
+
+def _named_key(
+    key: Key, key_file: str | os.PathLike[str] | None, passphrase_file: str | os.PathLike[str] | None, disk: Disk | None
+) -> Key:
+    """The one key that an argument names. ``InvalidSetting`` for several."""
+    named = [each for each in (key, key_file, passphrase_file) if each is not None]
+    if len(named) > 1:
+        raise InvalidSetting("give one of key, key_file and passphrase_file")
+    if key_file is None and passphrase_file is None:
+        return key
+    from ..vault.key_places import KeyFile, PassphraseFile  # noqa: PLC0415 - few are given one
+
+    path = os.path.abspath(os.path.expanduser(os.fspath(named[0])))  # type: ignore[arg-type]  # one of the two
+    return (PassphraseFile if key_file is None else KeyFile)(path, disk or Disk())
 
 
 def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:

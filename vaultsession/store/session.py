@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
+import orjson
+
 from ..engine.operations import Edit
 from ..engine.reader import Document
 from ..errors import InvalidDocument
-from ..format import document
+from ..format import document, payload
 from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_datetime, to_duration
@@ -125,6 +127,12 @@ class SessionInfo(SessionFacts):
         """The life span that was asked for."""
         return None if self._head.ttl is None else timedelta(microseconds=self._head.ttl)
 
+    def __eq__(self, other: object) -> bool:
+        return self._head == other._head if isinstance(other, SessionInfo) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self._head.id, self._head.updated))
+
     def __repr__(self) -> str:
         return f"<SessionInfo {self.id!r}, {self.message_count} messages, updated {self.updated_at:%Y-%m-%d %H:%M:%S}Z>"
 
@@ -164,7 +172,7 @@ class Session(SessionFacts, Generic[StateT]):
     1
     """
 
-    __slots__ = ("_bodies", "_messages", "_new_ttl", "_shape", "_state", "version")
+    __slots__ = ("_bodies", "_loaded", "_messages", "_new_ttl", "_shape", "_state", "version")
 
     title = _Field[str | None]("title", "The title.")
     user_id = _Field[str | None]("user_id", "Whose session it is.")
@@ -174,7 +182,7 @@ class Session(SessionFacts, Generic[StateT]):
     max_messages = _Field[int | None]("max_messages", "How many messages are kept; saving drops older ones.")
 
     def __init__(self, head: Head, version: str, bodies: Sequence[bytes], shape: Shape[StateT] | None = None) -> None:
-        self._head = head
+        self._head = self._loaded = head
         self.version = version
         self._bodies = bodies
         self._shape = shape
@@ -240,6 +248,15 @@ class Session(SessionFacts, Generic[StateT]):
         """The facts alone, as of when the session was loaded or saved."""
         return SessionInfo(self._head)
 
+    def _is_changed(self) -> bool:
+        """Whether a save would write anything else than what was loaded."""
+        if self._new_ttl or self._head is not self._loaded:
+            return True
+        if self._state is None and self._messages is None:
+            return False
+        before = [orjson.dumps(document.state_of(self._bodies)), *document.elements(self._bodies)]
+        return payload.elements(self._plain_state(), self.messages) != before
+
     def _edit(self) -> Edit:
         """What a save writes."""
         return Edit(self._head, self._new_ttl, self.version, self._bodies, self._plain_state(), self.messages)
@@ -250,7 +267,8 @@ class Session(SessionFacts, Generic[StateT]):
 
     def _follow(self, saved: Document) -> None:
         """Take over what a save of this session wrote, without the messages that did not fit."""
-        self._head, self.version, self._bodies = saved.head, saved.document.hex(), saved.bodies
+        self._head = self._loaded = saved.head
+        self.version, self._bodies = saved.document.hex(), saved.bodies
         self._new_ttl = False
         if self._messages is not None:
             del self._messages[: len(self._messages) - saved.head.messages]
@@ -260,6 +278,14 @@ class Session(SessionFacts, Generic[StateT]):
 
     def _shaped(self, state: Json) -> StateT:
         return cast("StateT", state) if self._shape is None else self._shape.read(state)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Session):
+            return NotImplemented
+        same = (self._head, self.version) == (other._head, other.version)
+        return same and self._plain_state() == other._plain_state() and self.messages == other.messages
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __repr__(self) -> str:
         return f"<Session {self.id!r}, {self.message_count} messages, version {self.version[:8]}>"

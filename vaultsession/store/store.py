@@ -214,14 +214,17 @@ class SessionStore(Generic[StateT]):
     # -- parts of a session --------------------------------------------------------------------------------------------
 
     @verb
-    def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool = False) -> SessionInfo:
+    def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool | str = False) -> SessionInfo:
         """Add messages to the history; what it costs follows what is added. ``SessionNotFound``, ``SessionExpired``.
 
-        ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already;
-        it reads the history, so its cost follows that.
+        ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already,
+        or whose field of the name that is given; it reads the history, so its cost follows that.
         """
+        if not isinstance(dedupe, bool) and not (isinstance(dedupe, str) and dedupe):
+            raise InvalidSetting(f"dedupe is True, False, or the name of a field of messages, not {dedupe!r:.40}")
+        field = dedupe if isinstance(dedupe, str) else "id" if dedupe else None
         born = self._documents.empty(id) if create else None
-        return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=dedupe))
+        return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=field))
 
     @verb
     def messages(
@@ -257,7 +260,7 @@ class SessionStore(Generic[StateT]):
         """Merge a mapping into the state, or apply a function to the loaded session and save it.
 
         Both are an atomic read-modify-write over all threads and processes: a function is applied again, to what is
-        newest then, where someone else saved in between.
+        newest then, where someone else saved in between. Where it changes nothing, nothing is written.
         """
         if isinstance(changes, Mapping):
             merged = dict(changes)
@@ -269,6 +272,8 @@ class SessionStore(Generic[StateT]):
         for _ in range(_TRIES):
             session = self.load(id)
             changes(session)
+            if not session._is_changed():  # noqa: SLF001 - as above
+                return session.info()
             try:
                 return self.save(session).info()
             except Conflict:
@@ -570,6 +575,9 @@ class SessionStore(Generic[StateT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<SessionStore at {self.origin.where!r}{', closed' if self._closed else ''}>"
 
     def _check_open(self) -> None:
         """Of the verbs that could do without the backend; the others are refused by it."""

@@ -28,7 +28,7 @@ class ManualClock:
     def advance(self, duration: Duration) -> int:
         """Let time pass: seconds, a timedelta, or a text such as "30m". Returns what ``now`` says then."""
         with self._lock:
-            self._now += to_duration(duration)
+            self._now += 0 if duration == 0 else to_duration(duration)
             return self._now
 
     def set(self, moment: datetime | int) -> None:

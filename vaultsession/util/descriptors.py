@@ -56,7 +56,7 @@ class Budget(ForkSafe):
             self._holders.add(holder)
 
     def keep(self) -> None:
-        """Close what is beyond the bound: of whoever holds most."""
+        """Close what is beyond the bound: of the holder that has most open."""
         with self._guard:
             holders = list(self._holders)
         total = sum(map(len, holders))

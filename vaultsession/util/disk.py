@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from . import statx
 from .descriptors import open_patiently
@@ -60,6 +60,7 @@ class Disk:
     rmdir = staticmethod(os.rmdir)
     unlink = staticmethod(os.unlink)
     listdir = staticmethod(os.listdir)
+    readlink = staticmethod(os.readlink)
     rename = staticmethod(os.replace)
 
     if sys.platform != "win32":
@@ -272,6 +273,25 @@ def why_not_private(status: os.stat_result, *, directory: bool = False) -> str |
     return None
 
 
+def why_not_trusted(status: os.stat_result) -> str | None:
+    """Why what a file says is not to be obeyed, in words, or None: beside ``why_not_private``, whose file it is.
+
+    Root may write anywhere and so owns nothing in particular: it takes orders from its own files, and through sudo from
+    those of the user who typed the command.
+    """
+    if reason := why_not_private(status):
+        return reason
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not is_masters(status.st_uid):
+        return f"owned by user {status.st_uid}, and root takes only files of root, or of the user of sudo"
+    return None
+
+
+def is_masters(uid: int) -> bool:
+    """Whether a user is one whose files this process obeys: itself, root, and for root the user of sudo."""
+    user = os.geteuid()
+    return uid in (0, user) or (user == 0 and os.environ.get("SUDO_UID", "") == str(uid))
+
+
 def refuse_link(disk: Disk, directory: str) -> None:
     """``NotADirectoryError`` where the directory is a link or anything else: beneath it every path leads elsewhere.
 
@@ -317,7 +337,13 @@ def opened(disk: Disk, path: str, flags: int = READ, mode: int = PRIVATE_FILE) -
         disk.close(fd)
 
 
-def read_file(disk: Disk, path: str, *, limit: int) -> bytes:
+def read_file(
+    disk: Disk,
+    path: str,
+    *,
+    limit: int,
+    refusal: Callable[[os.stat_result], str | None] = why_not_private,
+) -> bytes:
     """A small private file, whole. ``OSError`` for one that is not ours alone, ``ValueError`` beyond the limit.
 
     One that was replaced between its opening and the look at it has no name any more: the one in its place is read.
@@ -327,7 +353,7 @@ def read_file(disk: Disk, path: str, *, limit: int) -> bytes:
             status = disk.fstat(fd)
             if status.st_nlink == 0:
                 continue
-            if reason := why_not_private(status):
+            if reason := refusal(status):
                 raise PermissionError(f"{path}: {reason}")
             if status.st_size > limit:
                 raise ValueError(f"{path}: {status.st_size} bytes; the bound is {limit}")

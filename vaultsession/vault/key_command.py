@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 
 from ..errors import InvalidSetting, KeyUnavailable
-from .secret import KEY_COMMAND, RawKey, key_from
+from .secret import KEY, KEY_COMMAND, RawKey, key_from
 
 LONGEST_OUTPUT = 4096
 """Bytes that a command prints at most."""
@@ -30,7 +30,12 @@ class KeyCommand:
     @property
     def name(self) -> str:
         """The program; its arguments may be secret."""
-        return f"key command {self._words()[0]!r}"
+        return f"key command {self.program!r}"
+
+    @property
+    def program(self) -> str:
+        """The first word, without what stands behind a ``=`` in it: a shell would take that for a variable."""
+        return self._words()[0].partition("=")[0]
 
     def secret(self) -> RawKey:
         """The key that the command prints."""
@@ -58,6 +63,7 @@ def _run(words: list[str], timeout: float, name: str) -> bytes:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != KEY},  # it prints a key, and needs none
         )
     except OSError as error:
         raise KeyUnavailable(f"{name}: {error.strerror or error}") from error

@@ -92,10 +92,11 @@ class KeySources:
     def candidates(self, key: Key, vault_id: bytes, *, takes_passphrase: bool = True) -> Iterator[tuple[str, Secret]]:
         """``(name, secret)`` of each source that has one, asked as the iteration reaches it.
 
-        ``KeyUnavailable`` at its end, if there was none at all; at once, or ``InvalidSetting``, for a source that was
+        ``KeyUnavailable`` at its end, if there was none at all; of a key file that is there and cannot be used it
+        speaks alone. At once, or ``InvalidSetting``, for a source that was
         configured and fails. The prompt is a source only where the vault takes a passphrase.
         """
-        found, tried = False, []
+        found, tried, refused = False, [], []
         for source, is_meant in self._ordered(key, vault_id, takes_passphrase=takes_passphrase):
             try:
                 secret = _secret_in(source)
@@ -103,12 +104,16 @@ class KeySources:
                 if is_meant:
                     raise
                 tried.append(str(error))
+                if isinstance(source, key_places.KeyFile) and source.is_there():
+                    refused.append(str(error))
                 continue
             found = True
             yield source.name, secret
         if not found:
             unset = [f"variable {name}: not set" for name in (KEY, KEY_FILE, KEY_COMMAND, PASSPHRASE_FILE)]
             said = (*unset, *tried)
+            if refused:
+                raise KeyUnavailable(refused[0], tried=said)
             raise KeyUnavailable(f"no key was found; tried: {'; '.join(said)}", tried=said)
 
     def for_creation(self, key: Key, vault_id: bytes, vault_path: str) -> tuple[KeySource, Secret]:

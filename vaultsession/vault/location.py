@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from ..backends.files import FilesBackend
 from ..backends.leases import FileLeases, Leases
@@ -24,6 +24,7 @@ from ..backends.protocol import Backend, Engine
 from ..errors import DurabilityUnknown, InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk, sync_tree
+from ..util.place import parts_of
 from .directory import LOCKS, VaultDirectory
 from .vault import Vault
 
@@ -100,7 +101,7 @@ def split(where: str) -> tuple[str, str]:
     """``(scheme, path)``: "file" and a path of this machine, or the scheme of an engine and nothing."""
     if "://" not in where:
         return "file", os.path.expanduser(where)
-    parts = urlsplit(where)
+    parts = parts_of(where)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return "file", unquote(parts.path)
     scheme = parts.scheme.partition("+")[0]

@@ -283,6 +283,7 @@ def test_a_function_that_never_comes_first_gives_up(store: SessionStore) -> None
 
     def change(draft: Any) -> None:
         tries.append(draft.version)
+        draft.state["mine"] = True
         store.update("a", {"n": len(tries)})
 
     with pytest.raises(Conflict, match="in a row"):
@@ -304,8 +305,13 @@ def test_a_function_that_raises_changes_nothing(store: SessionStore) -> None:
 
 def test_a_function_that_removes_the_session_finds_it_gone(store: SessionStore) -> None:
     store.create("a")
+
+    def change(draft: Any) -> None:
+        draft.state["mine"] = True
+        store.delete("a")
+
     with pytest.raises(SessionNotFound):
-        store.update("a", lambda draft: store.delete("a"))
+        store.update("a", change)
     assert not store.exists("a")
 
 

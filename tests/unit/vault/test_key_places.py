@@ -71,14 +71,18 @@ def test_the_command_to_run_survives_a_strange_path(private):
 
 
 @posix
-def test_links_fifos_and_directories_are_no_key_files(private, tmp_path):
-    path = private(KEY.text())
-    os.symlink(path, tmp_path / "link")
+def test_hard_links_fifos_and_directories_are_no_key_files(private, tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     os.link(private(KEY.text(), name="twice"), tmp_path / "again")
-    for name in ("link", "fifo", "again", "."):
+    for name in ("fifo", "again", "."):
         with pytest.raises(KeyUnavailable):
             KeyFile(str(tmp_path / name)).secret()
+
+
+@posix
+def test_a_link_of_ours_leads_to_a_key_file(private, tmp_path):
+    os.symlink(private(KEY.text()), tmp_path / "link")
+    assert KeyFile(str(tmp_path / "link")).secret() == KEY
 
 
 def test_a_huge_key_file_is_refused_unread(private):

@@ -29,6 +29,7 @@ from ...vault.directory import (
     TENANTS,
     number_in,
 )
+from ...vault.key_places import is_deployed
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
@@ -206,16 +207,14 @@ def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
     vault = os.path.join(os.path.realpath(path), "")
     for file in dict.fromkeys(named):
         try:
-            status = disk.stat(file)
+            status = disk.stat(os.path.realpath(file))
         except OSError:
             continue
         if (os.path.realpath(file)).startswith(vault):
             yield error(
                 "key-beside-data", "the key lies within the vault, where it protects nothing: move it out", file
             )
-        if stat.S_ISLNK(status.st_mode):
-            yield warning("key-file-link", "the key file is a link, and is not followed: name the file itself", file)
-        elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
+        if hasattr(os, "geteuid") and status.st_mode & _OTHERS and not is_deployed(file, status):
             yield error(
                 "key-file-mode",
                 f"others can read the key file (mode {stat.S_IMODE(status.st_mode):04o})",

@@ -19,9 +19,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 from ...errors import InvalidSetting
+from ...util.place import parts_of
 
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -60,11 +61,11 @@ class RedisUrl:
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
         """The address of a URL. ``InvalidSetting`` names what it has to say otherwise, and never the password."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or 6379
-        except ValueError:
-            raise InvalidSetting("the port of a Redis URL is a number up to 65535") from None
+        parts = parts_of(url)
+        if "@" in parts.path + parts.query + parts.fragment:  # what follows would quote a part of the password
+            raise InvalidSetting(
+                "a password in a Redis URL holds no / ? # or @ as it is: write %2F, %3F, %23 and %40 for them"
+            )
         options = _options(parts)
         cluster = _option(options, "cluster", _flag, "true or false", default=False)
         pool_size = _option(options, "pool_size", _at_least(1), "a whole number from 1 up", default=50)
@@ -75,7 +76,7 @@ class RedisUrl:
         return cls(
             scheme=parts.scheme,
             host=parts.hostname or "localhost",
-            port=port,
+            port=parts.port or 6379,
             db=db,
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,

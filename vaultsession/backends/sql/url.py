@@ -71,6 +71,8 @@ def parse(text: str) -> SqlUrl:
         url = sa.make_url(text)
     except (exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise InvalidSetting("this is no URL of a database: give scheme://user:password@host:port/database") from None
+    if "@" in (url.host or ""):  # which would be shown, and is the rest of a password
+        raise InvalidSetting("a password in the URL of a database holds no @ as it is: write %40 for it")
     driver = DRIVERS.get(url.drivername)
     if driver is None:
         raise InvalidSetting(f"{url.drivername}:// is none of {', '.join(sorted(DRIVERS))}")
