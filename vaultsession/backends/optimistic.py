@@ -11,13 +11,13 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..format.ids import locator_of
 from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write
 from ..util.fork import ForkSafe
+from ..util.lru import LRU
 from ..util.reentry import not_ours
 from .protocol import Backend
 from .rollback_guard import RollbackGuard
@@ -55,8 +55,7 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         """Nothing known and nothing locked: also in the child of a fork, where another thread may have held a lock."""
         self._seen = RollbackGuard()
         self._locks = tuple(threading.RLock() for _ in range(_LOCKS))
-        self._guard = threading.RLock()
-        self._states: OrderedDict[str, S] = OrderedDict()
+        self._states: LRU[str, S] = LRU(most=_KNOWN)
 
     def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it; see ``Backend.commit``.
@@ -125,24 +124,17 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
     # -- what is known -------------------------------------------------------------------------------------------------
 
     def _known(self, key: str) -> S | None:
-        with self._guard:
-            state = self._states.get(key)
-            if state is None:
-                return None
-            self._states.move_to_end(key)
+        state = self._states.get(key)
+        if state is None:
+            return None
         row = state.newest
         return state if not isinstance(row, IndexRow) or row.torn or self._seen.is_news(row) else None
 
     def _remember(self, key: str, state: S) -> None:
-        with self._guard:
-            self._states[key] = state
-            self._states.move_to_end(key)
-            if len(self._states) > _KNOWN:
-                self._states.popitem(last=False)
+        self._states.keep(key, state)
 
     def _forget(self, key: str) -> None:
-        with self._guard:
-            self._states.pop(key, None)
+        self._states.forget(key)
 
 
 def pause(attempt: int) -> None:

@@ -7,11 +7,11 @@ lasts as long as the process, and for the sessions that were used last.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import NamedTuple
 
 from ..format.ids import locator_of
 from ..format.sealed import Current, IndexRow, Tombstone, Witness
+from ..util.lru import LRU
 
 MOST = 65_536
 """Sessions remembered, at about 400 bytes each."""
@@ -40,8 +40,7 @@ class RollbackGuard:
     """What was seen of each session. Bounded; safe from any thread."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._sights: OrderedDict[str, Sight] = OrderedDict()
+        self._sights: LRU[str, Sight] = LRU(most=most)
         self._lock = threading.RLock()
 
     def see(self, key: str, newest: Current) -> None:
@@ -57,8 +56,7 @@ class RollbackGuard:
 
     def sight(self, key: str) -> Sight:
         """What was seen of a session."""
-        with self._lock:
-            return self._sights.get(locator_of(key), UNSEEN)
+        return self._sights.get(locator_of(key)) or UNSEEN
 
     def is_news(self, row: IndexRow) -> bool:
         """Whether a row is not set back behind what was seen."""
@@ -70,10 +68,7 @@ class RollbackGuard:
     def _join(self, key: str, witness: Witness | None, tombstone: Tombstone | None) -> None:
         name = locator_of(key)
         with self._lock:
-            known = self._sights.get(name, UNSEEN)
+            known = self._sights.get(name) or UNSEEN
             sight = known.joined(witness, tombstone)
             if sight != known:
-                self._sights[name] = sight
-                self._sights.move_to_end(name)
-                if len(self._sights) > self._most:
-                    self._sights.popitem(last=False)
+                self._sights.keep(name, sight)

@@ -6,6 +6,7 @@ Another process may have written; a backend knows an unchanged version from one 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from ..errors import Damaged
 from ..format import document
 from ..format.head import Head
 from ..format.sealed import Current, IndexRow, ReadRange
-from ..util.lru import Cache
+from ..util.lru import LRU
 from .reader import OVERHEAD, Document, OpenHead, Reader, Tail
 
 T = TypeVar("T")
@@ -33,8 +34,11 @@ class SessionCache:
     def __init__(self, backend: Backend, reading: Reader, capacity: int) -> None:
         self._backend = backend
         self._reader = reading
-        self.cache: Cache[Document] = Cache(capacity - capacity // _ENDINGS)
-        self.endings: Cache[Tail] = Cache(capacity // _ENDINGS)
+        weigh = operator.attrgetter("weight")
+        self.cache: LRU[str, Document] = LRU(capacity=capacity - capacity // _ENDINGS, weigh=weigh)
+        self.endings: LRU[str, Tail] = LRU(capacity=capacity // _ENDINGS, weigh=weigh)
+        self.hits = 0
+        self.misses = 0
 
     def loaded(self, key: str) -> Document | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
@@ -45,9 +49,9 @@ class SessionCache:
                 self.cache.forget(key)
                 return None
             if row.version == known.version:
-                self.cache.hits += 1
+                self.hits += 1
                 return known
-        self.cache.misses += 1
+        self.misses += 1
         loaded = self.read(key, lambda fetch: self._reader.load(key, fetch, known))
         if loaded is None:
             self.forget(key)
@@ -58,7 +62,7 @@ class SessionCache:
     def current(self, key: str) -> Document | None:
         """The cached document if it is the newest; None says only that it must be read."""
         known = self._current(self.cache, key)
-        self.cache.hits += known is not None
+        self.hits += known is not None
         return known
 
     def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
@@ -72,9 +76,9 @@ class SessionCache:
             first, end = document.page(known.head.messages, wanted, offset)
             found = document.tail(reversed(known.bodies), end - first, skip=known.head.messages - end)
             if len(found) == end - first:
-                self.cache.hits += 1
+                self.hits += 1
                 return known.head, found
-        self.cache.misses += 1
+        self.misses += 1
         read = self.read(key, lambda fetch: self._reader.tail(key, fetch, wanted=wanted, offset=offset))
         if read is None:
             return None
@@ -146,7 +150,7 @@ class SessionCache:
             ),
         )
 
-    def _current(self, cache: Cache[Point], key: str) -> Point | None:
+    def _current(self, cache: LRU[str, Point], key: str) -> Point | None:
         known = cache.get(key)
         if known is None:
             return None

@@ -17,7 +17,7 @@ from ..format.head import Head
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
-from ..util.lru import Recent
+from ..util.lru import LRU
 from .reader import Reader
 
 Order = Literal["newest", "oldest"]
@@ -64,7 +64,7 @@ class Listing:
         self._backend = backend
         self._reader = reader
         self._clock = clock
-        self._met: Recent[bytes, tuple[IndexRow, Head]] = Recent(_REMEMBERED)
+        self._met: LRU[bytes, tuple[IndexRow, Head]] = LRU(most=_REMEMBERED)
         # The keys of tags never rotate, and the same few owners and labels are asked for over and over.
         self._tag = functools.lru_cache(1024)(reader.keyring.tag)
 

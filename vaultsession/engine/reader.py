@@ -30,7 +30,7 @@ from ..format.record import (
     records_from,
 )
 from ..format.sealed import Container, IndexRow, ReadRange, Witness
-from ..util.lru import Recent
+from ..util.lru import LRU
 from ..vault.live_keyring import LiveKeyring
 
 TAIL = 64 * 1024
@@ -124,8 +124,8 @@ class Reader:
         self.dictionaries = dictionaries or Dictionaries(self.keys.current)
         self.rows = IndexRowCipher(self.keys.current)
         self.largest_body = largest_body
-        self._ciphers: Recent[bytes, ContainerCipher] = Recent(_REMEMBERED)
-        self._opened: Recent[bytes, OpenHead] = Recent(_REMEMBERED)
+        self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
+        self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
 
     @property
     def keyring(self) -> Keyring:

@@ -536,8 +536,8 @@ class SessionStore(Generic[StateT]):
             "ratio": self._listing.ratio(),
             "cache_sessions": len(cache),
             "cache_bytes": cache.weight + self._cache.endings.weight,
-            "cache_hits": cache.hits,
-            "cache_misses": cache.misses,
+            "cache_hits": self._cache.hits,
+            "cache_misses": self._cache.misses,
             "verbs": self._watch.summary(),
         }
 

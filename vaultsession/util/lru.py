@@ -1,67 +1,87 @@
-"""Cache: least recently used, bounded by weight; and Recent: the newest, bounded by their number."""
+"""LRU: values by key, bounded by their number and by their weight; the least recently used go first."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
 
-
-class Weighted(Protocol):
-    """Anything that knows how many bytes it holds."""
-
-    @property
-    def weight(self) -> int:
-        """Bytes."""
-        ...
-
-
-V = TypeVar("V", bound=Weighted)
 K = TypeVar("K")
-T = TypeVar("T")
+V = TypeVar("V")
 
 
-class Cache(Generic[V]):
-    """Values by key; the least recently used go when the sum of weights passes ``capacity`` bytes.
+class LRU(Generic[K, V]):
+    """A bounded mapping. Safe from any thread.
 
-    Safe from any thread. A value heavier than the whole capacity is not kept.
+    ``most`` bounds the number of values, ``capacity`` the sum of what ``weigh`` says of each; None is no bound. A value
+    heavier than the whole capacity is not kept. ``get`` and ``keep`` are uses, ``in`` is none.
+
+        >>> ciphers = LRU[str, bytes](most=2)
+        >>> [ciphers.keep(name, b"") for name in "abc"]
+        [[], [], [('a', b'')]]
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self, *, most: int | None = None, capacity: int | None = None, weigh: Callable[[V], int] | None = None
+    ) -> None:
+        self.most = most
         self.capacity = capacity
         self.weight = 0
-        self.hits = 0
-        self.misses = 0
-        self._values: OrderedDict[str, V] = OrderedDict()
+        self._weigh = weigh
+        self._values: OrderedDict[K, V] = OrderedDict()  # a dict looks for its oldest behind all that were forgotten
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def get(self, key: str) -> V | None:
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def get(self, key: K) -> V | None:
         """The value, which is now the most recently used; or None."""
-        with self._lock:
-            value = self._values.get(key)
-            if value is not None:
+        value = self._values.get(key)
+        if value is not None:
+            with suppress(KeyError):  # another thread may have forgotten it meanwhile
                 self._values.move_to_end(key)
-            return value
+        return value
 
-    def keep(self, key: str, value: V) -> None:
-        """Put the value in place of what was there, and let go of what no longer fits."""
+    def keep(self, key: K, value: V) -> list[tuple[K, V]]:
+        """Put the value in place of what was there. Returns what went because it no longer fits, with its keys."""
+        gone = []
         with self._lock:
-            self._drop(key)
-            if value.weight > self.capacity:
-                return
+            weight = 0 if self._weigh is None else self._weigh(value)
+            if self.capacity is not None and weight > self.capacity:
+                self.forget(key)
+                return [(key, value)]
+            if self._weigh is not None and key in self._values:
+                weight -= self._weigh(self._values[key])
             self._values[key] = value
-            self.weight += value.weight
-            while self.weight > self.capacity:
-                _, oldest = self._values.popitem(last=False)
-                self.weight -= oldest.weight
+            self._values.move_to_end(key)
+            self.weight += weight
+            while (self.most is not None and len(self._values) > self.most) or (
+                self.capacity is not None and self.weight > self.capacity
+            ):
+                gone.extend(self.evict())
+        return gone
 
-    def forget(self, key: str) -> None:
-        """Let go of the value, if there is one."""
+    def evict(self) -> list[tuple[K, V]]:
+        """Let go of the least recently used value, if there is one. Returns it with its key."""
         with self._lock:
-            self._drop(key)
+            if not self._values:
+                return []
+            key, value = self._values.popitem(last=False)
+            self._lighten(value)
+            return [(key, value)]
+
+    def forget(self, key: K) -> V | None:
+        """Let go of the value, if there is one. Returns it."""
+        with self._lock:
+            value = self._values.pop(key, None)
+            if value is not None:
+                self._lighten(value)
+            return value
 
     def clear(self) -> None:
         """Let go of everything."""
@@ -69,28 +89,6 @@ class Cache(Generic[V]):
             self._values.clear()
             self.weight = 0
 
-    def _drop(self, key: str) -> None:
-        value = self._values.pop(key, None)
-        if value is not None:
-            self.weight -= value.weight
-
-
-class Recent(Generic[K, T]):
-    """A bounded memory of what was derived or opened; the oldest goes first. Safe from any thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[K, T] = OrderedDict()  # a dict looks for its oldest behind all that were forgotten
-        self._lock = threading.RLock()
-        self.get = self._values.get
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def keep(self, name: K, value: T) -> None:
-        """Remember it, and forget the oldest beyond the bound."""
-        with self._lock:
-            self._values[name] = value
-            self._values.move_to_end(name)
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
+    def _lighten(self, value: V) -> None:
+        if self._weigh is not None:
+            self.weight -= self._weigh(value)

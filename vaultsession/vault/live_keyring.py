@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
 from ..format.keys import Keyring, MasterKey
+from ..util.lru import LRU
 from ..util.reentry import not_ours
 from .key_store import Change, KeyStore, MemoryKeyStore
 from .tenant_keys import State, TenantKeys, name_of
@@ -31,7 +32,7 @@ class LiveKeyring:
         self._store = store
         self._keyring = keyring
         self._etag = etag
-        self._tenants: dict[str, TenantKeys] = {}
+        self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
         self._lock = threading.RLock()
 
     @property
@@ -155,10 +156,7 @@ class LiveKeyring:
         return held
 
     def _remember(self, held: TenantKeys) -> None:
-        with self._lock:
-            self._tenants[held.name] = held
-            if len(self._tenants) > _REMEMBERED:
-                del self._tenants[next(iter(self._tenants))]
+        self._tenants.keep(held.name, held)
 
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self._keyring, self._etag = keyring, etag

@@ -193,7 +193,7 @@ def test_memory_is_bounded(monkeypatch):
         shelf = Shelf(f"s{number}")
         shelf.create({}, [])
         reader.describe(shelf.key, shelf.fetch, thorough=True)
-    assert len(reader._opened._values) == len(reader._ciphers._values) == 5
+    assert len(reader._opened) == len(reader._ciphers) == 5
 
 
 @given(st.integers(0, 50), st.integers(0, 60), st.none() | st.integers(0, 60))

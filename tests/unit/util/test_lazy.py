@@ -72,8 +72,8 @@ def test_what_is_deferred_is_the_module_that_the_type_checker_sees(name: str) ->
         if isinstance(node, ast.Import):
             seen.update((alias.asname or alias.name, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level:
-            folder = ".".join(filter(None, (*name.split(".")[1 : -node.level], node.module)))
-            seen.update((alias.asname or alias.name, f".{folder}.{alias.name}") for alias in node.names)
+            folder = "".join(f".{part}" for part in (*name.split(".")[1 : -node.level], node.module) if part)
+            seen.update((alias.asname or alias.name, f"{folder}.{alias.name}") for alias in node.names)
     deferred = {key: value for key, value in vars(module).items() if isinstance(value, LazyModule)}
     assert deferred
     assert {key: repr(value) for key, value in deferred.items()} == {

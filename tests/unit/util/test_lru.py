@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultsession.util.lru import Cache
+from vaultsession.util.lru import LRU
 
 
 class Thing(NamedTuple):
@@ -17,8 +18,12 @@ class Thing(NamedTuple):
     weight: int
 
 
+def weighed(capacity: int) -> LRU[str, Thing]:
+    return LRU(capacity=capacity, weigh=operator.attrgetter("weight"))
+
+
 def test_the_least_recently_used_goes_first():
-    cache: Cache[Thing] = Cache(10)
+    cache = weighed(10)
     for name in "abc":
         cache.keep(name, Thing(name, 3))
     assert cache.get("a") == Thing("a", 3)
@@ -28,7 +33,7 @@ def test_the_least_recently_used_goes_first():
 
 
 def test_a_value_heavier_than_the_cache_is_not_kept_and_hides_no_older_one():
-    cache: Cache[Thing] = Cache(10)
+    cache = weighed(10)
     cache.keep("a", Thing("old", 1))
     cache.keep("b", Thing("b", 1))
     cache.keep("a", Thing("new", 11))
@@ -38,13 +43,13 @@ def test_a_value_heavier_than_the_cache_is_not_kept_and_hides_no_older_one():
 
 
 def test_a_capacity_of_nothing_keeps_nothing_that_weighs():
-    cache: Cache[Thing] = Cache(0)
+    cache = weighed(0)
     cache.keep("a", Thing("a", 1))
     assert (len(cache), cache.weight) == (0, 0)
 
 
 def test_clear_and_forget_let_go_of_weight_too():
-    cache: Cache[Thing] = Cache(10)
+    cache = weighed(10)
     cache.keep("a", Thing("a", 4))
     cache.keep("b", Thing("b", 4))
     cache.forget("a")
@@ -59,7 +64,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["keep", "get", "forget"]), st.sample
 
 @given(STEPS, st.integers(0, 20))
 def test_it_agrees_with_a_plain_model(steps, capacity):
-    cache: Cache[Thing] = Cache(capacity)
+    cache = weighed(capacity)
     model: OrderedDict[str, Thing] = OrderedDict()
     for verb, name, weight in steps:
         if verb == "keep":
@@ -80,8 +85,26 @@ def test_it_agrees_with_a_plain_model(steps, capacity):
         assert len(cache) == len(model)
 
 
+def test_bounded_by_number_what_goes_is_returned():
+    cache: LRU[str, int] = LRU(most=2)
+    assert cache.keep("a", 1) == cache.keep("b", 2) == cache.keep("a", 3) == []
+    assert "b" in cache
+    assert cache.keep("c", 4) == [("b", 2)]
+    assert cache.get("a") == 3
+    assert cache.keep("d", 5) == [("c", 4)]
+    assert (cache.evict(), cache.evict(), cache.evict()) == ([("a", 3)], [("d", 5)], [])
+
+
+def test_by_number_and_weight_what_goes_is_returned():
+    cache: LRU[str, int] = LRU(most=3, capacity=10, weigh=int)
+    assert [cache.keep(name, 3) for name in "abc"] == [[], [], []]
+    assert cache.keep("d", 8) == [("a", 3), ("b", 3), ("c", 3)]
+    assert cache.keep("e", 11) == [("e", 11)]
+    assert (len(cache), cache.weight) == (1, 8)
+
+
 def test_threads_leave_the_weight_right():
-    cache: Cache[Thing] = Cache(50)
+    cache = weighed(50)
 
     def work(seed: int) -> None:
         for number in range(2000):

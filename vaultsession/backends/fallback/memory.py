@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +11,7 @@ from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultEr
 from ...format import record
 from ...format.sealed import Commit, Container, Current, Decision, Delete, IndexRow, ReadHead, Update, Write
 from ...util.clock import to_datetime
+from ...util.lru import LRU
 from ..memory import MemoryBackend
 from ..replication import newest_of
 from .pending_session import MemorySnapshot, PendingSession, witness_of
@@ -31,7 +31,7 @@ class SessionMemory:
         self._describe = describe
         self._most = sessions
         self._capacity = capacity
-        self._copies: OrderedDict[str, int] = OrderedDict()
+        self._copies: LRU[str, int] = LRU(most=sessions, capacity=capacity, weigh=int)
         self._closed = False
         self.backend = MemoryBackend()
         self.waiting: dict[str, PendingSession] = {}
@@ -44,13 +44,13 @@ class SessionMemory:
         with self.lock:
             if row is None:
                 self.forget(key)
-            elif key in self._copies:
-                self._copies.move_to_end(key)
+            else:
+                self._copies.get(key)
 
     def forget(self, key: str) -> None:
         """Let go of the copy."""
         with self.lock:
-            if self._copies.pop(key, None) is not None:
+            if self._copies.forget(key) is not None:
                 self.backend.drop(key)
 
     def learn(self, key: str, container: Container | None, read: Read) -> None:
@@ -96,7 +96,7 @@ class SessionMemory:
                 at = end.offset - container.offset
                 if container.data[at : at + len(end.data)] == end.data:
                     known = self.backend.read(key) if container.size > end.size else None
-                    self._copies.move_to_end(key)
+                    self._copies.get(key)
                     return b"" if known is None else known.header + known.data + container.data[at + len(end.data) :]
         return container.header + container.data if container.offset == record.HEADER_SIZE else None
 
@@ -115,10 +115,8 @@ class SessionMemory:
             self._list(key, row.size)
 
     def _list(self, key: str, size: int) -> None:
-        self._copies[key] = size
-        self._copies.move_to_end(key)
-        while len(self._copies) > self._most or sum(self._copies.values()) > self._capacity:
-            self.forget(next(iter(self._copies)))
+        for gone, _ in self._copies.keep(key, size):
+            self.backend.drop(gone)
 
     # -- what waits ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +136,7 @@ class SessionMemory:
                 if key not in self.waiting:
                     known = () if before is None else tuple(filter(None, [witness_of(before.row)]))
                     self.waiting[key] = PendingSession(None if before is None else before.data, known)
-                    self._copies.pop(key, None)
+                    self._copies.forget(key)
                 self.waiting[key].size = commit.after.size if isinstance(commit.after, IndexRow) else 0
             return commit
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections import OrderedDict
 from typing import NamedTuple
 
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.descriptors import Budget, share
 from ...util.disk import Disk
+from ...util.lru import LRU
 
 CONTAINERS = Budget(share(256, 4))
 """Containers that the stores of this process keep open together."""
@@ -99,7 +99,7 @@ class OpenFiles:
 
     def __init__(self, budget: Budget = CONTAINERS) -> None:
         self._budget = budget
-        self._states: OrderedDict[str, FileState] = OrderedDict()
+        self._states: LRU[str, FileState] = LRU()
         self._mutex = threading.RLock()
         budget.join(self)
 
@@ -108,31 +108,23 @@ class OpenFiles:
 
     def get(self, key: str) -> FileState | None:
         """The state, to be compared with the path before it is believed."""
-        try:
-            self._states.move_to_end(key)
-            return self._states[key]
-        except KeyError:
-            return None
+        return self._states.get(key)
 
     def put(self, key: str, state: FileState) -> None:
         """Replace the state of a key."""
         with self._mutex:
             is_new = key not in self._states
-            self._states[key] = state
+            self._states.keep(key, state)
         if is_new:
             self._budget.keep()
 
     def close_one(self) -> bool:
         """See ``Holder``."""
-        evicted = None  # dropped outside the mutex: the last reference closes a file
-        with self._mutex:
-            if self._states:
-                _, evicted = self._states.popitem(last=False)
-        return evicted is not None
+        return bool(self._states.evict())  # dropped outside its lock: the last reference closes a file
 
     def drop(self, key: str) -> None:
         """Forget a key."""
-        self._states.pop(key, None)
+        self._states.forget(key)
 
     def clear(self) -> None:
         """Forget all."""

@@ -97,8 +97,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
     def reindex(self) -> SqlRebuildReport:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
         self._check_open()
-        with self._guard:
-            self._states.clear()
+        self._states.clear()
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
