@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,3 +203,16 @@ def test_the_notice_of_a_new_key_has_a_line_of_its_own(full: Place, tmp_path: Pa
     done = terminal("migrate", full.path, tmp_path / "second", "--rekey", "--to-key-file", tmp_path / "other-key")
     assert done.code == 0, done.out
     assert re.search(r"(?:^|\x1b\[2K|\r)(?:\x1b\[\d*[A-Z])*The key: new key", done.out, flags=re.MULTILINE), done.out
+
+
+def test_a_vault_with_tenant_keys_stays_one_when_it_is_sealed_anew(run: Run, place: Place, tmp_path: Path) -> None:
+    shutil.rmtree(place.path)
+    with open_store(place.path, key=KeyFile(str(place.key_file)), tenant_keys=True) as store:
+        store.create("a", tenant_id="acme", messages=[{"role": "user", "content": "of a tenant"}])
+    second, key = tmp_path / "second", tmp_path / "second-key"
+    told = run("migrate", place.path, second, "--rekey", "--to-key-file", key, "--json")
+    assert told.code == 0
+    assert list((second / "tenants").iterdir())
+    with open_store(second, key=KeyFile(str(key))) as store:
+        assert store.get("a").messages[0]["content"] == "of a tenant"
+        store.destroy_tenant("acme")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ from cli_lab import Place, Run
 from servers import redis_server
 from vaults import vault_at
 
-from vaultsession import RawKey
+from vaultsession import RawKey, open_store
+from vaultsession.format.dictionaries import shipped
 from vaultsession.format.sealed import Delete, Tombstone
+from vaultsession.vault.key_places import KeyFile
 
 
 @pytest.fixture
@@ -217,3 +220,64 @@ def test_a_tombstone_that_the_keys_did_not_make_is_carried_nowhere(run: Run, pla
     assert failed["key"] == key
     assert "not made with its keys" in failed["problem"]
     assert session(mirror, "a").exists()
+
+
+def test_a_mirror_in_front_of_a_forged_keyring_restores_with_the_copy_that_is_authentic(
+    run: Run, place: Place, mirror: Path
+) -> None:
+    fill(place, "a")
+    run("mirror", "sync")
+    shutil.rmtree(place.path)
+    data = (mirror / "keyring").read_bytes()
+    body = data[:8] + bytes([data[8] + 9]) + data[9:-16]
+    (mirror / "keyring").write_bytes(body + hashlib.sha512(body).digest()[:16])
+    assert run("mirror", "restore", "--json").json["restored"] == 1
+    assert run("show", "a").code == 0
+
+
+def test_dictionaries_come_back_with_the_sessions_that_take_them(run: Run, place: Place, mirror: Path) -> None:
+    with place.open(mirror=None) as store:
+        made = store._operations._reader.dictionaries.keep(shipped().content, 1_800_000_000_000_000)
+        store.create("a", messages=[{"role": "user", "content": "of a dictionary " * 50}])
+    run("mirror", "sync")
+    told = run("mirror", "verify", "--json")
+    assert (told.code, told.json["needs"]) == (0, [])
+    shutil.rmtree(place.path)
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["restored"]) == (0, 1)
+    assert [path.name for path in sorted(place.path.glob("dictionaries/*.vsd"))] == [f"{made.number}.vsd"]
+    assert "of a dictionary" in run("show", "a").out
+
+
+def test_a_dictionary_that_the_mirror_lost_is_said(run: Run, place: Place, mirror: Path) -> None:
+    with place.open(mirror=None) as store:
+        made = store._operations._reader.dictionaries.keep(shipped().content, 1_800_000_000_000_000)
+    fill(place, "a")
+    run("mirror", "sync")
+    shutil.rmtree(mirror / "dictionaries")
+    for verb in ("status", "verify"):
+        told = run("mirror", verb, "--json")
+        assert told.code == 3
+        assert [need.split(":")[0] for need in told.json["needs"]] == [f"dictionary {made.number}"]
+    assert f"dictionary {made.number}" in run("mirror", "verify").err
+
+
+def test_a_mirror_of_a_vault_with_tenant_keys_says_what_a_restore_needs(
+    run: Run, place: Place, mirror: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(place.path)
+    with open_store(place.path, key=KeyFile(str(place.key_file)), tenant_keys=True, mirror=None) as store:
+        store.create("a", tenant_id="acme", messages=[{"role": "user", "content": "of a tenant"}])
+        store.create("b")
+    run("mirror", "sync")
+    for verb in ("status", "verify"):
+        assert "the keys of 1 tenants" in run("mirror", verb).err
+    shutil.copytree(place.path / "tenants", tmp_path / "kept")
+    shutil.rmtree(place.path)
+    told = run("mirror", "restore")
+    assert told.code == 3
+    assert "put tenants/ back" in told.err
+    shutil.copytree(tmp_path / "kept", place.path / "tenants")
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["restored"], told.json["needs"]) == (0, 2, [])
+    assert "of a tenant" in run("show", "a").out

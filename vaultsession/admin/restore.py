@@ -23,7 +23,7 @@ from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key
 from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
 from ..vault import UnlockedVault, Vault
-from ..vault.metadata import parse_metadata
+from ..vault.replication import follow_dictionaries, lacking_dictionaries, level_dictionaries
 from ..vault.secret import Secret
 
 _DIFFERENCES = {
@@ -79,19 +79,28 @@ def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof
         yield _compared(Proof(key, MirroredSession.BEHIND), gap)
 
 
+def needs(vault: Vault, mirror: Vault, opened: UnlockedVault) -> Iterator[str]:
+    """What a restore would need beside the mirror, in sentences."""
+    for number in lacking_dictionaries(vault, mirror, opened):
+        yield f"dictionary {number}: the mirror has no authentic copy, and what is compressed with it cannot be read"
+    if absent := len(set(vault.tenants()).difference(mirror.tenants())):
+        yield f"the keys of {absent} tenants: a mirror holds none, so keep a copy of tenants/ elsewhere"
+
+
 def restore_metadata(source: Vault, target: Vault, candidates: Iterable[tuple[str, Secret]]) -> UnlockedVault:
     """Put the mirror's metadata in place, after a key has proved it. Returns what was opened with that key.
 
-    An interrupted restore goes on: the metadata of this vault may be there. ``Conflict`` for another vault's.
+    Dictionaries come with it, each proved, so that every record can be opened. An interrupted restore goes on: the
+    metadata of this vault may be there. ``Conflict`` for another vault's.
     """
-    metadata = source.metadata()
     opened = source.unlock(candidates)
-    if parse_metadata(metadata, source.path)[1].data != opened.unlocked.data:
-        raise Damaged(f"{source.path}: the key slots changed while they were read: try again")
+    metadata = source.metadata(opened)
     if not target.exists():
         target.put_metadata(metadata, None)
     elif target.identity() != source.identity():
         raise Conflict(f"{target.path} holds another vault: restore into an empty directory")
+    follow_dictionaries(source, target, opened)
+    level_dictionaries(source, target, opened)
     return opened
 
 

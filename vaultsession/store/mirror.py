@@ -15,14 +15,21 @@ from ..format.sealed import ReadHead
 from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
 from ..util.place import shown
-from ..vault import Vault
+from ..vault import UnlockedVault, Vault
 from ..vault.location import VaultLocation, split
-from ..vault.replication import follow_metadata
+from ..vault.replication import follow_metadata, level_dictionaries
 from .settings import Settings
 
 
 def mirrored(
-    primary: Backend, vault: Vault, reader: Reader, where: str, settings: Settings, clock: Clock, disk: Disk
+    primary: Backend,
+    vault: Vault,
+    opened: UnlockedVault,
+    reader: Reader,
+    where: str,
+    settings: Settings,
+    clock: Clock,
+    disk: Disk,
 ) -> MirrorBackend:
     """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
 
@@ -33,7 +40,7 @@ def mirrored(
     refuse_same(settings.mirror, where)
     mirror = Replicator(
         primary,
-        opener(settings.mirror, vault, reader.describe, settings, disk),
+        opener(settings.mirror, vault, opened, reader.describe, settings, disk),
         where=shown(settings.mirror),
         clock=clock,
         drain=to_duration(settings.mirror_drain) / 1_000_000,
@@ -42,19 +49,22 @@ def mirrored(
     return MirrorBackend(primary, mirror)
 
 
-def opener(place: str, vault: Vault, describe: ReadHead, settings: Settings, disk: Disk) -> Callable[[], Follower]:
+def opener(
+    place: str, vault: Vault, opened: UnlockedVault, describe: ReadHead, settings: Settings, disk: Disk
+) -> Callable[[], Follower]:
     """What opens the follower at a place: the metadata first, since without it a directory is no vault."""
 
-    def opened() -> Follower:
+    def follower() -> Follower:
         site = VaultLocation.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)
         try:
-            follow_metadata(vault, site.vault)
-            return Follower(site.backend(describe), lambda: follow_metadata(vault, site.vault))
+            follow_metadata(vault, site.vault, opened)
+            level_dictionaries(vault, site.vault, opened)
+            return Follower(site.backend(describe), lambda: follow_metadata(vault, site.vault, opened))
         except BaseException:
             site.close()
             raise
 
-    return opened
+    return follower
 
 
 def refuse_same(mirror: str, where: str) -> None:

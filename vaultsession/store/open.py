@@ -149,7 +149,7 @@ def open_store(
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
-            backend = mirrored(backend, site.vault, reader, where, chosen, clock, disk)
+            backend = mirrored(backend, site.vault, vault, reader, where, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
         return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))

@@ -161,10 +161,13 @@ class Vault:
         """Other master keys, made of those of the moment so that none gets lost."""
         return self._change(vault, lambda current: current.replace_masters(change(current.keyring.masters)))
 
-    def metadata(self) -> bytes:
-        """Identity and key slots as one value, unproved. ``VaultNotFound``."""
+    def metadata(self, opened: UnlockedVault | None = None) -> bytes:
+        """Identity and key slots as one value: the newest that an unlocked vault proves, or the newest, unproved.
+
+        ``VaultNotFound``; ``Damaged`` where none is authentic, ``RollbackDetected`` where those are older.
+        """
         found = self._read()
-        return found.value(found.newest.data)
+        return found.value((found.newest if opened is None else found.authentic(opened.unlocked)).data)
 
     def put_metadata(self, value: bytes, expected: bytes | None) -> bool:
         """Become the vault of this value, or replace the one expected (None: there is none); False if it is not so.

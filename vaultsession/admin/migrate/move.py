@@ -42,9 +42,9 @@ def migrate(
     cut may tear what was copied, while the source has everything; run it again.
     """
     _refuse_same(source, target)
-    metadata = follow_metadata(source.vault, target.vault)
+    metadata = follow_metadata(source.vault, target.vault, vault)
     if metadata is not Outcome.AHEAD:
-        follow_tenants(source.vault, target.vault)
+        follow_tenants(source.vault, target.vault, vault)
     describer = _describer(source, vault)
     with _opened(source, describer.describe) as ours, _opened(target, describer.describe) as theirs:
         report = copy(ours, theirs, describer, progress=progress)

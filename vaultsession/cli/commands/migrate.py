@@ -153,7 +153,9 @@ def _rekeyed(
             return found
 
         readable = vault.keyring.readable_names
-        other = theirs.vault.create(secret, readable_names=readable, now=clock.now())
+        other = theirs.vault.create(
+            secret, readable_names=readable, now=clock.now(), tenant_keys=vault.keyring.tenant_keys
+        )
         warn_of_loss(named[0])
     settings = Settings.from_environment()
     return rekey_vault(ours, theirs, vault, other, clock, settings=settings, progress=progress)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ...admin.restore import Proof, restore_metadata
+from ...admin.restore import Proof, needs, restore_metadata
 from ...admin.restore import restore as restore_sessions
 from ...admin.restore import verify as verify_sessions
 from ...backends.protocol import Backend
@@ -20,9 +20,9 @@ from ...engine.reader import Reader
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...store.mirror import refuse_same
 from ...util.disk import Disk
-from ...vault import Vault
+from ...vault import UnlockedVault, Vault
 from ...vault.location import VaultLocation
-from ...vault.replication import follow_metadata
+from ...vault.replication import follow_metadata, lacking_dictionaries, level_dictionaries
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
 from ..progress import bar
@@ -44,6 +44,11 @@ _COLUMNS = (
     Column("bytes", show=output.size, right=True, wide=True),
     Column("problem"),
 )
+_Both = tuple[VaultLocation, VaultLocation, Reader, UnlockedVault]
+_TENANTS = (
+    "the keys of tenants, and a mirror holds none: put tenants/ back from its own backup, into "
+    "the restored vault, and run this again"
+)
 _INTERRUPTED = "the same command goes on"
 _UNPROVED = "what the vault has of it was not made with its keys: the mirror's was left as it is"
 _FRESHNESS = (
@@ -59,19 +64,23 @@ def status(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
 
     Exit code 0 where they are level, 3 where they are not, 1 where the mirror is out of reach.
     """
-    with _both(where, mirror) as (ours, theirs, reader):
+    with _both(where, mirror) as (ours, theirs, reader, opened):
         metadata = _metadata(ours.vault, theirs.vault)
+        lacking, wants = 0, list[str]()
         counts: Counter[str] = Counter()
         if metadata != "missing":
+            lacking = len(lacking_dictionaries(ours.vault, theirs.vault, opened))
+            wants = list(needs(ours.vault, theirs.vault, opened))
             with _backends(ours, theirs, reader) as (source, follower):
                 counts = Counter(str(gap) for _, gap in differing(source, follower))
         else:
             with contextlib.closing(ours.backend(reader.describe)) as source:
                 counts["missing"] = source.stats()["sessions"]
         place = theirs.vault.path
-    level = metadata == "level" and not any(counts[gap] for gap in _GAPS if gap != "extra")
+    level = metadata == "level" and not lacking and not any(counts[gap] for gap in _GAPS if gap != "extra")
     record = {"mirror": place, "level": level, "key_slots": metadata, **{gap: counts[gap] for gap in _GAPS}}
-    output.facts(record, form=form)
+    output.facts(record, form=form, json={**record, "needs": wants})
+    _say_needs(form, wants)
     exit_codes.end(lost=False, partial=not level)
 
 
@@ -87,8 +96,9 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
     """
     counts: Counter[str] = Counter()
     failed: list[dict[str, str]] = []
-    with _both(where, mirror) as (ours, theirs, reader):
-        metadata = follow_metadata(ours.vault, theirs.vault)
+    with _both(where, mirror) as (ours, theirs, reader, opened):
+        metadata = follow_metadata(ours.vault, theirs.vault, opened)
+        level_dictionaries(ours.vault, theirs.vault, opened)
         accept = partial(is_proved, reader)
         with (
             _backends(ours, theirs, reader) as (source, follower),
@@ -125,14 +135,16 @@ def verify(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
     Exit code 6 where a session of the mirror is damaged, 3 where one is behind, ahead, torn or locked.
     """
     with (
-        _both(where, mirror) as (ours, theirs, reader),
+        _both(where, mirror) as (ours, theirs, reader, opened),
         bar("Verifying", interrupted="nothing was changed") as progress,
     ):
         if not theirs.vault.exists():
             raise VaultNotFound(f"there is no mirror at {theirs.vault.path}: `vaultsession mirror sync` makes one")
         with _backends(ours, theirs, reader) as (source, follower):
             proofs = list(_counted(verify_sessions(source, follower, reader), progress))
-    _show_proofs(form, proofs)
+        lacking = lacking_dictionaries(ours.vault, theirs.vault, opened)
+        wants = list(needs(ours.vault, theirs.vault, opened))
+    _show_proofs(form, proofs, wants, partial=bool(lacking))
 
 
 @app.command("restore")
@@ -153,11 +165,13 @@ def restore(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) 
         stack.callback(ours.close)
         opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
         reader = Reader.of_vault(ours.vault, opened)
+        wants = [_TENANTS] if opened.keyring.tenant_keys and not ours.vault.tenants() else []
+        _say_needs(form, wants)
         source, target = stack.enter_context(_backends(theirs, ours, reader))
         progress = stack.enter_context(bar("Restoring", interrupted=_INTERRUPTED))
         proofs = list(_counted(restore_sessions(source, target, reader), progress))
     output.say(f"vaultsession: {_FRESHNESS}")
-    _show_proofs(form, proofs, restored=sum(proof.restored for proof in proofs))
+    _show_proofs(form, proofs, wants, restored=sum(proof.restored for proof in proofs))
 
 
 def _place(where: VaultOptions, mirror: str | None) -> str:
@@ -169,7 +183,7 @@ def _place(where: VaultOptions, mirror: str | None) -> str:
 
 
 @contextlib.contextmanager
-def _both(where: VaultOptions, mirror: str | None) -> Iterator[tuple[VaultLocation, VaultLocation, Reader]]:
+def _both(where: VaultOptions, mirror: str | None) -> Iterator[_Both]:
     """The vault, unlocked, and where its mirror is."""
     place, disk, allow = _place(where, mirror), Disk(), where.settings.allow_network
     with contextlib.ExitStack() as stack:
@@ -180,7 +194,7 @@ def _both(where: VaultOptions, mirror: str | None) -> Iterator[tuple[VaultLocati
         opened = ours.vault.unlock(where.candidates(ours.vault))
         theirs = VaultLocation.at(place, disk, allow_network=allow)
         stack.callback(theirs.close)
-        yield ours, theirs, Reader.of_vault(ours.vault, opened)
+        yield ours, theirs, Reader.of_vault(ours.vault, opened), opened
 
 
 @contextlib.contextmanager
@@ -206,7 +220,14 @@ def _counted(proofs: Iterable[Proof], progress: Callable[[int, int | None], None
         yield proof
 
 
-def _show_proofs(form: Form, proofs: list[Proof], *, restored: int | None = None) -> None:
+def _say_needs(form: Form, wants: list[str]) -> None:
+    if form is not Form.JSON:
+        output.say_some([f"a restore needs {each}" for each in wants])
+
+
+def _show_proofs(
+    form: Form, proofs: list[Proof], wants: list[str], *, restored: int | None = None, partial: bool = False
+) -> None:
     """What was found, and the exit code that says so."""
     records = [
         {
@@ -222,7 +243,9 @@ def _show_proofs(form: Form, proofs: list[Proof], *, restored: int | None = None
     problems = [record for record in records if record["problem"]]
     counts = Counter(str(proof.found) for proof in proofs)
     totals = {found: counts[found] for found in _PROOFS} | ({} if restored is None else {"restored": restored})
-    document = {"sessions": len(proofs), **totals, "problems": problems}
+    document = {"sessions": len(proofs), **totals, "problems": problems, "needs": wants}
     sentence = output.listed(totals) or "no sessions"
     output.show_problems(records, problems, _COLUMNS, form, json=document, sentence=sentence)
-    exit_codes.end(lost=bool(counts["damaged"] and restored is None), partial=bool(problems))
+    if restored is None:
+        _say_needs(form, wants)
+    exit_codes.end(lost=bool(counts["damaged"] and restored is None), partial=bool(problems) or partial)
