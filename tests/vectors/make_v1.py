@@ -343,7 +343,7 @@ def bodies() -> None:
     made = three()
     state, messages = made.states[-1]
     made.record(v1.DELTA, made.heads[-1]._replace(records=4), b'[{"push":1}]', codec=0, state=state, messages=messages)
-    vector("body_unknown_operation", made.data(), "UnsupportedFormat", describe=made.seen(), newest=made.seen())
+    vector("body_unknown_operation", made.data(), "UnsupportedFormat", describe=made.seen())
     made = Building(padded=True)
     made.cipher.padded = False
     made.record(v1.FULL, head, (8).to_bytes(4, "little") + b"[{},\n{}]" + bytes(9), codec=0)

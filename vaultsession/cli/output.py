@@ -30,7 +30,7 @@ from ..util.clock import SystemClock, to_micros
 NARROW = 72
 """Columns of a terminal below which a table shows only what matters most."""
 
-NARROWEST = 20
+NARROWEST = 14
 """Columns that a terminal is taken to have at least: words do not fit into less."""
 
 _WIDTH = max(shutil.get_terminal_size().columns, NARROWEST)

@@ -301,6 +301,8 @@ class Reader:
             for record in self._back(tail, fetch, head.full):
                 if record.kind != HEAD:
                     met.append(self.body(tail.cipher, record))
+                    if record.kind == DELTA:
+                        document.check_change(met[-1])
                     yield met[-1]
 
         found = document.tail(bodies(), end - first, skip=head.messages - end)
@@ -309,10 +311,7 @@ class Reader:
     def body(self, cipher: ContainerCipher, record: Record) -> bytes:
         """The JSON in a record."""
         find = self.dictionaries.find
-        body = payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
-        if record.kind == DELTA:
-            document.check_change(body)
-        return body
+        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
     def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""

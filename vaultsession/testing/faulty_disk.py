@@ -12,7 +12,7 @@ from ..util.disk import Disk
 
 CALLS = (
     *("open", "close", "stat", "look", "fstat", "mkdir", "rmdir", "unlink", "listdir", "names", "rename"),
-    *("pread", "pwrite", "fchmod", "flock", "fsync", "fdatasync"),
+    *("readlink", "pread", "pwrite", "fchmod", "flock", "fsync", "fdatasync"),
 )
 """The calls that are counted, by name."""
 
