@@ -198,7 +198,7 @@ def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypat
 
 
 def _without_last(kept: Any, writer: Writer, newest: Any, opened: Any, fetch: Any) -> Any:
-    living = writer._reader.living(newest.key, fetch) or []
+    records = writer._reader.living(newest.key, fetch) or []
 
     class Shorter:
         keys = writer._reader.keys
@@ -206,9 +206,9 @@ def _without_last(kept: Any, writer: Writer, newest: Any, opened: Any, fetch: An
         remember = writer._reader.remember
 
         @staticmethod
-        def kept(key: str, fetch: Any) -> Any:
+        def living(key: str, fetch: Any) -> Any:
             del key, fetch
-            return living[:-1] or living
+            return records[:-1] or records
 
     real, writer._reader = writer._reader, Shorter  # type: ignore[assignment]  # the planted fault
     try:
