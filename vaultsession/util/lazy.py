@@ -5,7 +5,7 @@
     if TYPE_CHECKING:
         from ..engine import rotation
     else:
-        rotation = Deferred(".engine.rotation")
+        rotation = LazyModule(".engine.rotation")
 
 Below, ``rotation.Rotating`` is the class for type checkers, and an import on its first use at runtime. For the
 layers it is an import like any other.
