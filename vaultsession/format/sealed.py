@@ -61,6 +61,15 @@ class IndexRow(NamedTuple):
         return columns_of(*self[:8])
 
 
+class LostRow(IndexRow):
+    """The row of a session that was acknowledged, and whose container is gone.
+
+    An update may delete such a session, or put a whole container in its place; nothing can be put behind it.
+    """
+
+    __slots__ = ()
+
+
 def columns_of(
     key: str,
     generation: int,

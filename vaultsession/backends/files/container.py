@@ -36,11 +36,13 @@ _FOOTER_MASK = 0xFFFFFFFF
 _ATTEMPTS = 20
 
 
-def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None) -> FileState | None:
+def open_container(
+    disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None, flushed: Witness | None = None
+) -> FileState | None:
     """Open what the path names, for writing where that is allowed; None: there is no such file.
 
-    ``witness`` and ``tombstone`` were read before: what is acknowledged may only grow between the two. A link, a FIFO
-    or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
+    ``witness``, ``tombstone`` and the ``flushed`` point were read before: they may only grow between the two. A link, a
+    FIFO or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -65,7 +67,7 @@ def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: To
             None,
             witness,
             tombstone,
-            entry_flushed=witness is not None and _generation(header) == witness.generation,
+            entry_flushed=flushed is not None and _generation(header) == flushed.generation,
             writable=writable,
             verified=False,
             preallocated=status.st_size - size,
