@@ -154,7 +154,8 @@ def test_a_silent_keyring_is_waited_for_and_then_given_up(monkeypatch, tmp_path,
         def get_password(self, service, username):
             released.wait(60)
 
-        set_password = get_password
+        def set_password(self, service, username, password):
+            released.wait(60)
 
     monkeypatch.setattr(os_keyring, "PATIENCE", 0.02)
     monkeypatch.setattr(deadline, "ANNOUNCED", 0.01)
