@@ -1,9 +1,11 @@
-"""Deadlines: what is asked of something outside the process is answered, or given up, in bounded time."""
+"""Waiting: what is asked of something outside the process is answered, or given up, in bounded time; and pauses."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -31,6 +33,12 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
         finally:
             del question  # raised from here it refers to this frame
     return question.answers[0]
+
+
+def pause(attempt: int) -> None:
+    """Wait a moment of random length, up to twice as long each time: those that collide do not collide again."""
+    share = int.from_bytes(os.urandom(2), "big") / 65536
+    time.sleep(share * min(0.1, 0.001 * 2**attempt))
 
 
 class _Question(Generic[T]):
