@@ -27,7 +27,6 @@ from ...format.ids import LOCATOR_LENGTH
 from ...format.sealed import (
     Commit,
     Container,
-    Current,
     Delete,
     Heads,
     IndexRow,
