@@ -67,9 +67,6 @@ DICTIONARIES, TENANTS = "dictionaries", "tenants"
 COPIES = ("keyring", "keyring.bak")
 NEW = ".new"
 
-KEYRING_COUNTER = "keyring counter"
-"""Under what name an index remembers the highest counter of the keyring that it has seen."""
-
 NETWORK_FILE_SYSTEMS = frozenset(
     (
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),
