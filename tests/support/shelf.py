@@ -21,7 +21,7 @@ KEYRING = Keyring(
     vault_id=bytes(range(16)),
     readable_names=True,
     created=START,
-    root=bytes(range(100, 132)),
+    naming_root=bytes(range(100, 132)),
     masters=(MasterKey(b"master-1", bytes(range(32))), MasterKey(b"master-0", bytes(range(1, 33)), retired=True)),
 )
 """The same in every run, so that a failure can be repeated."""
