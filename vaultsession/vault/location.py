@@ -19,13 +19,14 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from ..backends.files import FilesBackend
-from ..backends.leases import FileLeases, Leases
+from ..backends.files.leases import FileLeases
+from ..backends.leases import Leases
 from ..backends.protocol import Backend, Engine
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk
 from ..util.place import parts_of
-from .directory import LOCKS, VaultDirectory
+from .directory import VaultDirectory
 from .vault import Vault
 
 MEMORY = "memory://"
@@ -60,8 +61,7 @@ class VaultLocation(NamedTuple):
         def backend(describe: ReadHead) -> Backend:
             return FilesBackend(directory.path, disk=disk, describe=describe, durability=durability)
 
-        leases = partial(FileLeases, os.path.join(directory.path, LOCKS))
-        return cls(Vault(directory), backend, leases, lambda: None)
+        return cls(Vault(directory), backend, partial(FileLeases, disk, directory.path), lambda: None)
 
     @classmethod
     def of(cls, engine: Engine) -> VaultLocation:

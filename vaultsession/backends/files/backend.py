@@ -39,6 +39,7 @@ from . import index_queries
 from .container import has_no_record_behind, is_unchanged, stat_path
 from .container_store import ContainerStore
 from .index import Index
+from .index_schema import forget
 from .layout import FilesLayout, key_in
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, RebuildReport, batches
@@ -243,6 +244,13 @@ class FilesBackend(Backend):
         self._check_open()
         return self._index.lookup(locator_of(key)).witness
 
+    def forget(self, key: str) -> None:
+        """Remember nothing of a session, so that it is not lost but absent: for who took its container away on purpose.
+
+        Under its stripe.
+        """
+        self._rebuild.repaired(partial(self._index.write, partial(forget, locator=locator_of(key))))
+
     def remembered(self, name: str) -> int | None:
         """A number that ``remember`` kept in the index; None also where that was replaced since."""
         self._check_open()
@@ -271,12 +279,12 @@ class FilesBackend(Backend):
         self._index.sync(self._markers.tokens, others=True)
 
     def health(self) -> dict[str, str | None]:
-        """The directory, whether it can be written, the index, and lost sessions: each with its problem in words.
+        """The directory, whether it can be written and holds every session, and the index: each with its problem.
 
         Of the sessions that are listed some are looked for, the next ones each time.
         """
         self._check_open()
-        directory = index = sessions = None
+        directory = index = None
         try:
             self._disk.stat(self._layout.sessions)
             if self._writable:
@@ -286,12 +294,13 @@ class FilesBackend(Backend):
         try:
             self._flush_index()
             lost = [row.key for row in self._rebuild.read(index_queries.all_lost)] + self._newly_lost()
-            if lost:
+            if lost and directory is None:
                 named = ", ".join(lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
-                sessions = f"{len(lost)} acknowledged, and the file is gone: restore it, or delete the session: {named}"
+                count = "1 session is" if len(lost) == 1 else f"{len(lost)} sessions are"
+                directory = f"{count} lost, whose file is gone: restore it, or delete the session: {named}"
         except VaultError as error:
             index = str(error)
-        return {"files": directory, "index": index, "sessions": sessions}
+        return {"files": directory, "index": index}
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 

@@ -337,6 +337,12 @@ def remove_row(connection: sqlite3.Connection, locator: str, version: bytes) -> 
     _remove_row(connection, locator, "version = ?", version)
 
 
+def forget(connection: sqlite3.Connection, locator: str) -> None:
+    """Remove the row of a session, and what is remembered of a lost one. Within a transaction."""
+    _remove_row(connection, locator, "generation >= ?", 0)
+    connection.execute("DELETE FROM lost WHERE locator = ?", (locator,))
+
+
 def lose_row(connection: sqlite3.Connection, locator: str, version: bytes, witness: Witness) -> None:
     """Take the row of a session whose container is gone out of all listings, and keep its witness.
 

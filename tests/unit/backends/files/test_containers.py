@@ -232,7 +232,7 @@ def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Sea
     assert descriptors(path) != []
     backend.close()
     assert descriptors(path) == []
-    assert (path / "locks" / "writer-00").read_bytes() == b"0"
+    assert (path / "locks" / "writer-00").read_bytes()[:1] == b"0"
 
 
 def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Opening, scribe: Sealer) -> None:

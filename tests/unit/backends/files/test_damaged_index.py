@@ -430,7 +430,7 @@ def test_what_is_rebuilt_in_part_is_tagged(
     """Else sessions that are listed would belong to no user."""
     gone(path)
     with monkeypatch.context() as patched:
-        patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_: os.stat("nothing of that name"))
+        patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_, **__: os.stat("nothing of that name"))
         backend = opening()
         assert sorted(by_owner(backend, scribe)) == owned
 
