@@ -143,7 +143,8 @@ class Container(NamedTuple):
     """Bytes of a container, read through one descriptor: its header, and from ``offset`` to the end of the file.
 
     ``witness`` and ``tombstone`` are what the index knew *before* the file was read. ``spoiled`` marks a file that an
-    earlier writer could neither complete nor replace.
+    earlier writer could neither complete nor replace. ``unproved``: what the witness names was written and not flushed,
+    so that it says how far the session came, and not that its bodies are whole.
     """
 
     header: bytes
@@ -152,6 +153,7 @@ class Container(NamedTuple):
     witness: Witness | None = None
     tombstone: Tombstone | None = None
     spoiled: bool = False
+    unproved: bool = False
 
     @property
     def size(self) -> int:
