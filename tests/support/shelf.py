@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from vaultsession.engine.reader import OpenHead, Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.errors import Unreadable
-from vaultsession.format import ids
+from vaultsession.format import document, ids
 from vaultsession.format.document import Change, parse
 from vaultsession.format.head import Head
 from vaultsession.format.keys import Keyring, MasterKey
@@ -122,8 +122,14 @@ class Shelf:
 
     def _change(self, change: Change, messages: Sequence[Json] = ()) -> None:
         row, opened = self.newest()
-        change, addition = self.writer.with_trim(opened.head, self.writer.pack(body({}, messages)), change)
+        packed = self.writer.pack(body({}, messages))
+        change, addition = self.writer.with_trim(opened.head, packed, self.history, change)
         self.commit(self.writer.delta_record(row, opened, addition, change, self.fetch))
+
+    def history(self) -> list[bytes]:
+        loaded = self.reader.load(self.key, self.fetch)
+        assert loaded is not None
+        return document.elements(loaded.bodies)
 
     def document(self) -> tuple[Json, list[Json]]:
         loaded = self.reader.load(self.key, self.fetch)
