@@ -17,11 +17,11 @@ from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import locator_of
 from ..format.keys import Keyring
+from ..format.payload import LARGEST_BODY
 from ..format.record import (
     DELTA,
     HEAD,
     HEADER_SIZE,
-    LARGEST_RECORD,
     LINK_AND_FOOTER,
     Record,
     needs_more,
@@ -37,9 +37,6 @@ from ..vault.live_keyring import LiveKeyring
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
-
-LARGEST_BODY = LARGEST_RECORD
-"""Bytes of JSON in one record, after inflation."""
 
 OVERHEAD = 1024
 """Bytes that a document in memory takes beside its bodies."""
