@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records, refuse_oversized
-from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
+from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -155,6 +155,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
         if locator is not None:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
                 yield info("orphan-temporary", "a writer that died left this file", place, Remedy.CLEAR)
+            continue
+        if removal_in(name) is not None:
+            sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
+            yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
             continue
         if key is None:
             yield _foreign(place)

@@ -29,6 +29,7 @@ from ...util.disk import (
 )
 from ...util.statx import Stat
 from . import preallocation
+from .layout import vanished
 from .open_files import FileState, OpenFile
 
 _OWNER_WRITES = 0o200
@@ -47,6 +48,7 @@ def open_container(
     FIFO or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
     for _ in range(_ATTEMPTS):
+        refuse_vanished(disk, os.path.dirname(path))
         try:
             descriptor, writable = _open(disk, path)
         except FileNotFoundError:
@@ -197,7 +199,7 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
-    refuse_link(disk, os.path.dirname(path))
+    refuse_vanished(disk, os.path.dirname(path))
     descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
@@ -291,8 +293,15 @@ def _generation(header: bytes) -> int | None:
     return record.HEADER.unpack_from(header)[5] if len(header) == record.HEADER_SIZE else None
 
 
+def refuse_vanished(disk: Disk, directory: str) -> None:
+    """``VaultNotFound`` where the directory of the containers is gone: no session is absent on the word of that."""
+    try:
+        refuse_link(disk, directory)
+    except FileNotFoundError:
+        raise vanished(directory) from None
+
+
 def _open(disk: Disk, path: str) -> tuple[OpenFile, bool]:
-    refuse_link(disk, os.path.dirname(path))
     try:
         return OpenFile(disk, disk.open(path, READ_WRITE)), True
     except PermissionError:

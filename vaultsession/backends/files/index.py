@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, VaultError
+from ...errors import BackendUnavailable
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
@@ -378,7 +378,7 @@ class Index:
                 return  # close() may have come just before: the wake that was taken was then its own
             try:
                 self.flush()
-            except VaultError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: the thread goes on, and tries again
                 _log.warning("the index was not written, and will be: %s", str(error))
                 delay = min(2 * delay, _MAX_DELAY)
                 self._wake_up()
