@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index, locks
+from vaultsession.backends.files import index, index_thread, locks
 from vaultsession.errors import VaultError
 from vaultsession.format.keys import Keyring
 from vaultsession.format.sealed import Query
@@ -165,7 +165,7 @@ def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypat
 
 
 def die_writing(path: str, keyring: Keyring, told: Any) -> None:
-    index.BATCH_SECONDS = 600.0  # the index hears nothing
+    index_thread.BATCH_SECONDS = 600.0  # the index hears nothing
     index.Index.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
     backend, scribe = opened(path, keyring)
     for number in range(20):
