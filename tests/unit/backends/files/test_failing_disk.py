@@ -51,6 +51,7 @@ def calls_of_all(path: Path, scribe: Sealer, only: str) -> int:
     return len(disk.calls)
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("roomy", [False, True], ids=["", "with room"])
 @pytest.mark.parametrize("repeat", [0, 1, 3, 10_000])
 @pytest.mark.parametrize(
