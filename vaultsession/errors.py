@@ -18,6 +18,7 @@
     │   ├── UnknownDictionary compressed with a dictionary that this vault has lost
     │   └── UnsupportedFormat a format, suite or flag of another version (.found, .supported)
     ├── TooLarge              a bound, before or after inflation
+    ├── SweepRefused          the clock is implausibly far ahead: nothing was removed
     ├── TrainingRefused       too little to learn from, or nothing to gain
     ├── VaultNotFound         there is no vault at that path, or what is there is not one
     ├── KeyUnavailable        no key source answered; lists what was tried
@@ -126,6 +127,10 @@ class UnsupportedFormat(Unreadable):
 
 class TooLarge(VaultError):
     """A bound was exceeded, before or after inflation. Nothing was written."""
+
+
+class SweepRefused(VaultError):
+    """The clock stands implausibly far beyond the newest change of the whole vault. Nothing was removed."""
 
 
 class TrainingRefused(VaultError):

@@ -33,6 +33,7 @@ EXPECTED = {
     "UnknownDictionary": 6,
     "UnsupportedFormat": 6,
     "TooLarge": 1,
+    "SweepRefused": 1,
     "TrainingRefused": 1,
     "VaultNotFound": 10,
     "KeyUnavailable": 12,

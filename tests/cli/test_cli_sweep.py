@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from vaultsession.testing.clock import ManualClock
 
 
 @pytest.fixture
@@ -15,6 +18,25 @@ def expired(place):
         store.create("c")
     time.sleep(0.002)
     return place
+
+
+@pytest.fixture
+def dormant(place):
+    """A vault in which nothing has happened for two years."""
+    clock = ManualClock(datetime.now(UTC) - timedelta(days=730))
+    with place.open(clock=clock) as store:
+        store.create("a", ttl="30d")
+    return place
+
+
+def test_a_clock_far_ahead_sweeps_nothing_until_it_is_believed(dormant, spawn):
+    done = spawn("sweep")
+    assert done.code == 1
+    assert "nothing was swept" in done.err
+    assert "--believe-clock" in done.err
+    assert files(dormant) == 1
+    assert spawn("sweep", "--believe-clock", "--json").json == {"dry_run": False, "swept": 1}
+    assert files(dormant) == 0
 
 
 def files(place):

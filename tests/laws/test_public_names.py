@@ -42,6 +42,7 @@ PUBLIC = [
     "SessionStore",
     "Settings",
     "Step",
+    "SweepRefused",
     "TooLarge",
     "TrainingRefused",
     "UnknownDictionary",

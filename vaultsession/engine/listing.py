@@ -119,6 +119,10 @@ class Listing:
         """Rows that say that their session has expired: a claim, to be checked against the container."""
         return self._backend.scan(Query(expired_at=self._clock.now()))
 
+    def newest_change(self) -> int | None:
+        """When any session was changed last; None where there is none."""
+        return next((row.updated for row in self._backend.scan(Query(limit=1))), None)
+
     def tags(
         self,
         user_id: str | None = None,

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ..errors import VaultError
+from ..errors import SweepRefused, VaultError
 from ..util.fork import ForkSafe
 
 _log = logging.getLogger("vaultsession")
@@ -26,6 +26,7 @@ class Sweeper(ForkSafe):
         self._sweep = sweep
         self._interval = interval
         self._is_stopped = False
+        self._refusal: str | None = None
         self._start(interval)
 
     def stop(self) -> None:
@@ -36,9 +37,9 @@ class Sweeper(ForkSafe):
             self._thread.join()
 
     def problem(self) -> str | None:
-        """Why nothing is swept; None where the thread runs."""
+        """Why nothing is swept; None where the thread runs and was not refused."""
         if self._is_stopped or self._thread.is_alive():
-            return None
+            return self._refusal
         return "the thread that sweeps has ended: call start_sweeper again"
 
     def _start(self, first: float) -> None:
@@ -60,8 +61,9 @@ class Sweeper(ForkSafe):
         while not stopped.wait(delay):
             delay = self._interval
             try:
-                removed = self._sweep()
+                removed, self._refusal = self._sweep(), None
             except VaultError as error:
+                self._refusal = str(error) if isinstance(error, SweepRefused) else None
                 _log.warning("sweep failed, will try again in %g s: %s", self._interval, error)
             except Exception:  # noqa: BLE001 - whatever it is, the next sweep may do
                 _log.exception("sweep failed, will try again in %g s", self._interval)

@@ -19,13 +19,14 @@ from ..errors import (
     BackendUnavailable,
     PartialFailure,
     SessionNotFound,
+    SweepRefused,
     Unreadable,
     VaultError,
     without_frames,
 )
 from ..format import document
 from ..format.sealed import Query
-from ..util.clock import Clock
+from ..util.clock import Clock, to_datetime
 from ..util.lazy import LazyModule
 from ..util.parallel import parallel_map
 from .documents import Documents
@@ -46,6 +47,8 @@ R = TypeVar("R")
 
 _log = logging.getLogger("vaultsession")
 
+MOST_AHEAD = 366 * 86_400_000_000
+"""Microseconds that a clock may stand beyond the newest change of a vault that is swept."""
 _BATCH = 4096
 """Sessions that a backend is asked to remove at once."""
 
@@ -191,10 +194,20 @@ def import_lines(
     return Imported(**counts)
 
 
-def sweep(operations: Operations, listing: Listing, *, dry_run: bool, progress: Callable[[int], object] | None) -> int:
-    """How many expired sessions were removed, or would be."""
+def sweep(
+    operations: Operations,
+    listing: Listing,
+    now: int,
+    *,
+    dry_run: bool,
+    believe_clock: bool,
+    progress: Callable[[int], object] | None,
+) -> int:
+    """How many expired sessions were removed, or would be. ``now`` in microseconds since 1970."""
     swept = 0
-    for rows in _batches(listing.expired()):
+    for number, rows in enumerate(_batches(listing.expired())):
+        if number == 0 and not dry_run and not believe_clock:
+            _refuse_clock_ahead(now, listing.newest_change())
         outcomes = operations.sweep([row.key for row in rows], dry_run=dry_run)
         swept += sum(outcome is True for outcome in outcomes.values())
         if progress is not None:
@@ -205,6 +218,14 @@ def sweep(operations: Operations, listing: Listing, *, dry_run: bool, progress: 
             elif isinstance(outcome, VaultError):
                 raise outcome
     return swept
+
+
+def _refuse_clock_ahead(now: int, newest: int | None) -> None:
+    if newest is not None and now - newest > MOST_AHEAD:
+        raise SweepRefused(
+            f"nothing was swept: the clock says {to_datetime(now):%Y-%m-%d}, and the newest change of this vault is of "
+            f"{to_datetime(newest):%Y-%m-%d}; with a clock that is wrong all that has a life span would be removed"
+        )
 
 
 def verify(backend: Backend, reader: Reader, progress: Callable[[int], object] | None) -> Verified:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from vaultsession import SessionExpired, SessionNotFound, SessionStore
+from vaultsession import SessionExpired, SessionNotFound, SessionStore, SweepRefused
 from vaultsession.testing.clock import ManualClock
 
 HOUR = timedelta(hours=1)
@@ -327,3 +328,38 @@ def test_a_span_that_is_given_may_shorten_a_life(store: SessionStore) -> None:
     assert before is not None
     assert after is not None
     assert after < before
+
+
+def test_a_sweep_by_a_clock_far_ahead_removes_nothing(store: SessionStore, clock: ManualClock) -> None:
+    """A host came up with the year 2045 on its clock, and its first sweep removed every session with a life span."""
+    store.create("a", ttl="30d")
+    store.create("b", ttl="400d")
+    clock.advance("360d")
+    assert store.sweep() == 1
+    clock.advance("7000d")
+    assert store.sweep(dry_run=True) == 1
+    with pytest.raises(SweepRefused, match="nothing was swept"):
+        store.sweep()
+    assert store.sweep(dry_run=True) == 1
+    store.create("c")  # something does happen at that time
+    assert store.sweep() == 1
+    clock.advance("7000d")
+    store.create("d", ttl="1h")
+    clock.advance("7000d")
+    assert store.sweep(believe_clock=True) == 1
+    assert [info.id for info in store.list()] == ["c"]
+
+
+def test_health_says_that_the_sweeper_does_not_believe_the_clock(store: SessionStore, clock: ManualClock) -> None:
+    store.create("a", ttl="30d")
+    clock.advance("7000d")
+    store.start_sweeper("1ms")
+    deadline = time.monotonic() + 30
+    while store.health()["ok"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert "the clock says" in store.health()["sweeper"]
+    clock.set(clock.now() - 7000 * 86_400_000_000)
+    while not store.health()["ok"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
