@@ -12,7 +12,7 @@ from tampering import ACTS, CONTAINERS, HUGE, IDS, KEY, Index, Past, Scene, Stat
 from vaultsession import Damaged, SessionNotFound, SessionStore, Unreadable, VaultError, open_store
 from vaultsession.backends.sql.sessions import TAIL
 
-TABLES = ("sessions", "pieces", "tags", "papers")
+TABLES = ("sessions", "pieces", "tags", "metadata")
 
 
 def opened(path: Path, **settings: object) -> SessionStore:

@@ -66,14 +66,14 @@ def _append_all(backend: FilesBackend, scribe: Sealer, name: str, *, slow: bool)
     for number in range(RECORDS):
         hot, text = HOT[number % len(HOT)], f"{name} {number}"
 
-        def seal(newest: Any, text: str = text) -> Any:
+        def update(newest: Any, text: str = text) -> Any:
             made = scribe.append(text)(newest)
             if slow:
                 time.sleep(0.0005)  # for a writer that is not kept out
             return made
 
         try:
-            backend.commit(scribe.key(hot), seal)
+            backend.commit(scribe.key(hot), update)
         except (VaultError, ValueError, OSError):
             continue
         acknowledged.append((hot, text))

@@ -30,7 +30,7 @@ def opened(path: str, keyring: Keyring, disk: Disk | None = None) -> tuple[Files
 def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
     """The keys that a sweep of all that is listed as expired has removed."""
 
-    def seal(key: str, newest: Current) -> Delete | None:
+    def update(key: str, newest: Current) -> Delete | None:
         if not isinstance(newest, IndexRow):
             return None
         expires = scribe.reader.opened(newest).head.expires
@@ -41,7 +41,7 @@ def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
 
     buried: set[str] = set()
     rows = list(backend.scan(Query(expired_at=NOW)))
-    outcomes = backend.delete_many([row.key for row in rows], seal)
+    outcomes = backend.delete_many([row.key for row in rows], update)
     return [key for key in buried if isinstance(getattr(outcomes[key], "after", None), Tombstone)]
 
 

@@ -544,7 +544,7 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.cache
+        cache = self._cache.documents
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),
