@@ -109,6 +109,21 @@ class SessionCache:
         read = self._reader.tail(row.key, self.fetch(row.key), wanted=count)
         return () if read is None else self._keep_history(row.key, read[0].version, read[1])
 
+    def newest(self, row: IndexRow, wanted: int) -> tuple[list[bytes], int]:
+        """The newest messages of a critical section, unparsed, and from how many bodies they were read."""
+        ending = self.endings.get(row.key)
+        if ending is not None and ending.version == row.version:
+            left = reversed(ending.bodies)
+            found = document.tail(left, wanted)
+            if len(found) == wanted:
+                return found, len(ending.bodies) - operator.length_hint(left)
+        read = self._reader.tail(row.key, self.fetch(row.key), wanted=wanted)
+        if read is None:
+            return [], 0
+        ending, found = read
+        self._keep_ending(row.key, ending)
+        return found, len(ending.bodies)
+
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
         for each in (self.documents, self.endings, self.histories):

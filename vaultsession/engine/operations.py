@@ -37,6 +37,15 @@ Existing = Literal["error", "skip", "replace"]
 
 NOTHING_ADDED = b"[{}]"
 
+NEAR = 32
+FAR = 2 * NEAR
+LARGEST_AGAIN = 1 << 20
+"""A pop that had to read more than 64 bodies for the newest 32 messages writes as many messages again, a MiB at most.
+
+So the newest messages are read from few bodies after any number of pops. The more bodies were walked back over, the
+more pops it takes until they are once more: a pop reads few bodies on average, and writes few messages.
+"""
+
 SLIDE_FRACTION = 20
 """A read extends a sliding session at most once per this fraction of its ttl."""
 
@@ -240,23 +249,38 @@ class Operations:
         self._cache.advance(known, commit.before, opened, body, trim)
         return opened.head
 
-    def pop(self, key: str, name: str, n: int) -> list[Json]:
-        """The newest messages, removed."""
-        addition = self._writer.pack(NOTHING_ADDED)
+    def pop(self, key: str, name: str, wanted: int) -> list[Json]:
+        """The newest messages, removed.
+
+        A reader of the tail walks back over what was popped. Where that has become far, the messages before are written
+        again behind it.
+        """
+        known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
-            fetch = self._cache.fetch(key)
-            read = self._reader.tail(key, fetch, wanted=n)
-            popped = read[1] if read else []
-            if not popped:
+            count = opened.head.messages
+            n = min(wanted, count)
+            if not n:
                 return None
-            change, operations = self._writer.with_trim(
-                opened.head, addition, self._history(opened), Change(pop=len(popped))
-            )
-            return self._writer.delta_record(row, opened, operations, change, fetch)._replace(note=popped)
+            found, walked = self._cache.newest(row, min(n + NEAR, count))
+            popped, again = found[-n:], []
+            if walked > FAR:
+                left = self._cache.newest(row, min(n + walked, count))[0][:-n]
+                again = _fitting(left)
+            addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
+            change = Change(pop=len(popped) + len(again))
+            change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
+            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key))
+            return sealed._replace(note=(popped, written.text))
 
-        return _parsed(self._backend.commit(key, update).note or [])
+        commit = self._backend.commit(key, update)
+        if commit.note is None:
+            return []
+        popped, body = commit.note
+        self._cache.histories.forget(key)
+        self._cache.advance(known, commit.before, self._reader.opened(_row(commit)), body)
+        return _parsed(popped)
 
     def clear(self, key: str, name: str) -> Head:
         """The state alone, in a container of its own: nothing of the history stays behind."""
@@ -396,6 +420,15 @@ def _row(commit: Commit) -> IndexRow:
 
 def _noted(commits: Mapping[str, Commit | VaultError]) -> dict[str, bool | VaultError]:
     return {key: each if isinstance(each, VaultError) else each.note for key, each in commits.items()}
+
+
+def _fitting(messages: list[bytes]) -> list[bytes]:
+    """The newest of the messages that may be written again; none where those are too few to be worth it."""
+    left, first = LARGEST_AGAIN, len(messages)
+    while first and len(messages[first - 1]) <= left:
+        first -= 1
+        left -= len(messages[first])
+    return messages[first:] if len(messages) - first > NEAR else []
 
 
 def _parsed(elements: list[bytes]) -> list[Json]:

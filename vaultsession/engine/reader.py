@@ -17,11 +17,11 @@ from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import locator_of
 from ..format.keys import Keyring
+from ..format.payload import LARGEST_BODY
 from ..format.record import (
     DELTA,
     HEAD,
     HEADER_SIZE,
-    LARGEST_RECORD,
     LINK_AND_FOOTER,
     Record,
     needs_more,
@@ -37,9 +37,6 @@ from ..vault.live_keyring import LiveKeyring
 
 TAIL = 64 * 1024
 """Bytes read at first: a small session whole, of a long one its newest turns."""
-
-LARGEST_BODY = LARGEST_RECORD
-"""Bytes of JSON in one record, after inflation."""
 
 OVERHEAD = 1024
 """Bytes that a document in memory takes beside its bodies."""
@@ -123,8 +120,8 @@ class Reader:
         largest_body: int = LARGEST_BODY,
     ) -> None:
         self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
-        self.dictionaries = dictionaries or Dictionaries(self.keys.current)
-        self.rows = IndexRowCipher(self.keys.current)
+        self.dictionaries = dictionaries or Dictionaries(self.keys)
+        self.rows = IndexRowCipher(self.keys)
         self.largest_body = largest_body
         self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
         self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
@@ -145,11 +142,12 @@ class Reader:
         ``compressing`` chooses the dictionary that is written with; readers skip it. For ``patient`` and ``memory`` see
         ``VaultKeyStore``.
         """
-        dictionaries = Dictionaries(opened.keyring, vault)
+        store = VaultKeyStore(vault, opened, etag=etag, patient=patient, memory=memory)
+        keys = LiveKeyring(opened.keyring, store, etag)
+        dictionaries = Dictionaries(keys, vault)
         if compressing:
             dictionaries.choose()
-        store = VaultKeyStore(vault, opened, etag=etag, patient=patient, memory=memory)
-        return cls(LiveKeyring(opened.keyring, store, etag), dictionaries)
+        return cls(keys, dictionaries)
 
     @property
     def keyring(self) -> Keyring:

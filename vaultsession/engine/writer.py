@@ -17,7 +17,7 @@ from ..format.diff import Difference, smaller_delta
 from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
-from ..format.payload import Packed
+from ..format.payload import LARGEST_BODY, Packed
 from ..format.record import (
     DELTA,
     FOOTER_SIZE,
@@ -33,7 +33,7 @@ from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..util.clock import Clock
 from ..vault.live_keyring import LiveKeyring
 from .merge_policy import dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
-from .reader import LARGEST_BODY, Document, OpenHead, Reader
+from .reader import Document, OpenHead, Reader
 
 
 class Draft:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import marshal
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -29,6 +29,9 @@ CODECS = frozenset({CODEC_NONE, CODEC_ZSTD, CODEC_DICTIONARY})
 
 LEVELS = range(1, 4)
 """zstd levels on offer. Above 3 a turn costs more than its flush and shrinks hardly further."""
+
+LARGEST_BODY = 128 << 20
+"""Bytes of JSON in one record, after inflation."""
 
 DEEPEST = 253
 """Levels of nesting that a value may have."""
@@ -90,18 +93,33 @@ class _Contexts(threading.local):
 _contexts = _Contexts()
 
 
-def body(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> bytes:
-    """The JSON of a body; see ``elements``."""
-    return join(elements(first, messages))
+def body(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], *, limit: int = LARGEST_BODY) -> bytes:
+    """The JSON of a body; see ``elements``. ``TooLarge`` where all of it together is beyond the limit."""
+    return join(elements(first, messages, limit=limit, together=True))
 
 
-def elements(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> list[bytes]:
+def elements(
+    first: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    limit: int = LARGEST_BODY,
+    together: bool = False,
+) -> list[bytes]:
     """The JSON of each element of a body, proved to come back equal, or ``InvalidDocument`` naming the place.
 
-    ``first`` is the state or the operations; the paths in errors call it ``state``.
+    ``first`` is the state or the operations; the paths in errors call it ``state``. ``TooLarge``, before anything is
+    copied, where the text of one element has more characters than ``limit``, or that of all ``together``.
     """
+    values = [first, *messages]
     try:
-        values = [first, *messages]
+        left = limit
+        for number, value in enumerate(values):
+            left = _left(value, left if together else limit)
+            if left < 0:
+                place = f"messages[{number - 1}]" if number else "state"
+                raise TooLarge(
+                    f"{place}: more than {limit} bytes of JSON{' together' if together else ''} in one record"
+                )
         texts = [orjson.dumps(value, option=_STRICT) for value in values]
         if _OBJECTS.issuperset(map(type, values)) and _come_back(texts, values):
             return texts
@@ -111,6 +129,26 @@ def elements(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) ->
     for number, message in enumerate(messages):
         _refuse(message, f"messages[{number}]")
     raise InvalidDocument("the document holds a value that JSON cannot give back unchanged")
+
+
+def _left(value: object, left: int) -> int:
+    """What is left of so many bytes of JSON behind a value, at most; below zero, and no further, where it is too large.
+
+    Most values are text in a flat object: this takes 0.2 µs for a message.
+    """
+    items: Iterable[object]
+    if type(value) is dict:
+        items = value.values()
+    elif type(value) is list:
+        items = value
+    else:
+        return left - len(value) if type(value) is str else left
+    left -= len(value)
+    for item in items:
+        if left < 0:
+            break
+        left = left - len(item) if type(item) is str else _left(item, left)
+    return left
 
 
 def _come_back(texts: Sequence[bytes], values: Sequence[Mapping[str, Any]]) -> bool:

@@ -9,6 +9,7 @@ import decimal
 import enum
 import itertools
 import math
+import resource
 import types
 import uuid
 
@@ -18,6 +19,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vaultsession import open_store
 from vaultsession.errors import Damaged, InvalidDocument, TooLarge, UnsupportedFormat
 from vaultsession.format import payload
 
@@ -298,3 +300,53 @@ def test_a_codec_of_another_version_is_named(codec):
     with pytest.raises(UnsupportedFormat) as raised:
         payload.unpack(codec, b"", limit=LIMIT)
     assert (raised.value.found, raised.value.supported) == (codec, [0, 1, 2])
+
+
+LARGE = {
+    "a text": {"role": "user", "content": "x" * 101},
+    "a block": {"role": "user", "content": [{"type": "text", "text": "x" * 60}, {"type": "text", "text": "x" * 60}]},
+    "many numbers": {"embedding": [0] * 101},
+    "many keys": {str(number): None for number in range(101)},
+    "shared": {"a": [["x" * 30] * 4]},
+}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_what_is_too_large_is_refused_by_its_length_before_any_of_it_is_copied(
+    value: payload.Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "orjson", None)
+    with pytest.raises(TooLarge, match="state: more than 100 bytes"):
+        payload.elements(value, [], limit=100)
+    with pytest.raises(TooLarge, match=r"messages\[1\]: more than 100 bytes of JSON in one record"):
+        payload.elements({}, [{"n": 1}, value], limit=100)
+
+
+def test_of_a_body_all_elements_together_are_within_the_limit() -> None:
+    message = {"content": "x" * 60}
+    assert len(payload.elements({}, [message] * 5, limit=100)) == 6
+    with pytest.raises(TooLarge, match=r"messages\[1\]: more than 100 bytes of JSON together"):
+        payload.body({}, [message, message], limit=100)
+
+
+@given(OBJECTS)
+def test_nothing_is_taken_to_be_longer_than_it_is(value: payload.Json) -> None:
+    size = len(orjson.dumps(value))
+    assert payload.elements(value, [], limit=size) == [orjson.dumps(value)]
+
+
+@pytest.mark.slow
+def test_a_message_of_a_gigabyte_is_refused_at_once_and_takes_no_memory() -> None:
+    message = {"role": "user", "content": "x" * (1 << 30)}
+    with open_store("memory://") as store:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for write in (
+            lambda: store.append("a", message, create=True),
+            lambda: store.create("a", messages=[message]),
+            lambda: store.create("a", state=message),
+            lambda: store.conversation("a", agent=lambda messages: "no").send(message),
+        ):
+            with pytest.raises(TooLarge):
+                write()
+        assert not store.exists("a")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sampling import sampled
 
 from vaultsession import Conflict, InvalidDocument, InvalidSetting, RawKey, SessionNotFound, SessionStore, open_store
+from vaultsession.engine import operations
+from vaultsession.engine.reader import Reader
 from vaultsession.testing.clock import ManualClock
 
 
@@ -225,6 +229,75 @@ def test_a_cleared_session_takes_up_no_more_room_than_an_empty_one(store: Sessio
     store.append("a", *({"text": f"{number}" * 500} for number in range(100)))
     store.clear("a")
     assert abs(store.stats()["bytes"] - empty) < 64
+
+
+@pytest.mark.parametrize("how", sampled([(0, 0), (0, 1 << 20), (1, 0), (1, 1 << 20), (3, 0)], [(0, 0), (1, 1 << 20)]))
+def test_the_newest_messages_are_read_from_few_bodies_after_any_number_of_pops(
+    monkeypatch: pytest.MonkeyPatch, how: tuple[int, int]
+) -> None:
+    added, cache_bytes = how
+    opened = 0
+    body = Reader.body
+
+    def counted(reader: Reader, *args: Any) -> bytes:
+        nonlocal opened
+        opened += 1
+        return body(reader, *args)
+
+    near, far = 6, 12  # in place of 32 and 64
+    monkeypatch.setattr(operations, "NEAR", near)
+    monkeypatch.setattr(operations, "FAR", far)
+    monkeypatch.setattr(Reader, "body", counted)
+    # Large enough that what is popped is no reason to write it anew.
+    long = [{**each, "text": "x" * 400} for each in turns(0, 120)]
+    most = popping = pops = 0
+    with open_store("memory://", cache_bytes=cache_bytes, compression="none") as store:
+        expected = store.create("a", messages=long).messages
+        for number in range(70):
+            more = turns(1000 + added * number, 1000 + added * (number + 1))
+            for message in more:
+                store.append("a", message)
+            expected += more
+            n = 1 + added * (number % 3 == 1)
+            before = opened
+            assert store.pop("a", n) == expected[-n:]
+            del expected[-n:]
+            popping, pops = popping + opened - before, pops + 1
+            if number % 5 == 0:
+                before = opened
+                assert store.messages("a", last=4) == expected[-4:]
+                most = max(most, opened - before)
+        assert store.load("a").messages == expected
+    assert most <= far + near
+    assert popping <= 2 * far * pops
+
+
+def test_what_was_popped_is_nothing_that_a_bounded_history_is_cut_by(store: SessionStore) -> None:
+    call = {"role": "assistant", "tool_calls": [{"id": "c"}]}
+    result = {"role": "tool", "tool_call_id": "c"}
+    store.create("a", max_messages=3)
+    store.append("a", *turns(0, 4))
+    assert store.pop("a", 2) == turns(2, 4)
+    store.append("a", call, result)
+    assert store.messages("a") == [*turns(1, 2), call, result]
+    store.append("a", *turns(5, 7))
+    assert store.messages("a") == turns(5, 7)
+
+
+def test_messages_that_are_large_are_not_written_again(
+    monkeypatch: pytest.MonkeyPatch, open_one: Callable[..., SessionStore]
+) -> None:
+    for name, value in (("NEAR", 3), ("FAR", 6), ("LARGEST_AGAIN", 2000)):
+        monkeypatch.setattr(operations, name, value)
+    large = [{"n": number, "text": "x" * 600} for number in range(8)]
+    store = open_one(compression="none")
+    store.create("a", messages=large)
+    before = store.stats()["bytes"]
+    for number in range(20):
+        store.append("a", {"n": number})
+        assert store.pop("a", 1) == [{"n": number}]
+    assert store.load("a").messages == large
+    assert store.stats()["bytes"] - before < 40 * 400
 
 
 # -- update ------------------------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ def apply(connection: sqlite3.Connection, locator: str, entry: IndexEntry, *, ta
         key, generation, mac = entry.tombstone
         execute(
             "INSERT INTO tombstones VALUES (?, ?, ?, ?) ON CONFLICT (locator) DO UPDATE SET key = excluded.key,"
-            " generation = excluded.generation, mac = excluded.mac WHERE excluded.generation > generation",
+            " generation = excluded.generation, mac = excluded.mac WHERE excluded.generation >= generation",
             (locator, key, generation, mac),
         )
         _remove_row(connection, locator, "generation <= ?", generation)
