@@ -168,7 +168,7 @@ def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypat
 
 def die_writing(path: str, keyring: Keyring, told: Any) -> None:
     index_thread.BATCH_SECONDS = 600.0  # the index hears nothing
-    index.Index.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
+    index.Index.flush = lambda _self, **_how: None  # type: ignore[method-assign,assignment]  # nor when it is asked to
     backend, scribe = opened(path, keyring)
     for number in range(20):
         key = scribe.key(str(number))
