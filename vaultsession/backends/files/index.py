@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable
+from ...errors import BackendUnavailable, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
@@ -371,30 +371,6 @@ class Index:
             connection.execute("PRAGMA synchronous = NORMAL")
         self._disk.index_flushed()
 
-<<<<<<< HEAD
-    def _run(self, first: Callable[[], None]) -> None:
-        first()
-        delay = BATCH_SECONDS
-        while True:
-            self._wake.get()
-            if self._stop.wait(delay):
-                return
-            with contextlib.suppress(queue.Empty):
-                while True:  # what came meanwhile is in the buffer
-                    self._wake.get_nowait()
-            if self._stop.is_set():
-                return  # close() may have come just before: the wake that was taken was then its own
-            try:
-                self.flush()
-            except Exception as error:  # noqa: BLE001 - whatever it is: the thread goes on, and tries again
-                _log.warning("the index was not written, and will be: %s", str(error))
-                delay = min(2 * delay, _MAX_DELAY)
-                self._wake_up()
-            else:
-                delay = BATCH_SECONDS
-
-=======
->>>>>>> main
     def _lookup(self, locator: str) -> IndexedSession:
         with not_ours(self._reader_mutex):
             try:

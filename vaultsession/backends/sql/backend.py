@@ -254,8 +254,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
 
     def confirm(self) -> None:
         """The paper that says of which version the tables are: no vault is without it."""
-        papers = self._tables.papers.c
-        statement = sa.select(papers.name).where(papers.name == SCHEMA_PAPER.encode())
+        metadata = self._tables.metadata.c
+        statement = sa.select(metadata.name).where(metadata.name == SCHEMA_PAPER.encode())
         if self._database.ask(lambda connection: connection.execute(statement).first()) is None:
             raise VaultNotFound(f"{self._database.where}: the vault is not there any more: was the database emptied?")
 
