@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fork_server import ForkServer
 from hypothesis import HealthCheck, settings
 from redis_lab import place  # noqa: F401 - a fixture for every test
 from servers import redis_url  # noqa: F401 - as above: one server for the whole run
@@ -31,6 +32,8 @@ settings.register_profile(
 os.environ["VAULTSESSION_CONFIG"] = ""  # nothing of the user who runs the tests
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+ROOT = Path(__file__).parents[1]
+
 Opening = Callable[..., SessionStore]
 
 DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql", "mariadb", "mortal"}
@@ -45,6 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
         if DATABASE_SERVERS & (given | set(getattr(item, "fixturenames", ()))):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that ``vaultsession`` is started with, in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    server = ForkServer(tmp_path_factory.mktemp("command"), {**kept, "PYTHONPATH": str(ROOT)})
+    yield server.command
+    server.close()
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ KEYRING = Keyring.generate(created=1_700_000_000_000_000)
 
 
 def two_slots() -> bytes:
-    unlocked = keyring_file.parse(keyring_file.create(KEYRING, KEY, label="first")).unlock(KEY)
+    unlocked = keyring_file.parse(keyring_file.create(KEYRING, KEY, label="first").data).unlock(KEY)
     return unlocked.add_slot(OTHER, label="second")
 
 
 FILE = two_slots()
-FIRST_SLOT = range(32, 32 + 220)
+FIRST_SLOT = range(32, 32 + 364)
 SECRET_DEPENDENT = {
     *range(32 + 96, 32 + 128),
     *range(32 + 128, 32 + 160),
@@ -87,10 +87,10 @@ def test_every_flipped_bit_under_a_checksum_that_fits_opens_nothing(bit):
             with pytest.raises((Damaged, WrongKey, UnsupportedFormat)) as raised:
                 keyring_file.parse(data).unlock(key)
             if raised.type is WrongKey:  # said only where nothing is left by which the key could be known
-                own = SECRET_DEPENDENT if key is KEY else {offset + 220 for offset in SECRET_DEPENDENT}
+                own = SECRET_DEPENDENT if key is KEY else {offset + 364 for offset in SECRET_DEPENDENT}
                 assert offset in own
             if raised.type is UnsupportedFormat:
-                assert offset == 4 or offset in (6, 7) or (offset - 32) % 220 in range(8, 24)
+                assert offset == 4 or offset in (6, 7) or (offset - 32) % 364 in range(8, 24)
 
 
 @given(st.integers(0, len(FILE) - 17), st.binary(min_size=1, max_size=64))
@@ -114,7 +114,7 @@ def test_arbitrary_bytes_are_damaged(data):
 
 
 def test_slots_swapped_dropped_and_doubled_open_nothing():
-    first, second, rest = FILE[32:252], FILE[252:472], FILE[472:]
+    first, second, rest = FILE[32:396], FILE[396:760], FILE[760:]
     one, three = FILE[:5] + b"\x01" + FILE[6:32], FILE[:5] + b"\x03" + FILE[6:32]
     for data in (
         FILE[:32] + second + first + rest,
@@ -131,7 +131,7 @@ def test_slots_swapped_dropped_and_doubled_open_nothing():
 def test_the_key_set_of_an_older_file_does_not_fit_a_newer_one():
     unlocked = keyring_file.parse(FILE).unlock(KEY)
     later = unlocked.replace_masters((MasterKey.generate(), unlocked.keyring.first))
-    spliced = later[:472] + FILE[472:]
+    spliced = later[:760] + FILE[760:]
     with pytest.raises(Damaged):
         keyring_file.parse(resealed(spliced)).unlock(KEY)
 

@@ -276,7 +276,7 @@ def test_a_keyring_of_another_vault_key_with_a_higher_counter_does_not_win(name:
     """Forged by someone who knows the vault id, which is no secret, and wants his own slots to be believed."""
     identity = Identity.decode((vault / "vault.json").read_bytes())
     forged = Keyring(identity.vault_id, identity.readable_names, identity.created, bytes(32), (MasterKey.generate(),))
-    data = keyring_file.create(forged, KEY)
+    data = keyring_file.create(forged, KEY).data
     for _ in range(5):
         data = keyring_file.parse(data).unlock(KEY).add_slot(RawKey.generate())
     (vault / name).write_bytes(data)

@@ -1,6 +1,7 @@
 """A vault of its own for each test, a home without anything in it, and three ways to run a command line.
 
-``run`` in this process, ``spawn`` in another, ``terminal`` in another whose stdin, stdout and stderr are a terminal.
+``run`` in this process, ``spawn`` in another, ``terminal`` in another whose stdin, stdout and stderr are a terminal. The
+other is forked by a server that has imported what they need: see ``fork_server``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vaultsession.cli import run as run_command_line
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing of the user who runs the tests is seen or touched."""
     for name in list(os.environ):
-        if name.startswith(("VAULTSESSION_", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS", "LINES")):
+        if name.startswith(("VAULTSESSION_", "PYTHON", "FORCE_COLOR", "NO_COLOR", "TTY_", "COLUMNS", "LINES")):
             monkeypatch.delenv(name)
     place = tmp_path / "home"
     place.mkdir()
@@ -67,10 +68,10 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def spawn() -> Run:
+def spawn(executable: list[str]) -> Run:
     def spawning(*arguments: object, stdin: str = "", stdout: int = subprocess.PIPE, **environ: str) -> Outcome:
         done = subprocess.run(
-            [sys.executable, "-m", "vaultsession", *map(str, arguments)],
+            [*executable, *map(str, arguments)],
             input=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
@@ -86,7 +87,7 @@ def spawn() -> Run:
 
 
 @pytest.fixture
-def terminal() -> Run:
+def terminal(executable: list[str]) -> Run:
     """Runs on a terminal of so many columns; what is typed is sent line by line, each when its question has come."""
 
     def running(
@@ -95,7 +96,7 @@ def terminal() -> Run:
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         process = subprocess.Popen(
-            [sys.executable, "-m", "vaultsession", *map(str, arguments)],
+            [*executable, *map(str, arguments)],
             stdin=follower,
             stdout=follower,
             stderr=follower,

@@ -186,10 +186,10 @@ def test_a_configuration_with_an_unknown_field_is_2_and_named(name: str, kept: P
 
 
 @pytest.mark.parametrize("name", WRITE)
-def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run) -> None:
+def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)
     with open("/dev/full", "wb") as full:
-        done = executed(line, full.fileno(), LINES[name].stdin)
+        done = executed([*executable, *line], full.fileno(), LINES[name].stdin)
     assert done.returncode == max(1, LINES[name].code), done.stderr
     assert "there is no space left to write to" in done.stderr
     assert "Traceback" not in done.stderr
@@ -197,12 +197,12 @@ def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run) -> None
 
 
 @pytest.mark.parametrize("name", WRITE)
-def test_whoever_stops_reading_gets_no_complaint(name: str, kept: Place, run) -> None:
+def test_whoever_stops_reading_gets_no_complaint(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        done = executed(line, writer, LINES[name].stdin)
+        done = executed([*executable, *line], writer, LINES[name].stdin)
     finally:
         os.close(writer)
     assert done.returncode == 141, done.stderr
@@ -310,7 +310,7 @@ def commands_in(line: str) -> list[list[str]]:
 
 def executed(line: list[str], stdout: int, stdin: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "vaultsession", *line],
+        line,
         input=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,

@@ -9,7 +9,6 @@ import re
 import select
 import struct
 import subprocess
-import sys
 import termios
 from pathlib import Path
 from typing import Any
@@ -211,10 +210,9 @@ def test_a_damaged_session_is_6_and_nothing_is_added(place, run):
     assert file.read_bytes() == data
 
 
-def test_a_reader_that_leaves_is_no_error_message(place):
-    script = "import sys; from vaultsession.__main__ import main; sys.exit(main())"
+def test_a_reader_that_leaves_is_no_error_message(place, executable):
     with subprocess.Popen(
-        [sys.executable, "-c", script, "chat", "a"],
+        [*executable, "chat", "a"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -237,14 +235,14 @@ def test_a_reader_that_leaves_is_no_error_message(place):
 
 
 @pytest.fixture
-def person():
+def person(executable):
     """Types each text when what it waits for has come since the last one; the exit code and all that was seen."""
 
     def talking(*arguments: str, typed: tuple[tuple[str, Any], ...], columns: int = 80) -> tuple[int, str]:
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         process = subprocess.Popen(
-            [sys.executable, "-m", "vaultsession", "chat", *arguments],
+            [*executable, "chat", *arguments],
             stdin=follower,
             stdout=follower,
             stderr=follower,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -129,10 +129,10 @@ def test_a_shell_that_nobody_knows_is_2(run):
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
-def test_fish_itself_offers_them(several, run, tmp_path):
+def test_fish_itself_offers_them(several, run, tmp_path, executable):
     (tmp_path / "script").write_text(run("completion", "fish").out)
     asked = f'source "{tmp_path}/script"; complete -C "vaultsession show telegram:"; complete -C "vaultsession tou"'
-    done = in_shell("fish", asked, tmp_path)
+    done = in_shell("fish", asked, executable, tmp_path)
     assert done[:2] == ["telegram:8125", "touch"]
 
 
@@ -149,21 +149,21 @@ def test_fish_itself_offers_them(several, run, tmp_path):
     ],
     ids=str,
 )
-def test_bash_itself_offers_them(line, offered, several, run, tmp_path):
+def test_bash_itself_offers_them(line, offered, several, run, tmp_path, executable):
     (tmp_path / "script").write_text(run("completion", "bash").out)
     asked = (
         f'source "{tmp_path}/script"; COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}};'
         '_vaultsession_completion vaultsession; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    assert in_shell("bash", asked, tmp_path) == offered
+    assert in_shell("bash", asked, executable, tmp_path) == offered
     assert not Path("owned").exists()
 
 
-def in_shell(shell, script, tmp_path):
+def in_shell(shell, script, executable, tmp_path):
     """The words that a shell writes, in which ``vaultsession`` is this one."""
     program = tmp_path / "bin" / "vaultsession"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vaultsession "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(executable)} "$@"\n')
     program.chmod(0o755)
     environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     done = subprocess.run(

@@ -116,12 +116,12 @@ def test_a_disk_that_fails_leaves_what_was_there(failing, three, run, monkeypatc
     assert [path.name for path in Path().glob("out.jsonl*")] == ["out.jsonl"]
 
 
-def test_ctrl_c_half_way_leaves_no_file(three):
+def test_ctrl_c_half_way_leaves_no_file(three, executable):
     with three.open() as store:
         store.create("large", messages=[{"role": "user", "content": os.urandom(1 << 20).hex()}])
     fifo = Path("pipe")
     os.mkfifo(fifo)
-    line = [sys.executable, "-m", "vaultsession", "export", "--all", "-o", str(fifo)]
+    line = [*executable, "export", "--all", "-o", str(fifo)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process, open(fifo, "rb") as reader:
         reader.read(1000)
         time.sleep(0.2)  # it waits for a reader now, with most of the last line in hand

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -166,13 +165,16 @@ def test_a_key_within_the_new_vault_is_refused(run: Run, full: Place, tmp_path: 
     assert "protects nothing" in told.err
 
 
-def test_a_run_that_was_killed_is_repeated_and_goes_on(run: Run, place: Place, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_is_repeated_and_goes_on(
+    run: Run, place: Place, executable: list[str], tmp_path: Path
+) -> None:
     with place.open(durability="os") as store:
         for number in range(1500):
             store.create(f"session-{number}", messages=[{"content": "x" * 500}])
     second = tmp_path / "second"
-    command = [sys.executable, "-m", "vaultsession", "migrate", str(place.path), str(second)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*executable, "migrate", str(place.path), str(second)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     began = time.monotonic()
     while len(list(second.glob("sessions/*.vss"))) < 200 and time.monotonic() < began + PATIENCE:
         time.sleep(0.005)

@@ -88,12 +88,10 @@ def long_session(place):
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("form", [(), ("--json",), ("--jsonl",)], ids=str)
-def test_a_reader_that_leaves_is_not_an_error_to_talk_about(form, unbuffered, long_session, monkeypatch):
+def test_a_reader_that_leaves_is_not_an_error_to_talk_about(form, unbuffered, long_session, executable, monkeypatch):
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     read, write = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vaultsession", "show", "long", *form], stdout=write, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen([*executable, "show", "long", *form], stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert os.read(read, 1)
     os.close(read)

@@ -6,7 +6,6 @@ import itertools
 import json
 import signal
 import subprocess
-import sys
 import threading
 
 import pytest
@@ -54,16 +53,16 @@ def test_what_is_wrong_is_its_code(arguments, code, session, run):
     assert (done.code, done.err.count("\n")) == (code, 1)
 
 
-def following(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "vaultsession", "tail", "a", "-f", "--jsonl", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def following(executable):
+    def start(*arguments):
+        line = [*executable, "tail", "a", "-f", "--jsonl", *arguments]
+        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
 
 
-def test_it_follows_what_another_process_says_and_ends_with_130(session, run, spawn):
+def test_it_follows_what_another_process_says_and_ends_with_130(following, session, run, spawn):
     with following("-n", "1") as process:
         assert json.loads(process.stdout.readline())["content"] == "m19"
         for number in range(3):
@@ -76,7 +75,7 @@ def test_it_follows_what_another_process_says_and_ends_with_130(session, run, sp
         assert process.stdout.read() == process.stderr.read() == ""
 
 
-def test_it_ends_with_4_when_the_session_goes(session):
+def test_it_ends_with_4_when_the_session_goes(following, session):
     with following("-n", "1") as process:
         process.stdout.readline()
         session.delete("a")
@@ -84,7 +83,7 @@ def test_it_ends_with_4_when_the_session_goes(session):
         assert process.stderr.read().count("\n") == 1
 
 
-def test_it_ends_when_nobody_reads_although_nothing_is_said(session):
+def test_it_ends_when_nobody_reads_although_nothing_is_said(following, session):
     with following("-n", "1") as process:
         process.stdout.readline()
         process.stdout.close()

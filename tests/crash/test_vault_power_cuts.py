@@ -43,7 +43,7 @@ def a_life_of_keys(disk: Any, path: Path) -> list[tuple[Any, ...]]:
         lambda: directory.add_slot(vault, OTHER, label="other"),
         lambda: directory.add_slot(vault, THIRD),
         lambda: directory.remove_slot(vault, vault.slots[0].id),
-        lambda: directory.replace_keys(vault, rotated),
+        lambda: directory.replace_keys(directory.unlock(SECRETS), rotated),
         lambda: directory.unlock(SECRETS),
     )
     for number, change in enumerate(changes, 1):

@@ -33,7 +33,7 @@ KEYRING = Keyring(
     vault_id=bytes(range(16)),
     readable_names=True,
     created=1_700_000_000_000_000,
-    root=bytes(range(32, 64)),
+    naming_root=bytes(range(32, 64)),
     masters=(MasterKey(b"fuzz-new", bytes(range(64, 96))), MasterKey(b"fuzz-old", bytes(range(96, 128)), retired=True)),
 )
 GENERATION = 1_700_000_000_000_000

@@ -49,7 +49,7 @@ def whole(kinds: list[int], **how: object) -> bytes:
 def seeds() -> dict[str, dict[str, bytes]]:
     """Target to name to bytes."""
     one, many = whole([v1.FULL]), whole([v1.FULL, v1.DELTA, v1.DELTA, v1.HEAD, v1.FULL, v1.DELTA])
-    first = keyring_file.create(KEYRING, KEY, label="first", now=GENERATION)
+    first = keyring_file.create(KEYRING, KEY, label="first", now=GENERATION).data
     unlocked = keyring_file.parse(first).unlock(KEY)
     second = unlocked.add_slot(RawKey(bytes(range(150, 182))), label="second")
     with_words = unlocked.add_slot(Passphrase("words"), label="words")
@@ -73,7 +73,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "one-slot": first,
             "two-slots": second,
             "passphrase": with_words,
-            "tenants-have-keys": keyring_file.create(replace(KEYRING, tenant_keys=True), KEY),
+            "tenants-have-keys": keyring_file.create(replace(KEYRING, tenant_keys=True), KEY).data,
             "two-masters": unlocked.replace_masters((MasterKey.generate(), *KEYRING.masters)),
             "torn": first[:-40],
             "empty": b"",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import DOCUMENTS, LANGUAGES, README, REPOSITORY, Block, blocks, run
+from documents import DOCUMENTS, INTERPRETER, LANGUAGES, README, REPOSITORY, Block, blocks, run
+from fork_server import ForkServer
 
 from vaultsession import Settings
 
@@ -19,6 +22,14 @@ RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and b
 
 SLOW = {"restic"}
 """Programs that make guessing their password dear, at every start."""
+
+
+@pytest.fixture(scope="module")
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that ``vaultsession`` is started with, where every warning is an error."""
+    server = ForkServer(tmp_path_factory.mktemp("command"), {"PATH": os.defpath, **INTERPRETER})
+    yield server.command
+    server.close()
 
 
 def runs(block: Block) -> list[Any]:
@@ -30,10 +41,10 @@ def runs(block: Block) -> list[Any]:
 
 
 @pytest.mark.parametrize(("block", "times"), [each for block in RUNNING for each in runs(block)])
-def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path) -> None:
+def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path, executable: list[str]) -> None:
     if block.needs and not shutil.which(block.needs):
         pytest.skip(f"{block.needs} is not installed")
-    ran = run(block, tmp_path, times)
+    ran = run(block, tmp_path, executable, times)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -80,22 +91,22 @@ echo again >> made-here
 """
 
 
-def test_blocks_run_twice_in_a_directory_of_their_own(tmp_path: Path) -> None:
+def test_blocks_run_twice_in_a_directory_of_their_own(tmp_path: Path, executable: list[str]) -> None:
     for number, block in enumerate(blocks(SAMPLE, README)):
         directory = tmp_path / str(number)
         directory.mkdir()
-        ran = run(block, directory)
+        ran = run(block, directory, executable)
         assert ran.returncode == 0, ran.stderr
         written = (directory / "work" / "made-here").read_text()
         assert written in ("once once ", "again\nagain\n")
 
 
 @pytest.mark.parametrize("broken", ["1 / 0", "import no_such_module", "open('made', 'x')"])
-def test_a_block_that_fails_is_seen_with_its_line(tmp_path: Path, broken: str) -> None:
-    ran = run(blocks(f"{SAMPLE}\n```python\n{broken}\n```\n", README)[-1], tmp_path)
+def test_a_block_that_fails_is_seen_with_its_line(tmp_path: Path, broken: str, executable: list[str]) -> None:
+    ran = run(blocks(f"{SAMPLE}\n```python\n{broken}\n```\n", README)[-1], tmp_path, executable)
     assert ran.returncode == 1
     assert f'README.md.python", line {SAMPLE.count(chr(10)) + 3}' in ran.stderr
 
 
-def test_a_shell_block_fails_with_its_first_command(tmp_path: Path) -> None:
-    assert run(blocks("\n```sh\nfalse\ntrue\n```\n", README)[0], tmp_path).returncode == 1
+def test_a_shell_block_fails_with_its_first_command(tmp_path: Path, executable: list[str]) -> None:
+    assert run(blocks("\n```sh\nfalse\ntrue\n```\n", README)[0], tmp_path, executable).returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ FORBIDDEN = [
     "typing_extensions",
     "yaml",
     "numpy",
+    *(["filelock"] if hasattr(os, "fork") else []),  # where there is no flock
 ]
 
 _LOADED = "import sys; {}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"

@@ -10,14 +10,17 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
+from sampling import sampled
 
 from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.format import document
+from vaultsession.format.tool_calls import calls, results
 from vaultsession.testing.clock import ManualClock
 
 WHERE = Path(
@@ -35,8 +38,8 @@ KEY = RawKey(bytes(range(150, 182)))
 CHUNK = 7
 
 
-def conversations() -> Iterator[dict[str, Any]]:
-    for path in FILES:
+def conversations(files: Sequence[Path] = FILES) -> Iterator[dict[str, Any]]:
+    for path in files:
         decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
         with path.open("rb") as file, decompressor.stream_reader(file) as reader:
             for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
@@ -201,6 +204,48 @@ def test_records_of_the_kind_that_was_learned_take_three_fifths_of_what_they_too
                 put(store, number, conversation)
         assert store.count() > 100
         assert store.train(dry_run=True).ratio < 0.6
+
+
+LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)
+
+
+def said(message: dict[str, Any]) -> dict[str, Any]:
+    """What a message says, or an entry of a transcript."""
+    within = message.get("message", message.get("payload"))
+    return within if isinstance(within, dict) else message
+
+
+def orphans(history: Sequence[dict[str, Any]]) -> int:
+    """Results whose call is not before them."""
+    called: set[object] = set()
+    found = 0
+    for message in history:
+        found += len({*results(said(message))} - called)
+        called.update(calls(said(message)))
+    return found
+
+
+@needs_conversations
+@pytest.mark.parametrize(
+    "path", sampled(FILES, [path for path in FILES if "tau-bench" in path.name]), ids=lambda path: path.name
+)
+def test_wherever_one_is_cut_no_result_is_left_without_its_call(path: Path, tmp_path: Path) -> None:
+    brought = 0
+    with opened(tmp_path / "vault", ManualClock()) as store:
+        for number, conversation in enumerate(conversations([path])):
+            messages = conversation["messages"]
+            brought += sum(len(results(said(message))) for message in messages)
+            before = orphans(messages)
+            for most in LENGTHS:
+                assert orphans(document.trim(messages, most)) <= before, (conversation["id"], most)
+            if number % 40 == 0:
+                most = LENGTHS[number // 40 % len(LENGTHS)]
+                store.create("grown", max_messages=most)
+                for message in messages[: 2 * most + 20]:
+                    store.append("grown", message)
+                    assert orphans(store.messages("grown")) <= before
+                store.delete("grown")
+    assert brought or not any(kind in path.name for kind in ("tau-bench", "claude-code", "codex"))
 
 
 # -- generated ---------------------------------------------------------------------------------------------------------

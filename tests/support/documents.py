@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ _BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>command|needs): (?P<value>\S+) -->\n)?^```(?P<language>\w*)[^\S\n]*\n(?P<text>.*?)^```[^\S\n]*$",
     re.MULTILINE | re.DOTALL,
 )
+
+INTERPRETER = {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1"}
 
 _PYTHON = """\
 import runpy, sys
@@ -65,30 +69,28 @@ def blocks(text: str, document: Path) -> list[Block]:
     return found
 
 
-def run(block: Block, directory: Path, times: int = 2) -> subprocess.CompletedProcess[str]:
+def run(block: Block, directory: Path, command: Sequence[str], times: int = 2) -> subprocess.CompletedProcess[str]:
     """Run a block so many times, in ``directory``/work; home, configuration and data lie beside it.
 
-    ``python`` and ``vaultsession`` are those of this interpreter and this checkout. A traceback names the line of the
+    ``python`` is this interpreter with this checkout, ``vaultsession`` is ``command``. A traceback names the line of the
     document.
     """
     home, work, programs = (directory / name for name in ("home", "work", "bin"))
     for each in (home, work, programs):
         each.mkdir()
-    for name, words in (("python", ""), ("vaultsession", "-m vaultsession")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n', encoding="utf-8")
+    for name, words in (("python", [sys.executable]), ("vaultsession", command)):
+        (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
         (programs / name).chmod(0o700)
     script = directory / f"{block.document.name}.{block.language}"
     script.write_text("\n" * (block.line - 1) + block.text, encoding="utf-8")
     python = [sys.executable, "-c", _PYTHON, str(script), str(times)]
     shell = ["sh", "-euc", _SHELL, str(script), str(times)]
     environment = {
+        **INTERPRETER,
         "HOME": str(home),
         "USERPROFILE": str(home),
         "PATH": f"{programs}:/usr/bin:/bin",
         "CI": "1",  # Hypothesis then has no deadlines
-        "PYTHONPATH": str(REPOSITORY),
-        "PYTHONWARNINGS": "error",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")},
     }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from vaultsession.engine.reader import OpenHead, Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.errors import Unreadable
-from vaultsession.format import ids
+from vaultsession.format import document, ids
 from vaultsession.format.document import Change, parse
 from vaultsession.format.head import Head
 from vaultsession.format.keys import Keyring, MasterKey
@@ -21,7 +21,7 @@ KEYRING = Keyring(
     vault_id=bytes(range(16)),
     readable_names=True,
     created=START,
-    root=bytes(range(100, 132)),
+    naming_root=bytes(range(100, 132)),
     masters=(MasterKey(b"master-1", bytes(range(32))), MasterKey(b"master-0", bytes(range(1, 33)), retired=True)),
 )
 """The same in every run, so that a failure can be repeated."""
@@ -122,8 +122,14 @@ class Shelf:
 
     def _change(self, change: Change, messages: Sequence[Json] = ()) -> None:
         row, opened = self.newest()
-        change, addition = self.writer.with_trim(opened.head, self.writer.pack(body({}, messages)), change)
+        packed = self.writer.pack(body({}, messages))
+        change, addition = self.writer.with_trim(opened.head, packed, self.history, change)
         self.commit(self.writer.delta_record(row, opened, addition, change, self.fetch))
+
+    def history(self) -> list[bytes]:
+        loaded = self.reader.load(self.key, self.fetch)
+        assert loaded is not None
+        return document.elements(loaded.bodies)
 
     def document(self) -> tuple[Json, list[Json]]:
         loaded = self.reader.load(self.key, self.fetch)

@@ -30,7 +30,7 @@ KEYRING = Keyring(
     vault_id=bytes(range(16)),
     readable_names=True,
     created=1_700_000_000_000_000,
-    root=bytes(range(32, 64)),
+    naming_root=bytes(range(32, 64)),
     masters=(
         MasterKey(b"vsf1-new", bytes(range(64, 96))),
         MasterKey(b"vsf1-old", bytes(range(96, 128)), retired=True),
@@ -432,7 +432,7 @@ def main() -> None:
     os.makedirs(HERE, exist_ok=True)
     keys = {
         "vault_id": KEYRING.vault_id.hex(),
-        "root": KEYRING.root.hex(),
+        "naming_root": KEYRING.naming_root.hex(),
         "readable_names": KEYRING.readable_names,
         "created": KEYRING.created,
         "masters": [{"id": m.id.hex(), "secret": m.secret.hex(), "retired": m.retired} for m in KEYRING.masters],

@@ -24,7 +24,7 @@ KEYRING = Keyring(
     vault_id=bytes.fromhex(KEYS["vault_id"]),
     readable_names=KEYS["readable_names"],
     created=KEYS["created"],
-    root=bytes.fromhex(KEYS["root"]),
+    naming_root=bytes.fromhex(KEYS["naming_root"]),
     masters=tuple(
         MasterKey(bytes.fromhex(one["id"]), bytes.fromhex(one["secret"]), one["retired"]) for one in KEYS["masters"]
     ),

@@ -1,20 +1,29 @@
 """Turn leases: one holder answers a session at a time, for as long as a model call takes.
 
 Not what makes writes safe (that is the commit lock of a backend); what keeps two processes from answering one message.
+
+**In turn.** A holder that gives a lease back and asks for it again comes after those that have waited: of these one is
+*the next*, and a lease is taken by the next alone. Those behind it take turns at becoming that. A waiter may have been
+stopped, and be the next for ever: who has waited for a second takes a lease that is free.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-import filelock
+from ..errors import LeaseTimeout
+from ..util.deadline import pause
 
-from ..errors import BackendUnavailable, LeaseTimeout
-from ..format.ids import locator_of
+OVERTAKING = 1.0
+"""Seconds after which a waiter no longer stands back for the next."""
+
+_SLOWEST_LOOK = 5
+"""Waiting looks again after 1 ms at first and 32 ms at last, as ``pause`` counts."""
 
 
 class Leases(Protocol):
@@ -25,46 +34,94 @@ class Leases(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """One attempt at one lease, in a place where processes can only look again and again whether it is free."""
+
+    def is_first(self) -> bool:
+        """Whether nobody needs to be stood back for, as far as is seen without a change."""
+        ...
+
+    def take(self) -> bool:
+        """Take the lease unless it is held."""
+        ...
+
+    def become_next(self) -> bool:
+        """Be the next unless another is."""
+        ...
+
+    def stand_back(self) -> None:
+        """Be the next no more."""
+        ...
+
+
+def take_in_turn(turn: Turn, timeout: float | None) -> None:
+    """Return when the lease is taken. ``LeaseTimeout`` after so many seconds, None waits for ever."""
+    if turn.is_first() and turn.take():
+        return
+    begun, attempt, is_next = time.monotonic(), 0, False
+    try:
+        while True:
+            if not is_next and turn.become_next():
+                attempt, is_next = 0, True
+            waited = time.monotonic() - begun
+            if (is_next or waited > OVERTAKING) and turn.take():
+                return
+            if timeout is not None and waited >= timeout:
+                raise _too_late(timeout)
+            pause(attempt)
+            attempt = min(attempt + 1, _SLOWEST_LOOK)
+    finally:
+        if is_next:
+            turn.stand_back()
+
+
 class LocalLeases:
-    """Leases within one process, for a vault that no other process can reach."""
+    """Leases within one process, for a vault that no other process can reach. First come, first served."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, threading.Lock] = {}
+        self._waiting: dict[str, deque[threading.Lock]] = {}
+        """By the key of each session whose lease is held: who waits, each for a lock of its own to be let go."""
         self._guard = threading.Lock()
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
         """See ``Leases.lease``."""
+        self._take(key, timeout)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._hand_on(key)
+
+    def _take(self, key: str, timeout: float | None) -> None:
+        turn = threading.Lock()
+        turn.acquire()
         with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        if not lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise LeaseTimeout(f"the session is being answered elsewhere; waited {timeout:g} s for its lease")
+            queue = self._waiting.get(key)
+            if queue is None:
+                self._waiting[key] = deque()
+                return
+            queue.append(turn)
+        is_ours = False
         try:
-            yield
+            is_ours = turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
         finally:
-            lock.release()
+            if not is_ours:
+                with self._guard:
+                    if turn in queue:
+                        queue.remove(turn)
+                    else:
+                        self._hand_on(key)  # it came as we went
+        if not is_ours:
+            raise _too_late(timeout or 0.0)
+
+    def _hand_on(self, key: str) -> None:
+        queue = self._waiting[key]
+        if queue:
+            queue.popleft().release()
+        else:
+            del self._waiting[key]
 
 
-class FileLeases:
-    """Leases between processes: one lock file per leased session, left in place. The system frees a dead holder's."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-
-    @contextlib.contextmanager
-    def lease(self, key: str, timeout: float | None) -> Iterator[None]:
-        """See ``Leases.lease``."""
-        path = os.path.join(self._directory, f"lease-{locator_of(key)}")
-        # A lock of its own for each call: the descriptors exclude each other, threads of one process included.
-        # Without the option a file system that refuses locks would get one that excludes no other process.
-        lock = filelock.FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
-        try:
-            lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
-        except filelock.Timeout:
-            raise LeaseTimeout(f"the session is being answered elsewhere; waited {timeout:g} s for its lease") from None
-        except (OSError, NotImplementedError) as error:
-            raise BackendUnavailable(f"cannot lock {path}: {error}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+def _too_late(timeout: float) -> LeaseTimeout:
+    return LeaseTimeout(f"the session is being answered elsewhere; waited {timeout:g} s for its lease")

@@ -7,15 +7,14 @@ really stands there.
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from abc import abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..format.ids import locator_of
 from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write, named
+from ..util.deadline import pause
 from ..util.fork import ForkSafe
 from ..util.lru import LRU
 from ..util.reentry import not_ours
@@ -136,12 +135,6 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
 
     def _forget(self, key: str) -> None:
         self._states.forget(key)
-
-
-def pause(attempt: int) -> None:
-    """Wait a moment of random length, up to twice as long each time: those that collide do not collide again."""
-    share = int.from_bytes(os.urandom(2), "big") / 65536
-    time.sleep(share * min(0.1, 0.001 * 2**attempt))
 
 
 def _checked(key: str, newest: Current, change: Write | Delete) -> Write | Delete:

@@ -1,31 +1,34 @@
 """ServerLeases: turn leases among processes and hosts. Each has a token, which its holder renews on the server.
 
 A holder that died renews nothing, and its lease ends by itself. The server's clock alone says when: those of the hosts
-need not agree.
+need not agree. Who is the next (see ``Turn``) holds a lease as well, of a name that is derived.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from ..errors import LeaseTimeout, VaultError
-from ..format.ids import locator_of
+from ..errors import VaultError
+from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..util.fork import ForkSafe
-from .optimistic import pause
+from ..util.lru import LRU
+from .leases import OVERTAKING, take_in_turn
 
 _log = logging.getLogger("vaultsession")
 
 LIFE = 30.0
 """Seconds that a lease outlives its last renewal: for as long a holder that died keeps others waiting."""
 
-_SLOWEST_LOOK = 5
-"""Waiting looks again after 1 ms at first and 32 ms at last, as ``pause`` counts."""
+_RETURNED = 256
+"""Leases of which a process knows when it gave them back last."""
 
 _ENDED = "the lease of a session ended before its holder let go of it: another may have answered meanwhile"
 
@@ -47,22 +50,25 @@ class ServerLeases(ForkSafe, ABC):
         self._changed = threading.Condition()
         self._held: dict[bytes, str] = {}
         self._renewing: threading.Thread | None = None
+        self._returned: LRU[str, float] = LRU(most=_RETURNED)
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
         """See ``Leases.lease``. ``BackendUnavailable`` where the server does not answer."""
         name, token = locator_of(key), os.urandom(16)
-        until = None if timeout is None else time.monotonic() + timeout
-        attempt = 0
-        while not self._take(name, token):
-            if until is not None and time.monotonic() >= until:
-                raise LeaseTimeout(f"the session is being answered elsewhere; waited {timeout:g} s for its lease")
-            pause(attempt)
-            attempt = min(attempt + 1, _SLOWEST_LOOK)
+        place = hashlib.sha256(b"next " + name.encode()).hexdigest()[:LOCATOR_LENGTH]
+        turn = _ServerTurn(
+            is_first=lambda: not self._returned_lately(name),  # to look whether others wait would cost a round trip
+            take=lambda: self._take(name, token),
+            become_next=lambda: self._take(place, token) and self._hold(place, token),
+            stand_back=lambda: self._let_go(place, token),
+        )
+        take_in_turn(turn, timeout)
         try:
             self._hold(name, token)
             yield
         finally:
+            self._returned.keep(name, time.monotonic())
             self._let_go(name, token)
 
     @abstractmethod
@@ -77,12 +83,18 @@ class ServerLeases(ForkSafe, ABC):
     def _give_back(self, name: str, token: bytes) -> bool:
         """End it; False where it is ours no more."""
 
-    def _hold(self, name: str, token: bytes) -> None:
+    def _returned_lately(self, name: str) -> bool:
+        since = self._returned.get(name)
+        return since is not None and time.monotonic() - since < OVERTAKING
+
+    def _hold(self, name: str, token: bytes) -> bool:
+        """Have the lease renewed from now on. True."""
         with self._changed:
             self._held[token] = name
             if self._renewing is None:
                 self._renewing = threading.Thread(target=self._renew_all, name="vaultsession leases", daemon=True)
                 self._renewing.start()
+        return True
 
     def _let_go(self, name: str, token: bytes) -> None:
         """A lease that has ended, or a server that is away, is no reason to fail what was done under it."""
@@ -115,3 +127,12 @@ class ServerLeases(ForkSafe, ABC):
                             self._held.pop(token, None)
                 except VaultError as error:
                     _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)
+
+
+class _ServerTurn(NamedTuple):
+    """See ``Turn``."""
+
+    is_first: Callable[[], bool]
+    take: Callable[[], bool]
+    become_next: Callable[[], bool]
+    stand_back: Callable[[], None]

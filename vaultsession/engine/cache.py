@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged
-from ..format import document
+from ..format import document, payload
 from ..format.head import Head
 from ..format.sealed import Current, IndexRow, ReadRange
 from ..util.lru import LRU
@@ -22,10 +22,21 @@ T = TypeVar("T")
 Point = TypeVar("Point", Document, Tail)
 
 _ENDINGS = 8
-"""The part of the capacity that ends of documents may take: of those that no caller loads as a whole."""
+"""The part of the capacity that ends of documents may take: of those that no caller loads as a whole.
+
+As much, too, may the histories take that ``max_messages`` bounds, and that are appended to.
+"""
 
 _LONGEST = 64
 """Bodies of an end that is kept: the newest messages are what is asked for again."""
+
+
+class History(NamedTuple):
+    """The messages of a document, unparsed."""
+
+    version: bytes
+    messages: Sequence[bytes]
+    weight: int
 
 
 class SessionCache:
@@ -35,8 +46,10 @@ class SessionCache:
         self._backend = backend
         self._reader = reading
         weigh = operator.attrgetter("weight")
-        self.cache: LRU[str, Document] = LRU(capacity=capacity - capacity // _ENDINGS, weigh=weigh)
-        self.endings: LRU[str, Tail] = LRU(capacity=capacity // _ENDINGS, weigh=weigh)
+        part = capacity // _ENDINGS
+        self.cache: LRU[str, Document] = LRU(capacity=capacity - 2 * part, weigh=weigh)
+        self.endings: LRU[str, Tail] = LRU(capacity=part, weigh=weigh)
+        self.histories: LRU[str, History] = LRU(capacity=part, weigh=weigh)
         self.hits = 0
         self.misses = 0
 
@@ -86,15 +99,25 @@ class SessionCache:
         self._keep_ending(key, ending)
         return ending.head, found
 
+    def history(self, row: IndexRow, count: int) -> Sequence[bytes]:
+        """The ``count`` messages of the document of a critical section, unparsed."""
+        kept, known = self.histories.get(row.key), self.cache.get(row.key)
+        if kept is not None and kept.version == row.version:
+            return kept.messages
+        if known is not None and known.version == row.version:
+            return self._keep_history(row.key, row.version, document.tail(reversed(known.bodies), count))
+        read = self._reader.tail(row.key, self.fetch(row.key), wanted=count)
+        return () if read is None else self._keep_history(row.key, read[0].version, read[1])
+
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
-        self.cache.forget(key)
-        self.endings.forget(key)
+        for each in (self.cache, self.endings, self.histories):
+            each.forget(key)
 
     def clear(self) -> None:
         """Keep nothing."""
-        self.cache.clear()
-        self.endings.clear()
+        for each in (self.cache, self.endings, self.histories):
+            each.clear()
 
     def read(self, key: str, reader: Callable[[ReadRange], T]) -> T:
         """What the reader makes of the container; damage is believed only when no writer was half-way."""
@@ -123,9 +146,17 @@ class SessionCache:
         self.cache.keep(row.key, written)
         return written
 
-    def advance(self, known: Document | None, before: Current, opened: OpenHead, body: bytes | None) -> None:
-        """Follow one more record of this process, whose body is given: only if it chained to the cached version."""
+    def advance(
+        self, known: Document | None, before: Current, opened: OpenHead, body: bytes | None, trim: int = 0
+    ) -> None:
+        """Follow one more record of this process, whose body is given: only if it chained to the cached version.
+
+        ``trim``: how many of the oldest messages it drops.
+        """
         after = opened.row
+        kept = self.histories.get(after.key)
+        if kept is not None and isinstance(before, IndexRow) and kept.version == before.version and body is not None:
+            self._keep_history(after.key, after.version, [*kept.messages, *payload.split(body)[1:]][trim:])
         if not isinstance(before, IndexRow) or after.generation != before.generation or after.seq == before.seq:
             return
         ending = self.endings.get(after.key)
@@ -149,6 +180,10 @@ class SessionCache:
                 weight=known.weight + len(body or b""),
             ),
         )
+
+    def _keep_history(self, key: str, version: bytes, messages: Sequence[bytes]) -> Sequence[bytes]:
+        self.histories.keep(key, History(version, messages, sum(map(len, messages)) + OVERHEAD))
+        return messages
 
     def _current(self, cache: LRU[str, Point], key: str) -> Point | None:
         known = cache.get(key)

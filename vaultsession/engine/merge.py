@@ -62,8 +62,15 @@ class Carrying:
         if not added and not changed and not dropped and head == opened.head:
             return None
         addition = self._writer.pack(payload.join([b"{}", *added]), len(added))
-        change, fitted = self._writer.with_trim(head, addition, Change(set=changed, unset=dropped))
+        change, fitted = self._writer.with_trim(
+            head, addition, partial(self._history, fork), Change(set=changed, unset=dropped)
+        )
         return self._writer.delta_record(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
+
+    def _history(self, fork: Fork) -> list[bytes]:
+        """The messages of the other side."""
+        loaded = self._reader.load(fork.key, fork.fetch)
+        return [] if loaded is None else document.elements(loaded.bodies)
 
     def _document(self, key: str, data: bytes) -> _Document:
         loaded = self._reader.load(key, partial(record.part, data))

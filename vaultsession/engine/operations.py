@@ -218,7 +218,7 @@ class Operations:
         def update(newest: Current) -> Write | None:
             if born is not None and not self._is_alive(newest):
                 fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
-                kept = fresh[-born.max_messages :] if born.max_messages else fresh
+                kept = document.trim(fresh, born.max_messages)
                 return self._writer.new_container(
                     key, newest, born, self._writer.pack_document(payload.elements({}, kept))
                 )
@@ -230,13 +230,14 @@ class Operations:
                 addition = self._writer.pack(payload.body({}, fresh), len(fresh))
             if not addition.messages:
                 return None
-            change, written = self._writer.with_trim(opened.head, addition)
+            change, written = self._writer.with_trim(opened.head, addition, self._history(opened))
             sealed = self._writer.delta_record(row, opened, written, change, fetch, known=known)
-            return sealed._replace(note=written.text)
+            return sealed._replace(note=(written.text, change.trim))
 
         commit = self._backend.commit(key, update)
         opened = self._reader.opened(_row(commit))
-        self._coherent.advance(known, commit.before, opened, commit.note)
+        body, trim = commit.note or (None, 0)
+        self._coherent.advance(known, commit.before, opened, body, trim)
         return opened.head
 
     def pop(self, key: str, name: str, n: int) -> list[Json]:
@@ -250,7 +251,9 @@ class Operations:
             popped = read[1] if read else []
             if not popped:
                 return None
-            change, operations = self._writer.with_trim(opened.head, addition, Change(pop=len(popped)))
+            change, operations = self._writer.with_trim(
+                opened.head, addition, self._history(opened), Change(pop=len(popped))
+            )
             return self._writer.delta_record(row, opened, operations, change, fetch)._replace(note=popped)
 
         return _parsed(self._backend.commit(key, update).note or [])
@@ -278,7 +281,9 @@ class Operations:
             row, opened = self._living(newest, name)
             if not changes:
                 return None
-            change, operations = self._writer.with_trim(opened.head, addition, Change(set=changes))
+            change, operations = self._writer.with_trim(
+                opened.head, addition, self._history(opened), Change(set=changes)
+            )
             return self._writer.delta_record(row, opened, operations, change, self._coherent.fetch(key))
 
         return self._head_of(self._backend.commit(key, update))
@@ -295,6 +300,10 @@ class Operations:
         return self._head_of(self._commit_touch(key, update))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _history(self, opened: OpenHead) -> Callable[[], Sequence[bytes]]:
+        """What gives the messages of the document of a critical section, unparsed."""
+        return lambda: self._coherent.history(opened.row, opened.head.messages)
 
     def _saved(self, key: str, update: Update, texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""

@@ -32,7 +32,7 @@ from ..format.record import (
 from ..format.sealed import Container, IndexRow, ReadRange, Witness
 from ..util.lru import LRU
 from ..vault import UnlockedVault, Vault
-from ..vault.key_store import VaultKeyStore
+from ..vault.key_store import KeyringMemory, VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
 
 TAIL = 64 * 1024
@@ -138,16 +138,17 @@ class Reader:
         etag: object = None,
         compressing: bool = False,
         patient: bool = False,
+        memory: KeyringMemory | None = None,
     ) -> Self:
         """The reader of a vault's sessions. ``etag`` is the vault's from before it was unlocked.
 
-        ``compressing`` chooses the dictionary that is written with; readers skip it. For ``patient`` see
+        ``compressing`` chooses the dictionary that is written with; readers skip it. For ``patient`` and ``memory`` see
         ``VaultKeyStore``.
         """
         dictionaries = Dictionaries(opened.keyring, vault)
         if compressing:
             dictionaries.choose()
-        store = VaultKeyStore(vault, opened, etag=etag, patient=patient)
+        store = VaultKeyStore(vault, opened, etag=etag, patient=patient, memory=memory)
         return cls(LiveKeyring(opened.keyring, store, etag), dictionaries)
 
     @property

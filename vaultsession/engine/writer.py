@@ -172,11 +172,17 @@ class Writer:
                 return self._record(newest, opened, DELTA, head, addition)
         return self.full_record(newest, opened, head, draft.whole())
 
-    def with_trim(self, head: Head, addition: Packed, change: Change = NO_CHANGE) -> tuple[Change, Packed]:
-        """The change that an addition makes, with what ``max_messages`` drops, and the body that says so."""
-        if head.max_messages is not None:
-            kept = head.messages - change.pop + addition.messages
-            change = change._replace(trim=max(0, kept - head.max_messages))
+    def with_trim(
+        self, head: Head, addition: Packed, history: Callable[[], Sequence[bytes]], change: Change = NO_CHANGE
+    ) -> tuple[Change, Packed]:
+        """The change that an addition makes, with what ``max_messages`` drops, and the body that says so.
+
+        ``history`` gives the messages of the newest document, and is called only where something is to be dropped.
+        """
+        most, kept = head.max_messages, head.messages - change.pop
+        if most is not None and kept + addition.messages > most:
+            after = [*history()[:kept], *payload.split(addition.text)[1:]]
+            change = change._replace(trim=document.surplus(after, most))
         if change == NO_CHANGE:
             return NO_CHANGE, addition
         try:

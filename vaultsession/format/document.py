@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
-from . import payload
+from . import payload, tool_calls
 from .payload import Json
 
 SEGMENT = 256 * 1024
@@ -181,12 +181,17 @@ def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # 
     if end is None and most is None:
         return merged(bodies)
     found = elements(bodies)[:end]
-    return list(segments(orjson.dumps(state_of(bodies)), found if most is None else found[-most:]))
+    return list(segments(orjson.dumps(state_of(bodies)), found[0 if most is None else surplus(found, most) :]))
 
 
 def trim(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
-    """What ``max_messages`` leaves of a history."""
-    return messages if most is None else messages[-most:]
+    """What ``max_messages`` leaves of a history: the newest, a tool's result never without its call."""
+    return messages if most is None else messages[tool_calls.cut(len(messages), messages.__getitem__, most) :]
+
+
+def surplus(history: Sequence[bytes], most: int) -> int:
+    """How many of the oldest messages, unparsed, ``max_messages`` drops of a history."""
+    return tool_calls.cut(len(history), lambda number: payload.parse(history[number]), most)
 
 
 def deduplicate(messages: Sequence[Json], history: Sequence[Json], field: str = "id") -> list[Json]:

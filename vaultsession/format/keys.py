@@ -1,7 +1,6 @@
 """Keyring and subkey derivation. Pure: keys come in from above, nothing is read or written here.
 
-An ordered keyring: the first master key seals, all of them open. The root key never rotates; the names, tags and index
-rows of a vault hang on it.
+An ordered keyring: the first master key seals, all of them open. The naming root is the same for the life of a vault.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Keyring:
     vault_id: bytes
     readable_names: bool
     created: int
-    root: bytes = field(repr=False)
+    naming_root: bytes = field(repr=False)
     masters: tuple[MasterKey, ...]
     tenant_keys: bool = False
 
@@ -62,7 +61,7 @@ class Keyring:
             vault_id=os.urandom(VAULT_ID_SIZE),
             readable_names=readable_names,
             created=created,
-            root=os.urandom(KEY_SIZE),
+            naming_root=os.urandom(KEY_SIZE),
             masters=(MasterKey.generate(),),
             tenant_keys=tenant_keys,
         )
@@ -124,7 +123,7 @@ class Keyring:
         return hmac.digest(self.tag_key, text, "sha512")[:16]
 
     def _from_root(self, purpose: bytes) -> bytes:
-        return expand(self.root, b"vaultsession/root/v1\0" + purpose + b"\0" + self.vault_id, KEY_SIZE)
+        return expand(self.naming_root, b"vaultsession/root/v1\0" + purpose + b"\0" + self.vault_id, KEY_SIZE)
 
 
 def derive(secret: bytes, salt: bytes, info: bytes, size: int) -> bytes:

@@ -117,9 +117,9 @@ class _ConversationBase(ABC):
             info = await self._write(asked)
         else:
             info = (await self._call(self._store.load, self.session_id)).info()
-        history = await self._call(self._store.messages, self.session_id, last=self._window)
+        seen = await self._seen(again=not asked)
         self.unsaved = []
-        turn = Turn(asked, info, [*self._system, *visible(history, again=not asked)], bound)
+        turn = Turn(asked, info, [*self._system, *seen], bound)
         try:
             while turn.goes_on():
                 await self._listen(turn, on_text)
@@ -128,6 +128,15 @@ class _ConversationBase(ABC):
             await self._follow(turn, error)
             raise
         return turn.reply()
+
+    async def _seen(self, *, again: bool) -> list[Json]:
+        """What the agent sees of the history: of its newest, where the window holds nothing that can be answered."""
+        history = await self._call(self._store.messages, self.session_id, last=self._window)
+        seen = visible(history, again=again)
+        if seen or self._window is None:
+            return seen
+        history = await self._call(self._store.messages, self.session_id)
+        return visible(history, again=again, most=self._window)
 
     async def _write(self, asked: Sequence[Json]) -> SessionInfo:
         """The user's message: the session is made for it where there is none."""
@@ -191,7 +200,8 @@ class Conversation(_ConversationBase):
 
     ================ ======= ==================================================================================
     system           None    text that goes before what the agent sees; it is not written
-    window           None    how many of the newest messages the agent sees as a turn begins; None for all
+    window           None    how many of the newest messages the agent sees as a turn begins; None for all. Fewer
+                             where a tool's result would stand without its call, more where all would be results
     max_iterations   10      calls of the agent in one turn
     on_failure       "keep"  what stays of a turn that fails: "keep", "whole" or "drop"
     lease            False   hold the session's lease from before the user's message to the end of the reply, so

@@ -15,7 +15,7 @@ from ..backends.leases import Leases, LocalLeases
 from ..backends.protocol import Backend, Engine
 from ..engine.reader import Reader
 from ..engine.writer import Writer
-from ..errors import BackendUnavailable, Conflict, InvalidSetting, RollbackDetected, VaultNotFound
+from ..errors import Conflict, InvalidSetting, VaultNotFound
 from ..format import ids
 from ..format.keys import Keyring
 from ..format.record import SUITES
@@ -23,10 +23,8 @@ from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.metrics import Tracing
 from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
-from ..vault.directory import KEYRING_COUNTER
 from ..vault.key_sources import Key, KeySource, KeySources
-from ..vault.key_store import MemoryKeyStore
-from ..vault.keyring_file import FIRST_COUNTER
+from ..vault.key_store import KeyringMemory, MemoryKeyStore
 from ..vault.live_keyring import LiveKeyring
 from ..vault.location import MEMORY, VaultLocation
 from ..vault.secret import Secret
@@ -135,16 +133,19 @@ def open_store(
         etag = site.vault.etag()
         sources = sources or KeySources(environ(), disk)
         vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
+        memory = KeyringMemory()
         reader = Reader.of_vault(
             site.vault,
             vault,
             etag=etag if vault.etag is None else vault.etag,
             compressing=chosen.compression == "zstd",
             patient=chosen.fallback != "none",
+            memory=memory,
         )
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
-            _refuse_older_slots(backend, vault)
+            memory.index = backend
+            memory.refuse_older(vault)
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
@@ -289,29 +290,6 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
     level = logging.INFO if sources.is_configured(key) else logging.WARNING
     _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)
     return vault, made[0].name
-
-
-def _refuse_older_slots(backend: FilesBackend, vault: UnlockedVault) -> None:
-    """The index remembers how often the key slots were changed: fewer changes than that means an old copy came back.
-
-    An unreadable index, on a full medium say, is no reason to refuse sessions: it counts as a removed one, since an
-    attacker who can make it unreadable can also remove it.
-    """
-    try:
-        remembered = backend.remembered(KEYRING_COUNTER)
-    except BackendUnavailable as error:
-        _log.warning("whether the key slots are the newest copy could not be looked at: %s", error)
-        return
-    if remembered is not None and vault.counter < remembered:
-        raise RollbackDetected(
-            f"the key slots are an old copy (change {vault.counter}, while change {remembered} has been seen): restore "
-            "the newer keyring file, or delete index.sqlite if the old copy is meant"
-        )
-    if remembered != vault.counter and vault.counter > FIRST_COUNTER:  # nothing is older than the first
-        try:
-            backend.remember(KEYRING_COUNTER, vault.counter)
-        except BackendUnavailable as error:
-            _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
 
 
 def _with_fallback(

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import InvalidDocument
 from ..format.payload import Json
-from .tool_calls import blocks, involves_tool
+from ..format.tool_calls import blocks, involves_tool
 
 INTERRUPTED = "interrupted"
 """Marks text whose stream broke off: ``{"role": "assistant", "content": …, "interrupted": true}``."""

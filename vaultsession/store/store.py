@@ -137,9 +137,10 @@ class SessionStore(Generic[StateT]):
 
         Owners (``user_id``, ``tenant_id``, ``assistant_id``) and ``labels`` are what listings and searches filter by.
         ``ttl`` is the life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever. A
-        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept. For a
-        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes.
-        ``ttl``, ``sliding`` and ``max_messages`` are those of the store where they are not given.
+        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept,
+        a tool's result together with its call: so sometimes fewer, and more where one call has more results. For a
+        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes. ``ttl``,
+        ``sliding`` and ``max_messages`` are those of the store where they are not given.
         """
         return self._documents.put(id, state, messages, fields, replace=False)
 

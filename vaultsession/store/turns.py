@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidDocument, InvalidSetting
+from ..format import document
 from ..format.payload import Json
+from ..format.tool_calls import accepted, involves_tool
 from .session import Session, SessionInfo
 from .steps import INTERRUPTED, MessageAssembler, text_of
-from .tool_calls import accepted, involves_tool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,8 +95,8 @@ def checked_iterations(number: int) -> int:
     return number
 
 
-def visible(history: Sequence[Json], *, again: bool) -> list[Json]:
-    """A history as the agent sees it: as model APIs accept it, and without our mark.
+def visible(history: Sequence[Json], *, again: bool, most: int | None = None) -> list[Json]:
+    """A history as the agent sees it, or the newest ``most`` of it: as model APIs accept it, and without our mark.
 
     ``again``: it is to be answered as it stands. An answer that was interrupted at its end is then left out.
     """
@@ -106,7 +107,7 @@ def visible(history: Sequence[Json], *, again: bool) -> list[Json]:
         {name: value for name, value in message.items() if name != INTERRUPTED}
         if message.get(INTERRUPTED) is True
         else message
-        for message in accepted(history[:end])
+        for message in accepted(document.trim(history[:end], most))
     ]
 
 

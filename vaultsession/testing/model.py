@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import Conflict, SessionExists, SessionExpired, SessionNotFound
 from ..format.payload import Json
+from ..format.tool_calls import LONGEST_GROUP, calls, involves_tool, results
 from ..store.session import Session
 from ..util.clock import to_datetime
 from .clock import ManualClock
@@ -305,7 +306,27 @@ def _after(now: int, ttl: int | None) -> int | None:
 
 
 def _newest(messages: list[Json], most: int | None) -> list[Json]:
-    return messages if most is None else messages[-most:]
+    """The newest, cut where no result is parted from its call: later rather than earlier, unless nothing were left."""
+    if most is None or len(messages) <= most:
+        return messages
+    excess = len(messages) - most
+    waiting: list[tuple[object, int]] = []
+    together = []
+    for number, message in enumerate(messages):
+        for name in results(message):
+            asked = [call for call in waiting if name in (None, call[0])][-1:]
+            together += [(call, number) for _, call in asked]
+            waiting = [call for call in waiting if call not in asked]
+        for name in calls(message):
+            waiting = [*(call for call in waiting if call[0] != name), (name, number)]
+    said = [number for number, message in enumerate(messages) if "role" in message and not involves_tool(message)]
+    open_calls = [(call, len(messages)) for _, call in waiting if call > max(said, default=-1)]
+    places = [*range(excess, len(messages)), *range(excess - 1, max(-1, excess - 1 - LONGEST_GROUP), -1)]
+    for spans in ([*together, *open_calls], together):
+        for place in places:
+            if not any(call < place <= result for call, result in spans):
+                return messages[place:]
+    return messages[excess:]
 
 
 def _unknown(messages: Sequence[Json], history: Sequence[Json]) -> list[Json]:

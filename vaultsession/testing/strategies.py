@@ -84,12 +84,17 @@ def json_documents(*, max_leaves: int = 8) -> SearchStrategy[Json]:
 
 
 def messages() -> SearchStrategy[Json]:
-    """Messages: mostly a role and a content, some with an id, some of any shape."""
+    """Messages: mostly a role and a content, some with an id, some of any shape, calls of a tool and their results."""
     spoken = st.fixed_dictionaries(
         {"role": st.sampled_from(_ROLES), "content": st.one_of(_WORDS, _TEXT)},
         optional={"id": st.sampled_from(["m1", "m2", "m3"]), "metadata": json_values(max_leaves=4)},
     )
-    return st.one_of(spoken, json_documents(max_leaves=4))
+    return st.one_of(spoken, json_documents(max_leaves=4), tool_messages())
+
+
+def tool_messages() -> SearchStrategy[Json]:
+    """A tool's call or its result, of few ids, so that they often belong together."""
+    return st.builds(_tool_message, st.sampled_from(["c1", "c2"]), st.booleans())
 
 
 def conversations(*, max_size: int = 12) -> SearchStrategy[list[Json]]:
@@ -129,6 +134,12 @@ def filters() -> SearchStrategy[dict[str, Any]]:
     """What ``list`` and ``count`` take."""
     owned = {"user_id": owners(), "tenant_id": owners(), "assistant_id": owners()}
     return st.fixed_dictionaries({}, optional={**owned, "labels": labels()})
+
+
+def _tool_message(name: str, is_call: bool) -> Json:
+    if is_call:
+        return {"role": "assistant", "content": None, "tool_calls": [{"id": name, "type": "function"}]}
+    return {"role": "tool", "tool_call_id": name, "content": "5"}
 
 
 def _conversation(prompted: bool, turns: list[str]) -> list[Json]:

@@ -35,11 +35,11 @@ import errno
 import os
 import re
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..backends.files.locks import lock_rarely, try_lock, unlock
 from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError, VaultNotFound
 from ..format.dictionaries import LARGEST_SEALED
 from ..util.disk import (
@@ -60,20 +60,12 @@ from . import keyring_file, tenant_keys
 from .identity import FACTS, LARGEST_FACTS, Identity
 from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, split
 
-if sys.platform != "win32":
-    import fcntl
-else:  # pragma: no cover - Windows only
-    import filelock
-
 SESSIONS, LOCKS, QUARANTINE = "sessions", "locks", "quarantine"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
 DICTIONARIES, TENANTS = "dictionaries", "tenants"
 """Made with the first dictionary, and with the first key of a tenant."""
 COPIES = ("keyring", "keyring.bak")
 NEW = ".new"
-
-KEYRING_COUNTER = "keyring counter"
-"""Under what name an index remembers the highest counter of the keyring that it has seen."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
@@ -244,16 +236,15 @@ class VaultDirectory(MetadataStore):
         with opened(self.disk, path, CREATE) as fd:
             if reason := why_not_private(self.disk.fstat(fd)):
                 raise PermissionError(f"{path}: {reason}")
-            if sys.platform == "win32":  # pragma: no cover - Windows only
-                filelock.lock_descriptor(fd, blocking=wait)
-                yield  # closing unlocks
-                return
-            self.disk.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if wait:
+                lock_rarely(self.disk, fd, path)
+            elif not try_lock(self.disk, fd):
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
             try:
                 yield
             finally:
                 with contextlib.suppress(OSError):  # closing unlocks too, unless a child was forked meanwhile
-                    self.disk.flock(fd, fcntl.LOCK_UN)
+                    unlock(self.disk, fd)
 
     def _put(self, name: str, data: bytes, expected: Sequence[Copy], *, wait: bool) -> bool:
         files = Files.of(name)

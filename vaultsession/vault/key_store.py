@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from ..errors import BackendUnavailable
+from ..errors import BackendUnavailable, RollbackDetected
 from ..format.keys import Keyring, MasterKey
+from .keyring_file import FIRST_COUNTER
 from .vault import UnlockedVault, Vault
+
+_log = logging.getLogger("vaultsession")
+
+_COUNTER, _MARK = "keyring counter", "keyring mark"
 
 Change = Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
 
@@ -38,19 +44,87 @@ class KeyStore(Protocol):
         ...
 
 
+class NumberStore(Protocol):
+    """What keeps numbers beside the sessions: an index."""
+
+    def remembered(self, name: str) -> int | None:
+        """The number of that name; None where there is none, or none any more."""
+        ...
+
+    def remember(self, name: str, value: int) -> None:
+        """Keep a number, flushed."""
+        ...
+
+
+class KeyringMemory:
+    """Which keyring an index has seen last, so that an older copy that comes back is found out.
+
+    Without an index it does nothing. An index that cannot be read is no reason to refuse sessions: it counts as a
+    removed one, since an attacker who can make it unreadable can also remove it.
+    """
+
+    def __init__(self, index: NumberStore | None = None) -> None:
+        self.index = index
+
+    def why_older(self, vault: UnlockedVault) -> str | None:
+        """Why the keyring is an old copy, in words; None if it is not. ``BackendUnavailable``."""
+        if self.index is None:
+            return None
+        counter, mark = self.index.remembered(_COUNTER), self.index.remembered(_MARK)
+        if counter is not None and vault.counter < counter:
+            return f"the key slots are an old copy (change {vault.counter}, while change {counter} has been seen)"
+        if mark is not None and not vault.unlocked.descends_from(mark):
+            return "the key slots were made from an old copy: they do not descend from the keys that have been seen"
+        return None
+
+    def refuse_older(self, vault: UnlockedVault) -> None:
+        """``RollbackDetected`` for an old copy of the keyring; any other is remembered."""
+        try:
+            problem = self.why_older(vault)
+        except BackendUnavailable as error:
+            _log.warning("whether the key slots are the newest copy could not be looked at: %s", error)
+            return
+        if problem is not None:
+            raise RollbackDetected(
+                f"{problem}: restore the newer keyring file, or delete index.sqlite if the old copy is meant"
+            )
+        self.remember(vault)
+
+    def remember(self, vault: UnlockedVault) -> None:
+        """Keep what is newest. Where that fails now, the next opening does it."""
+        if self.index is None or vault.counter == FIRST_COUNTER:  # nothing is older than the first
+            return
+        try:
+            for name, value in ((_MARK, vault.unlocked.mark), (_COUNTER, vault.counter)):
+                if self.index.remembered(name) != value:
+                    self.index.remember(name, value)
+        except BackendUnavailable as error:
+            _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
+
+
 class VaultKeyStore:
     """The keys of an unlocked vault.
 
     ``patient`` is for a store that goes on without its server: while that is away the keys are as they were seen last.
-    What is sealed meanwhile under a key that others have retired opens all the same, until they prune it.
+    What is sealed meanwhile under a key that others have retired opens all the same, until they prune it. What this
+    store changes it has remembered by the ``memory`` when it returns.
     """
 
-    def __init__(self, vault: Vault, opened: UnlockedVault, *, etag: object = None, patient: bool = False) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        opened: UnlockedVault,
+        *,
+        etag: object = None,
+        patient: bool = False,
+        memory: KeyringMemory | None = None,
+    ) -> None:
         self.tenant = vault.tenant
         self.put_tenant = vault.put_tenant
         self._vault = vault
         self._opened = opened
         self._patient = patient
+        self._memory = memory or KeyringMemory()
         self._etag = etag
         self._lock = threading.Lock()
 
@@ -73,6 +147,7 @@ class VaultKeyStore:
         """Other master keys."""
         with self._lock:
             self._opened = self._vault.replace_keys(self._opened, change)
+            self._memory.remember(self._opened)
             return self._opened.keyring
 
 

@@ -52,7 +52,7 @@ class KeyringCopies(NamedTuple):
         return self.identity.encode() + keyring
 
     def unlock(self, secret: Secret) -> UnlockedKeyring:
-        """The newest copy, opened; or an older one, if the vault key in that one proves the newest forged.
+        """The newest copy, opened; or an older one, if the newest has not, and does not follow, the vault key in it.
 
         ``WrongKey``, or ``Damaged`` where the key is right and no copy is.
         """
@@ -79,22 +79,28 @@ class KeyringCopies(NamedTuple):
         raise failure
 
     def authentic(self, known: UnlockedKeyring) -> UnlockedKeyring:
-        """The newest copy that a known keyring proves. ``RollbackDetected`` if it is older than that one."""
+        """The newest copy that a known keyring proves. ``RollbackDetected`` if it is older than that one.
+
+        ``WrongKey`` if the keys were rotated since, and the slot that opened the known one was removed.
+        """
         found: UnlockedKeyring | None = None
         for file in self._newest_first():
             if found and (file.counter < found.counter or file.data == found.data):
                 break
-            try:
-                unlocked = known.reopen(file)
-            except Damaged:
+            if found and not (known.proves(file) or found.proves(file) or found.is_kin(file)):
                 continue
             if found:
                 raise Damaged(
                     f"the two copies of the keyring were changed apart (both are change {found.counter}): "
                     "keep the one that you trust and move the other out of the vault"
                 )
-            found = unlocked
+            try:
+                found = known.reopen(file)
+            except Damaged:
+                continue
         if not found:
+            if any(map(known.is_ancestor, self._newest_first())):
+                raise RollbackDetected(f"the keyring was set back from change {known.counter} to one before a rotation")
             raise Damaged("no copy of the keyring is authentic: restore one from a backup")
         if found.counter < known.counter:
             raise RollbackDetected(f"the keyring was set back from change {known.counter} to {found.counter}")

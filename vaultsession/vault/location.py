@@ -19,13 +19,14 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from ..backends.files import FilesBackend
-from ..backends.leases import FileLeases, Leases
+from ..backends.files.leases import FileLeases
+from ..backends.leases import Leases
 from ..backends.protocol import Backend, Engine
 from ..errors import DurabilityUnknown, InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk, sync_tree
 from ..util.place import parts_of
-from .directory import LOCKS, VaultDirectory
+from .directory import VaultDirectory
 from .vault import Vault
 
 MEMORY = "memory://"
@@ -68,8 +69,7 @@ class VaultLocation(NamedTuple):
             except OSError as error:
                 raise DurabilityUnknown(f"{directory.path}: not all could be flushed: {error}") from error
 
-        leases = partial(FileLeases, os.path.join(directory.path, LOCKS))
-        return cls(Vault(directory), backend, leases, lambda: None, settle)
+        return cls(Vault(directory), backend, partial(FileLeases, disk, directory.path), lambda: None, settle)
 
     @classmethod
     def of(cls, engine: Engine) -> VaultLocation:

@@ -1,16 +1,17 @@
 """The keyring of the operating system, through the optional package ``keyring``: of the kinds that encrypt, no other.
 
-The package is slow to import and may not be installed: it is imported when a keyring is asked for its key.
+The package is slow to import and may not be installed: it is imported when a keyring is asked for its key. A keyring
+may ask its user to unlock it, or its service may be silent: it is waited for, for a bounded time.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..errors import KeyUnavailable
+from ..util.deadline import within
 from .secret import RawKey, key_from
 
 TRUSTED_KEYRINGS = frozenset(
@@ -27,6 +28,11 @@ TRUSTED_KEYRINGS = frozenset(
 
 _CHAINER = "keyring.backends.chainer.ChainerBackend"
 _SERVICE = "vaultsession"
+
+PATIENCE = 60.0
+"""Seconds that a keyring gets: a person may have to type its password."""
+
+T = TypeVar("T")
 
 
 class KeyringEntries(Protocol):
@@ -59,45 +65,62 @@ class OsKeyring:
 
     def secret(self) -> RawKey | None:
         """The key in the entry."""
-        with self._trusted() as backend:
-            found = backend.get_password(_SERVICE, self.vault_id.hex())
+        found = self._ask(lambda backend: backend.get_password(_SERVICE, self.vault_id.hex()))
         return None if found is None else key_from(self.name, found)
 
     def keep(self, key: RawKey) -> None:
         """Make the entry and read it back. ``KeyUnavailable`` if it is not there then."""
-        with self._trusted() as backend:
+
+        def put(backend: KeyringEntries) -> str | None:
             backend.set_password(_SERVICE, self.vault_id.hex(), key.text())
-            kept = backend.get_password(_SERVICE, self.vault_id.hex())
-        if kept != key.text():
+            return backend.get_password(_SERVICE, self.vault_id.hex())
+
+        if self._ask(put) != key.text():
             raise KeyUnavailable(f"{self.name}: it did not give back what it was given")
 
     def forget(self) -> None:
         """Remove the entry, if there is one. ``KeyUnavailable`` if it is still there then."""
-        with self._trusted() as backend:
+
+        def remove(backend: KeyringEntries) -> None:
             if backend.get_password(_SERVICE, self.vault_id.hex()) is not None:
                 backend.delete_password(_SERVICE, self.vault_id.hex())
 
-    @contextlib.contextmanager
-    def _trusted(self) -> Iterator[KeyringEntries]:
-        """The backend, if it is one that encrypts what it holds. Whatever it raises is ``KeyUnavailable``."""
-        backend: KeyringEntries | None = self.backend
-        if backend is None:
-            try:
-                import keyring  # noqa: PLC0415 - an optional package, slow to import
-            except ImportError:
-                raise KeyUnavailable("OS keyring: the package 'keyring' is not installed") from None
-            try:
-                backend = keyring.get_keyring()
-            except Exception as error:  # configuration files of the user's can name any class
-                raise KeyUnavailable(f"OS keyring: {type(error).__name__}") from error
-        kind = _kind(backend)
-        delegates = [_kind(each) for each in getattr(backend, "backends", ())] if kind == _CHAINER else [kind]
-        if not delegates or not TRUSTED_KEYRINGS.issuperset(delegates):
-            raise KeyUnavailable(f"OS keyring: {', '.join(delegates) or kind} is not one that keeps secrets safely")
+        self._ask(remove)
+
+    def _ask(self, question: Callable[[KeyringEntries], T]) -> T:
+        """The answer of the backend, if it is one that encrypts what it holds, in bounded time.
+
+        Whatever it raises is ``KeyUnavailable``.
+        """
+
+        def ask() -> T:
+            backend = _chosen() if self.backend is None else self.backend
+            kind = _kind(backend)
+            delegates = [_kind(each) for each in getattr(backend, "backends", ())] if kind == _CHAINER else [kind]
+            if not delegates or not TRUSTED_KEYRINGS.issuperset(delegates):
+                raise KeyUnavailable(f"OS keyring: {', '.join(delegates) or kind} is not one that keeps secrets safely")
+            return question(backend)
+
         try:
-            yield backend
+            return within(PATIENCE, "the keyring of the operating system", ask)
+        except KeyUnavailable:
+            raise
+        except TimeoutError as error:
+            raise KeyUnavailable(f"{self.name}: {error}; perhaps it waits on a screen for its password") from None
         except Exception as error:  # a third-party backend raises what it likes
             raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
+
+
+def _chosen() -> KeyringEntries:
+    """The backend that the package ``keyring`` chooses."""
+    try:
+        import keyring  # noqa: PLC0415 - an optional package, slow to import
+    except ImportError:
+        raise KeyUnavailable("OS keyring: the package 'keyring' is not installed") from None
+    try:
+        return keyring.get_keyring()
+    except Exception as error:  # configuration files of the user's can name any class
+        raise KeyUnavailable(f"OS keyring: {type(error).__name__}") from error
 
 
 def _kind(backend: object) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, KeyUnavailable, WrongKey
-from ..format.keys import KEY_SIZE, Keyring, MasterKey
+from ..format.keys import Keyring, MasterKey
 from . import keyring_file
 from .identity import Identity
+from .key_slot import Slot
 from .keyring_copies import KeyringCopies
-from .keyring_file import Slot, UnlockedKeyring
+from .keyring_file import KeyringFile, UnlockedKeyring
 from .metadata import DICTIONARY, TENANT, VAULT, MetadataStore, parse_metadata
 from .secret import Secret
 
@@ -39,7 +39,7 @@ class UnlockedVault:
     etag: object = None
 
     @property
-    def slot(self) -> Slot | None:
+    def slot(self) -> Slot:
         """The slot that opened it."""
         return self.unlocked.slot
 
@@ -109,12 +109,8 @@ class Vault:
         def make() -> bytes:
             keyring = Keyring.generate(readable_names=readable_names, created=now, tenant_keys=tenant_keys)
             chosen = secret(keyring.vault_id) if callable(secret) else secret
-            vault_key = os.urandom(KEY_SIZE)
-            file = keyring_file.parse(
-                keyring_file.create(keyring, chosen, label=label, now=now, vault_key=vault_key),
-            )
-            made.append(file.reopen(vault_key, file.slots[0]))
-            return Identity.of(keyring).encode() + file.data
+            made.append(keyring_file.create(keyring, chosen, label=label, now=now))
+            return Identity.of(keyring).encode() + made[0].data
 
         etag = self.storage.create(make)
         return UnlockedVault(made[0], "the key that it was created with", etag=etag)
@@ -136,7 +132,7 @@ class Vault:
                 continue
             findings = (*found.findings(unlocked), *self.storage.findings())
             if findings:
-                copies = found.to_replace(unlocked.data, unlocked.proves)
+                copies = found.to_replace(unlocked.data, _is_ours(unlocked))
                 self.storage.mend(VAULT, found.value(unlocked.data), copies)
             return UnlockedVault(unlocked, source, findings)
         if not tried:
@@ -245,9 +241,13 @@ class Vault:
             found = self._read()
             current = found.authentic(vault.unlocked)
             data = make(current)
-            if self.storage.put_if(VAULT, found.value(data), found.to_replace(current.data, current.proves)):
+            if self.storage.put_if(VAULT, found.value(data), found.to_replace(current.data, _is_ours(current))):
                 return replace(vault, unlocked=current.reopen(keyring_file.parse(data)))
         raise DurabilityUnknown(f"{self.path}: the key slots were changed by others {_TRIES} times in a row: try again")
 
     def _read(self) -> KeyringCopies:
         return KeyringCopies.of(self.storage.read(VAULT))
+
+
+def _is_ours(known: UnlockedKeyring) -> Callable[[KeyringFile], bool]:
+    return lambda file: known.proves(file) or known.is_ancestor(file)

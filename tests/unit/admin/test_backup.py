@@ -6,9 +6,9 @@ The commands are those of the document itself.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -30,14 +30,14 @@ def commands() -> dict[str, Block]:
     return {block.needs or "cp": block for block in blocks(section, ADMIN)}
 
 
-def copied(program: str, directory: Path) -> Path:
+def copied(program: str, directory: Path, executable: list[str]) -> Path:
     """The copy that the commands of the document make of ``directory``/vault."""
     block = commands()[program]
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     programs = directory / "bin"
     programs.mkdir(exist_ok=True)
-    (programs / "vaultsession").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vaultsession "$@"\n')
+    (programs / "vaultsession").write_text(f'#!/bin/sh\nexec {shlex.join(executable)} "$@"\n')
     (programs / "vaultsession").chmod(0o700)
     taking = "\n".join(line for line in block.text.splitlines() if "--content Hello" not in line)
     ran = subprocess.run(
@@ -85,13 +85,15 @@ class Writers:
 
 
 @pytest.mark.parametrize("program", ["cp", "rsync", pytest.param("restic", marks=pytest.mark.slow)])
-def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(program: str, tmp_path: Path) -> None:
+def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(
+    program: str, tmp_path: Path, executable: list[str]
+) -> None:
     with vaultsession.open_store(tmp_path / "vault", key=KEY) as store:
         for number in range(SESSIONS):
             store.create(f"user-{number}", messages=[{"role": "user", "content": "first"}])
         with Writers(store):
             before = {info.id: info.message_count for info in store.list()}
-            copy = copied(program, tmp_path)
+            copy = copied(program, tmp_path, executable)
             store.append("user-0", {"role": "user", "content": "behind the copy"})
     with vaultsession.open_store(copy, key=KEY, create=False) as restored:
         there = {info.id: len(restored.messages(info.id)) for info in restored.list()}
@@ -101,27 +103,29 @@ def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(program: str,
             restored.append(f"user-{number}", {"role": "user", "content": "goes on"})
 
 
-def test_a_second_copy_with_rsync_has_an_append_that_left_the_size_as_it_was(tmp_path: Path) -> None:
+def test_a_second_copy_with_rsync_has_an_append_that_left_the_size_as_it_was(
+    tmp_path: Path, executable: list[str]
+) -> None:
     with vaultsession.open_store(tmp_path / "vault", key=KEY) as store:
         store.create("user-1", messages=[{"role": "user", "content": "first"}])
         store.append("user-1", {"role": "user", "content": "second"})
         (file,) = (tmp_path / "vault" / "sessions").glob("*.vss")
-        copied("rsync", tmp_path)
+        copied("rsync", tmp_path, executable)
         old = file.stat()
         store.append("user-1", {"role": "user", "content": "third"})
         assert file.stat().st_size == old.st_size  # it went into the room that was kept for it
         os.utime(file, ns=(old.st_atime_ns, old.st_mtime_ns // 10**9 * 10**9 + 999_999_999))  # in the same second
-        copy = copied("rsync", tmp_path)
+        copy = copied("rsync", tmp_path, executable)
     with vaultsession.open_store(copy, key=KEY, create=False) as restored:
         assert [message["content"] for message in restored.messages("user-1")] == ["first", "second", "third"]
 
 
-def test_a_session_that_was_removed_does_not_come_back_with_rsync(tmp_path: Path) -> None:
+def test_a_session_that_was_removed_does_not_come_back_with_rsync(tmp_path: Path, executable: list[str]) -> None:
     with vaultsession.open_store(tmp_path / "vault", key=KEY) as store:
         store.save_many({"id": f"user-{number}"} for number in range(3))
-        copied("rsync", tmp_path)
+        copied("rsync", tmp_path, executable)
         store.delete("user-1")
-        copy = copied("rsync", tmp_path)
+        copy = copied("rsync", tmp_path, executable)
     with vaultsession.open_store(copy, key=KEY, create=False) as restored:
         assert sorted(info.id for info in restored.list()) == ["user-0", "user-2"]
 

@@ -71,14 +71,14 @@ def test_what_the_change_says_is_what_max_messages_drops():
     shelf.create({}, [], max_messages=2)
     _, opened = shelf.newest()
     addition = shelf.writer.pack(payload.body({}, [{"n": n} for n in range(5)]))
-    change, fitted = shelf.writer.with_trim(opened.head, addition)
+    change, fitted = shelf.writer.with_trim(opened.head, addition, shelf.history)
     assert change == Change(trim=3)
     assert fitted.text.startswith(b'[{"trim":3},\n{"n":0}')
     assert fitted.messages == 5
-    again = shelf.writer.with_trim(opened.head, addition)
+    again = shelf.writer.with_trim(opened.head, addition, shelf.history)
     assert again == (change, fitted)
     few = shelf.writer.pack(payload.body({}, [{"n": 1}]))
-    assert shelf.writer.with_trim(opened.head, few) == (document.NO_CHANGE, few)
+    assert shelf.writer.with_trim(opened.head, few, shelf.history) == (document.NO_CHANGE, few)
 
 
 def test_a_state_too_deep_to_be_set_is_refused_by_name():

@@ -148,7 +148,7 @@ def test_a_tombstone_is_for_a_locator_and_a_generation():
     assert ROWS.is_genuine(tombstone._replace(key="other~" + "0" * 32))
     assert not ROWS.is_genuine(tombstone._replace(key="1" * 32))
     assert not ROWS.is_genuine(tombstone._replace(generation=6))
-    assert not IndexRowCipher(replace(KEYRING, root=bytes(32))).is_genuine(tombstone)
+    assert not IndexRowCipher(replace(KEYRING, naming_root=bytes(32))).is_genuine(tombstone)
 
 
 @pytest.mark.parametrize("generation", [-1, 1 << 64])

@@ -25,7 +25,7 @@ def test_derive_is_hkdf_of_rfc_5869_with_sha_512():
 def test_the_keys_of_a_vault_hang_on_root_purpose_and_vault_id():
     def by_the_text(purpose: bytes) -> bytes:
         info = b"vaultsession/root/v1\0" + purpose + b"\0" + KEYRING.vault_id
-        return hmac.digest(KEYRING.root, info + b"\x01", hashlib.sha512)[:32]
+        return hmac.digest(KEYRING.naming_root, info + b"\x01", hashlib.sha512)[:32]
 
     assert KEYRING.naming_key == by_the_text(b"name")
     assert KEYRING.tag_key == by_the_text(b"tag")
@@ -74,14 +74,14 @@ def test_an_unknown_key_is_named_with_those_that_are_held():
 def test_generated_keyrings_are_unlike_each_other():
     one, other = Keyring.generate(), Keyring.generate()
     assert one.vault_id != other.vault_id
-    assert one.root != other.root
+    assert one.naming_root != other.naming_root
     assert one.first.secret != other.first.secret
     assert len(one.vault_id) == 16
-    assert len(one.root) == len(one.first.secret) == 32
+    assert len(one.naming_root) == len(one.first.secret) == 32
 
 
 def test_no_repr_shows_a_secret():
     shown = repr(KEYRING) + str(KEYRING.first)
-    for secret in (KEYRING.root, *(master.secret for master in KEYRING.masters)):
+    for secret in (KEYRING.naming_root, *(master.secret for master in KEYRING.masters)):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from vaultsession import InvalidDocument, Step
+from vaultsession.format.tool_calls import involves_tool, results
 from vaultsession.store.steps import MessageAssembler, text_of
-from vaultsession.store.tool_calls import involves_tool, results
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
 RESULT = {"role": "tool", "tool_call_id": "1", "content": "42"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from vaults import KEY, OTHER, files, patched, resealed, unlock, vault_at
 
-from vaultsession.errors import Damaged, UnsupportedFormat, WrongKey
+from vaultsession.errors import Damaged, RollbackDetected, UnsupportedFormat, WrongKey
 from vaultsession.format.keys import MasterKey
 from vaultsession.util.disk import Disk
 
@@ -78,6 +79,48 @@ def test_a_forged_copy_with_a_high_counter_does_not_serve(directory, made, path)
         assert opened.counter == 1
         assert (path / "keyring").read_bytes() == good
         assert (path / "quarantine" / "keyring.damaged").read_bytes() == forged
+
+
+def rotated(masters):
+    return (MasterKey.generate(), *(replace(master, retired=True) for master in masters))
+
+
+def test_a_removed_key_does_not_open_through_a_copy_from_before_a_rotation(directory, made, path):
+    added = directory.add_slot(made, OTHER)
+    directory.remove_slot(added, made.slot.id)
+    opened = unlock(directory, OTHER)
+    (path / "keyring").write_bytes((path / "keyring.bak").read_bytes())
+    before = (path / "keyring").read_bytes()
+    directory.replace_keys(opened, rotated)
+    after = (path / "keyring").read_bytes()
+    for name in ("keyring", "keyring.bak"):
+        for each in ("keyring", "keyring.bak"):
+            (path / each).write_bytes(before if each == name else after)
+        with pytest.raises(WrongKey):
+            unlock(directory)
+        assert (path / name).read_bytes() == before
+        assert unlock(directory, OTHER).keyring.masters[0] != opened.keyring.masters[0]
+        assert (path / name).read_bytes() == after
+
+
+@pytest.mark.parametrize("name", ["keyring", "keyring.bak"])
+def test_a_copy_from_before_a_rotation_is_mended_and_kept_nowhere(directory, made, path, name):
+    before = (path / name).read_bytes()
+    directory.replace_keys(made, rotated)
+    after = (path / name).read_bytes()
+    (path / name).write_bytes(before)
+    assert len(unlock(directory).findings) == 1
+    assert (path / name).read_bytes() == after
+    assert not list((path / "quarantine").iterdir()), "an old copy leads to old keys"
+
+
+def test_two_copies_from_before_a_rotation_are_a_rollback(directory, made, path):
+    before = (path / "keyring").read_bytes()
+    later = directory.replace_keys(made, rotated)
+    for name in ("keyring", "keyring.bak"):
+        (path / name).write_bytes(before)
+    with pytest.raises(RollbackDetected):
+        directory.reload(later)
 
 
 def test_a_removed_key_does_not_open_through_the_copy_that_is_behind(directory, made, path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 import unicodedata
 from dataclasses import replace
@@ -30,7 +29,7 @@ def keyring():
 
 @pytest.fixture
 def unlocked(keyring):
-    return keyring_file.parse(keyring_file.create(keyring, KEY, label="laptop", now=7)).unlock(KEY)
+    return keyring_file.parse(keyring_file.create(keyring, KEY, label="laptop", now=7).data).unlock(KEY)
 
 
 def resealed(data: bytes) -> bytes:
@@ -40,7 +39,7 @@ def resealed(data: bytes) -> bytes:
 
 def test_no_secret_is_in_any_repr(unlocked):
     shown = repr((KEY, Passphrase("hunter2"), unlocked, keyring_file.parse(unlocked.data)))
-    for secret in (KEY.secret, unlocked.vault_key, unlocked.keyring.root, unlocked.keyring.first.secret):
+    for secret in (KEY.secret, unlocked.vault_key, unlocked.keyring.naming_root, unlocked.keyring.first.secret):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
     assert "hunter2" not in shown
@@ -50,7 +49,7 @@ def test_no_secret_is_in_any_repr(unlocked):
 
 
 def test_unlocking_gives_the_keyring_back(keyring):
-    file = keyring_file.parse(keyring_file.create(keyring, KEY, label="laptop", now=7))
+    file = keyring_file.parse(keyring_file.create(keyring, KEY, label="laptop", now=7).data)
     unlocked = file.unlock(KEY)
     assert unlocked.keyring == keyring
     assert (file.vault_id, file.counter) == (keyring.vault_id, unlocked.counter) == (keyring.vault_id, 1)
@@ -62,7 +61,7 @@ def test_unlocking_gives_the_keyring_back(keyring):
 
 
 def test_two_files_of_one_keyring_share_no_bytes_but_the_header(keyring):
-    first, second = (keyring_file.create(keyring, KEY, vault_key=bytes(range(32))) for _ in range(2))
+    first, second = (keyring_file.create(keyring, KEY).data for _ in range(2))
     assert first[:32] == second[:32]
     assert first[32:40] != second[32:40]
     assert first[-300:] != second[-300:]
@@ -80,13 +79,13 @@ def test_a_passphrase_costs_nothing_where_no_slot_takes_one(unlocked):
 
 def test_a_passphrase_opens_its_slot_in_every_composition(keyring):
     composed = unicodedata.normalize("NFC", "clé é")
-    file = keyring_file.parse(keyring_file.create(keyring, Passphrase(composed)))
+    file = keyring_file.parse(keyring_file.create(keyring, Passphrase(composed)).data)
     assert file.slots[0].takes_passphrase
     assert file.unlock(Passphrase(unicodedata.normalize("NFD", composed))).keyring == keyring
 
 
 def test_a_wrong_passphrase_is_a_wrong_key_and_the_slot_knows_its_own_cost(keyring):
-    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words", CHEAP)))
+    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words", CHEAP)).data)
     with pytest.raises(WrongKey):
         file.unlock(Passphrase("Words"))
     assert file.unlock(Passphrase("words")).keyring == keyring
@@ -94,7 +93,7 @@ def test_a_wrong_passphrase_is_a_wrong_key_and_the_slot_knows_its_own_cost(keyri
 
 def test_scrypt_serves_where_argon2_is_missing(keyring, monkeypatch):
     monkeypatch.setattr("vaultsession.vault.secret._has_argon2", lambda: False)
-    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words")))
+    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words")).data)
     assert file.slots[0].kind is SecretKind.SCRYPT
     assert file.unlock(Passphrase("words")).keyring == keyring
 
@@ -103,7 +102,7 @@ def test_an_argon2_slot_where_argon2_is_missing_is_unsupported(keyring, monkeypa
     def missing(**_):
         raise UnsupportedAlgorithm("no")
 
-    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words", CHEAP)))
+    file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words", CHEAP)).data)
     monkeypatch.setattr("vaultsession.vault.secret.Argon2id", missing)
     with pytest.raises(UnsupportedFormat, match="Argon2id"):
         file.unlock(Passphrase("words"))
@@ -146,18 +145,91 @@ def test_master_keys_are_replaced_and_the_rest_stays(unlocked):
     assert again.counter == 2
 
 
-def test_the_vault_key_reopens_later_files(unlocked):
-    later = keyring_file.parse(unlocked.add_slot(OTHER)).reopen(unlocked.vault_key)
-    assert later.keyring == unlocked.keyring
-    assert later.slot is None
+def test_a_known_keyring_reopens_later_files(unlocked):
+    later = unlocked.reopen(keyring_file.parse(unlocked.add_slot(OTHER)))
+    assert (later.keyring, later.vault_key, later.slot) == (unlocked.keyring, unlocked.vault_key, unlocked.slot)
 
 
-def test_another_vault_key_reopens_nothing(unlocked):
-    file = keyring_file.parse(unlocked.data)
-    assert unlocked.proves(file)
-    assert not unlocked.proves(keyring_file.parse(patched(unlocked.data, 8, b"\x63")))
+def test_an_altered_file_is_reopened_by_nobody(unlocked):
+    assert unlocked.proves(keyring_file.parse(unlocked.data))
+    altered = keyring_file.parse(patched(unlocked.data, 8, b"\x63"))
+    assert not unlocked.proves(altered)
     with pytest.raises(Damaged, match="MAC"):
-        file.reopen(os.urandom(32))
+        unlocked.reopen(altered)
+
+
+# A new vault key
+
+
+def rotated(unlocked: keyring_file.UnlockedKeyring) -> keyring_file.KeyringFile:
+    first, *old = unlocked.keyring.masters
+    return keyring_file.parse(
+        unlocked.replace_masters([MasterKey.generate(), replace(first, retired=True), *old]),
+    )
+
+
+def test_a_new_first_master_key_comes_with_a_new_vault_key_for_every_slot(unlocked):
+    both = unlocked.reopen(keyring_file.parse(unlocked.add_slot(OTHER, label="second")))
+    file = rotated(both)
+    opened = [file.unlock(secret) for secret in (KEY, OTHER)]
+    assert opened[0].vault_key == opened[1].vault_key != both.vault_key
+    assert opened[0].keyring == opened[1].keyring
+    assert [slot.label for slot in file.slots] == ["laptop", "second"]
+    for secret, again in zip((KEY, OTHER), opened, strict=True):  # and can be rotated again by either
+        assert rotated(again).unlock(secret).former == (again.descent_key, both.descent_key)
+
+
+def test_other_master_keys_behind_the_same_first_leave_the_vault_key(unlocked):
+    later = keyring_file.parse(unlocked.replace_masters([*unlocked.keyring.masters, MasterKey.generate()]))
+    assert unlocked.reopen(later).vault_key == unlocked.vault_key
+
+
+def test_a_process_that_slept_over_rotations_opens_the_newest_file(unlocked):
+    file = rotated(unlocked.reopen(rotated(unlocked)))
+    later = unlocked.reopen(file)
+    assert later.vault_key == file.unlock(KEY).vault_key
+    assert unlocked.proves(file)
+    assert later.is_ancestor(keyring_file.parse(unlocked.data))
+    assert not unlocked.is_ancestor(file)
+
+
+def test_a_slot_that_was_removed_is_told_so_after_the_next_rotation(unlocked):
+    both = unlocked.reopen(keyring_file.parse(unlocked.add_slot(OTHER)))
+    other = keyring_file.parse(both.data).unlock(OTHER)
+    without = other.reopen(keyring_file.parse(other.remove_slot(unlocked.slot.id)))
+    assert both.reopen(keyring_file.parse(without.data)).keyring == without.keyring, "until then it goes on"
+    with pytest.raises(WrongKey, match="removed"):
+        both.reopen(keyring_file.parse(without.data)).replace_masters([MasterKey.generate()])
+    file = rotated(without)
+    with pytest.raises(WrongKey, match="removed and the keys of the vault were"):
+        both.reopen(file)
+    assert both.proves(file)
+
+
+def test_a_vault_key_that_does_not_descend_from_the_known_one_is_refused(unlocked):
+    """Both files were made by people who knew the first vault key: of two rotations apart only one is followed."""
+    ours, theirs = unlocked.reopen(rotated(unlocked)), rotated(unlocked)
+    with pytest.raises(Damaged):
+        ours.reopen(theirs)
+    assert not ours.proves(theirs)
+    assert not ours.proves(rotated(unlocked.reopen(theirs)))
+
+
+def test_marks_tell_of_this_vault_key_and_of_those_before_it(unlocked):
+    later = unlocked.reopen(rotated(unlocked))
+    apart = unlocked.reopen(rotated(unlocked))
+    assert later.descends_from(later.mark)
+    assert later.descends_from(unlocked.mark)
+    assert not later.descends_from(apart.mark)
+    assert not unlocked.descends_from(later.mark)
+
+
+def test_the_oldest_of_many_former_vault_keys_is_forgotten(unlocked, monkeypatch):
+    monkeypatch.setattr(keyring_file, "MOST_FORMER", 2)
+    known = [unlocked]
+    for _ in range(3):
+        known.append(known[-1].reopen(rotated(known[-1])))
+    assert known[-1].former == tuple(each.descent_key for each in known[2:0:-1])
 
 
 # Bounds
@@ -214,7 +286,7 @@ def test_a_label_is_short_printable_text(unlocked, label):
 
 @given(st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=16))
 def test_every_short_printable_label_comes_back(label):
-    file = keyring_file.parse(keyring_file.create(Keyring.generate(), KEY, label=label))
+    file = keyring_file.parse(keyring_file.create(Keyring.generate(), KEY, label=label).data)
     assert file.slots[0].label == label
 
 
@@ -270,8 +342,8 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
         (32 + 24, b"\xff" * 8, Damaged),
         (32 + 32, b"\xff", Damaged),
         (32 + 32, b"\n", Damaged),
-        (32 + 220, struct.pack("<I", 2**32 - 1), Damaged),
-        (32 + 220, struct.pack("<I", 0), Damaged),
+        (32 + 364, struct.pack("<I", 2**32 - 1), Damaged),
+        (32 + 364, struct.pack("<I", 0), Damaged),
     ],
 )
 def test_a_field_that_the_encoder_does_not_write_is_refused_before_any_key_is_stretched(
@@ -285,7 +357,7 @@ def test_a_field_that_the_encoder_does_not_write_is_refused_before_any_key_is_st
 def test_two_slots_of_one_id_are_damaged(unlocked):
     data = unlocked.add_slot(OTHER)
     with pytest.raises(Damaged, match="same id"):
-        keyring_file.parse(patched(data, 32 + 220, data[32:40]))
+        keyring_file.parse(patched(data, 32 + 364, data[32:40]))
 
 
 @pytest.mark.parametrize(
@@ -307,9 +379,9 @@ def test_the_counter_is_authentic(unlocked):
         keyring_file.parse(patched(unlocked.data, 8, b"\x63")).unlock(KEY)
 
 
-@given(st.integers(0, 219), st.integers(0, 7))
+@given(st.integers(0, 363), st.integers(0, 7))
 def test_another_key_meets_damage_where_one_slot_was_altered(offset, bit):
-    first = keyring_file.parse(keyring_file.create(Keyring.generate(), KEY)).unlock(KEY)
+    first = keyring_file.parse(keyring_file.create(Keyring.generate(), KEY).data).unlock(KEY)
     data = first.add_slot(OTHER)
     try:
         file = keyring_file.parse(patched(data, 32 + offset, bytes([data[32 + offset] ^ (1 << bit)])))
@@ -320,10 +392,10 @@ def test_another_key_meets_damage_where_one_slot_was_altered(offset, bit):
 
 
 def test_a_slot_of_another_vault_does_not_open_this_one(unlocked):
-    foreign = keyring_file.parse(keyring_file.create(Keyring.generate(), OTHER)).data
+    foreign = keyring_file.parse(keyring_file.create(Keyring.generate(), OTHER).data).data
     data = unlocked.add_slot(RawKey.generate())
     with pytest.raises(Damaged):
-        keyring_file.parse(patched(data, 32 + 220, foreign[32 : 32 + 220])).unlock(OTHER)
+        keyring_file.parse(patched(data, 32 + 364, foreign[32 : 32 + 364])).unlock(OTHER)
 
 
 def test_the_layout_is_the_table_of_the_docstring(unlocked):
@@ -332,5 +404,5 @@ def test_the_layout_is_the_table_of_the_docstring(unlocked):
     assert data[8:16] == struct.pack("<Q", 1)
     assert data[16:32] == unlocked.keyring.vault_id
     assert data[64:70] == b"laptop"
-    assert struct.unpack_from("<I", data, 252) == (64 + 41 + 16,)
-    assert len(data) == 32 + 220 + 48 + 64 + 41 + 16 + 32 + 16
+    assert struct.unpack_from("<I", data, 396) == (64 + 32 + 41 + 16,)
+    assert len(data) == 32 + 364 + 48 + 64 + 32 + 41 + 16 + 32 + 32 + 16

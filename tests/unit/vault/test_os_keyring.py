@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import threading
 
 import pytest
 from places import Entries, backend
 
 from vaultsession.errors import InvalidSetting, KeyUnavailable
+from vaultsession.util import deadline
 from vaultsession.vault import os_keyring
+from vaultsession.vault.key_sources import KeySources
 from vaultsession.vault.os_keyring import OsKeyring
 from vaultsession.vault.secret import RawKey
 
@@ -141,3 +144,31 @@ def test_the_package_is_asked_for_its_backend(monkeypatch):
     monkeypatch.setattr(keyring, "get_keyring", broken)
     with pytest.raises(KeyUnavailable, match="ValueError"):
         OsKeyring(VAULT_ID).secret()
+
+
+def test_a_silent_keyring_is_waited_for_and_then_given_up(monkeypatch, tmp_path, caplog):
+    """A desktop's keyring showed its dialog on a screen that nobody looked at: opening a store hung for ever."""
+    released = threading.Event()
+
+    class Silent(Entries):
+        def get_password(self, service, username):
+            released.wait(60)
+
+        def set_password(self, service, username, password):
+            released.wait(60)
+
+    monkeypatch.setattr(os_keyring, "PATIENCE", 0.02)
+    monkeypatch.setattr(deadline, "ANNOUNCED", 0.01)
+    silent = backend(base=Silent)
+    entry = OsKeyring(VAULT_ID, silent)
+    try:
+        for ask in (entry.secret, lambda: entry.keep(KEY), entry.forget):
+            with pytest.raises(KeyUnavailable, match=r"did not answer within 0\.02 s"):
+                ask()
+        assert "waiting for the keyring of the operating system" in caplog.text
+        sources = KeySources(environ={}, config=str(tmp_path / "config"), os_keyring=silent)
+        source, key = sources.for_creation(None, VAULT_ID, str(tmp_path / "vault"))
+        assert source.name.startswith("key file")
+        assert source.secret() == key
+    finally:
+        released.set()

@@ -16,7 +16,8 @@ from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Query
 from ...util.disk import Disk
-from ...vault.directory import DICTIONARIES, KEYRING_COUNTER, VaultDirectory
+from ...vault.directory import DICTIONARIES, VaultDirectory
+from ...vault.key_store import KeyringMemory
 from ...vault.metadata import DICTIONARY
 from .findings import Finding, Remedy, error, info, warning
 from .readonly import OpenedVault, key_of
@@ -94,17 +95,13 @@ def _masters(opened: OpenedVault, sealed: Mapping[bytes | None, int]) -> Iterato
 
 
 def _rollback(opened: OpenedVault) -> Iterator[Finding]:
-    """Whether the key slots were changed more often than this copy of them knows."""
+    """Whether the index has seen a newer keyring than this."""
     try:
-        remembered = opened.backend.remembered(KEYRING_COUNTER)
+        problem = KeyringMemory(opened.backend).why_older(opened.vault)
     except VaultError:
         return  # ``_index`` has a finding about it
-    if remembered is not None and opened.vault.counter < remembered:
-        yield error(
-            "keyring-set-back",
-            f"the key slots are an old copy (change {opened.vault.counter}, {remembered} was seen): restore the newer",
-            "keyring",
-        )
+    if problem is not None:
+        yield error("keyring-set-back", f"{problem}: restore the newer", "keyring")
 
 
 def _dictionaries(disk: Disk, path: str, opened: OpenedVault) -> Iterator[Finding]:

@@ -40,7 +40,7 @@ _OWN = frozenset({_FACTS, *_COPIES, *_HELD, *_INDEX})
 _LEFT_OVER = re.compile(
     r"(?:vault\.json|keyring|keyring\.bak|index\.sqlite)\.new(?:-wal|-shm|-journal)?|index\.sqlite-journal"
 )
-_LOCK_FILES = re.compile(r"vault|index|stripe-[0-9a-f]{2}|writer-[0-9a-f]{2}|lease-[0-9a-v]{32}")
+_LOCK_FILES = re.compile(r"vault|index|stripe-[0-9a-f]{2}|writer-[0-9a-f]{2}|lease-[0-9a-v]{32}(?:-next)?")
 _OTHERS = 0o077
 _MOSTLY = 0.8
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from ...backends.files import FilesBackend
 from ...backends.files.layout import FilesLayout, stripe_of
-from ...backends.files.locks import lock, open_lock, unlock
+from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
 from ...engine.writer import Writer
@@ -108,8 +108,9 @@ class SessionRepair:
             )
         self._refuse_without_room(before.st_size)
         aside = f"{QUARANTINE}/{os.path.basename(path)}.{os.urandom(8).hex()}"
-        stripe = open_lock(self._disk, self._layout.stripe(stripe_of(locator_of(key))))
-        lock(self._disk, stripe.fd)
+        guard = self._layout.stripe(stripe_of(locator_of(key)))
+        stripe = open_lock(self._disk, guard)
+        lock_rarely(self._disk, stripe.fd, guard)
         try:
             now = self._disk.stat(path)
             if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):

@@ -27,7 +27,6 @@ from ...format.ids import LOCATOR_LENGTH
 from ...format.sealed import (
     Commit,
     Container,
-    Current,
     Delete,
     Heads,
     IndexRow,
@@ -42,7 +41,7 @@ from ..memory import MemoryBackend
 from ..protocol import Backend, RecordedUpdate
 from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
-from .pending_session import Fork, MemorySnapshot, Merge, PendingSession, witness_of
+from .pending_session import Fork, MemorySnapshot, Merge, PendingSession
 
 _log = logging.getLogger("vaultsession")
 
@@ -333,25 +332,25 @@ class FallbackBackend(Backend):
             waiting, ours = self._memory.waiting[key], self._memory.snapshot(key)
             expired = ours.is_expired(self._clock.now())
             if expired and waiting.base is waiting.doubt is None:
-                self._memory.settle(key, keep=False)
+                self._memory.settle(key, None)
                 return True
         merge = _nothing if expired else self._merge
         try:
-            newest = _follow(ours, self._primary, key, waiting, merge)
+            theirs = _follow(ours, self._primary, key, waiting, merge)
         except Damaged:
             # The server lost what it had acknowledged, or a part was torn off: memory holds it all. A backend that has
             # seen none of it takes what is left there; what does not authenticate stays damaged.
             if self._afresh is None:
                 raise
-            newest = _follow(ours, self._afresh(), key, waiting, merge)
+            theirs = _follow(ours, self._afresh(), key, waiting, merge)
             _log.warning("the server had lost the newest records of %s, and was given them again", key)
-        if isinstance(ours.row, Tombstone) and isinstance(newest, IndexRow):
+        if isinstance(ours.row, Tombstone) and isinstance(theirs.row, IndexRow):
             _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
         with self._memory.lock:
             if newest_of(self._memory.backend, key) != ours.row:
-                waiting.carried(ours, newest)
+                waiting.carried(ours, theirs.row)
                 return False
-            self._memory.settle(key, keep=witness_of(newest) == witness_of(ours.row))
+            self._memory.settle(key, theirs)
             return True
 
     # -- the backend itself --------------------------------------------------------------------------------------------
@@ -421,7 +420,7 @@ class FallbackBackend(Backend):
             raise RuntimeError("the store is closed")
 
 
-def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSession, merge: Merge) -> Current:
+def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSession, merge: Merge) -> MemorySnapshot:
     """Bring the server to what memory had at that moment, or both to what ``settle`` makes of them: its newest then."""
     source = MemoryBackend()
     source.commit(key, lambda _: Delete(ours.row) if isinstance(ours.row, Tombstone) else Write(ours.row, 0, ours.data))
@@ -430,7 +429,11 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
         return waiting.settle(key, ours, theirs, partial(server.read, key), merge)
 
     commit = replicate(source, server, key, settle=settle)
-    return commit.after if commit.note is Outcome.SETTLED else ours.row
+    if commit.note is not Outcome.SETTLED or commit.after is None:
+        return ours
+    if isinstance(commit.change, Write):
+        return MemorySnapshot(commit.after, waiting.theirs[: commit.change.offset] + commit.change.data)
+    return MemorySnapshot(commit.after, waiting.theirs)
 
 
 def _nothing(_: Fork) -> None:

@@ -175,14 +175,18 @@ class SessionMemory:
                 raise KeyError(key)
             return MemorySnapshot(newest, b"" if container is None else container.header + container.data)
 
-    def settle(self, key: str, *, keep: bool) -> None:
-        """The session waits no more. ``keep`` it as a copy where the server has the same."""
+    def settle(self, key: str, newest: MemorySnapshot | None) -> None:
+        """The session waits no more. What the server has of it now is the copy, where that is known whole and fits."""
         with self.lock:
-            waiting = self.waiting.pop(key)
-            if keep and 0 < waiting.size <= self._capacity:
-                self._list(key, waiting.size)
-            else:
+            del self.waiting[key]
+            row, data = (None, b"") if newest is None else newest
+            if not isinstance(row, IndexRow) or len(data) != row.size or row.size > self._capacity:
                 self.backend.drop(key)
+                return
+            if newest_of(self.backend, key) != row:
+                self.backend.drop(key)
+                self.backend.commit(key, lambda _: Write(row, 0, data))
+            self._list(key, row.size)
 
     def problem(self, away: VaultError | None, since: int) -> str | None:
         """What ``health`` says: None where the server answers and nothing waits."""

@@ -49,13 +49,15 @@ class PendingSession:
 
     ``base`` is the container that both had last. ``doubt`` is ours up to a write whose outcome is unknown. ``merged``
     are the records that merges made, each with ours of that time: such a record may have been written although its
-    answer was lost. Once a merge was written the two chains have ``diverged`` for good: only documents are compared.
+    answer was lost; the last one was made behind ``theirs``, the server's container. Once a merge was written the two
+    chains have ``diverged`` for good: only documents are compared.
     """
 
     base: bytes | None = None
     known: tuple[Witness, ...] = ()
     doubt: bytes | None = None
     merged: list[tuple[IndexRow, bytes]] = field(default_factory=list)
+    theirs: bytes = b""
     diverged: bool = False
     size: int = 0
     problem: str | None = None
@@ -65,6 +67,7 @@ class PendingSession:
         self, key: str, ours: MemorySnapshot, theirs: IndexRow | Tombstone, fetch: ReadRange, merge: Merge
     ) -> Write | Delete | None:
         """What follows the server's newest, where that is no beginning of ours. May be asked again."""
+        self.theirs = b""
         lives = isinstance(theirs, IndexRow)
         is_known = witness_of(theirs) in self.known
         if isinstance(ours.row, Tombstone):
@@ -76,6 +79,7 @@ class PendingSession:
         container = fetch(0) if lives else None
         there = b"" if container is None else container.header + container.data
         result = merge(Fork(key, self._base(ours.data, there), ours.data, theirs, fetch))
+        self.theirs = there[: theirs.size] if isinstance(theirs, IndexRow) else b""
         if result is not None:
             self.merged.append((result.head, ours.data))
         return result

@@ -45,6 +45,10 @@ class FilesLayout:
         """The marker of a writer."""
         return os.path.join(self.locks, f"writer-{number:02x}")
 
+    def lease(self, locator: str) -> str:
+        """The lock file of a turn lease."""
+        return os.path.join(self.locks, f"lease-{locator}")
+
     @property
     def index_lock(self) -> str:
         """The lock file of the index."""

@@ -4,16 +4,20 @@ A lock file is made on first use and never deleted. ``flock`` belongs to the ope
 descriptor would both get in: a mutex stands beside it, and is taken first.
 
 Decision (2026-11): a blocking ``flock``, not filelock's polling. Four processes on hot sessions waited 351 ms at worst
-with polling every 50 ms, and 11 ms at worst with the kernel's queue.
+with polling every 50 ms, and 11 ms at worst with the kernel's queue. A process that was stopped holds its locks for as
+long: the queue is waited in by a thread, and left after a bounded time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import time
 from types import TracebackType
 
 from ...errors import BackendUnavailable
+from ...util.deadline import within
 from ...util.descriptors import Budget, share
 from ...util.disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from ...util.reentry import Lock, is_ours, not_ours
@@ -28,14 +32,10 @@ else:
     _EXCLUSIVE, _TRY, _UNLOCK = fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
 
 
-def lock(disk: Disk, fd: int) -> None:
-    """Wait until the open file is locked for this process alone."""
-    if hasattr(disk, "flock"):
-        disk.flock(fd, _EXCLUSIVE)
-    else:  # where there is no flock; only simulated
-        import filelock  # noqa: PLC0415 - where the kernel has flock, the package is not needed here
+PATIENCE = 60.0
+"""Seconds that a lock is waited for: it is held for microseconds, and for as long as a flush that was made to wait."""
 
-        filelock.lock_descriptor(fd)
+_LOOK = 0.01
 
 
 def try_lock(disk: Disk, fd: int) -> bool:
@@ -46,7 +46,7 @@ def try_lock(disk: Disk, fd: int) -> bool:
         except BlockingIOError:
             return False
         return True
-    import filelock  # noqa: PLC0415 - as above
+    import filelock  # noqa: PLC0415 - where the kernel has flock, the package is not needed
 
     return filelock.lock_descriptor(fd, blocking=False)
 
@@ -61,6 +61,35 @@ def unlock(disk: Disk, fd: int) -> None:
         filelock.unlock_descriptor(fd)
 
 
+def lock_rarely(disk: Disk, fd: int, path: str) -> None:
+    """Lock the open file by looking now and then: for what is seldom waited for. ``BackendUnavailable`` in the end."""
+    until = time.monotonic() + PATIENCE
+    while not try_lock(disk, fd):
+        if time.monotonic() > until:
+            raise _too_long(disk, fd, path)
+        time.sleep(_LOOK)
+
+
+def _too_long(disk: Disk, fd: int, path: str) -> BackendUnavailable:
+    holder = holder_of(disk, fd)
+    return BackendUnavailable(
+        f"{path}: {holder or 'another process'} has held this lock for more than {PATIENCE:g} s: it was stopped, or "
+        "waits for its disk; others can go on when it does, or when it is ended"
+    )
+
+
+def holder_of(disk: Disk, fd: int) -> str:
+    """The process that holds a lock of the open file, as Linux tells it; empty where that is not known."""
+    status = disk.fstat(fd)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as table:
+        for row in table:
+            fields = row.split()
+            if "->" not in fields and fields[5] == device and fields[4].isdigit():
+                return f"process {fields[4]}"
+    return ""
+
+
 def open_lock(disk: Disk, path: str) -> OpenFile:
     """A lock file, made if it is missing."""
     refuse_link(disk, os.path.dirname(path))
@@ -70,6 +99,48 @@ def open_lock(disk: Disk, path: str) -> OpenFile:
     return descriptor
 
 
+class _Queue:
+    """One place in the kernel's queue for a lock, which nobody can leave: what comes too late is unlocked again."""
+
+    def __init__(self, disk: Disk, file: OpenFile) -> None:
+        self._disk = disk
+        self._file: OpenFile | None = file
+        self._guard = threading.Lock()
+        self._is_left = False
+        self.is_over = False
+
+    def wait(self) -> None:
+        """Return with the lock."""
+        file = self._file
+        if file is None:
+            return
+        try:
+            if hasattr(self._disk, "flock"):
+                self._disk.flock(file.fd, _EXCLUSIVE)
+            else:  # where there is no flock; only simulated
+                import filelock  # noqa: PLC0415 - where the kernel has flock, the package is not needed here
+
+                filelock.lock_descriptor(file.fd)
+        finally:
+            with self._guard:
+                self.is_over = True
+                if self._is_left:
+                    self._unlock()
+
+    def leave(self) -> None:
+        """Unlock what was granted, or will be."""
+        with self._guard:
+            self._is_left = True
+            if self.is_over:
+                self._unlock()
+
+    def _unlock(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # closed with the last reference, and so unlocked
+                unlock(self._disk, file.fd)
+
+
 class PathLock:
     """One lock file. To be held as ``with lock.mutex, lock:``, in this order, for microseconds; not re-entrant.
 
@@ -77,7 +148,7 @@ class PathLock:
     between its acquisition and the caller's block, and leave it locked for ever.
     """
 
-    __slots__ = ("_budget", "_descriptor", "_disk", "_mutex", "_path")
+    __slots__ = ("_budget", "_descriptor", "_disk", "_given_up", "_mutex", "_path")
 
     def __init__(self, disk: Disk, path: str, budget: Budget | None = None) -> None:
         self._mutex = threading.RLock()
@@ -85,6 +156,7 @@ class PathLock:
         self._disk = disk
         self._path = path
         self._descriptor: OpenFile | None = None
+        self._given_up: _Queue | None = None
 
     @property
     def mutex(self) -> Lock:
@@ -102,12 +174,30 @@ class PathLock:
                 descriptor = self._descriptor = open_lock(self._disk, self._path)
                 if self._budget is not None:
                     self._budget.keep()
-            lock(self._disk, descriptor.fd)
+            if not try_lock(self._disk, descriptor.fd):
+                self._wait(descriptor)
         except OSError as error:
             raise BackendUnavailable(f"{self._path}: {error.strerror or error}") from error
         except BaseException:
-            if descriptor is not None:
-                unlock(self._disk, descriptor.fd)  # an interrupt after the lock was granted
+            if self._descriptor is not None:
+                unlock(self._disk, self._descriptor.fd)  # an interrupt after the lock was granted
+            raise
+
+    def _wait(self, descriptor: OpenFile) -> None:
+        """Wait in the kernel's queue. Where one that gave up is still in it, the next does so at once."""
+        if self._given_up is not None and not self._given_up.is_over:
+            raise _too_long(self._disk, descriptor.fd, self._path)
+        queue = _Queue(self._disk, descriptor)
+        try:
+            within(PATIENCE, f"the lock {self._path}", queue.wait)
+        except RuntimeError:  # no thread can be started: at the end of an interpreter, or there are too many
+            lock_rarely(self._disk, descriptor.fd, self._path)
+        except BaseException as error:
+            self._descriptor = None  # it is locked when its turn comes, and must not be ours then
+            queue.leave()
+            if isinstance(error, TimeoutError):
+                self._given_up = queue
+                raise _too_long(self._disk, descriptor.fd, self._path) from None
             raise
 
     def __exit__(

@@ -23,7 +23,8 @@ from ...format.sealed import (
     Tombstone,
     Write,
 )
-from ..optimistic import TRIES, OptimisticBackend, pause
+from ...util.deadline import pause
+from ..optimistic import TRIES, OptimisticBackend
 from ..protocol import Traits
 from .health import problems
 from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack

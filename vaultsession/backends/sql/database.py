@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
+from ...util.deadline import pause
 from ...util.fork import ForkSafe
-from ..optimistic import pause
 from .url import SqlUrl
 
 T = TypeVar("T")

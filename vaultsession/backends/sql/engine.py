@@ -16,8 +16,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
+from ...util.deadline import pause
 from ..leases import Leases
-from ..optimistic import pause
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
 from .leases import SqlLeases

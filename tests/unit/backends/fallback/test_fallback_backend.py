@@ -546,6 +546,24 @@ def test_a_merge_whose_answer_was_lost_is_there_once(lab: Lab, arrives: bool) ->
     assert lab.there() == ["first", "theirs", *merged, "more of theirs", rest]
 
 
+@pytest.mark.parametrize("adds", [True, False])
+def test_a_session_that_was_merged_is_there_in_the_next_outage_too(lab: Lab, adds: bool) -> None:
+    """It read as absent, and a writer was told that there is nothing to append to."""
+    lab.merge = merging(lab) if adds else lambda fork: fork.fetch(0) and None
+    lab.backend.commit(lab.key, lab.scribe.create(lab.key))
+    lab.server.begin()
+    lab.backend.commit(lab.key, lab.scribe.append("ours"))
+    lab.server.under.commit(lab.key, lab.scribe.append("theirs"))
+    lab.come_back()
+    assert lab.waiting() == 0
+    lab.server.begin()
+    lab.backend.commit(lab.key, lab.scribe.append("once more"))
+    expected = ["first", "theirs", "merged: ours", "once more"] if adds else ["first", "theirs", "once more"]
+    assert lab.here() == expected
+    lab.come_back()
+    assert lab.there() == expected
+
+
 def test_what_is_written_here_during_a_merge_follows_and_nothing_of_the_others_is_lost(lab: Lab) -> None:
     """The chains differ from the merge on: what is here must never take the place of what is there."""
     merge, seen = merging(lab), []

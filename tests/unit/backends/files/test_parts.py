@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Witness
 from vaultsession.testing.sealer import Sealer
+from vaultsession.util import deadline
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
@@ -153,6 +155,82 @@ def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
     disk.broken = set()
     with lock.mutex, lock:
         pass
+
+
+@pytest.mark.parametrize("disk", [Disk(), NoFlock()], ids=["flock", "filelock"])
+def test_a_lock_whose_holder_was_stopped_is_waited_for_and_then_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, disk: Any
+) -> None:
+    """A process got SIGSTOP while it held a stripe. Its lock is held for as long, and others waited for ever."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.02)
+    monkeypatch.setattr(deadline, "ANNOUNCED", 0.01)
+    path = str(tmp_path / "lock")
+    stopped = locks.open_lock(disk, path)
+    assert locks.try_lock(disk, stopped.fd)
+    waiting = locks.PathLock(disk, path)
+    said = r"lock: (process \d+|another process) has held this lock for more than 0\.02 s"
+    with pytest.raises(BackendUnavailable, match=said), waiting.mutex, waiting:
+        pytest.fail("two held it at once")
+    assert f"waiting for the lock {path}" in caplog.text
+    monkeypatch.setattr(locks, "PATIENCE", 60.0)
+    begun = time.monotonic()
+    with pytest.raises(BackendUnavailable, match="has held this lock"), waiting.mutex, waiting:  # at once, this time
+        pytest.fail("two held it at once")
+    assert time.monotonic() - begun < 30
+    given_up = waiting._given_up
+    assert given_up is not None
+    locks.unlock(disk, stopped.fd)
+    while not given_up.is_over:
+        time.sleep(0.001)
+    with waiting.mutex, waiting:  # what was granted to the one that gave up is not held
+        assert not locks.try_lock(disk, stopped.fd)
+    assert locks.try_lock(disk, stopped.fd)
+
+
+def test_a_wait_for_a_lock_may_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "lock")
+    holder = locks.open_lock(Disk(), path)
+    assert locks.try_lock(Disk(), holder.fd)
+    waiting = locks.PathLock(Disk(), path)
+
+    def interrupted(_seconds: float, _what: str, _ask: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(locks, "within", interrupted)
+    with pytest.raises(KeyboardInterrupt), waiting.mutex, waiting:
+        pytest.fail("two held it at once")
+    locks.unlock(Disk(), holder.fd)
+    with waiting.mutex, waiting:
+        assert not locks.try_lock(Disk(), holder.fd)
+
+
+def test_a_lock_is_had_where_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "lock")
+    holder = locks.open_lock(Disk(), path)
+    assert locks.try_lock(Disk(), holder.fd)
+
+    def refused(_thread: object) -> None:
+        locks.unlock(Disk(), holder.fd)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    lock = locks.PathLock(Disk(), path)
+    with lock.mutex, lock:
+        assert not locks.try_lock(Disk(), holder.fd)
+
+
+def test_a_lock_that_is_seldom_asked_for_is_waited_for_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.01)
+    path = str(tmp_path / "lock")
+    holder, other = locks.open_lock(Disk(), path), locks.open_lock(Disk(), path)
+    assert locks.try_lock(Disk(), holder.fd)
+    with pytest.raises(BackendUnavailable, match="has held this lock"):
+        locks.lock_rarely(Disk(), other.fd, path)
+    threading.Timer(0.005, locks.unlock, (Disk(), holder.fd)).start()
+    monkeypatch.setattr(locks, "PATIENCE", 60)
+    locks.lock_rarely(Disk(), other.fd, path)
 
 
 # -- markers -----------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ....vault import UnlockedVault, Vault
-    from ....vault.keyring_file import Slot
+    from ....vault.key_slot import Slot
     from ....vault.secret import Secret
 
 _COLUMNS = (

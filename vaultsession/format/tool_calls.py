@@ -1,18 +1,22 @@
 """Tool calls and their results, in the message formats of chat completions, content blocks and response items.
 
 Model APIs refuse a history with a result whose call is not there, or with a call that nothing answers before the
-conversation goes on. ``accepted`` is what a cut, or an interrupted turn, leaves of a history for them.
+conversation goes on. ``cut`` says where a history may lose its oldest messages; ``accepted`` is what a cut, or an
+interrupted turn, leaves of a history for them. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..format.payload import Json
+from .payload import Json
 
 UNANSWERED = "The call was interrupted: it has no result."
 """What stands for the result of a call that was interrupted, in what an agent sees. It is not written."""
+
+LONGEST_GROUP = 64
+"""Messages that a history may hold beyond its bound, lest a call be parted from its results."""
 
 _ITEMS = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
@@ -48,6 +52,84 @@ def results(message: Mapping[str, Any]) -> list[object]:
 def involves_tool(message: Mapping[str, Any]) -> bool:
     """Whether a message asks for a tool or brings a tool's result, so that the agent is called again."""
     return bool(message.get("tool_calls")) or bool(calls(message)) or bool(results(message))
+
+
+def cut(count: int, message: Callable[[int], Mapping[str, Any]], most: int) -> int:
+    """How many of ``count`` messages go, the oldest, so that ``most`` stay, and no result that stays loses its call.
+
+    Nor does one that is still to come: a call waits until somebody says something else. Rather fewer stay than
+    ``most``; more, at most by ``LONGEST_GROUP``, where nothing would be left else. ``message`` gives that of a number;
+    it is asked for the oldest, and for those behind them while a call that goes waits for its result.
+    """
+    if count <= most:
+        return 0
+    place, waiting = count - most, _Waiting()
+    for number in range(count):
+        if number >= place and not waiting.before(place):
+            return place
+        answered = waiting.follow(number, message(number))
+        if number >= place and any(call < place for call in answered):
+            place = number + 1
+    end = _open_end(count, message)
+    if place < count and max(waiting.before(place), default=-1) < end:
+        return place
+    least = count - most - LONGEST_GROUP
+    earlier = _before(count, message, count - most, end)
+    if earlier < least:
+        if place < count:
+            return place
+        earlier = _before(count, message, count - most, count)
+    return earlier if earlier >= least else count - most
+
+
+def _before(count: int, message: Callable[[int], Mapping[str, Any]], excess: int, begin: int) -> int:
+    """The last place before ``excess`` that parts no result from its call, those of calls since ``begin`` to come."""
+    waiting, place = _Waiting(), excess
+    spans = [(call, number) for number in range(count) for call in waiting.follow(number, message(number))]
+    spans += [(call, count) for call in waiting.before(count) if call >= begin]
+    for call, result in reversed(spans):  # by result, the newest first: where the place moves, it has left those behind
+        if call < place <= result:
+            place = call
+    return place
+
+
+def _open_end(count: int, message: Callable[[int], Mapping[str, Any]]) -> int:
+    """Where the calls begin whose results may be still to come: behind the last that was said by anybody."""
+    for number in range(count - 1, -1, -1):
+        said = _said(message(number))
+        if "role" in said and not involves_tool(said):
+            return number + 1
+    return 0
+
+
+def _said(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was said in a message: an entry of a transcript holds it."""
+    wrapped = message.get("message", message.get("payload"))
+    return wrapped if isinstance(wrapped, dict) else message
+
+
+class _Waiting:
+    """The calls of a history that wait for a result, by id: where each stands."""
+
+    def __init__(self) -> None:
+        self._calls: dict[object, int] = {}
+
+    def before(self, place: int) -> list[int]:
+        """Where those stand that stand before that place."""
+        return [call for call in self._calls.values() if call < place]
+
+    def follow(self, number: int, message: Mapping[str, Any]) -> list[int]:
+        """Where the calls stand that a message answers. They wait no longer, and those that it makes do."""
+        said, answered = _said(message), []
+        for name in results(said):
+            known = next(reversed(self._calls), None) if name is None else name
+            if known in self._calls:
+                answered.append(self._calls.pop(known))
+        for place, name in enumerate(calls(said)):
+            known = (number, place) if name is None else name
+            self._calls.pop(known, None)
+            self._calls[known] = number
+        return answered
 
 
 def accepted(history: Sequence[Json]) -> list[Json]:

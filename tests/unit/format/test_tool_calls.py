@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vaultsession import SessionStore, open_store
-from vaultsession.store.tool_calls import UNANSWERED, accepted, calls, results
+from vaultsession.format.tool_calls import UNANSWERED, accepted, calls, cut, results
 
 Message = dict[str, Any]
 USER: Message = {"role": "user", "content": "weather?"}
@@ -85,6 +87,133 @@ def test_a_cut_never_parts_a_result_from_its_call(call: Any, result: Any, most: 
         store.conversation("x", agent=agent, window=most if how == "window" else None).send("and tomorrow?")
     assert not refusal(seen[0])
     assert seen[0][-1]["content"] == "and tomorrow?"
+
+
+@FORMATS
+@pytest.mark.parametrize(("most", "first"), [(1, 5), (2, 5), (3, 3), (4, 3), (5, 1), (6, 0), (7, 0)])
+def test_what_is_stored_is_cut_there_however_it_came(call: Any, result: Any, most: int, first: int) -> None:
+    turns = [USER, call("c1"), *result("c1"), call("c2"), *result("c2"), SAID]
+    with open_store("memory://") as store:
+        store.create("at once", max_messages=most, messages=turns)
+        store.create("appended", max_messages=most)
+        store.append("appended", *turns)
+        store.create("one by one", max_messages=most)
+        for message in turns:
+            store.append("one by one", message)
+            assert not refusal(store.messages("one by one"))
+            assert store.messages("one by one")[-1] == message
+        store.create("edited", messages=turns)
+        with store.edit("edited") as draft:
+            draft.max_messages = most
+        store.create("whole", messages=turns)
+        store.copy("whole", "copied", max_messages=most)
+        store.import_(list(store.export(["at once"])), existing="replace")
+        for name in ("at once", "appended", "one by one", "edited", "copied"):
+            assert store.messages(name) == turns[first:], name
+            assert store.load(name).message_count == len(turns) - first
+
+
+@FORMATS
+def test_a_call_with_more_results_than_messages_may_stay_keeps_them_until_the_next(call: Any, result: Any) -> None:
+    group = [call("c1"), *result("c1")]
+    with open_store("memory://") as store:
+        store.create("x", max_messages=1, messages=[USER])
+        store.append("x", call("c1"))
+        store.append("x", *result("c1"))
+        assert store.messages("x") == group
+        store.update("x", {"step": 1})  # nor does a change of anything else part them
+        assert store.messages("x") == group
+        assert store.append("x", SAID).message_count == 1
+        store.append("x", *group, SAID, *result("c1"))  # what answers a call again holds nothing
+        assert store.load("x").message_count == 1
+
+
+def test_calls_that_wait_for_their_results_stay_until_somebody_says_something_else() -> None:
+    with open_store("memory://") as store:
+        store.create("x", max_messages=1, messages=[USER])
+        for message in [item("c1"), item("c2"), {"type": "reasoning"}, *item_result("c2"), *item_result("c1")]:
+            store.append("x", message)
+        assert store.load("x").message_count == 5
+        assert store.append("x", item("c3"), USER).message_count == 1
+
+
+@pytest.mark.parametrize("wrapper", ["message", "payload"])
+def test_an_entry_of_a_transcript_is_cut_as_what_it_holds(wrapper: str) -> None:
+    entries = [{"type": "entry", wrapper: each} for each in [block("c1"), *block_result("c1"), SAID]]
+    with open_store("memory://") as store:
+        assert store.create("x", max_messages=2, messages=entries).messages == entries[2:]
+
+
+MADE = st.lists(
+    st.one_of(
+        st.sampled_from([USER, SAID]),
+        st.builds(lambda make, name: make(name), st.sampled_from([chat, block, item]), st.sampled_from("abc")),
+        st.builds(
+            lambda make, name: make(name)[0],
+            st.sampled_from([chat_result, block_result, item_result]),
+            st.sampled_from("abc"),
+        ),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(MADE, st.integers(1, 13))
+def test_a_cut_is_the_first_place_that_parts_nothing_else_the_last_before(history: list[Message], most: int) -> None:
+    pairs = []
+    for end, message in enumerate(history):
+        for name in results(message):
+            asked = [place for place in range(end) if name in calls(history[place])][-1:]
+            pairs += [
+                (place, end) for place in asked if not any(name in results(history[n]) for n in range(place, end))
+            ]
+    for place, message in enumerate(history):
+        rest = history[place + 1 :]
+        goes_on = all(calls(each) or results(each) for each in rest)
+        if goes_on and not any({*calls(message)} & {*calls(each), *results(each)} for each in rest):
+            pairs += [(place, len(history))] * len(calls(message))
+    places = [place for place in range(len(history)) if not any(begin < place <= end for begin, end in pairs)]
+    later = [place for place in places if place >= len(history) - most]
+    assert cut(len(history), history.__getitem__, most) == (later[0] if later else places[-1])
+
+
+def test_a_cut_looks_at_no_more_than_it_needs() -> None:
+    history = [USER, SAID, chat("c1"), *chat_result("c1"), SAID, *[USER, SAID] * 1000]
+    asked: list[int] = []
+
+    def message(number: int) -> Message:
+        asked.append(number)
+        return history[number]
+
+    assert cut(len(history), message, len(history) - 2) == 2
+    assert cut(len(history), message, len(history) - 3) == 4
+    assert max(asked) == 3
+
+
+def test_a_call_that_is_never_answered_holds_no_history_for_ever() -> None:
+    history = [chat("never"), *[each for n in range(100) for each in (chat(f"{n}"), *chat_result(f"{n}"))]]
+    assert cut(len(history), history.__getitem__, 1) == len(history) - 2
+    assert cut(3, history.__getitem__, 1) == 0
+    alone = [chat("never"), *[{"type": "event"}] * 100]
+    assert [cut(n, alone.__getitem__, 1) for n in (10, 65, 66)] == [0, 0, 65]
+
+
+@FORMATS
+def test_a_window_of_nothing_but_results_shows_their_call(call: Any, result: Any) -> None:
+    seen: list[list[Message]] = []
+
+    def agent(history: list[Message]) -> str:
+        seen.append(history)
+        return "ok"
+
+    group = [call("c1"), *result("c1")]
+    with open_store("memory://") as store:
+        store.create("x", messages=[USER, SAID, USER, *group])
+        store.conversation("x", agent=agent, window=1).answer()
+        store.create("y", messages=[USER, {**SAID, "interrupted": True}])
+        store.conversation("y", agent=agent, window=1).answer()
+    assert seen == [group, [USER]]
 
 
 def test_of_parallel_calls_that_were_cut_apart_the_one_that_is_there_keeps_its_result() -> None:
