@@ -64,6 +64,11 @@ def _went_on(source: Backend, target: Backend, each: SessionGap) -> bool:
     return not ends_as(there, container)
 
 
+def _is_same(newest: Current, tombstone: Tombstone) -> bool:
+    """Whether that is this tombstone of this session, whatever slugs the two sides give it."""
+    return isinstance(newest, Tombstone) and newest[1:] == tombstone[1:]
+
+
 class _Copy:
     def __init__(self, source: Backend, target: Backend, describer: Describer, progress: Progress) -> None:
         self._source = source
@@ -105,10 +110,10 @@ class _Copy:
 
             def update(newest: Current, tombstone: Tombstone = tombstone) -> Delete | None:
                 above = newest is not None and newest.generation > tombstone.generation
-                return None if above or newest == tombstone else Delete(tombstone, flush=False)
+                return None if above or _is_same(newest, tombstone) else Delete(tombstone, flush=False)
 
             try:
-                self._report.tombstones += self._target.commit(tombstone.key, update).after == tombstone
+                self._report.tombstones += _is_same(self._target.commit(tombstone.key, update).after, tombstone)
             except Unreadable as error:
                 self._report.problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
 
