@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Write
+from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Tombstone, Write
 from ...util.disk import Disk, read_all, shred_file
 from .container import (
     extend,
@@ -29,7 +30,7 @@ from .container import (
     stat_path,
 )
 from .index import Index
-from .layout import FilesLayout, stripe_of
+from .layout import FilesLayout, is_path_of, key_in, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
@@ -118,11 +119,9 @@ class ContainerStore:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
         state = self._known(key, is_still_extensible)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
-            indexed = self._index.lookup(locator_of(key))
-            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
+            state, tombstone = self._opened(key)
             if state is None:
-                self._refuse_second(key, indexed.key)
-                return None, indexed.tombstone
+                return None, tombstone
         if state.is_extensible:
             return state, state.row
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
@@ -137,7 +136,7 @@ class ContainerStore:
     def write(self, key: str, state: FileState | None, newest: Current, change: Write | Delete) -> Unflushed | None:
         """Write behind the newest or in place of it, or delete; what ``flush`` has to flush. Under the stripe."""
         if isinstance(change, Delete):
-            outcome = self.delete({key: change})[key]
+            outcome = self.delete({key: change}, {key: state})[key]
             try:
                 if isinstance(outcome, VaultError):
                     raise outcome
@@ -145,8 +144,10 @@ class ContainerStore:
                 del outcome  # raised from here it refers to this frame, and the frames above it hold descriptors
             return None
         row = change.head
-        if row.key != key or row.size != change.offset + len(change.data):
+        if locator_of(row.key) != locator_of(key) or row.size != change.offset + len(change.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+        if row.key != key:
+            change = change._replace(head=row._replace(key=key))
         if change.offset:
             return self._append(key, state, newest, change)
         self._replace(key, state, newest, change)
@@ -166,26 +167,27 @@ class ContainerStore:
             if not self._is_rescued(unflushed):
                 reason = error.strerror or error
                 raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
-        self._index.add(unflushed.row, flushed=True)
+        self._list(unflushed.row, path, flushed=True)
 
-    def delete(self, deletes: Mapping[str, Delete]) -> Outcomes:
-        """Remove sessions, which share one transaction of the index. Under their stripes.
+    def delete(self, deletes: Mapping[str, Delete], states: Mapping[str, FileState | None]) -> Outcomes:
+        """Remove sessions, which share one transaction of the index. Under their stripes. ``states``: their containers.
 
         By key: the tombstone, or why the session is not known to be removed.
         """
         for key, delete in deletes.items():
-            if delete.tombstone.key != key:
+            if locator_of(delete.tombstone.key) != locator_of(key):
                 raise ValueError(f"a tombstone of another session than {key}")
         outcomes: Outcomes = {}
         temporaries: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
-                temporaries[key] = self._unlink(key, shred=delete.shred)
+                temporaries[key] = self._unlink(key, states[key], shred=delete.shred)
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
                 continue
-            self._index.add_tombstone(delete.tombstone)
-            outcomes[key] = delete.tombstone
+            tombstone = delete.tombstone._replace(key=key)
+            self._index.add_tombstone(tombstone)
+            outcomes[key] = tombstone
         # Written before a stripe is released: the next create of an id must see the tombstone, to be above it even
         # where the clock was set back. If that fails it is written later, as every entry.
         with contextlib.suppress(VaultError):
@@ -230,11 +232,20 @@ class ContainerStore:
 
     def _current(self, key: str) -> FileState | None:
         """What the path names now, at its present size; None: nothing."""
-        state = self._known(key, has_no_record_behind)
-        if state is None:
-            indexed = self._index.lookup(locator_of(key))
-            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
-        return state
+        return self._known(key, has_no_record_behind) or self._opened(key)[0]
+
+    def _opened(self, key: str) -> tuple[FileState | None, Tombstone | None]:
+        """The container as it is now and what the index has as its tombstone; None, where there is no container.
+
+        Of a key the locator counts: where no file has this slug, the one is taken whose name the index has. That of a
+        session which came from a server, and with no key, is the bare locator.
+        """
+        indexed = self._index.lookup(locator_of(key))
+        known = indexed.witness, indexed.tombstone
+        state = open_container(self._disk, self._layout.session(key), *known)
+        if state is None and indexed.key is not None and indexed.key != key:
+            state = open_container(self._disk, self._layout.session(indexed.key), *known)
+        return state, indexed.tombstone
 
     def _known(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
         """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
@@ -271,7 +282,7 @@ class ContainerStore:
         self.open_files.put(key, after)
         if flush:
             return Unflushed(key, after, row)
-        self._index.add(row, flushed=False)
+        self._list(row, state.path, flushed=False)
         return None
 
     def _is_rescued(self, unflushed: Unflushed) -> bool:
@@ -308,9 +319,10 @@ class ContainerStore:
             self._quarantine.keep(key, state, newest.size)
         flush = write.flush and self._durable
         temporary = self._layout.temporary(locator_of(key))
-        placed = replace(self._disk, temporary, self._layout.session(key), write.data, flush=flush)
+        path = self._layout.session(key) if state is None else state.path
+        placed = replace(self._disk, temporary, path, write.data, flush=flush)
         self.open_files.put(key, placed._replace(row=row))
-        self._index.add(row, flushed=flush)
+        self._list(row, path, flushed=flush)
         if write.erase:
             self._quarantine.forget(locator_of(key))
 
@@ -319,6 +331,7 @@ class ContainerStore:
     ) -> Commits:
         commits: Commits = {}
         deletes: dict[str, Delete] = {}
+        found: dict[str, FileState | None] = {}
         for key in batch:
             try:
                 state, newest = self.newest(key)
@@ -329,19 +342,20 @@ class ContainerStore:
                 commits[key] = without_frames(error)
             else:
                 states.append(state)
+                found[key] = state
                 commits[key] = Commit.of(newest, change)
                 if isinstance(change, Delete):
                     deletes[key] = change
         if deletes:
             begin()
-            failed = {key: each for key, each in self.delete(deletes).items() if isinstance(each, VaultError)}
+            failed = {key: each for key, each in self.delete(deletes, found).items() if isinstance(each, VaultError)}
             commits.update(failed)
         return commits
 
-    def _unlink(self, key: str, *, shred: bool) -> str:
+    def _unlink(self, key: str, state: FileState | None, *, shred: bool) -> str:
         """Remove the name of a container; the name under which ``_shred`` overwrites it, or nothing."""
         self.open_files.drop(key)
-        path = self._layout.session(key)
+        path = self._layout.session(key) if state is None else state.path
         with contextlib.suppress(FileNotFoundError):
             if not shred:
                 self._disk.unlink(path)
@@ -376,12 +390,11 @@ class ContainerStore:
             for key in promised:
                 outcomes[key] = DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}")
 
-    def _refuse_second(self, key: str, name: str | None) -> None:
-        """One session, one file: another name for the same locator was put there by someone else."""
-        if name is not None and name != key:
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                self._disk.stat(self._layout.session(name))
-                raise Damaged(f"the session of {key} lies there under another name, {name}; nothing was changed")
+    def _list(self, row: IndexRow, path: str, *, flushed: bool) -> None:
+        """Put a row into the index, under the name of its file."""
+        if not is_path_of(row.key, path):
+            row = row._replace(key=key_in(os.path.basename(path)) or row.key)
+        self._index.add(row, flushed=flushed)
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import locator_of
+from ...format.ids import is_key_of, locator_of
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
@@ -336,7 +336,8 @@ class Index:
                 text = "SELECT key, witness FROM sessions WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
                     # A row stands above every tombstone of its session: a file below the one is below the other.
-                    return IndexedSession(unpack_witness(found[1]), None, found[0])
+                    name = found[0] if is_key_of(found[0], locator) else None
+                    return IndexedSession(unpack_witness(found[1]), None, name)
                 text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
                 found = connection.execute(text, (locator,)).fetchone()
                 return IndexedSession(None, tombstone_from(*found), None) if found else _UNKNOWN

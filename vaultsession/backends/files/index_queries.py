@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...format.ids import is_key, locator_of
+from ...format.ids import is_key_of
 from ...format.sealed import IndexRow, Query, Tombstone
 from .index_schema import COLUMNS, row_from, tombstone_from
 
@@ -89,7 +89,7 @@ def tombstones(connection: sqlite3.Connection, after: str, size: int) -> list[To
         "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
     )
     found = connection.execute(text, (after, size)).fetchall()
-    if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+    if not all(is_key_of(row[1], row[0]) for row in found):
         raise ValueError("a tombstone under another locator")
     return [tombstone_from(*row[1:]) for row in found]
 
@@ -113,7 +113,7 @@ def summaries_after(connection: sqlite3.Connection, after: str, size: int) -> di
 def _summaries(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> dict[str, RowSummary]:
     text = f"SELECT locator, key, version, size, generation FROM sessions WHERE {where}"  # noqa: S608 - our own text
     found = {locator: RowSummary(*columns) for locator, *columns in connection.execute(text, values)}
-    if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
+    if not all(is_key_of(each.key, locator) for locator, each in found.items()):
         raise ValueError("a row under another locator")
     if not all(isinstance(each.generation, int) for each in found.values()):
         raise ValueError("a row with values of another type")
