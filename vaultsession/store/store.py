@@ -440,11 +440,7 @@ class SessionStore(Generic[StateT]):
 
     @timed
     def sweep(
-        self,
-        *,
-        dry_run: bool = False,
-        believe_clock: bool = False,
-        progress: Callable[[int], object] | None = None,
+        self, *, dry_run: bool = False, believe_clock: bool = False, progress: Callable[[int], object] | None = None
     ) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
@@ -453,14 +449,8 @@ class SessionStore(Generic[StateT]):
         with the count so far, as batches are done. ``SweepRefused`` where the clock is more than a year beyond the
         newest change of the whole vault: it may be wrong, unless you ``believe_clock``.
         """
-        return bulk.sweep(
-            self._operations,
-            self._listing,
-            self._clock.now(),
-            dry_run=dry_run,
-            believe_clock=believe_clock,
-            progress=progress,
-        )
+        now = None if believe_clock else self._clock.now()
+        return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
 
     @timed
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
@@ -550,7 +540,7 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.cache
+        cache = self._cache.documents
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),
