@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crash_lab import IDS, KEY, Life, QuickDisk, explored, reader
+from vaults import vault_at
 
-from vaultsession import SessionNotFound, SessionStore, UnknownKey, open_store
+from vaultsession import RawKey, SessionNotFound, SessionStore, UnknownDictionary, UnknownKey, open_store
 from vaultsession.engine.writer import Writer
+from vaultsession.format.dictionaries import Dictionaries, shipped
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault.live_keyring import LiveKeyring
+
+OTHER = RawKey(bytes(range(1, 33)))
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 
 
 def furnished(where: Path, name: str, **settings: Any) -> Life:
+    """One of each thing that lies under a master key: sessions, a dictionary that they need, a tombstone, two slots."""
     life = Life(where, name, settings=settings)
+    vault = vault_at(str(life.path), life.disk)
+    vault.add_slot(vault.unlock([("the key", KEY)]), OTHER)
     life.act(
+        lambda store: store._operations._reader.dictionaries.keep(shipped().content, life.clock.now()),
+        lambda store: store.create("gone", tenant_id="idle"),
+        lambda store: store.delete("gone"),
         lambda store: store.create("a", state={"n": 1}, messages=[{"n": 1}], tenant_id="acme"),
         lambda store: store.create("b", messages=[{"text": "word " * 300}], tenant_id="acme"),
         lambda store: store.create("c", title="c"),
@@ -47,8 +58,14 @@ def gone_on_with(crashed: Any, life: Life) -> None:
         assert store.rotate_key().left == ()
         store.prune_keys()
         assert reader(store) == before
-    with open_store(crashed, disk=QuickDisk(), key=KEY, clock=ManualClock(now), **life.settings) as store:
+    with open_store(crashed, disk=QuickDisk(), key=OTHER, clock=ManualClock(now), **life.settings) as store:
         assert reader(store) == before
+        again = store._operations._reader
+        assert len(again.keyring.masters) == 1
+        assert [again.dictionaries.find(number).number for number in vault_at(os.fspath(crashed)).dictionaries()]
+        assert all(map(again.rows.is_genuine, store._backend.tombstones()))
+        if again.keyring.tenant_keys:
+            assert again.keys.tenant("idle") is not None, "it may have copies in quarantine"
 
 
 def explore(life: Life, *, bound: int, every: int = 1) -> int:
@@ -81,9 +98,10 @@ def test_a_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, te
     assert life.survive(bound=4) >= 60
 
 
-def test_a_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
-    life = furnished(where, "quick: a rotation gone on with")
-    life.act(rotates)
+@pytest.mark.parametrize("act", [rotates, rotates_and_prunes])
+def test_a_rotation_that_was_cut_is_gone_on_with(where: Path, act: Any) -> None:
+    life = furnished(where, "quick: a rotation gone on with", tenant_keys=act is rotates_and_prunes)
+    life.act(act)
     assert explore(life, bound=3) >= 40
 
 
@@ -177,6 +195,20 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
         life.act(rotates)
     with pytest.raises((AssertionError, UnknownKey)):
         life.survive(bound=4)
+    life.close()
+
+
+@pytest.mark.parametrize(
+    ("where_in", "name"), [(LiveKeyring, "rewrap_tenants"), (Dictionaries, "reseal")], ids=["tenants", "dictionaries"]
+)
+def test_what_is_left_under_a_key_that_is_deleted_is_seen(
+    where: Path, monkeypatch: pytest.MonkeyPatch, where_in: type, name: str
+) -> None:
+    life = furnished(where, "mutants", tenant_keys=True)
+    monkeypatch.setattr(where_in, name, lambda *_: [])
+    life.act(rotates_and_prunes)
+    with pytest.raises((AssertionError, UnknownKey, UnknownDictionary)):
+        explore(life, bound=2)
     life.close()
 
 

@@ -81,8 +81,10 @@ def keyring(data: bytes) -> None:
 def tenants(data: bytes) -> None:
     """The bytes of a tenant's key file, and the same as keys that are sealed as the vault seals them."""
     digest = TenantKeys.digest_of(KEYRING, "fuzzed")
-    header = b"VST1\x01\x00" + (len(data) // 49).to_bytes(2, "little") + KEYRING.vault_id + digest + bytes(12)
-    for each in (data, header + AESGCM(KEYRING.tenants_key).encrypt(bytes(12), data, header)):
+    count, first = (len(data) // 49).to_bytes(2, "little"), KEYRING.first
+    header = b"VST1\x01\x00" + count + KEYRING.vault_id + digest + first.id + bytes(12)
+    key = first.subkey(b"tenants", KEYRING.vault_id)
+    for each in (data, header + AESGCM(key).encrypt(bytes(12), data, header)):
         _allowed(lambda each=each: TenantKeys.decode(each, KEYRING, name_of(digest)))
 
 

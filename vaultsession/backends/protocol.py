@@ -129,6 +129,16 @@ class Backend(ABC):
         """
         return iter(())
 
+    def lost(self) -> Iterator[str]:
+        """The key of every session that was acknowledged, is in no listing any more, and was never removed.
+
+        None from a backend whose containers and rows are one.
+        """
+        return iter(())
+
+    def settle(self) -> None:  # noqa: B027 - nothing to be done by a backend that leaves nothing to the system
+        """Make lasting what was left to the system; for the end of a copy."""
+
     def notes(self) -> Mapping[str, str]:
         """What is worth knowing of a component without being its problem, as of the last ``health``. Never waits."""
         return {}

@@ -282,7 +282,12 @@ def _as_it_is(ours: IndexRow, theirs: Current, *, anew: bool) -> Outcome | None:
 
 
 def _without(ours: Tombstone | None, theirs: Current) -> tuple[Outcome, Delete | None]:
-    """Where the source has no session: what its tombstone names is removed, and nothing else."""
+    """Where the source has no session: what its tombstone names is removed, and nothing else.
+
+    A tombstone that was signed anew, under another key, takes the place of the one before.
+    """
+    if isinstance(ours, Tombstone) and isinstance(theirs, Tombstone) and ours[1:] != theirs[1:]:
+        return Outcome.CURRENT, Delete(ours._replace(key=theirs.key)) if ours.generation == theirs.generation else None
     if not isinstance(theirs, IndexRow):
         return Outcome.CURRENT, None
     if ours is None:

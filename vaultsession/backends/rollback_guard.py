@@ -69,6 +69,9 @@ class RollbackGuard:
         name = locator_of(key)
         with self._lock:
             known = self._sights.get(name) or UNSEEN
+            grave = known.tombstone
+            if tombstone is not None and grave is not None and tombstone.generation == grave.generation:
+                known = known._replace(tombstone=None)  # what a storage says was joined before: this process signed it
             sight = known.joined(witness, tombstone)
             if sight != known:
                 self._sights.keep(name, sight)

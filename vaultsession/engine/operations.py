@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import (
     BackendUnavailable,
     Conflict,
+    Damaged,
     DurabilityUnknown,
     SessionExists,
     SessionExpired,
@@ -25,7 +26,7 @@ from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json, Packed
-from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, Update, Write
+from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
 from .reader import Document, OpenHead, Reader
@@ -34,6 +35,8 @@ from .writer import Writer
 _log = logging.getLogger("vaultsession")
 
 Existing = Literal["error", "skip", "replace"]
+
+T = TypeVar("T")
 
 NOTHING_ADDED = b"[{}]"
 
@@ -85,7 +88,7 @@ class Operations:
 
     def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
-        loaded = self._coherent.loaded(key)
+        loaded = self._unless_lost(name, lambda: self._coherent.loaded(key))
         if loaded is None:
             raise absent(name)
         expires = self._after_read(key, name, loaded.head)
@@ -101,7 +104,7 @@ class Operations:
 
     def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
         """A page of the history, from what is cached of the newest document, else from the tail."""
-        read = self._coherent.page(key, wanted=wanted, offset=offset)
+        read = self._unless_lost(name, lambda: self._coherent.page(key, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
         head, found = read
@@ -110,7 +113,12 @@ class Operations:
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
-        return self._is_alive(self._backend.head(key))
+        try:
+            return self._is_alive(self._backend.head(key))
+        except Damaged as error:
+            if self._has_expired(error.lost):
+                return False
+            raise
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
@@ -380,6 +388,19 @@ class Operations:
         if not self._is_alive(newest):
             raise expired(name)
         return newest, self._reader.opened(newest)
+
+    def _unless_lost(self, name: str, read: Callable[[], T]) -> T:
+        """What is read. Of what has expired nothing is lost: ``SessionExpired`` where the container of such is gone."""
+        try:
+            return read()
+        except Damaged as error:
+            if self._has_expired(error.lost):
+                raise expired(name) from None
+            raise
+
+    def _has_expired(self, lost: object) -> bool:
+        """Whether a session whose container is gone had expired, by a row that authenticates."""
+        return isinstance(lost, LostRow) and not self._is_alive(lost)
 
     def _is_alive(self, newest: Current) -> bool:
         """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""

@@ -120,8 +120,8 @@ class Reader:
         largest_body: int = LARGEST_BODY,
     ) -> None:
         self.keys = LiveKeyring(keys) if isinstance(keys, Keyring) else keys
-        self.dictionaries = dictionaries or Dictionaries(self.keys.current)
-        self.rows = IndexRowCipher(self.keys.current)
+        self.dictionaries = dictionaries or Dictionaries(self.keys)
+        self.rows = IndexRowCipher(self.keys)
         self.largest_body = largest_body
         self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
         self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
@@ -142,11 +142,12 @@ class Reader:
         ``compressing`` chooses the dictionary that is written with; readers skip it. For ``patient`` and ``memory`` see
         ``VaultKeyStore``.
         """
-        dictionaries = Dictionaries(opened.keyring, vault)
+        store = VaultKeyStore(vault, opened, etag=etag, patient=patient, memory=memory)
+        keys = LiveKeyring(opened.keyring, store, etag)
+        dictionaries = Dictionaries(keys, vault)
         if compressing:
             dictionaries.choose()
-        store = VaultKeyStore(vault, opened, etag=etag, patient=patient, memory=memory)
-        return cls(LiveKeyring(opened.keyring, store, etag), dictionaries)
+        return cls(keys, dictionaries)
 
     @property
     def keyring(self) -> Keyring:
@@ -369,7 +370,7 @@ class Reader:
     def _prove_unwitnessed(self, tail: _Tail, fetch: ReadRange) -> None:
         """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
         witness = tail.container.witness
-        if witness is not None and witness.generation != tail.cipher.generation:
+        if witness is not None and (tail.container.unproved or witness.generation != tail.cipher.generation):
             witness = None
         vouched = -1 if witness is None else witness.seq
         if tail.last.seq <= vouched:

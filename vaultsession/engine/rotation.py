@@ -2,14 +2,15 @@
 
 ::
 
-    1  a new first master key, in the keyring and flushed      from here on others seal new containers under it
-    2  every session that lies under another key is replaced   one commit each, compared and swapped like any other
-    3  the old keys are marked as retired, flushed             they open and never seal again
-    4  once more as 2: what was written meanwhile
+    1  a new first master key, and a new vault key, flushed     from here on others seal new containers under it
+    2  every session that lies under another key is replaced    one commit each, compared and swapped like any other
+    3  tombstones, dictionaries and tenants' files likewise     each compared and swapped
+    4  the old keys are marked as retired, flushed              they open and never seal again
+    5  once more as 2 and 3: what was written meanwhile
 
-It needs no journal. Which sessions are behind stands in the headers of their containers, and that a rotation is under
-way in the keyring: an older key that is not retired. The next rotation then goes on with it, also beside another
-one. Killed anywhere, every session is under a key that the keyring holds.
+It needs no journal. Under which key something lies stands in it, and that a rotation is under way in the keyring: an
+older key that is not retired. The next rotation then goes on with it, also beside another one. Killed anywhere,
+everything is under a key that the keyring holds.
 
 Retired keys stay until they are pruned: mirrors and backups may still need them.
 """
@@ -29,7 +30,7 @@ from ..backends.protocol import Backend
 from ..errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
 from ..format import record
 from ..format.keys import MasterKey
-from ..format.sealed import Current, IndexRow, Query, Write
+from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
 from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
 from .cache import SessionCache
@@ -49,7 +50,7 @@ _LAG = 0.15
 
 
 class Rotation(NamedTuple):
-    """What a rotation came to. Key ids in hex; ``left`` are the keys of sessions that could not be read.
+    """What a rotation came to. Key ids in hex; ``left`` are the keys of sessions that could not be read, and what else.
 
     ``resumed``: it went on with one that was begun before.
     """
@@ -93,11 +94,13 @@ class Rotator:
         before = {master.id for master in self._keys.current.masters}
         first = self._keys.change(_begun).first
         total = self._backend.count(Query())
-        replaced, left = self._replace_all(total, progress)
+        replaced, _ = self._replace_all(total, progress)
+        self._settle()
         keyring = self._keys.change(lambda masters: _retired_but(masters, first.id))
         if self._backend.traits.durable:
             time.sleep(_LAG)
         more, left = self._replace_all(total, None)
+        left += tuple(self._settle())
         retired = tuple(master.id.hex() for master in keyring.masters if master.retired)
         return Rotation(first.id.hex(), retired, total, replaced + more, left, resumed=first.id in before)
 
@@ -117,7 +120,7 @@ class Rotator:
     def prune(self) -> tuple[str, ...]:
         """Delete the retired keys; their ids in hex.
 
-        ``Conflict`` while a session lies under one of them, or cannot be read: nothing is deleted then. Copies in
+        ``Conflict`` while something lies under one of them, or cannot be read: nothing is deleted then. Copies in
         quarantine, mirrors and backups are not looked at: what lies there under these keys is lost.
         """
         retired = {master.id for master in self._keys.change(lambda masters: masters).masters if master.retired}
@@ -137,6 +140,20 @@ class Rotator:
             self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))
+
+    def _settle(self) -> list[str]:
+        """Put what is no session under the keys of the moment. What cannot be opened, in words."""
+        self._keys.refresh()
+        left = self._keys.rewrap_tenants()
+        left += self._reader.dictionaries.reseal(self._keys.sealing_instead)
+        for tombstone in self._backend.tombstones():
+            if self._reader.rows.resigned(tombstone) is not None:
+                self._backend.commit(tombstone.key, self._resigned)
+        return left
+
+    def _resigned(self, newest: Current) -> Delete | None:
+        again = self._reader.rows.resigned(newest) if isinstance(newest, Tombstone) else None
+        return None if again is None else Delete(again)
 
     def _under(self) -> Counter[bytes]:
         """How many sessions lie under each key."""
@@ -189,6 +206,8 @@ class Rotator:
         return header[record.KEY_ID] != self._keys.sealing(head.tenant_id).id
 
     def _refuse_used(self, retired: set[bytes]) -> None:
+        if left := self._settle():
+            raise Conflict(f"what lies under a retired key and cannot be opened: {', '.join(left)}")
         unreadable = getattr(self._backend.reindex(), "unreadable", 0)
         if unreadable:
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"

@@ -57,6 +57,15 @@ class Masters(Protocol):
         """Which vault the keys are of."""
         ...
 
+    @property
+    def current(self) -> Keyring:
+        """The keyring as it was seen last."""
+        ...
+
+    def refresh(self) -> None:
+        """Look again."""
+        ...
+
     def master(self, key_id: bytes) -> MasterKey:
         """The master key of that id, or ``UnknownKey``."""
         ...

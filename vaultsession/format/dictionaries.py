@@ -1,13 +1,8 @@
 """The dictionaries of a vault: which there are, sealed and opened, and which one new records are compressed with.
 
 A dictionary is made of the texts of conversations: it never leaves memory unsealed. It lies with the vault, under a
-number that grows with time and is never used twice, and is never changed or removed, since records refer to it by that
-number for as long as they live. It hangs on the root key, which never rotates. A sealed one is::
-
-    0      4    magic "VSD1"
-    4      4    number
-    8      12   nonce, random
-    20          AES-256-GCM under K_dictionary of the zstd dictionary, AAD = the first 8 bytes ‖ vault_id
+number that grows with time and is never used twice, and its content is never changed, since records refer to it by that
+number. It is sealed under the first master key, and anew when that is replaced (FORMAT.md §4.5).
 
 Number 32768 is the one that comes with the package: learned from synthetic conversations, it serves until there is a
 better one, and for what that one has never seen. A record whose dictionary is gone or damaged is ``UnknownDictionary``:
@@ -21,14 +16,15 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import TrainingRefused, UnknownDictionary, VaultError
-from .keys import Keyring
+from ..errors import TrainingRefused, UnknownDictionary, UnknownKey, VaultError
+from .cipher import Masters
+from .keys import MasterKey
 from .payload import Dictionary
 
 _log = logging.getLogger("vaultsession")
@@ -48,7 +44,7 @@ MOST_DICTIONARIES = 64
 """Each takes about half a megabyte of memory where it is used, and none is ever removed."""
 
 MAGIC = b"VSD1"
-_FRONT = struct.Struct("<4sI")
+_FRONT = struct.Struct("<4sI8s")
 _NONCE_SIZE = 12
 _TAG_SIZE = 16
 LARGEST_SEALED = _FRONT.size + _NONCE_SIZE + LARGEST_DICTIONARY + _TAG_SIZE
@@ -72,6 +68,10 @@ class DictionaryStore(Protocol):
         """Keep a new one, durably; False where there is one of that number already."""
         ...
 
+    def level_dictionary(self, number: int, data: bytes) -> None:
+        """Replace every copy of one."""
+        ...
+
 
 @functools.cache
 def shipped() -> Dictionary:
@@ -83,8 +83,8 @@ def shipped() -> Dictionary:
 class Dictionaries:
     """The dictionaries that records of one vault refer to, loaded as they are met. Safe from any thread."""
 
-    def __init__(self, keyring: Keyring, shelf: DictionaryStore | None = None) -> None:
-        self.keyring = keyring
+    def __init__(self, keys: Masters, shelf: DictionaryStore | None = None) -> None:
+        self.keys = keys
         self._shelf = shelf
         self._known: dict[int, Dictionary] = {}
         self._lock = threading.RLock()
@@ -144,20 +144,43 @@ class Dictionaries:
                 return made
         raise TrainingRefused(f"there is no free number for a dictionary from {number} on")
 
-    def seal(self, dictionary: Dictionary) -> bytes:
-        """The sealed bytes, which open under this number in this vault only."""
-        front, nonce = _FRONT.pack(MAGIC, dictionary.number), os.urandom(_NONCE_SIZE)
-        return front + nonce + self._cipher().encrypt(nonce, dictionary.content, front + self.keyring.vault_id)
+    def reseal(self, sealing: Callable[[bytes], MasterKey]) -> list[str]:
+        """Seal each under the key that ``sealing`` says for the id of its present one. Those that cannot be opened.
+
+        What lies under a destroyed key is left as it is, and is none of them.
+        """
+        left: list[str] = []
+        for number in self._shelf.dictionaries() if self._shelf else ():
+            copies = self._shelf.dictionary(number) if self._shelf else ()
+            try:
+                known, data = self._proved(number, copies)
+            except UnknownDictionary:
+                if not any(map(self._is_erased, copies)):
+                    left.append(f"dictionary {number}")
+                continue
+            key = sealing(key_id_of(data))
+            if self._shelf and any(key_id_of(copy) != key.id for copy in copies):
+                self._shelf.level_dictionary(number, self.seal(known, key))
+        return left
+
+    def seal(self, dictionary: Dictionary, key: MasterKey | None = None) -> bytes:
+        """The sealed bytes, which open under this number in this vault only; under the first master key, or another."""
+        key = key or self.keys.current.first
+        front, nonce = _FRONT.pack(MAGIC, dictionary.number, key.id), os.urandom(_NONCE_SIZE)
+        return front + nonce + self._cipher(key).encrypt(nonce, dictionary.content, front + self.keys.vault_id)
 
     def open(self, number: int, data: bytes) -> Dictionary:
         """A sealed dictionary, proved. ``UnknownDictionary`` for anything that this vault did not seal so."""
-        front = _FRONT.pack(MAGIC, number)
-        if len(data) > LARGEST_SEALED or not data.startswith(front):
+        front, sealed = data[: _FRONT.size], data[_FRONT.size :]
+        begins = data.startswith(MAGIC + number.to_bytes(4, "little"))
+        if not _FRONT.size < len(data) <= LARGEST_SEALED or not begins:
             raise UnknownDictionary(f"it is none, or of another number than {number}")
-        sealed = data[_FRONT.size :]
         try:
-            content = self._cipher().decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], front + self.keyring.vault_id)
+            cipher = self._cipher(self.keys.master(key_id_of(data)))
+            content = cipher.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], front + self.keys.vault_id)
             made = Dictionary(content)
+        except UnknownKey as error:
+            raise UnknownDictionary(str(error)) from None
         except (InvalidTag, ValueError):  # a nonce that was cut is a ValueError
             raise UnknownDictionary("it does not authenticate: edited, or of another vault") from None
         if made.number != number:
@@ -165,19 +188,36 @@ class Dictionaries:
         return made
 
     def _load(self, number: int) -> Dictionary:
+        known = FIRST <= number <= LAST and self._shelf is not None
+        return self._proved(number, self._shelf.dictionary(number) if known and self._shelf is not None else ())[0]
+
+    def _proved(self, number: int, copies: Sequence[bytes]) -> tuple[Dictionary, bytes]:
+        """The first copy that opens: what it holds, and the copy."""
         problem = "it is gone"
-        if FIRST <= number <= LAST and self._shelf is not None:
-            for data in self._shelf.dictionary(number):
-                try:
-                    return self.open(number, data)
-                except UnknownDictionary as error:
-                    problem = str(error)
+        for data in copies:
+            try:
+                return self.open(number, data), data
+            except UnknownDictionary as error:
+                problem = str(error)
         raise UnknownDictionary(
             f"compressed with dictionary {number}, which cannot be read ({problem}): restore it from a backup"
         )
 
-    def _cipher(self) -> AESGCM:
-        return AESGCM(self.keyring.dictionary_key)
+    def _is_erased(self, data: bytes) -> bool:
+        """Whether a copy lies under a key of a tenant that was destroyed."""
+        try:
+            self.keys.master(key_id_of(data))
+        except UnknownKey as error:
+            return error.destroyed
+        return False
+
+    def _cipher(self, key: MasterKey) -> AESGCM:
+        return AESGCM(key.subkey(b"dictionary", self.keys.vault_id))
+
+
+def key_id_of(data: bytes) -> bytes:
+    """The id of the key that a sealed dictionary says that it lies under."""
+    return data[_NUMBER.stop : _FRONT.size]
 
 
 def numbered(content: bytes, number: int) -> Dictionary:

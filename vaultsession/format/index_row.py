@@ -10,19 +10,22 @@ from __future__ import annotations
 import functools
 import hmac
 import os
+from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import Damaged
 from . import record
+from .cipher import Masters
 from .head import Head, decode
 from .ids import locator_of
-from .keys import Keyring
+from .keys import MasterKey
 from .sealed import IndexRow, Tombstone, columns_of
 
 _ROW = b"row"
 _AROUND = record.NONCE_SIZE + record.HEADER_SIZE + record.TAG_SIZE
+_MASTERS = 64
 _NOBODY = (None, None, None)
 
 
@@ -34,12 +37,13 @@ def head_size(row: IndexRow) -> int:
 class IndexRowCipher:
     """Seals and opens rows and tombstones under the keys of one vault. Immutable, hence safe from any thread."""
 
-    __slots__ = ("_cipher", "_keyring", "_tags_of")
+    __slots__ = ("_cipher", "_keyring", "_signing_key", "_tags_of")
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Masters) -> None:
         self._keyring = keyring
+        self._signing_key = functools.lru_cache(_MASTERS)(self._derive_signing_key)
         self._tags_of = functools.lru_cache(1024)(self._derive_tags)  # the same few owners and labels, over and over
-        self._cipher = AESGCM(keyring.index_key)
+        self._cipher = AESGCM(keyring.current.index_key)
 
     def seal(
         self, key: str, header: bytes, generation: int, seq: int, version: bytes, size: int, head: Head, plain: bytes
@@ -64,13 +68,23 @@ class IndexRowCipher:
 
     def tombstone(self, key: str, generation: int) -> Tombstone:
         """A tombstone: this key was removed at this generation."""
-        return Tombstone(key, generation, self._mac(key, generation))
+        return Tombstone(key, generation, self._mac(self._keyring.current.first, key, generation))
 
     def is_genuine(self, tombstone: Tombstone) -> bool:
-        """Whether the tombstone was made with the keys of this vault."""
+        """Whether the tombstone was made with a master key of this vault that is held."""
         if not 0 <= tombstone.generation < 1 << 64:
             return False
-        return hmac.compare_digest(tombstone.mac, self._mac(tombstone.key, tombstone.generation))
+        known = self._keyring.current.masters
+        if self._signer(tombstone, known) is None:
+            self._keyring.refresh()
+            others = [master for master in self._keyring.current.masters if master not in known]
+            return self._signer(tombstone, others) is not None
+        return True
+
+    def resigned(self, tombstone: Tombstone) -> Tombstone | None:
+        """A genuine tombstone under the first master key; None where it is that, or is not genuine."""
+        again = self.tombstone(tombstone.key, tombstone.generation)
+        return again if again.mac != tombstone.mac and self.is_genuine(tombstone) else None
 
     def _tags(self, head: Head) -> tuple[bytes, ...]:
         owners = (head.user_id, head.tenant_id, head.assistant_id)
@@ -82,11 +96,20 @@ class IndexRowCipher:
         self, owners: tuple[tuple[str, str], ...], labels: tuple[tuple[str, str], ...]
     ) -> tuple[bytes, ...]:
         """The keyed digests under which a backend finds the session: owner, tenant, assistant and labels, sorted."""
-        tag = self._keyring.tag
+        tag = self._keyring.current.tag
         found = [tag(kind, "", value) for kind, value in owners]
         found.extend([tag("label", name, value) for name, value in labels])
         return tuple(sorted(found))
 
-    def _mac(self, key: str, generation: int) -> bytes:
+    def _signer(self, tombstone: Tombstone, masters: Iterable[MasterKey]) -> MasterKey | None:
+        key, generation = tombstone.key, tombstone.generation
+        return next(
+            (each for each in masters if hmac.compare_digest(tombstone.mac, self._mac(each, key, generation))), None
+        )
+
+    def _mac(self, master: MasterKey, key: str, generation: int) -> bytes:
         text = b"tombstone" + generation.to_bytes(8, "little") + locator_of(key).encode()
-        return hmac.digest(self._keyring.tombstone_key, text, "sha512")[: record.TAG_SIZE]
+        return hmac.digest(self._signing_key(master), text, "sha512")[: record.TAG_SIZE]
+
+    def _derive_signing_key(self, master: MasterKey) -> bytes:
+        return master.subkey(b"tombstone", self._keyring.vault_id)

@@ -22,7 +22,7 @@ VAULT_ID_SIZE = 16
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """One key that containers are sealed under: ``id`` (8 bytes) stands in their headers, ``secret`` (32) nowhere.
+    """One key that sessions are sealed under: ``id`` (8 bytes) stands in their headers, ``secret`` (32) nowhere.
 
     A retired key opens and never seals.
     """
@@ -36,10 +36,14 @@ class MasterKey:
         """A new random master key."""
         return cls(os.urandom(KEY_ID_SIZE), os.urandom(KEY_SIZE))
 
+    def subkey(self, purpose: bytes, vault_id: bytes) -> bytes:
+        """The key of that purpose: K_index, K_tombstone, K_tenants or K_dictionary of FORMAT.md §3."""
+        return derive(self.secret, vault_id, b"vaultsession/master/v1\0" + purpose, KEY_SIZE)
+
 
 @dataclass(frozen=True)
 class Keyring:
-    """What unlocking a vault yields: its identity, its root key and its master keys.
+    """What unlocking a vault yields: its identity, its naming root and its master keys.
 
     ``vault_id`` is 16 random bytes, ``readable_names`` says whether keys carry a slug, ``created`` is in microseconds
     since 1970, ``tenant_keys`` says whether sessions of a tenant are sealed under keys of that tenant (``tenants``).
@@ -70,6 +74,14 @@ class Keyring:
         """The master key that seals."""
         return self.masters[0]
 
+    @property
+    def current(self) -> Keyring:
+        """Itself: a keyring that stands alone is the newest there is."""
+        return self
+
+    def refresh(self) -> None:
+        """Nothing: as above."""
+
     def master(self, key_id: bytes) -> MasterKey:
         """The master key of that id, or ``UnknownKey``."""
         for candidate in self.masters:
@@ -92,21 +104,6 @@ class Keyring:
     def index_key(self) -> bytes:
         """K_index: seals the head that an index row carries."""
         return self._from_root(b"index")
-
-    @cached_property
-    def tombstone_key(self) -> bytes:
-        """K_tombstone: signs tombstones. Its own key, since K_index is a cipher's."""
-        return self._from_root(b"tombstone")
-
-    @cached_property
-    def tenants_key(self) -> bytes:
-        """K_tenants: seals the files that hold the keys of tenants."""
-        return self._from_root(b"tenants")
-
-    @cached_property
-    def dictionary_key(self) -> bytes:
-        """K_dictionary: seals the dictionaries of trained compression, whatever master key is the first."""
-        return self._from_root(b"dictionary")
 
     def tag(self, kind: str, name: str, value: str) -> bytes:
         """The 16-byte keyed digest by which a backend knows an owner or a label.

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
@@ -229,12 +229,13 @@ def _refuse_clock_ahead(now: int, newest: int | None) -> None:
 
 
 def verify(backend: Backend, reader: Reader, progress: Callable[[int], object] | None) -> Verified:
-    """Every record of every session that is listed, opened."""
+    """Every record of every session that is listed, opened; those that are lost are problems."""
     sessions = records = size = 0
     problems = []
-    for row in backend.scan(Query(newest_first=False)):
-        found = verification.check(backend, reader, row.key)
-        if found.verdict is verification.Verdict.MISSING and backend.head(row.key) is None:
+    listed = (row.key for row in backend.scan(Query(newest_first=False)))
+    for key in chain(listed, backend.lost()):
+        found = verification.check(backend, reader, key)
+        if found.verdict is verification.Verdict.MISSING and found.row is None and backend.head(key) is None:
             continue  # removed since it was listed
         sessions, records, size = sessions + 1, records + found.records, size + found.size
         if found.verdict is not verification.Verdict.OK:

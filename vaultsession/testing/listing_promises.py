@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends.protocol import Backend
 from ..format.ids import locator_of
-from ..format.sealed import Query
+from ..format.sealed import Delete, Query
 from .sealer import Sealer
 
 
@@ -157,6 +157,17 @@ class ListingPromises:
         assert all(map(scribe.reader.rows.is_genuine, graves.values()))
         if type(backend).tombstones is not Backend.tombstones:
             assert {tombstone.key: tombstone for tombstone in backend.tombstones()} == graves
+
+    def test_a_tombstone_that_is_signed_anew_takes_the_place_of_the_old(self, backend: Any, scribe: Sealer) -> None:
+        """Of the same generation, under another key: so that the key before can be deleted."""
+        key = scribe.key("a")
+        backend.commit(key, scribe.create(key))
+        grave = backend.commit(key, scribe.remove(key)).after
+        again = grave._replace(mac=bytes(16))
+        assert backend.commit(key, lambda _: Delete(again)).after == again
+        assert backend.commit(key, lambda _: None).after == again
+        if type(backend).tombstones is not Backend.tombstones:
+            assert list(backend.tombstones()) == [again]
 
     def test_totals_follow(self, backend: Any, scribe: Sealer) -> None:
         """Sessions and their bytes."""

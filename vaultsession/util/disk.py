@@ -98,6 +98,9 @@ class Disk:
         if hasattr(os, "sync"):
             os.sync()
 
+    def index_flushed(self) -> None:
+        """SQLite has flushed the log of an index that it keeps. Nothing to be done: for disks that keep account."""
+
     def begin_flush(self, fd: int) -> None:
         """Ask the system to begin writing out a file that will be flushed. A hint: nothing is waited for.
 
@@ -145,6 +148,15 @@ class Disk:
             self.fsync(fd)
         finally:
             self.close(fd)
+
+    def boot(self) -> int:
+        """Which start of the system this is; 0 where that is not known. Until the next nothing written is lost."""
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as id_,
+        ):
+            return int(id_.read(36).replace(b"-", b""), 16) >> 65
+        return 0
 
     def filesystem(self, path: str) -> str:
         """The type of the file system that holds the path, as in ``ext4`` or ``nfs4``; empty where it is unknown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,6 +33,10 @@ class KeyStore(Protocol):
 
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment so that none gets lost."""
+        ...
+
+    def tenants(self) -> Sequence[str]:
+        """The names of the tenants that have keys of their own."""
         ...
 
     def tenant(self, name: str) -> bytes | None:
@@ -119,6 +123,7 @@ class VaultKeyStore:
         patient: bool = False,
         memory: KeyringMemory | None = None,
     ) -> None:
+        self.tenants = vault.tenants
         self.tenant = vault.tenant
         self.put_tenant = vault.put_tenant
         self._vault = vault
@@ -174,6 +179,10 @@ class MemoryKeyStore:
             self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
             self._changes += 1
             return self._keyring
+
+    def tenants(self) -> Sequence[str]:
+        """Those that have keys."""
+        return tuple(self._tenants)
 
     def tenant(self, name: str) -> bytes | None:
         """A tenant's keys."""

@@ -7,18 +7,23 @@ that no writer goes on sealing under a key that was retired.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
 from ..format.keys import Keyring, MasterKey
 from ..util.lru import LRU
 from ..util.reentry import not_ours
 from .key_store import Change, KeyStore, MemoryKeyStore
-from .tenant_keys import State, TenantKeys, name_of
+from .tenant_keys import State, TenantKeys, name_of, sealed_under
+
+_log = logging.getLogger("vaultsession")
 
 _REMEMBERED = 4096
 _TRIES = 100
+_VARIANTS = 16
 
 
 class LiveKeyring:
@@ -34,6 +39,8 @@ class LiveKeyring:
         self._etag = etag
         self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
         self._lock = threading.RLock()
+        self.has_orphans: Callable[[str], bool] | None = None
+        """Whether there are sessions of a tenant that lie under no key of the vault: set by those who see sessions."""
 
     @property
     def current(self) -> Keyring:
@@ -70,21 +77,34 @@ class LiveKeyring:
         try:
             return self._keyring.master(key_id)
         except UnknownKey:
-            held = self._read_tenant(name_of(key_id))
-            found = held.find(key_id) if held is not None else None
+            found = self._at(name_of(key_id))[0].find(key_id)
             if found is None:
                 raise
         return _usable(found.master, found.state)
 
     def sealing(self, tenant_id: str | None) -> MasterKey:
-        """The key that new containers of this tenant are sealed under; made, and flushed, where it is due."""
+        """The key that new containers of this tenant are sealed under; made, and flushed, where it is due.
+
+        ``UnknownKey`` where the tenant has sessions, and the file of its keys is gone.
+        """
         keyring = self._keyring
         if tenant_id is None or not keyring.tenant_keys:
             return keyring.first
         digest = TenantKeys.digest_of(keyring, tenant_id)
         held = self._tenants.get(name_of(digest))
         found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
-        return self._grown(tenant_id) if found is None else found
+        if found is not None:
+            return found
+        self.refresh()
+        return self._replaced(partial(self._of_tenant, tenant_id), partial(self._grown, tenant_id)).keys[-1].master
+
+    def sealing_instead(self, key_id: bytes) -> MasterKey:
+        """The key that seals now what was sealed under a key of the vault, or of a tenant. ``UnknownKey``."""
+        self.refresh()
+        self.master(key_id)
+        if any(master.id == key_id for master in self._keyring.masters):
+            return self._keyring.first
+        return self._replaced(partial(self._at, name_of(key_id)), partial(self._grown, None)).keys[-1].master
 
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
@@ -96,67 +116,100 @@ class LiveKeyring:
 
     def tenant(self, tenant_id: str) -> TenantKeys | None:
         """The keys of a tenant as they are kept now."""
-        return self._read_tenant(name_of(TenantKeys.digest_of(self._keyring, tenant_id)))
+        self.refresh()
+        held, data = self._of_tenant(tenant_id)
+        return None if data is None else held
 
     def destroy(self, tenant_id: str) -> TenantKeys | None:
         """Destroy the keys of a tenant; what they were, without their secrets. None: it has none.
 
         The keyring is written anew behind it, unchanged, so that every process notices at its next refresh.
         """
-        held = self._replaced(tenant_id, lambda known: known.destroyed() if known.keys else None)
+        self.refresh()
+        held = self._replaced(
+            partial(self._of_tenant, tenant_id), lambda known: known.destroyed() if known.keys else None
+        )
         if not held.keys:
             return None
         self.change(lambda masters: masters)
         return held
 
-    def _grown(self, tenant_id: str) -> MasterKey:
+    def rewrap_tenants(self) -> list[str]:
+        """Seal the keys of each tenant under the first master key; the names of the files that cannot be opened."""
         self.refresh()
+        left = []
+        for name in self._store.tenants() if self._store is not None else ():
+            try:
+                self._replaced(partial(self._at, name), lambda _: None)
+            except (Damaged, UnknownKey) as error:
+                _log.warning("the keys of a tenant lie under an old key: %s", error)
+                left.append(f"tenants/{name}")
+        return left
+
+    def _grown(self, tenant_id: str | None, known: TenantKeys) -> TenantKeys | None:
+        if not known.keys and tenant_id is not None and self.has_orphans is not None and self.has_orphans(tenant_id):
+            raise UnknownKey(
+                "this tenant has sessions, and the file in tenants/ that held their keys is gone: restore it from "
+                "its own copy"
+            )
         first = self._keyring.first.id
+        return None if known.sealing(first) is not None else known.grown(first)
 
-        def grow(known: TenantKeys) -> TenantKeys | None:
-            return None if known.sealing(first) is not None else known.grown(first)
+    def _of_tenant(self, tenant_id: str) -> tuple[TenantKeys, bytes | None]:
+        """The keys of a tenant and their file; None: it has none. The file is the first that no other tenant has."""
+        for variant in range(_VARIANTS):
+            digest = TenantKeys.digest_of(self._keyring, tenant_id, variant)
+            held, data = self._at(name_of(digest))
+            if data is None:
+                return TenantKeys(digest), None
+            if held.digest == digest:
+                return held, data
+        raise Damaged(f"the names of the files of {_VARIANTS} tenants are one, by a chance that is none")
 
-        held = self._replaced(tenant_id, grow)
-        return held.keys[-1].master  # it seals: there was such a key, or it was made
-
-    def _replaced(self, tenant_id: str, make: Callable[[TenantKeys], TenantKeys | None]) -> TenantKeys:
-        """Compare and swap the keys of a tenant; None from ``make`` leaves them as they are. What there is then."""
-        store = self._store
-        keyring = self._keyring
-        digest = TenantKeys.digest_of(keyring, tenant_id)
-        name = name_of(digest)
-        if store is None:
-            raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
-        for _ in range(_TRIES):
-            before = store.tenant(name)
-            known = TenantKeys(digest) if before is None else TenantKeys.decode(before, keyring, name)
-            if known.digest != digest:
-                raise Damaged(
-                    f"tenants/{name} belongs to another tenant, by a chance of one in 2^56: rename the tenant"
-                )
-            after = make(known)
-            if after is None or store.put_tenant(name, after.encode(keyring), before):
-                held = known if after is None else after
-                self._remember(held)
-                return held
-        raise DurabilityUnknown(f"tenants/{name} was changed by others {_TRIES} times in a row: try again")
-
-    def _read_tenant(self, name: str) -> TenantKeys | None:
+    def _at(self, name: str) -> tuple[TenantKeys, bytes | None]:
+        """The keys in the file of that name, and the file; none, and None."""
         data = self._store.tenant(name) if self._store is not None else None
         if data is None:
-            return None
+            return TenantKeys(b""), None
         try:
             held = TenantKeys.decode(data, self._keyring, name)
-        except Damaged:
-            again = self._store.tenant(name) if self._store is not None else None
-            if again is None or again == data:
-                raise
-            held = TenantKeys.decode(again, self._keyring, name)  # it was being overwritten while it was read
-        self._remember(held)
-        return held
-
-    def _remember(self, held: TenantKeys) -> None:
+        except (Damaged, UnknownKey):  # it was being overwritten while it was read, or the keyring has changed
+            self.refresh()
+            data = self._store.tenant(name) if self._store is not None else None
+            if data is None:
+                return TenantKeys(b""), None
+            held = TenantKeys.decode(data, self._keyring, name)
         self._tenants.keep(held.name, held)
+        return held, data
+
+    def _replaced(
+        self,
+        find: Callable[[], tuple[TenantKeys, bytes | None]],
+        make: Callable[[TenantKeys], TenantKeys | None],
+    ) -> TenantKeys:
+        """Compare and swap the keys of a tenant. What there is then, sealed under the first master key of the moment.
+
+        None from ``make`` leaves them as they are.
+        """
+        if self._store is None:
+            raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
+        written: tuple[TenantKeys, bytes] | None = None
+        for _ in range(_TRIES):
+            (known, before), written = written or find(), None
+            after = make(known)
+            held = known if after is None else after
+            first = self._keyring.first.id
+            if after is None and (before is None or sealed_under(before) == first):
+                return held
+            data = held.encode(self._keyring)
+            if not self._store.put_tenant(held.name, data, before):
+                continue
+            self._tenants.keep(held.name, held)
+            self.refresh()
+            if self._keyring.first.id == first:
+                return held
+            written = held, data  # the keys were rotated meanwhile: the master key of the file may be deleted next
+        raise DurabilityUnknown(f"a file of a tenant's keys was changed by others {_TRIES} times in a row: try again")
 
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self._keyring, self._etag = keyring, etag

@@ -6,27 +6,12 @@ destroyed. So: back up the sessions and the keyring as often as you like; of ``t
 overwrite it. Then the destruction of a tenant's keys reaches every backup of its sessions. An older copy of the
 tenant's file, together with a secret that opens the keyring, still reads them.
 
-Normative. Integers are little-endian; what the encoder would not have written is refused.
-
-::
-
-    tenant file                                         key (49 bytes)
-    0      4    magic ``VST1``                          0    8   key id: the digest's first 7 bytes, and a number
-    4      1    format version 1                        8    32  secret; zeros once it was destroyed
-    5      1    reserved 0                              40   8   id of the first master key when it was made
-    6      2    number of keys m, 1 to 256              48   1   state: 0 seals, 1 retired, 2 destroyed
-    8      16   vault id
-    24     16   digest of the tenant
-    40     12   nonce, random
-    52     49m  the keys, AES-256-GCM under K_tenants, and its tag (16)
-
-    digest    = HMAC-SHA-512(K_tag, …)[:16], a tag (FORMAT.md §3) of kind "tenant key"
-    K_tenants = a key of the root (FORMAT.md §3), purpose "tenants";  AAD = bytes 0 to 51
-    name      = tenants/<the digest's first 7 bytes in hex>, found by the id of any of its keys
+FORMAT.md §2.4 is normative. What the encoder would not have written is refused.
 
 A key belongs to the master key that was the first when it was made: another first one asks for a new key of each
 tenant, so that one rotation renews them all. Destroyed keys stay listed, so that what they sealed is known to be
-erased, not locked. A tenant that writes again gets a new key.
+erased, not locked. A tenant that writes again gets a new key. An id is never given to another key: two files of one
+tenant, one of them from a backup, are merged by it.
 """
 
 from __future__ import annotations
@@ -40,19 +25,22 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import Damaged, TooLarge, UnsupportedFormat
+from ..errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
 from ..format.keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
 
 VERSION = 1
-PREFIX_SIZE = KEY_ID_SIZE - 1
-MOST_KEYS = 256
-LARGEST_FILE = 16 * 1024
+PREFIX_SIZE = 5
+"""Bytes of a key id that name the file; the others are random."""
+MOST_KEYS = 65535
 
 _MAGIC = b"VST1"
-_FILE = struct.Struct("<4sBBH16s16s12s")
+_FILE = struct.Struct("<4sBBH16s16s8s12s")
 _KEY = struct.Struct("<8s32s8sB")
+_NONCE_SIZE = 12
 _TAG_SIZE = 16
+LARGEST_FILE = _FILE.size + MOST_KEYS * _KEY.size + _TAG_SIZE
 _NO_SECRET = bytes(KEY_SIZE)
+_PURPOSE = b"tenants"
 
 
 class State(IntEnum):
@@ -79,9 +67,12 @@ class TenantKeys:
     keys: tuple[TenantKey, ...] = ()
 
     @classmethod
-    def digest_of(cls, keyring: Keyring, tenant_id: str) -> bytes:
-        """The 16 bytes that stand for the tenant wherever its keys are kept."""
-        return keyring.tag("tenant key", "", tenant_id)
+    def digest_of(cls, keyring: Keyring, tenant_id: str, variant: int = 0) -> bytes:
+        """The 16 bytes that stand for the tenant wherever its keys are kept.
+
+        Another ``variant`` gives another file, for a tenant whose file would be that of another one.
+        """
+        return keyring.tag("tenant key", str(variant) if variant else "", tenant_id)
 
     @property
     def name(self) -> str:
@@ -102,9 +93,28 @@ class TenantKeys:
         """With a new key, which seals, and no other that does. ``TooLarge`` beyond the bound."""
         if len(self.keys) >= MOST_KEYS:
             raise TooLarge(f"a tenant has at most {MOST_KEYS} keys in its life")
-        key_id = self.digest[:PREFIX_SIZE] + bytes([len(self.keys)])
+        key_id = self.digest[:PREFIX_SIZE] + os.urandom(KEY_ID_SIZE - PREFIX_SIZE)
+        if self.find(key_id) is not None:
+            return self.grown(made_under)
         fresh = TenantKey(MasterKey(key_id, os.urandom(KEY_SIZE)), made_under, State.SEALS)
         return replace(self, keys=(*(_retired(key) for key in self.keys), fresh))
+
+    def merged(self, other: TenantKeys) -> TenantKeys:
+        """With the keys of another file of this tenant in front. What one of them destroyed is destroyed.
+
+        ``Damaged`` where one id names two secrets.
+        """
+        found = {key.master.id: key for key in self.keys}
+        more = []
+        for key in other.keys:
+            mine = found.get(key.master.id)
+            if mine is None:
+                more.append(_retired(key))
+            elif key.state is State.DESTROYED:
+                found[key.master.id] = key
+            elif mine.state is not State.DESTROYED and mine.master.secret != key.master.secret:
+                raise Damaged(f"key {key.master.id.hex()} of a tenant has two secrets in two files: keep both files")
+        return replace(self, keys=(*more, *found.values()))
 
     def destroyed(self) -> TenantKeys:
         """Without any secret."""
@@ -115,39 +125,58 @@ class TenantKeys:
         return replace(self, keys=tuple(gone))
 
     def encode(self, keyring: Keyring) -> bytes:
-        """The bytes of the file."""
-        header = _FILE.pack(_MAGIC, VERSION, 0, len(self.keys), keyring.vault_id, self.digest, os.urandom(12))
+        """The bytes of the file, sealed under the first master key."""
+        first, vault_id = keyring.first, keyring.vault_id
+        nonce = os.urandom(_NONCE_SIZE)
+        header = _FILE.pack(_MAGIC, VERSION, 0, len(self.keys), vault_id, self.digest, first.id, nonce)
         plain = b"".join(_KEY.pack(key.master.id, key.master.secret, key.made_under, key.state) for key in self.keys)
-        return header + AESGCM(keyring.tenants_key).encrypt(header[-12:], plain, header)
+        return header + AESGCM(first.subkey(_PURPOSE, vault_id)).encrypt(nonce, plain, header)
 
     @classmethod
     def decode(cls, data: bytes, keyring: Keyring, name: str) -> TenantKeys:
-        """The keys of the file of that name; ``Damaged`` for one that this vault did not write there."""
+        """The keys of the file of that name; ``Damaged`` for one that this vault did not write there.
+
+        ``UnknownKey`` for one that lies under a master key that the keyring does not hold.
+        """
         where = f"tenants/{name}"
         if data[:4] == _MAGIC and len(data) > _FILE.size and data[4] > VERSION:
             raise UnsupportedFormat(f"{where}: a file of version {data[4]}", found=data[4], supported=VERSION)
         try:
-            magic, version, reserved, count, vault_id, digest, nonce = _FILE.unpack_from(data)
-            plain = AESGCM(keyring.tenants_key).decrypt(nonce, data[_FILE.size :], data[: _FILE.size])
+            magic, version, reserved, count, vault_id, digest, key_id, nonce = _FILE.unpack_from(data)
+            if magic != _MAGIC or vault_id != keyring.vault_id:
+                raise Damaged(f"{where} is no file of this vault: restore it from its own backup")
+            key = keyring.master(key_id).subkey(_PURPOSE, vault_id)
+            plain = AESGCM(key).decrypt(nonce, data[_FILE.size :], data[: _FILE.size])
             rows = list(_KEY.iter_unpack(plain))
+        except UnknownKey:
+            raise UnknownKey(
+                f"{where} is sealed under master key {key_id.hex()}, which this keyring does not hold: restore a copy "
+                "that was made after the keys were rotated"
+            ) from None
         except (struct.error, InvalidTag, ValueError):
             raise Damaged(f"{where} does not authenticate: restore it from its own backup") from None
         held = cls(digest, tuple(_key(*row) for row in rows))
-        sane = (magic, version, reserved, vault_id) == (_MAGIC, VERSION, 0, keyring.vault_id)
+        sane = (version, reserved) == (VERSION, 0)
         if not sane or count != len(rows) or not rows or held.name != name or not held._is_ordered():
             raise Damaged(f"{where} is not what this package writes there: restore it from its own backup")
         return held
 
     def _is_ordered(self) -> bool:
-        ids = [self.digest[:PREFIX_SIZE] + bytes([number]) for number in range(len(self.keys))]
+        ids = {key.master.id for key in self.keys}
+        ours = all(key_id[:PREFIX_SIZE] == self.digest[:PREFIX_SIZE] for key_id in ids)
         blank = all((key.master.secret == _NO_SECRET) is (key.state is State.DESTROYED) for key in self.keys)
         only_last_seals = all(key.state is not State.SEALS for key in self.keys[:-1])
-        return blank and only_last_seals and [key.master.id for key in self.keys] == ids
+        return blank and only_last_seals and ours and len(ids) == len(self.keys)
 
 
 def name_of(key_id_or_digest: bytes) -> str:
     """The name of the file that would hold a key of this id."""
     return key_id_or_digest[:PREFIX_SIZE].hex()
+
+
+def sealed_under(data: bytes) -> bytes:
+    """The id of the master key that a file says that it lies under."""
+    return data[_FILE.size - _NONCE_SIZE - KEY_ID_SIZE : _FILE.size - _NONCE_SIZE]
 
 
 def _retired(key: TenantKey) -> TenantKey:

@@ -13,7 +13,10 @@ from shelf import KEYRING, Shelf
 from vaultsession.errors import Damaged
 from vaultsession.format import IndexRowCipher, head_size
 from vaultsession.format.head import encode
+from vaultsession.format.keys import MasterKey
 from vaultsession.format.sealed import Tombstone
+from vaultsession.vault.key_store import MemoryKeyStore
+from vaultsession.vault.live_keyring import LiveKeyring
 
 ROWS = IndexRowCipher(KEYRING)
 
@@ -44,7 +47,10 @@ def test_rows_and_tombstones_are_laid_out_as_the_text_says(shelf, row):
     opened = AESGCM(KEYRING.index_key).decrypt(row.blob[:12], row.blob[12:], b"row" + columns)
     assert opened == shelf.data[:80] + encode(shelf.states[-1].head)
     text = b"tombstone" + struct.pack("<Q", 5) + row.key[-32:].encode()
-    assert ROWS.tombstone(row.key, 5).mac == hmac.digest(KEYRING.tombstone_key, text, "sha512")[:16]
+    assert (
+        ROWS.tombstone(row.key, 5).mac
+        == hmac.digest(KEYRING.first.subkey(b"tombstone", KEYRING.vault_id), text, "sha512")[:16]
+    )
 
 
 def test_tags_are_those_of_owners_and_labels_in_one_order(shelf, row):
@@ -110,7 +116,30 @@ def test_a_tombstone_is_for_a_locator_and_a_generation():
     assert ROWS.is_genuine(tombstone._replace(key="other~" + "0" * 32))
     assert not ROWS.is_genuine(tombstone._replace(key="1" * 32))
     assert not ROWS.is_genuine(tombstone._replace(generation=6))
-    assert not IndexRowCipher(replace(KEYRING, naming_root=bytes(32))).is_genuine(tombstone)
+    assert not IndexRowCipher(replace(KEYRING, masters=(MasterKey.generate(),))).is_genuine(tombstone)
+    assert not IndexRowCipher(replace(KEYRING, vault_id=bytes(16))).is_genuine(tombstone)
+
+
+def test_a_tombstone_is_genuine_as_long_as_the_key_that_signed_it_is_held():
+    tombstone = ROWS.tombstone("0" * 32, 5)
+    new = MasterKey.generate()
+    rotated = IndexRowCipher(replace(KEYRING, masters=(new, *KEYRING.masters)))
+    pruned = IndexRowCipher(replace(KEYRING, masters=(new,)))
+    assert rotated.is_genuine(tombstone)
+    assert not pruned.is_genuine(tombstone)
+    again = rotated.resigned(tombstone)
+    assert pruned.is_genuine(again)
+    assert again[:2] == tombstone[:2]
+    assert rotated.resigned(again) is None, "it is under the first key"
+    assert pruned.resigned(tombstone) is None, "it is not genuine"
+
+
+def test_a_tombstone_under_a_key_of_which_nothing_is_known_yet_is_looked_at_once_more():
+    store = MemoryKeyStore(KEYRING)
+    rows = IndexRowCipher(LiveKeyring(KEYRING, store, store.etag()))
+    new = MasterKey.generate()
+    store.change(lambda masters: (new, *masters))
+    assert rows.is_genuine(IndexRowCipher(replace(KEYRING, masters=(new,))).tombstone("0" * 32, 5))
 
 
 @pytest.mark.parametrize("generation", [-1, 1 << 64])

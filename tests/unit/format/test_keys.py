@@ -22,22 +22,33 @@ def test_derive_is_hkdf_of_rfc_5869_with_sha_512():
     assert expand(extracted, info, 96) == (first + second)[:96]
 
 
-def test_the_keys_of_a_vault_hang_on_root_purpose_and_vault_id():
+def test_names_and_tags_hang_on_naming_root_purpose_and_vault_id():
     def by_the_text(purpose: bytes) -> bytes:
         info = b"vaultsession/root/v1\0" + purpose + b"\0" + KEYRING.vault_id
         return hmac.digest(KEYRING.naming_root, info + b"\x01", hashlib.sha512)[:32]
 
     assert KEYRING.naming_key == by_the_text(b"name")
     assert KEYRING.tag_key == by_the_text(b"tag")
-    assert KEYRING.index_key == by_the_text(b"index")
-    assert KEYRING.tombstone_key == by_the_text(b"tombstone")
+
+
+def test_what_is_sealed_hangs_on_a_master_key_and_the_vault_id():
+    master = KEYRING.first
+    expected = derive(master.secret, KEYRING.vault_id, b"vaultsession/master/v1\0index", 32)
+    assert master.subkey(b"index", KEYRING.vault_id) == expected
+    others = {
+        each.subkey(purpose, vault_id)
+        for each in KEYRING.masters
+        for purpose in (b"index", b"tombstone")
+        for vault_id in (KEYRING.vault_id, bytes(16))
+    }
+    assert len(others) == 8
 
 
 def test_another_vault_with_the_same_root_has_other_keys():
     other = replace(KEYRING, vault_id=bytes(16))
-    purposes = ("naming_key", "tag_key", "index_key", "tombstone_key")
+    purposes = ("naming_key", "tag_key")
     derived = {getattr(keyring, purpose) for keyring in (KEYRING, other) for purpose in purposes}
-    assert len(derived) == 8
+    assert len(derived) == 4
 
 
 def test_rotating_masters_leaves_names_and_tags():

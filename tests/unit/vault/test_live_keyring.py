@@ -10,7 +10,7 @@ from vaultsession.errors import BackendUnavailable, Damaged, RollbackDetected, U
 from vaultsession.format.keys import Keyring, MasterKey
 from vaultsession.vault.key_store import MemoryKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
-from vaultsession.vault.tenant_keys import State, TenantKeys
+from vaultsession.vault.tenant_keys import State, TenantKeys, sealed_under
 
 
 class Watched(MemoryKeyStore):
@@ -172,10 +172,67 @@ def test_a_damaged_file_is_damage_and_not_an_unknown_key() -> None:
 
 
 def test_two_tenants_never_share_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are 7 bytes of a keyed digest: should two ever meet, the second is refused."""
-    _, keys = watched(tenant_keys=True)
-    keys.sealing("alice")
-    real = TenantKeys.digest_of(keys.current, "alice")
-    monkeypatch.setattr(TenantKeys, "digest_of", lambda *_: real[:7] + bytes(9))
-    with pytest.raises(Damaged, match="another tenant"):
-        keys.sealing("bob")
+    """Names are 5 bytes of a keyed digest: should two ever meet, the second has another file."""
+    store, keys = watched(tenant_keys=True)
+    first = keys.sealing("alice")
+    real, digest_of = TenantKeys.digest_of(keys.current, "alice"), TenantKeys.digest_of
+
+    def meeting(keyring: Keyring, tenant_id: str, variant: int = 0) -> bytes:
+        own = digest_of(keyring, tenant_id, variant)
+        return own if variant else real[:5] + own[5:]
+
+    monkeypatch.setattr(TenantKeys, "digest_of", meeting)
+    second = keys.sealing("bob")
+    assert len(store.tenants()) == 2
+    for key in (first, second):
+        assert LiveKeyring(store.load(), store).master(key.id) == key
+    assert keys.sealing("bob") == second
+    assert keys.sealing("alice") == first
+
+
+def test_a_tenant_without_a_file_and_with_sessions_gets_no_first_key() -> None:
+    store, keys = watched(tenant_keys=True)
+    keys.has_orphans = lambda tenant_id: tenant_id == "alice"
+    with pytest.raises(UnknownKey, match="is gone"):
+        keys.sealing("alice")
+    assert store.tenants() == ()
+    assert keys.sealing("bob")
+
+
+def test_files_of_tenants_follow_a_new_master_key() -> None:
+    store, keys = watched(tenant_keys=True)
+    old = keys.sealing("alice")
+    fresh = added(store)
+    assert keys.rewrap_tenants() == []
+    (name,) = store.tenants()
+    assert sealed_under(store.tenant(name) or b"") == fresh.id
+    store.change(lambda masters: masters[:1])
+    assert LiveKeyring(store.load(), store).master(old.id) == old
+
+
+def test_a_key_that_is_made_while_the_keys_are_rotated_lies_under_the_new_one() -> None:
+    """Between the look at the keyring and the write of the file others rotate, and delete the old key."""
+    store, keys = watched(tenant_keys=True)
+    put = store.put_tenant
+
+    def late(name: str, data: bytes, expected: bytes | None) -> bool:
+        if expected is None:
+            added(store)
+            store.change(lambda masters: masters[:1])
+        return put(name, data, expected)
+
+    store.put_tenant = late  # type: ignore[method-assign]  # a moment that a test cannot hit otherwise
+    key = keys.sealing("alice")
+    assert LiveKeyring(store.load(), store).master(key.id) == key
+
+
+@pytest.mark.parametrize("tenant_id", ["alice", None])
+def test_what_lay_under_a_key_is_sealed_under_its_successor(tenant_id: str | None) -> None:
+    store, keys = watched(tenant_keys=True)
+    old = keys.sealing(tenant_id)
+    added(store)
+    new = keys.sealing_instead(old.id)
+    assert new != old
+    assert new == keys.sealing(tenant_id) == keys.sealing_instead(new.id)
+    with pytest.raises(UnknownKey):
+        keys.sealing_instead(bytes(8))

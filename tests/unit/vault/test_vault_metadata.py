@@ -19,6 +19,7 @@ from vaultsession.vault import Vault
 from vaultsession.vault.engine_metadata import EngineMetadata
 from vaultsession.vault.key_store import VaultKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
+from vaultsession.vault.tenant_keys import LARGEST_FILE
 
 KEY = RawKey(bytes(range(32)))
 
@@ -128,7 +129,7 @@ def test_a_planted_key_file_is_refused_and_not_followed(tmp_path: Path, planted:
         os.mkfifo(path, 0o600)
     else:
         path.touch(mode=0o600)
-        path.write_bytes(data if planted == "others may write" else data * 1000)
+        path.write_bytes(data if planted == "others may write" else bytes(LARGEST_FILE + 1))
         path.chmod(0o666 if planted == "others may write" else 0o600)
     with pytest.raises(BackendUnavailable):
         opened(vault).sealing("acme")

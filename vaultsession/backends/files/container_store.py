@@ -14,8 +14,19 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Write
-from ...util.disk import Disk, read_all, shred_file
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    DeleteUpdate,
+    IndexRow,
+    LostRow,
+    ReadHead,
+    Tombstone,
+    Write,
+)
+from ...util.disk import Disk, read_all
 from .container import (
     extend,
     has_no_record_behind,
@@ -28,11 +39,12 @@ from .container import (
     resized,
     stat_path,
 )
-from .index import Index
+from .index import Index, IndexedSession
 from .layout import FilesLayout, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
+from .removal import Removals
 
 _log = logging.getLogger("vaultsession")
 
@@ -81,6 +93,7 @@ class ContainerStore:
         self._index = index
         self._quarantine = quarantine
         self._read_head = read_head
+        self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
 
     def close(self) -> None:
@@ -119,10 +132,10 @@ class ContainerStore:
         state = self._known(key, is_still_extensible)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             indexed = self._index.lookup(locator_of(key))
-            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
+            state = self._opened(key, indexed)
             if state is None:
                 self._refuse_second(key, indexed.key)
-                return None, indexed.tombstone
+                return None, indexed.tombstone if indexed.witness is None else self._lost(key)
         if state.is_extensible:
             return state, state.row
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
@@ -144,6 +157,8 @@ class ContainerStore:
             finally:
                 del outcome  # raised from here it refers to this frame, and the frames above it hold descriptors
             return None
+        if isinstance(newest, LostRow) and change.offset:
+            raise gone(newest)
         row = change.head
         if row.key != key or row.size != change.offset + len(change.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
@@ -177,10 +192,11 @@ class ContainerStore:
             if delete.tombstone.key != key:
                 raise ValueError(f"a tombstone of another session than {key}")
         outcomes: Outcomes = {}
-        temporaries: dict[str, str] = {}
+        removed: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
-                temporaries[key] = self._unlink(key, shred=delete.shred)
+                self.open_files.drop(key)
+                removed[key] = self.removals.begin(delete)
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
                 continue
@@ -188,13 +204,15 @@ class ContainerStore:
             outcomes[key] = delete.tombstone
         # Written before a stripe is released: the next create of an id must see the tombstone, to be above it even
         # where the clock was set back. If that fails it is written later, as every entry.
+        # A flushed one is on the medium before the removal may be: else a power cut would leave a session that was
+        # acknowledged, and no reason why its file is gone.
+        durable = self._durable and any(delete.flush for delete in deletes.values())
         with contextlib.suppress(VaultError):
-            self._index.flush()
-        self._forget_copies([key for key in temporaries if not deletes[key].shred], outcomes)
-        for key, temporary in temporaries.items():
-            if deletes[key].shred:
-                self._shred(key, temporary, outcomes)
-        self._flush_names([key for key in temporaries if deletes[key].flush], outcomes)
+            self._index.flush(durable=durable)
+        self.removals.end(removed, deletes, outcomes)
+        with contextlib.suppress(VaultError):  # on a full medium there is room now
+            self._index.flush(durable=durable)
+        self._flush_names([key for key in removed if deletes[key].flush], outcomes)
         if any(isinstance(outcome, VaultError) for outcome in outcomes.values()):
             self.index_is_behind = True
         return outcomes
@@ -233,8 +251,27 @@ class ContainerStore:
         state = self._known(key, has_no_record_behind)
         if state is None:
             indexed = self._index.lookup(locator_of(key))
-            state = open_container(self._disk, self._layout.session(key), indexed.witness, indexed.tombstone)
+            state = self._opened(key, indexed)
+            if state is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
+                raise gone(lost)
         return state
+
+    def _opened(self, key: str, indexed: IndexedSession) -> FileState | None:
+        return open_container(
+            self._disk, self._layout.session(key), indexed.witness, indexed.tombstone, indexed.flushed
+        )
+
+    def _lost(self, key: str) -> LostRow | Tombstone:
+        """The row of a session whose container is gone, unless it was being removed.
+
+        ``Damaged`` where the index does not give it.
+        """
+        if (tombstone := self.removals.tombstone_of(key)) is not None:
+            return tombstone
+        row = self._index.lost(locator_of(key))
+        if row is None or row.key != key:
+            raise Damaged(f"{key} was acknowledged, and its file is gone; nothing was changed")
+        return row
 
     def _known(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
         """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
@@ -338,35 +375,6 @@ class ContainerStore:
             commits.update(failed)
         return commits
 
-    def _unlink(self, key: str, *, shred: bool) -> str:
-        """Remove the name of a container; the name under which ``_shred`` overwrites it, or nothing."""
-        self.open_files.drop(key)
-        path = self._layout.session(key)
-        with contextlib.suppress(FileNotFoundError):
-            if not shred:
-                self._disk.unlink(path)
-                return ""
-            temporary = self._layout.temporary(locator_of(key))  # under its own name a file is never half of anything
-            self._disk.replace(path, temporary)
-            self._disk.sync_directory(self._layout.sessions)
-            return temporary
-        return ""
-
-    def _forget_copies(self, removed: Sequence[str], outcomes: Outcomes) -> None:
-        try:
-            if removed:
-                self._quarantine.forget(*map(locator_of, removed))
-        except OSError as error:
-            outcomes.update({key: self.unavailable(key, error) for key in removed})
-
-    def _shred(self, key: str, temporary: str, outcomes: Outcomes) -> None:
-        try:
-            if temporary:
-                shred_file(self._disk, temporary)
-            self._quarantine.forget(locator_of(key), shred=True)
-        except OSError as error:
-            outcomes[key] = DurabilityUnknown(f"{key}: removed, but not all of it could be overwritten: {error}")
-
     def _flush_names(self, removed: Sequence[str], outcomes: Outcomes) -> None:
         promised = [key for key in removed if not isinstance(outcomes[key], VaultError)]
         try:
@@ -382,6 +390,15 @@ class ContainerStore:
             with contextlib.suppress(FileNotFoundError, ValueError):
                 self._disk.stat(self._layout.session(name))
                 raise Damaged(f"the session of {key} lies there under another name, {name}; nothing was changed")
+
+
+def gone(row: LostRow) -> Damaged:
+    """The error for a session that was acknowledged, and whose container is not there."""
+    return Damaged(
+        f"{row.key} was acknowledged, and its file is gone: restore it from a backup, or delete the session; "
+        "nothing was changed",
+        lost=row,
+    )
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -143,7 +143,7 @@ def test_a_batch_is_one_transaction_of_the_index(
     files.count(Query())
     flushed: list[int] = []
     real = files._index._flush
-    monkeypatch.setattr(files._index, "_flush", lambda: (flushed.append(1), real())[1])
+    monkeypatch.setattr(files._index, "_flush", lambda **how: (flushed.append(1), real(**how))[1])
     delete_many(files, keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
@@ -209,7 +209,7 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
 
 
 def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Sealer, path: Path) -> None:
-    disk = FailingDisk(only="unlink", error=errno.EACCES)
+    disk = FailingDisk(only="rename", error=errno.EACCES)
     files = opening(disk=disk)
     keys = filled(files, scribe, 12)
     disk.calls.clear()
@@ -240,12 +240,12 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
     class Interrupted(Disk):
         left = 5
 
-        def unlink(self, path: str) -> None:  # type: ignore[override]  # no dir_fd
-            if path.endswith(".vss"):
+        def rename(self, source: str, target: str) -> None:  # type: ignore[override]  # no dir_fd
+            if source.endswith(".vss"):
                 self.left -= 1
                 if not self.left:
                     raise KeyboardInterrupt
-            super().unlink(path)
+            super().rename(source, target)
 
     files = opening(disk=Interrupted())
     keys = filled(files, scribe, 20)

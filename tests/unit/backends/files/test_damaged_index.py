@@ -185,10 +185,14 @@ def test_the_damaged_file_is_kept_aside(path: Path, keys: list[str], opening: Op
     assert backend.stats()["quarantined"] == 1
 
 
-def test_a_rebuilt_index_knows_no_witness(path: Path, keys: list[str], opening: Opening, scribe: Sealer) -> None:
+def test_a_rebuilt_index_is_a_witness_of_what_it_was_derived_from(
+    path: Path, keys: list[str], opening: Opening, scribe: Sealer
+) -> None:
+    there = opening().head(keys[0])
     gone(path)
     backend = opening()
-    assert backend.witness_of(keys[0]) is None
+    assert there is not None
+    assert backend.witness_of(keys[0]) == there.witness
     row = backend.commit(keys[0], scribe.append()).after
     assert backend.witness_of(keys[0]) == row.witness
 
@@ -426,7 +430,7 @@ def test_what_is_rebuilt_in_part_is_tagged(
     """Else sessions that are listed would belong to no user."""
     gone(path)
     with monkeypatch.context() as patched:
-        patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_: os.stat("nothing of that name"))
+        patched.setattr(rebuild.IndexRebuild, "_remove_rows", lambda *_, **__: os.stat("nothing of that name"))
         backend = opening()
         assert sorted(by_owner(backend, scribe)) == owned
 
