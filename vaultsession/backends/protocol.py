@@ -161,7 +161,7 @@ class RecordedUpdate:
 
 
 class Engine(Protocol):
-    """A server or a database that keeps the sessions of a vault, and the vault's own papers beside them.
+    """A server or a database that keeps the sessions of a vault, and its metadata beside them.
 
     Opened by its URL before there is a keyring; ``backend`` is asked for when there is one. Safe from any thread.
     """

@@ -77,11 +77,11 @@ class KeyUse(NamedTuple):
 class Rotator:
     """Changes master keys. Safe from any thread, and beside any other process."""
 
-    def __init__(self, backend: Backend, reader: Reader, writer: Writer, coherent: SessionCache) -> None:
+    def __init__(self, backend: Backend, reader: Reader, writer: Writer, cache: SessionCache) -> None:
         self._backend = backend
         self._reader = reader
         self._writer = writer
-        self._coherent = coherent
+        self._cache = cache
         self._one_large = threading.Lock()
 
     @property
@@ -193,7 +193,7 @@ class Rotator:
             opened = self._reader.opened(newest)
             if not self._writer.is_under_another_key(opened):
                 return None
-            return self._writer.resealed(newest, opened, self._coherent.fetch(row.key))
+            return self._writer.resealed(newest, opened, self._cache.fetch(row.key))
 
         return self._is_behind(row) and self._backend.commit(row.key, update).change is not None
 

@@ -197,16 +197,15 @@ def import_lines(
 def sweep(
     operations: Operations,
     listing: Listing,
-    now: int,
+    now: int | None,
     *,
     dry_run: bool,
-    believe_clock: bool,
     progress: Callable[[int], object] | None,
 ) -> int:
-    """How many expired sessions were removed, or would be. ``now`` in microseconds since 1970."""
+    """How many expired sessions were removed, or would be. ``now``, microseconds since 1970, must not be far ahead."""
     swept = 0
     for number, rows in enumerate(_batches(listing.expired())):
-        if number == 0 and not dry_run and not believe_clock:
+        if number == 0 and not dry_run and now is not None:
             _refuse_clock_ahead(now, listing.newest_change())
         outcomes = operations.sweep([row.key for row in rows], dry_run=dry_run)
         swept += sum(outcome is True for outcome in outcomes.values())

@@ -441,14 +441,8 @@ class SessionStore(Generic[StateT]):
         survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` gets the count
         so far. ``SweepRefused``, unless you ``believe_clock``: it is a year beyond the newest change of the vault.
         """
-        return bulk.sweep(
-            self._operations,
-            self._listing,
-            self._clock.now(),
-            dry_run=dry_run,
-            believe_clock=believe_clock,
-            progress=progress,
-        )
+        now = None if believe_clock else self._clock.now()
+        return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
 
     @timed
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
@@ -538,7 +532,7 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.cache
+        cache = self._cache.documents
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),

@@ -49,7 +49,7 @@ def migrate(
     with _opened(source, describer.describe) as ours, _opened(target, describer.describe) as theirs:
         report = copy(ours, theirs, describer, progress=progress)
         theirs.settle()
-    report.papers = _METADATA[metadata]
+    report.metadata = _METADATA[metadata]
     return report
 
 
@@ -91,7 +91,7 @@ def rekey(
     with _opened(source, ours.describe) as before, _opened(target, theirs.describe) as after:
         report = reseal(before, ours, after, theirs, writer, progress=progress)
         after.settle()
-    report.papers = "those of another vault"
+    report.metadata = "those of another vault"
     return report
 
 

@@ -8,8 +8,6 @@ never meets contention (its own waiting cost 1 to 3 s at worst with four process
 from __future__ import annotations
 
 import contextlib
-import logging
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -43,14 +41,11 @@ from .index_schema import (
     unpack_witness,
     witness_of,
 )
+from .index_thread import IndexThread
 from .layout import FilesLayout
 from .locks import PathLock
 from .quarantine import Quarantine
 
-_log = logging.getLogger("vaultsession")
-
-BATCH_SECONDS = 0.05
-_MAX_DELAY = 5.0
 _FORK_SECONDS = 1.0
 
 _abandoned: list[sqlite3.Connection] = []
@@ -126,18 +121,19 @@ class Index:
         self._reader_mutex = threading.RLock()
         self._writer = IndexConnection(self._disk, self._path, writable=True, fall_back=False)
         self._writer_lock = PathLock(self._disk, self._lock_path)
-        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # an Event holds a lock while it is set
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: IndexThread | None = None
+        self._is_due = False
+        self._is_closed = False
         self._starting = threading.RLock()
         self._unsynced = False
 
     def start(self, first: Callable[[], None]) -> None:
-        """Start the writing thread, which calls ``first`` before anything else. If it runs already, call it here."""
+        """Have a thread write the buffer, and call ``first`` before anything else. If it runs already, call it here."""
         with not_ours(self._starting):
-            if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._is_closed:
+                self._thread = IndexThread.joined(self._path, first)
+                if self._buffer:
+                    self._wake_up()
                 return
         first()
 
@@ -165,10 +161,20 @@ class Index:
 
     def flush(self, *, durable: bool = False) -> None:
         """Write the buffer; ``durable``: and flush it to the medium, with all that was written before."""
-        if not self._buffer:
+        if not self._buffer or self._is_closed:
             return
         with self._writer_lock.mutex, self._writer_lock:
-            self._flush(durable=durable)
+            if not self._is_closed:
+                self._flush(durable=durable)
+
+    def flush_due(self) -> None:
+        """See ``Buffered``."""
+        self._is_due = False
+        try:
+            self.flush()
+        except VaultError:
+            self._is_due = True
+            raise
 
     def sync(self, tokens: Callable[[], Mapping[str, int]], *, others: bool = False) -> None:
         """Write the buffer and flush the file: what a marker waits for before it is clean. ``tokens`` are kept with it.
@@ -286,11 +292,11 @@ class Index:
             return True
 
     def close(self) -> None:
-        """Stop the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
-        self._stop.set()
-        self._wake.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        """Leave the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
+        self._is_closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.leave()
         with self._writer_lock.mutex:
             self._writer.close()
         self._writer_lock.close()
@@ -321,8 +327,9 @@ class Index:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _wake_up(self) -> None:
-        if self._wake.empty():
-            self._wake.put(None)
+        if self._thread is not None and not self._is_due:
+            self._is_due = True
+            self._thread.wake(self)
 
     def _flush(self, *, durable: bool = False) -> None:
         entries = self._buffer.take()
@@ -363,27 +370,6 @@ class Index:
         finally:
             connection.execute("PRAGMA synchronous = NORMAL")
         self._disk.index_flushed()
-
-    def _run(self, first: Callable[[], None]) -> None:
-        first()
-        delay = BATCH_SECONDS
-        while True:
-            self._wake.get()
-            if self._stop.wait(delay):
-                return
-            with contextlib.suppress(queue.Empty):
-                while True:  # what came meanwhile is in the buffer
-                    self._wake.get_nowait()
-            if self._stop.is_set():
-                return  # close() may have come just before: the wake that was taken was then its own
-            try:
-                self.flush()
-            except VaultError as error:
-                _log.warning("the index was not written, and will be: %s", str(error))
-                delay = min(2 * delay, _MAX_DELAY)
-                self._wake_up()
-            else:
-                delay = BATCH_SECONDS
 
     def _lookup(self, locator: str) -> IndexedSession:
         with not_ours(self._reader_mutex):

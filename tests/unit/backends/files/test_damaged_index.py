@@ -120,6 +120,7 @@ DAMAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_index_is_rebuilt(
     path: Path, keys: list[str], opening: Opening, damage: Callable[[Path], None]
@@ -136,6 +137,7 @@ def test_a_damaged_index_is_rebuilt(
     assert (outside.read_bytes() if outside.exists() else b"") == before
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_under_a_store_that_is_open_heals(
     path: Path, keys: list[str], opening: Opening, scribe: Sealer, damage: Callable[[Path], None]
@@ -158,6 +160,7 @@ def test_damage_under_a_store_that_is_open_heals(
     assert scribe.texts(other, keys[3]) == ["first", "more", "after"]
 
 
+@pytest.mark.slow
 def test_a_byte_flipped_anywhere_never_harms_a_session(path: Path, keys: list[str], opening: Opening) -> None:
     whole = index(path).read_bytes()
     for at in range(0, len(whole), 89):
