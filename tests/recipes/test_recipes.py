@@ -271,19 +271,25 @@ def test_a_service_opens_its_vault_with_what_root_shows_it(
     given = settings(
         recipe, **{"%d": str(secrets), "%S": str(state), "/run/secrets": str(secrets), "/data": str(state)}
     )
-    key = Path(given["VAULTSESSION_KEY_FILE"])
-    key.write_text(KEY.text() + "\n")
-    os.chown(key, owner, service)
-    key.chmod(mode)
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    with open_store("memory://"):  # what is imported late is imported as root, whose interpreter it may be
-        open_store(ground / "warm", key=KEY).close()
+    key, of_root = Path(given["VAULTSESSION_KEY_FILE"]), ground / "key"
+    for each, reader, rights in ((of_root, 0, 0o600), (key, owner, mode)):
+        each.write_text(KEY.text() + "\n")
+        os.chown(each, reader, service)
+        each.chmod(rights)
+
+    def write(path: str, key_file: str) -> None:
+        monkeypatch.setenv("VAULTSESSION_PATH", path)
+        monkeypatch.setenv("VAULTSESSION_KEY_FILE", key_file)
+        with open_store() as store:
+            store.append("a", {"role": "user", "content": "hello"}, create=True)
+
+    write(
+        str(ground / "first"), str(of_root)
+    )  # what is imported late is imported as root: the interpreter may be root's
     os.setegid(service)
     os.seteuid(service)
     try:
-        with open_store() as store:
-            store.append("a", {"role": "user", "content": "hello"}, create=True)
+        write(given["VAULTSESSION_PATH"], given["VAULTSESSION_KEY_FILE"])
     finally:
         os.seteuid(0)
         os.setegid(0)
