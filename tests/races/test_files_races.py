@@ -168,7 +168,7 @@ def test_without_the_mutex_of_threads_the_race_is_lost(tmp_path: Path, monkeypat
 
 def die_writing(path: str, keyring: Keyring, told: Any) -> None:
     index_thread.BATCH_SECONDS = 600.0  # the index hears nothing
-    index.Index.flush = lambda _self: None  # type: ignore[method-assign]  # nor when it is asked to
+    index.Index.flush = lambda _self, **_how: None  # type: ignore[method-assign,assignment]  # nor when it is asked to
     backend, scribe = opened(path, keyring)
     for number in range(20):
         key = scribe.key(str(number))
@@ -198,14 +198,14 @@ def test_what_a_killed_writer_did_not_list_is_listed_by_the_next(tmp_path: Path)
     assert told.get(timeout=60) == "written"
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    assert (tmp_path / "locks" / "writer-00").read_bytes() == b"1"
+    assert (tmp_path / "locks" / "writer-00").read_bytes()[:1] == b"1"
     again, scribe = opened(str(tmp_path), keyring)
     names = ["old", *(str(number) for number in range(20) if number != 4)]
     rows = {row.key: row.version for row in again.scan(Query())}
     assert rows == {scribe.key(name): again.head(scribe.key(name)).version for name in names}
     assert [row.key for row in again.scan(Query(tags=(scribe.user("bob"),)))] == [scribe.key("3")]
     assert [name for name in os.listdir(tmp_path / "sessions") if name.endswith(".tmp")] == []
-    assert (tmp_path / "locks" / "writer-00").read_bytes() == b"0"
+    assert (tmp_path / "locks" / "writer-00").read_bytes()[:1] == b"0"
     again.close()
 
 
