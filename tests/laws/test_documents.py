@@ -18,7 +18,7 @@ from fork_server import ForkServer
 from vaultsession import Settings
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document.read_text(encoding="utf-8"), document)]
-RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and block.command is None]
+RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and not (block.command or block.recipe)]
 
 
 @pytest.fixture(scope="module")

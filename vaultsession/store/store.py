@@ -109,7 +109,13 @@ class SessionStore(Generic[StateT]):
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
         self._documents = Documents(
-            self._operations, reader.keyring, clock, defaults=defaults or Defaults(), shape=shape, new_id=new_id
+            self._operations,
+            reader.keyring,
+            clock,
+            slugs=backend.traits.slugs,
+            defaults=defaults or Defaults(),
+            shape=shape,
+            new_id=new_id,
         )
         self._key = self._documents.key
         self._watch = Metrics(tracing)
@@ -131,10 +137,9 @@ class SessionStore(Generic[StateT]):
 
         Owners (``user_id``, ``tenant_id``, ``assistant_id``) and ``labels`` are what listings and searches filter by.
         ``ttl`` is the life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever. A
-        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept,
-        a tool's result together with its call: so sometimes fewer, and more where one call has more results. For a
-        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes. ``ttl``,
-        ``sliding`` and ``max_messages`` are those of the store where they are not given.
+        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept, a
+        tool's result together with its call. For a session that has a past elsewhere: ``created_at``, ``updated_at``
+        and ``expires_at``, aware datetimes. ``ttl``, ``sliding`` and ``max_messages`` are by default the store's.
         """
         return self._documents.put(id, state, messages, fields, replace=False)
 
@@ -439,9 +444,8 @@ class SessionStore(Generic[StateT]):
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
         The newest head decides, compared with its container under its lock: a session that was renewed meanwhile
-        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` is called
-        with the count so far, as batches are done. ``SweepRefused`` where the clock is more than a year beyond the
-        newest change of the whole vault: it may be wrong, unless you ``believe_clock``.
+        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` gets the count
+        so far. ``SweepRefused``, unless you ``believe_clock``: it is a year beyond the newest change of the vault.
         """
         now = None if believe_clock else self._clock.now()
         return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
