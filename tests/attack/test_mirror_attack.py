@@ -48,7 +48,7 @@ class Pen:
 
 @pytest.fixture
 def pen(tmp_path: Path) -> Iterator[Pen]:
-    with open_store(tmp_path / "vault", key=KEY) as store:
+    with open_store(tmp_path / "vault", key=KEY, names="private") as store:  # keys are the mirror's
         yield Pen(store)
 
 

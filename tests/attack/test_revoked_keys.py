@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from vaults import vault_at
 
-from vaultsession import Damaged, RawKey, RollbackDetected, WrongKey, open_store
-from vaultsession.format import record
+from vaultsession import Damaged, RawKey, RollbackDetected, UnknownDictionary, UnknownKey, WrongKey, open_store
+from vaultsession.format import ContainerCipher, IndexRowCipher, record
+from vaultsession.format.dictionaries import Dictionaries, shipped
+from vaultsession.format.head import encode
+from vaultsession.format.ids import locator_of
 from vaultsession.format.keys import MasterKey
+from vaultsession.format.sealed import Query
 from vaultsession.vault import keyring_file
 from vaultsession.vault.keyring_file import UnlockedKeyring
+from vaultsession.vault.tenant_keys import TenantKeys
 
 OLD, NEW, SERVICE = RawKey.generate(), RawKey.generate(), RawKey.generate()
 COPIES = ("keyring", "keyring.bak")
@@ -25,8 +30,10 @@ class Case:
 
     def __init__(self, where: Path) -> None:
         self.path, self.before = where / "vault", where / "before"
-        with open_store(self.path, key=OLD) as store:
+        with open_store(self.path, key=OLD, tenant_keys=True) as store:
             store.create("before", state={"n": 1}, user_id="alice")
+            store.create("theirs", tenant_id="acme")
+            store._operations._reader.dictionaries.keep(shipped().content, 0)
             store.create("gone")
             store.delete("gone")
         vault = vault_at(str(self.path))
@@ -39,6 +46,8 @@ class Case:
             store.rotate_key()
             store.prune_keys()
             store.create("after", state={"n": 2}, user_id="alice")
+            self.rows = list(store._backend.scan(Query()))
+            self.tombstones = list(store._backend.tombstones())
 
     def put(self, data: bytes) -> None:
         for name in COPIES:
@@ -59,12 +68,47 @@ def test_the_copy_reads_what_was_sealed_before_and_nothing_later(case: Case) -> 
         open_store(case.path, key=OLD)
     held = {master.id for master in case.known.keyring.masters}
     files = list((case.path / "sessions").iterdir())
-    assert len(files) == 2
+    assert len(files) == 3
     for file in files:
         assert file.read_bytes()[record.KEY_ID] not in held
+    rows = IndexRowCipher(case.known.keyring)
+    assert len(case.rows) == 3
+    for row in case.rows:
+        with pytest.raises(Damaged):
+            rows.open(row)
+    assert len(case.tombstones) == 1
+    assert not any(map(rows.is_genuine, case.tombstones))
+    (file,) = (case.path / "tenants").iterdir()
+    with pytest.raises(UnknownKey):
+        TenantKeys.decode(file.read_bytes(), case.known.keyring, file.name)
+    for file in (case.path / "dictionaries").iterdir():
+        with pytest.raises(UnknownDictionary):
+            Dictionaries(case.known.keyring).open(int(file.stem), file.read_bytes())
     with open_store(case.path, key=NEW) as store:
         now = {master.secret for master in store._operations._reader.keyring.masters}
         assert not now & {master.secret for master in case.known.keyring.masters}
+
+
+def test_what_is_forged_with_the_old_keys_is_not_believed(case: Case) -> None:
+    """A row, a tombstone, a file of a tenant and a container, sealed with everything that the copy gives."""
+    forger = IndexRowCipher(case.known.keyring)
+    with open_store(case.path, key=NEW) as store:
+        reader = store._operations._reader
+        row = case.rows[0]
+        header, head = reader.rows.open(row)
+        with pytest.raises(Damaged):
+            reader.rows.open(forger.seal(row.key, header, *row[1:4], row.size, head, encode(head)))
+        assert not reader.rows.is_genuine(forger.tombstone(row.key, row.generation))
+        tenant = TenantKeys(TenantKeys.digest_of(case.known.keyring, "acme"))
+        forged = tenant.grown(case.known.keyring.first.id).encode(case.known.keyring)
+        with pytest.raises(UnknownKey):
+            TenantKeys.decode(forged, reader.keyring, tenant.name)
+        with pytest.raises(UnknownKey):
+            ContainerCipher.open(
+                ContainerCipher.create(case.known.keyring, locator_of(row.key), generation=1).header,
+                reader.keys,
+                locator_of(row.key),
+            )
 
 
 def a_slot_again(known: UnlockedKeyring) -> bytes:

@@ -24,6 +24,10 @@ def container_of(store: SessionStore, who: str) -> bytes:
     return container.header + container.data
 
 
+LOCATORS: dict[str, str] = {}
+"""Of the vault that is tampered with; and of no other, since each has another key for names."""
+
+
 def lived(path: Path) -> Past:
     """Two sessions of two users, each through several verbs and generations; alice's first life was ended."""
     past = Past()
@@ -66,6 +70,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     directory = tmp_path_factory.mktemp("scene")
     vault, foreign, fork = (directory / f"{name}.db" for name in ("vault", "foreign", "fork"))
     past, others = lived(vault), lived(foreign)
+    with opened(vault) as store:
+        LOCATORS.update({who: store._key(who) for who in IDS})
     shutil.copy(vault, fork)
     forked = Past({who: list(states) for who, states in past.states.items()}, past.lives)
     with opened(fork) as store:
@@ -83,6 +89,13 @@ def vault(made: Scene, tmp_path: Path) -> Path:
 
 
 def execute(path: Path, *statements: tuple[str, tuple[object, ...]] | str) -> None:
+    """``@alice`` and ``@bob`` in a statement stand for their locators."""
+    for who in IDS:
+        named = f"CAST('{LOCATORS[who]}' AS BLOB)"
+        statements = tuple(
+            each.replace(f"@{who}", named) if isinstance(each, str) else (each[0].replace(f"@{who}", named), each[1])
+            for each in statements
+        )
     connection = sqlite3.connect(path)
     try:
         with connection:
@@ -109,7 +122,7 @@ def dump(path: Path, *columns: str) -> dict[str, list[object]]:
 def put(path: Path, contents: Index, *, as_piece: bool) -> None:
     """Into the rows, or into a piece beside them; all else that they say stays true."""
     for who, data in contents.items():
-        at = f"WHERE CAST(key AS TEXT) LIKE '{who}~%'"
+        at = f"WHERE locator = @{who}"
         if data is None:
             execute(path, f"DELETE FROM vaultsession_sessions {at}")
             continue
@@ -196,7 +209,7 @@ def test_what_was_removed_does_not_come_back_to_whoever_removed_it(vault: Path) 
 S, T, P = "vaultsession_sessions", "vaultsession_tags", "vaultsession_pieces"
 
 ROWS: dict[str, str] = {
-    "alice expired long ago": f"UPDATE {S} SET expires = 1 WHERE CAST(key AS TEXT) LIKE 'alice~%'",
+    "alice expired long ago": f"UPDATE {S} SET expires = 1 WHERE locator = @alice",
     "all expired": f"UPDATE {S} SET expires = 1",
     "never expires": f"UPDATE {S} SET expires = NULL",
     "updated in the far future": f"UPDATE {S} SET updated = {HUGE}",
@@ -206,22 +219,21 @@ ROWS: dict[str, str] = {
     "a version of another length": f"UPDATE {S} SET version = x'00'",
     "another size": f"UPDATE {S} SET size = {HUGE}",
     "a negative size": f"UPDATE {S} SET size = -1",
-    "swapped heads": f"UPDATE {S} SET head = (SELECT head FROM {S} s WHERE s.key <> {S}.key)",
+    "swapped heads": f"UPDATE {S} SET head = (SELECT head FROM {S} s WHERE s.locator <> {S}.locator)",
     "empty heads": f"UPDATE {S} SET head = x''",
     "no heads": f"UPDATE {S} SET head = NULL",
     "a head of text": f"UPDATE {S} SET head = 'text'",
-    "swapped keys": (
-        f"CREATE TEMP TABLE t AS SELECT a.locator l, b.key k FROM {S} a, {S} b WHERE a.key <> b.key;"
-        f"UPDATE {S} SET key = (SELECT k FROM t WHERE l = locator)"
+    "a name that is a path": f"UPDATE {S} SET locator = CAST('../../outside/file' AS BLOB) WHERE locator = @alice",
+    "a name with a null": f"UPDATE {S} SET locator = CAST(locator || x'00' AS BLOB)",
+    "a name that is no text": f"UPDATE {S} SET locator = x'ff00ff' WHERE locator = @alice",
+    "a name of another type": f"UPDATE {S} SET locator = 7 WHERE locator = @alice",
+    "swapped rows": (
+        f"UPDATE {S} SET locator = CAST(locator || x'00' AS BLOB);"
+        f"UPDATE {S} SET locator = CASE locator WHEN CAST(@alice || x'00' AS BLOB) THEN @bob ELSE @alice END"
     ),
-    "a key that is a path": f"UPDATE {S} SET key = CAST('../../outside/file' AS BLOB)",
-    "a key with a null": f"UPDATE {S} SET key = CAST(key || x'00' AS BLOB)",
-    "a key that is no text": f"UPDATE {S} SET key = x'ff00ff'",
-    "a key of another type": f"UPDATE {S} SET key = 7",
-    "another slug": f"UPDATE {S} SET key = CAST('bob~' || substr(key, -32) AS BLOB) WHERE CAST(key AS TEXT) LIKE 'alice~%'",
     "swapped tags": f"UPDATE {T} SET locator = (SELECT locator FROM {S} s WHERE s.locator <> {T}.locator)",
     "swapped tags in both tables": (
-        f"UPDATE {S} SET tags = (SELECT tags FROM {S} s WHERE s.key <> {S}.key);"
+        f"UPDATE {S} SET tags = (SELECT tags FROM {S} s WHERE s.locator <> {S}.locator);"
         f"UPDATE {T} SET locator = (SELECT locator FROM {S} s WHERE s.locator <> {T}.locator)"
     ),
     "no tags": f"DELETE FROM {T}",
@@ -232,7 +244,7 @@ ROWS: dict[str, str] = {
     "tombstones of another type": f"UPDATE {S} SET grave = 'x', mac = 7",
     "no tombstones": f"UPDATE {S} SET grave = NULL, mac = NULL",
     "a header of another length": f"UPDATE {S} SET header = x'00'",
-    "swapped headers": f"UPDATE {S} SET header = (SELECT header FROM {S} s WHERE s.key <> {S}.key)",
+    "swapped headers": f"UPDATE {S} SET header = (SELECT header FROM {S} s WHERE s.locator <> {S}.locator)",
     "text for numbers": f"UPDATE {S} SET updated = 'soon', size = 'large'",
     "a generation of text": f"UPDATE {S} SET generation = 'first'",
     "fractions for numbers": f"UPDATE {S} SET updated = 1.5, expires = 1e300",
@@ -278,8 +290,12 @@ def test_forged_rows_delete_nothing_disclose_nothing_and_give_out_nothing_wrong(
     assert dump(vault, "begin, tail", "*", "count(*) >= 0", "*") == before
 
 
+FINAL = ("a trigger", "a name", "swapped rows")
+"""Without its name a container is nobody's: that is as if it had been deleted."""
+
+
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("forgery", [name for name in ROWS if name != "a trigger"])
+@pytest.mark.parametrize("forgery", [name for name in ROWS if not name.startswith(FINAL)])
 def test_what_forged_rows_hide_is_found_again_by_reindexing(forgery: str, made: Scene, vault: Path) -> None:
     forge(vault, forgery)
     with opened(vault) as store:
@@ -308,9 +324,9 @@ def test_long_sessions_lose_no_piece_unnoticed(vault: Path) -> None:
         f"UPDATE {P} SET ending = ending + 1 WHERE ending = (SELECT max(ending) FROM {P})",
         f"UPDATE {P} SET data = 'text'",
         f"DELETE FROM {P}",
-        f"UPDATE {S} SET tail = x'' WHERE CAST(key AS TEXT) LIKE 'alice~%'",
-        f"UPDATE {S} SET begin = 0 WHERE CAST(key AS TEXT) LIKE 'alice~%'",
-        f"UPDATE {S} SET begin = NULL, tail = NULL WHERE CAST(key AS TEXT) LIKE 'alice~%'",
+        f"UPDATE {S} SET tail = x'' WHERE locator = @alice",
+        f"UPDATE {S} SET begin = 0 WHERE locator = @alice",
+        f"UPDATE {S} SET begin = NULL, tail = NULL WHERE locator = @alice",
     ):
         copy = Path(shutil.copy(vault, vault.with_name("copy.db")))
         execute(copy, statement)
@@ -336,7 +352,7 @@ def test_a_session_whose_row_is_gone_is_not_written_over(vault: Path) -> None:
     with opened(vault) as store:
         store.append("alice", {"text": text[::7] + text[::3]})
         store.append("alice", {"text": "".join(chr(0x4E00 + (k * k) % 20000) for k in range(3 * TAIL))})
-    execute(vault, f"DELETE FROM {S} WHERE CAST(key AS TEXT) LIKE 'alice~%'")
+    execute(vault, f"DELETE FROM {S} WHERE locator = @alice")
     with opened(vault) as store:
         with pytest.raises(SessionNotFound):
             store.load("alice")

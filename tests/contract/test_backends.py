@@ -11,6 +11,7 @@ from mirror_lab import Shaky, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.mirror import MirrorBackend
+from vaultsession.format.keys import Keyring
 from vaultsession.testing import BackendContract
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
@@ -28,6 +29,10 @@ class TestMemory(BackendContract):
 
 class FilesContract(BackendContract):
     durability: Literal["sync", "os"] = "sync"
+
+    @pytest.fixture
+    def scribe(self) -> Sealer:
+        return Sealer(Keyring.generate())  # with slugs, as file names have them
 
     @pytest.fixture
     def reopen(self, tmp_path: Path, scribe: Sealer) -> Iterator[Opening]:

@@ -72,7 +72,7 @@ def contents(place: str | Path) -> dict[str, bytes]:
         for row in backend.scan(Query()):
             container = backend.read(row.key)
             assert container is not None
-            found[row.key] = container.header + container.data
+            found[row.key[-32:]] = container.header + container.data
         return found
     finally:
         backend.close()

@@ -73,9 +73,9 @@ def eventually(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 def contents(backend: Any) -> dict[str, bytes]:
-    """Every container that a backend lists, byte by byte."""
+    """Every container that a backend lists, byte by byte, by its locator."""
     found = {}
     for row in backend.scan(Query()):
         container = backend.read(row.key)
-        found[row.key] = container.header + container.data
+        found[row.key[-32:]] = container.header + container.data
     return found

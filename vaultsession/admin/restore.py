@@ -20,7 +20,7 @@ from ..backends.replication import Gap, differing, newest_of
 from ..engine.reader import Reader
 from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
-from ..format.ids import is_key
+from ..format.ids import is_key, locator_of, parse
 from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
 from ..vault import UnlockedVault, Vault
 from ..vault.replication import follow_dictionaries, lacking_dictionaries, level_dictionaries
@@ -71,11 +71,11 @@ def verify(source: Backend, follower: Backend, reader: Reader) -> Iterator[Proof
 
     Older than the vault's own is behind, which a mirror may be for a moment, and a rollback if it stays so.
     """
-    gaps = dict(differing(source, follower))
+    gaps = {locator_of(key): (key, gap) for key, gap in differing(source, follower)}
     for proof, _ in _proofs(follower, reader):
-        gap = gaps.pop(proof.key, None)
+        _, gap = gaps.pop(locator_of(proof.key), (None, None))
         yield proof if gap is None or proof.found is not MirroredSession.OK else _compared(proof, gap)
-    for key, gap in gaps.items():
+    for key, gap in gaps.values():
         yield _compared(Proof(key, MirroredSession.BEHIND), gap)
 
 
@@ -130,14 +130,17 @@ def _put(target: Backend, proof: Proof, write: Write) -> Proof:
             return write if newest.generation < ours.generation else None
         return write if newest is None or newest.witness[:2] < ours.witness[:2] else None
 
-    after = target.commit(proof.key, update).after
+    after = target.commit(ours.key, update).after
     if isinstance(after, IndexRow) and after.version == ours.version:
         return replace(proof, restored=True)
     return replace(proof, found=MirroredSession.BEHIND, problem="a newer one is there already")
 
 
 def _proofs(follower: Backend, reader: Reader) -> Iterator[tuple[Proof, Write | None]]:
-    """Every session of the mirror, opened record by record; and what can be put in place of it, as far as authentic."""
+    """Every session of the mirror, opened record by record; and what can be put in place of it, as far as authentic.
+
+    A server knows no slugs: the session gets its name from its own head.
+    """
     for row in follower.scan(Query(newest_first=False)):
         if is_key(row.key):
             yield _proof(follower, reader, row)
@@ -153,7 +156,7 @@ def _proof(follower: Backend, reader: Reader, row: IndexRow) -> tuple[Proof, Wri
     found = _FOUND.get(verified.verdict, MirroredSession.DAMAGED)
     proof = Proof(row.key, found, verified.problem, verified.records, container.size)
     ours = verified.row
-    if ours is None:
+    if ours is None or verified.head is None:
         return proof, None
     try:
         reader.rows.open(row)
@@ -161,4 +164,5 @@ def _proof(follower: Backend, reader: Reader, row: IndexRow) -> tuple[Proof, Wri
         problem = f"it authenticates, and its entry in the mirror's listing does not: {error}"
         proof = replace(proof, found=MirroredSession.DAMAGED, problem=problem)
     data = container.header + container.data[: ours.size - len(container.header)]
-    return proof, Write(ours._replace(torn=False), 0, data)
+    name = reader.keyring.session_key(parse(verified.head.id))
+    return proof, Write(ours._replace(key=name, torn=False), 0, data)

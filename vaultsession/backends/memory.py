@@ -13,7 +13,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..format import record
-from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write
+from ..format.ids import locator_of
+from ..format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    Heads,
+    IndexRow,
+    Query,
+    Tombstone,
+    Update,
+    Write,
+    named,
+)
 from ..util.reentry import not_ours
 from .protocol import Backend, Traits
 
@@ -46,12 +59,13 @@ class MemoryBackend(Backend):
     def head(self, key: str) -> IndexRow | None:
         """The newest head."""
         with not_ours(self._lock):
-            session = self._used(key)
+            session = self._used(locator_of(key))
             return None if session is None else session.row
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. Always settled: no writer is ever half-way here."""
         del settled
+        key = locator_of(key)
         with not_ours(self._lock):
             session = self._used(key)
             if session is None:
@@ -68,11 +82,14 @@ class MemoryBackend(Backend):
 
     def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it."""
+        key = locator_of(key)
         with not_ours(self._commits):
             with not_ours(self._lock):
                 session = self._used(key)
                 newest: Current = self._tombstones.get(key) if session is None else session.row
             change = update(newest)
+            if isinstance(change, Write | Delete):
+                change = named(change, key)
             with not_ours(self._lock):
                 if isinstance(change, Delete):
                     if change.shred and session is not None:
@@ -85,6 +102,7 @@ class MemoryBackend(Backend):
 
     def drop(self, key: str) -> None:
         """Let go of a session, or of its tombstone, as if it had never been here."""
+        key = locator_of(key)
         with not_ours(self._lock):
             self._forget(key)
             self._tombstones.pop(key, None)

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from ..errors import Conflict
 from ..format.ids import locator_of
-from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write
+from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write, named
 from ..util.deadline import pause
 from ..util.fork import ForkSafe
 from ..util.lru import LRU
@@ -63,7 +63,8 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         unknown whether the change was written.
         """
         self._check_open()
-        with not_ours(self._locks[hash(locator_of(key)) % _LOCKS]):
+        key = locator_of(key)
+        with not_ours(self._locks[hash(key) % _LOCKS]):
             state, is_certain = self._known(key), False
             for attempt in range(TRIES):
                 if state is None:
@@ -71,7 +72,7 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
                 try:
                     change = update(state.newest)
                     if isinstance(change, Write | Delete):
-                        _check(key, state.newest, change)
+                        change = _checked(key, state.newest, change)
                 except Exception:
                     if is_certain or self._stands(key, state):
                         raise
@@ -136,15 +137,16 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         self._states.forget(key)
 
 
-def _check(key: str, newest: Current, change: Write | Delete) -> None:
-    """``ValueError`` for what an update function must not return."""
+def _checked(key: str, newest: Current, change: Write | Delete) -> Write | Delete:
+    """The change under the key of this storage; ``ValueError`` for what an update function must not return."""
     if isinstance(change, Delete):
-        if change.tombstone.key != key:
+        if locator_of(change.tombstone.key) != key:
             raise ValueError(f"a tombstone of another session than {key}")
-        return
+        return named(change, key)
     row = change.head
-    if row.key != key or row.size != change.offset + len(change.data):
+    if locator_of(row.key) != key or row.size != change.offset + len(change.data):
         raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
     follows = isinstance(newest, IndexRow) and not newest.torn and newest.size == change.offset
     if change.offset and not follows:
         raise ValueError(f"a record of {key} at offset {change.offset} does not follow the newest")
+    return named(change, key)

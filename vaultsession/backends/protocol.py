@@ -41,6 +41,8 @@ class Traits(NamedTuple):
     """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself.
 
     ``waits``: whether a write waits for a medium or a server, so that several at once are quicker than one by one.
+    ``slugs``: whether a session's key may say what it is called, as the name of a file does. Elsewhere it is the
+    locator alone, so that nobody reads there what people call their sessions.
     """
 
     name: str
@@ -48,10 +50,15 @@ class Traits(NamedTuple):
     waits: bool
     shared: bool = False
     expires: bool = False
+    slugs: bool = False
 
 
 class Backend(ABC):
-    """Sealed sessions by key. What is not abstract has a slow, correct default."""
+    """Sealed sessions by key. What is not abstract has a slow, correct default.
+
+    Of a key the locator counts: a slug in front of it makes no other session. Rows and tombstones come back under the
+    locator or, with ``Traits.slugs``, under the name of the file.
+    """
 
     traits: Traits
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
-from ..format.ids import is_key
+from ..format.ids import is_key, locator_of
 from ..format.sealed import (
     Commit,
     Container,
@@ -200,7 +200,8 @@ def differing(
 
 def is_same(one: IndexRow, other: IndexRow) -> bool:
     """Whether two rows speak of the same bytes."""
-    return (one.key, one.witness, one.size, one.torn) == (other.key, other.witness, other.size, other.torn)
+    same = (one.witness, one.size, one.torn) == (other.witness, other.size, other.torn)
+    return same and locator_of(one.key) == locator_of(other.key)
 
 
 def _rows(backend: ListedSource) -> Iterator[IndexRow]:
@@ -294,7 +295,7 @@ def _without(ours: Tombstone | None, theirs: Current) -> tuple[Outcome, Delete |
         return Outcome.EXTRA, None
     if theirs.generation > ours.generation:
         return Outcome.AHEAD, None
-    return Outcome.REMOVED, Delete(ours._replace(key=theirs.key))
+    return Outcome.REMOVED, Delete(ours)
 
 
 def _is_beginning(theirs: IndexRow | Tombstone, source: Source, key: str) -> bool:

@@ -29,6 +29,7 @@ from typing import NamedTuple
 from ..backends.protocol import Backend
 from ..errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
 from ..format import record
+from ..format.index_row import root_of
 from ..format.keys import MasterKey
 from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
 from ..util.parallel import parallel_map
@@ -191,7 +192,7 @@ class Rotator:
             if not isinstance(newest, IndexRow):
                 return None
             opened = self._reader.opened(newest)
-            if not self._writer.is_under_another_key(opened):
+            if not (self._writer.is_under_another_key(opened) or self._hangs_on_another(newest)):
                 return None
             return self._writer.resealed(newest, opened, self._cache.fetch(row.key))
 
@@ -203,7 +204,10 @@ class Rotator:
             header, head = self._reader.rows.open(row)
         except Unreadable:
             return True
-        return header[record.KEY_ID] != self._keys.sealing(head.tenant_id).id
+        return header[record.KEY_ID] != self._keys.sealing(head.tenant_id).id or self._hangs_on_another(row)
+
+    def _hangs_on_another(self, row: IndexRow) -> bool:
+        return root_of(row) != self._keys.current.first.id
 
     def _refuse_used(self, retired: set[bytes]) -> None:
         if left := self._settle():
@@ -212,8 +216,12 @@ class Rotator:
         if unreadable:
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
             raise Conflict(f"{unreadable} {said}")
-        under = self._under()
-        used = sum(under[key_id] for key_id in retired)
+        used = proved(
+            self._backend,
+            self._reader,
+            Query(),
+            lambda rows: sum(not retired.isdisjoint((each.header[record.KEY_ID], root_of(each.row))) for each in rows),
+        )
         if used:
             raise Conflict(f"{used} sessions lie under a retired key: `vaultsession key rotate` replaces them first")
 

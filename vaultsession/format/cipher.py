@@ -71,20 +71,24 @@ class Masters(Protocol):
         ...
 
 
+def aead(suite: int, key: bytes) -> Any:  # noqa: ANN401 - they have no type in common
+    """The cipher of a suite under a key of 32 bytes; ``UnsupportedFormat`` where this OpenSSL has none."""
+    try:
+        return _SUITES[suite](key)
+    except (KeyError, UnsupportedAlgorithm):
+        raise UnsupportedFormat(
+            f"suite {suite} needs a newer OpenSSL than this one", found=suite, supported=(1, 2)
+        ) from None
+
+
 class ContainerCipher:
     """Seals and opens the records of one container. Immutable, hence safe from any thread."""
 
     __slots__ = ("_body", "_head", "generation", "header", "padded", "sealed_as")
 
     def __init__(self, header: bytes, parsed: Header, keys: bytes) -> None:
-        try:
-            suite = _SUITES[parsed.suite]
-            self._head = suite(keys[:KEY_SIZE])
-            self._body = suite(keys[KEY_SIZE : 2 * KEY_SIZE])
-        except UnsupportedAlgorithm:
-            raise UnsupportedFormat(
-                f"suite {parsed.suite} needs a newer OpenSSL than this one", found=parsed.suite, supported=(1, 2)
-            ) from None
+        self._head = aead(parsed.suite, keys[:KEY_SIZE])
+        self._body = aead(parsed.suite, keys[KEY_SIZE : 2 * KEY_SIZE])
         self.header = header
         self.generation = parsed.generation
         self.padded = bool(parsed.flags & PADDED)

@@ -29,6 +29,7 @@ _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _SLUG_LENGTH = 40
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]+")
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
+_LOCATOR = re.compile(rb"[0-9a-v]{32}")
 
 
 def parse(text: object) -> SessionId:
@@ -62,6 +63,18 @@ def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
 def is_key(text: str) -> bool:
     """Whether the text has the shape of a key. Names that come back from a listing are checked before they are used."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_key_of(text: object, locator: str) -> bool:
+    """Whether this is a key of the session with that locator. For what stands in an index, of whatever type."""
+    return isinstance(text, str) and _KEY.fullmatch(text) is not None and text[-LOCATOR_LENGTH:] == locator
+
+
+def parse_locator(name: object) -> str:
+    """A locator from the bytes that a storage gives, or ``ValueError``: whatever else stands there names no session."""
+    if not isinstance(name, bytes) or _LOCATOR.fullmatch(name) is None:
+        raise ValueError("no locator")
+    return name.decode("ascii")
 
 
 def locator_of(session_key: str) -> str:

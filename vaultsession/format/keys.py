@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from ..errors import UnknownKey
+from . import ids
 
 KEY_SIZE = 32
 KEY_ID_SIZE = 8
@@ -100,10 +101,9 @@ class Keyring:
         """K_tag: tags are its HMACs."""
         return self._from_root(b"tag")
 
-    @cached_property
-    def index_key(self) -> bytes:
-        """K_index: seals the head that an index row carries."""
-        return self._from_root(b"index")
+    def session_key(self, session_id: ids.SessionId, *, slugs: bool = True) -> str:
+        """The name of a session: with a slug where names are readable, and may have one where it is kept."""
+        return ids.key(self.naming_key, session_id, readable=slugs and self.readable_names)
 
     def tag(self, kind: str, name: str, value: str) -> bytes:
         """The 16-byte keyed digest by which a backend knows an owner or a label.

@@ -30,7 +30,8 @@ class IndexRow(NamedTuple):
     """One row about one session: what a listing needs, in the clear only as far as a keyless index must compare it.
 
     ``version`` is the tag of the last record (16 bytes), ``size`` the bytes of the container up to there, ``tags`` the
-    keyed digests of owners and labels, ``blob`` the complete head, sealed with the columns as associated data.
+    keyed digests of owners and labels, ``blob`` the container's header and the complete head, sealed with the columns
+    as associated data.
     ``torn`` means that the container cannot be extended (bytes that are no record behind ``size``, or an earlier
     write that failed): the next writer replaces it. It is an observation, not part of the row.
     """
@@ -82,7 +83,8 @@ def columns_of(
 ) -> bytes:
     """The associated data of a row's ``blob``: every column that a keyless index holds, in one injective string.
 
-    ``ValueError`` for columns that no row has, as an index that was tampered with may give them.
+    Of the key that is the locator: a slug stands in file names alone. ``ValueError`` for columns that no row has, as an
+    index that was tampered with may give them.
     """
     for digest in (version, *tags):
         if len(digest) != VERSION_SIZE:
@@ -93,7 +95,7 @@ def columns_of(
         )
     except struct.error as error:
         raise ValueError(str(error)) from None
-    return b"".join((packed, *tags, key.encode()))
+    return b"".join((packed, *tags, locator_of(key).encode()))
 
 
 class Tombstone(NamedTuple):
@@ -131,6 +133,14 @@ class Delete(NamedTuple):
     flush: bool = True
     shred: bool = False
     note: Any = None
+
+
+def named(change: Write | Delete, key: str) -> Write | Delete:
+    """The same change under the key that a backend has for the session. Keys differ in their slugs alone."""
+    if isinstance(change, Delete):
+        tombstone = change.tombstone
+        return change if tombstone.key == key else change._replace(tombstone=tombstone._replace(key=key))
+    return change if change.head.key == key else change._replace(head=change.head._replace(key=key))
 
 
 class Keep(NamedTuple):

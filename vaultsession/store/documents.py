@@ -27,12 +27,14 @@ class Documents(Generic[StateT]):
         keyring: Keyring,
         clock: Clock,
         *,
+        slugs: bool,
         defaults: Defaults,
         shape: Shape[StateT] | None,
         new_id: Callable[[int], str],
     ) -> None:
         self._operations = operations
         self._keyring = keyring
+        self._slugs = slugs
         self._clock = clock
         self._defaults = defaults
         self._shape = shape
@@ -96,4 +98,4 @@ class Documents(Generic[StateT]):
         return Session(loaded.head, loaded.document.hex(), loaded.bodies, self._shape)
 
     def _derive_key(self, id: str) -> str:
-        return ids.key(self._keyring.naming_key, ids.parse(id), readable=self._keyring.readable_names)
+        return self._keyring.session_key(ids.parse(id), slugs=self._slugs)

@@ -109,7 +109,13 @@ class SessionStore(Generic[StateT]):
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
         self._documents = Documents(
-            self._operations, reader.keyring, clock, defaults=defaults or Defaults(), shape=shape, new_id=new_id
+            self._operations,
+            reader.keyring,
+            clock,
+            slugs=backend.traits.slugs,
+            defaults=defaults or Defaults(),
+            shape=shape,
+            new_id=new_id,
         )
         self._key = self._documents.key
         self._watch = Metrics(tracing)

@@ -21,17 +21,18 @@ FIRST_GENERATION = 1_700_000_000_000_000
 class Sealer:
     """What a store is to a backend: someone with the keys. ``describe`` is for the backend, the seals for ``commit``.
 
-    Every record's body is a text, so that ``texts`` shows which commits a container holds, and in which order.
+    Unless a keyring says otherwise keys are locators. Every record's body is a text, so that ``texts`` shows which
+    commits a container holds, and in which order.
     """
 
     def __init__(self, keyring: Keyring | None = None) -> None:
-        self.keyring = Keyring.generate() if keyring is None else keyring
+        self.keyring = Keyring.generate(readable_names=False) if keyring is None else keyring
         self.reader = Reader(self.keyring)
         self.describe = self.reader.describe
 
     def key(self, name: str) -> str:
         """The key of a session."""
-        return ids.key(self.keyring.naming_key, ids.parse(name), readable=self.keyring.readable_names)
+        return self.keyring.session_key(ids.parse(name))
 
     def user(self, name: str) -> bytes:
         """The tag of a user's sessions."""

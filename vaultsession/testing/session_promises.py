@@ -35,6 +35,20 @@ class SessionPromises:
         assert scribe.texts(backend, key) == ["hello"]
         assert backend.read(key).size == created.size
 
+    def test_a_slug_makes_no_other_session(self, backend: Any, scribe: Sealer) -> None:
+        """Of a key the locator counts, whatever stands in front of it."""
+        locator = scribe.key("a")[-32:]
+        backend.commit(f"one~{locator}", scribe.create(f"one~{locator}", "hello"))
+        backend.commit(f"other~{locator}", scribe.append("more"))
+        for key in (locator, f"one~{locator}", f"other~{locator}"):
+            assert backend.head(key).seq == 1
+            assert scribe.texts(backend, key) == ["hello", "more"]
+        (row,) = backend.scan(Query())
+        assert row.key[-32:] == locator
+        backend.commit(locator, scribe.remove(locator))
+        assert backend.head(f"one~{locator}") is None
+        assert backend.count(Query()) == 0
+
     def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Each update sees what the one before has left."""
         key, seen = scribe.key("a"), _nothing()

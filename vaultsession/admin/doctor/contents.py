@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ...backends.files.layout import FilesLayout, key_in
 from ...engine.verify import Verdict, Verification, check, check_all
 from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
+from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Query
 from ...util.disk import Disk
 from ...vault.directory import DICTIONARIES, VaultDirectory
@@ -73,7 +74,7 @@ def _session(verified: Verification, opened: OpenedVault) -> Iterator[Finding]:
             yield info("erased", f"{problem}; `vaultsession rm` removes it", key)
         case Verdict.REMOVED:
             yield warning("came-back", problem, key, Remedy.ON_REQUEST)
-    if verified.head is not None and key_of(opened.reader, verified.head.id) != key:
+    if verified.head is not None and key not in (key_of(opened.reader, verified.head.id), locator_of(key)):
         yield warning("foreign-slug", "its file is named after another id: rename it back", key)
 
 

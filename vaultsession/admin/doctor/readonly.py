@@ -75,4 +75,4 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
 
 def key_of(reader: Reader, id: str) -> str:
     """The key of an id. ``InvalidSessionId``."""
-    return ids.key(reader.keyring.naming_key, ids.parse(id), readable=reader.keyring.readable_names)
+    return reader.keyring.session_key(ids.parse(id))

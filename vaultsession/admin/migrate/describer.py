@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, Damaged, UnknownKey, Unreadable
 from ...format import record
+from ...format.ids import locator_of
 from ...format.sealed import Commit, Container, IndexRow, ReadHead, ReadRange, Tombstone, Update
 
 
@@ -32,12 +33,12 @@ class Snapshot(NamedTuple):
 
     def head(self, key: str) -> IndexRow | None:
         """The row."""
-        return self.row if key == self.row.key else None
+        return self.row if locator_of(key) == locator_of(self.row.key) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """All of the container, whichever end of it is asked for."""
         del start, settled
-        return self.container if key == self.row.key else None
+        return self.container if locator_of(key) == locator_of(self.row.key) else None
 
     def commit(self, key: str, update: Update) -> Commit:
         """Nothing here changes between two looks: a row that does not belong to the bytes never will."""
@@ -48,17 +49,24 @@ class Snapshot(NamedTuple):
 class Describer:
     """``copied`` is what is put into the target now; ``keys`` describes with the keys, None where there are none.
 
-    ``proves`` says whether a tombstone was made with the keys; without it none is doubted.
+    ``proves`` says whether a tombstone was made with the keys; without it none is doubted. ``name_of`` gives what was
+    described the name that its head asks for.
     """
 
-    def __init__(self, keys: ReadHead | None, proves: Callable[[Tombstone], bool] | None = None) -> None:
+    def __init__(
+        self,
+        keys: ReadHead | None,
+        proves: Callable[[Tombstone], bool] | None = None,
+        name_of: Callable[[IndexRow], str] = lambda row: row.key,
+    ) -> None:
         self.keys = keys
         self.proves = proves
+        self.name_of = name_of
         self.copied: Snapshot | None = None
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """See ``sealed.ReadHead``; and the module."""
-        copied = self.copied if self.copied is not None and self.copied.row.key == key else None
+        copied = None if self.copied is None or self.copied.head(key) is None else self.copied
         if self.keys is None:
             return _unproved(key, fetch, copied)
         try:

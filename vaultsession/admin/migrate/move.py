@@ -11,7 +11,8 @@ from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
 from ...engine.reader import Reader
 from ...errors import Conflict, InvalidSetting
-from ...format.sealed import Query, ReadHead
+from ...format.ids import parse
+from ...format.sealed import IndexRow, Query, ReadHead
 from ...store.open import writer_of
 from ...store.settings import Settings
 from ...util.clock import Clock
@@ -103,7 +104,11 @@ def _describer(source: VaultLocation, vault: UnlockedVault | None) -> Describer:
     if vault is None:
         return Describer(None)
     reader = Reader.of_vault(source.vault, vault)
-    return Describer(reader.describe, reader.rows.is_genuine)
+
+    def name_of(row: IndexRow) -> str:
+        return reader.keyring.session_key(parse(reader.opened(row).head.id))
+
+    return Describer(reader.describe, reader.rows.is_genuine, name_of)
 
 
 def _foresee(ours: Backend, theirs: Backend, report: MigrationReport) -> None:

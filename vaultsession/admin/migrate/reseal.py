@@ -125,7 +125,7 @@ class _Reseal:
 
 
 def _key_in(keyring: Keyring, id: str) -> str:
-    return ids.key(keyring.naming_key, ids.parse(id), readable=keyring.readable_names)
+    return keyring.session_key(ids.parse(id))
 
 
 def _facts(head: Head) -> Head:

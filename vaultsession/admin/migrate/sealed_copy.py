@@ -12,6 +12,7 @@ from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, SessionGap, aligned, differing, follow
 from ...errors import Conflict, Damaged, Unreadable
 from ...format import record
+from ...format.ids import locator_of
 from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
 from .describer import Describer, Snapshot, ends_as
 from .report import MigrationReport, Progress, Trouble, silent
@@ -63,6 +64,11 @@ def _went_on(source: Backend, target: Backend, each: SessionGap) -> bool:
     return not ends_as(there, container)
 
 
+def _is_same(newest: Current, tombstone: Tombstone) -> bool:
+    """Whether that is this tombstone of this session, whatever slugs the two sides give it."""
+    return isinstance(newest, Tombstone) and newest[1:] == tombstone[1:]
+
+
 class _Copy:
     def __init__(self, source: Backend, target: Backend, describer: Describer, progress: Progress) -> None:
         self._source = source
@@ -87,9 +93,9 @@ class _Copy:
         for key in self._source.unindexed():  # damaged or locked: without a row, so in no listing
             report.sessions += 1
             self._follow(key)
-        known = {problem.key for problem in report.problems}
+        known = {locator_of(problem.key) for problem in report.problems}
         for key in dict.fromkeys([each.key for each in differing(self._source, self._target)]):
-            if key not in known:
+            if locator_of(key) not in known:
                 self._follow(key)
         return report
 
@@ -104,10 +110,10 @@ class _Copy:
 
             def update(newest: Current, tombstone: Tombstone = tombstone) -> Delete | None:
                 above = newest is not None and newest.generation > tombstone.generation
-                return None if above or newest == tombstone else Delete(tombstone, flush=False)
+                return None if above or _is_same(newest, tombstone) else Delete(tombstone, flush=False)
 
             try:
-                self._report.tombstones += self._target.commit(tombstone.key, update).after == tombstone
+                self._report.tombstones += _is_same(self._target.commit(tombstone.key, update).after, tombstone)
             except Unreadable as error:
                 self._report.problem(tombstone.key, Trouble.LOCKED, f"its removal could not be repeated: {error}")
 
@@ -126,9 +132,9 @@ class _Copy:
             return
         self._describer.copied = snapshot
         try:
-            outcome = follow(snapshot, self._target, row.key, accept=self._accept)
+            outcome = follow(snapshot, self._target, snapshot.row.key, accept=self._accept)
             if outcome is Outcome.CURRENT and not is_listed:  # a power cut may have taken the index alone
-                follow(snapshot, self._target, row.key, anew=True)
+                follow(snapshot, self._target, snapshot.row.key, anew=True)
         except Unreadable as error:
             self._report.unreadable(row.key, error)
             return
@@ -146,7 +152,7 @@ class _Copy:
         if described is None or described.torn or described.version != row.version:
             raise Damaged(f"the newest records of {row.key} do not authenticate")
         self._report.authenticated += 1
-        return Snapshot(described, whole)
+        return Snapshot(described._replace(key=self._describer.name_of(described)), whole)
 
     def _follow(self, key: str, *, anew: bool = False) -> None:
         """A session that changes while it is copied, is not listed, or was not read back as it is."""

@@ -73,7 +73,7 @@ class FilesBackend(Backend):
         self._disk = disk
         self._read_head = describe
         self._durable = durability == "sync"
-        self.traits = Traits("files", durable=True, waits=self._durable)
+        self.traits = Traits("files", durable=True, waits=self._durable, slugs=True)
         self._writable = writable
         self._layout = FilesLayout(path)
         self.quarantine = Quarantine(disk, self._layout, durable=self._durable)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -40,7 +41,7 @@ from .container import (
     stat_path,
 )
 from .index import Index, IndexedSession
-from .layout import FilesLayout, stripe_of
+from .layout import FilesLayout, is_path_of, key_in, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
@@ -134,7 +135,6 @@ class ContainerStore:
             indexed = self._index.lookup(locator_of(key))
             state = self._opened(key, indexed)
             if state is None:
-                self._refuse_second(key, indexed.key)
                 return None, indexed.tombstone if indexed.witness is None else self._lost(key)
         if state.is_extensible:
             return state, state.row
@@ -150,7 +150,7 @@ class ContainerStore:
     def write(self, key: str, state: FileState | None, newest: Current, change: Write | Delete) -> Unflushed | None:
         """Write behind the newest or in place of it, or delete; what ``flush`` has to flush. Under the stripe."""
         if isinstance(change, Delete):
-            outcome = self.delete({key: change})[key]
+            outcome = self.delete({key: change}, {key: state})[key]
             try:
                 if isinstance(outcome, VaultError):
                     raise outcome
@@ -160,8 +160,10 @@ class ContainerStore:
         if isinstance(newest, LostRow) and change.offset:
             raise gone(newest)
         row = change.head
-        if row.key != key or row.size != change.offset + len(change.data):
+        if locator_of(row.key) != locator_of(key) or row.size != change.offset + len(change.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
+        if row.key != key:
+            change = change._replace(head=row._replace(key=key))
         if change.offset:
             return self._append(key, state, newest, change)
         self._replace(key, state, newest, change)
@@ -181,27 +183,30 @@ class ContainerStore:
             if not self._is_rescued(unflushed):
                 reason = error.strerror or error
                 raise DurabilityUnknown(f"{path}: a flush failed ({reason}), and so did writing it anew") from error
-        self._index.add(unflushed.row, flushed=True)
+        self._list(unflushed.row, path, flushed=True)
 
-    def delete(self, deletes: Mapping[str, Delete]) -> Outcomes:
-        """Remove sessions, which share one transaction of the index. Under their stripes.
+    def delete(self, deletes: Mapping[str, Delete], states: Mapping[str, FileState | None]) -> Outcomes:
+        """Remove sessions, which share one transaction of the index. Under their stripes. ``states``: their containers.
 
         By key: the tombstone, or why the session is not known to be removed.
         """
         for key, delete in deletes.items():
-            if delete.tombstone.key != key:
+            if locator_of(delete.tombstone.key) != locator_of(key):
                 raise ValueError(f"a tombstone of another session than {key}")
         outcomes: Outcomes = {}
         removed: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
                 self.open_files.drop(key)
-                removed[key] = self.removals.begin(delete)
+                state = states[key]
+                name = key if state is None else _name_at(state.path, key)
+                removed[key] = self.removals.begin(delete._replace(tombstone=delete.tombstone._replace(key=name)))
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
                 continue
-            self._index.add_tombstone(delete.tombstone)
-            outcomes[key] = delete.tombstone
+            tombstone = delete.tombstone._replace(key=key)
+            self._index.add_tombstone(tombstone)
+            outcomes[key] = tombstone
         # Written before a stripe is released: the next create of an id must see the tombstone, to be above it even
         # where the clock was set back. If that fails it is written later, as every entry.
         # A flushed one is on the medium before the removal may be: else a power cut would leave a session that was
@@ -257,9 +262,16 @@ class ContainerStore:
         return state
 
     def _opened(self, key: str, indexed: IndexedSession) -> FileState | None:
-        return open_container(
-            self._disk, self._layout.session(key), indexed.witness, indexed.tombstone, indexed.flushed
-        )
+        """The container as it is now; None: there is none.
+
+        Of a key the locator counts: where no file has this slug, the one is taken whose name the index has. That of a
+        session which came from a server, and with no key, is the bare locator.
+        """
+        known = indexed.witness, indexed.tombstone, indexed.flushed
+        state = open_container(self._disk, self._layout.session(key), *known)
+        if state is None and indexed.key is not None and indexed.key != key:
+            state = open_container(self._disk, self._layout.session(indexed.key), *known)
+        return state
 
     def _lost(self, key: str) -> LostRow | Tombstone:
         """The row of a session whose container is gone, unless it was being removed.
@@ -269,7 +281,7 @@ class ContainerStore:
         if (tombstone := self.removals.tombstone_of(key)) is not None:
             return tombstone
         row = self._index.lost(locator_of(key))
-        if row is None or row.key != key:
+        if row is None or locator_of(row.key) != locator_of(key):
             raise Damaged(f"{key} was acknowledged, and its file is gone; nothing was changed")
         return row
 
@@ -308,7 +320,7 @@ class ContainerStore:
         self.open_files.put(key, after)
         if flush:
             return Unflushed(key, after, row)
-        self._index.add(row, flushed=False)
+        self._list(row, state.path, flushed=False)
         return None
 
     def _is_rescued(self, unflushed: Unflushed) -> bool:
@@ -345,9 +357,10 @@ class ContainerStore:
             self._quarantine.keep(key, state, newest.size)
         flush = write.flush and self._durable
         temporary = self._layout.temporary(locator_of(key))
-        placed = replace(self._disk, temporary, self._layout.session(key), write.data, flush=flush)
+        path = self._layout.session(key) if state is None else state.path
+        placed = replace(self._disk, temporary, path, write.data, flush=flush)
         self.open_files.put(key, placed._replace(row=row))
-        self._index.add(row, flushed=flush)
+        self._list(row, path, flushed=flush)
         if write.erase:
             self._quarantine.forget(locator_of(key))
 
@@ -356,6 +369,7 @@ class ContainerStore:
     ) -> Commits:
         commits: Commits = {}
         deletes: dict[str, Delete] = {}
+        found: dict[str, FileState | None] = {}
         for key in batch:
             try:
                 state, newest = self.newest(key)
@@ -366,12 +380,13 @@ class ContainerStore:
                 commits[key] = without_frames(error)
             else:
                 states.append(state)
+                found[key] = state
                 commits[key] = Commit.of(newest, change)
                 if isinstance(change, Delete):
                     deletes[key] = change
         if deletes:
             begin()
-            failed = {key: each for key, each in self.delete(deletes).items() if isinstance(each, VaultError)}
+            failed = {key: each for key, each in self.delete(deletes, found).items() if isinstance(each, VaultError)}
             commits.update(failed)
         return commits
 
@@ -384,12 +399,10 @@ class ContainerStore:
             for key in promised:
                 outcomes[key] = DurabilityUnknown(f"{key}: removed, but the flush of the directory failed: {error}")
 
-    def _refuse_second(self, key: str, name: str | None) -> None:
-        """One session, one file: another name for the same locator was put there by someone else."""
-        if name is not None and name != key:
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                self._disk.stat(self._layout.session(name))
-                raise Damaged(f"the session of {key} lies there under another name, {name}; nothing was changed")
+    def _list(self, row: IndexRow, path: str, *, flushed: bool) -> None:
+        """Put a row into the index, under the name of its file."""
+        name = _name_at(path, row.key)
+        self._index.add(row if name == row.key else row._replace(key=name), flushed=flushed)
 
 
 def gone(row: LostRow) -> Damaged:
@@ -399,6 +412,11 @@ def gone(row: LostRow) -> Damaged:
         "nothing was changed",
         lost=row,
     )
+
+
+def _name_at(path: str, key: str) -> str:
+    """What the file of a session is called, which may be asked for by another slug."""
+    return key if is_path_of(key, path) else key_in(os.path.basename(path)) or key
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

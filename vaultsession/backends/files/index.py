@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import locator_of
+from ...format.ids import is_key_of, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
@@ -383,11 +383,12 @@ class Index:
                 text = "SELECT key, witness, mark, generation, seq, version FROM sessions WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
                     # A row stands above every tombstone of its session: a file below the one is below the other.
-                    flushed = unpack_witness(found[1])
-                    return IndexedSession(witness_of(flushed, found[2], self.boot, *found[3:]), None, found[0], flushed)
+                    flushed, name = unpack_witness(found[1]), found[0] if is_key_of(found[0], locator) else None
+                    return IndexedSession(witness_of(flushed, found[2], self.boot, *found[3:]), None, name, flushed)
                 text = "SELECT key, witness FROM lost WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
-                    return IndexedSession(unpack_witness(found[1]), None, found[0])
+                    name = found[0] if is_key_of(found[0], locator) else None
+                    return IndexedSession(unpack_witness(found[1]), None, name)
                 text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
                 found = connection.execute(text, (locator,)).fetchone()
                 return IndexedSession(None, tombstone_from(*found), None) if found else _UNKNOWN

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ...format.ids import is_key, locator_of
+from ...format.ids import is_key_of
 from ...format.sealed import IndexRow, LostRow, Query, Tombstone, Witness
 from .index_schema import COLUMNS, row_from, tombstone_from, unpack_witness, witness_of
 
@@ -122,7 +122,7 @@ def tombstones(connection: sqlite3.Connection, after: str, size: int) -> list[To
         "AND locator NOT IN (SELECT locator FROM sessions) ORDER BY locator LIMIT ?"
     )
     found = connection.execute(text, (after, size)).fetchall()
-    if any(not is_key(row[1]) or locator_of(row[1]) != row[0] for row in found):
+    if not all(is_key_of(row[1], row[0]) for row in found):
         raise ValueError("a tombstone under another locator")
     return [tombstone_from(*row[1:]) for row in found]
 
@@ -153,7 +153,7 @@ def _summaries(connection: sqlite3.Connection, where: str, values: Sequence[obje
         locator: RowSummary(key, version, size, generation, seq, unpack_witness(witness), mark)
         for locator, key, version, size, generation, seq, witness, mark in rows
     }
-    if not all(is_key(each.key) and locator_of(each.key) == name for name, each in found.items()):
+    if not all(is_key_of(each.key, locator) for locator, each in found.items()):
         raise ValueError("a row under another locator")
     if not all(isinstance(each.generation, int) and isinstance(each.seq, int) for each in found.values()):
         raise ValueError("a row with values of another type")

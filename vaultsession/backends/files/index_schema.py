@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import locator_of
+from ...format.ids import is_key_of
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
 
@@ -243,7 +243,7 @@ def row_from(columns: tuple[Any, ...]) -> IndexRow:
     if tuple(map(type, columns)) not in _TYPES:
         raise ValueError("a row with values of another type")
     locator, key, generation, seq, version, updated, expires, size, tags, blob = columns
-    if locator_of(key) != locator:
+    if not is_key_of(key, locator):
         raise ValueError("a row under another locator")
     if len(version) != _VERSION_SIZE or len(tags) % _TAG_SIZE or generation < 0 or seq < 0 or size < 0:
         raise ValueError("a row with impossible values")

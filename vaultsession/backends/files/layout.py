@@ -82,6 +82,11 @@ def key_in(name: str) -> str | None:
     return key if suffix == _SUFFIX and is_key(key) else None
 
 
+def is_path_of(key: str, path: str) -> bool:
+    """Whether the path of a container names it by this key, slug and all."""
+    return path.endswith(f"{os.sep}{key}{_SUFFIX}")
+
+
 def temporary_in(name: str) -> str | None:
     """The locator of a temporary file by its name; None for any other file."""
     found = _TEMPORARY.fullmatch(name)

@@ -58,12 +58,13 @@ class RedisBackend(OptimisticBackend[RedisState]):
 
     def head(self, key: str) -> IndexRow | None:
         """The newest head, as its row says; derived from the container where the row does not fit it."""
-        newest = self._look(key).newest
+        newest = self._look(locator_of(key)).newest
         return newest if isinstance(newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on. Always settled: a script shows no writer half-way."""
         del settled
+        key = locator_of(key)
         container, row = self._read(key, start)
         if container is None:
             if row is not None:
@@ -171,7 +172,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         if not stored:
             return None
         try:
-            return unpack(stored, locator_of(key))
+            return unpack(stored, key)
         except ValueError:
             return None
 
@@ -273,19 +274,18 @@ class RedisBackend(OptimisticBackend[RedisState]):
         keys = [container, newest, all_of(shard), expiring(shard)]
         said = self._parsed(key, state.stored)
         before = set(said.tags) if isinstance(said, IndexRow) else set()
-        locator = locator_of(key)
         expected = fingerprint(state.stored)
         compared = len(expected) if len(expected) < len(state.stored) else -1
         if isinstance(change, Delete):
             keys += [tagged(shard, tag) for tag in before]
             life = "" if change.flush else SWEPT
-            return keys, (expected, state.size, -1, b"", stored, locator, 0, "", life, 0, compared)
+            return keys, (expected, state.size, -1, b"", stored, key, 0, "", life, 0, compared)
         head = change.head
         lost = before.difference(head.tags)
         keys += [tagged(shard, tag) for tag in (*lost, *head.tags)]
         expires = "" if head.expires is None else head.expires
         place = (expected, state.size, change.offset, change.data, stored)
-        return keys, (*place, locator, head.updated, expires, MARGIN, len(lost), compared)
+        return keys, (*place, key, head.updated, expires, MARGIN, len(lost), compared)
 
     def _rebuild_row(self, key: str) -> bool:
         """Derive the row of a container anew, and its entries; whether it can be read."""

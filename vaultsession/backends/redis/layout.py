@@ -16,7 +16,8 @@ in one slot: one script changes both, and an entry never disagrees with its sess
 one server there is one shard; a cluster begins with ``CLUSTER_SHARDS`` of them, and a listing merges them.
 
 A row is ``01``, two bytes of length, ``IndexRow.columns()`` of that length, and the blob; a tombstone is ``02``,
-eight bytes of generation, sixteen of its mac, and the key. Numbers are little-endian.
+eight bytes of generation and sixteen of its mac. Numbers are little-endian. Of the name of a session both say the
+locator alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 import struct
 import zlib
 
-from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.ids import locator_of
 from ...format.sealed import VERSION_SIZE, IndexRow, Tombstone
 
 SCHEMA = 1
@@ -41,7 +42,6 @@ SWEPT = 30 * MARGIN
 """Milliseconds that the tombstone of a swept session is kept; that of a removed one is kept for ever."""
 
 _SCHEMA = re.compile(rb"vaultsession redis (\d{1,4}) shards (\d{1,5})")
-_LOCATOR = re.compile(rb"[0-9a-v]{32}")
 _ROW_KIND = 1
 _TOMBSTONE_KIND = 2
 _COLUMNS = struct.Struct("<QQ16sqqQH")
@@ -130,17 +130,10 @@ def fingerprint(stored: bytes) -> bytes:
     return stored[:_TOLD] if stored[:1] == _ROW_BEGINS else stored
 
 
-def parse_locator(name: bytes) -> str:
-    """A locator as a sorted set or the name of a key gives it, or ``ValueError``."""
-    if _LOCATOR.fullmatch(name) is None:
-        raise ValueError("no locator")
-    return name.decode("ascii")
-
-
 def pack(newest: IndexRow | Tombstone) -> bytes:
     """A row or a tombstone as bytes."""
     if isinstance(newest, Tombstone):
-        return _TOMBSTONE.pack(_TOMBSTONE_KIND, newest.generation, newest.mac) + newest.key.encode()
+        return _TOMBSTONE.pack(_TOMBSTONE_KIND, newest.generation, newest.mac)
     columns = newest.columns()
     return b"".join((_SIZE.pack(_ROW_KIND, len(columns)), columns, newest.blob))
 
@@ -148,28 +141,24 @@ def pack(newest: IndexRow | Tombstone) -> bytes:
 def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
     """What ``pack`` was given, or ``ValueError``: not packed here, or for a session of another locator."""
     try:
-        newest = _unpack_tombstone(data) if data[:1] == TOMBSTONE_BEGINS else _unpack_row(data)
+        return _unpack_tombstone(data, locator) if data[:1] == TOMBSTONE_BEGINS else _unpack_row(data, locator)
     except struct.error as error:
         raise ValueError(str(error)) from None
-    if not is_key(newest.key) or locator_of(newest.key) != locator:
-        raise ValueError("this row is of another session")
-    return newest
 
 
-def _unpack_row(data: bytes) -> IndexRow:
+def _unpack_row(data: bytes, locator: str) -> IndexRow:
     kind, size = _SIZE.unpack_from(data)
     if kind != _ROW_KIND:
         raise ValueError("this is no row")
     generation, seq, version, updated, expires, length, count = _COLUMNS.unpack_from(data, _SIZE.size)
     place, end = _SIZE.size + _COLUMNS.size, _SIZE.size + size
     tags = tuple(data[place + VERSION_SIZE * n : place + VERSION_SIZE * (n + 1)] for n in range(count))
-    name = data[place + VERSION_SIZE * count : end]
-    if end > len(data) or len(name) < LOCATOR_LENGTH:
-        raise ValueError("this row was cut")
-    key = name.decode("ascii")
-    return IndexRow(key, generation, seq, version, updated, None if expires < 0 else expires, length, tags, data[end:])
+    if end > len(data) or data[place + VERSION_SIZE * count : end] != locator.encode():
+        raise ValueError("this row was cut, or is of another session")
+    until = None if expires < 0 else expires
+    return IndexRow(locator, generation, seq, version, updated, until, length, tags, data[end:])
 
 
-def _unpack_tombstone(data: bytes) -> Tombstone:
-    _, generation, mac = _TOMBSTONE.unpack_from(data)
-    return Tombstone(data[_TOMBSTONE.size :].decode("ascii"), generation, mac)
+def _unpack_tombstone(data: bytes, locator: str) -> Tombstone:
+    _, generation, mac = _TOMBSTONE.unpack(data)
+    return Tombstone(locator, generation, mac)

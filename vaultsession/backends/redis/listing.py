@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from ...format.ids import parse_locator
 from ...format.sealed import IndexRow, Query, Tombstone
-from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, parse_locator, tagged, unpack
+from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, tagged, unpack
 from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
 from .server import Server
 
@@ -76,8 +77,8 @@ class RedisListing:
         unreadable = 0
         beginning = f"{self._layout.prefix}:{{*}}:"
         for name in self._server.names(f"{beginning}c:*"):
-            key = self._key_of(name)
-            if key is not None and not self._rebuild_row(key):
+            locator = self._locator_in(name)
+            if locator is not None and not self._rebuild_row(locator):
                 unreadable += 1
         if unreadable:
             _log.warning("%d sessions cannot be read and are not listed", unreadable)
@@ -258,17 +259,11 @@ class RedisListing:
                 self._correct(shard, all_of(shard), entry, None)
         return found
 
-    def _key_of(self, name: bytes) -> str | None:
-        """The key of the session whose container has this name, by its row where there is one; None: not one of ours.
-
-        Without a row it is the bare locator: what a slug would say is decoration, and lost with the row.
-        """
+    def _locator_in(self, name: bytes) -> str | None:
+        """The session whose container has this name; None: not one of ours."""
         shard, _, member = name.rpartition(b"c:")
         try:
             locator = parse_locator(member)
         except ValueError:
             return None
-        if self._layout.shard(locator).encode() != shard:
-            return None
-        row = self._entry(shard.decode(), 0.0, member, self._server.ask("GET", b"%sn:%s" % (shard, member))).row
-        return locator if row is None else row.key
+        return locator if self._layout.shard(locator).encode() == shard else None

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ...errors import DurabilityUnknown, Unreadable, VaultError
 from ...format import record
-from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.ids import locator_of, parse_locator
 from ...format.sealed import (
     VERSION_SIZE,
     Container,
@@ -63,8 +63,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
     def head(self, key: str) -> IndexRow | None:
         """The newest head; one short statement where it is known."""
         self._check_open()
-        locator = locator_of(key)
-        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
+        key = locator_of(key)
+        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, key))
         if stands is None or stands[1]:
             self._forget(key)
             return None
@@ -77,7 +77,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         """The container from ``start`` on. Always settled: no transaction is ever seen half-way."""
         del settled
         self._check_open()
-        found = self._find(key, start)
+        found = self._find(locator_of(key), start)
         return None if found is None else found.container
 
     # -- all sessions --------------------------------------------------------------------------------------------------
@@ -151,8 +151,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return known
 
     def _stands(self, key: str, state: KnownRow) -> bool:
-        locator = locator_of(key)
-        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, locator))
+        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, key))
         return state.stamp == (None if stands is None else stands[0])
 
     def _swap(self, key: str, state: KnownRow, change: Write | Delete) -> bool:
@@ -225,15 +224,14 @@ class SqlBackend(OptimisticBackend[KnownRow]):
                 return
             after = rows[-1].locator
 
-    def _listed(self, row: Any) -> IndexRow | None:  # noqa: ANN401 - ten values of whatever type a file gives
+    def _listed(self, row: Any) -> IndexRow | None:  # noqa: ANN401 - nine values of whatever type a file gives
         """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
         head = head_from(row)
         if head is not None:
             return head
         try:
-            key = row.locator.decode("ascii")
-            newest = self._look(key).newest if is_key(key) and len(key) == LOCATOR_LENGTH else None
-        except (AttributeError, UnicodeDecodeError, Unreadable):
+            newest = self._look(parse_locator(row.locator)).newest
+        except (ValueError, Unreadable):
             newest = None
         if not isinstance(newest, IndexRow):
             _log.warning("%s: a row that is none is not listed; reindex derives it anew", self._database.where)
@@ -250,18 +248,18 @@ class SqlBackend(OptimisticBackend[KnownRow]):
 
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
     """The head of a row of ``queries.COLUMNS``; None for values that none of us wrote."""
-    locator, name, generation, seq, version, updated, expires, size, tags, blob = row
+    locator, generation, seq, version, updated, expires, size, tags, blob = row
     numbers = (generation, seq, updated, size)
-    texts = (locator, name, version, tags, blob)
+    texts = (version, tags, blob)
     if not (all(type(number) is int for number in numbers) and all(type(text) is bytes for text in texts)):
         return None
     if not (expires is None or type(expires) is int) or len(version) != VERSION_SIZE or len(tags) % VERSION_SIZE:
         return None
     try:
-        key = name.decode("ascii")
-    except UnicodeDecodeError:
+        key = parse_locator(locator)
+    except ValueError:
         return None
-    if size < record.HEADER_SIZE or not is_key(key) or locator_of(key).encode() != locator:
+    if size < record.HEADER_SIZE:
         return None
     listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
     return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
@@ -269,14 +267,11 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
 
 def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
     """The tombstone of a row of ``queries.tombstones``; None for values that none of us wrote."""
-    locator, name, generation, mac = row
+    locator, generation, mac = row
     try:
-        key = name.decode("ascii")
-    except (AttributeError, UnicodeDecodeError):
+        return tombstone_from(parse_locator(locator), generation, mac)
+    except ValueError:
         return None
-    if not is_key(key) or locator_of(key).encode() != locator:
-        return None
-    return tombstone_from(key, generation, mac)
 
 
 def _after(known: KnownRow, result: Write | Delete) -> KnownRow:

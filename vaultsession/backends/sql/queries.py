@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from ...format.sealed import Query
 from .tables import Tables
 
-COLUMNS = ("locator", "key", "generation", "seq", "version", "updated", "expires", "size", "tags", "head")
+COLUMNS = ("locator", "generation", "seq", "version", "updated", "expires", "size", "tags", "head")
 
 
-def page(tables: Tables, query: Query, after: tuple[object, object] | None, size: int, skip: int) -> sa.Select[tuple]:  # type: ignore[type-arg] # ten columns, checked one by one as they come
+def page(tables: Tables, query: Query, after: tuple[object, object] | None, size: int, skip: int) -> sa.Select[tuple]:  # type: ignore[type-arg] # nine columns, checked one by one as they come
     """At most ``size`` rows of ``COLUMNS`` behind ``after``, the ``(updated, locator)`` of the last row before."""
     rows = tables.sessions.c
     updated: sa.ColumnElement[int] = rows.updated + 0 if query.tags else rows.updated
@@ -48,11 +48,11 @@ def count(tables: Tables, query: Query) -> sa.Select[int]:
     return sa.select(sa.func.count()).select_from(tables.sessions).where(*_conditions(tables, query))
 
 
-def tombstones(tables: Tables, after: bytes, size: int) -> sa.Select[tuple[bytes, bytes, int, bytes]]:
-    """At most ``size`` rows of sessions that were removed, behind a locator: locator, key, generation and mac."""
+def tombstones(tables: Tables, after: bytes, size: int) -> sa.Select[tuple[bytes, int, bytes]]:
+    """At most ``size`` rows of sessions that were removed, behind a locator: locator, generation and mac."""
     rows = tables.sessions.c
     return (
-        sa.select(rows.locator, rows.key, rows.grave, rows.mac)
+        sa.select(rows.locator, rows.grave, rows.mac)
         .where(rows.updated.is_(None), rows.locator > sa.literal(after, rows.locator.type))
         .order_by(rows.locator)
         .limit(size)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ...errors import Unreadable
 from ...format import record
-from ...format.ids import LOCATOR_LENGTH, is_key, locator_of
+from ...format.ids import parse_locator
 from ...format.sealed import Container, ReadHead
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
@@ -41,7 +41,6 @@ class _Row(NamedTuple):
 
     locator: Any
     stamp: Stamp | None = None
-    key: Any = None
     seq: Any = None
     header: Any = None
     grave: Any = None
@@ -59,7 +58,7 @@ def rebuild(
         key = _key_of(row)
         pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
         if not pieces.header:
-            if row.header is not None and key != _text(row.key):
+            if row.header is not None and key is None:
                 removed += database.change(lambda connection, row=row: _remove(connection, tables, row))  # type: ignore[misc] # a lambda with a default is not inferred
             continue
         scanned += 1
@@ -131,7 +130,6 @@ def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
             rows.locator,
             rows.generation,
             rows.version,
-            rows.key,
             rows.seq,
             rows.header,
             rows.grave,
@@ -164,18 +162,10 @@ def _strays(database: Database, tables: Tables) -> Iterator[_Row]:
 
 
 def _key_of(row: _Row) -> str | None:
-    """The key that the row names if it is one of this locator, else the locator alone; None if that is none."""
-    locator = _text(row.locator)
-    if locator is None or len(locator) != LOCATOR_LENGTH or not is_key(locator):
-        return None
-    key = _text(row.key)
-    return key if key is not None and is_key(key) and locator_of(key) == locator else locator
-
-
-def _text(value: object) -> str | None:
+    """The session of the row; None where it names none."""
     try:
-        return value.decode("ascii") if isinstance(value, bytes) else None
-    except UnicodeDecodeError:
+        return parse_locator(row.locator)
+    except ValueError:
         return None
 
 

@@ -279,7 +279,6 @@ class SessionTables:
 def columns(row: IndexRow) -> dict[str, Any]:
     """The row of a living session. Its last tombstone, if there is one, stays beside it."""
     return {
-        "key": row.key.encode(),
         "generation": signed(row.generation),
         "version": row.version,
         "seq": signed(row.seq),
@@ -296,7 +295,6 @@ def removed(tombstone: Tombstone) -> dict[str, Any]:
     generation = signed(tombstone.generation)
     bare = ("seq", "updated", "expires", "size", "tags", "head", "header", "begin", "tail")
     return {
-        "key": tombstone.key.encode(),
         "generation": generation,
         "version": tombstone.mac,
         "grave": generation,

@@ -32,8 +32,6 @@ SCHEMA_PAPER = "schema"
 APPLICATION_ID = 0x76734631
 """In the header of a SQLite file: it is ours."""
 
-LONGEST_KEY = 80
-
 _SIGN = 1 << 63
 _SPAN = 1 << 64
 
@@ -81,7 +79,6 @@ class Tables:
         self.sessions = self._table(
             f"{prefix}_sessions",
             sa.Column("locator", locator, primary_key=True),
-            sa.Column("key", Bytes(LONGEST_KEY), nullable=False),
             sa.Column("generation", sa.BigInteger, nullable=False),
             sa.Column("version", Bytes(32), nullable=False),
             sa.Column("seq", sa.BigInteger),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
+from vaultsession.format.keys import Keyring
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
@@ -17,7 +18,7 @@ Opening = Callable[..., FilesBackend]
 
 @pytest.fixture
 def scribe() -> Sealer:
-    return Sealer()
+    return Sealer(Keyring.generate())  # with slugs, as file names have them
 
 
 @pytest.fixture

@@ -259,14 +259,25 @@ def test_a_file_that_came_back_reads_as_absent(path: Path, opening: Opening, scr
     assert len(backend.quarantine.entries()) == 1
 
 
-def test_a_second_file_for_a_session_is_refused(path: Path, opening: Opening, scribe: Sealer) -> None:
-    key = scribe.key("a")
+@pytest.mark.parametrize("slug", ["", "other~"])
+def test_a_session_is_found_under_whatever_slug_its_file_has(
+    path: Path, opening: Opening, scribe: Sealer, slug: str
+) -> None:
+    """One that came from a server has none: no second file is made for it, whichever way it is asked for."""
+    key, name = scribe.key("a"), slug + scribe.key("a")[-32:]
     backend = opening()
-    backend.commit(key, scribe.create(key))
-    session_path(path, key).rename(session_path(path, f"other~{key[-32:]}"))
+    backend.commit(key, scribe.create(key, "first"))
+    session_path(path, key).rename(session_path(path, name))
     backend.reindex()
-    with pytest.raises(Exception, match="another name"):
-        backend.commit(key, scribe.create(key))
+    again = opening(describe=Sealer(scribe.keyring).describe)
+    again.commit(key, scribe.append("more"))
+    again.commit(key, scribe.create(key, "anew"))
+    assert scribe.texts(again, key) == scribe.texts(again, name) == ["anew"]
+    assert [row.key for row in again.scan(Query())] == [name]
+    assert [entry.name for entry in (path / "sessions").iterdir()] == [f"{name}.vss"]
+    again.commit(key, scribe.remove(key))
+    assert list((path / "sessions").iterdir()) == []
+    assert again.head(name) is None
 
 
 def test_numbers_are_remembered(opening: Opening) -> None:
