@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from functools import partial
@@ -26,18 +27,13 @@ def mirrored(
     vault: Vault,
     opened: UnlockedVault,
     reader: Reader,
-    where: str,
     settings: Settings,
     clock: Clock,
     disk: Disk,
 ) -> MirrorBackend:
-    """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
-
-    ``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
-    """
+    """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must."""
     if settings.mirror is None:
         raise InvalidSetting("no mirror is set")
-    refuse_same(settings.mirror, where)
     mirror = Replicator(
         primary,
         opener(settings.mirror, vault, opened, reader.describe, settings, disk),
@@ -65,6 +61,16 @@ def opener(
             raise
 
     return follower
+
+
+def check(mirror: str, where: str) -> None:
+    """``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
+
+    Asked before a vault is made that would then not be opened.
+    """
+    if importlib.util.find_spec("tenacity") is None:
+        raise InvalidSetting("a mirror needs an extra: pip install 'vaultsession[mirror]'")
+    refuse_same(mirror, where)
 
 
 def refuse_same(mirror: str, where: str) -> None:

@@ -119,17 +119,16 @@ def open_store(
     clock = clock or SystemClock()
     options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
     disk = disk or Disk()
-    if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
-        where = os.fspath(path_or_url or vault_path(environ()))
+    if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
+        where = _named(vault_path(environ()) if path_or_url is None else os.fspath(path_or_url))
         if where.startswith(MEMORY):
             return _in_memory(options)
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
-    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
-        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
     backend: Backend | None = None
     try:
+        _check(chosen, site, where)
         etag = site.vault.etag()
         sources = sources or KeySources(environ(), disk)
         vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
@@ -150,7 +149,7 @@ def open_store(
         if chosen.mirror is not None:
             from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
 
-            backend = mirrored(backend, site.vault, vault, reader, where, chosen, clock, disk)
+            backend = mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
         return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
@@ -183,6 +182,23 @@ async def open_store_async(path_or_url: Place = None, **fields: Any) -> AsyncSes
 open_store_async.__signature__ = inspect.signature(open_store).replace(  # type: ignore[attr-defined]
     return_annotation="AsyncSessionStore[Any]"
 )
+
+
+def _named(where: str | bytes) -> str:
+    """A path or URL; ``InvalidSetting`` for what names nothing."""
+    if not isinstance(where, str) or not where or "\0" in where:
+        raise InvalidSetting(f"a path or URL is a text with something in it, and without NUL: not {where!r:.80}")
+    return where
+
+
+def _check(chosen: Settings, site: VaultLocation, where: str) -> None:
+    """``InvalidSetting`` for what cannot be opened so, before a vault and a key are made for it."""
+    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
+        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
+    if chosen.mirror is not None:
+        from .mirror import check  # noqa: PLC0415 - few vaults have one: only those pay
+
+        check(chosen.mirror, where)
 
 
 def _named_key(

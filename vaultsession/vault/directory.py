@@ -69,11 +69,14 @@ NEW = ".new"
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),
-        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
+        *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs", "coda"),
+        *("beegfs", "gpfs", "wekafs", "panfs", "pvfs2", "orangefs", "vboxsf", "vmhgfs", "prl_fs", "davfs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.cephfs", "fuse.juicefs", "fuse.mfs"),
+        *("fuse.moosefs", "fuse.seaweedfs", "fuse.s3fs", "fuse.goofys", "fuse.rclone", "fuse.gcsfuse", "fuse.blobfuse"),
+        *("fuse.blobfuse2", "fuse.davfs", "fuse.curlftpfs", "fuse.gvfsd-fuse", "fuse.vmhgfs-fuse", "fuse.mount-s3"),
     )
 )
-"""Where locks and flushes do not mean between hosts what they mean on one."""
+"""Where locks and flushes do not mean between hosts, or a host and its guest, what they mean on one."""
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -143,3 +144,14 @@ def test_a_vault_without_a_mirror_says_nothing_of_one(tmp_path: Path) -> None:
     with at(tmp_path / "vault") as store:
         assert "mirror" not in store.health()
         assert isinstance(store._backend, FilesBackend)
+
+
+@pytest.mark.parametrize("mirror", ["mirror", "vault"])
+def test_a_mirror_that_cannot_be_leaves_no_vault_and_no_key_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str
+) -> None:
+    if mirror == "mirror":
+        monkeypatch.setitem(sys.modules, "tenacity", None)
+    with pytest.raises(InvalidSetting):
+        open_store(tmp_path / "vault", mirror=str(tmp_path / mirror))
+    assert not (tmp_path / "vault").exists()

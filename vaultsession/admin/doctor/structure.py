@@ -73,20 +73,28 @@ def dictionaries(disk: Disk, path: str) -> Iterator[Finding]:
     yield from _entries(disk, path, DICTIONARIES, lambda name: number_in(name) is not None, is_left_over)
 
 
+def _unread(name: str, problem: Exception) -> Finding:
+    """What a copy of the keyring is that was not read."""
+    if isinstance(problem, FileNotFoundError):
+        return warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
+    if isinstance(problem, PermissionError):
+        return error("keyring-mode", "this user may not read this copy of the keyring: see its owner and mode", name)
+    if isinstance(problem, UnsupportedFormat):
+        return error("keyring-format", f"{problem}", name)
+    return warning("keyring-copy", f"this copy of the keyring cannot be read: {problem}", name, Remedy.OPEN)
+
+
 def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
     """Both copies of the keyring file, as far as their checksums show; and how many slots there are."""
     counters: dict[str, int] = {}
     found: keyring_file.KeyringFile | None = None
+    is_denied = False
     for name in _COPIES:
         try:
             file = keyring_file.parse(read_file(disk, os.path.join(path, name), limit=keyring_file.LARGEST_FILE))
-        except FileNotFoundError:
-            yield warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
-        except UnsupportedFormat as problem:
-            yield error("keyring-format", f"{problem}", name)
-        except (Damaged, ValueError, OSError) as problem:
-            sentence = f"this copy of the keyring cannot be read: {problem}"
-            yield warning("keyring-copy", sentence, name, Remedy.OPEN)
+        except (UnsupportedFormat, Damaged, ValueError, OSError) as problem:
+            is_denied |= isinstance(problem, PermissionError)
+            yield _unread(name, problem)
         else:
             if vault_id is not None and file.vault_id != vault_id:
                 sentence = "this copy of the keyring belongs to another vault"
@@ -95,9 +103,9 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
             counters[name] = file.counter
             found = file if found is None or file.counter > found.counter else found
     if found is None:
-        yield error(
-            "keyring-lost", "no copy of the keyring can be read: without it nothing can; restore one from a backup"
-        )
+        if not is_denied:
+            sentence = "no copy of the keyring can be read: without it nothing can; restore one from a backup"
+            yield error("keyring-lost", sentence)
         return
     if len(set(counters.values())) > 1:
         behind = min(counters, key=lambda name: counters[name])
