@@ -10,7 +10,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
-from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
+from ...backends.files.container import end_of_records, refuse_oversized
+from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -170,6 +171,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
                 yield info("orphan-temporary", "a writer that died left this file", place, Remedy.CLEAR)
             continue
+        if removal_in(name) is not None:
+            sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
+            yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
+            continue
         if key is None:
             yield _foreign(place)
             continue
@@ -190,9 +195,14 @@ def containers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
                 status = disk.fstat(fd)
                 if why_not_private(status):
                     continue  # ``sessions`` has a finding about it
-                data = preallocation.without(read_all(disk, fd, status.st_size, 0))
+                refuse_oversized(name, status.st_size)
+                size = min(status.st_size, end_of_records(disk, fd, status.st_size) + preallocation.LIMIT + 1)
+                data = preallocation.without(read_all(disk, fd, size, 0))
         except OSError:
             continue  # as above
+        except Damaged as problem:
+            yield error("damaged", f"{problem}: move it out, and restore the session from a backup", name)
+            continue
         yield from structure_of(name, data)
 
 
