@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable
 from functools import partial
 
-from ..backends.mirror import Follower, MirrorBackend, Replicator
+from ..backends.mirror import Follower, MirrorBackend, Replicator, refuse_missing_extra
 from ..backends.protocol import Backend
 from ..engine.proof import is_proved
 from ..engine.reader import Reader
@@ -17,9 +16,17 @@ from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
 from ..util.place import shown
 from ..vault import UnlockedVault, Vault
-from ..vault.location import VaultLocation, split
+from ..vault.location import VaultLocation, connector_of, split
 from ..vault.replication import follow_metadata, level_dictionaries
 from .settings import Settings
+
+
+def refuse_unusable(mirror: str, where: str) -> None:
+    """``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed."""
+    refuse_same(mirror, where)
+    refuse_missing_extra()
+    if split(mirror)[0] != "file":
+        connector_of(mirror)
 
 
 def mirrored(
@@ -31,7 +38,10 @@ def mirrored(
     clock: Clock,
     disk: Disk,
 ) -> MirrorBackend:
-    """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must."""
+    """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
+
+    See ``refuse_unusable``.
+    """
     if settings.mirror is None:
         raise InvalidSetting("no mirror is set")
     mirror = Replicator(
@@ -61,16 +71,6 @@ def opener(
             raise
 
     return follower
-
-
-def check(mirror: str, where: str) -> None:
-    """``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
-
-    Asked before a vault is made that would then not be opened.
-    """
-    if importlib.util.find_spec("tenacity") is None:
-        raise InvalidSetting("a mirror needs an extra: pip install 'vaultsession[mirror]'")
-    refuse_same(mirror, where)
 
 
 def refuse_same(mirror: str, where: str) -> None:

@@ -21,6 +21,7 @@ from ..format.keys import Keyring
 from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
+from ..util.home import expanded
 from ..util.metrics import Tracing
 from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
 from ..vault.key_sources import Key, KeySource, KeySources
@@ -120,15 +121,20 @@ def open_store(
     options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
-        where = _named(vault_path(environ()) if path_or_url is None else os.fspath(path_or_url))
+        where = vault_path(environ()) if path_or_url is None else os.fsdecode(path_or_url)
         if where.startswith(MEMORY):
             return _in_memory(options)
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
+    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
+        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
+    if chosen.mirror is not None:
+        from . import mirror  # noqa: PLC0415 - few vaults have one: only those pay
+
+        mirror.refuse_unusable(chosen.mirror, where)  # before a vault and its key are made
     backend: Backend | None = None
     try:
-        _check(chosen, site, where)
         etag = site.vault.etag()
         sources = sources or KeySources(environ(), disk)
         vault, source = _unlock(site.vault, key, chosen, clock, sources, create=create)
@@ -147,9 +153,7 @@ def open_store(
             memory.refuse_older(vault)
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
-            from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
-
-            backend = mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
+            backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
         return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
@@ -184,23 +188,6 @@ open_store_async.__signature__ = inspect.signature(open_store).replace(  # type:
 )
 
 
-def _named(where: str | bytes) -> str:
-    """A path or URL; ``InvalidSetting`` for what names nothing."""
-    if not isinstance(where, str) or not where or "\0" in where:
-        raise InvalidSetting(f"a path or URL is a text with something in it, and without NUL: not {where!r:.80}")
-    return where
-
-
-def _check(chosen: Settings, site: VaultLocation, where: str) -> None:
-    """``InvalidSetting`` for what cannot be opened so, before a vault and a key are made for it."""
-    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
-        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
-    if chosen.mirror is not None:
-        from .mirror import check  # noqa: PLC0415 - few vaults have one: only those pay
-
-        check(chosen.mirror, where)
-
-
 def _named_key(
     key: Key, key_file: str | os.PathLike[str] | None, passphrase_file: str | os.PathLike[str] | None, disk: Disk | None
 ) -> Key:
@@ -212,7 +199,7 @@ def _named_key(
         return key
     from ..vault.key_places import KeyFile, PassphraseFile  # noqa: PLC0415 - few are given one
 
-    path = os.path.abspath(os.path.expanduser(os.fspath(named[0])))  # type: ignore[arg-type]  # one of the two
+    path = os.path.abspath(expanded(os.fspath(named[0])))  # type: ignore[arg-type]  # one of the two
     return (PassphraseFile if key_file is None else KeyFile)(path, disk or Disk())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sqlite3
@@ -29,7 +28,6 @@ from vaultsession.admin.doctor import (
 from vaultsession.backends.files.layout import FilesLayout, stripe_of
 from vaultsession.errors import KeyUnavailable, VaultNotFound, WrongKey
 from vaultsession.format.keys import MasterKey
-from vaultsession.util.disk import Disk
 
 KEY = RawKey(bytes(range(7, 39)))
 CANDIDATES = [("the key of the test", KEY)]
@@ -277,12 +275,14 @@ def test_no_copy_of_the_keyring(vault):
     assert {"keyring-lost", "keyring-copy", "not-opened"} == set(names(found(vault)))
 
 
-def test_a_keyring_that_may_not_be_read_is_not_lost(vault, monkeypatch):
-    def denied(disk, path, **_):
-        raise PermissionError(errno.EACCES, "Permission denied", path)
-
-    monkeypatch.setattr(structure, "read_file", denied)
-    assert [finding.name for finding in structure.keyring(Disk(), str(vault), None)] == ["keyring-mode"] * 2
+def test_a_keyring_of_which_only_the_mode_is_wrong_is_not_lost(vault):
+    for copy in ("keyring", "keyring.bak"):
+        (vault / copy).chmod(0o664)
+    assert "keyring-lost" not in names(found(vault))
+    refused = [each for each in found(vault) if each.name == "keyring-refused"]
+    assert [each.place for each in refused] == ["keyring", "keyring.bak"]
+    assert "mode 0664" in refused[0].sentence
+    assert next(each.fix for each in found(vault) if each.name == "not-private").startswith("chmod 600")
 
 
 def test_the_facts_of_the_vault_are_damaged(vault):

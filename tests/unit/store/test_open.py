@@ -403,14 +403,3 @@ def test_ids_of_a_test_are_the_same_in_every_run() -> None:
     assert made() == made()
     assert len(set(made())) == 3
     assert all(uuid.UUID(name).version == 7 for name in made())
-
-
-@pytest.mark.parametrize("path", ["", b"sessions", "a\0b", Path("a\0b")])
-def test_what_is_no_path_is_refused_rather_than_guessed(
-    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("VAULTSESSION_PATH", str(tmp_path / "default"))
-    with pytest.raises(InvalidSetting, match="a path or URL is a text"):
-        open_store(path)
-    assert not (tmp_path / "default").exists()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mirror_lab import contents, eventually
@@ -13,8 +15,10 @@ from vaults import vault_at
 
 from vaultsession import InvalidSetting, RawKey, SessionStore, Settings, open_store
 from vaultsession.backends import FilesBackend
+from vaultsession.store import mirror as mirrors
 from vaultsession.store.mirror import refuse_same, shown
 from vaultsession.util.disk import Disk
+from vaultsession.vault.key_sources import KeySources
 
 KEY = RawKey(bytes(range(32)))
 
@@ -146,12 +150,19 @@ def test_a_vault_without_a_mirror_says_nothing_of_one(tmp_path: Path) -> None:
         assert isinstance(store._backend, FilesBackend)
 
 
-@pytest.mark.parametrize("mirror", ["mirror", "vault"])
-def test_a_mirror_that_cannot_be_leaves_no_vault_and_no_key_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: str
+@pytest.mark.parametrize("missing", ["mirror", "redis"])
+def test_without_its_extra_a_mirror_is_refused_before_a_vault_and_a_key_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    if mirror == "mirror":
+    def refused(_url: str) -> Any:
+        raise InvalidSetting("pip install 'vaultsession[redis]'")
+
+    if missing == "mirror":
         monkeypatch.setitem(sys.modules, "tenacity", None)
-    with pytest.raises(InvalidSetting):
-        open_store(tmp_path / "vault", mirror=str(tmp_path / mirror))
-    assert not (tmp_path / "vault").exists()
+    else:
+        monkeypatch.setattr(mirrors, "connector_of", refused)
+    monkeypatch.chdir(tmp_path)
+    sources = KeySources(environ={}, config=str(tmp_path / "config"), ask_os_keyring=False)
+    with pytest.raises(InvalidSetting, match=rf"vaultsession\[{missing}\]"):
+        open_store(tmp_path / "vault", mirror="redis://127.0.0.1:1/0", sources=sources)
+    assert os.listdir(tmp_path) == []
