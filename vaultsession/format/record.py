@@ -179,6 +179,20 @@ def record_at(container: Container, offset: int) -> Record | None:
     )
 
 
+def claimed_size(frame: bytes) -> int | None:
+    """How long the record that begins with this frame would be; None where no record is."""
+    if len(frame) < FRAME_SIZE:
+        return None
+    head_size, body_size, *_ = FRAME.unpack_from(frame)
+    size = FRAME_SIZE + body_size + head_size + FOOTER_SIZE
+    return size if TAG_SIZE <= head_size <= LARGEST_HEAD and size <= LARGEST_RECORD else None
+
+
+def ends_so(footer: bytes, size: int) -> bool:
+    """Whether these are the footer of a record of that size."""
+    return footer == FOOTER.pack(size, size ^ _MASK)
+
+
 def record_before(container: Container, end: int) -> Record | None:
     """The record that ends there by its footer; None where none does, or where it begins before these bytes.
 

@@ -10,7 +10,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
-from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
+from ...backends.files.container import end_of_records, refuse_oversized
+from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -155,6 +156,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
                 yield info("orphan-temporary", "a writer that died left this file", place, Remedy.CLEAR)
             continue
+        if removal_in(name) is not None:
+            sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
+            yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
+            continue
         if key is None:
             yield _foreign(place)
             continue
@@ -175,9 +180,14 @@ def containers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
                 status = disk.fstat(fd)
                 if why_not_private(status):
                     continue  # ``sessions`` has a finding about it
-                data = preallocation.without(read_all(disk, fd, status.st_size, 0))
+                refuse_oversized(name, status.st_size)
+                size = min(status.st_size, end_of_records(disk, fd, status.st_size) + preallocation.LIMIT + 1)
+                data = preallocation.without(read_all(disk, fd, size, 0))
         except OSError:
             continue  # as above
+        except Damaged as problem:
+            yield error("damaged", f"{problem}: move it out, and restore the session from a backup", name)
+            continue
         yield from structure_of(name, data)
 
 
@@ -261,6 +271,14 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
         alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
         yield error("not-private", f"it is refused: {reason}", place, remedy, fix=fix if alone else None)
+    elif place and status.st_uid == 0 and (owner := disk.stat(root)).st_uid != 0:
+        whole = os.path.join(root, place)
+        yield error(
+            "root-owned",
+            f"a command run as root made this, and user {owner.st_uid}, whose vault it is, cannot open it",
+            place,
+            fix=f"sudo chown {owner.st_uid}:{owner.st_gid} {shlex.quote(whole)}",
+        )
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
         sentence = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
         yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)

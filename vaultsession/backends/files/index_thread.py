@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from ...errors import VaultError
 from ...util.fork import ForkSafe
 from ...util.reentry import not_ours
 
@@ -88,7 +87,7 @@ class IndexThread:
     def _is_flushed(self, due: Buffered) -> bool:
         try:
             due.flush_due()
-        except VaultError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread goes on for all
             _log.warning("the index was not written, and will be: %s", str(error))
             self.wake(due)
             return False

@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ...util.deadline import pause
+from ...util.ownership import open_file
 from ..leases import Leases
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
@@ -189,7 +190,7 @@ class SqlEngine:
         path = self._location.path
         if not path.startswith("file:"):
             try:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+                os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
             except OSError as error:
                 raise BackendUnavailable(f"{self.where}: {error.strerror or error}") from error
 
