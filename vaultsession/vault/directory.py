@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -55,6 +56,7 @@ from ..util.disk import (
     write_all,
     write_new,
 )
+from ..util.file_system import Reach, reach_of
 from . import keyring_file, tenant_keys
 from .identity import FACTS, LARGEST_FACTS, Identity
 from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, check_name, parse_name, split
@@ -66,13 +68,7 @@ DICTIONARIES, TENANTS = "dictionaries", "tenants"
 COPIES = ("keyring", "keyring.bak")
 NEW = ".new"
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    (
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),
-        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
-    )
-)
-"""Where locks and flushes do not mean between hosts what they mean on one."""
+_log = logging.getLogger("vaultsession")
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
@@ -400,10 +396,18 @@ class VaultDirectory(MetadataStore):
     def _refuse_network(self) -> None:
         if self.allow_network or self._is_local:
             return
-        if (kind := self.disk.filesystem(self.path)) in NETWORK_FILE_SYSTEMS:
+        kind = self.disk.filesystem(self.path)
+        reach = reach_of(kind)
+        if reach is Reach.NETWORK:
             raise BackendUnavailable(
                 f"{self.path} lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
                 "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
+            )
+        if reach is Reach.UNKNOWN:
+            _log.warning(
+                "%s lies on a file system (%s) that may be another host's: use the vault from one host only",
+                self.path,
+                kind,
             )
         object.__setattr__(self, "_is_local", True)  # asked once: the table of mounts is long on some hosts
 
