@@ -212,12 +212,16 @@ class ContainerStore:
         removed: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
+                delete.tombstone.check()
                 self.open_files.drop(key)
                 state = states[key]
                 name = key if state is None else _name_at(state.path, key)
                 removed[key] = self.removals.begin(delete._replace(tombstone=delete.tombstone._replace(key=name)))
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
+                continue
+            except Damaged as error:
+                outcomes[key] = without_frames(error)
                 continue
             tombstone = delete.tombstone._replace(key=key)
             self._index.add_tombstone(tombstone)
