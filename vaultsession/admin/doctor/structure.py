@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records, refuse_oversized
-from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
+from ...backends.files.layout import FilesLayout, key_in, locator_within, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -174,6 +174,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
         if removal_in(name) is not None:
             sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
             yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
+            continue
+        if key is None and locator_within(name) is not None:
+            sentence = "a sync client may have left this copy of a session: where it authenticates, repair takes it in"
+            yield warning("conflict-copy", sentence, place, Remedy.TAKE_IN)
             continue
         if key is None:
             yield _foreign(place)
