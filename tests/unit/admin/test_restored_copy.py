@@ -11,7 +11,7 @@ import pytest
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.doctor import Finding, Severity, examine
 from vaultsession.admin.repair import Repair, Repaired, RepairOutcome
-from vaultsession.errors import Damaged, RollbackDetected, SessionNotFound
+from vaultsession.errors import BackendUnavailable, Damaged, RollbackDetected, SessionNotFound
 
 KEY = RawKey(bytes(range(100, 132)))
 CANDIDATES = [("the key", KEY)]
@@ -249,3 +249,41 @@ def test_where_the_client_replaced_the_file_it_can_be_accepted(computers: tuple[
     assert serious(desk) == []
     with opened(desk) as store:
         assert store.messages("note")[-1]["content"] == "on the train"
+
+
+# -- a backup by hard links --------------------------------------------------------------------------------------------
+
+
+def test_a_backup_by_hard_links_and_its_vault_are_read_and_the_backup_keeps_what_it_has(tmp_path: Path) -> None:
+    vault, backup = tmp_path / "vault", tmp_path / "backup"
+    with open_store(vault, key=KEY) as store:
+        for name in ("a", "b"):
+            store.create(name, messages=[said("before")])
+    shutil.copytree(vault, backup, copy_function=os.link, ignore=shutil.ignore_patterns("locks", "index.sqlite*"))
+    (backup / "locks").mkdir(mode=0o700)
+    with opened(vault) as store:
+        assert store.load("a").message_count == 1
+        assert store.append("a", said("after")).message_count == 2
+        assert store.verify().ok
+    with opened(backup) as store:
+        assert store.load("a").message_count == 1
+        assert store.append("b", said("elsewhere")).message_count == 2
+    with opened(vault) as store:
+        assert {info.id: info.message_count for info in store.list()} == {"a": 2, "b": 1}
+    assert serious(vault) == []
+
+
+def test_with_its_locks_linked_as_well_a_vault_is_read(tmp_path: Path) -> None:
+    vault, backup = tmp_path / "vault", tmp_path / "backup"
+    with open_store(vault, key=KEY) as store:
+        store.create("a", messages=[said("before")])
+    shutil.copytree(vault, backup, copy_function=os.link)
+    for place in (vault, backup):
+        with opened(place) as store:
+            assert store.load("a").message_count == 1
+            assert [info.id for info in store.list()] == ["a"]
+            with pytest.raises(BackendUnavailable, match="2 names"):
+                store.append("a", said("after"))
+    shutil.rmtree(backup / "locks")
+    with opened(vault) as store:
+        assert store.append("a", said("after")).message_count == 2

@@ -155,6 +155,8 @@ class ContainerStore:
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
         if row is None:
             return state, state.tombstone
+        if state.linked:
+            row = row._replace(torn=True)
         state = state._replace(row=row, verified=True)
         if key not in self._unasked:
             self.open_files.put(key, state)
