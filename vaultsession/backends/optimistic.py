@@ -166,6 +166,7 @@ def _checked(key: str, newest: Current, change: Write | Delete) -> Write | Delet
     if isinstance(change, Delete):
         if locator_of(change.tombstone.key) != key:
             raise ValueError(f"a tombstone of another session than {key}")
+        change.tombstone.check()
         return named(change, key)
     row = change.head
     if locator_of(row.key) != key or row.size != change.offset + len(change.data):

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from ..errors import Damaged
 from .ids import locator_of
 
 VERSION_SIZE = 16
+GENERATIONS = 1 << 63
+"""Generations are below that, so that every index holds them as they are."""
 
 _COLUMNS = struct.Struct("<QQ16sqqQH")
 _NEVER = -1
@@ -105,13 +108,19 @@ class Tombstone(NamedTuple):
     generation: int
     mac: bytes
 
+    def check(self) -> None:
+        """``Damaged`` for a generation that none has: no index could hold it, and nobody with the keys wrote it."""
+        if not 0 <= self.generation < GENERATIONS:
+            raise Damaged(f"the tombstone of {self.key} has a generation that none has; nothing was changed")
+
 
 class Write(NamedTuple):
     """A head and the sealed bytes that it heads: a whole container (``offset`` 0) or one more record at ``offset``.
 
     ``flush`` False lets the bytes reach the disk when they will: for what no caller was promised. ``erase`` asks that
     nothing of what was there before stays behind anywhere, quarantine included. ``note`` is handed back in the
-    ``Commit``; no backend looks at it.
+    ``Commit``; no backend looks at it. ``instead`` makes a record that says the same behind the newest, where a whole
+    container is mere housekeeping: for a medium without room for it.
     """
 
     head: IndexRow
@@ -120,6 +129,7 @@ class Write(NamedTuple):
     flush: bool = True
     erase: bool = False
     note: Any = None
+    instead: Callable[[], Write] | None = None
 
 
 class Delete(NamedTuple):

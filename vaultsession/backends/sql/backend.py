@@ -34,7 +34,7 @@ from .database import Database, OutcomeUnknown
 from .health import problems
 from .rebuild import SqlRebuildReport, rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
-from .tables import SCHEMA_PAPER, Tables, signed, unsigned
+from .tables import SCHEMA_PAPER, Tables
 
 _log = logging.getLogger("vaultsession")
 
@@ -277,10 +277,10 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
         key = parse_locator(locator)
     except ValueError:
         return None
-    if size < record.HEADER_SIZE:
+    if size < record.HEADER_SIZE or generation < 0 or seq < 0:
         return None
     listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
-    return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
+    return IndexRow(key, generation, seq, version, updated, expires, size, listed, blob)
 
 
 def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
@@ -296,4 +296,4 @@ def _after(known: KnownRow, result: Write | Delete) -> KnownRow:
     if isinstance(result, Delete):
         return KnownRow(None, result.tombstone, lives=False)
     row = result.head
-    return KnownRow(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
+    return KnownRow(Stamp(row.generation, row.version), row, lives=True, tail=tail_of(known, result))
