@@ -130,7 +130,11 @@ def test_a_passphrase_is_changed_at_once(furnished, run, tmp_path, monkeypatch):
 def test_a_passphrase_is_changed_on_a_terminal(furnished, terminal, run, tmp_path, monkeypatch):
     run("key", "add", "--new-passphrase-file", words_in(tmp_path / "old", "old words\n"))
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
-    typed = (("Passphrase of the vault", "old words\n"), ("New passphrase", "newer words\n"), ("The same again", "newer words\n"))
+    typed = (
+        ("Passphrase of the vault", "old words\n"),
+        ("New passphrase", "newer words\n"),
+        ("The same again", "newer words\n"),
+    )
     done = terminal("key", "passphrase", typed=typed)
     assert done.code == 0, done.out
     assert "was changed" in done.out
