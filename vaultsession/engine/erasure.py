@@ -12,7 +12,7 @@ from ..errors import Damaged, InvalidSetting
 from ..format import record
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
-from ..vault.tenant_keys import TenantKeys
+from ..vault.tenant_keys import TenantKeys, name_of
 from .listing import Proved, proved
 from .reader import Reader
 
@@ -25,6 +25,29 @@ NOT_COVERED = (
     "what was overwritten in place and may still lie in the journals, snapshots or spare cells of the medium",
     "what another program, a log or a model provider was given in the clear, and what processes hold in memory",
 )
+
+
+def has_orphans(backend: Backend, reader: Reader, tenant_id: str) -> bool:
+    """Whether a tenant without a file of keys has sessions under keys of a tenant: the file is lost then, not new.
+
+    By the rows with its tag; and while no tenant has keys, by the containers that could not be described either.
+    """
+    keyring = reader.keyring
+    masters = {master.id for master in keyring.masters}
+    query = Query(tags=(keyring.tag("tenant", "", tenant_id),), newest_first=False)
+    for row in backend.scan(query):
+        with contextlib.suppress(Damaged):
+            header, head = reader.rows.open(row)
+            if head.tenant_id == tenant_id and header[record.KEY_ID] not in masters:
+                return True
+    if reader.keys.tenants():
+        return False
+    name = name_of(TenantKeys.digest_of(keyring, tenant_id))
+    for key in backend.unindexed():
+        container = backend.read(key)
+        if container is not None and name_of(container.header[record.KEY_ID]) == name:
+            return True
+    return False
 
 
 class Receipt(NamedTuple):

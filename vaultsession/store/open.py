@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
 from ..backends.protocol import Backend, Engine
+from ..engine.erasure import has_orphans
 from ..engine.reader import Reader
 from ..engine.writer import Writer
 from ..errors import Conflict, InvalidSetting, VaultNotFound
@@ -220,6 +221,7 @@ class StoreOptions(NamedTuple):
     ) -> SessionStore[Any]:
         """The store, and its sweeper running where one is set."""
         ttl, interval = self.settings.ttl, self.settings.sweep_interval
+        reader.keys.has_orphans = functools.partial(has_orphans, backend, reader)
         store: SessionStore[Any] = SessionStore(
             backend,
             reader,

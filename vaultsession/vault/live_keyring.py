@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
@@ -114,6 +114,10 @@ class LiveKeyring:
             self._follow(keyring, None)
             return keyring
 
+    def tenants(self) -> Sequence[str]:
+        """The names of the files of tenants that have keys of their own."""
+        return self._store.tenants() if self._store is not None else ()
+
     def tenant(self, tenant_id: str) -> TenantKeys | None:
         """The keys of a tenant as they are kept now."""
         self.refresh()
@@ -138,7 +142,7 @@ class LiveKeyring:
         """Seal the keys of each tenant under the first master key; the names of the files that cannot be opened."""
         self.refresh()
         left = []
-        for name in self._store.tenants() if self._store is not None else ():
+        for name in self.tenants():
             try:
                 self._replaced(partial(self._at, name), lambda _: None)
             except (Damaged, UnknownKey) as error:
