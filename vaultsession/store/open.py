@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
 from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
 from ..backends.protocol import Backend, Engine
-from ..engine.erasure import has_orphans
 from ..engine.reader import Reader
 from ..engine.writer import Writer
 from ..errors import Conflict, InvalidSetting, VaultNotFound
@@ -221,7 +220,7 @@ class StoreOptions(NamedTuple):
     ) -> SessionStore[Any]:
         """The store, and its sweeper running where one is set."""
         ttl, interval = self.settings.ttl, self.settings.sweep_interval
-        reader.keys.has_orphans = functools.partial(has_orphans, backend, reader)
+        reader.keys.has_orphans = functools.partial(_has_orphans, backend, reader)
         store: SessionStore[Any] = SessionStore(
             backend,
             reader,
@@ -240,6 +239,12 @@ class StoreOptions(NamedTuple):
         if interval is not None:
             store.start_sweeper(interval)
         return store
+
+
+def _has_orphans(backend: Backend, reader: Reader, tenant_id: str) -> bool:
+    from ..engine.erasure import has_orphans  # noqa: PLC0415 - asked once in the life of a tenant
+
+    return has_orphans(backend, reader, tenant_id)
 
 
 def _in_memory(options: StoreOptions) -> SessionStore[Any]:
