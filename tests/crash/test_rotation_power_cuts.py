@@ -48,6 +48,11 @@ def rotates_and_prunes(store: SessionStore) -> object:
     return store.prune_keys()
 
 
+def drops_a_dictionary(store: SessionStore) -> object:
+    store.rotate_key(drop_dictionaries=store._operations._reader.dictionaries.numbers())
+    return store.prune_keys()
+
+
 def gone_on_with(crashed: Any, life: Life) -> None:
     """Whatever the cut has left, the next rotation ends it: one key seals everything, and no other is needed."""
     allowed, now = life.allowed(crashed)
@@ -62,7 +67,8 @@ def gone_on_with(crashed: Any, life: Life) -> None:
         assert reader(store) == before
         again = store._operations._reader
         assert len(again.keyring.masters) == 1
-        assert [again.dictionaries.find(number).number for number in vault_at(os.fspath(crashed)).dictionaries()]
+        for number in vault_at(os.fspath(crashed)).dictionaries():
+            assert again.dictionaries.find(number).number == number
         assert all(map(again.rows.is_genuine, store._backend.tombstones()))
         if again.keyring.tenant_keys:
             assert again.keys.tenant("idle") is not None, "it may have copies in quarantine"
@@ -98,7 +104,7 @@ def test_a_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, te
     assert life.survive(bound=4) >= 60
 
 
-@pytest.mark.parametrize("act", [rotates, rotates_and_prunes])
+@pytest.mark.parametrize("act", [rotates, rotates_and_prunes, drops_a_dictionary])
 def test_a_rotation_that_was_cut_is_gone_on_with(where: Path, act: Any) -> None:
     life = furnished(where, "quick: a rotation gone on with", tenant_keys=act is rotates_and_prunes)
     life.act(act)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
@@ -473,14 +473,17 @@ class SessionStore(Generic[StateT]):
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     @timed
-    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+    def rotate_key(
+        self, *, progress: Callable[[int, int], object] | None = None, drop_dictionaries: Collection[int] = ()
+    ) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
         The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
-        their total. What cannot be read stays as it is, and is named in ``left``.
+        their total. What cannot be read stays as it is, and is named in ``left``. Sessions are sealed without the
+        ``drop_dictionaries``, by number, which are deleted then.
         """
         self._check_open()
-        return self._rotator().rotate(progress)
+        return self._rotator().rotate(progress, drop_dictionaries)
 
     @timed
     def prune_keys(self) -> tuple[str, ...]:
@@ -535,12 +538,15 @@ class SessionStore(Generic[StateT]):
         """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it saves.
 
         New records are compressed with it, by this store at once and by others when they are opened. It is kept with
-        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures; ``progress`` is
-        called with the sessions done and their total. ``TrainingRefused``: too little to learn from, nothing to gain.
+        the vault, sealed, until a rotation drops it; it holds pieces of what it learned from. In a vault with keys of
+        tenants a ``tenant_id`` has to be given: it serves that tenant, and is gone when its keys are destroyed.
+        ``dry_run`` only measures; ``progress`` is called with the sessions done and their total. ``TrainingRefused``:
+        too little to learn from, nothing to gain.
         """
         self._check_open()
         training = trainer.Trainer(self._backend, self._reader, self._cache, self._clock, level=self._writer.level)
-        return training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
+        tags, tenant_id = self._listing.tags(**filters), filters.get("tenant_id")
+        return training.train(tags, tenant_id=tenant_id, size=size, dry_run=dry_run, progress=progress)
 
     @timed
     def stats(self) -> dict[str, Any]:

@@ -203,6 +203,14 @@ class VaultDirectory(MetadataStore):
         """Compare and swap, under the lock of the vault."""
         return self._put(name, data, expected, wait=True)
 
+    def delete(self, name: str) -> None:
+        """Overwrite and remove the files, the one that is listed first."""
+        files = Files.of(name)
+        with _storage(self.path), self.locked(), contextlib.suppress(FileNotFoundError):
+            for each in files.names:
+                shred_file(self.disk, self._at(files.directory, each))
+                self.disk.sync_directory(self._at(files.directory))
+
     def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
         with _storage(self.path):

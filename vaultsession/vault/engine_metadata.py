@@ -47,7 +47,7 @@ class EngineMetadata(MetadataStore):
         data = self.engine.metadata(name)
         if data is None and name == VAULT:
             raise VaultNotFound(f"there is no vault at {self.where}: make one with `vaultsession init`")
-        return () if data is None else (Copy(name, data),)
+        return (Copy(name, data),) if data else ()
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """The names that are listed: of each that is there, and of tenants that nearly were.
@@ -80,17 +80,27 @@ class EngineMetadata(MetadataStore):
             self._list(DICTIONARY, name)
         return True
 
+    def delete(self, name: str) -> None:
+        """Take it off its list and replace it by the empty value, which is none: its number is not given to another."""
+        self._list(DICTIONARY, name, listed=False)
+        for _ in range(_TRIES):
+            data = self.engine.metadata(name)
+            if not data or self.engine.put_metadata(name, b"", data):
+                return
+        raise DurabilityUnknown(f"{self.where}: {name} was changed by others {_TRIES} times in a row")
+
     def etag(self) -> object:
         """The value itself: one round trip."""
         return self.engine.metadata(VAULT)
 
-    def _list(self, prefix: str, name: str) -> None:
-        """Put a name on its list, which is sorted by length and then as text: numbers ascend."""
+    def _list(self, prefix: str, name: str, *, listed: bool = True) -> None:
+        """Put a name on its list, or take it off, which is sorted by length and then as text: numbers ascend."""
         title, _ = _LISTS[prefix]
         for _ in range(_TRIES):
-            listed = self.engine.metadata(title)
-            names = {*(listed or b"").split(), name.removeprefix(prefix).encode()}
+            before = self.engine.metadata(title)
+            names, one = set((before or b"").split()), {name.removeprefix(prefix).encode()}
+            names = names | one if listed else names - one
             lines = b"".join(each + b"\n" for each in sorted(names, key=lambda each: (len(each), each)))
-            if lines == listed or self.engine.put_metadata(title, lines, listed):
+            if lines == (before or b"") or self.engine.put_metadata(title, lines, before):
                 return
         raise DurabilityUnknown(f"{self.where}: the {title} were listed by others {_TRIES} times in a row")

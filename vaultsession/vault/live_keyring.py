@@ -39,6 +39,8 @@ class LiveKeyring:
         self._etag = etag
         self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
         self._lock = threading.RLock()
+        self.changed: Callable[[], object] = lambda: None
+        """Called when another keyring is seen, under a lock: it waits for nothing."""
         self.has_orphans: Callable[[str], bool] | None = None
         """Whether there are sessions of a tenant that lie under no key of the vault: set by those who see sessions."""
 
@@ -218,6 +220,7 @@ class LiveKeyring:
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self._keyring, self._etag = keyring, etag
         self._tenants.clear()
+        self.changed()
 
 
 def _usable(master: MasterKey, state: State) -> MasterKey:

@@ -3,7 +3,7 @@
 ::
 
     vault                   vault.json, one line, then the keyring file
-    dictionary-<number>     a dictionary, sealed; never replaced
+    dictionary-<number>     a dictionary, sealed
     tenant/<name>           the keys of one tenant
 
 A ``MetadataStore`` keeps them, in a directory or in an engine, and replaces each by compare-and-swap. It holds no key:
@@ -72,6 +72,10 @@ class MetadataStore(ABC):
         Returns when the change cannot be lost; False where something else is there. Copies are replaced in the order
         given, and those that hold ``data`` are left. Names of dictionaries and tenants are listed from then on.
         """
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove every copy of a dictionary, overwritten where that can be done. Idempotent."""
 
     @abstractmethod
     def etag(self) -> object:

@@ -208,13 +208,17 @@ class Vault:
         return tuple(copy.data for copy in copies if copy.data is not None)
 
     def add_dictionary(self, number: int, data: bytes) -> bool:
-        """Keep a sealed one, durably and for ever; False where there is one of that number already."""
+        """Keep a sealed one, durably; False where there is one of that number already."""
         return self.storage.put_if(f"{DICTIONARY}{number}", data, ())
 
     def level_dictionary(self, number: int, data: bytes) -> None:
         """Replace the copies of one that are not the bytes that were proved."""
         name = f"{DICTIONARY}{number}"
         self.storage.put_if(name, data, self.storage.read(name))
+
+    def delete_dictionary(self, number: int) -> None:
+        """Remove it for good."""
+        self.storage.delete(f"{DICTIONARY}{number}")
 
     def restorer(self) -> Callable[[], None]:
         """What puts the metadata back as it is now, where an engine comes back without any.
