@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
+from dictionary_lab import SAID, learned, numbers
 from vaults import vault_at
 
 from vaultsession import (
@@ -21,36 +21,15 @@ from vaultsession import (
     open_store,
 )
 from vaultsession.engine.writer import Writer
-from vaultsession.format import payload
 from vaultsession.format.dictionaries import SHIPPED, Dictionaries
 from vaultsession.vault.key_store import VaultKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
 
 KEY = RawKey(bytes(range(160, 192)))
-SAID = [{"role": "user", "content": f"What is my name? Remember number {n}, as we said before."} for n in range(3)]
 
 
 def opened(path: Path, **settings: Any) -> SessionStore:
     return open_store(path, key=KEY, **settings)
-
-
-SAMPLES = [
-    payload.body({}, [{**SAID[0], "content": SAID[0]["content"].replace("0", str(n * 7919))}]) for n in range(300)
-]
-CONTENT = zstandard.train_dictionary(2048, SAMPLES, k=64, d=8).as_bytes()
-
-
-def learned(store: SessionStore, tenant_id: str | None = None) -> int:
-    """A dictionary as training keeps it."""
-    return store._operations._reader.dictionaries.keep(CONTENT, 0, tenant_id).number
-
-
-def numbers(store: SessionStore, name: str) -> set[int]:
-    """The dictionaries that a session's living records refer to."""
-    operations = store._operations
-    key = store._key(name)
-    living = operations._reader.living(key, operations._coherent.fetch(key)) or []
-    return {payload.dictionary_of(each.body) for each in living if each.codec == payload.CODEC_DICTIONARY}
 
 
 def everything(store: SessionStore) -> dict[str, Any]:

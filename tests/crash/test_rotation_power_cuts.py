@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from crash_lab import IDS, KEY, Life, QuickDisk, explored, reader
+from dictionary_lab import SAID, learned, numbers
 from vaults import vault_at
 
 from vaultsession import RawKey, SessionNotFound, SessionStore, UnknownDictionary, UnknownKey, open_store
 from vaultsession.engine.writer import Writer
-from vaultsession.format.dictionaries import Dictionaries, shipped
+from vaultsession.format.dictionaries import FIRST, Dictionaries
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault.live_keyring import LiveKeyring
 
@@ -27,14 +28,15 @@ def furnished(where: Path, name: str, **settings: Any) -> Life:
     vault = vault_at(str(life.path), life.disk)
     vault.add_slot(vault.unlock([("the key", KEY)]), OTHER)
     life.act(
-        lambda store: store._operations._reader.dictionaries.keep(shipped().content, life.clock.now()),
+        learned,
         lambda store: store.create("gone", tenant_id="idle"),
         lambda store: store.delete("gone"),
         lambda store: store.create("a", state={"n": 1}, messages=[{"n": 1}], tenant_id="acme"),
         lambda store: store.create("b", messages=[{"text": "word " * 300}], tenant_id="acme"),
-        lambda store: store.create("c", title="c"),
+        lambda store: store.create("c", title="c", messages=SAID),
         lambda store: store.append("a", {"n": 2}),
     )
+    assert FIRST in numbers(life.store, "c")
     life.since = life.disk.position
     return life
 
