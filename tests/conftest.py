@@ -11,6 +11,7 @@ import pytest
 from fork_server import ForkServer
 from hypothesis import HealthCheck, settings
 from redis_lab import place  # noqa: F401 - a fixture for every test
+from sampling import leave_out
 from servers import redis_url  # noqa: F401 - as above: one server for the whole run
 from sql_servers import any_url, mariadb_server, postgresql_server  # noqa: F401 - as above
 
@@ -42,7 +43,11 @@ DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a database server is slow. SQLite and Redis stand for the engines in the quick part."""
+    """What needs a database server is slow: SQLite and Redis stand for the engines in the quick part.
+
+    So are the cases of an exhaustive test that its sample leaves out.
+    """
+    leave_out(items)
     for item in items:
         callspec = getattr(item, "callspec", None)
         given = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()

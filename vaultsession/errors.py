@@ -94,7 +94,14 @@ class Unreadable(VaultError):
 
 
 class Damaged(Unreadable):
-    """Authentication, structure or the witness failed: these bytes are not what was written."""
+    """Authentication, structure or the witness failed: these bytes are not what was written.
+
+    ``lost`` is the row of a session that was acknowledged and whose container is gone; None where one is there.
+    """
+
+    def __init__(self, message: str, *, lost: object = None) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class RollbackDetected(Damaged):

@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from sampling import sampled
 
 from vaultsession import RawKey, Session, SessionInfo, SessionStore, open_store
 from vaultsession.testing.state_machine import SessionMachine
@@ -85,7 +86,7 @@ class Sleepless(SessionStore):
         return self.load(id).info()
 
 
-@pytest.mark.parametrize("wrong", [Forgetful, Hasty, pytest.param(Sleepless, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless], [Forgetful]))
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

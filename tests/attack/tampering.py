@@ -302,11 +302,11 @@ ROWS: dict[str, str] = {
     "alice without a row": "DELETE FROM sessions WHERE key LIKE 'alice~%'",
     "ghosts": (
         "INSERT INTO sessions SELECT replace(locator, substr(locator, 1, 1), 'z'), key, generation, seq, version,"
-        " updated, expires, size, witness, tags, blob FROM sessions"
+        " updated, expires, size, witness, tags, blob, mark FROM sessions"
     ),
     "a ghost of another key": (
         "INSERT INTO sessions SELECT '" + "0" * 32 + "', '" + "0" * 32 + "', generation, seq, version, updated, 1,"
-        " size, witness, tags, blob FROM sessions LIMIT 1"
+        " size, witness, tags, blob, mark FROM sessions LIMIT 1"
     ),
     "forged tombstones": (f"INSERT OR REPLACE INTO tombstones SELECT locator, key, {HUGE}, zeroblob(32) FROM sessions"),
     "tombstones of another length": "INSERT OR REPLACE INTO tombstones SELECT locator, key, 1, x'' FROM sessions",

@@ -134,6 +134,7 @@ def test_a_file_without_a_header_is_damaged(size):
 # -- flips -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("witnessed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_flipped_bit_in_any_byte_is_an_error_or_ends_the_prefix_before_it(witnessed):
     shelf = victim()

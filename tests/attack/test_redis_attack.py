@@ -255,7 +255,7 @@ def test_the_papers_of_another_vault_are_refused(store: SessionStore, place: Pla
     elsewhere = Place(redis_url)
     try:
         open_store(elsewhere.url, key=KEY).close()
-        place.bare.set(f"{place.prefix}:paper:vault", place.bare.get(f"{elsewhere.prefix}:paper:vault"))
+        place.bare.set(f"{place.prefix}:metadata:vault", place.bare.get(f"{elsewhere.prefix}:metadata:vault"))
         with open_store(place.url, key=KEY) as other, pytest.raises(SessionNotFound):
             other.load("a")  # another naming key: its sessions have other names
     finally:

@@ -65,6 +65,7 @@ def well(vault: Path, made: Scene) -> None:
         assert store.sweep() == 0
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_a_forged_index_deletes_nothing_discloses_nothing_and_gives_out_nothing_wrong(
     forgery: str, made: Scene, vault: Path
@@ -82,6 +83,7 @@ def test_a_forged_index_deletes_nothing_discloses_nothing_and_gives_out_nothing_
     well(vault, made)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_a_store_that_is_open_meanwhile_is_not_misled(forgery: str, made: Scene, vault: Path) -> None:
     with opened(vault) as store:
@@ -90,6 +92,7 @@ def test_a_store_that_is_open_meanwhile_is_not_misled(forgery: str, made: Scene,
         hold(within(lambda: look(store)), newest(made))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "forgery",
     [name for name in ROWS if name not in LASTS],
@@ -101,6 +104,7 @@ def test_what_a_forged_index_hides_is_found_again_by_reindexing(forgery: str, ma
     well(vault, made)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_doctor_and_repair_come_to_an_end_and_lose_nothing(forgery: str, made: Scene, vault: Path) -> None:
     execute(vault, ROWS[forgery])

@@ -185,6 +185,7 @@ def test_a_configuration_with_an_unknown_field_is_2_and_named(name: str, kept: P
     assert not Path("new-vault").exists()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WRITE)
 def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)
@@ -196,6 +197,7 @@ def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run, executa
     assert run("verify").code == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", WRITE)
 def test_whoever_stops_reading_gets_no_complaint(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)
@@ -211,6 +213,7 @@ def test_whoever_stops_reading_gets_no_complaint(name: str, kept: Place, run, ex
     assert run("verify").code == 0
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", sorted({*NEED_A_VAULT, "init"}))
 def test_ctrl_c_at_any_moment_is_130_and_leaves_a_whole_vault(name: str, kept: Place, run, monkeypatch) -> None:
     """The moments are system calls: Ctrl-C comes instead of the first opening of a file, the second, and so on."""
@@ -349,6 +352,7 @@ def test_ctrl_c_in_long_work_says_how_far_it_came(line, target, holds, kept: Pla
     assert f" was interrupted after {how_far}: {holds}" in " ".join(done.err.split())
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("columns", [1, 2, 10])
 @pytest.mark.parametrize("line", ["--help", "ls --help", "ls", "show a", "stats", "grep hello", "doctor", "show b"])
 def test_a_terminal_that_has_no_room_is_no_bug(columns: int, line: str, kept: Place, terminal) -> None:

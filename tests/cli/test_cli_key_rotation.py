@@ -112,6 +112,7 @@ def test_with_a_wrong_key_nothing_happens(verb, furnished, run, tmp_path):
 # -- a passphrase ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_changed_at_once(furnished, run, tmp_path, monkeypatch):
     old, new = words_in(tmp_path / "old", "old words\n"), words_in(tmp_path / "new", "new words\n")
     run("key", "add", "--new-passphrase-file", old, "--label", "mine")
@@ -205,6 +206,7 @@ def test_a_key_changes_the_only_passphrase(furnished, run, tmp_path):
     assert len(run("key", "list").rows) == 2
 
 
+@pytest.mark.slow
 def test_which_of_several_passphrases_is_asked_for(furnished, run, terminal, tmp_path):
     for name in ("first", "second"):
         run("key", "add", "--new-passphrase-file", words_in(tmp_path / name, f"{name} words\n"))

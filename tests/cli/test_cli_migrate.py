@@ -165,6 +165,7 @@ def test_a_key_within_the_new_vault_is_refused(run: Run, full: Place, tmp_path: 
     assert "protects nothing" in told.err
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_repeated_and_goes_on(
     run: Run, place: Place, executable: list[str], tmp_path: Path
 ) -> None:

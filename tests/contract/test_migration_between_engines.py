@@ -101,12 +101,14 @@ def test_to_an_engine_and_back(
     assert documents(tmp_path / "back") == documents(full)
 
 
+@pytest.mark.slow
 def test_round_by_way_of_two_engines(full: Path, tmp_path: Path, sqlite: str, redis: str) -> None:
     for source, target in ((full, sqlite), (sqlite, redis), (redis, tmp_path / "back")):
         assert moved(source, target).problems == []
     assert contents(tmp_path / "back") == contents(full)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("engine", ["sqlite", "redis"])
 def test_what_changes_between_two_runs_follows(request: pytest.FixtureRequest, full: Path, engine: str) -> None:
     url = request.getfixturevalue(engine)
@@ -120,6 +122,7 @@ def test_what_changes_between_two_runs_follows(request: pytest.FixtureRequest, f
     assert contents(url) == contents(full)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("engine", ["sqlite", "redis", "mariadb", "postgresql"])
 def test_removals_leave_an_engine(request: pytest.FixtureRequest, full: Path, tmp_path: Path, engine: str) -> None:
     url = request.getfixturevalue(engine)
@@ -139,6 +142,7 @@ def test_removals_leave_an_engine(request: pytest.FixtureRequest, full: Path, tm
         assert store.exists("s3")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("key", [True, False])
 @pytest.mark.parametrize("engine", ["sqlite", "redis"])
 def test_a_removed_session_does_not_come_back_by_way_of_an_engine(

@@ -213,7 +213,7 @@ def test_the_operation_that_is_to_replace_a_container_does(origin: Path) -> None
     assert file.stat().st_size < before.st_size
 
 
-QUICK = ("create", "save", "save many", "append", "close", "delete", "delete many", "list", "load", "verify")
+QUICK = ("create", "save many", "append", "delete", "load")
 
 
 @pytest.mark.parametrize("name", sampled(OPERATIONS, QUICK))

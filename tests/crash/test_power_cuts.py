@@ -241,7 +241,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
     the_index_is_damaged,
     a_writer_died,
 ]
-QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_writer_died)
+QUICK = (several_sessions, batches)
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +273,7 @@ WRITTEN_BEHIND: list[Callable[[Life], None]] = [
     saves_that_write_little,
     a_writer_died,
 ]
-QUICK = (several_sessions, expiry_and_sweep, batches, the_index_is_lost, a_writer_died)
+QUICK = (several_sessions, batches)
 
 
 @pytest.fixture
@@ -348,9 +348,9 @@ def any_life(where: Path, seed: int, name: str) -> Life:
 
 
 def test_a_power_cut_in_any_life_leaves_old_or_new(where: Path) -> None:
-    assert sum(any_life(where, seed, "quick: any life").survive(bound=5, most=60) for seed in range(3)) >= 120
+    assert any_life(where, 0, "quick: any life").survive(bound=5, most=60) >= 40
 
 
 @pytest.mark.slow
 def test_a_power_cut_in_many_lives_leaves_old_or_new(where: Path) -> None:
-    assert sum(any_life(where, seed, "slow: any life").survive(bound=24) for seed in range(3, 10)) >= 1500
+    assert sum(any_life(where, seed, "slow: any life").survive(bound=24) for seed in range(10)) >= 2000

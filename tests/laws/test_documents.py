@@ -18,10 +18,7 @@ from fork_server import ForkServer
 from vaultsession import Settings
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document.read_text(encoding="utf-8"), document)]
-RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and block.command is None]
-
-SLOW = {"restic"}
-"""Programs that make guessing their password dear, at every start."""
+RUNNING = [block for block in BLOCKS if block.language in {"python", "sh"} and not (block.command or block.recipe)]
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +30,12 @@ def executable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 def runs(block: Block) -> list[Any]:
-    """A block twice; of the shell, whose every line starts an interpreter, once among the quick tests."""
+    """A block twice; of the shell, whose every line opens a vault, those of the README once among the quick tests."""
     if block.language == "python":
         return [pytest.param(block, 2, id=f"{block.name}-twice")]
     slow = pytest.param(block, 2, id=f"{block.name}-twice", marks=pytest.mark.slow)
-    return [slow] if block.needs in SLOW else [pytest.param(block, 1, id=f"{block.name}-once"), slow]
+    quick = pytest.param(block, 1, id=f"{block.name}-once")
+    return [quick, slow] if block.document == README else [slow]
 
 
 @pytest.mark.parametrize(("block", "times"), [each for block in RUNNING for each in runs(block)])

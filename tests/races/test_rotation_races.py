@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import FRESH
 
 from vaultsession import RawKey, SessionStore, open_store
 
 KEY = RawKey(bytes(range(170, 202)))
-SPAWN = multiprocessing.get_context("spawn")
 WRITERS = 3
 
 
@@ -56,8 +55,8 @@ def writing(path: str, number: int, go: Any, stop: Any, told: Any) -> None:
 
 @pytest.mark.slow
 def test_three_processes_write_while_the_keys_are_rotated_and_pruned(vault: str) -> None:
-    go, stop, told = SPAWN.Barrier(WRITERS + 1), SPAWN.Event(), SPAWN.Queue()
-    writers = [SPAWN.Process(target=writing, args=(vault, n, go, stop, told)) for n in range(WRITERS)]
+    go, stop, told = FRESH.Barrier(WRITERS + 1), FRESH.Event(), FRESH.Queue()
+    writers = [FRESH.Process(target=writing, args=(vault, n, go, stop, told)) for n in range(WRITERS)]
     for writer in writers:
         writer.start()
     with opened(vault) as store:
@@ -87,9 +86,10 @@ def rotating(path: str, going: Any) -> None:
         store.rotate_key(progress=lambda done, _: (going.set(), time.sleep(0.02)) if done > 10 else None)
 
 
+@pytest.mark.slow
 def test_a_rotation_that_is_killed_is_gone_on_with(vault: str) -> None:
-    going = SPAWN.Event()
-    victim = SPAWN.Process(target=rotating, args=(vault, going))
+    going = FRESH.Event()
+    victim = FRESH.Process(target=rotating, args=(vault, going))
     victim.start()
     assert going.wait(60)
     os.kill(victim.pid or 0, signal.SIGKILL)

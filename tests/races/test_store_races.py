@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import FRESH
 
 from vaultsession import (
     Conflict,
@@ -24,7 +24,6 @@ from vaultsession import (
 
 KEY = RawKey(bytes(range(150, 182)))
 PROCESSES = 4
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def opened(path: str, **settings: Any) -> SessionStore:
@@ -51,7 +50,7 @@ def _working(
 
 
 def in_processes(
-    path: str, work: Callable[..., Any], *arguments: Any, count: int = PROCESSES, context: Any = SPAWN
+    path: str, work: Callable[..., Any], *arguments: Any, count: int = PROCESSES, context: Any = FRESH
 ) -> list[Any]:
     """What ``work(store, number, *arguments)`` returns in each of several processes that start it together."""
     start, results = context.Barrier(count), context.Queue()
@@ -207,6 +206,7 @@ def test_every_acknowledged_append_is_there_once_and_in_order(vault: str) -> Non
     check_appends(vault, in_processes(vault, appends, 200), 200)
 
 
+@pytest.mark.slow
 def test_the_same_with_flushes(tmp_path: Path) -> None:
     path = str(tmp_path / "vault")
     with opened(path, durability="sync") as store:
@@ -233,6 +233,7 @@ def test_stores_of_one_process_append_in_order(vault: str) -> None:
     check_appends(vault, told, 200)
 
 
+@pytest.mark.slow
 def test_increments_by_function_lose_nothing(vault: str) -> None:
     with opened(vault) as store:
         store.create("shared", state={"n": 0})
@@ -252,6 +253,7 @@ def test_of_all_who_create_an_id_one_wins(vault: str) -> None:
         assert store.count() == len(ids)
 
 
+@pytest.mark.slow
 def test_losers_of_a_compare_and_swap_get_a_conflict(vault: str) -> None:
     with opened(vault) as store:
         store.create("shared", state={"n": 0})
@@ -271,6 +273,7 @@ def test_readers_never_see_a_mix(vault: str) -> None:
     assert in_processes(vault, writes_or_reads, 300) == [0] * PROCESSES
 
 
+@pytest.mark.slow
 def test_sessions_that_come_and_go_are_whole_while_they_are_there(vault: str) -> None:
     assert in_processes(vault, churns, 240) == [0] * PROCESSES
     with opened(vault) as store:
@@ -280,6 +283,7 @@ def test_sessions_that_come_and_go_are_whole_while_they_are_there(vault: str) ->
         assert {info.id for info in store.list()} == listed
 
 
+@pytest.mark.slow
 def test_a_lease_excludes_other_processes(vault: str, tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
@@ -287,8 +291,8 @@ def test_a_lease_excludes_other_processes(vault: str, tmp_path: Path) -> None:
 
 
 def test_a_lease_of_a_process_that_was_killed_is_free(vault: str) -> None:
-    held, release = SPAWN.Event(), SPAWN.Event()
-    holder = SPAWN.Process(target=holds, args=(vault, held, release))
+    held, release = FRESH.Event(), FRESH.Event()
+    holder = FRESH.Process(target=holds, args=(vault, held, release))
     holder.start()
     assert held.wait(60)
     with opened(vault) as store:
@@ -356,6 +360,7 @@ def _train_or_use(store: SessionStore, number: int) -> list[str]:
     return sorted(info.id for info in store.list())
 
 
+@pytest.mark.slow
 def test_whoever_has_the_vault_open_reads_what_is_compressed_with_a_dictionary_that_came_later(vault: str) -> None:
     with opened(vault, cache_bytes=0) as before:
         before.create("mine")
@@ -373,6 +378,7 @@ def test_whoever_has_the_vault_open_reads_what_is_compressed_with_a_dictionary_t
         assert after._operations._reader.dictionaries.newest.number > 65536
 
 
+@pytest.mark.slow
 def test_threads_that_train_at_once_keep_one_each_or_are_refused(vault: str) -> None:
     with opened(vault) as store:
         for turn in range(40):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import FRESH
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files.container_store import ContainerStore
@@ -30,7 +30,7 @@ def opened(path: str, keyring: Keyring, disk: Disk | None = None) -> tuple[Files
 def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
     """The keys that a sweep of all that is listed as expired has removed."""
 
-    def seal(key: str, newest: Current) -> Delete | None:
+    def update(key: str, newest: Current) -> Delete | None:
         if not isinstance(newest, IndexRow):
             return None
         expires = scribe.reader.opened(newest).head.expires
@@ -41,7 +41,7 @@ def swept(backend: FilesBackend, scribe: Sealer) -> list[str]:
 
     buried: set[str] = set()
     rows = list(backend.scan(Query(expired_at=NOW)))
-    outcomes = backend.delete_many([row.key for row in rows], seal)
+    outcomes = backend.delete_many([row.key for row in rows], update)
     return [key for key in buried if isinstance(getattr(outcomes[key], "after", None), Tombstone)]
 
 
@@ -92,9 +92,10 @@ def extend_all(keys: list[str], backend: FilesBackend, scribe: Sealer) -> list[s
     return extended
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_sweep_and_one_that_extends_each_session_has_one_end(tmp_path: Path) -> None:
     keyring, keys = filled(tmp_path)
-    context = multiprocessing.get_context("spawn")
+    context = FRESH
     start, results = context.Barrier(3), context.Queue()
     sweepers = [context.Process(target=sweep_all, args=(str(tmp_path), keyring, start, results)) for _ in range(2)]
     for each in sweepers:
@@ -116,7 +117,7 @@ def test_of_two_processes_that_sweep_and_one_that_extends_each_session_has_one_e
 def test_only_the_file_tells_what_was_extended_since_the_row_was_read(tmp_path: Path, mutate: bool) -> None:
     """The mutant believes the row, and removes what another process has extended with success."""
     keyring, keys = filled(tmp_path)
-    context = multiprocessing.get_context("spawn")
+    context = FRESH
     read, done, results = context.Event(), context.Event(), context.Queue()
     sweeper = context.Process(target=sweep_late, args=(str(tmp_path), keyring, read, done, results, mutate))
     sweeper.start()
@@ -152,7 +153,7 @@ def die_sweeping(path: str, keyring: Keyring) -> None:
 
 def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     keyring, keys = filled(tmp_path)
-    child = multiprocessing.get_context("spawn").Process(target=die_sweeping, args=(str(tmp_path), keyring))
+    child = FRESH.Process(target=die_sweeping, args=(str(tmp_path), keyring))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL

@@ -269,6 +269,7 @@ def test_a_tool_output_of_five_megabytes_is_a_message_like_any_other(tmp_path: P
         assert store.load("a").message_count == 3
 
 
+@pytest.mark.slow
 def test_a_session_of_a_hundred_thousand_messages(tmp_path: Path) -> None:
     count, chunk = 100_000, 10
     clock = ManualClock()

@@ -22,5 +22,5 @@ def learned(store: SessionStore, tenant_id: str | None = None) -> int:
 def numbers(store: SessionStore, name: str) -> set[int]:
     """The dictionaries that a session's living records refer to."""
     key, operations = store._key(name), store._operations
-    living = operations._reader.living(key, operations._coherent.fetch(key)) or []
+    living = operations._reader.living(key, operations._cache.fetch(key)) or []
     return {payload.dictionary_of(each.body) for each in living if each.codec == payload.CODEC_DICTIONARY}

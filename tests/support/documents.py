@@ -5,6 +5,7 @@ A comment in front of a block says more of it::
 
     <!-- command: NAME -->     .ci/run runs it, with a fresh environment
     <!-- needs: PROGRAM -->    runs where that program is installed
+    <!-- recipe: NAME -->      tests/recipes runs it, with what it needs
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ PACKAGE = REPOSITORY / "vaultsession"
 README = REPOSITORY / "README.md"
 COMMANDS = PACKAGE / "cli" / "README.md"
 SETTINGS = PACKAGE / "store" / "README.md"
+RECIPES = PACKAGE / "store" / "RECIPES.md"
 BENCHMARKS = REPOSITORY / "benchmarks" / "README.md"
 DOCUMENTS = (README, BENCHMARKS, *sorted(PACKAGE.rglob("*.md")))
 
 LANGUAGES = {"python", "sh", "toml", "text"}
 
 _BLOCK = re.compile(
-    r"^(?:<!-- (?P<mark>command|needs): (?P<value>\S+) -->\n)?^```(?P<language>\w*)[^\S\n]*\n(?P<text>.*?)^```[^\S\n]*$",
+    r"^(?:<!-- (?P<mark>command|needs|recipe): (?P<value>\S+) -->\n)?^```(?P<language>\w*)[^\S\n]*\n(?P<text>.*?)^```[^\S\n]*$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -52,6 +54,7 @@ class Block(NamedTuple):
     text: str
     command: str | None
     needs: str | None
+    recipe: str | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +68,8 @@ def blocks(text: str, document: Path) -> list[Block]:
     for match in _BLOCK.finditer(text):
         marks = {match["mark"]: match["value"]}
         line = text.count("\n", 0, match.start("text")) + 1
-        found.append(Block(document, line, match["language"], match["text"], marks.get("command"), marks.get("needs")))
+        values = [marks.get(mark) for mark in ("command", "needs", "recipe")]
+        found.append(Block(document, line, match["language"], match["text"], *values))
     return found
 
 

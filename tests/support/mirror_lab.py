@@ -24,7 +24,7 @@ class Shaky(MemoryBackend):
         self.answers = threading.Event()
         self.answers.set()
         self.commits = self.openings = self.closings = 0
-        self.papers: Callable[[], Outcome] = lambda: Outcome.CURRENT
+        self.metadata: Callable[[], Outcome] = lambda: Outcome.CURRENT
         self.poisoned: set[str] = set()
         self.error: Exception | None = None
 
@@ -54,7 +54,7 @@ class Shaky(MemoryBackend):
     def opened(self) -> Follower:
         self.openings += 1
         self.reached()
-        return Follower(self, self.papers)
+        return Follower(self, self.metadata)
 
 
 def mirrored(primary: Any, follower: Shaky, **how: Any) -> MirrorBackend:

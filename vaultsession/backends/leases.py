@@ -34,7 +34,7 @@ class Leases(Protocol):
         ...
 
 
-class Turn(Protocol):
+class LeaseAttempt(Protocol):
     """One attempt at one lease, in a place where processes can only look again and again whether it is free."""
 
     def is_first(self) -> bool:
@@ -54,7 +54,7 @@ class Turn(Protocol):
         ...
 
 
-def take_in_turn(turn: Turn, timeout: float | None) -> None:
+def take_in_turn(turn: LeaseAttempt, timeout: float | None) -> None:
     """Return when the lease is taken. ``LeaseTimeout`` after so many seconds, None waits for ever."""
     if turn.is_first() and turn.take():
         return

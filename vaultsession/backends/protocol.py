@@ -136,6 +136,16 @@ class Backend(ABC):
         """
         return iter(())
 
+    def lost(self) -> Iterator[str]:
+        """The key of every session that was acknowledged, is in no listing any more, and was never removed.
+
+        None from a backend whose containers and rows are one.
+        """
+        return iter(())
+
+    def settle(self) -> None:  # noqa: B027 - nothing to be done by a backend that leaves nothing to the system
+        """Make lasting what was left to the system; for the end of a copy."""
+
     def notes(self) -> Mapping[str, str]:
         """What is worth knowing of a component without being its problem, as of the last ``health``. Never waits."""
         return {}
@@ -158,7 +168,7 @@ class RecordedUpdate:
 
 
 class Engine(Protocol):
-    """A server or a database that keeps the sessions of a vault, and the vault's own papers beside them.
+    """A server or a database that keeps the sessions of a vault, and its metadata beside them.
 
     Opened by its URL before there is a keyring; ``backend`` is asked for when there is one. Safe from any thread.
     """

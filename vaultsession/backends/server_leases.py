@@ -1,7 +1,7 @@
 """ServerLeases: turn leases among processes and hosts. Each has a token, which its holder renews on the server.
 
 A holder that died renews nothing, and its lease ends by itself. The server's clock alone says when: those of the hosts
-need not agree. Who is the next (see ``Turn``) holds a lease as well, of a name that is derived.
+need not agree. Who is the next (see ``LeaseAttempt``) holds a lease as well, of a name that is derived.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ServerLeases(ForkSafe, ABC):
         """See ``Leases.lease``. ``BackendUnavailable`` where the server does not answer."""
         name, token = locator_of(key), os.urandom(16)
         place = hashlib.sha256(b"next " + name.encode()).hexdigest()[:LOCATOR_LENGTH]
-        turn = _ServerTurn(
+        turn = _ServerAttempt(
             is_first=lambda: not self._returned_lately(name),  # to look whether others wait would cost a round trip
             take=lambda: self._take(name, token),
             become_next=lambda: self._take(place, token) and self._hold(place, token),
@@ -129,8 +129,8 @@ class ServerLeases(ForkSafe, ABC):
                     _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)
 
 
-class _ServerTurn(NamedTuple):
-    """See ``Turn``."""
+class _ServerAttempt(NamedTuple):
+    """See ``LeaseAttempt``."""
 
     is_first: Callable[[], bool]
     take: Callable[[], bool]

@@ -47,7 +47,7 @@ class SessionCache:
         self._reader = reading
         weigh = operator.attrgetter("weight")
         part = capacity // _ENDINGS
-        self.cache: LRU[str, Document] = LRU(capacity=capacity - 2 * part, weigh=weigh)
+        self.documents: LRU[str, Document] = LRU(capacity=capacity - 2 * part, weigh=weigh)
         self.endings: LRU[str, Tail] = LRU(capacity=part, weigh=weigh)
         self.histories: LRU[str, History] = LRU(capacity=part, weigh=weigh)
         self.hits = 0
@@ -55,11 +55,11 @@ class SessionCache:
 
     def loaded(self, key: str) -> Document | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
-        known = self.cache.get(key)
+        known = self.documents.get(key)
         if known is not None:
             row = self._backend.head(key)
             if row is None:
-                self.cache.forget(key)
+                self.documents.forget(key)
                 return None
             if row.version == known.version:
                 self.hits += 1
@@ -69,12 +69,12 @@ class SessionCache:
         if loaded is None:
             self.forget(key)
         else:
-            self.cache.keep(key, loaded)
+            self.documents.keep(key, loaded)
         return loaded
 
     def current(self, key: str) -> Document | None:
         """The cached document if it is the newest; None says only that it must be read."""
-        known = self._current(self.cache, key)
+        known = self._current(self.documents, key)
         self.hits += known is not None
         return known
 
@@ -84,7 +84,7 @@ class SessionCache:
         From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
         from the tail of the container.
         """
-        known = self._current(self.cache, key) or self._current(self.endings, key)
+        known = self._current(self.documents, key) or self._current(self.endings, key)
         if known is not None:
             first, end = document.page(known.head.messages, wanted, offset)
             found = document.tail(reversed(known.bodies), end - first, skip=known.head.messages - end)
@@ -101,7 +101,7 @@ class SessionCache:
 
     def history(self, row: IndexRow, count: int) -> Sequence[bytes]:
         """The ``count`` messages of the document of a critical section, unparsed."""
-        kept, known = self.histories.get(row.key), self.cache.get(row.key)
+        kept, known = self.histories.get(row.key), self.documents.get(row.key)
         if kept is not None and kept.version == row.version:
             return kept.messages
         if known is not None and known.version == row.version:
@@ -126,12 +126,12 @@ class SessionCache:
 
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
-        for each in (self.cache, self.endings, self.histories):
+        for each in (self.documents, self.endings, self.histories):
             each.forget(key)
 
     def clear(self) -> None:
         """Keep nothing."""
-        for each in (self.cache, self.endings, self.histories):
+        for each in (self.documents, self.endings, self.histories):
             each.clear()
 
     def read(self, key: str, reader: Callable[[ReadRange], T]) -> T:
@@ -158,7 +158,7 @@ class SessionCache:
             bodies=bodies,
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
-        self.cache.keep(row.key, written)
+        self.documents.keep(row.key, written)
         return written
 
     def advance(
@@ -181,7 +181,7 @@ class SessionCache:
             self._keep_ending(after.key, Tail(after.version, opened.head, bodies, weight))
         if known is None or known.version != before.version:
             return
-        self.cache.keep(
+        self.documents.keep(
             after.key,
             Document(
                 key=known.key,

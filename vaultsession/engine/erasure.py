@@ -95,7 +95,7 @@ class Erasure:
         keys.refresh()
         if not keys.current.tenant_keys:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
-        # Proved before: an index that has to be derived anew cannot find them once their keys are gone.
+        # Proved before: an index that has to be rebuilt cannot find them once their keys are gone.
         proved(self._backend, self._reader, self._query(tenant_id), lambda rows: sum(1 for _ in rows))
         dictionaries = self._reader.dictionaries
         owned = list(dictionaries.owners())

@@ -42,7 +42,7 @@ class Proved(NamedTuple):
 def proved(backend: Backend, reader: Reader, query: Query, take: Callable[[Iterator[Proved]], T]) -> T:
     """What ``take`` makes of every row that an index gives, opened one at a time.
 
-    Where one does not authenticate the index is derived anew, once, and ``take`` asked again. The oldest come first:
+    Where one does not authenticate the index is rebuilt, once, and ``take`` asked again. The oldest come first:
     a session that is written meanwhile moves behind what is still to be read, so that none is passed over.
     """
     query = replace(query, newest_first=False)
@@ -141,7 +141,7 @@ class Listing:
         return tuple(found)
 
     def _read(self, query: Query) -> tuple[list[IndexRow], list[Head | None]]:
-        """Open the rows. A row that does not authenticate is not believed: the index is derived anew, once."""
+        """Open the rows. A row that does not authenticate is not believed: the index is rebuilt, once."""
         rows = list(self._backend.scan(query))
         try:
             return rows, self._open(rows, query)

@@ -35,48 +35,43 @@ class _Document(NamedTuple):
 _NOTHING = _Document(None, {}, [])
 
 
-class Carrying:
-    """Seals what was made of both. Safe from any thread."""
-
-    def __init__(self, reader: Reader, writer: Writer) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    def merged(self, fork: Fork) -> Write | None:
-        """What shall follow the other side's newest; None where our side has nothing new. Raises ``Unreadable``."""
-        ours = self._document(fork.key, fork.ours)
-        if ours.head is None:
-            raise Damaged(f"what waits of {fork.key} holds no document")
-        before = _NOTHING if fork.base is None else self._document(fork.key, fork.base)
-        added = added_since(before.messages, ours.messages)
-        changed, dropped = changes_since(before.state, ours.state)
-        if not isinstance(fork.theirs, IndexRow):
-            if not added and not changed:
-                return None
-            moment = self._writer.now()
-            head = ours.head._replace(created=moment, updated=moment)
-            bodies = self._writer.pack_document([orjson.dumps(changed), *added])
-            return self._writer.new_container(fork.key, fork.theirs, head, bodies)
-        opened = self._reader.opened(fork.theirs)
-        head = _with_facts(opened.head, before.head, ours.head)
-        if not added and not changed and not dropped and head == opened.head:
+def three_way_merge(reader: Reader, writer: Writer, fork: Fork) -> Write | None:
+    """What shall follow the other side's newest; None where our side has nothing new. Raises ``Unreadable``."""
+    ours = _document(reader, fork.key, fork.ours)
+    if ours.head is None:
+        raise Damaged(f"what waits of {fork.key} holds no document")
+    before = _NOTHING if fork.base is None else _document(reader, fork.key, fork.base)
+    added = added_since(before.messages, ours.messages)
+    changed, dropped = changes_since(before.state, ours.state)
+    if not isinstance(fork.theirs, IndexRow):
+        if not added and not changed:
             return None
-        addition = self._writer.pack(payload.join([b"{}", *added]), len(added))
-        change, fitted = self._writer.with_trim(
-            head, addition, partial(self._history, fork), Change(set=changed, unset=dropped)
-        )
-        return self._writer.delta_record(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
+        moment = writer.now()
+        head = ours.head._replace(created=moment, updated=moment)
+        bodies = writer.pack_document([orjson.dumps(changed), *added])
+        return writer.new_container(fork.key, fork.theirs, head, bodies)
+    opened = reader.opened(fork.theirs)
+    head = _with_facts(opened.head, before.head, ours.head)
+    if not added and not changed and not dropped and head == opened.head:
+        return None
+    addition = writer.pack(payload.join([b"{}", *added]), len(added))
+    change, fitted = writer.with_trim(
+        head, addition, partial(_history, reader, fork), Change(set=changed, unset=dropped)
+    )
+    return writer.delta_record(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
 
-    def _history(self, fork: Fork) -> list[bytes]:
-        """The messages of the other side."""
-        loaded = self._reader.load(fork.key, fork.fetch)
-        return [] if loaded is None else document.elements(loaded.bodies)
 
-    def _document(self, key: str, data: bytes) -> _Document:
-        loaded = self._reader.load(key, partial(record.part, data))
-        if loaded is None:
-            return _NOTHING
-        return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))
+def _history(reader: Reader, fork: Fork) -> list[bytes]:
+    """The messages of the other side."""
+    loaded = reader.load(fork.key, fork.fetch)
+    return [] if loaded is None else document.elements(loaded.bodies)
+
+
+def _document(reader: Reader, key: str, data: bytes) -> _Document:
+    loaded = reader.load(key, partial(record.part, data))
+    if loaded is None:
+        return _NOTHING
+    return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))
 
 
 def added_since(before: list[bytes], after: list[bytes]) -> list[bytes]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import (
     BackendUnavailable,
     Conflict,
+    Damaged,
     DurabilityUnknown,
     SessionExists,
     SessionExpired,
@@ -25,7 +26,7 @@ from ..format import document, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json, Packed
-from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, Update, Write
+from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
 from .reader import Document, OpenHead, Reader
@@ -34,6 +35,8 @@ from .writer import Writer
 _log = logging.getLogger("vaultsession")
 
 Existing = Literal["error", "skip", "replace"]
+
+T = TypeVar("T")
 
 NOTHING_ADDED = b"[{}]"
 
@@ -72,20 +75,20 @@ class Operations:
         backend: Backend,
         reader: Reader,
         writer: Writer,
-        coherent: SessionCache,
+        cache: SessionCache,
         clock: Clock,
     ) -> None:
         self._backend = backend
         self._reader = reader
         self._writer = writer
-        self._coherent = coherent
+        self._cache = cache
         self._clock = clock
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
-        loaded = self._coherent.loaded(key)
+        loaded = self._unless_lost(name, lambda: self._cache.loaded(key))
         if loaded is None:
             raise absent(name)
         expires = self._after_read(key, name, loaded.head)
@@ -93,7 +96,7 @@ class Operations:
 
     def warm(self, key: str) -> Document | None:
         """The living document where it is cached and the newest, and needs no extension."""
-        loaded = self._coherent.current(key)
+        loaded = self._cache.current(key)
         if loaded is None:
             return None
         head = loaded.head
@@ -101,7 +104,7 @@ class Operations:
 
     def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
         """A page of the history, from what is cached of the newest document, else from the tail."""
-        read = self._coherent.page(key, wanted=wanted, offset=offset)
+        read = self._unless_lost(name, lambda: self._cache.page(key, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
         head, found = read
@@ -110,7 +113,12 @@ class Operations:
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
-        return self._is_alive(self._backend.head(key))
+        try:
+            return self._is_alive(self._backend.head(key))
+        except Damaged as error:
+            if self._has_expired(error.lost):
+                return False
+            raise
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
@@ -143,7 +151,7 @@ class Operations:
                 note="replaced" if is_alive else "made"
             )
 
-        self._coherent.forget(key)
+        self._cache.forget(key)
         outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
         return outcome
 
@@ -202,7 +210,7 @@ class Operations:
         def update(key: str, newest: Current) -> Delete | Keep:
             if not isinstance(newest, IndexRow) or self._is_alive(newest):
                 return Keep(note=False)
-            self._coherent.forget(key)
+            self._cache.forget(key)
             # Not flushed: one that reappears after a power cut reappears expired.
             return Keep(note=True) if dry_run else self._writer.delete(newest, flush=False)._replace(note=True)
 
@@ -210,11 +218,11 @@ class Operations:
 
     def _removal(self, key: str, newest: Current, *, shred: bool = False) -> Delete | Keep:
         """What removes a session, with a note whether it lives, or was erased."""
-        self._coherent.forget(key)
+        self._cache.forget(key)
         if isinstance(newest, IndexRow):
             self._reader.opened(newest)  # a forged generation would bury what is yet to come
             return self._writer.delete(newest, shred=shred)._replace(note=self._is_alive(newest))
-        grave = self._writer.delete_erased(key, self._coherent.fetch(key), shred=shred)
+        grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred)
         return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
@@ -222,7 +230,7 @@ class Operations:
     def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: str | None) -> Head:
         """Messages behind the history. ``born`` is the head of the session to make where there is none."""
         packed = self._writer.pack(payload.body({}, messages), len(messages))
-        known = self._coherent.cache.get(key)
+        known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
             if born is not None and not self._is_alive(newest):
@@ -232,7 +240,7 @@ class Operations:
                     key, newest, born, self._writer.pack_document(payload.elements({}, kept))
                 )
             row, opened = self._living(newest, name)
-            fetch, addition = self._coherent.fetch(key), packed
+            fetch, addition = self._cache.fetch(key), packed
             if dedupe:
                 loaded = self._reader.load(key, fetch)
                 fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else (), dedupe)
@@ -246,7 +254,7 @@ class Operations:
         commit = self._backend.commit(key, update)
         opened = self._reader.opened(_row(commit))
         body, trim = commit.note or (None, 0)
-        self._coherent.advance(known, commit.before, opened, body, trim)
+        self._cache.advance(known, commit.before, opened, body, trim)
         return opened.head
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
@@ -255,7 +263,7 @@ class Operations:
         A reader of the tail walks back over what was popped. Where that has become far, the messages before are written
         again behind it.
         """
-        known = self._coherent.cache.get(key)
+        known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
@@ -263,23 +271,23 @@ class Operations:
             n = min(wanted, count)
             if not n:
                 return None
-            found, walked = self._coherent.newest(row, min(n + NEAR, count))
+            found, walked = self._cache.newest(row, min(n + NEAR, count))
             popped, again = found[-n:], []
             if walked > FAR:
-                left = self._coherent.newest(row, min(n + walked, count))[0][:-n]
+                left = self._cache.newest(row, min(n + walked, count))[0][:-n]
                 again = _fitting(left)
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
             change = Change(pop=len(popped) + len(again))
             change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
-            sealed = self._writer.delta_record(row, opened, written, change, self._coherent.fetch(key))
+            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key))
             return sealed._replace(note=(popped, written.text))
 
         commit = self._backend.commit(key, update)
         if commit.note is None:
             return []
         popped, body = commit.note
-        self._coherent.histories.forget(key)
-        self._coherent.advance(known, commit.before, self._reader.opened(_row(commit)), body)
+        self._cache.histories.forget(key)
+        self._cache.advance(known, commit.before, self._reader.opened(_row(commit)), body)
         return _parsed(popped)
 
     def clear(self, key: str, name: str) -> Head:
@@ -287,13 +295,13 @@ class Operations:
 
         def update(newest: Current) -> Write:
             row, opened = self._living(newest, name)
-            loaded = self._reader.load(key, self._coherent.fetch(key))
+            loaded = self._reader.load(key, self._cache.fetch(key))
             state = document.state_of(loaded.bodies) if loaded else {}
             head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
             bodies = self._writer.pack_document(payload.elements(state, ()))
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
-        self._coherent.forget(key)
+        self._cache.forget(key)
         return self._head_of(self._backend.commit(key, update))
 
     def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
@@ -308,7 +316,7 @@ class Operations:
             change, operations = self._writer.with_trim(
                 opened.head, addition, self._history(opened), Change(set=changes)
             )
-            return self._writer.delta_record(row, opened, operations, change, self._coherent.fetch(key))
+            return self._writer.delta_record(row, opened, operations, change, self._cache.fetch(key))
 
         return self._head_of(self._backend.commit(key, update))
 
@@ -327,13 +335,13 @@ class Operations:
 
     def _history(self, opened: OpenHead) -> Callable[[], Sequence[bytes]]:
         """What gives the messages of the document of a critical section, unparsed."""
-        return lambda: self._coherent.history(opened.row, opened.head.messages)
+        return lambda: self._cache.history(opened.row, opened.head.messages)
 
     def _saved(self, key: str, update: Update, texts_of: Callable[[], tuple[bytes, ...]]) -> Document:
         """Commit a whole document, and keep it. Forgotten before, so that a raise leaves no lie in the cache."""
-        self._coherent.forget(key)
+        self._cache.forget(key)
         row = _row(self._backend.commit(key, update))
-        return self._coherent.keep(row, self._reader.opened(row), texts_of())
+        return self._cache.keep(row, self._reader.opened(row), texts_of())
 
     def _after_read(self, key: str, name: str, head: Head) -> int | None:
         """Refuse what has expired, extend what slides, and return when the session expires now."""
@@ -364,13 +372,13 @@ class Operations:
 
     def _touched(self, row: IndexRow, opened: OpenHead, head: Head, *, flush: bool = True) -> Write:
         head = head._replace(expires=self._writer.extended(head))
-        return self._writer.head_record(row, opened, head, self._coherent.fetch(row.key), flush=flush)
+        return self._writer.head_record(row, opened, head, self._cache.fetch(row.key), flush=flush)
 
     def _commit_touch(self, key: str, update: Update) -> Commit:
-        known = self._coherent.cache.get(key)
+        known = self._cache.documents.get(key)
         commit = self._backend.commit(key, update)
         if isinstance(commit.after, IndexRow):
-            self._coherent.advance(known, commit.before, self._reader.opened(commit.after), None)
+            self._cache.advance(known, commit.before, self._reader.opened(commit.after), None)
         return commit
 
     def _living(self, newest: Current, name: str) -> tuple[IndexRow, OpenHead]:
@@ -380,6 +388,19 @@ class Operations:
         if not self._is_alive(newest):
             raise expired(name)
         return newest, self._reader.opened(newest)
+
+    def _unless_lost(self, name: str, read: Callable[[], T]) -> T:
+        """What is read. Of what has expired nothing is lost: ``SessionExpired`` where the container of such is gone."""
+        try:
+            return read()
+        except Damaged as error:
+            if self._has_expired(error.lost):
+                raise expired(name) from None
+            raise
+
+    def _has_expired(self, lost: object) -> bool:
+        """Whether a session whose container is gone had expired, by a row that authenticates."""
+        return isinstance(lost, LostRow) and not self._is_alive(lost)
 
     def _is_alive(self, newest: Current) -> bool:
         """Whether it lives, by a row that authenticates: a server's word for an expiry removes and replaces nothing."""

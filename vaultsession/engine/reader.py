@@ -371,7 +371,7 @@ class Reader:
     def _prove_unwitnessed(self, tail: _Tail, fetch: ReadRange) -> None:
         """Open every record that the witness does not vouch for, bodies included: one is about to be written behind."""
         witness = tail.container.witness
-        if witness is not None and witness.generation != tail.cipher.generation:
+        if witness is not None and (tail.container.unproved or witness.generation != tail.cipher.generation):
             witness = None
         vouched = -1 if witness is None else witness.seq
         if tail.last.seq <= vouched:

@@ -83,11 +83,11 @@ class KeyUse(NamedTuple):
 class Rotator:
     """Changes master keys. Safe from any thread, and beside any other process."""
 
-    def __init__(self, backend: Backend, reader: Reader, writer: Writer, coherent: SessionCache) -> None:
+    def __init__(self, backend: Backend, reader: Reader, writer: Writer, cache: SessionCache) -> None:
         self._backend = backend
         self._reader = reader
         self._writer = writer
-        self._coherent = coherent
+        self._cache = cache
         self._one_large = threading.Lock()
         self._without: frozenset[int] = frozenset()
         self._looks_closer = False
@@ -213,7 +213,7 @@ class Rotator:
             if not isinstance(newest, IndexRow):
                 return None
             opened = self._reader.opened(newest)
-            fetch = self._coherent.fetch(row.key)
+            fetch = self._cache.fetch(row.key)
             is_due = self._writer.is_under_another_key(opened) or self._hangs_on_another(newest)
             if not is_due and not (self._looks_closer and self._refers(row.key, fetch)):
                 return None

@@ -110,9 +110,9 @@ class Probe:
 class Search:
     """Looks through sessions. Safe from any thread."""
 
-    def __init__(self, listing: Listing, coherent: SessionCache, reader: Reader, key: Callable[[str], str]) -> None:
+    def __init__(self, listing: Listing, cache: SessionCache, reader: Reader, key: Callable[[str], str]) -> None:
         self._listing = listing
-        self._coherent = coherent
+        self._cache = cache
         self._reader = reader
         self._key = key
 
@@ -150,8 +150,8 @@ class Search:
     def loaded(self, id: str) -> Document | None:
         """The newest document, without a place in the cache and without extending its life."""
         key = self._key(id)
-        known = self._coherent.current(key)
-        return known or self._coherent.read(key, lambda fetch: self._reader.load(key, fetch))
+        known = self._cache.current(key)
+        return known or self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
 
 
 def _matches(probe: Probe, id: str, bodies: document.Bodies, *, state: bool) -> Iterator[Match]:

@@ -89,11 +89,11 @@ class Trainer:
     """Samples the sessions that a backend has, and learns from them. Safe from any thread."""
 
     def __init__(
-        self, backend: Backend, reader: Reader, coherent: SessionCache, clock: Clock, *, level: int | None
+        self, backend: Backend, reader: Reader, cache: SessionCache, clock: Clock, *, level: int | None
     ) -> None:
         self._backend = backend
         self._reader = reader
-        self._coherent = coherent
+        self._cache = cache
         self._clock = clock
         self._level = level
 
@@ -173,9 +173,9 @@ class Trainer:
         head = reader.rows.open(row)[1]
         if head.raw > _WHOLE:
             wanted = max(1, head.messages * share // head.raw)
-            read = self._coherent.read(key, lambda fetch: reader.tail(key, fetch, wanted=wanted))
+            read = self._cache.read(key, lambda fetch: reader.tail(key, fetch, wanted=wanted))
             return [] if read is None else read[1]
-        loaded = self._coherent.read(key, lambda fetch: reader.load(key, fetch))
+        loaded = self._cache.read(key, lambda fetch: reader.load(key, fetch))
         bodies = () if loaded is None else loaded.bodies
         return [element for body in bodies for element in payload.split(body) if element != _NOTHING]
 

@@ -23,7 +23,7 @@ from ..errors import (
 from ..format import document
 from ..format.head import Head, decode
 from ..format.record import HEADER_SIZE, KEY_ID, records_from
-from ..format.sealed import Container, IndexRow
+from ..format.sealed import Container, IndexRow, LostRow
 from .reader import Reader
 
 
@@ -54,7 +54,8 @@ class Verification:
     """One session: the verdict, what was read, and the problem in words.
 
     ``head`` is the newest that authenticates, ``row`` its index row, and ``key_id`` the key that the container is
-    sealed under; None where it was not opened.
+    sealed under; None where it was not opened. Of what is ``MISSING`` the ``row`` is a ``LostRow``, unproved, where the
+    session was acknowledged and not removed.
     """
 
     key: str
@@ -103,6 +104,10 @@ def _read_and_verify(backend: Backend, reader: Reader, key: str, *, settled: boo
         container = backend.read(key, settled=settled)
     except BackendUnavailable as problem:
         return Verification(key, Verdict.REFUSED, str(problem))
+    except Damaged as problem:
+        if isinstance(problem.lost, LostRow):
+            return Verification(key, Verdict.MISSING, str(problem), row=problem.lost)
+        return Verification(key, Verdict.DAMAGED, str(problem))
     return verify_container(reader, key, container)
 
 

@@ -62,6 +62,15 @@ class IndexRow(NamedTuple):
         return columns_of(*self[:8])
 
 
+class LostRow(IndexRow):
+    """The row of a session that was acknowledged, and whose container is gone.
+
+    An update may delete such a session, or put a whole container in its place; nothing can be put behind it.
+    """
+
+    __slots__ = ()
+
+
 def columns_of(
     key: str,
     generation: int,
@@ -144,7 +153,8 @@ class Container(NamedTuple):
     """Bytes of a container, read through one descriptor: its header, and from ``offset`` to the end of the file.
 
     ``witness`` and ``tombstone`` are what the index knew *before* the file was read. ``spoiled`` marks a file that an
-    earlier writer could neither complete nor replace.
+    earlier writer could neither complete nor replace. ``unproved``: what the witness names was written and not flushed,
+    so that it says how far the session came, and not that its bodies are whole.
     """
 
     header: bytes
@@ -153,6 +163,7 @@ class Container(NamedTuple):
     witness: Witness | None = None
     tombstone: Tombstone | None = None
     spoiled: bool = False
+    unproved: bool = False
 
     @property
     def size(self) -> int:

@@ -1,8 +1,8 @@
 """AsyncSessionStore: the verbs of a SessionStore for asyncio, in a pool of threads.
 
-Files have no asynchronous form, so each verb runs in a small pool of threads. A load of what is in the cache and
-unchanged never leaves the event loop. A write that was started is finished even if its task is cancelled: the
-task is cancelled when the write has ended.
+Files have no asynchronous form, so each verb runs in a thread, of a pool that all stores of the process share. A load
+of what is in the cache and unchanged never leaves the event loop. A write that was started is finished even if its task
+is cancelled: the task is cancelled when the write has ended.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
 from ..format.payload import Json
+from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
 from .session import Session, SessionInfo
@@ -29,8 +30,6 @@ from .typed_state import StateT
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_THREADS = 8
 
 _END: Any = object()
 """Behind the last item of a stream."""
@@ -68,21 +67,21 @@ class AsyncSessionStore(Generic[StateT]):
     [{'role': 'user', 'content': 'hi'}]
     """
 
-    def __init__(self, store: SessionStore[StateT], threads: ThreadPoolExecutor | None = None) -> None:
+    def __init__(self, store: SessionStore[StateT], threads: SharedThreads | None = None) -> None:
         self._store = store
-        self._threads = threads or _pool()
+        self._threads = threads or SharedThreads()
 
     @classmethod
     async def opened(cls, opening: Callable[[], SessionStore[StateT]]) -> Self:
-        """The store that ``opening`` makes, opened in a thread of its own pool."""
-        threads = _pool()
+        """The store that ``opening`` makes, opened in a thread."""
+        threads = SharedThreads()
         made: list[SessionStore[StateT]] = []
         try:
             await _settled(threads, lambda: made.append(opening()))
         except BaseException:
             if made:  # cancelled meanwhile: no caller has it to close
                 await _settled(threads, made[0].close)
-            threads.shutdown(wait=False)
+            threads.close()
             raise
         return cls(made[0], threads)
 
@@ -236,9 +235,9 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def close(self) -> None:
         """See ``SessionStore.close``."""
-        with contextlib.suppress(RuntimeError):  # the pool is gone: closed before
+        with contextlib.suppress(RuntimeError):  # closed before
             await self._run(self._store.close)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -282,9 +281,9 @@ def _entered(
         return held
 
 
-async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+async def _settled(threads: ThreadPoolExecutor | SharedThreads, call: Callable[[], T]) -> T:
     """What the call returns from its thread. A cancelled task waits for it: no write outlives its task."""
-    running = asyncio.get_running_loop().run_in_executor(threads, call)
+    running = asyncio.wrap_future(threads.submit(call))
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -293,7 +292,3 @@ async def _settled(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
                 await asyncio.wait([running])
         running.exception()  # retrieved, since nothing else will
         raise
-
-
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="vaultsession")

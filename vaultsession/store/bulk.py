@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
@@ -197,16 +197,15 @@ def import_lines(
 def sweep(
     operations: Operations,
     listing: Listing,
-    now: int,
+    now: int | None,
     *,
     dry_run: bool,
-    believe_clock: bool,
     progress: Callable[[int], object] | None,
 ) -> int:
-    """How many expired sessions were removed, or would be. ``now`` in microseconds since 1970."""
+    """How many expired sessions were removed, or would be. ``now``, microseconds since 1970, must not be far ahead."""
     swept = 0
     for number, rows in enumerate(_batches(listing.expired())):
-        if number == 0 and not dry_run and not believe_clock:
+        if number == 0 and not dry_run and now is not None:
             _refuse_clock_ahead(now, listing.newest_change())
         outcomes = operations.sweep([row.key for row in rows], dry_run=dry_run)
         swept += sum(outcome is True for outcome in outcomes.values())
@@ -229,12 +228,13 @@ def _refuse_clock_ahead(now: int, newest: int | None) -> None:
 
 
 def verify(backend: Backend, reader: Reader, progress: Callable[[int], object] | None) -> Verified:
-    """Every record of every session that is listed, opened."""
+    """Every record of every session that is listed, opened; those that are lost are problems."""
     sessions = records = size = 0
     problems = []
-    for row in backend.scan(Query(newest_first=False)):
-        found = verification.check(backend, reader, row.key)
-        if found.verdict is verification.Verdict.MISSING and backend.head(row.key) is None:
+    listed = (row.key for row in backend.scan(Query(newest_first=False)))
+    for key in chain(listed, backend.lost()):
+        found = verification.check(backend, reader, key)
+        if found.verdict is verification.Verdict.MISSING and found.row is None and backend.head(key) is None:
             continue  # removed since it was listed
         sessions, records, size = sessions + 1, records + found.records, size + found.size
         if found.verdict is not verification.Verdict.OK:

@@ -303,12 +303,12 @@ def _with_fallback(
     backend: Backend, leases: Leases, site: VaultLocation, reader: Reader, writer: Writer, clock: Clock
 ) -> tuple[Backend, Leases]:
     from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - few vaults have one
-    from ..engine.merge import Carrying  # noqa: PLC0415 - as above
+    from ..engine.merge import three_way_merge  # noqa: PLC0415 - as above
 
     fallback = FallbackBackend(
         backend,
         reader.describe,
-        Carrying(reader, writer).merged,
+        functools.partial(three_way_merge, reader, writer),
         clock,
         prepare=site.vault.restorer(),
         afresh=functools.partial(site.backend, reader.describe),

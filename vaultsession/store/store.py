@@ -137,10 +137,9 @@ class SessionStore(Generic[StateT]):
 
         Owners (``user_id``, ``tenant_id``, ``assistant_id``) and ``labels`` are what listings and searches filter by.
         ``ttl`` is the life span: seconds, "30m", "24h", "7d" or a timedelta; None keeps the session for ever. A
-        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept,
-        a tool's result together with its call: so sometimes fewer, and more where one call has more results. For a
-        session that has a past elsewhere: ``created_at``, ``updated_at`` and ``expires_at``, aware datetimes. ``ttl``,
-        ``sliding`` and ``max_messages`` are those of the store where they are not given.
+        ``sliding`` one is extended by reading and writing. The newest ``max_messages`` of the history are kept, a
+        tool's result together with its call. For a session that has a past elsewhere: ``created_at``, ``updated_at``
+        and ``expires_at``, aware datetimes. ``ttl``, ``sliding`` and ``max_messages`` are by default the store's.
         """
         return self._documents.put(id, state, messages, fields, replace=False)
 
@@ -440,27 +439,16 @@ class SessionStore(Generic[StateT]):
 
     @timed
     def sweep(
-        self,
-        *,
-        dry_run: bool = False,
-        believe_clock: bool = False,
-        progress: Callable[[int], object] | None = None,
+        self, *, dry_run: bool = False, believe_clock: bool = False, progress: Callable[[int], object] | None = None
     ) -> int:
         """Remove sessions that have expired, and only those; how many. ``dry_run`` only counts.
 
         The newest head decides, compared with its container under its lock: a session that was renewed meanwhile
-        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` is called
-        with the count so far, as batches are done. ``SweepRefused`` where the clock is more than a year beyond the
-        newest change of the whole vault: it may be wrong, unless you ``believe_clock``.
+        survives, a forged index row removes nothing, and what cannot be read is left alone. ``progress`` gets the count
+        so far. ``SweepRefused``, unless you ``believe_clock``: it is a year beyond the newest change of the vault.
         """
-        return bulk.sweep(
-            self._operations,
-            self._listing,
-            self._clock.now(),
-            dry_run=dry_run,
-            believe_clock=believe_clock,
-            progress=progress,
-        )
+        now = None if believe_clock else self._clock.now()
+        return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
 
     @timed
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
@@ -556,7 +544,7 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.cache
+        cache = self._cache.documents
         return {
             "backend": self._backend.traits.name,
             **self._backend.stats(),

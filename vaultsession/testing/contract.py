@@ -85,19 +85,19 @@ class BackendContract(SessionPromises, ListingPromises):
             assert backend.head(key).seq == len(texts)
 
     def test_one_of_several_creators_wins(self, backend: Any, scribe: Sealer) -> None:
-        """Compare-and-swap is a seal that raises."""
+        """Compare-and-swap is an update that raises."""
         key = scribe.key("a")
         failures: list[BaseException] = []
         won: list[str] = []
 
         def create(name: int) -> None:
-            def seal(newest: Current) -> Decision:
+            def update(newest: Current) -> Decision:
                 if isinstance(newest, IndexRow):
                     raise Conflict("there already")
                 return scribe.create(key, str(name))(newest)
 
             try:
-                backend.commit(key, seal)
+                backend.commit(key, update)
             except Conflict:
                 return
             won.append(str(name))

@@ -140,7 +140,7 @@ class ListingPromises:
                     assert backend.count(query) == len(list(backend.scan(query)))
         assert backend.count(Query(limit=3, offset=2)) == 20
 
-    def test_deriving_the_listing_anew_changes_nothing(self, backend: Any, scribe: Sealer) -> None:
+    def test_rebuilding_the_index_changes_nothing(self, backend: Any, scribe: Sealer) -> None:
         """It comes from the containers."""
         fill(backend, scribe, 10, updated=lambda number: number)
         before = [row.columns() for row in backend.scan(Query())]

@@ -93,6 +93,8 @@ class LossyDisk(Disk):
         self._index_locks: set[int] = set()
         self._index_changing = 0
         self._index_signature: tuple[object, ...] = (None,) * len(_SIDES)
+        self._index_flushed = False
+        self._boot = int.from_bytes(os.urandom(7)) + 1
         self._index_files: dict[int, int] = {}
         if os.path.lexists(self.root):
             self._adopt((ABOVE, ""), self.root)
@@ -185,7 +187,7 @@ class LossyDisk(Disk):
             self._index_locks.discard(fd)
             os.close(fd)
 
-    def mkdir(self, path: str, mode: int = 0o777) -> None:  # type: ignore[override]  # no dir_fd
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory."""
         with self._lock:
             os.mkdir(path, mode)
@@ -247,6 +249,14 @@ class LossyDisk(Disk):
     def fdatasync(self, fd: int) -> None:
         """Remember that the data of this file are flushed."""
         self._flushed(fd, whole=False)
+
+    def index_flushed(self) -> None:
+        """Remember that the index is flushed, as it is when its lock is let go."""
+        self._index_flushed = True
+
+    def boot(self) -> int:
+        """Another one for each disk: what it lost is lost."""
+        return self._boot
 
     def lose(self, fd: int) -> None:
         """The flush of this file failed: what it was to write cannot be relied on for ever."""
@@ -341,7 +351,8 @@ class LossyDisk(Disk):
         files = {
             os.path.basename(self._index) + side: data for side in ("", "-wal") if (data := contents[side]) is not None
         }
-        self._log.append(WalIndex.of_files(files, contents["-shm"] or b"")._replace(found=found))
+        flushed, self._index_flushed = found or self._index_flushed, False
+        self._log.append(WalIndex.of_files(files, contents["-shm"] or b"")._replace(found=flushed))
 
     def _read(self, path: str) -> bytes | None:
         """A file of SQLite's. Its descriptor stays open: closing it would drop the locks that SQLite has on it."""

@@ -45,7 +45,7 @@ class Sealer:
     def create(self, key: str, text: str = "first", *, updated: int = 1, flush: bool = True, **facts: Any) -> Update:
         """A container of its own behind whatever is newest; ``facts`` are fields of ``Head``."""
 
-        def seal(newest: Current) -> Write:
+        def update(newest: Current) -> Write:
             generation = FIRST_GENERATION if newest is None else newest.generation + 1
             cipher = ContainerCipher.create(self.keyring, ids.locator_of(key), generation=generation)
             head = Head(id=key, created=1, updated=updated, full=HEADER_SIZE, **facts)
@@ -53,7 +53,7 @@ class Sealer:
             data = cipher.header + record
             return Write(self._row(key, cipher, 0, record, len(data), head), 0, data, flush)
 
-        return seal
+        return update
 
     def append(self, text: str = "more", *, flush: bool = True, **changes: Any) -> Update:
         """One more record behind the newest, or the whole anew where nothing can be written behind it.
@@ -61,7 +61,7 @@ class Sealer:
         ``changes`` are fields of ``Head``. ``Conflict`` where there is no session.
         """
 
-        def seal(newest: Current) -> Decision:
+        def update(newest: Current) -> Decision:
             if not isinstance(newest, IndexRow):
                 raise Conflict("there is nothing to append to")
             known = self.reader.opened(newest)
@@ -75,17 +75,17 @@ class Sealer:
             self.reader.remember(row, head, known.cipher)
             return Write(row, newest.size, record, flush)
 
-        return seal
+        return update
 
     def remove(self, key: str, *, flush: bool = True) -> Update:
         """A tombstone for what lives; nothing for what does not."""
 
-        def seal(newest: Current) -> Delete | None:
+        def update(newest: Current) -> Delete | None:
             if not isinstance(newest, IndexRow):
                 return None
             return Delete(self.reader.rows.tombstone(key, newest.generation), flush)
 
-        return seal
+        return update
 
     def texts(self, backend: Any, key: str) -> list[str] | None:
         """The bodies of a session, proved to be one chain from its first record to its newest; None: there is none."""
@@ -121,9 +121,9 @@ class Sealer:
 
 
 def looking(seen: list[Current]) -> Callable[[Current], None]:
-    """A seal that changes nothing and records what it was shown."""
+    """An update that changes nothing and records what it was shown."""
 
-    def seal(newest: Current) -> None:
+    def update(newest: Current) -> None:
         seen.append(newest)
 
-    return seal
+    return update

@@ -50,7 +50,7 @@ class SessionPromises:
         assert backend.count(Query()) == 0
 
     def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
-        """Each seal sees what the one before has left."""
+        """Each update sees what the one before has left."""
         key, seen = scribe.key("a"), _nothing()
         first = backend.commit(key, scribe.create(key)).after
         backend.commit(key, looking(seen))
@@ -118,11 +118,11 @@ class SessionPromises:
         backend.commit(key, scribe.create(key))
         sizes = []
 
-        def seal(newest: Current) -> Decision:
+        def update(newest: Current) -> Decision:
             sizes.append(backend.read(key).size)
             return scribe.append()(newest)
 
-        backend.commit(key, seal)
+        backend.commit(key, update)
         assert sizes[0] < backend.read(key).size
 
     def test_what_was_removed_is_absent(self, backend: Any, scribe: Sealer) -> None:
@@ -155,14 +155,14 @@ class SessionPromises:
         for number, key in enumerate(keys[:-1]):
             backend.commit(key, scribe.create(key, str(number)))
 
-        def seal(key: str, newest: Current) -> Delete | None:
+        def update(key: str, newest: Current) -> Delete | None:
             if key == keys[7]:
                 raise Damaged("so it is said")
             if key in keys[:5] or not isinstance(newest, IndexRow):
                 return None
             return Delete(scribe.reader.rows.tombstone(key, newest.generation))
 
-        outcomes = backend.delete_many([*keys, keys[6]], seal)
+        outcomes = backend.delete_many([*keys, keys[6]], update)
         assert outcomes.keys() == set(keys)
         assert isinstance(outcomes[keys[7]], Damaged)
         assert outcomes[keys[-1]] == (None, None, None, None)
@@ -174,7 +174,7 @@ class SessionPromises:
             assert isinstance(seen[-1], IndexRow if key in kept else Tombstone)
             assert key == keys[7] or seen[-1] == outcomes[key].after
         assert sorted(row.key for row in backend.scan(Query())) == sorted(kept)
-        assert backend.delete_many([], seal) == {}
+        assert backend.delete_many([], update) == {}
 
     def test_a_read_gives_what_was_asked_for(self, backend: Any, scribe: Sealer) -> None:
         """The header always; the bytes from an offset on, or that many at the end."""

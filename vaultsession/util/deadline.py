@@ -22,7 +22,7 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
 
     It is asked in a thread of its own, which goes on waiting where the time was over: nothing can end it.
     """
-    question = _Question(ask)
+    question = Question(ask)
     if not question.is_over(min(seconds, ANNOUNCED)):
         _log.warning("waiting for %s, at most %g s", what, seconds)
         if not question.is_over(seconds - ANNOUNCED):
@@ -41,7 +41,9 @@ def pause(attempt: int) -> None:
     time.sleep(share * min(0.1, 0.001 * 2**attempt))
 
 
-class _Question(Generic[T]):
+class Question(Generic[T]):
+    """What is asked in a thread of its own: its answer, or what it raised, once it is over."""
+
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
         self.answers: list[T] = []

@@ -1,4 +1,4 @@
-"""Pulse: how a backend is, asked so that the answer comes in bounded time even where the backend hangs."""
+"""Health: how a backend is, asked so that the answer comes in bounded time even where the backend hangs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from ..errors import VaultError
+from .deadline import Question
 
 
 class HealthProbe:
@@ -14,29 +15,17 @@ class HealthProbe:
     def __init__(self, ask: Callable[[], dict[str, str | None]]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._asking: _Question | None = None
+        self._asked: Question[dict[str, str | None]] | None = None
 
     def take(self, seconds: float) -> dict[str, str | None]:
         """Each component by name, and its problem in words: None where it is well. Never raises."""
         with self._lock:
-            if self._asking is None or not self._asking.thread.is_alive():
-                self._asking = _Question(self._ask)
-            question = self._asking
-        question.thread.join(seconds)
-        return question.answer or {"backend": f"did not say how it is within {seconds:g} s"}
-
-
-class _Question:
-    def __init__(self, ask: Callable[[], dict[str, str | None]]) -> None:
-        self._ask = ask
-        self.answer: dict[str, str | None] | None = None
-        self.thread = threading.Thread(target=self._run, name="vaultsession-health", daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.answer = self._ask()
-        except VaultError as error:
-            self.answer = {"backend": str(error)}
-        except Exception as error:  # noqa: BLE001 - whatever a backend of others raises is a verdict here
-            self.answer = {"backend": type(error).__name__}
+            if self._asked is None or self._asked.is_over(0):
+                self._asked = Question(self._ask)
+            question = self._asked
+        if not question.is_over(seconds):
+            return {"backend": f"did not say how it is within {seconds:g} s"}
+        if question.error is not None:
+            error = question.error
+            return {"backend": str(error) if isinstance(error, VaultError) else type(error).__name__}
+        return question.answers[0]

@@ -35,7 +35,7 @@ class LazyModule:
         return getattr(importlib.import_module(self._name, _PACKAGE), name)
 
     def __repr__(self) -> str:
-        return f"<deferred module {self._name}>"
+        return f"<lazy module {self._name}>"
 
 
 def names_in(package: str, namespace: dict[str, Any], homes: Mapping[str, str]) -> Callable[[str], Any]:

@@ -22,9 +22,9 @@ from ..backends.files import FilesBackend
 from ..backends.files.leases import FileLeases
 from ..backends.leases import Leases
 from ..backends.protocol import Backend, Engine
-from ..errors import DurabilityUnknown, InvalidSetting
+from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
-from ..util.disk import Disk, sync_tree
+from ..util.disk import Disk
 from ..util.place import parts_of
 from .directory import VaultDirectory
 from .vault import Vault
@@ -42,8 +42,6 @@ class VaultLocation(NamedTuple):
     backend: Callable[[ReadHead], Backend]
     leases: Callable[[], Leases]
     close: Callable[[], None]
-    settle: Callable[[], None] = lambda: None
-    """Make lasting what ``durability="os"`` left to the system; for the end of a copy, its backend being closed."""
 
     @classmethod
     def at(
@@ -63,13 +61,7 @@ class VaultLocation(NamedTuple):
         def backend(describe: ReadHead) -> Backend:
             return FilesBackend(directory.path, disk=disk, describe=describe, durability=durability)
 
-        def settle() -> None:
-            try:
-                sync_tree(disk, directory.path)
-            except OSError as error:
-                raise DurabilityUnknown(f"{directory.path}: not all could be flushed: {error}") from error
-
-        return cls(Vault(directory), backend, partial(FileLeases, disk, directory.path), lambda: None, settle)
+        return cls(Vault(directory), backend, partial(FileLeases, disk, directory.path), lambda: None)
 
     @classmethod
     def of(cls, engine: Engine) -> VaultLocation:

@@ -12,7 +12,7 @@ import pytest
 
 from vaultsession import BackendUnavailable, LeaseTimeout, SessionStore
 from vaultsession.backends import leases
-from vaultsession.backends.server_leases import _ServerTurn as ServerTurn
+from vaultsession.backends.server_leases import _ServerAttempt as ServerTurn
 
 
 def test_a_lease_excludes_another_and_is_free_afterwards(store: SessionStore) -> None:

@@ -81,12 +81,12 @@ def test_what_many_removals_took_is_removed_there_too(tmp_path: Path, follower: 
         store.commit(key, scribe.create(key))
     level(store, follower)
 
-    def seal(key: str, newest: Current) -> Delete | None:
+    def update(key: str, newest: Current) -> Delete | None:
         if key in keys[:4] or not isinstance(newest, IndexRow):
             return None
         return Delete(scribe.reader.rows.tombstone(key, newest.generation))
 
-    store.delete_many(keys, seal)
+    store.delete_many(keys, update)
     level(store, follower)
     assert contents(follower).keys() == set(keys[:4])
     store.close()
@@ -309,7 +309,7 @@ def test_more_marks_than_are_kept_become_a_comparison(primary: MemoryBackend, fo
 
 
 def test_papers_that_cannot_be_brought_level_are_a_problem(primary: MemoryBackend, follower: Shaky) -> None:
-    follower.papers = lambda: Outcome.AHEAD
+    follower.metadata = lambda: Outcome.AHEAD
     store = mirrored(primary, follower)
     eventually(lambda: store.health()["mirror"])
     assert "key slots" in (store.health()["mirror"] or "")
@@ -322,7 +322,7 @@ def test_a_follower_that_holds_another_vault_is_a_problem_at_once(
     def refuse() -> Outcome:
         raise Conflict("shaky://host holds another vault")
 
-    follower.papers = refuse
+    follower.metadata = refuse
     store = mirrored(primary, follower)
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
@@ -346,11 +346,11 @@ def test_an_unexpected_error_of_a_follower_ends_nothing_and_tells_no_content(
     def broken() -> Outcome:
         raise ZeroDivisionError("secret of a driver")
 
-    follower.papers = broken
+    follower.metadata = broken
     store = mirrored(primary, follower)
     eventually(lambda: store.mirror.status().error)
     assert store.mirror.status().error == "ZeroDivisionError, which is unexpected"
-    follower.papers = lambda: Outcome.CURRENT
+    follower.metadata = lambda: Outcome.CURRENT
     key = scribe.key("a")
     store.commit(key, scribe.create(key))
     eventually(lambda: scribe.texts(follower, key) == ["first"])

@@ -104,6 +104,7 @@ def test_appends_while_the_server_is_gone_arrive_in_order_after_it(tmp_path: Pat
         assert [message["content"] for message in store.messages("a")] == [str(number) for number in range(2000)]
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_empty_is_filled_again(tmp_path: Path, server: RedisServer) -> None:
     with at(tmp_path / "vault", server) as store:
         for number in range(10):
@@ -118,6 +119,7 @@ def test_a_server_that_comes_back_empty_is_filled_again(tmp_path: Path, server: 
         eventually(lambda: follower(store, server) == contents(store._backend.primary), 60)
 
 
+@pytest.mark.slow
 def test_a_frozen_server_holds_up_no_save_and_closing_for_a_bounded_time(tmp_path: Path, server: RedisServer) -> None:
     store = at(tmp_path / "vault", server, mirror_drain="1s")
     store.create("a")
@@ -134,6 +136,7 @@ def test_a_frozen_server_holds_up_no_save_and_closing_for_a_bounded_time(tmp_pat
         eventually(lambda: follower(store, server) == contents(store._backend.primary), 60)
 
 
+@pytest.mark.slow
 def test_a_frozen_server_that_thaws_is_caught_up_with(tmp_path: Path, server: RedisServer) -> None:
     with at(tmp_path / "vault", server) as store:
         store.create("a")
@@ -176,6 +179,7 @@ def _life(server: RedisServer, key: bytes) -> int:
     return int(server.say("PTTL", key).strip().lstrip(b":"))
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_mirror_keep_it_level(tmp_path: Path, server: RedisServer) -> None:
     with at(tmp_path / "vault", server) as one, at(tmp_path / "vault", server) as two:
         one.create("a")

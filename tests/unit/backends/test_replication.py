@@ -151,7 +151,7 @@ def test_a_removal_that_nobody_proves_is_none_where_proofs_are_asked_for(target:
 
 
 def test_what_only_the_target_has_is_told_and_never_removed(source: Any, target: Watched, scribe: Sealer) -> None:
-    """An index that was derived anew knows no tombstones; then nothing says that this session was removed."""
+    """An index that was rebuilt knows no tombstones; then nothing says that this session was removed."""
     key = scribe.key("a")
     target.commit(key, scribe.create(key))
     assert follow(source, target, key) is Outcome.EXTRA

@@ -226,12 +226,7 @@ def test_an_index_that_was_tampered_with_is_derived_anew(open_files: Opening, tm
     store.rotate_key()
     store.close()
     with sqlite3.connect(tmp_path / "vault/index.sqlite") as index:
-        (table,) = [
-            name
-            for (name,) in index.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if "blob" in {column[1] for column in index.execute(f"PRAGMA table_info({name})")}
-        ]
-        index.execute(f"UPDATE {table} SET blob = zeroblob(100)")
+        assert index.execute("UPDATE sessions SET blob = zeroblob(100)").rowcount
     index.close()
     store = open_files()
     if verb == "destroy_tenant":
@@ -334,7 +329,7 @@ class WatchfulDisk(Disk):
         self.last: dict[str, bytes] = {}
 
     def unlink(self, path: str) -> None:  # type: ignore[override]  # a function in the base
-        if path.endswith((".tmp", ".vss")) or "quarantine" in path:
+        if path.endswith((".gone", ".shred", ".vss")) or "quarantine" in path:
             self.last[path] = Path(path).read_bytes()
         os.unlink(path)
 

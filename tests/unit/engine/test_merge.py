@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from vaultsession import Session, SessionNotFound, SessionStore
 from vaultsession.backends import MemoryBackend
 from vaultsession.backends.fallback import FallbackBackend
 from vaultsession.backends.leases import LocalLeases
-from vaultsession.engine.merge import Carrying, added_since, changes_since
+from vaultsession.engine.merge import added_since, changes_since, three_way_merge
 from vaultsession.engine.reader import Reader
 from vaultsession.engine.writer import Writer
 from vaultsession.format.keys import Keyring
@@ -41,7 +42,11 @@ class Two:
         self.keyring = Keyring.generate()
         reader, writer = self.sides()
         self.backend = FallbackBackend(
-            self.server, reader.describe, Carrying(reader, writer).merged, self.clock, tick=lambda: self.seconds
+            self.server,
+            reader.describe,
+            functools.partial(three_way_merge, reader, writer),
+            self.clock,
+            tick=lambda: self.seconds,
         )
         self.ours = self.store(self.backend, reader, writer)
         self.theirs = self.store(self.shelf, *self.sides())

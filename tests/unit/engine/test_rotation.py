@@ -64,7 +64,7 @@ def test_every_session_is_under_the_new_key_and_as_it_was(open_one: Opening, how
     assert (done.sessions, done.replaced, done.left, done.resumed) == (len(before), len(before), (), False)
     assert not old & key_ids(store)
     assert [info.facts() for info in store.list()] == listed
-    store._cache.cache.clear()
+    store._cache.documents.clear()
     assert {name: facts(store, name) for name in before} == before
     held.state["late"] = True
     assert store.save(held).state["late"], "whoever had loaded it before can still save it"
@@ -130,10 +130,10 @@ def test_one_that_was_begun_is_gone_on_with(open_files: Opening, monkeypatch: py
         store.create(f"s{n}", state={"n": n})
     commit, count = store._backend.commit, iter(range(3))
 
-    def full(key: str, seal: Any) -> Any:
+    def full(key: str, update: Any) -> Any:
         if next(count, None) is None:
             raise BackendUnavailable("the disk is full")
-        return commit(key, seal)
+        return commit(key, update)
 
     with monkeypatch.context() as patched:
         patched.setattr(store._backend, "commit", full)

@@ -196,7 +196,7 @@ def test_what_is_loaded_is_what_was_saved(where: str, tmp_path_factory: pytest.T
 
 
 def _cold(store: SessionStore, id: str) -> Session[Any]:
-    store._cache.cache.clear()
+    store._cache.documents.clear()
     return store.load(id)
 
 

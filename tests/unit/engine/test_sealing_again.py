@@ -13,8 +13,8 @@ def store(monkeypatch):
     with open_store("memory://") as opened:
         commit = opened._backend.commit
 
-        def thrice(key, seal):
-            return commit(key, lambda newest: (seal(newest), seal(newest), seal(newest))[2])
+        def thrice(key, update):
+            return commit(key, lambda newest: (update(newest), update(newest), update(newest))[2])
 
         monkeypatch.setattr(opened._backend, "commit", thrice)
         yield opened
@@ -22,7 +22,7 @@ def store(monkeypatch):
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
 def test_every_verb_may_be_sealed_again(store, cache_bytes):
-    store._cache.cache.capacity = cache_bytes
+    store._cache.documents.capacity = cache_bytes
     store.create("a", max_messages=3, state={"x": 1}, ttl="1h")
     for number in range(5):
         store.append("a", {"id": str(number)}, {"id": str(number)}, dedupe=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import FRESH
 
 from vaultsession import (
     AsyncConversation,
@@ -456,9 +456,8 @@ def _talk(path: str, key: str, name: str, turns: int) -> None:
 
 def test_processes_with_a_lease_take_turns(open_files: Any, tmp_path: Path, vault_key: RawKey) -> None:
     open_files().close()
-    spawn = multiprocessing.get_context("spawn")
     arguments = [(str(tmp_path / "vault"), vault_key.text(), name, 8) for name in ("x", "y")]
-    processes = [spawn.Process(target=_talk, args=each) for each in arguments]
+    processes = [FRESH.Process(target=_talk, args=each) for each in arguments]
     for process in processes:
         process.start()
     for process in processes:

@@ -90,7 +90,7 @@ def test_who_made_a_vault_need_not_read_what_it_has_just_written(tmp_path: Path,
 def test_who_made_a_vault_sees_a_change_of_its_keys_by_whoever_waited_for_the_lock(
     tmp_path: Path, vault_key: RawKey
 ) -> None:
-    """What is known of the papers was looked at under the lock. A look behind it would see the change as its own."""
+    """What is known of the metadata was looked at under the lock. A look behind it would see the change as its own."""
     rotated: list[str] = []
 
     class Hurried(Disk):

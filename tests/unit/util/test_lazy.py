@@ -51,7 +51,7 @@ def test_a_module_is_imported_when_a_name_is_asked_for_and_not_before() -> None:
         "print('vaultsession.format.jsonl' in sys.modules, later, later.read_line.__name__)"
     )
     ran = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
-    assert ran.stdout.strip() == "False <deferred module .format.jsonl> read_line"
+    assert ran.stdout.strip() == "False <lazy module .format.jsonl> read_line"
 
 
 def test_a_package_shows_the_names_of_modules_that_it_has_not_imported() -> None:

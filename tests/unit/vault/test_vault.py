@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import stat
@@ -11,6 +10,7 @@ import time
 
 import orjson
 import pytest
+from processes import FRESH
 from vaults import KEY, OTHER, files, unlock, vault_at
 
 from vaultsession.errors import BackendUnavailable, Conflict, KeyUnavailable, VaultNotFound, WrongKey
@@ -205,7 +205,7 @@ def create_in_a_process(path, key, go, results):
 
 
 def test_processes_that_create_at_once_end_with_one_vault(path):
-    context = multiprocessing.get_context("spawn")
+    context = FRESH
     go, results = context.Event(), context.Queue()
     processes = [context.Process(target=create_in_a_process, args=(str(path), KEY, go, results)) for _ in range(3)]
     for process in processes:

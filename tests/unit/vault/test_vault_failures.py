@@ -72,6 +72,7 @@ def every_failure(path, prepare, attempt):
         assert k > 10
 
 
+@pytest.mark.slow
 def test_creation_may_fail_at_any_call(path):
     directory = vault_at(str(path))
     outcomes = set()

@@ -261,6 +261,14 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
         alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
         yield error("not-private", f"it is refused: {reason}", place, remedy, fix=fix if alone else None)
+    elif place and status.st_uid == 0 and (owner := disk.stat(root)).st_uid != 0:
+        whole = os.path.join(root, place)
+        yield error(
+            "root-owned",
+            f"a command run as root made this, and user {owner.st_uid}, whose vault it is, cannot open it",
+            place,
+            fix=f"sudo chown {owner.st_uid}:{owner.st_gid} {shlex.quote(whole)}",
+        )
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
         sentence = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
         yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)

@@ -49,8 +49,8 @@ def migrate(
     describer = _describer(source, vault)
     with _opened(source, describer.describe) as ours, _opened(target, describer.describe) as theirs:
         report = copy(ours, theirs, describer, progress=progress)
-    target.settle()
-    report.papers = _METADATA[metadata]
+        theirs.settle()
+    report.metadata = _METADATA[metadata]
     return report
 
 
@@ -91,8 +91,8 @@ def rekey(
     writer = writer_of(theirs, clock, settings)
     with _opened(source, ours.describe) as before, _opened(target, theirs.describe) as after:
         report = reseal(before, ours, after, theirs, writer, progress=progress)
-    target.settle()
-    report.papers = "those of another vault"
+        after.settle()
+    report.metadata = "those of another vault"
     return report
 
 

@@ -56,7 +56,7 @@ class MigrationReport:
     bytes: int = 0
     verified: int = 0
     authenticated: int = 0
-    papers: str = ""
+    metadata: str = ""
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -78,5 +78,5 @@ class MigrationReport:
     def fields(self) -> dict[str, object]:
         """Ready for JSON."""
         names = ("sessions", "copied", "current", "updated", "removed", "tombstones", "bytes", "verified",
-                 "authenticated", "papers")  # fmt: skip
+                 "authenticated", "metadata")  # fmt: skip
         return {name: getattr(self, name) for name in names}

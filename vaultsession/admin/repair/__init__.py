@@ -40,7 +40,7 @@ _PLANS = {
 _WITHOUT_KEY = {Remedy.RESTRICT: restrict, Remedy.CLEAR: clear}
 _BY_OPENING = {
     Remedy.OPEN: "the vault was opened, which mends it",
-    Remedy.REINDEX: "the index was derived anew",
+    Remedy.REINDEX: "the index was rebuilt",
 }
 _BLOCKERS = {
     "no-key": "this needs a key that opens the vault",

@@ -116,6 +116,7 @@ class SessionRepair:
             if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
                 raise BackendUnavailable(f"{key} was changed in this moment; nothing was done")
             self._disk.replace(path, os.path.join(self._layout.root, aside))
+            self.backend.forget(key)
         finally:
             unlock(self._disk, stripe.fd)
         for directory in (self._layout.quarantine, self._layout.sessions):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
-from ...errors import BackendUnavailable, VaultError
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import (
     Commit,
@@ -33,12 +33,13 @@ from ...format.sealed import (
     Witness,
     Write,
 )
-from ...util.disk import PRIVATE_DIRECTORY, Disk
+from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ..protocol import Backend, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_unchanged, stat_path
 from .container_store import ContainerStore
 from .index import Index
+from .index_schema import forget
 from .layout import FilesLayout, key_in
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, RebuildReport, batches
@@ -49,6 +50,12 @@ _log = logging.getLogger("vaultsession")
 _PAGE = 500
 _PAGE_OF_EXPIRED = 5000
 """The expired are not stored in the order of a listing: each page of them is a sort of all."""
+
+_LOOKED_FOR = 500
+"""Sessions whose files are looked for by one ``health``."""
+_NAMED = 3
+_PROBE = "0" * 32
+_BLOCK = 4096
 
 Durability = Literal["sync", "os"]
 
@@ -72,6 +79,7 @@ class FilesBackend(Backend):
         self.quarantine = Quarantine(disk, self._layout, durable=self._durable)
         self._index = Index(disk, self._layout, writable=writable, durable=self._durable)
         self._closed = False
+        self._looked_behind = ""
         self._begin()
         try:
             self._open()
@@ -94,7 +102,9 @@ class FilesBackend(Backend):
             self._containers,
             self.quarantine,
             mark_dirty=self._mark_dirty,
+            tokens=self._markers.tokens,
             writable=self._writable,
+            durable=self._durable,
         )
 
     # -- one session ---------------------------------------------------------------------------------------------------
@@ -214,6 +224,11 @@ class FilesBackend(Backend):
                 rows = self._rebuild.read(partial(index_queries.summaries, locators=list(keys)))
                 yield from [key for locator, key in keys.items() if locator not in rows]
 
+    def lost(self) -> Iterator[str]:
+        """Sessions whose container a rebuild did not find; those that none has looked for are listed still."""
+        self._flush_index()
+        yield from [row.key for row in self._rebuild.read(index_queries.all_lost)]
+
     def reindex(self, progress: Progress | None = None, *, everything: bool = True) -> RebuildReport:
         """Rebuild every row from its container, or with ``everything`` False those that disagree with it.
 
@@ -228,6 +243,13 @@ class FilesBackend(Backend):
         """The newest version of a session that the index knows to be flushed."""
         self._check_open()
         return self._index.lookup(locator_of(key)).witness
+
+    def forget(self, key: str) -> None:
+        """Remember nothing of a session, so that it is not lost but absent: for who took its container away on purpose.
+
+        Under its stripe.
+        """
+        self._rebuild.repaired(partial(self._index.write, partial(forget, locator=locator_of(key))))
 
     def remembered(self, name: str) -> int | None:
         """A number that ``remember`` kept in the index; None also where that was replaced since."""
@@ -245,17 +267,37 @@ class FilesBackend(Backend):
                 self._disk.sync_directory(self._layout.root)
         self._rebuild.repaired(partial(self._index.put_meta, name, value))
 
+    def settle(self) -> None:
+        """Flush the whole directory, and remember of every session that is listed that it is flushed."""
+        self._check_open()
+        try:
+            with self._index.disconnected():
+                sync_tree(self._disk, self._layout.root)
+        except OSError as error:
+            raise DurabilityUnknown(f"{self._layout.root}: not all could be flushed: {error}") from error
+        self._rebuild.make_witnesses()
+        self._index.sync(self._markers.tokens, others=True)
+
     def health(self) -> dict[str, str | None]:
-        """The directory and the index, each with its problem in words."""
+        """The directory, whether it can be written and holds every session, and the index: each with its problem.
+
+        Of the sessions that are listed some are looked for, the next ones each time.
+        """
         self._check_open()
         directory = index = None
         try:
             self._disk.stat(self._layout.sessions)
+            if self._writable:
+                self._probe()
         except OSError as error:
             directory = f"{self._layout.sessions}: {error.strerror or error}"
         try:
             self._flush_index()
-            self._rebuild.read(index_queries.is_empty)
+            lost = [row.key for row in self._rebuild.read(index_queries.all_lost)] + self._newly_lost()
+            if lost and directory is None:
+                named = ", ".join(lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
+                count = "1 session is" if len(lost) == 1 else f"{len(lost)} sessions are"
+                directory = f"{count} lost, whose file is gone: restore it, or delete the session: {named}"
         except VaultError as error:
             index = str(error)
         return {"files": directory, "index": index}
@@ -269,8 +311,8 @@ class FilesBackend(Backend):
         clean = False
         try:
             if self._markers.held:
-                self._rebuild.repaired(self._index.sync)
-                clean = not self._containers.index_is_behind
+                self._rebuild.repaired(partial(self._index.sync, self._markers.new_token))
+                clean = not (self._containers.index_is_behind or self._index.was_replaced)
         except (VaultError, OSError) as error:
             _log.warning("the index was not written; the next opening rebuilds it: %s", str(error))
         finally:
@@ -280,6 +322,34 @@ class FilesBackend(Backend):
             with contextlib.suppress(OSError):
                 self._markers.release(clean=clean)
             self._containers.close()
+
+    def _probe(self) -> None:
+        """Write a file and remove it again. ``OSError``: nothing can be written here."""
+        path = self._layout.temporary(_PROBE)
+        try:
+            with opened(self._disk, path, CREATE_NEW, PRIVATE_FILE) as fd:
+                write_all(self._disk, fd, bytes(_BLOCK), 0)
+        finally:
+            with contextlib.suppress(OSError):
+                self._disk.unlink(path)
+
+    def _newly_lost(self) -> list[str]:
+        """Of the next sessions that are listed those that were acknowledged and whose file is gone."""
+        rows = self._rebuild.read(partial(index_queries.summaries_after, after=self._looked_behind, size=_LOOKED_FOR))
+        self._looked_behind = max(rows) if len(rows) == _LOOKED_FOR else ""
+        lost = []
+        for row in rows.values():
+            try:
+                self._disk.stat(self._layout.session(row.key))
+            except FileNotFoundError:
+                try:
+                    self.head(row.key)
+                except Damaged as error:
+                    if error.lost is not None:
+                        lost.append(row.key)
+            except OSError:
+                continue
+        return lost
 
     def _open(self) -> None:
         """Make missing directories, and index what writers that died did not."""
@@ -298,16 +368,35 @@ class FilesBackend(Backend):
         """Make an index if there is none, and rebuild what writers that died did not index."""
         dead = self._markers.dead()
         try:
-            self._rebuild.thorough = bool(dead)
             if self._index.is_missing():
                 self._rebuild.replace(0)
-            if dead:
-                self.reindex(everything=False)
-                self._rebuild.repaired(partial(self._index.sync, others=True))
+            outdated = self._is_outdated()
+            if dead or outdated:
+                rebuild = partial(self._rebuild.rebuild, everything=False, outdated=outdated)
+                report = self._rebuild.repaired(rebuild)
+                if outdated:
+                    _log.warning(
+                        "the index of %s was older than its sessions, like a restored one: it agrees with them now; "
+                        "%d sessions that it named are gone, removed since or lost",
+                        self._layout.root,
+                        report.removed,
+                    )
+                self._rebuild.repaired(partial(self._index.sync, self._markers.tokens, others=True))
                 self._markers.clear(dead)
         finally:
-            self._rebuild.thorough = False
             self._markers.unlock(dead)
+
+    def _is_outdated(self) -> bool:
+        """Whether the index lacks what a writer left in it that closed: it is an older one, put back.
+
+        Asked for twice before it is believed: a writer may just be closing.
+        """
+        for _ in range(2):
+            tokens = self._markers.tokens()
+            kept = self._rebuild.read(index_queries.all_meta) if tokens else {}
+            if all(kept.get(name) == token for name, token in tokens.items()):
+                return False
+        return True
 
     def _begin_writing(self) -> None:
         """Take a writer's marker. It is flushed meanwhile, and waited for before the first byte is written."""
@@ -355,10 +444,14 @@ class FilesBackend(Backend):
             rows = self._rebuild.read(partial(index_queries.page, query=query, after=after, size=size, skip=skip))
             yield from rows
             if len(rows) < size:
-                return
+                break
             if left is not None:
                 left -= size
             after, skip = (rows[-1].updated, locator_of(rows[-1].key)), 0
+        else:
+            return
+        if query.expired_at is not None:  # for a sweep: what has expired is not lost for long
+            yield from self._rebuild.read(partial(index_queries.all_lost, expired_at=query.expired_at))
 
     @contextlib.contextmanager
     def _errors_of(self, path: str) -> Iterator[None]:

@@ -36,11 +36,13 @@ _FOOTER_MASK = 0xFFFFFFFF
 _ATTEMPTS = 20
 
 
-def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None) -> FileState | None:
+def open_container(
+    disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None, flushed: Witness | None = None
+) -> FileState | None:
     """Open what the path names, for writing where that is allowed; None: there is no such file.
 
-    ``witness`` and ``tombstone`` were read before: what is acknowledged may only grow between the two. A link, a FIFO
-    or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
+    ``witness``, ``tombstone`` and the ``flushed`` point were read before: they may only grow between the two. A link, a
+    FIFO or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -65,10 +67,11 @@ def open_container(disk: Disk, path: str, witness: Witness | None, tombstone: To
             None,
             witness,
             tombstone,
-            entry_flushed=witness is not None and _generation(header) == witness.generation,
+            entry_flushed=flushed is not None and _generation(header) == flushed.generation,
             writable=writable,
             verified=False,
             preallocated=status.st_size - size,
+            unproved=witness != flushed,
         )
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 
@@ -77,10 +80,10 @@ def read_range(disk: Disk, state: FileState, start: int) -> Container:
     """The container from ``start`` on, up to the size of the state: a consistent view while others append."""
     header, witness = state.header, known_witness(state)
     if len(header) < record.HEADER_SIZE:
-        return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state))
+        return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state), is_unproved(state))
     offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
     data = read_all(disk, state.descriptor.fd, max(0, state.size - offset), offset)
-    return Container(header, offset, data, witness, state.tombstone, is_spoiled(state))
+    return Container(header, offset, data, witness, state.tombstone, is_spoiled(state), is_unproved(state))
 
 
 def known_witness(state: FileState) -> Witness | None:
@@ -89,6 +92,11 @@ def known_witness(state: FileState) -> Witness | None:
     A head that was only read does not count: it would vouch for a body that was not.
     """
     return state.row.witness if state.row is not None and state.is_extensible else state.witness
+
+
+def is_unproved(state: FileState) -> bool:
+    """Whether the known witness vouches for no body."""
+    return state.unproved and not state.is_extensible
 
 
 def stat_path(disk: Disk, state: FileState) -> os.stat_result | Stat:
@@ -131,6 +139,7 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
         header=state.header if whole else read_all(disk, state.descriptor.fd, min(record.HEADER_SIZE, size), 0),
         row=None,
         witness=known_witness(state),
+        unproved=is_unproved(state),
         verified=False,
     )
 

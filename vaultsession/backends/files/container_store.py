@@ -15,8 +15,19 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
-from ...format.sealed import Commit, Container, Current, Delete, DeleteUpdate, IndexRow, ReadHead, Tombstone, Write
-from ...util.disk import Disk, read_all, shred_file
+from ...format.sealed import (
+    Commit,
+    Container,
+    Current,
+    Delete,
+    DeleteUpdate,
+    IndexRow,
+    LostRow,
+    ReadHead,
+    Tombstone,
+    Write,
+)
+from ...util.disk import Disk, read_all
 from .container import (
     extend,
     has_no_record_behind,
@@ -29,11 +40,12 @@ from .container import (
     resized,
     stat_path,
 )
-from .index import Index
+from .index import Index, IndexedSession
 from .layout import FilesLayout, is_path_of, key_in, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
+from .removal import Removals
 
 _log = logging.getLogger("vaultsession")
 
@@ -82,6 +94,7 @@ class ContainerStore:
         self._index = index
         self._quarantine = quarantine
         self._read_head = read_head
+        self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
 
     def close(self) -> None:
@@ -119,9 +132,10 @@ class ContainerStore:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
         state = self._known(key, is_still_extensible)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
-            state, tombstone = self._opened(key)
+            indexed = self._index.lookup(locator_of(key))
+            state = self._opened(key, indexed)
             if state is None:
-                return None, tombstone
+                return None, indexed.tombstone if indexed.witness is None else self._lost(key)
         if state.is_extensible:
             return state, state.row
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
@@ -143,6 +157,8 @@ class ContainerStore:
             finally:
                 del outcome  # raised from here it refers to this frame, and the frames above it hold descriptors
             return None
+        if isinstance(newest, LostRow) and change.offset:
+            raise gone(newest)
         row = change.head
         if locator_of(row.key) != locator_of(key) or row.size != change.offset + len(change.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
@@ -178,10 +194,13 @@ class ContainerStore:
             if locator_of(delete.tombstone.key) != locator_of(key):
                 raise ValueError(f"a tombstone of another session than {key}")
         outcomes: Outcomes = {}
-        temporaries: dict[str, str] = {}
+        removed: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
-                temporaries[key] = self._unlink(key, states[key], shred=delete.shred)
+                self.open_files.drop(key)
+                state = states[key]
+                name = key if state is None else _name_at(state.path, key)
+                removed[key] = self.removals.begin(delete._replace(tombstone=delete.tombstone._replace(key=name)))
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
                 continue
@@ -190,13 +209,15 @@ class ContainerStore:
             outcomes[key] = tombstone
         # Written before a stripe is released: the next create of an id must see the tombstone, to be above it even
         # where the clock was set back. If that fails it is written later, as every entry.
+        # A flushed one is on the medium before the removal may be: else a power cut would leave a session that was
+        # acknowledged, and no reason why its file is gone.
+        durable = self._durable and any(delete.flush for delete in deletes.values())
         with contextlib.suppress(VaultError):
-            self._index.flush()
-        self._forget_copies([key for key in temporaries if not deletes[key].shred], outcomes)
-        for key, temporary in temporaries.items():
-            if deletes[key].shred:
-                self._shred(key, temporary, outcomes)
-        self._flush_names([key for key in temporaries if deletes[key].flush], outcomes)
+            self._index.flush(durable=durable)
+        self.removals.end(removed, deletes, outcomes)
+        with contextlib.suppress(VaultError):  # on a full medium there is room now
+            self._index.flush(durable=durable)
+        self._flush_names([key for key in removed if deletes[key].flush], outcomes)
         if any(isinstance(outcome, VaultError) for outcome in outcomes.values()):
             self.index_is_behind = True
         return outcomes
@@ -232,20 +253,37 @@ class ContainerStore:
 
     def _current(self, key: str) -> FileState | None:
         """What the path names now, at its present size; None: nothing."""
-        return self._known(key, has_no_record_behind) or self._opened(key)[0]
+        state = self._known(key, has_no_record_behind)
+        if state is None:
+            indexed = self._index.lookup(locator_of(key))
+            state = self._opened(key, indexed)
+            if state is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
+                raise gone(lost)
+        return state
 
-    def _opened(self, key: str) -> tuple[FileState | None, Tombstone | None]:
-        """The container as it is now and what the index has as its tombstone; None, where there is no container.
+    def _opened(self, key: str, indexed: IndexedSession) -> FileState | None:
+        """The container as it is now; None: there is none.
 
         Of a key the locator counts: where no file has this slug, the one is taken whose name the index has. That of a
         session which came from a server, and with no key, is the bare locator.
         """
-        indexed = self._index.lookup(locator_of(key))
-        known = indexed.witness, indexed.tombstone
+        known = indexed.witness, indexed.tombstone, indexed.flushed
         state = open_container(self._disk, self._layout.session(key), *known)
         if state is None and indexed.key is not None and indexed.key != key:
             state = open_container(self._disk, self._layout.session(indexed.key), *known)
-        return state, indexed.tombstone
+        return state
+
+    def _lost(self, key: str) -> LostRow | Tombstone:
+        """The row of a session whose container is gone, unless it was being removed.
+
+        ``Damaged`` where the index does not give it.
+        """
+        if (tombstone := self.removals.tombstone_of(key)) is not None:
+            return tombstone
+        row = self._index.lost(locator_of(key))
+        if row is None or locator_of(row.key) != locator_of(key):
+            raise Damaged(f"{key} was acknowledged, and its file is gone; nothing was changed")
+        return row
 
     def _known(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
         """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
@@ -352,35 +390,6 @@ class ContainerStore:
             commits.update(failed)
         return commits
 
-    def _unlink(self, key: str, state: FileState | None, *, shred: bool) -> str:
-        """Remove the name of a container; the name under which ``_shred`` overwrites it, or nothing."""
-        self.open_files.drop(key)
-        path = self._layout.session(key) if state is None else state.path
-        with contextlib.suppress(FileNotFoundError):
-            if not shred:
-                self._disk.unlink(path)
-                return ""
-            temporary = self._layout.temporary(locator_of(key))  # under its own name a file is never half of anything
-            self._disk.replace(path, temporary)
-            self._disk.sync_directory(self._layout.sessions)
-            return temporary
-        return ""
-
-    def _forget_copies(self, removed: Sequence[str], outcomes: Outcomes) -> None:
-        try:
-            if removed:
-                self._quarantine.forget(*map(locator_of, removed))
-        except OSError as error:
-            outcomes.update({key: self.unavailable(key, error) for key in removed})
-
-    def _shred(self, key: str, temporary: str, outcomes: Outcomes) -> None:
-        try:
-            if temporary:
-                shred_file(self._disk, temporary)
-            self._quarantine.forget(locator_of(key), shred=True)
-        except OSError as error:
-            outcomes[key] = DurabilityUnknown(f"{key}: removed, but not all of it could be overwritten: {error}")
-
     def _flush_names(self, removed: Sequence[str], outcomes: Outcomes) -> None:
         promised = [key for key in removed if not isinstance(outcomes[key], VaultError)]
         try:
@@ -392,9 +401,22 @@ class ContainerStore:
 
     def _list(self, row: IndexRow, path: str, *, flushed: bool) -> None:
         """Put a row into the index, under the name of its file."""
-        if not is_path_of(row.key, path):
-            row = row._replace(key=key_in(os.path.basename(path)) or row.key)
-        self._index.add(row, flushed=flushed)
+        name = _name_at(path, row.key)
+        self._index.add(row if name == row.key else row._replace(key=name), flushed=flushed)
+
+
+def gone(row: LostRow) -> Damaged:
+    """The error for a session that was acknowledged, and whose container is not there."""
+    return Damaged(
+        f"{row.key} was acknowledged, and its file is gone: restore it from a backup, or delete the session; "
+        "nothing was changed",
+        lost=row,
+    )
+
+
+def _name_at(path: str, key: str) -> str:
+    """What the file of a session is called, which may be asked for by another slug."""
+    return key if is_path_of(key, path) else key_in(os.path.basename(path)) or key
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

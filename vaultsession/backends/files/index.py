@@ -8,20 +8,19 @@ never meets contention (its own waiting cost 1 to 3 s at worst with four process
 from __future__ import annotations
 
 import contextlib
-import logging
-import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of, locator_of
-from ...format.sealed import IndexRow, Tombstone, Witness
+from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
 from . import index_queries
-from .index_buffer import IndexBuffer, newest_witness
+from .index_buffer import IndexBuffer
 from .index_schema import (
     FOREIGN,
     SIDE_FILES,
@@ -32,6 +31,7 @@ from .index_schema import (
     connect,
     create,
     inode_of,
+    newest_witness,
     put_meta,
     rebuild_tags,
     tombstone_from,
@@ -39,15 +39,13 @@ from .index_schema import (
     translated,
     translation,
     unpack_witness,
+    witness_of,
 )
+from .index_thread import IndexThread
 from .layout import FilesLayout
 from .locks import PathLock
 from .quarantine import Quarantine
 
-_log = logging.getLogger("vaultsession")
-
-BATCH_SECONDS = 0.05
-_MAX_DELAY = 5.0
 _FORK_SECONDS = 1.0
 
 _abandoned: list[sqlite3.Connection] = []
@@ -57,11 +55,15 @@ T = TypeVar("T")
 
 
 class IndexedSession(NamedTuple):
-    """One session in the index: the newest version that was flushed, its tombstone, and the key of its row."""
+    """One session in the index: the newest version known to be there, its tombstone, and the key of its row.
+
+    ``flushed`` is the newest version that a power cut leaves as well.
+    """
 
     witness: Witness | None
     tombstone: Tombstone | None
     key: str | None
+    flushed: Witness | None = None
 
 
 _UNKNOWN = IndexedSession(None, None, None)
@@ -79,13 +81,17 @@ class IndexConnection:
         self._how = {"writable": writable, "fall_back": fall_back}
         self.open: sqlite3.Connection | None = None
         self.inode = 0
+        self.met_another = False
+        """Whether the path named another file later than at first: what was written to the first may be missing."""
 
     def get(self, *, check: bool = True) -> sqlite3.Connection:
         """The connection; ``check`` False spares a look at the path."""
         if self.open is not None and check and inode_of(self._disk, self._path) != self.inode:
             self.close()  # another process has rebuilt the index
         if self.open is None:
+            before = self.inode
             self.open, self.inode = connect(self._disk, self._path, **self._how)
+            self.met_another = self.met_another or before not in (0, self.inode)
         return self.open
 
     def close(self) -> None:
@@ -104,6 +110,8 @@ class Index:
         self._lock_path = layout.index_lock
         self._writable = writable
         self._durable = durable
+        self.boot = disk.boot()
+        """The start of the system that what is written without a flush lasts with; 0 where it is not known."""
         self.renew()
 
     def renew(self) -> None:
@@ -113,18 +121,19 @@ class Index:
         self._reader_mutex = threading.RLock()
         self._writer = IndexConnection(self._disk, self._path, writable=True, fall_back=False)
         self._writer_lock = PathLock(self._disk, self._lock_path)
-        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()  # an Event holds a lock while it is set
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: IndexThread | None = None
+        self._is_due = False
+        self._is_closed = False
         self._starting = threading.RLock()
         self._unsynced = False
 
     def start(self, first: Callable[[], None]) -> None:
-        """Start the writing thread, which calls ``first`` before anything else. If it runs already, call it here."""
+        """Have a thread write the buffer, and call ``first`` before anything else. If it runs already, call it here."""
         with not_ours(self._starting):
-            if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
-                self._thread.start()
+            if self._thread is None and not self._is_closed:
+                self._thread = IndexThread.joined(self._path, first)
+                if self._buffer:
+                    self._wake_up()
                 return
         first()
 
@@ -132,7 +141,8 @@ class Index:
 
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
-        self._buffer.add(locator_of(row.key), IndexEntry(row, None, row.witness if flushed else None))
+        entry = IndexEntry(row, None, row.witness if flushed else None, boot=self.boot)
+        self._buffer.add(locator_of(row.key), entry)
         self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
@@ -149,30 +159,42 @@ class Index:
                 change(connection)
             self._unsynced = True
 
-    def flush(self) -> None:
-        """Write the buffer."""
-        if not self._buffer:
+    def flush(self, *, durable: bool = False) -> None:
+        """Write the buffer; ``durable``: and flush it to the medium, with all that was written before."""
+        if not self._buffer or self._is_closed:
             return
         with self._writer_lock.mutex, self._writer_lock:
-            self._flush()
+            if not self._is_closed:
+                self._flush(durable=durable)
 
-    def sync(self, *, others: bool = False) -> None:
-        """Write the buffer and flush the file: what a marker waits for before it is clean.
+    def flush_due(self) -> None:
+        """See ``Buffered``."""
+        self._is_due = False
+        try:
+            self.flush()
+        except VaultError:
+            self._is_due = True
+            raise
 
-        ``others``: also the transactions of other stores, which may have been read and never flushed.
+    def sync(self, tokens: Callable[[], Mapping[str, int]], *, others: bool = False) -> None:
+        """Write the buffer and flush the file: what a marker waits for before it is clean. ``tokens`` are kept with it.
+
+        ``others``: also the transactions of other stores, which may have been read and never flushed. Where there is
+        nothing to be flushed the tokens are not asked for.
         """
         if not self._unsynced and not self._buffer and not others:
             return
         with self._writer_lock.mutex, self._writer_lock:
             self._flush()
             connection = self._writer.get()
+            durable = self._durable or others
             with translated(self._path, self._writer.inode):
                 if index_queries.meta(connection, UNTAGGED) is not None:  # a rebuild failed at its last step
                     with transaction(connection):
                         rebuild_tags(connection)
                 # The checkpoint is for the size of the log: a passive one, since the others wait for a reader that was
                 # stopped half-way.
-                self._put_flushed(connection, "settled", 1)
+                self._put_flushed(connection, {"settled": 1, **tokens()}, durable=durable)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._unsynced = False
 
@@ -181,7 +203,7 @@ class Index:
         with self._writer_lock.mutex, self._writer_lock:
             connection = self._writer.get()
             with translated(self._path, self._writer.inode):
-                self._put_flushed(connection, name, value)
+                self._put_flushed(connection, {name: value}, durable=self._durable)
 
     def rebuild_tags(self) -> None:
         """Make the table of tags from the rows; a reader sees the old one until then.
@@ -210,14 +232,40 @@ class Index:
         if buffered is None:
             return written
         tombstone = buffered.tombstone or written.tombstone
-        witness = newest_witness(buffered.witness, written.witness)
+        witness, flushed = written.witness, newest_witness(buffered.witness, written.flushed)
+        if buffered.row is not None and buffered.boot:
+            witness = newest_witness(buffered.row.witness, witness)
+        witness = newest_witness(witness, flushed)
         if tombstone is not None and witness is not None and witness.generation <= tombstone.generation:
-            witness = None
+            witness = flushed = None
         if buffered.row is not None:
-            return IndexedSession(witness, tombstone, buffered.row.key)
-        return IndexedSession(witness, tombstone, None if buffered.tombstone is not None else written.key)
+            return IndexedSession(witness, tombstone, buffered.row.key, flushed)
+        return IndexedSession(witness, tombstone, None if buffered.tombstone is not None else written.key, flushed)
+
+    def lost(self, locator: str) -> LostRow | None:
+        """The row of a session whose container is gone, the buffer included. None where it cannot be read."""
+        buffered = self._buffer.get(locator)
+        if buffered is not None and buffered.row is not None:
+            return LostRow._make(buffered.row)
+        with contextlib.suppress(IndexDamaged):
+            return self.read(partial(index_queries.lost, locator=locator))
+        return None
 
     # -- the file ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def disconnected(self) -> Iterator[None]:
+        """No connection of this process within: its files may be opened, which would drop SQLite's own locks."""
+        with self._writer_lock.mutex, self._writer_lock, not_ours(self._reader_mutex):
+            self._flush()
+            self._writer.close()
+            self._reader.close()
+            yield
+
+    @property
+    def was_replaced(self) -> bool:
+        """Whether another process, or who restored a backup, has put another index in the place of this one."""
+        return self._reader.met_another or self._writer.met_another
 
     def is_missing(self) -> bool:
         """Whether there is no index at all."""
@@ -240,14 +288,15 @@ class Index:
             except OSError as error:
                 raise BackendUnavailable(f"{self._path}: {error.strerror or error}") from error
             create(self._disk, self._path)
+            self._reader.inode = self._writer.inode = 0
             return True
 
     def close(self) -> None:
-        """Stop the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
-        self._stop.set()
-        self._wake.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        """Leave the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
+        self._is_closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.leave()
         with self._writer_lock.mutex:
             self._writer.close()
         self._writer_lock.close()
@@ -278,16 +327,21 @@ class Index:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _wake_up(self) -> None:
-        if self._wake.empty():
-            self._wake.put(None)
+        if self._thread is not None and not self._is_due:
+            self._is_due = True
+            self._thread.wake(self)
 
-    def _flush(self) -> None:
+    def _flush(self, *, durable: bool = False) -> None:
         entries = self._buffer.take()
         if not entries:
             return
         try:
             connection = self._writer.get()
-            with translated(self._path, self._writer.inode), transaction(connection):
+            with (
+                translated(self._path, self._writer.inode),
+                self._flushed(connection, durable=durable),
+                transaction(connection),
+            ):
                 apply_all(connection, entries)
         except BaseException:
             self._buffer.restore()
@@ -295,34 +349,27 @@ class Index:
         self._buffer.written()
         self._unsynced = True
 
-    def _put_flushed(self, connection: sqlite3.Connection, name: str, value: int) -> None:
-        # A commit with synchronous=FULL flushes the log with all that earlier commits have put there. (Opening the
-        # files to flush them would drop SQLite's own locks.)
-        if self._durable:
-            connection.execute("PRAGMA synchronous = FULL")
-        put_meta(connection, name, value)
-        connection.execute("PRAGMA synchronous = NORMAL")
+    def _put_flushed(self, connection: sqlite3.Connection, values: Mapping[str, int], *, durable: bool) -> None:
+        with self._flushed(connection, durable=durable), transaction(connection):
+            for name, value in values.items():
+                put_meta(connection, name, value)
 
-    def _run(self, first: Callable[[], None]) -> None:
-        first()
-        delay = BATCH_SECONDS
-        while True:
-            self._wake.get()
-            if self._stop.wait(delay):
-                return
-            with contextlib.suppress(queue.Empty):
-                while True:  # what came meanwhile is in the buffer
-                    self._wake.get_nowait()
-            if self._stop.is_set():
-                return  # close() may have come just before: the wake that was taken was then its own
-            try:
-                self.flush()
-            except VaultError as error:
-                _log.warning("the index was not written, and will be: %s", str(error))
-                delay = min(2 * delay, _MAX_DELAY)
-                self._wake_up()
-            else:
-                delay = BATCH_SECONDS
+    @contextlib.contextmanager
+    def _flushed(self, connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
+        """Flush what is committed within, where it is to be ``durable``.
+
+        A commit with synchronous=FULL flushes the log with all that earlier commits have put there. (Opening the files
+        to flush them would drop SQLite's own locks.)
+        """
+        if not durable:
+            yield
+            return
+        connection.execute("PRAGMA synchronous = FULL")
+        try:
+            yield
+        finally:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        self._disk.index_flushed()
 
     def _lookup(self, locator: str) -> IndexedSession:
         with not_ours(self._reader_mutex):
@@ -333,9 +380,13 @@ class Index:
                     raise
                 return _UNKNOWN
             try:  # not ``translated``, which is a third of what this costs: called for each file that is opened
-                text = "SELECT key, witness FROM sessions WHERE locator = ?"
+                text = "SELECT key, witness, mark, generation, seq, version FROM sessions WHERE locator = ?"
                 if found := connection.execute(text, (locator,)).fetchone():
                     # A row stands above every tombstone of its session: a file below the one is below the other.
+                    flushed, name = unpack_witness(found[1]), found[0] if is_key_of(found[0], locator) else None
+                    return IndexedSession(witness_of(flushed, found[2], self.boot, *found[3:]), None, name, flushed)
+                text = "SELECT key, witness FROM lost WHERE locator = ?"
+                if found := connection.execute(text, (locator,)).fetchone():
                     name = found[0] if is_key_of(found[0], locator) else None
                     return IndexedSession(unpack_witness(found[1]), None, name)
                 text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"

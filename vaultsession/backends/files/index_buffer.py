@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ...format.sealed import Witness
-from .index_schema import IndexEntry
+from .index_schema import IndexEntry, newest_witness
 
 
 class IndexBuffer:
@@ -49,13 +48,6 @@ class IndexBuffer:
             self._taken = {}
 
 
-def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None:
-    """The later of two, where None is none."""
-    if one is None or other is None:
-        return one or other
-    return max(one, other)
-
-
 def _merge(before: IndexEntry | None, after: IndexEntry) -> IndexEntry:
     """Two entries about one session as one."""
     if before is None:
@@ -70,4 +62,4 @@ def _merge(before: IndexEntry | None, after: IndexEntry) -> IndexEntry:
             row = None
         if witness is not None and witness.generation <= tombstone.generation:
             witness = None
-    return IndexEntry(row, tombstone, witness)
+    return IndexEntry(row, tombstone, witness, boot=after.boot or before.boot)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...format.ids import is_key_of
-from ...format.sealed import IndexRow, Query, Tombstone
-from .index_schema import COLUMNS, row_from, tombstone_from
+from ...format.sealed import IndexRow, LostRow, Query, Tombstone, Witness
+from .index_schema import COLUMNS, row_from, tombstone_from, unpack_witness, witness_of
 
 Statement = tuple[str, list[object]]
 
@@ -25,6 +25,18 @@ class RowSummary(NamedTuple):
     version: bytes
     size: int
     generation: int
+    seq: int
+    flushed: Witness | None
+    mark: bytes
+
+    @property
+    def point(self) -> Witness:
+        """The point of the session's life that the row names."""
+        return Witness(self.generation, self.seq, self.version)
+
+    def witness(self, boot: int) -> Witness | None:
+        """The newest point that is known to be there still: flushed, or written since the system started."""
+        return witness_of(self.flushed, self.mark, boot, self.generation, self.seq, self.version)
 
 
 def page(
@@ -70,6 +82,22 @@ def totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
     return int(sessions), int(size), int(deleted)
 
 
+def lost(connection: sqlite3.Connection, locator: str) -> LostRow | None:
+    """The row of a session whose container is gone, whether that was noticed before or not."""
+    for table in ("sessions", "lost"):
+        text = f"SELECT locator, {COLUMNS} FROM {table} WHERE locator = ?"  # noqa: S608 - our own text
+        if found := connection.execute(text, (locator,)).fetchone():
+            return LostRow._make(row_from(found))
+    return None
+
+
+def all_lost(connection: sqlite3.Connection, expired_at: int | None = None) -> list[LostRow]:
+    """Every session whose container a rebuild did not find; with ``expired_at`` those that have expired by then."""
+    where, values = ("", ()) if expired_at is None else (" WHERE expires <= ?", (expired_at,))
+    text = f"SELECT locator, {COLUMNS} FROM lost{where} ORDER BY locator"  # noqa: S608 - our own text
+    return [LostRow._make(row_from(columns)) for columns in connection.execute(text, values)]
+
+
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether there are neither rows nor tags."""
     text = "SELECT NOT EXISTS (SELECT 1 FROM tags) AND NOT EXISTS (SELECT 1 FROM sessions)"
@@ -80,6 +108,11 @@ def meta(connection: sqlite3.Connection, name: str) -> int | None:
     """The number kept under a name; None where there is none, as in an index that was rebuilt since."""
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if found is None else int(found[0])
+
+
+def all_meta(connection: sqlite3.Connection) -> dict[str, int]:
+    """Every number that is kept, by its name."""
+    return {name: int(value) for name, value in connection.execute("SELECT name, value FROM meta")}
 
 
 def tombstones(connection: sqlite3.Connection, after: str, size: int) -> list[Tombstone]:
@@ -111,11 +144,18 @@ def summaries_after(connection: sqlite3.Connection, after: str, size: int) -> di
 
 
 def _summaries(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> dict[str, RowSummary]:
-    text = f"SELECT locator, key, version, size, generation FROM sessions WHERE {where}"  # noqa: S608 - our own text
-    found = {locator: RowSummary(*columns) for locator, *columns in connection.execute(text, values)}
+    text = (
+        "SELECT locator, key, version, size, generation, seq, witness, mark"  # noqa: S608 - our own text
+        f" FROM sessions WHERE {where}"
+    )
+    rows = connection.execute(text, values)
+    found = {
+        locator: RowSummary(key, version, size, generation, seq, unpack_witness(witness), mark)
+        for locator, key, version, size, generation, seq, witness, mark in rows
+    }
     if not all(is_key_of(each.key, locator) for locator, each in found.items()):
         raise ValueError("a row under another locator")
-    if not all(isinstance(each.generation, int) for each in found.values()):
+    if not all(isinstance(each.generation, int) and isinstance(each.seq, int) for each in found.values()):
         raise ValueError("a row with values of another type")
     return found
 

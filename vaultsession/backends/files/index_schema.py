@@ -10,7 +10,9 @@ import contextlib
 import functools
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -20,14 +22,14 @@ from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
 
 APPLICATION_ID = 0x56535801
-USER_VERSION = 1
+USER_VERSION = 2
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 _TABLES = {
     "sessions": (
         "CREATE TABLE sessions(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
         " seq INTEGER NOT NULL, version BLOB NOT NULL, updated INTEGER NOT NULL, expires INTEGER,"
-        " size INTEGER NOT NULL, witness BLOB, tags BLOB NOT NULL, blob BLOB NOT NULL)"
+        " size INTEGER NOT NULL, witness BLOB, tags BLOB NOT NULL, blob BLOB NOT NULL, mark BLOB NOT NULL)"
     ),
     "sessions_updated": "CREATE INDEX sessions_updated ON sessions(updated, locator)",
     "sessions_expires": "CREATE INDEX sessions_expires ON sessions(expires) WHERE expires IS NOT NULL",
@@ -39,12 +41,17 @@ _TABLES = {
         "CREATE TABLE tombstones(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
         " mac BLOB NOT NULL) WITHOUT ROWID"
     ),
+    "lost": (
+        "CREATE TABLE lost(locator TEXT PRIMARY KEY, key TEXT NOT NULL, generation INTEGER NOT NULL,"
+        " seq INTEGER NOT NULL, version BLOB NOT NULL, updated INTEGER NOT NULL, expires INTEGER,"
+        " size INTEGER NOT NULL, witness BLOB NOT NULL, tags BLOB NOT NULL, blob BLOB NOT NULL)"
+    ),
     "meta": "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 }
 COLUMNS = "key, generation, seq, version, updated, expires, size, tags, blob"
 _PUT_ROW = (
-    f"INSERT INTO sessions (locator, witness, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
-    " ON CONFLICT (locator) DO UPDATE SET witness = excluded.witness, "
+    f"INSERT INTO sessions (locator, witness, mark, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+    " ON CONFLICT (locator) DO UPDATE SET witness = excluded.witness, mark = excluded.mark, "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS.split(", "))
 )
 _PUT_TAG = "INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?)"
@@ -66,6 +73,8 @@ _WITH_MANY_TAGS = f"SELECT locator, updated, expires, tags FROM sessions WHERE l
 _VERSION_SIZE = 16
 _WITNESS_SIZE = 32
 _BUSY_SECONDS = 10.0
+_POINT = struct.Struct("<QQQ16s")
+_MARK_SIZE = 8
 
 # The primary codes of a medium that refuses; every other code means that the file is not what we wrote.
 _REFUSALS = frozenset(
@@ -97,13 +106,15 @@ class IndexEntry(NamedTuple):
     """One write to the index, about one session.
 
     ``row`` overwrites what is older, and what stands at the version ``replacing``; ``tombstone`` removes what is not
-    younger; ``witness`` names what is flushed.
+    younger; ``witness`` names what is flushed. What was written and not flushed lasts as long as the system runs: until
+    its next ``boot`` (0: none that is known) the row is a witness itself.
     """
 
     row: IndexRow | None
     tombstone: Tombstone | None
     witness: Witness | None
     replacing: bytes | None = None
+    boot: int = 0
 
 
 @contextlib.contextmanager
@@ -260,6 +271,31 @@ def unpack_witness(data: object) -> Witness | None:
     return Witness(int.from_bytes(data[:8], "big"), int.from_bytes(data[8:16], "big"), data[16:])
 
 
+def newest_witness(one: Witness | None, other: Witness | None) -> Witness | None:
+    """The later of two, where None is none."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
+def mark_of(boot: int, generation: int, seq: int, version: bytes) -> bytes:
+    """What marks a point as written since that start of the system. Also a checksum: a flipped bit makes no witness."""
+    if not boot:
+        return b""
+    return blake2b(_POINT.pack(boot, generation, seq, version), digest_size=_MARK_SIZE).digest()
+
+
+def witness_of(
+    flushed: Witness | None, mark: object, boot: int, generation: int, seq: int, version: bytes
+) -> Witness | None:
+    """The newest point that a row names and that is known to be there still. ``ValueError``."""
+    try:
+        is_written = mark and mark == mark_of(boot, generation, seq, version)
+    except struct.error as error:
+        raise ValueError("a row with values of another type") from error
+    return newest_witness(Witness(generation, seq, version), flushed) if is_written else flushed
+
+
 def apply_all(connection: sqlite3.Connection, entries: Mapping[str, IndexEntry], *, tagged: bool = True) -> None:
     """Write every entry; ``tagged`` False leaves new rows without their tags. Within a transaction.
 
@@ -280,15 +316,44 @@ def apply(connection: sqlite3.Connection, locator: str, entry: IndexEntry, *, ta
             (locator, key, generation, mac),
         )
         _remove_row(connection, locator, "generation <= ?", generation)
+        execute("DELETE FROM lost WHERE locator = ? AND generation <= ?", (locator, generation))
     if entry.row is not None:
         deleted = execute("SELECT generation FROM tombstones WHERE locator = ?", (locator,)).fetchone()
         if deleted is None or entry.row.generation > deleted[0]:
             _put_row(connection, locator, entry.row, entry, tagged=tagged)
 
 
+def put_witness(connection: sqlite3.Connection, locator: str, witness: Witness) -> None:
+    """Make the row of a session a witness of its point, if it still names that. Within a transaction."""
+    packed = pack_witness(witness)
+    connection.execute(
+        "UPDATE sessions SET witness = ? WHERE locator = ? AND version = ? AND (witness IS NULL OR witness < ?)",
+        (packed, locator, witness.version, packed),
+    )
+
+
 def remove_row(connection: sqlite3.Connection, locator: str, version: bytes) -> None:
     """Remove the row of a session, if it still is of this version. Within a transaction."""
     _remove_row(connection, locator, "version = ?", version)
+
+
+def forget(connection: sqlite3.Connection, locator: str) -> None:
+    """Remove the row of a session, and what is remembered of a lost one. Within a transaction."""
+    _remove_row(connection, locator, "generation >= ?", 0)
+    connection.execute("DELETE FROM lost WHERE locator = ?", (locator,))
+
+
+def lose_row(connection: sqlite3.Connection, locator: str, version: bytes, witness: Witness) -> None:
+    """Take the row of a session whose container is gone out of all listings, and keep its witness.
+
+    Within a transaction; only if it still is of this version.
+    """
+    connection.execute(
+        f"INSERT OR REPLACE INTO lost (locator, witness, {COLUMNS})"  # noqa: S608 - our own text
+        f" SELECT locator, ?, {COLUMNS} FROM sessions WHERE locator = ? AND version = ?",
+        (pack_witness(witness), locator, version),
+    )
+    remove_row(connection, locator, version)
 
 
 def remove_tombstone(connection: sqlite3.Connection, locator: str, tombstone: Tombstone) -> None:
@@ -325,7 +390,10 @@ def _put_row(connection: sqlite3.Connection, locator: str, row: IndexRow, entry:
             if witness != old[6]:
                 execute("UPDATE sessions SET witness = ? WHERE locator = ?", (witness, locator))
             return
-    execute(_PUT_ROW, (locator, witness, *row[:7], tags, row.blob))
+    else:
+        for (kept,) in execute("DELETE FROM lost WHERE locator = ? RETURNING witness", (locator,)).fetchall():
+            witness = kept if witness is None else max(witness, kept)
+    execute(_PUT_ROW, (locator, witness, mark_of(entry.boot, *row[1:4]), *row[:7], tags, row.blob))
     if old is None:
         if tagged:
             _tag(connection, locator, row)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from typing import NamedTuple
 
-from ...format.ids import is_key
+from ...format.ids import is_key, locator_of
+from ...format.sealed import Tombstone
 
 STRIPES = 64
 WRITERS = 64
 
 _SUFFIX = ".vss"
 _TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
+_REMOVAL = re.compile(r"\.([0-9a-v]{32})\.([0-9a-f]{16})\.([0-9a-f]{32})\.(gone|shred)")
 _BASE = 32
+
+
+class Removal(NamedTuple):
+    """A container that was being removed, by its name: its locator, and its tombstone, which is unproved."""
+
+    locator: str
+    tombstone: Tombstone
+    shred: bool
 
 
 class FilesLayout:
@@ -36,6 +47,11 @@ class FilesLayout:
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
         return os.path.join(self.sessions, f".{locator}.{os.urandom(8).hex()}.tmp")
+
+    def removal(self, tombstone: Tombstone, *, shred: bool) -> str:
+        """The name of a container that is being removed, from which a removal that was cut short can be completed."""
+        locator, end = locator_of(tombstone.key), "shred" if shred else "gone"
+        return os.path.join(self.sessions, f".{locator}.{tombstone.generation:016x}.{tombstone.mac.hex()}.{end}")
 
     def stripe(self, number: int) -> str:
         """The lock file of a stripe."""
@@ -75,3 +91,12 @@ def temporary_in(name: str) -> str | None:
     """The locator of a temporary file by its name; None for any other file."""
     found = _TEMPORARY.fullmatch(name)
     return found[1] if found else None
+
+
+def removal_in(name: str) -> Removal | None:
+    """The removal that a file name speaks of; None for any other file."""
+    found = _REMOVAL.fullmatch(name)
+    if found is None:
+        return None
+    locator, generation, mac, end = found.groups()
+    return Removal(locator, Tombstone(locator, int(generation, 16), bytes.fromhex(mac)), end == "shred")

@@ -30,7 +30,7 @@ class FileLeases:
         """See ``Leases.lease``. ``BackendUnavailable`` where there is no lock, or another thing in its place."""
         path = self._layout.lease(locator_of(key))
         try:
-            turn = _FileTurn(self._disk, path)
+            turn = _FileAttempt(self._disk, path)
             take_in_turn(turn, timeout)
         except LeaseTimeout:
             raise  # an OSError too
@@ -42,8 +42,8 @@ class FileLeases:
             turn.end()
 
 
-class _FileTurn:
-    """See ``Turn``. Descriptors of its own, which exclude each other within a process too."""
+class _FileAttempt:
+    """See ``LeaseAttempt``. Descriptors of its own, which exclude each other within a process too."""
 
     def __init__(self, disk: Disk, path: str) -> None:
         self._disk = disk

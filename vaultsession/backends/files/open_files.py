@@ -67,7 +67,8 @@ class FileState(NamedTuple):
     ``row`` None: the head in the bytes up to ``size`` was not read yet. ``witness`` and ``tombstone`` are what the
     index said before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a
     power cut does not take the directory entry back. ``verified``: the row was written here, or read thoroughly.
-    ``preallocated``: zero bytes behind the container, which the file has beside its ``size``.
+    ``preallocated``: zero bytes behind the container, which the file has beside its ``size``. ``unproved``: the witness
+    was written and not flushed, see ``Container``.
     """
 
     path: str
@@ -84,6 +85,7 @@ class FileState(NamedTuple):
     writable: bool
     verified: bool
     preallocated: int = 0
+    unproved: bool = False
 
     @property
     def is_extensible(self) -> bool:

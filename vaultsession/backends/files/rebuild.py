@@ -12,22 +12,32 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, Unreadable
+from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
-from ...util.disk import READ, Disk, opened
+from ...util.disk import PRIVATE_FILE, READ, Disk, opened
 from ...util.reentry import not_ours
 from . import index_queries, preallocation
 from .container_store import ContainerStore
 from .index import Index
 from .index_queries import RowSummary
-from .index_schema import UNTAGGED, IndexDamaged, IndexEntry, apply_all, put_meta, remove_row, remove_tombstone
-from .layout import FilesLayout, key_in, temporary_in
+from .index_schema import (
+    UNTAGGED,
+    IndexDamaged,
+    IndexEntry,
+    apply_all,
+    lose_row,
+    put_meta,
+    put_witness,
+    remove_row,
+    remove_tombstone,
+)
+from .layout import FilesLayout, key_in, removal_in, temporary_in
 from .quarantine import Quarantine
 
 _log = logging.getLogger("vaultsession")
@@ -44,17 +54,23 @@ T = TypeVar("T")
 
 
 class RebuildReport(NamedTuple):
-    """What a rebuild met: containers; rows changed and removed; files unreadable; orphaned temporaries removed."""
+    """What a rebuild met: containers; rows changed and removed; files unreadable; orphaned temporaries removed.
+
+    ``lost`` are sessions that were acknowledged and whose container is gone.
+    """
 
     scanned: int = 0
     changed: int = 0
     removed: int = 0
     unreadable: int = 0
     temporaries: int = 0
+    lost: int = 0
 
 
 class IndexRebuild:
     """Makes the index agree with the containers. ``mark_dirty`` returns when this store's marker is dirty and flushed.
+
+    ``tokens`` gives those of the writers' markers, which an index that was built anew has to have.
 
     Safe from any thread. No method is called under a stripe: a rebuild takes them one by one.
     """
@@ -68,7 +84,9 @@ class IndexRebuild:
         quarantine: Quarantine,
         *,
         mark_dirty: Callable[[], None],
+        tokens: Callable[[], Mapping[str, int]],
         writable: bool,
+        durable: bool,
     ) -> None:
         self._disk = disk
         self._layout = layout
@@ -76,10 +94,10 @@ class IndexRebuild:
         self._containers = containers
         self._quarantine = quarantine
         self._mark_dirty = mark_dirty
+        self._tokens = tokens
         self._writable = writable
+        self._durable = durable
         self._mutex = threading.RLock()
-        self.thorough = False
-        """Whether bodies are read where the index is replaced: a writer that died may have left torn ones."""
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The result of a query; a damaged index is rebuilt first."""
@@ -110,19 +128,23 @@ class IndexRebuild:
                 return  # another thread or process has done it
             try:
                 self.rebuild(everything=True, empty=True)
+                self._index.sync(self._tokens, others=True)
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was rebuilt") from again
 
-    def rebuild(self, *, everything: bool, empty: bool = False, progress: Progress | None = None) -> RebuildReport:
+    def rebuild(
+        self, *, everything: bool, empty: bool = False, outdated: bool = False, progress: Progress | None = None
+    ) -> RebuildReport:
         """Make rows and tags agree with the containers.
 
         A row that names the last record and the size of its container is left alone, unless ``everything`` is rebuilt.
         A tombstone over a container that reads as living is forged, and is removed. Directory and rows are read a batch
         at a time, so that a million sessions take no more memory than a thousand. ``empty``: the index has no rows yet,
-        and its tags are written after the last one.
+        and its tags are written after the last one. ``outdated``: the index is older than the vault, so that sessions
+        whose container is gone may have been removed since: they are not lost.
         """
         try:
-            report = self._rebuild(everything=everything, empty=empty, progress=progress)
+            report = self._rebuild(everything=everything, empty=empty, outdated=outdated, progress=progress)
         except OSError as error:
             raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
         if report.temporaries:
@@ -132,16 +154,35 @@ class IndexRebuild:
             _log.info("the index was rebuilt: %s", report)
         return report
 
-    def _rebuild(self, *, everything: bool, empty: bool, progress: Progress | None) -> RebuildReport:
+    def make_witnesses(self) -> None:
+        """Flush every container that is listed, and let its row be a witness of it: after a copy was flushed whole."""
+        after = ""
+        while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
+            flushed = [
+                (locator, row)
+                for locator, row in rows.items()
+                if row.flushed != row.point and self._is_flushed(self._layout.session(row.key))
+            ]
+
+            def write(connection: sqlite3.Connection, flushed: list[tuple[str, RowSummary]] = flushed) -> None:
+                for locator, row in flushed:
+                    put_witness(connection, locator, row.point)
+
+            self._index.write(write)
+            after = max(rows)
+
+    def _rebuild(self, *, everything: bool, empty: bool, outdated: bool, progress: Progress | None) -> RebuildReport:
         total = sum(1 for _ in self._disk.names(self._layout.sessions)) if progress is not None else 0
         scanned = changed = unreadable = 0
         entries: dict[str, IndexEntry] = {}
         temporaries: list[tuple[str, str]] = []
+        removals: list[str] = []
         renamed: set[str] = set()
         self._index.flush()  # the buffer is met among the rows, and not written over what is rebuilt
         try:
             for names in batches(self._disk.names(self._layout.sessions)):
                 temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
+                removals += [name for name in names if removal_in(name) is not None]
                 keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
                 rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
@@ -163,13 +204,14 @@ class IndexRebuild:
                     changed += self._write(entries, tagged=not empty)
             changed += self._write(entries, tagged=not empty)
             orphans = sum(self._remove_temporary(name, locator) for name, locator in temporaries)
-            removed = self._remove_rows(renamed)
+            orphans += sum(map(self._complete_removal, removals))
+            removed, lost = self._remove_rows(renamed, outdated=outdated)
         finally:  # also after a failure, or where an earlier rebuild failed before its last step
             if everything or self._index.read(partial(index_queries.meta, name=UNTAGGED)) is not None:
                 self._index.rebuild_tags()
         if progress is not None:
             progress(total, total)
-        return RebuildReport(scanned, changed, removed, unreadable, orphans)
+        return RebuildReport(scanned, changed, removed, unreadable, orphans, lost)
 
     def _write(self, entries: dict[str, IndexEntry], *, tagged: bool) -> int:
         """Write the entries and empty the dictionary; how many they were."""
@@ -181,6 +223,8 @@ class IndexRebuild:
 
         count = len(entries)
         if entries:
+            if self._durable:
+                self._flush_containers(entries)
             self._index.write(write)
         entries.clear()
         return count
@@ -196,13 +240,29 @@ class IndexRebuild:
             # No transaction of a writer leaves both, and a tombstone is looked up only where no row stands.
             self._index.write(partial(remove_row, locator=locator, version=summary.version))
             summary = None
-        row = self._containers.head(key, thorough=self.thorough or not everything)
+        row = self._containers.head(key, thorough=True)
         if row is None:
             return None
         if tombstone is not None and row.generation <= tombstone.generation:
             # It was read as living in spite of the tombstone, which is not genuine then.
             self._index.write(partial(remove_tombstone, locator=locator, tombstone=tombstone))
-        return IndexEntry(row, None, None, None if summary is None else summary.version)
+        flushed = summary.flushed if summary is not None and summary.flushed == row.witness else None
+        replaced = None if summary is None else summary.version
+        return IndexEntry(row, None, flushed, replaced, boot=self._index.boot)
+
+    def _flush_containers(self, entries: dict[str, IndexEntry]) -> None:
+        """Flush what the rows were derived from, and make each a witness: what was proved may not be lost again."""
+        flushed: dict[str, IndexEntry] = {}
+        for locator, entry in entries.items():
+            row = entry.row
+            if row is None or row.torn or entry.witness is not None:
+                continue
+            if self._is_flushed(self._layout.session(row.key)):
+                flushed[locator] = entry._replace(witness=row.witness)
+        if flushed:
+            with contextlib.suppress(OSError):
+                self._disk.sync_directory(self._layout.sessions)
+                entries.update(flushed)
 
     def _agrees(self, path: str, row: RowSummary) -> bool:
         with contextlib.suppress(OSError), opened(self._disk, path, READ) as fd:
@@ -219,19 +279,46 @@ class IndexRebuild:
             return True
         return False
 
-    def _remove_rows(self, renamed: set[str]) -> int:
-        """Remove the rows of sessions without a container; those of ``renamed`` have one under another name."""
-        removed, after = 0, ""
+    def _is_flushed(self, path: str) -> bool:
+        """Flush a container; whether that could be done. What a failed flush has spoiled is never flushed again."""
+        with contextlib.suppress(OSError), opened(self._disk, path, READ) as fd:
+            if self._disk.fstat(fd).st_mode & PRIVATE_FILE != PRIVATE_FILE:
+                return False
+            self._disk.fdatasync(fd)
+            return True
+        return False
+
+    def _complete_removal(self, name: str) -> bool:
+        removal = removal_in(name)
+        if removal is None:
+            return False
+        stripe = self._containers.stripes.of(removal.locator)
+        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
+            return self._containers.removals.complete(name, removal)
+        return False
+
+    def _remove_rows(self, renamed: set[str], *, outdated: bool) -> tuple[int, int]:
+        """Remove the rows of sessions without a container; those of ``renamed`` have one under another name.
+
+        What was acknowledged stays known, as lost. How many were removed, and how many of them are lost.
+        """
+        removed, lost, after = 0, 0, ""
         while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
             for locator, row in rows.items():
                 if locator not in renamed and self._is_gone(row):
                     stripe = self._containers.stripes.of(locator)
                     with stripe.mutex, stripe:
                         if self._is_gone(row):  # and no writer is just putting it there
-                            self._index.write(partial(remove_row, locator=locator, version=row.version))
+                            witness = row.witness(self._index.boot)
+                            if witness is None or outdated:
+                                self._index.write(partial(remove_row, locator=locator, version=row.version))
+                            else:
+                                losing = partial(lose_row, locator=locator, version=row.version, witness=witness)
+                                self._index.write(losing)
+                                lost += 1
                             removed += 1
             after = locator
-        return removed
+        return removed, lost
 
     def _is_gone(self, row: RowSummary) -> bool:
         try:

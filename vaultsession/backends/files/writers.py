@@ -7,6 +7,9 @@ index is flushed. A dirty marker that no process holds is that of a dead writer.
 A marker is written when a store begins its first write, and flushed by another thread while that write is being
 prepared (``flush``); ``wait`` stands before the first session byte.
 
+Behind its state a marker holds the token that its last writer left in the index as well, when it closed: an index that
+lacks the token of a clean marker is older than its vault.
+
 Decision (2026-11): a fixed pool of files, taken in order, in place of one file per store. A new file costs its creation
 and a flush of the directory, each time; the pool pays that once per number of writers at one time.
 """
@@ -14,10 +17,12 @@ and a flush of the directory, each time; the pool pays that once per number of w
 from __future__ import annotations
 
 import contextlib
+import os
+import struct
 import threading
 
 from ...errors import BackendUnavailable
-from ...util.disk import READ_WRITE, Disk, why_not_private, write_all
+from ...util.disk import READ, READ_WRITE, Disk, opened, why_not_private, write_all
 from ...util.reentry import not_ours
 from .layout import WRITERS, FilesLayout
 from .locks import open_lock, try_lock, unlock
@@ -25,6 +30,13 @@ from .open_files import OpenFile
 
 _CLEAN = b"0"
 _DIRTY = b"1"
+_TOKEN = struct.Struct("<q")
+_SIZE = 1 + _TOKEN.size
+
+
+def token_name(number: int) -> str:
+    """The name under which the index keeps the token of a marker."""
+    return f"writer-{number:02x}"
 
 
 class WriterMarkers:
@@ -41,7 +53,9 @@ class WriterMarkers:
         self._durable = durable
         self._mutex = threading.RLock()
         self._own: OpenFile | None = None
+        self._number = 0
         self._is_new = False
+        self._token = b""
 
     def take(self) -> bool:
         """Mark this store as writing; ``flush`` comes next. False: only the markers of dead writers are left."""
@@ -65,7 +79,7 @@ class WriterMarkers:
                     raise
                 self._flush_ended.clear()
                 self._flush_begun = False
-                self._own, self.held, self._failure = descriptor, True, None
+                self._own, self._number, self.held, self._failure = descriptor, number, True, None
                 return True
         if dead:
             return False
@@ -99,6 +113,27 @@ class WriterMarkers:
             finally:
                 del failure  # raised from here it refers to this frame, and the frames above it hold descriptors
 
+    def tokens(self) -> dict[str, int]:
+        """By the name under which the index keeps it, the token of each clean marker."""
+        found: dict[str, int] = {}
+        for number in range(WRITERS):
+            try:
+                with opened(self._disk, self._layout.writer(number), READ) as fd:
+                    data = self._disk.pread(fd, _SIZE, 0)
+            except FileNotFoundError:
+                break
+            except OSError:
+                continue
+            if data[:1] == _CLEAN and len(data) == _SIZE:
+                found[token_name(number)] = _TOKEN.unpack(data[1:])[0]
+        return found
+
+    def new_token(self) -> dict[str, int]:
+        """The token that ``release`` is to leave in the marker, for the index to be given before."""
+        token = int.from_bytes(os.urandom(8)) >> 1
+        self._token = _TOKEN.pack(token)
+        return {token_name(self._number): token}
+
     def release(self, *, clean: bool) -> None:
         """Unlock the marker; ``clean``: the index has everything that this store wrote, flushed."""
         with not_ours(self._mutex):
@@ -107,8 +142,9 @@ class WriterMarkers:
                 return
             try:
                 if clean:
-                    self._write(own, _CLEAN)
+                    self._write(own, _CLEAN + self._token)
             finally:
+                self._token = b""
                 unlock(self._disk, own.fd)
 
     def dead(self) -> list[OpenFile]:

@@ -102,6 +102,10 @@ class MirrorBackend(Backend):
         """Those of the primary."""
         return self.primary.unindexed()
 
+    def lost(self) -> Iterator[str]:
+        """Those of the primary."""
+        return self.primary.lost()
+
     def notes(self) -> dict[str, str]:
         """Those of the primary, and how the mirror stands where that is no problem."""
         status = self.mirror.status()

@@ -48,10 +48,10 @@ _PASSING = (BackendUnavailable, DurabilityUnknown, LeaseTimeout)
 
 
 class Follower(NamedTuple):
-    """An opened follower: its sessions, and how its papers are brought level (``AHEAD``: they were left)."""
+    """An opened follower: its sessions, and how its metadata is brought level (``AHEAD``: it was left)."""
 
     backend: Backend
-    papers: Callable[[], Outcome]
+    metadata: Callable[[], Outcome]
 
 
 class _Ended(Exception):
@@ -204,7 +204,7 @@ class Replicator:
         """Everything that waits, once. Raises what the follower raised."""
         try:
             follower = self._opened()
-            self._level_papers(follower)
+            self._level_metadata(follower)
             if not self._closing.is_set() and self._queue.begin_comparing():
                 self._compare(follower.backend)
             self._drain(follower.backend)
@@ -224,10 +224,10 @@ class Replicator:
             self._follower = self._open_follower()
         return self._follower
 
-    def _level_papers(self, follower: Follower) -> None:
+    def _level_metadata(self, follower: Follower) -> None:
         if time.monotonic() < self._papers_due:
             return
-        if follower.papers() is Outcome.AHEAD:
+        if follower.metadata() is Outcome.AHEAD:
             self._refuse("the key slots", "those of the mirror were changed more often, or otherwise: look at both")
         else:
             self._refused.pop("the key slots", None)

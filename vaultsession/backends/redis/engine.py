@@ -33,7 +33,7 @@ def connect(url: str) -> RedisEngine:
 
 
 class RedisEngine:
-    """The sessions and papers of one prefix on one server. Safe from any thread."""
+    """The sessions and metadata of one prefix on one server. Safe from any thread."""
 
     def __init__(self, server: Server, layout: RedisLayout) -> None:
         self._server = server
@@ -46,7 +46,7 @@ class RedisEngine:
         return self._server.where
 
     def metadata(self, name: str) -> bytes | None:
-        """A paper of the vault."""
+        """A metadata file of the vault."""
         return _get(self._server, self._layout.metadata(name))
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:

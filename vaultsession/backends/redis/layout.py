@@ -3,7 +3,7 @@
 ::
 
     P:schema               "vaultsession redis 1 shards N": of which version the rest is
-    P:paper:NAME           a paper of the vault
+    P:metadata:NAME        a metadata file of the vault
     P:lease:LOCATOR        a turn lease: the token of its holder
     P:{S}:c:LOCATOR        a container, as on every backend
     P:{S}:n:LOCATOR        what is newest of it: a row or a tombstone
@@ -86,8 +86,8 @@ class RedisLayout:
         return f"{self.prefix}:schema"
 
     def metadata(self, name: str) -> str:
-        """A paper of the vault."""
-        return f"{self.prefix}:paper:{name}"
+        """A metadata file of the vault."""
+        return f"{self.prefix}:metadata:{name}"
 
     def lease(self, key: str) -> str:
         """A turn lease."""

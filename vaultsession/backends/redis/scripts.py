@@ -76,7 +76,7 @@ for number = 5, 4 + dropped do redis.call('ZREM', KEYS[number], locator) end
 for number = 5 + dropped, #KEYS do redis.call('ZADD', KEYS[number], ARGV[7], locator) end
 return 1
 """)
-"""Write, if what is there is what ``seal`` saw; else return what is there, and what stands where our bytes would.
+"""Write, if what is there is what ``update`` saw; else return what is there, and what stands where our bytes would.
 
 Keys: container, newest, all, expiring, then the sets of the tags that the session loses, then of those that it has.
 Arguments: newest as seen and size, offset (-1: a tombstone), data, newest as it shall be, locator, updated, expires

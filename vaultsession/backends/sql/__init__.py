@@ -8,9 +8,9 @@
     sessions     one session as a row and pieces of its container
     queries      listings as SELECTs
     leases       turn leases, timed by the server
-    rebuild      rows derived anew from containers
+    rebuild      rows rebuilt from containers
     backend      the verbs
-    engine       papers, leases and backend of one database
+    engine       metadata, leases and backend of one database
 """
 
 from .backend import SqlBackend

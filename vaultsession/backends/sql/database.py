@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy import event, exc
 from ...errors import BackendUnavailable, InvalidSetting, VaultError
 from ...util.deadline import pause
 from ...util.fork import ForkSafe
+from .postgresql import PostgresConnector
 from .url import SqlUrl
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class Database(ForkSafe):
         self.dialect = location.dialect
         self._timeout = location.timeout
         self._begin = "BEGIN IMMEDIATE" if location.dialect == "sqlite" else "BEGIN"
+        self._connector: PostgresConnector | None = None
         self._abandoned: object = None
         try:
             self.engine = sa.create_engine(
@@ -61,13 +64,33 @@ class Database(ForkSafe):
             raise InvalidSetting(f"{location.where}: {error}") from None
         if location.dialect == "sqlite":
             event.listen(self.engine, "connect", _flush_every_commit)
+        elif location.dialect == "postgresql":
+            self._connector = connector = PostgresConnector(location.timeout)
+            event.listen(
+                self.engine,
+                "do_connect",
+                lambda dialect, _record, _args, arguments: connector.connect(dialect.loaded_dbapi.connect, arguments),
+            )
         super().__init__()
 
     def ask(self, question: Callable[[sa.Connection], T]) -> T:
         """The answer to a question that may be asked again. ``BackendUnavailable``."""
+
+        def run(connection: sa.Connection) -> T:
+            if not self._is_pooled:
+                return question(connection)
+            answers: list[T] = []  # of a transaction, for its limits
+
+            def act(connection: sa.Connection) -> bool:
+                answers.append(question(connection))
+                return True
+
+            self._transact(act, connection)
+            return answers[0]
+
         try:
-            return self._patiently(question)
-        except _Duplicate as error:
+            return self._patiently(run)
+        except (_Duplicate, OutcomeUnknown) as error:
             raise self.refusal(error) from error
 
     def change(self, act: Callable[[sa.Connection], bool]) -> bool:
@@ -76,26 +99,8 @@ class Database(ForkSafe):
         False also where a row is there already that ``act`` would have added. Raises ``BackendUnavailable`` or
         ``OutcomeUnknown``.
         """
-
-        def transact(connection: sa.Connection) -> bool:
-            connection.exec_driver_sql(self._begin)
-            try:
-                accepted = act(connection)
-            except BaseException:
-                _abandon(connection)
-                raise
-            if not accepted:
-                _abandon(connection)
-                return False
-            try:
-                connection.exec_driver_sql("COMMIT")
-            except exc.SQLAlchemyError as error:
-                _abandon(connection)
-                raise OutcomeUnknown(self._reason(error)) from error
-            return True
-
         try:
-            return self._patiently(transact)
+            return self._patiently(partial(self._transact, act))
         except _Duplicate:
             return False
 
@@ -103,6 +108,8 @@ class Database(ForkSafe):
         """``change`` for an ``act`` that is one statement: it commits by itself."""
 
         def run(connection: sa.Connection) -> bool:
+            if self._is_pooled:
+                return self._transact(act, connection)
             try:
                 return act(connection)
             except exc.DBAPIError as error:
@@ -127,6 +134,31 @@ class Database(ForkSafe):
         """The connections are the parent's, and are neither used nor closed."""
         self._abandoned = (self._abandoned, self.engine.pool)
         self.engine.dispose(close=False)
+
+    @property
+    def _is_pooled(self) -> bool:
+        return self._connector is not None and self._connector.is_pooled
+
+    def _begin_in(self, connection: sa.Connection) -> None:
+        begin = self._begin if self._connector is None else self._connector.begin
+        connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
+
+    def _transact(self, act: Callable[[sa.Connection], bool], connection: sa.Connection) -> bool:
+        self._begin_in(connection)
+        try:
+            accepted = act(connection)
+        except BaseException:
+            _abandon(connection)
+            raise
+        if not accepted:
+            _abandon(connection)
+            return False
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except exc.SQLAlchemyError as error:
+            _abandon(connection)
+            raise OutcomeUnknown(self._reason(error)) from error
+        return True
 
     def _patiently(self, act: Callable[[sa.Connection], T]) -> T:
         lost = 0

@@ -1,4 +1,4 @@
-"""SqlEngine: the papers of a vault, its leases and its sessions, in the tables of one database.
+"""SqlEngine: the metadata of a vault, its leases and its sessions, in the tables of one database.
 
 Nothing is made before something is written: a vault that is only looked for leaves no trace. The tables are made one by
 one, each unless it is there, so that several processes may begin at once and one that died is completed by the next.
@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ...util.deadline import pause
+from ...util.ownership import open_file
 from ..leases import Leases
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
@@ -65,17 +66,17 @@ class SqlEngine:
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not."""
         self._check_open()
-        papers, named = self._tables.papers, _name(name)
+        metadata, named = self._tables.metadata, _name(name)
         if expected is not None and not self.is_made():
             return False
         self._make()
 
         def act(connection: sa.Connection) -> bool:
             if expected is None:
-                connection.execute(papers.insert(), {"name": named, "data": data})
+                connection.execute(metadata.insert(), {"name": named, "data": data})
                 return True
             changed = connection.execute(
-                papers.update().where(papers.c.name == named, papers.c.data == expected).values(data=data)
+                metadata.update().where(metadata.c.name == named, metadata.c.data == expected).values(data=data)
             )
             return changed.rowcount == 1
 
@@ -86,7 +87,7 @@ class SqlEngine:
                 if self._metadata(named) == data:
                     return True
             raise DurabilityUnknown(
-                f"{self.where}: the answer to a commit was lost: the paper {name!r} may have been written"
+                f"{self.where}: the answer to a commit was lost: the metadata file {name!r} may have been written"
             ) from lost
 
     def backend(self, describe: ReadHead) -> SqlBackend:
@@ -124,18 +125,18 @@ class SqlEngine:
     def _look(self, connection: sa.Connection) -> bool:
         if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
-        names = {table.name for table in self._tables.metadata.sorted_tables}
+        names = {table.name for table in self._tables.schema.sorted_tables}
         there = names & set(sa.inspect(connection).get_table_names())
-        papers = self._tables.papers
+        metadata = self._tables.metadata
         if not there:
             return False
-        if papers.name not in there or not self._can_read(connection, papers):
+        if metadata.name not in there or not self._can_read(connection, metadata):
             self._refuse_foreign(sorted(there))
-        found = {row[0]: row[1] for row in connection.execute(sa.select(papers.c.name, papers.c.data))}
+        found = {row[0]: row[1] for row in connection.execute(sa.select(metadata.c.name, metadata.c.data))}
         schema = found.get(SCHEMA_PAPER.encode())
         if schema is None:
-            if found or there != {papers.name}:
-                self._refuse_foreign([papers.name])
+            if found or there != {metadata.name}:
+                self._refuse_foreign([metadata.name])
             return False  # being made in this moment, or by someone who died
         if schema != SCHEMA:
             raise UnsupportedFormat(
@@ -143,13 +144,11 @@ class SqlEngine:
                 found=schema,
                 supported=SCHEMA,
             )
-        foreign = [each for each in self._tables.metadata.tables.values() if each.name in there]
+        foreign = [each for each in self._tables.schema.tables.values() if each.name in there]
         foreign = [each for each in foreign if not self._can_read(connection, each)]
         if foreign:
             self._refuse_foreign([each.name for each in foreign])
-        return there == names and all(
-            self._is_indexed(connection, each) for each in self._tables.metadata.sorted_tables
-        )
+        return there == names and all(self._is_indexed(connection, each) for each in self._tables.schema.sorted_tables)
 
     @staticmethod
     def _can_read(connection: sa.Connection, table: sa.Table) -> bool:
@@ -191,7 +190,7 @@ class SqlEngine:
         path = self._location.path
         if not path.startswith("file:"):
             try:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+                os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
             except OSError as error:
                 raise BackendUnavailable(f"{self.where}: {error.strerror or error}") from error
 
@@ -202,16 +201,16 @@ class SqlEngine:
         self._database.ask(prepare)
 
     def _make_tables(self, connection: sa.Connection) -> bool:
-        """Make each unless it is there; the papers first, which then say whose the others are."""
+        """Make each unless it is there; the metadata first, which then says whose the others are."""
         if self._location.dialect == "sqlite":
             self._refuse_foreign_file(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        papers = self._tables.papers
-        connection.execute(CreateTable(papers, if_not_exists=True))
+        metadata = self._tables.metadata
+        connection.execute(CreateTable(metadata, if_not_exists=True))
         named = SCHEMA_PAPER.encode()
-        if connection.execute(sa.select(papers.c.name).where(papers.c.name == named)).first() is None:
-            connection.execute(papers.insert(), {"name": named, "data": SCHEMA})
-        for table in self._tables.metadata.sorted_tables:
+        if connection.execute(sa.select(metadata.c.name).where(metadata.c.name == named)).first() is None:
+            connection.execute(metadata.insert(), {"name": named, "data": SCHEMA})
+        for table in self._tables.schema.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
             known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
             for index in table.indexes:
@@ -232,8 +231,8 @@ class SqlEngine:
         )
 
     def _metadata(self, named: bytes) -> bytes | None:
-        papers = self._tables.papers.c
-        statement = sa.select(papers.data).where(papers.name == named)
+        metadata = self._tables.metadata.c
+        statement = sa.select(metadata.data).where(metadata.name == named)
         found: bytes | None = self._database.ask(lambda connection: connection.execute(statement).scalar())
         return found
 
@@ -245,5 +244,5 @@ class SqlEngine:
 def _name(text: str) -> bytes:
     name = text.encode("ascii")
     if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_PAPER:
-        raise ValueError(f"{text!r} is no name of a paper")
+        raise ValueError(f"{text!r} is no name of a metadata file")
     return name

@@ -2,7 +2,7 @@
 
 ::
 
-    {prefix}_papers      name, data                     what belongs to the vault, and the version of these tables
+    {prefix}_metadata      name, data                     what belongs to the vault, and the version of these tables
     {prefix}_sessions    locator, generation, version…  one row per session that lives or was removed, with the tail
     {prefix}_pieces      locator, generation, ending    the container in front of the tail
     {prefix}_tags        tag, locator                   which sessions carry an owner or a label
@@ -69,10 +69,10 @@ class Tables:
     """The tables under one prefix. Immutable."""
 
     def __init__(self, prefix: str) -> None:
-        self.metadata = sa.MetaData()
+        self.schema = sa.MetaData()
         locator = Bytes(32)
-        self.papers = self._table(
-            f"{prefix}_papers",
+        self.metadata = self._table(
+            f"{prefix}_metadata",
             sa.Column("name", Bytes(64), primary_key=True),
             sa.Column("data", Bytes(), nullable=False),
         )
@@ -116,7 +116,7 @@ class Tables:
         )
 
     def _table(self, name: str, *parts: sa.Column[bytes] | sa.Column[int] | sa.Index) -> sa.Table:
-        return sa.Table(name, self.metadata, *parts, mysql_engine="InnoDB", sqlite_with_rowid=False)
+        return sa.Table(name, self.schema, *parts, mysql_engine="InnoDB", sqlite_with_rowid=False)
 
 
 def signed(number: int) -> int:

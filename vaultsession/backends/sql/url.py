@@ -36,9 +36,10 @@ DRIVERS = {
 PREFIX = "vaultsession"
 POOL_SIZE = 8
 TIMEOUT = 30.0
+PREPARED = "prepare_threshold"
 
 _LONGEST_TIMEOUT = 24 * 3600
-_LOCK_WAIT = 5
+LOCK_WAIT = 5
 """Seconds after which a wait for a row is given up, rolled back and begun anew."""
 
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -86,12 +87,13 @@ def parse(text: str) -> SqlUrl:
     timeout = _number(url, "timeout", TIMEOUT)
     if not 0 < timeout <= _LONGEST_TIMEOUT:
         raise InvalidSetting(f"timeout is in seconds, above 0 and at most a day, not {timeout:g}")
-    url = url.difference_update_query(("prefix", "pool_size", "timeout"))
+    arguments = _arguments(url, timeout)
+    url = url.difference_update_query(("prefix", "pool_size", "timeout", *({PREPARED} & arguments.keys())))
     if not url.database or (driver.startswith("sqlite") and _is_in_memory(url)):
         raise InvalidSetting(f"{url.drivername}:// names no database: a path or name goes behind the last slash")
     if driver.startswith("sqlite") and url.query and url.query.get("uri") != "true":
         raise InvalidSetting(f"SQLite has no option {', '.join(url.query)}, unless uri=true is one of them")
-    return SqlUrl(url, _where(url, prefix), prefix, int(pool_size), timeout, _arguments(url, timeout))
+    return SqlUrl(url, _where(url, prefix), prefix, int(pool_size), timeout, arguments)
 
 
 def _own(url: sa.URL, name: str, default: str) -> str:
@@ -138,13 +140,27 @@ def _arguments(url: sa.URL, timeout: float) -> dict[str, Any]:
             "connect_timeout": seconds,
             "read_timeout": timeout,
             "write_timeout": timeout,
-            "init_command": f"SET SESSION innodb_lock_wait_timeout = {_LOCK_WAIT}",
+            "init_command": f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT}",
         }
     else:
-        limits = {"lock_timeout": _LOCK_WAIT * 1000, "statement_timeout": math.ceil(timeout * 1000)}
         arguments = {
             "connect_timeout": seconds,
             "tcp_user_timeout": math.ceil(timeout * 1000),
-            "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+            "client_encoding": "UTF8",  # else a database in SQL_ASCII would answer in bytes
         }
-    return {name: value for name, value in arguments.items() if name not in url.query}
+    return {name: value for name, value in arguments.items() if name not in url.query} | _prepared(url)
+
+
+def _prepared(url: sa.URL) -> dict[str, Any]:
+    """After how many uses psycopg prepares a statement: a number for the driver, which takes no text; "none" for never.
+
+    Else after 5 uses. Through a pooler never: the next transaction may be on another connection of its.
+    """
+    if PREPARED not in url.query or url.get_backend_name() != "postgresql":
+        return {}
+    if url.query[PREPARED] == "none":
+        return {PREPARED: None}
+    number = _number(url, PREPARED, 0)
+    if number < 0 or number != int(number):
+        raise InvalidSetting(f"{PREPARED} is a whole number from 0 up, or none, not {number:g}")
+    return {PREPARED: int(number)}

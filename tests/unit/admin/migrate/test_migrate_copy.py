@@ -79,7 +79,7 @@ def test_the_second_vault_holds_the_same_bytes_and_opens_with_the_same_key(lab: 
     report = lab.migrate(key=key)
     assert (report.sessions, report.copied, report.verified, report.problems) == (5, 5, 5, [])
     assert report.authenticated == (5 if key else 0)
-    assert report.papers == "copied"
+    assert report.metadata == "copied"
     assert lab.bytes(lab.second) == before == lab.bytes(lab.first)
     assert lab.texts(lab.second) == lab.texts(lab.first)
 
@@ -331,11 +331,11 @@ def test_newer_key_slots_travel_and_those_of_the_target_stay_where_they_are_newe
     lab.migrate()
     vault = lab.site(lab.first).vault
     vault.add_slot(vault.unlock([("key", KEY)]), OTHER)
-    assert lab.migrate().papers == "copied"
+    assert lab.migrate().metadata == "copied"
     second = lab.site(lab.second).vault
     opened = second.unlock([("other", OTHER)])
     second.remove_slot(opened, second.unlock([("key", KEY)]).slots[0].id)
-    assert lab.migrate().papers.startswith("left")
+    assert lab.migrate().metadata.startswith("left")
     assert len(second.slots()) == 1
 
 

@@ -342,16 +342,16 @@ def test_a_lost_write_that_others_went_on_from_is_not_repeated(lab: Lab) -> None
     assert lab.there() == ["first", "lost", "theirs", "merged: ours"]
 
 
-# -- inside a seal -----------------------------------------------------------------------------------------------------
+# -- inside an update -----------------------------------------------------------------------------------------------------
 
 
 def test_a_server_that_goes_away_while_something_is_sealed_is_not_mixed_with_memory(lab: Lab) -> None:
-    """What a seal reads is of the same place that its commit goes to: else it would seal from two states."""
+    """What an update reads is of the same place that its commit goes to: else it would seal from two states."""
     lab.backend.commit(lab.key, lab.scribe.create(lab.key))
     lab.server.under.commit(lab.key, lab.scribe.append("theirs"))  # what is remembered here is older
     shown: list[tuple[int, int]] = []
 
-    def seal(newest: Any) -> Any:
+    def update(newest: Any) -> Any:
         if not shown:
             lab.server.begin()
             shown.append((newest.size, 0))
@@ -361,7 +361,7 @@ def test_a_server_that_goes_away_while_something_is_sealed_is_not_mixed_with_mem
         return lab.scribe.append("ours")(newest)
 
     lab.merge = merging(lab)
-    lab.backend.commit(lab.key, seal)
+    lab.backend.commit(lab.key, update)
     assert [row == read for row, read in shown] == [False, True]
     lab.come_back()
     assert lab.there() == ["first", "theirs", "merged: ours"]

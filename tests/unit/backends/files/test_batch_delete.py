@@ -33,7 +33,7 @@ def delete_many(backend: FilesBackend, keys: list[str], update: DeleteUpdate) ->
 def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> DeleteUpdate:
     """What a sweep asks: the row is opened, and it says that its time is over."""
 
-    def seal(key: str, newest: Current) -> Delete | None:
+    def update(key: str, newest: Current) -> Delete | None:
         if not isinstance(newest, IndexRow):
             return None
         expires = scribe.reader.opened(newest).head.expires
@@ -41,7 +41,7 @@ def expired(scribe: Sealer, *, flush: bool = False, shred: bool = False) -> Dele
             return None
         return Delete(scribe.reader.rows.tombstone(key, newest.generation), flush, shred)
 
-    return seal
+    return update
 
 
 def filled(backend: FilesBackend, scribe: Sealer, count: int, **facts: Any) -> list[str]:
@@ -143,7 +143,7 @@ def test_a_batch_is_one_transaction_of_the_index(
     files.count(Query())
     flushed: list[int] = []
     real = files._index._flush
-    monkeypatch.setattr(files._index, "_flush", lambda: (flushed.append(1), real())[1])
+    monkeypatch.setattr(files._index, "_flush", lambda **how: (flushed.append(1), real(**how))[1])
     delete_many(files, keys, expired(scribe))
     assert len(flushed) <= 4  # the thread that writes behind may have come by
 
@@ -172,14 +172,14 @@ def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Openin
     keys = filled(files, scribe, 30)
     other, seen, threads = opening(), list[Current](), list[threading.Thread]()
 
-    def seal(key: str, newest: Current) -> Delete | None:
+    def update(key: str, newest: Current) -> Delete | None:
         if not threads:
             threads.append(threading.Thread(target=lambda: other.commit(key, looking(seen))))
             threads[0].start()
             threads[0].join(0.1)  # the time to be wrong, where the stripe is not held
         return expired(scribe)(key, newest)
 
-    delete_many(files, keys, seal)
+    delete_many(files, keys, update)
     threads[0].join()
     assert [type(newest) for newest in seen] == [Tombstone]
 
@@ -209,7 +209,7 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
 
 
 def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Sealer, path: Path) -> None:
-    disk = FailingDisk(only="unlink", error=errno.EACCES)
+    disk = FailingDisk(only="rename", error=errno.EACCES)
     files = opening(disk=disk)
     keys = filled(files, scribe, 12)
     disk.calls.clear()
@@ -240,12 +240,12 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
     class Interrupted(Disk):
         left = 5
 
-        def unlink(self, path: str) -> None:  # type: ignore[override]  # no dir_fd
-            if path.endswith(".vss"):
+        def rename(self, source: str, target: str) -> None:  # type: ignore[override]  # no dir_fd
+            if source.endswith(".vss"):
                 self.left -= 1
                 if not self.left:
                     raise KeyboardInterrupt
-            super().unlink(path)
+            super().rename(source, target)
 
     files = opening(disk=Interrupted())
     keys = filled(files, scribe, 20)
@@ -263,12 +263,12 @@ def test_an_interrupt_half_way_leaves_nothing_locked_and_nothing_forgotten(
 def test_a_grave_of_another_session_is_refused(files: FilesBackend, scribe: Sealer) -> None:
     keys = filled(files, scribe, 2)
 
-    def seal(_key: str, newest: Current) -> Delete:
+    def update(_key: str, newest: Current) -> Delete:
         assert isinstance(newest, IndexRow)
         return Delete(scribe.reader.rows.tombstone(keys[0], newest.generation))
 
     with pytest.raises(ValueError, match="another session"):
-        delete_many(files, keys, seal)
+        delete_many(files, keys, update)
     assert files.count(Query()) == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import descriptors, session_path
+from files_lab import AfterTheNextStart, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import open_files
@@ -174,7 +174,7 @@ def test_a_body_that_nobody_acknowledged_is_opened_before_anything_is_written_be
     with session_path(path, key).open("r+b") as file:
         file.seek(first.size + 34)
         file.write(b"x")
-    other = opening()
+    other = opening(disk=AfterTheNextStart())
     assert not other.head(key).torn  # the head is authentic, and says what the body was
     seen: list[Current] = []
     other.commit(key, seen.append)
@@ -232,7 +232,7 @@ def test_nothing_is_open_after_closing(path: Path, opening: Opening, scribe: Sea
     assert descriptors(path) != []
     backend.close()
     assert descriptors(path) == []
-    assert (path / "locks" / "writer-00").read_bytes() == b"0"
+    assert (path / "locks" / "writer-00").read_bytes()[:1] == b"0"
 
 
 def test_what_is_erased_leaves_no_copy_in_quarantine(path: Path, opening: Opening, scribe: Sealer) -> None:

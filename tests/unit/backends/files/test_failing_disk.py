@@ -33,10 +33,10 @@ def work(scribe: Sealer, key: str) -> list[tuple[Any, Any]]:
 def run(backend: FilesBackend, scribe: Sealer, key: str) -> tuple[Any, Any, bool]:
     """Commit until one fails: what was acknowledged, what was attempted, whether it failed."""
     acknowledged = attempted = None
-    for seal, after in work(scribe, key):
+    for update, after in work(scribe, key):
         attempted = after
         try:
-            backend.commit(key, seal)
+            backend.commit(key, update)
         except (BackendUnavailable, DurabilityUnknown):
             return acknowledged, attempted, True
         acknowledged = after
@@ -51,6 +51,7 @@ def calls_of_all(path: Path, scribe: Sealer, only: str) -> int:
     return len(disk.calls)
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("roomy", [False, True], ids=["", "with room"])
 @pytest.mark.parametrize("repeat", [0, 1, 3, 10_000])
 @pytest.mark.parametrize(
@@ -88,8 +89,8 @@ def test_a_failure_at_any_call_leaves_old_or_new(
         assert listed == ([] if row is None else [row.version]), (number, disk.calls[number - 1])
         assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == []
         if failed:  # the next store goes on from there
-            seal = scribe.append("next") if isinstance(row, IndexRow) else scribe.create(key, "next")
-            again.commit(key, seal)
+            update = scribe.append("next") if isinstance(row, IndexRow) else scribe.create(key, "next")
+            again.commit(key, update)
             assert scribe.texts(again, key)[-1] == "next"
         again.close()
         assert descriptors(path) == []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index
+from vaultsession.backends.files import index_thread
 from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[..., FilesBackend]
@@ -24,14 +25,15 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     A ``close()`` in this moment set "stop" and then the wake, which the thread cleared; it went back to sleep for ever,
     and ``close()`` waited for it for ever. Two runs of the test suite hung before anyone looked.
     """
-    monkeypatch.setattr(index, "BATCH_SECONDS", 0.001)
+    monkeypatch.setattr(index_thread, "BATCH_SECONDS", 0.001)
     backend = opening()
-    inner: Any = backend._index
+    backend.commit(scribe.key("first"), scribe.create(scribe.key("first")))
+    inner: Any = backend._index._thread
 
     class ClosedJustBefore:
         def __init__(self) -> None:
             self.wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
-            self.get, self.put, self.empty = self.wakes.get, self.wakes.put, self.wakes.empty
+            self.get, self.put = self.wakes.get, self.wakes.put
 
         def get_nowait(self) -> None:
             if not inner._stop.is_set():
@@ -39,11 +41,38 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
                 self.put(None)
             self.wakes.get_nowait()
 
-    inner._wake = ClosedJustBefore()
+    time.sleep(0.005)  # it waits for a wake
+    inner._wake, before = ClosedJustBefore(), inner._wake
+    before.put(None)
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
     inner._thread.join(timeout=20)
     assert not inner._thread.is_alive()
+
+
+def test_stores_of_one_vault_share_the_thread(opening: Opening, scribe: Sealer) -> None:
+    """Fifty stores of one vault had fifty threads, each of which wrote to the same index."""
+
+    def threads() -> int:
+        return sum(thread.name == "vaultsession-index" for thread in threading.enumerate())
+
+    before = threads()
+    stores = [opening() for _ in range(5)]
+    for number, store in enumerate(stores):
+        key = scribe.key(str(number))
+        store.commit(key, scribe.create(key))
+    assert threads() == before + 1
+    for store in stores[:4]:
+        store.close()
+    assert threads() == before + 1
+    last = scribe.key("last")
+    stores[4].commit(last, scribe.create(last))
+    deadline = time.monotonic() + 20
+    while stores[4]._index._buffer:  # it is still written behind
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    stores[4].close()
+    assert threads() == before
 
 
 def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, scribe: Sealer) -> None:
@@ -66,5 +95,5 @@ def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkey
     monkeypatch.setattr(inner, "flush", lambda: (flush(), flushed.set()))
     assert flushed.wait(20)
     flushed.clear()
-    assert not flushed.wait(4 * index.BATCH_SECONDS)
-    assert inner._thread.is_alive()
+    assert not flushed.wait(4 * index_thread.BATCH_SECONDS)
+    assert inner._thread._thread.is_alive()

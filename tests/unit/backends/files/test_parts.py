@@ -16,7 +16,7 @@ import pytest
 from files_lab import FailingDisk
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index, index_buffer, index_queries, index_schema, locks, writers
+from vaultsession.backends.files import index, index_buffer, index_queries, index_schema, index_thread, locks, writers
 from vaultsession.backends.files.index_buffer import IndexBuffer
 from vaultsession.backends.files.index_schema import IndexEntry
 from vaultsession.backends.files.layout import STRIPES, FilesLayout, key_in, stripe_of, temporary_in
@@ -453,7 +453,7 @@ def test_an_index_that_cannot_be_written_is_reported_and_tried_again(
     opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, key = opening(), scribe.key("a")
-    monkeypatch.setattr(index, "BATCH_SECONDS", 0.01)
+    monkeypatch.setattr(index_thread, "BATCH_SECONDS", 0.01)
     real = index.connect
 
     def refused(*how: Any, fall_back: bool, **more: Any) -> Any:

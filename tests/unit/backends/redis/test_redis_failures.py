@@ -109,6 +109,7 @@ def test_one_server_is_no_cluster(server: RedisServer) -> None:
 # -- while it is used --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_frozen_server_is_given_up_and_what_it_was_sent_is_there_once_later(
     server: RedisServer, opened: Place, scribe: Sealer
 ) -> None:
@@ -150,6 +151,7 @@ def join(threads: list[threading.Thread]) -> None:
         thread.join()
 
 
+@pytest.mark.slow
 def test_killed_in_mid_flight_every_acknowledged_append_is_there_once(
     server: RedisServer, opened: Place, scribe: Sealer
 ) -> None:
@@ -261,6 +263,7 @@ def test_a_mirrored_redis_tells_of_itself_and_of_its_mirror(tmp_path: Path) -> N
         assert health["mirror"]
 
 
+@pytest.mark.slow
 def test_a_write_waits_for_as_many_replicas_as_were_asked_for(server: RedisServer, scribe: Sealer) -> None:
     place, key = Place(server.url, wait=1, timeout=1), scribe.key("a")
     try:

@@ -103,6 +103,7 @@ def test_a_conversation_goes_on_while_the_server_is_restarted(
     assert texts(other) == ["1", "2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_what_was_sent_to_a_frozen_server_is_there_once(
     server: RedisServer, opened: Callable[..., SessionStore]
 ) -> None:
@@ -118,6 +119,7 @@ def test_what_was_sent_to_a_frozen_server_is_there_once(
     assert texts(other) == texts(store) == ["1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_two_processes_on_both_sides_of_an_outage_lose_nothing(
     server: RedisServer, opened: Callable[..., SessionStore]
 ) -> None:
@@ -163,6 +165,7 @@ def test_another_vault_in_its_place_is_not_written_to(server: RedisServer, opene
     assert other.count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_read_by_another", [False, True])
 def test_a_server_that_lost_its_last_second_is_given_it_again(
     server: RedisServer,
@@ -188,6 +191,7 @@ def test_a_server_that_lost_its_last_second_is_given_it_again(
     assert texts(store)[-1] == "4"
 
 
+@pytest.mark.slow
 def test_where_others_went_on_from_what_was_left_nothing_is_lost(
     server: RedisServer, opened: Callable[..., SessionStore], place_of: Place
 ) -> None:
@@ -212,6 +216,7 @@ def come_back_empty(server: RedisServer) -> None:
     server.start()
 
 
+@pytest.mark.slow
 def test_the_next_process_finds_what_was_carried_over_at_the_end(
     server: RedisServer, opened: Callable[..., SessionStore]
 ) -> None:
@@ -238,6 +243,7 @@ def test_a_directory_has_no_server_to_be_away(tmp_path: object) -> None:
         open_store(f"{tmp_path}/vault", key=KEY, fallback="memory")
 
 
+@pytest.mark.slow
 def test_threads_that_write_through_outages_lose_nothing(
     server: RedisServer, opened: Callable[..., SessionStore]
 ) -> None:

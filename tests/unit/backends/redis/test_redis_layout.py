@@ -97,7 +97,7 @@ def test_a_schema_says_its_version_and_shards() -> None:
             parse_schema(text)
 
 
-# -- papers ------------------------------------------------------------------------------------------------------------
+# -- metadata ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_paper_is_replaced_by_compare_and_swap(place: Place) -> None:

@@ -79,7 +79,7 @@ def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
         backend.commit(key, scribe.remove(key))
     shown: list[Any] = []
 
-    def seal(newest: Any) -> Any:
+    def update(newest: Any) -> Any:
         shown.append(newest)
         if len(shown) == 1:
             other.commit(key, scribe.create(key, "x" * (TAIL + 1)))
@@ -87,7 +87,7 @@ def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
             return scribe.append("mine")(newest)
         return scribe.create(key, "mine")(newest)
 
-    backend.commit(key, seal)
+    backend.commit(key, update)
     assert scribe.texts(other, key) == ["x" * (TAIL + 1), "mine"]
 
 
@@ -129,11 +129,11 @@ def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other
     key = scribe.key("a")
     scribe_at = (1 << 63) + 5
 
-    def seal(newest: Any) -> Any:
+    def update(newest: Any) -> Any:
         sealed = scribe.create(key, expires=(1 << 63) - 1, updated=-5)
         return sealed(IndexRow(key, scribe_at - 1, 0, b"", 0, None, 0, (), b""))
 
-    row = backend.commit(key, seal).after
+    row = backend.commit(key, update).after
     assert row.generation == scribe_at
     assert other.head(key)[:7] == row[:7]
     assert list(other.scan(Query())) == [row]
@@ -168,7 +168,7 @@ def test_what_a_seal_says_of_a_head_that_is_no_longer_the_newest_does_not_count(
 def test_nothing_is_written_over_what_came_between(
     backend: SqlBackend, other: SqlBackend, scribe: Sealer, what: str
 ) -> None:
-    """Another commits after the seal was asked: it is asked again, about what is there then."""
+    """Another commits after the update was asked: it is asked again, about what is there then."""
     key = scribe.key("a")
     backend.commit(key, scribe.create(key))
     if what == "create again":
@@ -183,13 +183,13 @@ def test_nothing_is_written_over_what_came_between(
     }[what]
     shown: list[Any] = []
 
-    def seal(newest: Any) -> Any:
+    def update(newest: Any) -> Any:
         shown.append(newest)
         if len(shown) == 1:
             shown.append(other.commit(key, between).after)
         return mine(newest)
 
-    after = backend.commit(key, seal).after
+    after = backend.commit(key, update).after
     assert shown[2].version == shown[1].version
     assert len(shown) == 3
     assert after.generation >= shown[1].generation
@@ -361,13 +361,13 @@ def test_a_session_that_was_made_and_grew_meanwhile_is_no_damage(
     """
     key, shown = scribe.key("a"), []
 
-    def seal(newest):
+    def update(newest):
         if not shown:
             other.commit(key, scribe.create(key, "theirs"))
             other.commit(key, scribe.append("x" * 3 * TAIL))
         shown.append(newest)
         return scribe.create(key, "ours")(newest) if newest is None else scribe.append("ours")(newest)
 
-    backend.commit(key, seal)
+    backend.commit(key, update)
     assert [newest is None for newest in shown] == [True, False]
     assert scribe.texts(backend, key) == ["theirs", "x" * 3 * TAIL, "ours"]

@@ -1,4 +1,4 @@
-"""An engine of a database: its papers, its tables, and what it says of a place where they cannot be."""
+"""An engine of a database: its metadata, its tables, and what it says of a place where they cannot be."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def statements(url: str, *texts: str) -> None:
         engine.close()
 
 
-# -- papers ------------------------------------------------------------------------------------------------------------
+# -- metadata ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_paper_is_replaced_only_if_it_is_what_was_expected(engine: SqlEngine) -> None:
@@ -137,13 +137,13 @@ def test_tables_of_another_version_are_left_alone(any_url: str) -> None:
     open_store(any_url, key=KEY).close()
     name = "X'" + b"schema".hex() + "'" if not any_url.startswith("postgres") else "'schema'::bytea"
     data = "X'" + b"vaultsession tables 2".hex() + "'" if not any_url.startswith("postgres") else "'tables 2'::bytea"
-    statements(any_url, f"UPDATE vaultsession_papers SET data = {data} WHERE name = {name}")
+    statements(any_url, f"UPDATE vaultsession_metadata SET data = {data} WHERE name = {name}")
     with pytest.raises(UnsupportedFormat, match="another version") as refused:
         connect(any_url)
     assert refused.value.found
 
 
-@pytest.mark.parametrize("table", ["sessions", "papers"])
+@pytest.mark.parametrize("table", ["sessions", "metadata"])
 def test_a_table_of_another_application_under_our_prefix_is_left_alone(
     any_url: str, table: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,127 @@
+"""The threads of a process: shared by what it does side by side, and bounded whatever the number of stores."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaultsession import RawKey, open_store_async
+from vaultsession.util import parallel, threads
+from vaultsession.util.threads import MOST, MOST_OF_ONE, SharedThreads
+
+
+@pytest.fixture
+def crowd() -> Any:
+    """Calls that run until the test has ended, and how many do so."""
+    running, released = threading.Semaphore(0), threading.Event()
+
+    def call() -> None:
+        running.release()
+        released.wait(60)
+
+    class Crowd:
+        ends = released
+        wait_in: Callable[[], None] = staticmethod(call)
+
+        def count(self, least: int) -> int:
+            for _ in range(least):
+                assert running.acquire(timeout=60)
+            more = 0
+            while running.acquire(timeout=0.01):
+                more += 1
+            return least + more
+
+    yield Crowd()
+    released.set()
+
+
+def test_all_stores_of_a_process_have_one_pool(crowd: Any) -> None:
+    """Fifty stores of one vault made 243 threads."""
+    shares = [SharedThreads() for _ in range(2 * MOST // MOST_OF_ONE)]
+    futures = [share.submit(crowd.wait_in) for share in shares for _ in range(MOST_OF_ONE)]
+    assert crowd.count(MOST) == MOST
+    crowd.ends.set()
+    for future in futures:
+        future.result(60)
+    for share in shares:
+        share.close()
+    assert threads._pool._threads is None
+
+
+def test_one_store_leaves_room_for_others(crowd: Any) -> None:
+    """The server of one store is silent: its calls wait, and those of another store do not wait for them."""
+    silent, other = SharedThreads(), SharedThreads()
+    futures = [silent.submit(crowd.wait_in) for _ in range(2 * MOST)]
+    assert crowd.count(MOST_OF_ONE) == MOST_OF_ONE
+    assert other.submit(lambda: "done").result(60) == "done"
+    crowd.ends.set()
+    for future in futures:
+        future.result(60)
+    silent.close()
+    other.close()
+
+
+def test_a_call_that_was_cancelled_before_it_began_is_not_made(crowd: Any) -> None:
+    made: list[int] = []
+    share = SharedThreads()
+    running = [share.submit(crowd.wait_in) for _ in range(MOST_OF_ONE)]
+    waiting = [share.submit(lambda number=number: made.append(number)) for number in range(3)]
+    assert waiting[1].cancel()
+    crowd.ends.set()
+    for future in (*running, waiting[0], waiting[2]):
+        future.result(60)
+    assert sorted(made) == [0, 2]
+    share.close()
+
+
+def test_a_share_that_is_closed_takes_no_call_and_ends_what_it_took(crowd: Any) -> None:
+    share = SharedThreads()
+    failing = share.submit(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        failing.result(60)
+    futures = [share.submit(crowd.wait_in) for _ in range(2 * MOST_OF_ONE)]
+    share.close()
+    share.close()
+    with pytest.raises(RuntimeError, match="the store is closed"):
+        share.submit(crowd.wait_in)
+    crowd.ends.set()
+    for future in futures:
+        future.result(60)
+
+
+def test_batches_of_a_process_have_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel._threads, "_left", 10)
+    begun = [parallel.parallel_map(str, range(100), overlap=True) for _ in range(4)]
+    names = {parallel.THREADS: 8, 2: 2}
+    left = []
+    for batch in begun:
+        next(batch)
+        left.append(parallel._threads._left)
+    assert left == [10 - names[parallel.THREADS], 0, 0, 0]
+    for batch in begun:
+        with closing(batch):
+            assert list(batch) == [str(number) for number in range(1, 100)]
+    assert parallel._threads._left == 10
+
+
+@pytest.mark.slow
+def test_fifty_asynchronous_stores_of_one_vault(tmp_path: Path) -> None:
+    key = RawKey(bytes(range(32)))
+
+    async def work() -> int:
+        stores = [await open_store_async(tmp_path / "vault", key=key, durability="os") for _ in range(50)]
+        await asyncio.gather(*(store.create(str(number)) for number, store in enumerate(stores)))
+        most = sum(thread.name.startswith("vaultsession") for thread in threading.enumerate())
+        for store in stores:
+            await store.close()
+        with suppress(RuntimeError):
+            await stores[0].create("late")
+        return most
+
+    assert asyncio.run(work()) <= MOST + 1

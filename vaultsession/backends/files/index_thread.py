@@ -1,0 +1,109 @@
+"""The thread that writes the index of a vault behind its sessions: one for all stores of this process on that vault."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from ...errors import VaultError
+from ...util.fork import ForkSafe
+from ...util.reentry import not_ours
+
+_log = logging.getLogger("vaultsession")
+
+BATCH_SECONDS = 0.05
+_MAX_DELAY = 5.0
+
+
+class Buffered(Protocol):
+    """What has entries that wait to be written."""
+
+    def flush_due(self) -> None:
+        """Write them. ``VaultError``: to be tried again."""
+        ...
+
+
+class IndexThread:
+    """One thread, started by the first that joins and ended when the last has left. Safe from any thread."""
+
+    def __init__(self, path: str, first: Callable[[], None]) -> None:
+        self._path = path
+        self._wake: queue.SimpleQueue[Buffered | None] = queue.SimpleQueue()  # an Event holds a lock while it is set
+        self._stop = threading.Event()
+        self._users = 1
+        self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def joined(cls, path: str, first: Callable[[], None]) -> IndexThread:
+        """The thread of an index by its path. It calls ``first`` before anything else; if it runs already, you do."""
+        with not_ours(_threads.guard):
+            thread = _threads.by_path.get(path)
+            if thread is None:
+                thread = _threads.by_path[path] = cls(path, first)
+                return thread
+            thread._users += 1
+        first()
+        return thread
+
+    def leave(self) -> None:
+        """Be no user any more. The last one waits until the thread has ended."""
+        with not_ours(_threads.guard):
+            self._users -= 1
+            if self._users:
+                return
+            if _threads.by_path.get(self._path) is self:
+                del _threads.by_path[self._path]
+        self._stop.set()
+        self._wake.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def wake(self, due: Buffered) -> None:
+        """Have its entries written in a moment."""
+        self._wake.put(due)
+
+    def _run(self, first: Callable[[], None]) -> None:
+        first()
+        delay = BATCH_SECONDS
+        while True:
+            due = [self._wake.get()]
+            if self._stop.wait(delay):
+                return
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    due.append(self._wake.get_nowait())
+            if self._stop.is_set():
+                return  # the last one left just before: the wake that was taken was then its own
+            failed = False
+            for each in dict.fromkeys(due):
+                if each is not None:
+                    failed |= not self._is_flushed(each)
+            delay = min(2 * delay, _MAX_DELAY) if failed else BATCH_SECONDS
+
+    def _is_flushed(self, due: Buffered) -> bool:
+        try:
+            due.flush_due()
+        except VaultError as error:
+            _log.warning("the index was not written, and will be: %s", str(error))
+            self.wake(due)
+            return False
+        return True
+
+
+class _Threads(ForkSafe):
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """In the child of a fork no thread runs."""
+        self.guard = threading.RLock()
+        self.by_path: dict[str, IndexThread] = {}
+
+
+_threads = _Threads()
