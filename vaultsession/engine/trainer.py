@@ -100,11 +100,11 @@ class Trainer:
     def train(
         self,
         tags: tuple[bytes, ...],
-        *,
         tenant_id: str | None,
         size: int,
-        dry_run: bool,
         progress: Callable[[int, int], object] | None,
+        *,
+        dry_run: bool,
     ) -> Trained:
         """Learn from the newest sessions that carry the tags; see ``SessionStore.train``."""
         keys = self._reader.keys
