@@ -18,7 +18,7 @@ from vaultsession.format.keys import MasterKey
 from vaultsession.util.disk import Disk
 from vaultsession.vault import UnlockedVault, Vault
 from vaultsession.vault.engine_metadata import EngineMetadata
-from vaultsession.vault.metadata import VAULT, split
+from vaultsession.vault.metadata import OLDER, VAULT, split
 from vaultsession.vault.replication import (
     follow_metadata,
     follow_tenants,
@@ -172,3 +172,21 @@ def test_a_dictionary_at_the_target_follows_a_rotation(source: Vault, target: Va
     assert follow_metadata(source, target, opened) is Outcome.REPLACED, "a process that knows the first keys only"
     assert set(target.dictionary(FIRST)) == {resealed}
     assert lacking_dictionaries(source, target, pruned) == []
+
+
+@pytest.mark.parametrize("place", ["directory", "engine"])
+def test_a_target_keeps_the_keyring_that_it_had_before(
+    source: Vault, opened: UnlockedVault, tmp_path: Path, place: str
+) -> None:
+    target = at(place, tmp_path / "another")
+    follow_metadata(source, target, opened)
+    for number in range(3):
+        before = target.metadata()
+        opened = source.add_slot(opened, RawKey(bytes(range(100 + number, 132 + number))))
+        assert follow_metadata(source, target, opened) is Outcome.REPLACED
+        if place == "directory":
+            kept = (tmp_path / "another/quarantine/keyring.older").read_bytes()
+            assert [path.name for path in (tmp_path / "another/quarantine").iterdir()] == ["keyring.older"]
+        else:
+            kept = split(target.storage.engine.kept[OLDER])[1]
+        assert kept == split(before)[1]

@@ -2,7 +2,8 @@
 
 ::
 
-    vault, dictionary-<number>, tenant/<name>   as everywhere
+    vault, dictionary-<number>, tenant/<name>, older-vault
+                    as everywhere
     dictionaries    the numbers of the dictionaries, ascending, one per line: each is there before its number is listed
     tenants         the names of the tenants with keys of their own, one per line: each is listed before its keys exist
 
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 from ..backends.protocol import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
-from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore
+from .metadata import DICTIONARY, OLDER, TENANT, VAULT, Copy, MetadataStore
 
 _TRIES = 100
 _LISTS = {
@@ -79,6 +80,10 @@ class EngineMetadata(MetadataStore):
         if name.startswith(DICTIONARY):
             self._list(DICTIONARY, name)
         return True
+
+    def keep_older(self, value: bytes) -> None:
+        """As a value of its own; should another process keep one in this moment, that one serves as well."""
+        self.engine.put_metadata(OLDER, value, self.engine.metadata(OLDER))
 
     def delete(self, name: str) -> None:
         """Take it off its list and replace it by the empty value, which is none: its number is not given to another."""

@@ -5,6 +5,7 @@
     vault                   vault.json, one line, then the keyring file
     dictionary-<number>     a dictionary, sealed
     tenant/<name>           the keys of one tenant
+    older-vault             in a copy of a vault, what "vault" was before it followed
 
 A ``MetadataStore`` keeps them, in a directory or in an engine, and replaces each by compare-and-swap. It holds no key:
 what a value says is proved by ``Vault``.
@@ -23,6 +24,7 @@ from .keyring_file import KeyringFile, parse
 VAULT = "vault"
 DICTIONARY = "dictionary-"
 TENANT = "tenant/"
+OLDER = "older-vault"
 
 
 class Copy(NamedTuple):
@@ -72,6 +74,10 @@ class MetadataStore(ABC):
         Returns when the change cannot be lost; False where something else is there. Copies are replaced in the order
         given, and those that hold ``data`` are left. Names of dictionaries and tenants are listed from then on.
         """
+
+    @abstractmethod
+    def keep_older(self, value: bytes) -> None:
+        """Keep a value "vault" that a copy is about to lose, in place of the one that was kept before: for people."""
 
     @abstractmethod
     def delete(self, name: str) -> None:

@@ -168,7 +168,8 @@ class Vault:
     def put_metadata(self, value: bytes, expected: bytes | None) -> bool:
         """Become the vault of this value, or replace the one expected (None: there is none); False if it is not so.
 
-        For copies: nothing is proved here. ``Damaged``, ``UnsupportedFormat``.
+        For copies: nothing is proved here, and the one that is replaced is kept aside. ``Damaged``,
+        ``UnsupportedFormat``.
         """
         identity, _ = parse_metadata(value, self.path)
         if expected is None:
@@ -180,6 +181,8 @@ class Vault:
         newest = found.newest.data
         if found.identity != identity or found.value(newest) != expected:
             return False
+        if value != expected:
+            self.storage.keep_older(expected)
         return self.storage.put_if(VAULT, value, found.to_replace(newest, lambda _: True))
 
     def tenant(self, name: str) -> bytes | None:
