@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ...util.deadline import pause
 from ...util.ownership import open_file
@@ -233,8 +233,10 @@ class SqlEngine:
     def _metadata(self, named: bytes) -> bytes | None:
         metadata = self._tables.metadata.c
         statement = sa.select(metadata.data).where(metadata.name == named)
-        found: bytes | None = self._database.ask(lambda connection: connection.execute(statement).scalar())
-        return found
+        found: object = self._database.ask(lambda connection: connection.execute(statement).scalar())
+        if found is None or isinstance(found, bytes):
+            return found
+        raise Damaged(f"{self.where}: the value {named.decode()!r} holds no bytes: restore it from a backup")
 
     def _check_open(self) -> None:
         if self._closed:
