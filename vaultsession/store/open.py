@@ -150,7 +150,7 @@ def open_store(
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             memory.index = backend
-            memory.refuse_older(vault)
+            memory.refuse_older(vault, site.vault.reload)
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)

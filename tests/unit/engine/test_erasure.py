@@ -196,7 +196,7 @@ def test_the_receipt_is_a_document(open_files: Opening) -> None:
     assert receipt["removed"] == 3
     assert "acme" not in json.dumps(receipt)
     assert set(receipt) == {
-        "vault", "tenant", "destroyed_at", "keys", "removed", "under_vault_key", "not_covered",
+        "vault", "tenant", "destroyed_at", "keys", "removed", "under_vault_key", "dictionaries", "not_covered",
     }  # fmt: skip
 
 
