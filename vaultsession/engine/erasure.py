@@ -78,9 +78,9 @@ class Receipt(NamedTuple):
 
 
 class Erasure:
-    """Destroys the keys of tenants. ``remove`` removes a session by its key, overwritten."""
+    """Destroys the keys of tenants. ``remove`` removes a session by its key; with ``shred``, overwritten."""
 
-    def __init__(self, backend: Backend, reader: Reader, clock: Clock, remove: Callable[[str], bool]) -> None:
+    def __init__(self, backend: Backend, reader: Reader, clock: Clock, remove: Callable[..., bool]) -> None:
         self._backend = backend
         self._reader = reader
         self._clock = clock
@@ -138,7 +138,7 @@ class Erasure:
         removed = under_vault_key = 0
         for row, header, head in self._readable(self._query(tenant_id)):
             if head.tenant_id == tenant_id:
-                self._remove(row.key)
+                self._remove(row.key, shred=True)
                 removed += 1
                 under_vault_key += header[record.KEY_ID] in masters
         return removed, under_vault_key
