@@ -11,7 +11,6 @@ Errors common to all verbs, beside those that each one names: ``InvalidSessionId
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
