@@ -290,7 +290,7 @@ def _unknown(record: Record) -> Message:
 
 
 _SHAPES: tuple[tuple[Callable[[Record], bool], Callable[[Record], Message]], ...] = (
-    (lambda record: isinstance(record.get("payload"), Mapping), _codex),
+    (lambda record: isinstance(record.get("type"), str) and isinstance(record.get("payload"), Mapping), _codex),
     (_has_inner_role, _enveloped),
     (_is_of_copilot, _copilot),
     (lambda record: isinstance(record.get("role"), str), _chat),
