@@ -516,7 +516,7 @@ GRAVES = {
 @pytest.mark.parametrize("tail", [b"", b"torn"])
 def test_a_genuine_tombstone_at_or_above_the_generation_means_absent(later, forgery, verdict, tail):
     generation = victim().states[0].witness.generation + later
-    keyring = replace(KEYRING, naming_root=bytes(32)) if forgery == "vault" else KEYRING
+    keyring = replace(KEYRING, vault_id=bytes(16)) if forgery == "vault" else KEYRING
     tombstone = IndexRowCipher(keyring).tombstone("0" * 32 if forgery == "key" else victim().key, generation)
     if forgery == "mac":
         tombstone = tombstone._replace(mac=bytes(16))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import Conflict
+from ..errors import Conflict, VaultError
 from ..format.ids import locator_of
 from ..format.sealed import Commit, Current, Delete, IndexRow, Update, Write, named
 from ..util.deadline import pause
@@ -69,6 +70,8 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
             for attempt in range(TRIES):
                 if state is None:
                     state, is_certain = self._look(key), True
+                    if state.newest is None:
+                        self.confirm()
                 try:
                     change = update(state.newest)
                     if isinstance(change, Write | Delete):
@@ -93,6 +96,11 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         """Whether the storage answers and may be written to; see the module ``health`` beside this one."""
         self._check_open()
         problems, self._notes = self._inspect()
+        if not any(problems.values()):
+            try:
+                self.confirm()
+            except VaultError as error:
+                problems = {**problems, next(iter(problems)): str(error)}
         return problems
 
     def notes(self) -> dict[str, str]:
@@ -104,6 +112,22 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
     @abstractmethod
     def _check_open(self) -> None:
         """``RuntimeError`` once it is closed."""
+
+    @abstractmethod
+    def confirm(self) -> None:
+        """``VaultNotFound`` where the storage has lost what says that a vault is there: as if it were new.
+
+        Asked where there is no session: else all of them would be told as absent.
+        """
+
+    def confirmed(self, heads: Iterator[IndexRow]) -> Iterator[IndexRow]:
+        """The heads; where there are none the vault is looked for."""
+        for head in heads:
+            yield head
+            break
+        else:
+            self.confirm()
+        yield from heads
 
     @abstractmethod
     def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
@@ -125,7 +149,7 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
 
     def _known(self, key: str) -> S | None:
         state = self._states.get(key)
-        if state is None:
+        if state is None or state.newest is None:  # of what is absent the vault itself is looked for
             return None
         row = state.newest
         return state if not isinstance(row, IndexRow) or row.torn or self._seen.is_news(row) else None
@@ -142,6 +166,7 @@ def _checked(key: str, newest: Current, change: Write | Delete) -> Write | Delet
     if isinstance(change, Delete):
         if locator_of(change.tombstone.key) != key:
             raise ValueError(f"a tombstone of another session than {key}")
+        change.tombstone.check()
         return named(change, key)
     row = change.head
     if locator_of(row.key) != key or row.size != change.offset + len(change.data):

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import typer
 
 from ..errors import InvalidSetting, VaultNotFound
+from ..util.home import expanded
 from ..util.lazy import LazyModule
 from .output import Form
 
@@ -109,7 +110,7 @@ class VaultOptions:
     @property
     def path(self) -> str:
         """The path of the vault: the option, else the environment, else the platform's data directory."""
-        return os.path.expanduser(self.vault or configuration.vault_path(self.environ))
+        return expanded(configuration.vault_path(self.environ) if self.vault is None else self.vault)
 
     @property
     def key(self) -> KeySource | None:
@@ -188,13 +189,13 @@ class VaultOptions:
 
 def absolute(path: str) -> str:
     """The absolute path of a file that an option names."""
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(expanded(path))
 
 
 def local_path(place: str) -> str:
     """The directory that a path or ``file:///…`` names. ``InvalidSetting`` for what is no directory."""
     if "://" not in place:
-        return os.path.expanduser(place)
+        return expanded(place)
     parts = place_parts.parts_of(place)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return unquote(parts.path)

@@ -23,7 +23,7 @@ from .cipher import Masters, aead
 from .head import Head, decode
 from .ids import LOCATOR_LENGTH, locator_of
 from .keys import KEY_ID_SIZE, KEY_SIZE, MasterKey
-from .sealed import IndexRow, Tombstone, columns_of
+from .sealed import GENERATIONS, IndexRow, Tombstone, columns_of
 
 _ROW = b"row"
 _ROW_KEY = b"\0\0\0\1"
@@ -95,7 +95,7 @@ class IndexRowCipher:
 
     def is_genuine(self, tombstone: Tombstone) -> bool:
         """Whether the tombstone was made with a master key of this vault that is held."""
-        if not 0 <= tombstone.generation < 1 << 64:
+        if not 0 <= tombstone.generation < GENERATIONS:
             return False
         known = self._keyring.current.masters
         if self._signer(tombstone, known) is None:

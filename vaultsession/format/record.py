@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..errors import Damaged, UnsupportedFormat
 from .head import LARGEST_HEAD
-from .sealed import VERSION_SIZE, Container
+from .sealed import GENERATIONS, VERSION_SIZE, Container
 
 MAGIC = b"VSF1"
 FORMAT = 1
@@ -116,6 +116,8 @@ def parse_header(data: bytes) -> Header:
         raise UnsupportedFormat(f"container format {version} is of another version", found=version, supported=FORMAT)
     if suite not in (SUITE_AES_GCM, SUITE_CHACHA, SUITE_AES_GCM_SIV):
         raise UnsupportedFormat(f"suite {suite} is of another version", found=suite, supported=(1, 2, 3))
+    if generation >= GENERATIONS:
+        raise Damaged("a header with a generation that none has")
     if flags & ~KNOWN_FLAGS:
         raise UnsupportedFormat(f"flags {flags:#06x} are of another version", found=flags, supported=KNOWN_FLAGS)
     return Header(suite, flags, key_id, generation, salt, commitment)
@@ -175,6 +177,20 @@ def record_at(container: Container, offset: int) -> Record | None:
         head=data[head : head + head_size],
         link=link,
     )
+
+
+def claimed_size(frame: bytes) -> int | None:
+    """How long the record that begins with this frame would be; None where no record is."""
+    if len(frame) < FRAME_SIZE:
+        return None
+    head_size, body_size, *_ = FRAME.unpack_from(frame)
+    size = FRAME_SIZE + body_size + head_size + FOOTER_SIZE
+    return size if TAG_SIZE <= head_size <= LARGEST_HEAD and size <= LARGEST_RECORD else None
+
+
+def ends_so(footer: bytes, size: int) -> bool:
+    """Whether these are the footer of a record of that size."""
+    return footer == FOOTER.pack(size, size ^ _MASK)
 
 
 def record_before(container: Container, end: int) -> Record | None:

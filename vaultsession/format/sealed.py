@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from ..errors import Damaged
 from .ids import locator_of
 
 VERSION_SIZE = 16
+GENERATIONS = 1 << 63
+"""Generations are below that, so that every index holds them as they are."""
 
 _COLUMNS = struct.Struct("<QQ16sqqQH")
 _NEVER = -1
@@ -104,6 +107,11 @@ class Tombstone(NamedTuple):
     key: str
     generation: int
     mac: bytes
+
+    def check(self) -> None:
+        """``Damaged`` for a generation that none has: no index could hold it, and nobody with the keys wrote it."""
+        if not 0 <= self.generation < GENERATIONS:
+            raise Damaged(f"the tombstone of {self.key} has a generation that none has; nothing was changed")
 
 
 class Write(NamedTuple):

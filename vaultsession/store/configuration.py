@@ -21,16 +21,17 @@ cost each command more than the command itself (106 ms to import, where this was
 from __future__ import annotations
 
 import codecs
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-import platformdirs
 
 from ..errors import BackendUnavailable, InvalidSetting
 from ..util.disk import Disk, read_file, why_not_trusted
+from ..util.home import expanded, user_directory
 from ..util.lazy import LazyModule
 from ..util.place import shown
 from .settings import PATH, PREFIX, Settings, from_text
@@ -129,22 +130,28 @@ def environment(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
 
 def vault_path(environ: Mapping[str, str]) -> str:
     """Where the vault lies unless an argument names it: by the environment, or in the platform's data directory."""
-    return environ.get(PATH) or platformdirs.user_data_dir("vaultsession", appauthor=False)
+    if named := environ.get(PATH):
+        return named
+    try:
+        return user_directory("data")
+    except InvalidSetting as error:
+        raise InvalidSetting(f"no vault was named, and {error}; or name one with {PATH}") from None
 
 
 def config_directory() -> str:
-    """Where the configuration file is looked for."""
-    return platformdirs.user_config_dir("vaultsession", appauthor=False)
+    """Where the configuration file is looked for. ``InvalidSetting`` for a user without a home."""
+    return user_directory("config")
 
 
 def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
     """``(path, whether the environment names it)``."""
     named = environ.get(CONFIG)
     if named is None:
-        directory = config_directory()
-        yield from ((os.path.join(directory, name), False) for name in NAMES)
+        with contextlib.suppress(InvalidSetting):  # without a home nobody has a file there
+            directory = config_directory()
+            yield from ((os.path.join(directory, name), False) for name in NAMES)
     elif named:
-        yield os.path.abspath(os.path.expanduser(named)), True
+        yield os.path.abspath(expanded(named)), True
 
 
 def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
@@ -218,4 +225,4 @@ def _texts(path: str, table: Mapping[str, Any]) -> dict[str, str]:
 def _absolute(path: str, text: str) -> str:
     if "://" in text:
         return text
-    return os.path.join(os.path.dirname(path), os.path.expanduser(text))
+    return os.path.join(os.path.dirname(path), expanded(text))

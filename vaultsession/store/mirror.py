@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from ..backends.mirror import Follower, MirrorBackend, Replicator
+from ..backends.mirror import Follower, MirrorBackend, Replicator, refuse_missing_extra
 from ..backends.protocol import Backend
 from ..engine.proof import is_proved
 from ..engine.reader import Reader
@@ -16,9 +16,17 @@ from ..util.clock import Clock, to_duration
 from ..util.disk import Disk
 from ..util.place import shown
 from ..vault import UnlockedVault, Vault
-from ..vault.location import VaultLocation, split
+from ..vault.location import VaultLocation, connector_of, split
 from ..vault.replication import follow_metadata, level_dictionaries
 from .settings import Settings
+
+
+def refuse_unusable(mirror: str, where: str) -> None:
+    """``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed."""
+    refuse_same(mirror, where)
+    refuse_missing_extra()
+    if split(mirror)[0] != "file":
+        connector_of(mirror)
 
 
 def mirrored(
@@ -26,18 +34,16 @@ def mirrored(
     vault: Vault,
     opened: UnlockedVault,
     reader: Reader,
-    where: str,
     settings: Settings,
     clock: Clock,
     disk: Disk,
 ) -> MirrorBackend:
     """The primary with its mirror. Nothing of the mirror is opened here: its thread does that, as often as it must.
 
-    ``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed.
+    See ``refuse_unusable``.
     """
     if settings.mirror is None:
         raise InvalidSetting("no mirror is set")
-    refuse_same(settings.mirror, where)
     mirror = Replicator(
         primary,
         opener(settings.mirror, vault, opened, reader.describe, settings, disk),

@@ -21,6 +21,7 @@ from ..format.keys import Keyring
 from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
+from ..util.home import expanded
 from ..util.metrics import Tracing
 from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
 from ..vault.key_sources import Key, KeySource, KeySources
@@ -119,8 +120,8 @@ def open_store(
     clock = clock or SystemClock()
     options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
     disk = disk or Disk()
-    if path_or_url is None or isinstance(path_or_url, str | os.PathLike):
-        where = os.fspath(path_or_url or vault_path(environ()))
+    if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
+        where = vault_path(environ()) if path_or_url is None else os.fsdecode(path_or_url)
         if where.startswith(MEMORY):
             return _in_memory(options)
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
@@ -128,6 +129,10 @@ def open_store(
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
     if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
         raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
+    if chosen.mirror is not None:
+        from . import mirror  # noqa: PLC0415 - few vaults have one: only those pay
+
+        mirror.refuse_unusable(chosen.mirror, where)  # before a vault and its key are made
     backend: Backend | None = None
     try:
         etag = site.vault.etag()
@@ -148,9 +153,7 @@ def open_store(
             memory.refuse_older(vault)
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
-            from .mirror import mirrored  # noqa: PLC0415 - few vaults have one: only those pay
-
-            backend = mirrored(backend, site.vault, vault, reader, where, chosen, clock, disk)
+            backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
         if chosen.fallback == "memory":
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
         return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
@@ -196,7 +199,7 @@ def _named_key(
         return key
     from ..vault.key_places import KeyFile, PassphraseFile  # noqa: PLC0415 - few are given one
 
-    path = os.path.abspath(os.path.expanduser(os.fspath(named[0])))  # type: ignore[arg-type]  # one of the two
+    path = os.path.abspath(expanded(os.fspath(named[0])))  # type: ignore[arg-type]  # one of the two
     return (PassphraseFile if key_file is None else KeyFile)(path, disk or Disk())
 
 

@@ -187,7 +187,7 @@ class LossyDisk(Disk):
             self._index_locks.discard(fd)
             os.close(fd)
 
-    def mkdir(self, path: str, mode: int = 0o777) -> None:  # type: ignore[override]  # no dir_fd
+    def mkdir(self, path: str, mode: int = 0o777) -> None:
         """Make a directory."""
         with self._lock:
             os.mkdir(path, mode)

@@ -3,7 +3,7 @@
 Everything that a vault directory writes, apart from SQLite's own files, goes through here, so that a test can fail the
 k-th call, or lose what was not flushed. Names and errors are those of ``os``; nothing is retried or hidden, apart from
 what a platform needs to keep the contract of the call: F_FULLFSYNC on macOS, and Windows' refusal to replace a file
-that someone reads. Both have only been simulated.
+that someone reads. Both have only been simulated. What root makes it gives to the owner of the directory.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 
-from . import statx
-from .descriptors import open_patiently
+from . import ownership, statx
 
 if sys.platform != "win32":
     import fcntl
@@ -51,12 +50,12 @@ class Disk:
 
     platform = sys.platform
 
-    open = staticmethod(open_patiently)
+    open = staticmethod(ownership.open_file)
     close = staticmethod(os.close)
     stat = staticmethod(os.lstat)
     look = staticmethod(statx.look)
     fstat = staticmethod(os.fstat)
-    mkdir = staticmethod(os.mkdir)
+    mkdir = staticmethod(ownership.make_directory)
     rmdir = staticmethod(os.rmdir)
     unlink = staticmethod(os.unlink)
     listdir = staticmethod(os.listdir)

@@ -33,7 +33,7 @@ def parallel_map(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -
 
     What the work raises ends the iteration: what is under way is waited for, and the rest of the items is not begun.
     """
-    count = _threads.take(THREADS) if overlap else 0
+    count = _allowance.take(THREADS) if overlap else 0
     if not count:
         yield from map(work, items)
         return
@@ -50,10 +50,10 @@ def parallel_map(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -
             yield begun.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
-        _threads.give_back(count)
+        _allowance.give_back(count)
 
 
-class _Threads(ForkSafe):
+class _Allowance(ForkSafe):
     """How many the batches of this process may still have."""
 
     def __init__(self) -> None:
@@ -78,4 +78,4 @@ class _Threads(ForkSafe):
             self._left = min(MOST, self._left + taken)
 
 
-_threads = _Threads()
+_allowance = _Allowance()

@@ -32,8 +32,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,9 +56,10 @@ from ..util.disk import (
     write_all,
     write_new,
 )
+from ..util.file_system import Reach, reach_of
 from . import keyring_file, tenant_keys
 from .identity import FACTS, LARGEST_FACTS, Identity
-from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, split
+from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, check_name, parse_name, split
 
 SESSIONS, LOCKS, QUARANTINE = "sessions", "locks", "quarantine"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
@@ -67,18 +68,10 @@ DICTIONARIES, TENANTS = "dictionaries", "tenants"
 COPIES = ("keyring", "keyring.bak")
 NEW = ".new"
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    (
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ncpfs"),
-        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
-    )
-)
-"""Where locks and flushes do not mean between hosts what they mean on one."""
+_log = logging.getLogger("vaultsession")
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
-_DICTIONARY_FILE = re.compile(r"([1-9][0-9]{4,9})(?:\.bak|\.vsd)", re.ASCII)
-_TENANT_FILE = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
 class Files(NamedTuple):
@@ -91,15 +84,12 @@ class Files(NamedTuple):
     @classmethod
     def of(cls, name: str) -> Files:
         """Those of a value. ``Damaged`` for what is no name of one: a name becomes a path here and nowhere else."""
-        if name == VAULT:
+        if check_name(name) == VAULT:
             return cls("", COPIES, keyring_file.LARGEST_FILE)
         if name.startswith(DICTIONARY):
-            number = int(name.removeprefix(DICTIONARY))
+            number = name.removeprefix(DICTIONARY)
             return cls(DICTIONARIES, (f"{number}.vsd", f"{number}.bak"), LARGEST_SEALED)
-        tenant = name.removeprefix(TENANT)
-        if _TENANT_FILE.fullmatch(tenant) is None:
-            raise Damaged(f"{tenant!r} is no name of a tenant's keys")
-        return cls(TENANTS, (tenant,), tenant_keys.LARGEST_FILE)
+        return cls(TENANTS, (name.removeprefix(TENANT),), tenant_keys.LARGEST_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +175,7 @@ class VaultDirectory(MetadataStore):
             except FileNotFoundError:
                 return ()
         if prefix == TENANT:
-            return tuple(TENANT + name for name in sorted(entries) if _TENANT_FILE.fullmatch(name))
+            return tuple(filter(None, (parse_name(TENANT, name) for name in sorted(entries))))
         numbers = {number_in(name) for name in entries if begun or name.endswith(".vsd")}
         return tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers)))
 
@@ -406,10 +396,18 @@ class VaultDirectory(MetadataStore):
     def _refuse_network(self) -> None:
         if self.allow_network or self._is_local:
             return
-        if (kind := self.disk.filesystem(self.path)) in NETWORK_FILE_SYSTEMS:
+        kind = self.disk.filesystem(self.path)
+        reach = reach_of(kind)
+        if reach is Reach.NETWORK:
             raise BackendUnavailable(
                 f"{self.path} lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
                 "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
+            )
+        if reach is Reach.UNKNOWN:
+            _log.warning(
+                "%s lies on a file system (%s) that may be another host's: use the vault from one host only",
+                self.path,
+                kind,
             )
         object.__setattr__(self, "_is_local", True)  # asked once: the table of mounts is long on some hosts
 
@@ -419,8 +417,9 @@ class VaultDirectory(MetadataStore):
 
 def number_in(name: str) -> int | None:
     """The number of the dictionary that a file holds by its name; None if it is none."""
-    match = _DICTIONARY_FILE.fullmatch(name)
-    return None if match is None else int(match[1])
+    number, dot, suffix = name.partition(".")
+    is_ours = dot + suffix in (".bak", ".vsd") and parse_name(DICTIONARY, number) is not None
+    return int(number) if is_ours else None
 
 
 def _held(copies: Sequence[Copy]) -> dict[str, bytes | None]:

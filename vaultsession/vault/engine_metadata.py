@@ -12,19 +12,15 @@ between identity and keys. An engine answers for its own durability; there is no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..backends.protocol import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
-from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore
+from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list
 
 _TRIES = 100
-_LISTS = {
-    DICTIONARY: ("dictionaries", re.compile(rb"(?:[1-9][0-9]{4,9}\n){0,1000}")),
-    TENANT: ("tenants", re.compile(rb"(?:[0-9a-f]+\n)*")),
-}
+_LISTS = {DICTIONARY: "dictionaries", TENANT: "tenants"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class EngineMetadata(MetadataStore):
 
     def read(self, name: str) -> tuple[Copy, ...]:
         """The value, as one copy."""
-        data = self.engine.metadata(name)
+        data = self.engine.metadata(check_name(name))
         if data is None and name == VAULT:
             raise VaultNotFound(f"there is no vault at {self.where}: make one with `vaultsession init`")
         return () if data is None else (Copy(name, data),)
@@ -54,11 +50,11 @@ class EngineMetadata(MetadataStore):
 
         Lists are not sealed: each value proves itself. ``Damaged`` for one that this package does not write.
         """
-        title, form = _LISTS[prefix]
-        listed = self.engine.metadata(title) or b""
-        if form.fullmatch(listed) is None:
+        title = _LISTS[prefix]
+        names = parse_list(prefix, self.engine.metadata(title) or b"")
+        if names is None:
             raise Damaged(f"the list of the vault's {title} is not what this package writes: restore it from a backup")
-        return tuple(prefix + name for name in listed.decode("ascii").split())
+        return names
 
     def create(self, make: Callable[[], bytes]) -> bytes:
         """Put the value in place, made when there is none yet."""
@@ -72,6 +68,7 @@ class EngineMetadata(MetadataStore):
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
         """Compare and swap. What an engine still keeps of the old value, in its logs say, is its own affair."""
         before = expected[0].data if expected else None
+        check_name(name)
         if name.startswith(TENANT) and before is None:
             self._list(TENANT, name)
         if not self.engine.put_metadata(name, data, before):
@@ -86,7 +83,7 @@ class EngineMetadata(MetadataStore):
 
     def _list(self, prefix: str, name: str) -> None:
         """Put a name on its list, which is sorted by length and then as text: numbers ascend."""
-        title, _ = _LISTS[prefix]
+        title = _LISTS[prefix]
         for _ in range(_TRIES):
             listed = self.engine.metadata(title)
             names = {*(listed or b"").split(), name.removeprefix(prefix).encode()}

@@ -189,5 +189,5 @@ def _is_terminal() -> bool:
 
 def short(path: str) -> str:
     """The path as people write it, with ``~`` for their home."""
-    home = os.path.join(os.path.expanduser("~"), "")
+    home = os.path.join(os.path.expanduser("~"), "")  # "~/" for a user without one
     return os.path.join("~", path.removeprefix(home)) if len(home) > 1 and path.startswith(home) else path

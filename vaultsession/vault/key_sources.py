@@ -27,10 +27,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import platformdirs
-
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, make_directories, why_not_private, write_new
+from ..util.home import expanded, user_directory
 from ..util.lazy import LazyModule
 from .secret import KEY, KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, Passphrase, RawKey, Secret, key_from
 
@@ -44,6 +43,13 @@ if TYPE_CHECKING:
 else:
     shlex, key_command = LazyModule("shlex"), LazyModule(".vault.key_command")
     key_places, oskeyring = LazyModule(".vault.key_places"), LazyModule(".vault.os_keyring")
+
+
+def _user_config() -> str:
+    try:
+        return user_directory("config")
+    except InvalidSetting:
+        return ""
 
 
 class KeySource(Protocol):
@@ -78,13 +84,13 @@ Key = str | bytes | RawKey | Passphrase | KeySource | None
 class KeySources:
     """The sources of this process: its environment, its user's configuration directory, its terminal.
 
-    ``os_keyring`` stands in for the backend that the package ``keyring`` would choose, ``prompt`` for a person at a
-    terminal.
+    ``config`` is empty for a user without a home. ``os_keyring`` stands in for the backend that the package ``keyring``
+    would choose, ``prompt`` for a person at a terminal.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     disk: Disk = field(default_factory=Disk, repr=False)
-    config: str = field(default_factory=lambda: platformdirs.user_config_dir("vaultsession", appauthor=False))
+    config: str = field(default_factory=_user_config)
     os_keyring: KeyringEntries | None = None
     ask_os_keyring: bool = True
     prompt: KeySource | None = None
@@ -137,7 +143,9 @@ class KeySources:
         return bool(self._configured(key))
 
     def key_file(self, vault_id: bytes) -> KeyFile:
-        """The file that a vault created without any key has its key in."""
+        """The file that a vault created without any key has its key in. ``KeyUnavailable`` without a ``config``."""
+        if not self.config:
+            raise KeyUnavailable(f"there is no place for a key: this user has no home; name a key with {KEY_FILE}")
         path = os.path.join(self.config, "keys", f"{vault_id.hex()}.key")
         return key_places.KeyFile(os.path.abspath(path), self.disk)
 
@@ -146,9 +154,9 @@ class KeySources:
             return [source_of(key)]
         makers: dict[str, Callable[[str], KeySource]] = {
             KEY: lambda _: key_places.EnvironmentKey(KEY, self.environ),
-            KEY_FILE: lambda path: key_places.KeyFile(os.path.expanduser(path), self.disk),
+            KEY_FILE: lambda path: key_places.KeyFile(expanded(path), self.disk),
             KEY_COMMAND: lambda command: key_command.KeyCommand(command),  # noqa: PLW0108 - its name would import it
-            PASSPHRASE_FILE: lambda path: key_places.PassphraseFile(os.path.expanduser(path), self.disk),
+            PASSPHRASE_FILE: lambda path: key_places.PassphraseFile(expanded(path), self.disk),
         }
         return [make(self.environ[name]) for name, make in makers.items() if self.environ.get(name)]
 
@@ -158,7 +166,8 @@ class KeySources:
             yield source, True
         if key is not None:
             return
-        yield self.key_file(vault_id), False
+        if self.config:
+            yield self.key_file(vault_id), False
         if self.ask_os_keyring:
             yield oskeyring.OsKeyring(vault_id, self.os_keyring), False
         if takes_passphrase:

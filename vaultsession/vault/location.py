@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
@@ -25,6 +24,7 @@ from ..backends.protocol import Backend, Engine
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk
+from ..util.home import expanded
 from ..util.place import parts_of
 from .directory import VaultDirectory
 from .vault import Vault
@@ -73,6 +73,11 @@ class VaultLocation(NamedTuple):
 
 def engine_at(url: str) -> Engine:
     """The engine of a URL. ``InvalidSetting``; ``BackendUnavailable`` where it does not answer."""
+    return connector_of(url)(url)
+
+
+def connector_of(url: str) -> Callable[[str], Engine]:
+    """What connects to the engine of a URL. ``InvalidSetting`` where its extra is not installed; nothing is opened."""
     scheme = split(url)[0]
     extra = "redis" if scheme.startswith("redis") else "sql"
     try:
@@ -86,13 +91,15 @@ def engine_at(url: str) -> Engine:
             connect = sql.connect
     except ImportError as error:
         raise InvalidSetting(f"{scheme}:// needs an extra ({error}): pip install 'vaultsession[{extra}]'") from None
-    return connect(url)
+    return connect
 
 
 def split(where: str) -> tuple[str, str]:
     """``(scheme, path)``: "file" and a path of this machine, or the scheme of an engine and nothing."""
     if "://" not in where:
-        return "file", os.path.expanduser(where)
+        if not where:
+            raise InvalidSetting("an empty path names no vault")
+        return "file", expanded(where)
     parts = parts_of(where)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return "file", unquote(parts.path)

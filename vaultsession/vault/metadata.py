@@ -12,17 +12,52 @@ what a value says is proved by ``Vault``.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..errors import Damaged
+from ..format.dictionaries import MOST_DICTIONARIES
 from .identity import LARGEST_FACTS, Identity
 from .keyring_file import KeyringFile, parse
+from .tenant_keys import PREFIX_SIZE
 
 VAULT = "vault"
 DICTIONARY = "dictionary-"
 TENANT = "tenant/"
+
+
+MOST_TENANTS = 1 << 20
+_NAMES = {
+    DICTIONARY: re.compile(r"[1-9][0-9]{4,9}", re.ASCII),
+    TENANT: re.compile(rf"[0-9a-f]{{{2 * PREFIX_SIZE}}}", re.ASCII),
+}
+_MOST = {DICTIONARY: 2 * MOST_DICTIONARIES, TENANT: MOST_TENANTS}  # two that train at once may add one too many
+
+
+def parse_name(prefix: str, text: str) -> str | None:
+    """The name of a dictionary or of a tenant's keys, without its prefix as a list or a directory has it.
+
+    None for a text of another form: it is no name of ours, and becomes no path and no key.
+    """
+    return prefix + text if _NAMES[prefix].fullmatch(text) else None
+
+
+def check_name(name: str) -> str:
+    """The name of a value. ``Damaged`` for what is none, wherever it came from."""
+    prefix = DICTIONARY if name.startswith(DICTIONARY) else TENANT
+    if name != VAULT and parse_name(prefix, name.removeprefix(prefix)) != name:
+        raise Damaged(f"{name!r:.80} is no name of a value that a vault has")
+    return name
+
+
+def parse_list(prefix: str, data: bytes) -> tuple[str, ...] | None:
+    """The names that a list says, one a line; None for what is no such list, or a longer one than a vault has."""
+    lines = data.decode("ascii", "surrogateescape").split("\n")
+    names = [parse_name(prefix, line) for line in lines[:-1]]
+    found = tuple(name for name in names if name is not None)
+    return found if lines[-1] == "" and len(found) == len(names) <= _MOST[prefix] else None
 
 
 class Copy(NamedTuple):

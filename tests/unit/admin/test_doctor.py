@@ -275,6 +275,16 @@ def test_no_copy_of_the_keyring(vault):
     assert {"keyring-lost", "keyring-copy", "not-opened"} == set(names(found(vault)))
 
 
+def test_a_keyring_of_which_only_the_mode_is_wrong_is_not_lost(vault):
+    for copy in ("keyring", "keyring.bak"):
+        (vault / copy).chmod(0o664)
+    assert "keyring-lost" not in names(found(vault))
+    refused = [each for each in found(vault) if each.name == "keyring-refused"]
+    assert [each.place for each in refused] == ["keyring", "keyring.bak"]
+    assert "mode 0664" in refused[0].sentence
+    assert next(each.fix for each in found(vault) if each.name == "not-private").startswith("chmod 600")
+
+
 def test_the_facts_of_the_vault_are_damaged(vault):
     (vault / "vault.json").write_bytes(b"{}")
     assert only(vault).name == "vault-facts"

@@ -96,18 +96,18 @@ def test_a_share_that_is_closed_takes_no_call_and_ends_what_it_took(crowd: Any) 
 
 
 def test_batches_of_a_process_have_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel._threads, "_left", 10)
+    monkeypatch.setattr(parallel._allowance, "_left", 10)
     begun = [parallel.parallel_map(str, range(100), overlap=True) for _ in range(4)]
     names = {parallel.THREADS: 8, 2: 2}
     left = []
     for batch in begun:
         next(batch)
-        left.append(parallel._threads._left)
+        left.append(parallel._allowance._left)
     assert left == [10 - names[parallel.THREADS], 0, 0, 0]
     for batch in begun:
         with closing(batch):
             assert list(batch) == [str(number) for number in range(1, 100)]
-    assert parallel._threads._left == 10
+    assert parallel._allowance._left == 10
 
 
 @pytest.mark.slow

@@ -213,7 +213,11 @@ def test_a_directory_that_is_a_link_is_refused(directory, tmp_path):
     directory.add_dictionary(NUMBER, DATA)
     os.rename(os.path.join(directory.path, "dictionaries"), tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", os.path.join(directory.path, "dictionaries"))
-    for act in (directory.dictionaries, lambda: directory.dictionary(NUMBER), lambda: directory.add_dictionary(1, b"")):
+    for act in (
+        directory.dictionaries,
+        lambda: directory.dictionary(NUMBER),
+        lambda: directory.add_dictionary(NUMBER, b""),
+    ):
         with pytest.raises(BackendUnavailable, match="not a directory"):
             act()
     assert sorted(os.listdir(tmp_path / "elsewhere")) == [f"{NUMBER}.bak", f"{NUMBER}.vsd"]

@@ -71,13 +71,13 @@ def test_what_one_changes_another_sees(vault: Vault) -> None:
 
 
 def test_a_tenants_keys_are_compared_and_swapped(vault: Vault) -> None:
-    assert vault.tenant("00") is None
-    assert vault.put_tenant("00", b"first", None)
-    assert not vault.put_tenant("00", b"second", None)
-    assert not vault.put_tenant("00", b"second", b"other")
-    assert vault.tenant("00") == b"first"
-    assert vault.put_tenant("00", b"second", b"first")
-    assert vault.tenant("00") == b"second"
+    assert vault.tenant("0a1b2c3d4e") is None
+    assert vault.put_tenant("0a1b2c3d4e", b"first", None)
+    assert not vault.put_tenant("0a1b2c3d4e", b"second", None)
+    assert not vault.put_tenant("0a1b2c3d4e", b"second", b"other")
+    assert vault.tenant("0a1b2c3d4e") == b"first"
+    assert vault.put_tenant("0a1b2c3d4e", b"second", b"first")
+    assert vault.tenant("0a1b2c3d4e") == b"second"
 
 
 def test_many_that_make_the_key_of_a_tenant_at_once_get_the_same(vault: Vault) -> None:

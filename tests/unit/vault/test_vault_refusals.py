@@ -9,7 +9,7 @@ from vaults import KEY, OTHER, unlock, vault_at
 
 from vaultsession.errors import BackendUnavailable
 from vaultsession.util.disk import Disk
-from vaultsession.vault.directory import NETWORK_FILE_SYSTEMS
+from vaultsession.util.file_system import LOCAL_FUSE, NETWORK, Reach, reach_of
 
 posix = pytest.mark.skipif(os.name == "nt", reason="links, modes and owners of POSIX")
 
@@ -91,7 +91,7 @@ def test_what_another_user_owns_is_refused(made, path, monkeypatch):
         unlock(vault_at(str(path), Foreign()))
 
 
-@pytest.mark.parametrize("kind", sorted(NETWORK_FILE_SYSTEMS))
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.juicefs", "gpfs", "vboxsf"])
 def test_a_network_file_system_is_refused_unless_allowed(path, kind):
     class Network(Disk):
         def filesystem(self, path):
@@ -104,6 +104,22 @@ def test_a_network_file_system_is_refused_unless_allowed(path, kind):
     with pytest.raises(BackendUnavailable, match=kind):
         unlock(vault_at(str(path), Network()))
     assert unlock(vault_at(str(path), Network(), allow_network=True)).keyring == made.keyring
+
+
+def test_what_is_known_of_file_systems():
+    assert {reach_of(kind) for kind in NETWORK} == {Reach.NETWORK}
+    assert {"beegfs", "fuse.cephfs", "fuse.JuiceFS", "cifs"} <= NETWORK
+    assert {reach_of(kind) for kind in ("", "ext4", "tmpfs", "overlay", "fuseblk", *LOCAL_FUSE)} == {Reach.LOCAL}
+    assert {reach_of(kind) for kind in ("fuse.homemade", "virtiofs")} == {Reach.UNKNOWN}
+
+
+def test_an_unknown_program_behind_a_mount_is_warned_of(path, caplog):
+    class Unknown(Disk):
+        def filesystem(self, path):
+            return "fuse.homemade"
+
+    vault_at(str(path), Unknown()).create(KEY)
+    assert "fuse.homemade" in caplog.text
 
 
 def test_a_local_file_system_is_not(path):

@@ -10,19 +10,20 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
-from ...backends.files.layout import FilesLayout, key_in, stripe_of, temporary_in
+from ...backends.files.container import end_of_records, refuse_oversized
+from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
 from ...util.disk import Disk, opened, read_all, read_file, why_not_private
+from ...util.file_system import Reach, reach_of
 from ...vault import keyring_file
 from ...vault.directory import (
     DICTIONARIES,
     DIRECTORIES,
     LOCKS,
-    NETWORK_FILE_SYSTEMS,
     NEW,
     QUARANTINE,
     SESSIONS,
@@ -34,6 +35,7 @@ from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
 _COPIES = ("keyring", "keyring.bak")
+_REFUSED = "keyring-refused"
 _INDEX = frozenset({"index.sqlite", "index.sqlite-wal", "index.sqlite-shm"})
 _HELD = (*DIRECTORIES, DICTIONARIES, TENANTS)
 _OWN = frozenset({_FACTS, *_COPIES, *_HELD, *_INDEX})
@@ -49,11 +51,16 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
     """The directory itself, and every file in it but the sessions' contents."""
     yield from _privacy(disk, path, "")
     kind = disk.filesystem(path)
-    if kind in NETWORK_FILE_SYSTEMS:
+    if reach_of(kind) is Reach.NETWORK:
         yield warning(
             "network-file-system",
             f"the vault lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
             "move it to a local disk",
+        )
+    elif reach_of(kind) is Reach.UNKNOWN:
+        yield info(
+            "unknown-file-system",
+            f"the vault lies on a file system ({kind}) that may be another host's: use it from one host only",
         )
     yield from _entries(disk, path, "", _OWN.__contains__, _LEFT_OVER.fullmatch)
     entries = disk.listdir(path)
@@ -76,27 +83,23 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
     """Both copies of the keyring file, as far as their checksums show; and how many slots there are."""
     counters: dict[str, int] = {}
     found: keyring_file.KeyringFile | None = None
+    is_refused = False
     for name in _COPIES:
-        try:
-            file = keyring_file.parse(read_file(disk, os.path.join(path, name), limit=keyring_file.LARGEST_FILE))
-        except FileNotFoundError:
-            yield warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
-        except UnsupportedFormat as problem:
-            yield error("keyring-format", f"{problem}", name)
-        except (Damaged, ValueError, OSError) as problem:
-            sentence = f"this copy of the keyring cannot be read: {problem}"
-            yield warning("keyring-copy", sentence, name, Remedy.OPEN)
+        file = _keyring_copy(disk, os.path.join(path, name), name)
+        if isinstance(file, Finding):
+            is_refused |= file.name == _REFUSED
+            yield file
+        elif vault_id is not None and file.vault_id != vault_id:
+            sentence = "this copy of the keyring belongs to another vault"
+            yield error("keyring-copy", sentence, name, Remedy.OPEN)
         else:
-            if vault_id is not None and file.vault_id != vault_id:
-                sentence = "this copy of the keyring belongs to another vault"
-                yield error("keyring-copy", sentence, name, Remedy.OPEN)
-                continue
             counters[name] = file.counter
             found = file if found is None or file.counter > found.counter else found
     if found is None:
-        yield error(
-            "keyring-lost", "no copy of the keyring can be read: without it nothing can; restore one from a backup"
-        )
+        if not is_refused:  # else nothing is lost: its owner or mode is to be put right
+            yield error(
+                "keyring-lost", "no copy of the keyring can be read: without it nothing can; restore one from a backup"
+            )
         return
     if len(set(counters.values())) > 1:
         behind = min(counters, key=lambda name: counters[name])
@@ -109,6 +112,19 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
             f"a single {kind} opens this vault: a second secret is a way in when the first is lost",
             fix=f"vaultsession key add {fix}",
         )
+
+
+def _keyring_copy(disk: Disk, path: str, name: str) -> keyring_file.KeyringFile | Finding:
+    try:
+        return keyring_file.parse(read_file(disk, path, limit=keyring_file.LARGEST_FILE))
+    except FileNotFoundError:
+        return warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
+    except UnsupportedFormat as problem:
+        return error("keyring-format", f"{problem}", name)
+    except PermissionError as problem:
+        return error(_REFUSED, f"this copy of the keyring is not used: {problem}", name)
+    except (Damaged, ValueError, OSError) as problem:
+        return warning("keyring-copy", f"this copy of the keyring cannot be read: {problem}", name, Remedy.OPEN)
 
 
 def writers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
@@ -155,6 +171,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
             if _is_orphan(disk, layout, os.path.join(path, place), locator):
                 yield info("orphan-temporary", "a writer that died left this file", place, Remedy.CLEAR)
             continue
+        if removal_in(name) is not None:
+            sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
+            yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
+            continue
         if key is None:
             yield _foreign(place)
             continue
@@ -175,9 +195,14 @@ def containers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
                 status = disk.fstat(fd)
                 if why_not_private(status):
                     continue  # ``sessions`` has a finding about it
-                data = preallocation.without(read_all(disk, fd, status.st_size, 0))
+                refuse_oversized(name, status.st_size)
+                size = min(status.st_size, end_of_records(disk, fd, status.st_size) + preallocation.LIMIT + 1)
+                data = preallocation.without(read_all(disk, fd, size, 0))
         except OSError:
             continue  # as above
+        except Damaged as problem:
+            yield error("damaged", f"{problem}: move it out, and restore the session from a backup", name)
+            continue
         yield from structure_of(name, data)
 
 
@@ -261,6 +286,14 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
         alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
         yield error("not-private", f"it is refused: {reason}", place, remedy, fix=fix if alone else None)
+    elif place and status.st_uid == 0 and (owner := disk.stat(root)).st_uid != 0:
+        whole = os.path.join(root, place)
+        yield error(
+            "root-owned",
+            f"a command run as root made this, and user {owner.st_uid}, whose vault it is, cannot open it",
+            place,
+            fix=f"sudo chown {owner.st_uid}:{owner.st_gid} {shlex.quote(whole)}",
+        )
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
         sentence = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
         yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)

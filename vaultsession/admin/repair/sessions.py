@@ -101,6 +101,10 @@ class SessionRepair:
         before = self._disk.stat(path)
         if check(self.backend, self._reader, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
             raise BackendUnavailable(f"{key} is not damaged any more; nothing was done")
+        if before.st_size > MAX_BYTES:
+            raise BackendUnavailable(
+                f"{path}: {before.st_size} bytes, more than quarantine holds: move it out yourself"
+            )
         if self._authenticates(key):
             raise BackendUnavailable(
                 f"{key}: every record of it authenticates, and only the index remembers another; nothing was done "

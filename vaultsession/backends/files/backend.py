@@ -36,11 +36,11 @@ from ...format.sealed import (
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ..protocol import Backend, Traits
 from . import index_queries
-from .container import has_no_record_behind, is_unchanged, stat_path
+from .container import has_no_record_behind, is_unchanged, refuse_vanished, stat_path
 from .container_store import ContainerStore
 from .index import Index
 from .index_schema import forget
-from .layout import FilesLayout, key_in
+from .layout import FilesLayout, key_in, refusal
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, RebuildReport, batches
 from .writers import WriterMarkers
@@ -290,7 +290,7 @@ class FilesBackend(Backend):
             if self._writable:
                 self._probe()
         except OSError as error:
-            directory = f"{self._layout.sessions}: {error.strerror or error}"
+            directory = str(refusal(self._layout.sessions, error))
         try:
             self._flush_index()
             lost = [row.key for row in self._rebuild.read(index_queries.all_lost)] + self._newly_lost()
@@ -311,6 +311,8 @@ class FilesBackend(Backend):
         clean = False
         try:
             if self._markers.held:
+                if self._durable and self._containers.names_unflushed:
+                    self._disk.sync_directory(self._layout.sessions)
                 self._rebuild.repaired(partial(self._index.sync, self._markers.new_token))
                 clean = not (self._containers.index_is_behind or self._index.was_replaced)
         except (VaultError, OSError) as error:
@@ -455,11 +457,16 @@ class FilesBackend(Backend):
 
     @contextlib.contextmanager
     def _errors_of(self, path: str) -> Iterator[None]:
-        """Raise an ``OSError`` as ``BackendUnavailable`` of this path."""
+        """Raise an ``OSError`` as ``BackendUnavailable`` of this path; ``VaultNotFound`` where the vault is gone."""
         try:
             yield
         except OSError as error:
-            raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+            raise self._refusal(path, error) from error
+
+    def _refusal(self, path: str, error: OSError) -> VaultError:
+        if isinstance(error, FileNotFoundError):
+            refuse_vanished(self._disk, self._layout.sessions)
+        return refusal(path, error)
 
     def _check_open(self) -> None:
         if self._closed:

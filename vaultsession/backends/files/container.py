@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from ...errors import BackendUnavailable, DurabilityUnknown
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
 from ...format import record
 from ...format.sealed import Container, Tombstone, Witness
 from ...util.disk import (
@@ -29,11 +29,14 @@ from ...util.disk import (
 )
 from ...util.statx import Stat
 from . import preallocation
+from .layout import vanished
 from .open_files import FileState, OpenFile
 
 _OWNER_WRITES = 0o200
 _FOOTER_MASK = 0xFFFFFFFF
 _ATTEMPTS = 20
+_WALKED = 64 << 20
+_BEHIND = 64 << 10
 
 
 def open_container(
@@ -45,6 +48,7 @@ def open_container(
     FIFO or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
     for _ in range(_ATTEMPTS):
+        refuse_vanished(disk, os.path.dirname(path))
         try:
             descriptor, writable = _open(disk, path)
         except FileNotFoundError:
@@ -54,6 +58,7 @@ def open_container(
             continue  # replaced between the open and this
         if reason := why_not_private(status):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
+        refuse_oversized(path, status.st_size)
         size = preallocation.end_of(disk, descriptor.fd, status.st_size)
         header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
         return FileState(
@@ -77,13 +82,36 @@ def open_container(
 
 
 def read_range(disk: Disk, state: FileState, start: int) -> Container:
-    """The container from ``start`` on, up to the size of the state: a consistent view while others append."""
+    """The container from ``start`` on, up to the size of the state: a consistent view while others append.
+
+    Of what stands behind the last record of a large one, read whole, only the beginning: it may be gigabytes of zeros.
+    """
     header, witness = state.header, known_witness(state)
     if len(header) < record.HEADER_SIZE:
         return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state), is_unproved(state))
     offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
-    data = read_all(disk, state.descriptor.fd, max(0, state.size - offset), offset)
+    end = state.size
+    if start == 0 and end > _WALKED:
+        end = min(end, end_of_records(disk, state.descriptor.fd, end) + _BEHIND)
+    data = read_all(disk, state.descriptor.fd, max(0, end - offset), offset)
     return Container(header, offset, data, witness, state.tombstone, is_spoiled(state), is_unproved(state))
+
+
+def refuse_oversized(path: str, size: int) -> None:
+    """``Damaged`` for a file that is larger than any container."""
+    if size > record.LARGEST_CONTAINER + preallocation.LIMIT:
+        raise Damaged(f"{path}: {size} bytes, and no container has more than {record.LARGEST_CONTAINER}")
+
+
+def end_of_records(disk: Disk, fd: int, size: int) -> int:
+    """Where the last record ends, by the frames and footers from the first one on, of which none is proved."""
+    end = record.HEADER_SIZE
+    while (length := record.claimed_size(disk.pread(fd, record.FRAME_SIZE, end))) is not None and end + length <= size:
+        footer = disk.pread(fd, record.FOOTER_SIZE, end + length - record.FOOTER_SIZE)
+        if not record.ends_so(footer, length):
+            break
+        end += length
+    return end
 
 
 def known_witness(state: FileState) -> Witness | None:
@@ -130,6 +158,7 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
 
     A header is never modified in place: one that was read whole is that of the inode, and is not read again.
     """
+    refuse_oversized(state.path, file_size)
     size = preallocation.end_behind(disk, state.descriptor.fd, state.size, file_size)
     whole = len(state.header) == record.HEADER_SIZE and size >= record.HEADER_SIZE
     return state._replace(
@@ -170,7 +199,7 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
-    refuse_link(disk, os.path.dirname(path))
+    refuse_vanished(disk, os.path.dirname(path))
     descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
@@ -264,8 +293,15 @@ def _generation(header: bytes) -> int | None:
     return record.HEADER.unpack_from(header)[5] if len(header) == record.HEADER_SIZE else None
 
 
+def refuse_vanished(disk: Disk, directory: str) -> None:
+    """``VaultNotFound`` where the directory of the containers is gone: no session is absent on the word of that."""
+    try:
+        refuse_link(disk, directory)
+    except FileNotFoundError:
+        raise vanished(directory) from None
+
+
 def _open(disk: Disk, path: str) -> tuple[OpenFile, bool]:
-    refuse_link(disk, os.path.dirname(path))
     try:
         return OpenFile(disk, disk.open(path, READ_WRITE)), True
     except PermissionError:

@@ -41,7 +41,7 @@ from .container import (
     stat_path,
 )
 from .index import Index, IndexedSession
-from .layout import FilesLayout, is_path_of, key_in, stripe_of
+from .layout import FilesLayout, is_path_of, key_in, refusal, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
@@ -89,6 +89,8 @@ class ContainerStore:
         self.stripes = Stripes(disk, layout)
         self.index_is_behind = False
         """Whether a file may have changed without an entry in the index: the next opening compares them."""
+        self.names_unflushed = False
+        """Whether a power cut may bring back the file of a session that was swept, under the name of its removal."""
         self._disk = disk
         self._layout = layout
         self._index = index
@@ -102,9 +104,9 @@ class ContainerStore:
         self.stripes.close()
         self.open_files.clear()
 
-    def unavailable(self, key: str, error: OSError) -> BackendUnavailable:
+    def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""
-        return BackendUnavailable(f"{self._layout.session(key)}: {error.strerror or error}")
+        return refusal(self._layout.session(key), error)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -197,12 +199,16 @@ class ContainerStore:
         removed: dict[str, str] = {}
         for key, delete in deletes.items():
             try:
+                delete.tombstone.check()
                 self.open_files.drop(key)
                 state = states[key]
                 name = key if state is None else _name_at(state.path, key)
                 removed[key] = self.removals.begin(delete._replace(tombstone=delete.tombstone._replace(key=name)))
             except OSError as error:
                 outcomes[key] = self.unavailable(key, error)
+                continue
+            except Damaged as error:
+                outcomes[key] = without_frames(error)
                 continue
             tombstone = delete.tombstone._replace(key=key)
             self._index.add_tombstone(tombstone)
@@ -217,6 +223,7 @@ class ContainerStore:
         self.removals.end(removed, deletes, outcomes)
         with contextlib.suppress(VaultError):  # on a full medium there is room now
             self._index.flush(durable=durable)
+        self.names_unflushed = self.names_unflushed or not all(delete.flush for delete in deletes.values())
         self._flush_names([key for key in removed if deletes[key].flush], outcomes)
         if any(isinstance(outcome, VaultError) for outcome in outcomes.values()):
             self.index_is_behind = True

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from ...errors import VaultError
 from ...util.fork import ForkSafe
 from ...util.reentry import not_ours
 
@@ -41,10 +40,10 @@ class IndexThread:
     @classmethod
     def joined(cls, path: str, first: Callable[[], None]) -> IndexThread:
         """The thread of an index by its path. It calls ``first`` before anything else; if it runs already, you do."""
-        with not_ours(_threads.guard):
-            thread = _threads.by_path.get(path)
+        with not_ours(_running.guard):
+            thread = _running.by_path.get(path)
             if thread is None:
-                thread = _threads.by_path[path] = cls(path, first)
+                thread = _running.by_path[path] = cls(path, first)
                 return thread
             thread._users += 1
         first()
@@ -52,12 +51,12 @@ class IndexThread:
 
     def leave(self) -> None:
         """Be no user any more. The last one waits until the thread has ended."""
-        with not_ours(_threads.guard):
+        with not_ours(_running.guard):
             self._users -= 1
             if self._users:
                 return
-            if _threads.by_path.get(self._path) is self:
-                del _threads.by_path[self._path]
+            if _running.by_path.get(self._path) is self:
+                del _running.by_path[self._path]
         self._stop.set()
         self._wake.put(None)
         if self._thread is not threading.current_thread():
@@ -88,14 +87,14 @@ class IndexThread:
     def _is_flushed(self, due: Buffered) -> bool:
         try:
             due.flush_due()
-        except VaultError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread goes on for all
             _log.warning("the index was not written, and will be: %s", str(error))
             self.wake(due)
             return False
         return True
 
 
-class _Threads(ForkSafe):
+class _Running(ForkSafe):
     def __init__(self) -> None:
         super().__init__()
         self._begin_anew()
@@ -106,4 +105,4 @@ class _Threads(ForkSafe):
         self.by_path: dict[str, IndexThread] = {}
 
 
-_threads = _Threads()
+_running = _Running()

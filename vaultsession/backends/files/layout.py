@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import NamedTuple
 
+from ...errors import BackendUnavailable, VaultError, VaultNotFound
 from ...format.ids import is_key, locator_of
 from ...format.sealed import Tombstone
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 STRIPES = 64
 WRITERS = 64
@@ -24,6 +28,21 @@ class Removal(NamedTuple):
     locator: str
     tombstone: Tombstone
     shred: bool
+
+
+def refusal(path: str, error: OSError) -> VaultError:
+    """The error for what the system refused of the vault at a path. With room missing it says what makes some."""
+    if error.errno in FULL:
+        return BackendUnavailable(
+            f"{path}: {error.strerror}: no space left on the device, or within a quota; `vaultsession sweep` and "
+            "`vaultsession rm` make some, and so does what lies in quarantine/"
+        )
+    return BackendUnavailable(f"{path}: {error.strerror or error}")
+
+
+def vanished(path: str) -> VaultNotFound:
+    """The error for a vault whose directory is not there any more."""
+    return VaultNotFound(f"{path} is not there any more: was it moved or removed, or is its disk gone?")
 
 
 class FilesLayout:

@@ -13,7 +13,7 @@ from ...errors import BackendUnavailable, LeaseTimeout
 from ...format.ids import locator_of
 from ...util.disk import Disk
 from ..leases import take_in_turn
-from .layout import FilesLayout
+from .layout import FilesLayout, vanished
 from .locks import open_lock, try_lock, unlock
 from .open_files import OpenFile
 
@@ -35,6 +35,8 @@ class FileLeases:
         except LeaseTimeout:
             raise  # an OSError too
         except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                raise vanished(self._layout.locks) from error
             raise BackendUnavailable(f"cannot lock {error.filename or path}: {error.strerror or error}") from error
         try:
             yield

@@ -21,7 +21,7 @@ from ...util.deadline import within
 from ...util.descriptors import Budget, share
 from ...util.disk import CREATE, PRIVATE_FILE, Disk, refuse_link, why_not_private
 from ...util.reentry import Lock, is_ours, not_ours
-from .layout import FilesLayout, stripe_of
+from .layout import FilesLayout, refusal, stripe_of
 from .open_files import OpenFile
 
 try:
@@ -177,7 +177,7 @@ class PathLock:
             if not try_lock(self._disk, descriptor.fd):
                 self._wait(descriptor)
         except OSError as error:
-            raise BackendUnavailable(f"{self._path}: {error.strerror or error}") from error
+            raise refusal(self._path, error) from error
         except BaseException:
             if self._descriptor is not None:
                 unlock(self._disk, self._descriptor.fd)  # an interrupt after the lock was granted

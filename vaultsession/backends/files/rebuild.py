@@ -37,7 +37,7 @@ from .index_schema import (
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, key_in, removal_in, temporary_in
+from .layout import FilesLayout, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 
 _log = logging.getLogger("vaultsession")
@@ -121,9 +121,15 @@ class IndexRebuild:
         """Quarantine the file of this inode, and build a new index. Witnesses and tombstones are lost with the file."""
         with not_ours(self._mutex):
             # An index that is half built looks whole: a dirty marker, flushed before, says otherwise.
-            with contextlib.closing(self._disk.names(self._layout.sessions)) as names:
-                if next(names, None) is not None:
-                    self._mark_dirty()
+            try:
+                with contextlib.closing(self._disk.names(self._layout.sessions)) as names:
+                    has_sessions = next(names, None) is not None
+            except FileNotFoundError:
+                raise vanished(self._layout.sessions) from None
+            except OSError as error:
+                raise refusal(self._layout.sessions, error) from error
+            if has_sessions:
+                self._mark_dirty()
             if not self._index.start_over(damaged, self._quarantine):
                 return  # another thread or process has done it
             try:
@@ -146,7 +152,7 @@ class IndexRebuild:
         try:
             report = self._rebuild(everything=everything, empty=empty, outdated=outdated, progress=progress)
         except OSError as error:
-            raise BackendUnavailable(f"{self._layout.sessions}: {error.strerror or error}") from error
+            raise refusal(self._layout.sessions, error) from error
         if report.temporaries:
             with contextlib.suppress(OSError):  # else one may come back, and the next rebuild removes it
                 self._disk.sync_directory(self._layout.sessions)

@@ -8,21 +8,18 @@ the removal; a name is believed only when the tombstone in it is genuine.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Mapping
 from functools import partial
 
-from ...errors import BackendUnavailable, DurabilityUnknown, Unreadable, VaultError
+from ...errors import DurabilityUnknown, Unreadable, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import Current, Delete, ReadHead, Tombstone
 from ...util.disk import Disk, shred_file
 from .container import open_container, read_range
 from .index import Index
-from .layout import FilesLayout, Removal, removal_in
+from .layout import FULL, FilesLayout, Removal, refusal, removal_in
 from .quarantine import Quarantine
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Removals:
@@ -45,7 +42,7 @@ class Removals:
             try:
                 self._disk.replace(path, removed)
             except OSError as error:
-                if delete.shred or error.errno not in _FULL:
+                if delete.shred or error.errno not in FULL:
                     raise
                 self._disk.unlink(path)  # a longer name takes room, and this one is to make some
                 return ""
@@ -74,8 +71,7 @@ class Removals:
             if plain:
                 self._quarantine.forget(*map(locator_of, plain))
         except OSError as error:
-            problem = f"{self._layout.quarantine}: {error.strerror or error}"
-            outcomes.update({key: BackendUnavailable(problem) for key in plain})
+            outcomes.update({key: refusal(self._layout.quarantine, error) for key in plain})
 
     def tombstone_of(self, key: str) -> Tombstone | None:
         """The tombstone of a session whose removal was begun by a writer that died, if it is genuine.

@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
@@ -45,6 +46,15 @@ _REMEMBERED = 1000
 
 _PASSING = (BackendUnavailable, DurabilityUnknown, LeaseTimeout)
 """What a follower may raise and be well a moment later."""
+
+
+def refuse_missing_extra() -> ModuleType:
+    """The package that a mirror needs. ``InvalidSetting`` where it is not installed."""
+    try:
+        import tenacity  # noqa: PLC0415 - an extra: imported when used
+    except ImportError as error:
+        raise InvalidSetting(f"a mirror needs an extra ({error}): pip install 'vaultsession[mirror]'") from None
+    return tenacity
 
 
 class Follower(NamedTuple):
@@ -79,11 +89,7 @@ class Replicator:
         patience: float = LONGEST_PATIENCE,
         accept: Accept | None = None,
     ) -> None:
-        try:
-            import tenacity  # noqa: PLC0415 - an extra: imported when used
-        except ImportError as error:
-            raise InvalidSetting(f"a mirror needs an extra ({error}): pip install 'vaultsession[mirror]'") from None
-        self._tenacity = tenacity
+        self._tenacity = refuse_missing_extra()
         self._source = MirrorSource(primary)
         self._open_follower = open_follower
         self.where = where

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, Unreadable, VaultError
+from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, Unreadable, VaultError, VaultNotFound
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import (
@@ -59,6 +59,8 @@ class RedisBackend(OptimisticBackend[RedisState]):
     def head(self, key: str) -> IndexRow | None:
         """The newest head, as its row says; derived from the container where the row does not fit it."""
         newest = self._look(locator_of(key)).newest
+        if newest is None:
+            self.confirm()
         return newest if isinstance(newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -69,6 +71,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         if container is None:
             if row is not None:
                 raise self._missing(key)
+            self.confirm()
             return None
         if row is not None and row.witness == container.witness and row.witness != self._seen.sight(key).witness:
             # Only what authenticates is remembered: a forged row is forgotten when it is gone. Where it does not,
@@ -80,12 +83,15 @@ class RedisBackend(OptimisticBackend[RedisState]):
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, page by page. An entry that its session denies is put right on the way."""
         self._server.check_open()
-        return self._listing.scan(query)
+        return self.confirmed(self._listing.scan(query))
 
     def count(self, query: Query) -> int:
         """How many match. Without tags from the sorted sets alone."""
         self._server.check_open()
-        return self._listing.count(query)
+        found = self._listing.count(query)
+        if not found:
+            self.confirm()
+        return found
 
     def reindex(self) -> None:
         """Derive each row anew from its container, and the sorted sets from the rows.
@@ -104,7 +110,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         """Sessions and the bytes of their containers. Looks at every row."""
         self._server.check_open()
         sessions = size = 0
-        for row in self._listing.scan(Query()):
+        for row in self.scan(Query()):
             sessions += 1
             size += row.size
         return {"sessions": sessions, "bytes": size}
@@ -112,6 +118,11 @@ class RedisBackend(OptimisticBackend[RedisState]):
     def close(self) -> None:
         """Close the connections. Idempotent."""
         self._server.close()
+
+    def confirm(self) -> None:
+        """The key that says of which version the others are: no vault is without it."""
+        if not self._server.ask("EXISTS", self._layout.schema):
+            raise VaultNotFound(f"{self._server.where}: the vault is not there any more: was the server emptied?")
 
     def _check_open(self) -> None:
         self._server.check_open()

@@ -51,7 +51,7 @@ class RedisEngine:
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected; one script. What was lost on the way is looked for."""
-        self._claim()
+        self._claim(again=True)  # it may have come back empty
         place = self._layout.metadata(name)
         words = (b"0" if expected is None else b"1", expected or b"", data)
         try:
@@ -75,9 +75,9 @@ class RedisEngine:
         """Close the connections. Idempotent."""
         self._server.close()
 
-    def _claim(self) -> None:
+    def _claim(self, *, again: bool = False) -> None:
         """Write of which version the keys are, unless that is there; and go by what is there."""
-        if self._claimed:
+        if self._claimed and not again:
             return
         self._server.look(REPLACE, [self._layout.schema], b"0", b"", schema_text(self._layout.shards))
         shards = _shards(self._server, self._layout.prefix)

@@ -27,7 +27,7 @@ import struct
 import zlib
 
 from ...format.ids import locator_of
-from ...format.sealed import VERSION_SIZE, IndexRow, Tombstone
+from ...format.sealed import GENERATIONS, VERSION_SIZE, IndexRow, Tombstone
 
 SCHEMA = 1
 CLUSTER_SHARDS = 32
@@ -73,6 +73,14 @@ class RedisLayout:
     def every(self) -> list[str]:
         """All shards."""
         return [self.of(number) for number in range(self.shards)]
+
+    def parse(self, name: bytes, kind: str) -> tuple[str, bytes] | None:
+        """The shard and the locator or tag in the name of a key of that kind; None for a name that is none of ours."""
+        form = rb"%s:\{(0|[1-9][0-9]{0,4})\}:%s:([0-9a-v]{32})" % (re.escape(self.prefix).encode(), kind.encode())
+        found = re.fullmatch(form, name)
+        if found is None or int(found[1]) >= self.shards:
+            return None
+        return self.of(int(found[1])), found[2]
 
     def session(self, key: str) -> tuple[str, str, str]:
         """``(shard, container, newest)`` of a session."""
@@ -155,10 +163,14 @@ def _unpack_row(data: bytes, locator: str) -> IndexRow:
     tags = tuple(data[place + VERSION_SIZE * n : place + VERSION_SIZE * (n + 1)] for n in range(count))
     if end > len(data) or data[place + VERSION_SIZE * count : end] != locator.encode():
         raise ValueError("this row was cut, or is of another session")
+    if generation >= GENERATIONS:
+        raise ValueError("a generation that none has")
     until = None if expires < 0 else expires
     return IndexRow(locator, generation, seq, version, updated, until, length, tags, data[end:])
 
 
 def _unpack_tombstone(data: bytes, locator: str) -> Tombstone:
     _, generation, mac = _TOMBSTONE.unpack(data)
+    if generation >= GENERATIONS:
+        raise ValueError("a generation that none has")
     return Tombstone(locator, generation, mac)

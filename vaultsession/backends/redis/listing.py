@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from .server import Server
 _log = logging.getLogger("vaultsession")
 
 _PAGE = 500
+_HEX = re.compile(rb"[0-9a-f]{32}")
 _SMALLEST_PAGE = 20
 
 _MOST_SORTED = 50_000
@@ -77,7 +79,7 @@ class RedisListing:
         unreadable = 0
         beginning = f"{self._layout.prefix}:{{*}}:"
         for name in self._server.names(f"{beginning}c:*"):
-            locator = self._locator_in(name)
+            locator = self._locator_in(name, "c")
             if locator is not None and not self._rebuild_row(locator):
                 unreadable += 1
         if unreadable:
@@ -87,11 +89,10 @@ class RedisListing:
                 pass
             self._drop_vanished(shard, self._counted(shard, None)[-1])
         for name in self._server.names(f"{beginning}tag:*"):
-            shard, _, digest = name.decode("utf-8", "replace").rpartition("tag:")
-            try:
-                tag = bytes.fromhex(digest)
-            except ValueError:
+            found = self._layout.parse(name, "tag")
+            if found is None or _HEX.fullmatch(found[1]) is None:
                 continue
+            shard, tag = found[0], bytes.fromhex(found[1].decode("ascii"))
             for _ in self._walk(shard, tagged(shard, tag), False, None, tag):
                 pass
 
@@ -99,12 +100,9 @@ class RedisListing:
         """Every tombstone of a session that is not there. One may be given twice, as a name by the server."""
         batches: dict[str, list[str]] = {}
         for name in self._server.names(f"{self._layout.prefix}:{{*}}:n:*"):
-            shard, _, member = name.decode("ascii", "replace").rpartition("n:")
-            try:
-                locator = parse_locator(member.encode())
-            except ValueError:
-                continue
-            if self._layout.shard(locator) == shard:
+            locator = self._locator_in(name, "n")
+            if locator is not None:
+                shard = self._layout.shard(locator)
                 batch = batches.setdefault(shard, [])
                 batch.append(locator)
                 if len(batch) == _PAGE:
@@ -259,11 +257,10 @@ class RedisListing:
                 self._correct(shard, all_of(shard), entry, None)
         return found
 
-    def _locator_in(self, name: bytes) -> str | None:
-        """The session whose container has this name; None: not one of ours."""
-        shard, _, member = name.rpartition(b"c:")
-        try:
-            locator = parse_locator(member)
-        except ValueError:
+    def _locator_in(self, name: bytes, kind: str) -> str | None:
+        """The session of which a key of this name and kind is; None: it is none of ours."""
+        found = self._layout.parse(name, kind)
+        if found is None:
             return None
-        return locator if self._layout.shard(locator).encode() == shard else None
+        locator = parse_locator(found[1])
+        return locator if self._layout.shard(locator) == found[0] else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...errors import DurabilityUnknown, Unreadable, VaultError
+from ...errors import DurabilityUnknown, Unreadable, VaultError, VaultNotFound
 from ...format import record
 from ...format.ids import locator_of, parse_locator
 from ...format.sealed import (
@@ -34,7 +34,7 @@ from .database import Database, OutcomeUnknown
 from .health import problems
 from .rebuild import SqlRebuildReport, rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
-from .tables import Tables, signed, unsigned
+from .tables import SCHEMA_PAPER, Tables
 
 _log = logging.getLogger("vaultsession")
 
@@ -67,6 +67,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         stands = self._database.ask(lambda connection: self._sessions.stamp(connection, key))
         if stands is None or stands[1]:
             self._forget(key)
+            if stands is None:
+                self.confirm()
             return None
         known = self._known(key)
         if known is None or known.stamp != stands[0]:
@@ -78,6 +80,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         del settled
         self._check_open()
         found = self._find(locator_of(key), start)
+        if found is None:
+            self.confirm()
         return None if found is None else found.container
 
     # -- all sessions --------------------------------------------------------------------------------------------------
@@ -85,13 +89,15 @@ class SqlBackend(OptimisticBackend[KnownRow]):
     def scan(self, query: Query) -> Heads:
         """Heads in the order asked for, read in pages; nothing is held between two of them."""
         self._check_open()
-        return self._pages(query)
+        return self.confirmed(self._pages(query))
 
     def count(self, query: Query) -> int:
         """How many heads ``scan`` would give without a limit."""
         self._check_open()
         statement = queries.count(self._tables, query)
         found: int = self._database.ask(lambda connection: connection.execute(statement).scalar_one())
+        if not found:
+            self.confirm()
         return int(found)
 
     def reindex(self) -> SqlRebuildReport:
@@ -113,6 +119,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             sa.func.count(rows.updated), sa.func.coalesce(sa.func.sum(rows.size), 0), sa.func.count()
         ).select_from(self._tables.sessions)
         living, size, entries = self._database.ask(lambda connection: connection.execute(statement).one())
+        if not entries:
+            self.confirm()
         return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
 
     def close(self) -> None:
@@ -242,6 +250,13 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         if self._closed:
             raise RuntimeError("the store is closed")
 
+    def confirm(self) -> None:
+        """The paper that says of which version the tables are: no vault is without it."""
+        metadata = self._tables.metadata.c
+        statement = sa.select(metadata.name).where(metadata.name == SCHEMA_PAPER.encode())
+        if self._database.ask(lambda connection: connection.execute(statement).first()) is None:
+            raise VaultNotFound(f"{self._database.where}: the vault is not there any more: was the database emptied?")
+
     def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
         return problems(self._database)
 
@@ -259,10 +274,10 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
         key = parse_locator(locator)
     except ValueError:
         return None
-    if size < record.HEADER_SIZE:
+    if size < record.HEADER_SIZE or generation < 0 or seq < 0:
         return None
     listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
-    return IndexRow(key, unsigned(generation), unsigned(seq), version, updated, expires, size, listed, blob)
+    return IndexRow(key, generation, seq, version, updated, expires, size, listed, blob)
 
 
 def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
@@ -278,4 +293,4 @@ def _after(known: KnownRow, result: Write | Delete) -> KnownRow:
     if isinstance(result, Delete):
         return KnownRow(None, result.tombstone, lives=False)
     row = result.head
-    return KnownRow(Stamp(signed(row.generation), row.version), row, lives=True, tail=tail_of(known, result))
+    return KnownRow(Stamp(row.generation, row.version), row, lives=True, tail=tail_of(known, result))

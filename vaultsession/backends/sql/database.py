@@ -7,14 +7,15 @@ ended in so many words. One whose COMMIT got no answer is ``OutcomeUnknown``: th
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from ...errors import BackendUnavailable, InvalidSetting, VaultError
+from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...util.deadline import pause
 from ...util.fork import ForkSafe
 from .postgresql import PostgresConnector
@@ -28,6 +29,7 @@ _MYSQL_AGAIN = frozenset({1020, 1205, 1213})
 _POSTGRES_AGAIN = frozenset({"40001", "40P01", "55P03"})
 """As above: a serialization failure, a deadlock, a lock that was not available."""
 _LONGEST_REASON = 300
+_FILE = "vaultsession.file"
 
 
 class OutcomeUnknown(Exception):
@@ -62,8 +64,12 @@ class Database(ForkSafe):
             ) from None
         except (exc.ArgumentError, TypeError, ValueError) as error:
             raise InvalidSetting(f"{location.where}: {error}") from None
+        self._path = ""
         if location.dialect == "sqlite":
             event.listen(self.engine, "connect", _flush_every_commit)
+            if location.path and not location.path.startswith("file:"):
+                self._path = location.path
+                event.listen(self.engine, "connect", self._note_file)
         elif location.dialect == "postgresql":
             self._connector = connector = PostgresConnector(location.timeout)
             event.listen(
@@ -178,9 +184,32 @@ class Database(ForkSafe):
             pause(attempt)
         raise BackendUnavailable(f"{self.where}: in the way of each other {_TRIES} times in a row")
 
+    def _note_file(self, connection: object, record: Any) -> None:  # noqa: ANN401 - the pool's entry
+        del connection
+        record.info[_FILE] = self._file()
+
+    def _file(self) -> tuple[int, int]:
+        """Which file the path of a SQLite database names. ``VaultNotFound``: none, though there was one."""
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            raise VaultNotFound(f"{self.where}: the file is not there any more: was it moved or removed?") from None
+        except OSError as error:
+            raise BackendUnavailable(f"{self.where}: {error.strerror or error}") from error
+        return status.st_dev, status.st_ino
+
+    def _checked(self, connection: sa.Connection) -> sa.Connection:
+        """The connection, to the file that has the name: what is written to one without a name is lost."""
+        if self._path and connection.info.get(_FILE) != self._file():
+            connection.invalidate()  # connected again when it is used
+            connection.connection  # noqa: B018 - which is now
+        return connection
+
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
         try:
+            if self._path:
+                self._file()  # SQLite would make one
             connection = self.engine.connect()
         except exc.TimeoutError as error:
             raise BackendUnavailable(
@@ -190,13 +219,15 @@ class Database(ForkSafe):
             if "invalid connection option" in str(error):
                 raise InvalidSetting(f"{self.where}: {self._reason(error)}") from None
             raise
+        except VaultError:
+            raise
         except TypeError as error:  # what a driver makes of an option that it does not know
             raise InvalidSetting(f"{self.where}: {error}") from None
         except Exception as error:
             # Whatever a driver stumbles over, while it reads what a server of another kind says.
             raise BackendUnavailable(f"{self.where}: what answers there is no {self.dialect} server") from error
         with connection:
-            yield connection
+            yield self._checked(connection)
 
     def _reason(self, error: BaseException) -> str:
         """The driver's words, without the statement; one line."""

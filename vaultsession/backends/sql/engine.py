@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ...errors import BackendUnavailable, DurabilityUnknown, UnsupportedFormat, VaultError
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, UnsupportedFormat, VaultError
 from ...format.sealed import ReadHead
 from ...util.deadline import pause
+from ...util.ownership import open_file
 from ..leases import Leases
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
@@ -189,7 +190,7 @@ class SqlEngine:
         path = self._location.path
         if not path.startswith("file:"):
             try:
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
+                os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE))
             except OSError as error:
                 raise BackendUnavailable(f"{self.where}: {error.strerror or error}") from error
 
@@ -232,8 +233,10 @@ class SqlEngine:
     def _metadata(self, named: bytes) -> bytes | None:
         metadata = self._tables.metadata.c
         statement = sa.select(metadata.data).where(metadata.name == named)
-        found: bytes | None = self._database.ask(lambda connection: connection.execute(statement).scalar())
-        return found
+        found: object = self._database.ask(lambda connection: connection.execute(statement).scalar())
+        if found is None or isinstance(found, bytes):
+            return found
+        raise Damaged(f"{self.where}: the value {named.decode()!r} holds no bytes: restore it from a backup")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from ...errors import Damaged
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import VERSION_SIZE, Container, Current, Delete, IndexRow, Tombstone, Witness, Write
+from ...format.sealed import GENERATIONS, VERSION_SIZE, Container, Current, Delete, IndexRow, Tombstone, Witness, Write
 from ..rollback_guard import UNSEEN, Sight
-from .tables import Bytes, Tables, signed, unsigned
+from .tables import Bytes, Tables
 
 PIECE = 1 << 20
 """Bytes of the largest piece: a statement stays far below what servers accept by default (16 MiB)."""
@@ -211,7 +211,7 @@ class SessionTables:
         return True
 
     def _add_pieces(self, connection: sa.Connection, sealed: Write) -> None:
-        locator, generation = locator_of(sealed.head.key).encode(), signed(sealed.head.generation)
+        locator, generation = locator_of(sealed.head.key).encode(), sealed.head.generation
         for ending, data in pieces_of(sealed):
             connection.execute(
                 self._insert_piece, {"locator": locator, "generation": generation, "ending": ending, "data": data}
@@ -258,11 +258,11 @@ class SessionTables:
         if isinstance(written, Delete):
             return True if now.version == written.tombstone.mac else None
         row = written.head
-        if now == Stamp(signed(row.generation), row.version):
+        if now == Stamp(row.generation, row.version):
             return True
-        if unsigned(now.generation) != row.generation:
+        if now.generation != row.generation:
             # Replaced by the next writer: of a record that was in front of it, or never there, nothing is left.
-            return None if unsigned(now.generation) > row.generation else False
+            return None if now.generation > row.generation else False
         found = self.find(connection, key, max(written.offset, record.HEADER_SIZE))
         container = None if found is None else found.container
         return container is not None and container.data.startswith(written.data[container.offset - written.offset :])
@@ -279,9 +279,9 @@ class SessionTables:
 def columns(row: IndexRow) -> dict[str, Any]:
     """The row of a living session. Its last tombstone, if there is one, stays beside it."""
     return {
-        "generation": signed(row.generation),
+        "generation": row.generation,
         "version": row.version,
-        "seq": signed(row.seq),
+        "seq": row.seq,
         "updated": row.updated,
         "expires": row.expires,
         "size": row.size,
@@ -292,7 +292,7 @@ def columns(row: IndexRow) -> dict[str, Any]:
 
 def removed(tombstone: Tombstone) -> dict[str, Any]:
     """The row of a session that was removed."""
-    generation = signed(tombstone.generation)
+    generation = tombstone.generation
     bare = ("seq", "updated", "expires", "size", "tags", "head", "header", "begin", "tail")
     return {
         "generation": generation,
@@ -358,12 +358,13 @@ def _container(key: str, start: int, header: object, pieces: Sequence[tuple[obje
 def witness_from(generation: object, seq: object, version: object) -> Witness | None:
     """The point that a row names as the newest; None for values that none of us wrote."""
     if isinstance(generation, int) and isinstance(seq, int) and isinstance(version, bytes):
-        return Witness(unsigned(generation), unsigned(seq), version) if len(version) == VERSION_SIZE else None
+        possible = len(version) == VERSION_SIZE and generation >= 0 and seq >= 0
+        return Witness(generation, seq, version) if possible else None
     return None
 
 
 def tombstone_from(key: str, generation: object, mac: object) -> Tombstone | None:
     """The tombstone of a row; None where there is none."""
-    if isinstance(generation, int) and isinstance(mac, bytes):
-        return Tombstone(key, unsigned(generation), mac)
+    if isinstance(generation, int) and isinstance(mac, bytes) and 0 <= generation < GENERATIONS:
+        return Tombstone(key, generation, mac)
     return None

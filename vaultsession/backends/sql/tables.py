@@ -8,8 +8,7 @@
     {prefix}_tags        tag, locator                   which sessions carry an owner or a label
     {prefix}_leases      locator, token, expires        who answers a session
 
-Nothing is text, so that no collation compares it: locators and names are ASCII bytes. Numbers of 64 bits without a
-sign are kept as those with one (``signed``); the order of those is never asked for.
+Nothing is text, so that no collation compares it: locators and names are ASCII bytes. No number reaches 2^63.
 
 ``generation`` and ``version`` of a session are what every change is compared and swapped on. In the row of a session
 that was removed the version is the tombstone's, and what only a living one has is NULL.
@@ -31,9 +30,6 @@ SCHEMA_PAPER = "schema"
 
 APPLICATION_ID = 0x76734631
 """In the header of a SQLite file: it is ours."""
-
-_SIGN = 1 << 63
-_SPAN = 1 << 64
 
 
 class Bytes(sa.types.TypeDecorator[bytes]):
@@ -117,13 +113,3 @@ class Tables:
 
     def _table(self, name: str, *parts: sa.Column[bytes] | sa.Column[int] | sa.Index) -> sa.Table:
         return sa.Table(name, self.schema, *parts, mysql_engine="InnoDB", sqlite_with_rowid=False)
-
-
-def signed(number: int) -> int:
-    """A number of 64 bits without a sign, as the one with a sign that has the same bits."""
-    return number - _SPAN if number >= _SIGN else number
-
-
-def unsigned(number: int) -> int:
-    """The inverse of ``signed``."""
-    return number % _SPAN

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ...admin.doctor import opened_read_only
 from ...backends.files import preallocation
+from ...backends.files.container import end_of_records
 from ...errors import Damaged, InvalidSetting, UnknownDictionary
 from ...format import ContainerCipher, payload
 from ...format.head import Head, decode
@@ -28,6 +29,7 @@ from ...format.record import (
 )
 from ...format.sealed import Container
 from ...store.session import SessionInfo
+from ...util.disk import Disk
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
 from ..vault_options import VaultOptions, takes_options
@@ -109,7 +111,10 @@ def _read(file: str) -> Container:
     if os.path.isdir(file):
         raise InvalidSetting(f"{file} is a directory: name one of the files in its sessions/")
     with open(file, "rb") as stream:
-        data = preallocation.without(stream.read(LARGEST_CONTAINER + 1))
+        end = LARGEST_CONTAINER + 1
+        if stream.seekable():
+            end = end_of_records(Disk(), stream.fileno(), end) + preallocation.LIMIT + 1
+        data = preallocation.without(stream.read(end))
     return Container(data[:HEADER_SIZE], min(len(data), HEADER_SIZE), data[HEADER_SIZE:])
 
 

@@ -16,22 +16,22 @@ LOCATORS = st.text("0123456789abcdefghijklmnopqrstuv", min_size=32, max_size=32)
 KEYS = st.builds(
     lambda slug, locator: f"{slug}~{locator}" if slug else locator, st.sampled_from(["", "a", "x-1"]), LOCATORS
 )
-U64 = st.integers(0, 2**64 - 1)
+U63 = st.integers(0, 2**63 - 1)
 TIMES = st.integers(0, 2**62)
 ROWS = st.builds(
     IndexRow,
     key=KEYS,
-    generation=U64,
-    seq=U64,
+    generation=U63,
+    seq=st.integers(0, 2**64 - 1),
     version=st.binary(min_size=16, max_size=16),
     updated=TIMES,
     expires=st.none() | TIMES,
-    size=U64,
+    size=st.integers(0, 2**64 - 1),
     tags=st.lists(st.binary(min_size=16, max_size=16), max_size=5).map(tuple),
     blob=st.binary(max_size=300),
     torn=st.just(False),  # an observation: not stored
 )
-GRAVES = st.builds(Tombstone, KEYS, U64, st.binary(min_size=16, max_size=16))
+GRAVES = st.builds(Tombstone, KEYS, U63, st.binary(min_size=16, max_size=16))
 
 
 @given(ROWS | GRAVES)

@@ -125,9 +125,9 @@ def test_what_was_removed_leaves_no_bytes(backend: SqlBackend, scribe: Sealer) -
     assert backend.stats() == {"sessions": 0, "bytes": 0, "tombstones": 1}
 
 
-def test_generations_and_expiries_of_64_bits_are_kept(backend: SqlBackend, other: SqlBackend, scribe: Sealer) -> None:
+def test_generations_and_expiries_of_63_bits_are_kept(backend: SqlBackend, other: SqlBackend, scribe: Sealer) -> None:
     key = scribe.key("a")
-    scribe_at = (1 << 63) + 5
+    scribe_at = (1 << 63) - 5
 
     def update(newest: Any) -> Any:
         sealed = scribe.create(key, expires=(1 << 63) - 1, updated=-5)
