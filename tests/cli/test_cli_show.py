@@ -114,3 +114,16 @@ def test_a_pager_that_reads_nothing_is_no_error(pager, session, terminal):
     assert done.code == 0
     assert "Traceback" not in done.out
     assert ("Hello" in done.out) == (pager != "true")
+
+
+@pytest.mark.parametrize(("option", "piece"), [("--html", "<p>Hello</p>"), ("--markdown", "\n## 0 · user\n\nHello\n")])
+def test_it_is_written_into_one_private_file(option, piece, session, run, tmp_path):
+    into = tmp_path / "page"
+    done = run("show", "s", option, into)
+    assert done.code == 0, done.err
+    assert (done.out, into.stat().st_mode & 0o777) == ("", 0o600)
+    assert piece in into.read_text()
+    assert "in the clear" in done.err
+    assert run("show", "s", option, into).code == 5
+    assert run("show", "s", option, into, "--replace").code == 0
+    assert run("show", "s", "--html", into, "--markdown", into).code == 2

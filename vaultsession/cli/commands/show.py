@@ -14,6 +14,7 @@ from ...format.messages import understand
 from ...format.messages.plain import said
 from .. import output, transcript
 from ..completers import SessionId
+from ..destination import destination
 from ..output import AnyForm, Form
 from ..pager import paged
 from ..vault_options import VaultOptions, takes_options
@@ -30,13 +31,23 @@ def show(
     ] = None,
     state: Annotated[bool, typer.Option("--state", help="The state as well.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="On a terminal: messages as the JSON that they are.")] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Into one page that opens offline.")
+    ] = None,
+    markdown: Annotated[
+        str | None, typer.Option("--markdown", metavar="FILE", help="Into one Markdown document.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="FILE may be there already: it is replaced.")] = False,
     form: AnyForm,
 ) -> None:
     """Show a session: its facts and its messages.
 
     On a terminal it is read in $PAGER, and --last begins at the end. Piped: TSV of part, name and value. --jsonl: the
-    messages alone. Like any reading, this extends a sliding session.
+    messages alone. FILE is written in the clear, and nobody else can read it. Like any reading, this extends a sliding
+    session.
     """
+    if html is not None and markdown is not None:
+        raise InvalidSetting("give --html or --markdown, not both")
     if state and form is Form.JSONL:
         raise InvalidSetting("--jsonl gives the messages alone: the state comes with --json")
     with where.open() as store:
@@ -44,6 +55,9 @@ def show(
         messages = session.messages if last is None else store.messages(id, last=last)
         kept = session.state if state else None
         facts = session.facts()
+    if html is not None or markdown is not None:
+        _write_file(facts, messages, html=html, markdown=markdown, replace=replace)
+        return
     also = {} if kept is None else {"state": kept}
     output.show(
         _parts(facts, kept, messages) if form is Form.TSV else messages,
@@ -90,3 +104,20 @@ def _written(
         output.lines(messages)
     else:
         transcript.write(messages, left_out)
+
+
+def _write_file(
+    facts: output.Record, messages: Sequence[output.Record], *, html: str | None, markdown: str | None, replace: bool
+) -> None:
+    from ...format.messages import html as page  # noqa: PLC0415 - few processes write one
+    from ...format.messages import markdown as text  # noqa: PLC0415 - as above
+
+    shown = {name: str(value) for name, value in facts.items() if value not in (None, {}, False)}
+    made = (text if html is None else page).document(facts["title"] or facts["id"], shown, messages)
+    into = html or markdown
+    with destination(into, replace=replace) as stream:
+        for block in made:
+            stream.write(block.encode("utf-8", "replace"))
+    output.say(
+        f"{output.counted(len(messages), 'message')} written to {into}, in the clear: keep it as you keep a secret."
+    )
