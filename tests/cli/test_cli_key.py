@@ -46,9 +46,9 @@ def test_a_new_key_file_is_made(place, run, tmp_path):
 
 
 def test_a_new_passphrase_is_typed_twice(place, terminal):
-    done = terminal("key", "add", "--new-passphrase", typed=(("New passphrase", "a b\n"), ("again", "a b\n")))
+    done = terminal("key", "add", "--new-passphrase", typed=(("New passphrase", "one two\n"), ("again", "one two\n")))
     assert done.code == 0
-    open_store(place.path, key=Passphrase("a b"), create=False).close()
+    open_store(place.path, key=Passphrase("one two"), create=False).close()
 
 
 def test_on_a_terminal_the_passphrase_of_the_vault_is_asked_for(place, run, words, terminal, monkeypatch):

@@ -8,6 +8,7 @@ nothing of the old may stay. Compression has happened before, outside.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 
@@ -217,15 +218,14 @@ class Writer:
             updated=self.now(was),
             expires=self.expiry(was),
         )
-        if (
-            newest.torn
-            or self._is_stale(opened, was.tenant_id)
-            or is_worn(newest.size + len(addition.data), head, opened.run)
-        ):
+        record = partial(self._record, newest, opened, DELTA, head, addition)
+        is_stale = newest.torn or self._is_stale(opened, was.tenant_id)
+        if is_stale or is_worn(newest.size + len(addition.data), head, opened.run):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
-            return self._merged(newest, head, [*bodies, addition.text])
-        return self._record(newest, opened, DELTA, head, addition)
+            merged = self._merged(newest, head, [*bodies, addition.text])
+            return merged if is_stale else merged._replace(instead=record)
+        return record()
 
     def head_record(
         self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
@@ -233,9 +233,14 @@ class Writer:
         """Another head over the same document: its life extended, or its labels changed."""
         dead = head.dead + overhead(newest)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
+
+        def record() -> Write:
+            return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
+
         if newest.torn or is_worn(newest.size, head, opened.run):
-            return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
-        return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
+            merged = self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
+            return merged if newest.torn else merged._replace(instead=record)
+        return record()
 
     def resealed(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write:
         """The same document in a container of its own, under the key of the moment; what was dead is left behind.

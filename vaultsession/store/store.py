@@ -359,7 +359,8 @@ class SessionStore(Generic[StateT]):
         ``state`` those of the state as well. ``ignore_case`` compares as ``re.IGNORECASE`` does. Sessions are opened
         one at a time while the matches are read; reading them extends no life. ``limit`` ends the search after so many
         matches. ``progress`` is called with the number of sessions that are done. ``PartialFailure``, behind the last
-        match, for sessions that could not be read.
+        match, for sessions that could not be read. A pattern is matched by ``re``, which some keep busy for ever, and
+        with it the whole process: of users who are not trusted take texts.
         """
         self._check_open()
         if limit is not None and limit < 1:
