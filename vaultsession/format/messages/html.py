@@ -20,6 +20,9 @@ from .records import understand
 _IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 """Pictures that hold no script, as SVG does."""
 
+_SUMMARY = 90
+"""Characters of a call or a result that are seen while it is folded."""
+
 _STYLE = """
 :root{color-scheme:light dark;--soft:#6b7280;--line:#d1d5db;--back:#f3f4f6;--user:#0e7490;--assistant:#15803d;
 --system:#a21caf;--tool:#a16207}
@@ -102,12 +105,12 @@ def _thinking(part: Thinking) -> str:
 
 
 def _call(call: ToolCall) -> str:
-    return _folded(f"→ {call.name}", _pre(text_of(call.arguments)))
+    return _folded(words(call).partition("\n")[0][:_SUMMARY], _pre(text_of(call.arguments)))
 
 
 def _result(result: ToolResult) -> str:
     inner = "".join(_pre(part.text) if isinstance(part, Text) else rendered(part) for part in result.parts)
-    shown = next((part.text for part in result.parts if isinstance(part, Text)), "")[:80]
+    shown = next((part.text for part in result.parts if isinstance(part, Text)), "")[:_SUMMARY]
     return _folded(
         f"{'✗ error' if result.is_error else '←'} {shown}", inner, ' class="error"' if result.is_error else ""
     )
