@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from dictionary_lab import SAID, learned, numbers
 
 from vaultsession import RawKey, open_store
 from vaultsession.vault.key_places import KeyFile
@@ -130,11 +131,15 @@ def test_a_passphrase_is_changed_at_once(furnished, run, tmp_path, monkeypatch):
 def test_a_passphrase_is_changed_on_a_terminal(furnished, terminal, run, tmp_path, monkeypatch):
     run("key", "add", "--new-passphrase-file", words_in(tmp_path / "old", "old words\n"))
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
-    typed = (("Passphrase of the vault", "old words\n"), ("New passphrase", "new\n"), ("The same again", "new\n"))
+    typed = (
+        ("Passphrase of the vault", "old words\n"),
+        ("New passphrase", "newer words\n"),
+        ("The same again", "newer words\n"),
+    )
     done = terminal("key", "passphrase", typed=typed)
     assert done.code == 0, done.out
     assert "was changed" in done.out
-    assert run("ls", "--passphrase-file", words_in(tmp_path / "new", "new\n")).code == 0
+    assert run("ls", "--passphrase-file", words_in(tmp_path / "new", "newer words\n")).code == 0
 
 
 def test_a_vault_that_a_key_opened_has_no_passphrase_to_change(furnished, run, tmp_path):
@@ -217,3 +222,31 @@ def test_which_of_several_passphrases_is_asked_for(furnished, run, terminal, tmp
     assert run("ls", "--passphrase-file", tmp_path / "second").code == 12
     assert run("ls", "--passphrase-file", words_in(tmp_path / "third", "third words\n")).code == 0
     assert terminal("key", "passphrase", typed=(("to change", "no such words\n"),)).code == 12
+
+
+def test_a_rotation_drops_a_dictionary(furnished, run):
+    with furnished.open() as store:
+        number = learned(store)
+        store.create("refers", messages=SAID)
+        assert number in numbers(store, "refers")
+    assert run("key", "rotate", "--drop-dictionary", number + 1).code == 2
+    assert run("key", "rotate", "--drop-dictionary", number).code == 0
+    assert not list((furnished.path / "dictionaries").iterdir())
+    with furnished.open() as store:
+        assert store.load("refers").messages == SAID
+
+
+def test_a_leaked_passphrase_is_revoked_by_two_commands(furnished, run, tmp_path, monkeypatch):
+    """What `--help` says of it, as run: with the old one and an old copy nothing opens that came later."""
+    words, new = words_in(tmp_path / "words", "the leaked one"), words_in(tmp_path / "new", "nobody knows")
+    assert run("key", "add", "--new-passphrase-file", words).code == 0
+    copy = (furnished.path / "keyring").read_bytes()
+    monkeypatch.delenv("VAULTSESSION_KEY_FILE")
+    assert run("key", "passphrase", "--passphrase-file", words, "--new-passphrase-file", new).code == 0
+    assert run("key", "rotate", "--prune", "--yes", "--passphrase-file", new).code == 0
+    for name in ("keyring", "keyring.bak"):
+        (furnished.path / name).write_bytes(copy)
+    (furnished.path / "index.sqlite").unlink()
+    done = run("show", "s0", "--passphrase-file", words)
+    assert done.code != 0
+    assert '"n"' not in done.out
