@@ -261,6 +261,7 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
             justify="right" if column.right else "left",
             overflow="ellipsis" if column.cut else "fold",
             no_wrap=column.right or column.whole or column.cut,
+            max_width=max(NARROWEST, console.width // 3) if column.cut else None,
         )
     for record in records:
         drawn.add_row(*(Text(_shown(column, record.get(column.name))) for column in chosen))
