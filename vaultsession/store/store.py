@@ -539,17 +539,8 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.documents
-        return {
-            "backend": self._backend.traits.name,
-            **self._backend.stats(),
-            "ratio": self._listing.ratio(),
-            "cache_sessions": len(cache),
-            "cache_bytes": cache.weight + self._cache.endings.weight,
-            "cache_hits": self._cache.hits,
-            "cache_misses": self._cache.misses,
-            "verbs": self._watch.summary(),
-        }
+        backend = {"backend": self._backend.traits.name, **self._backend.stats(), "ratio": self._listing.ratio()}
+        return {**backend, **self._cache.stats(), "verbs": self._watch.summary()}
 
     def health(self) -> dict[str, Any]:
         """``ok``, and the reasons for it: where the store lies, the source of its key, each component.
