@@ -11,7 +11,6 @@ Errors common to all verbs, beside those that each one names: ``InvalidSessionId
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -491,8 +490,7 @@ class SessionStore(Generic[StateT]):
         ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
         """
         self._check_open()
-        removing = functools.partial(self._operations.remove, shred=True)
-        return erasure.Erasure(self._backend, self._reader, self._clock, removing).destroy(tenant_id)
+        return erasure.Erasure(self._backend, self._reader, self._clock, self._operations.remove).destroy(tenant_id)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
