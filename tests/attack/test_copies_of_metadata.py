@@ -14,17 +14,18 @@ from vaultsession import RawKey
 from vaultsession.backends.replication import Outcome
 from vaultsession.errors import Damaged
 from vaultsession.format.dictionaries import FIRST, Dictionaries, numbered, shipped
+from vaultsession.format.keys import MasterKey
 from vaultsession.util.disk import Disk
 from vaultsession.vault import UnlockedVault, Vault
 from vaultsession.vault.engine_metadata import EngineMetadata
-from vaultsession.vault.metadata import VAULT, split
+from vaultsession.vault.metadata import OLDER, VAULT, split
 from vaultsession.vault.replication import (
     follow_metadata,
     follow_tenants,
     lacking_dictionaries,
     level_dictionaries,
 )
-from vaultsession.vault.tenant_keys import TenantKeys
+from vaultsession.vault.tenant_keys import State, TenantKeys
 
 KEY = RawKey(bytes(range(32)))
 SEALED = b"VSD1" + bytes(200)
@@ -126,3 +127,66 @@ def test_keys_of_a_tenant_that_the_vault_did_not_seal_replace_none(
     with pytest.raises(Damaged, match="does not authenticate"):
         follow_tenants(source, target, opened)
     assert target.tenant(name) == genuine
+
+
+def test_two_files_of_a_tenant_that_went_on_apart_are_merged_where_a_vault_moves(
+    source: Vault, target: Vault, opened: UnlockedVault
+) -> None:
+    """The target had other keys of the same tenant: what lay under them was lost when its file was replaced."""
+    for vault in (source, target):
+        name = TenantKeys(TenantKeys.digest_of(opened.keyring, "acme")).name
+        made = TenantKeys(TenantKeys.digest_of(opened.keyring, "acme")).grown(opened.keyring.first.id)
+        assert vault.put_tenant(name, made.encode(opened.keyring), None)
+    ours, theirs = (TenantKeys.decode(vault.tenant(name), opened.keyring, name) for vault in (source, target))
+    follow_tenants(source, target, opened)
+    merged = TenantKeys.decode(target.tenant(name), opened.keyring, name)
+    assert {key.master.secret for key in merged.keys} == {ours.keys[0].master.secret, theirs.keys[0].master.secret}
+    assert merged.sealing(opened.keyring.first.id) == ours.keys[0].master
+    before = target.tenant(name)
+    source.put_tenant(name, merged.destroyed().encode(opened.keyring), source.tenant(name))
+    follow_tenants(source, target, opened)
+    assert target.tenant(name) != before
+    gone = TenantKeys.decode(target.tenant(name), opened.keyring, name)
+    assert {key.state for key in gone.keys} == {State.DESTROYED}
+
+
+def test_a_dictionary_of_a_tenant_is_proved_by_the_file_of_its_keys(
+    source: Vault, target: Vault, opened: UnlockedVault
+) -> None:
+    tenant = TenantKeys(TenantKeys.digest_of(opened.keyring, "acme")).grown(opened.keyring.first.id)
+    source.put_tenant(tenant.name, tenant.encode(opened.keyring), None)
+    made = Dictionaries(opened.keyring).seal(numbered(shipped().content, FIRST), tenant.keys[0].master)
+    source.add_dictionary(FIRST, made)
+    follow_metadata(source, target, opened)
+    assert set(target.dictionary(FIRST)) == {made}
+    assert target.tenant(tenant.name) is None
+
+
+def test_a_dictionary_at_the_target_follows_a_rotation(source: Vault, target: Vault, opened: UnlockedVault) -> None:
+    source.add_dictionary(FIRST, Dictionaries(opened.keyring).seal(numbered(shipped().content, FIRST)))
+    follow_metadata(source, target, opened)
+    later = source.replace_keys(opened, lambda masters: (MasterKey.generate(), *masters))
+    resealed = Dictionaries(later.keyring).seal(numbered(shipped().content, FIRST))
+    source.level_dictionary(FIRST, resealed)
+    pruned = source.replace_keys(later, lambda masters: masters[:1])
+    assert follow_metadata(source, target, opened) is Outcome.REPLACED, "a process that knows the first keys only"
+    assert set(target.dictionary(FIRST)) == {resealed}
+    assert lacking_dictionaries(source, target, pruned) == []
+
+
+@pytest.mark.parametrize("place", ["directory", "engine"])
+def test_a_target_keeps_the_keyring_that_it_had_before(
+    source: Vault, opened: UnlockedVault, tmp_path: Path, place: str
+) -> None:
+    target = at(place, tmp_path / "another")
+    follow_metadata(source, target, opened)
+    for number in range(3):
+        before = target.metadata()
+        opened = source.add_slot(opened, RawKey(bytes(range(100 + number, 132 + number))))
+        assert follow_metadata(source, target, opened) is Outcome.REPLACED
+        if place == "directory":
+            kept = (tmp_path / "another/quarantine/keyring.older").read_bytes()
+            assert [path.name for path in (tmp_path / "another/quarantine").iterdir()] == ["keyring.older"]
+        else:
+            kept = split(target.storage.engine.kept[OLDER])[1]
+        assert kept == split(before)[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 
 import pytest
+from vaults import patched
 
 from vaultsession import Passphrase, open_store
 
@@ -24,6 +25,33 @@ def test_listing_needs_no_key(place, spawn, monkeypatch):
     (row,) = done.rows
     assert row["kind"] == "raw key"
     assert len(row["slot"]) == 16
+
+
+def test_listing_says_whether_a_key_proved_it(place, run, monkeypatch):
+    done = run("key", "list", "--json")
+    assert done.json["proved"]
+    assert "not proved" not in done.err
+    monkeypatch.delenv("VAULTSESSION_KEY_FILE")
+    done = run("key", "list", "--json")
+    assert not done.json["proved"]
+    assert "not proved, since no key was at hand" in done.err
+
+
+def test_a_copy_with_swapped_labels_moves_nobody_to_remove_another_slot(place, run, tmp_path):
+    """Somebody without a key raised the counter of one copy, swapped the ids of its slots and put its checksum right."""
+    for label in ("ours", "theirs"):
+        assert run("key", "add", "--new-key-file", tmp_path / label, "--label", label).code == 0
+    before = {row["label"]: row["slot"] for row in run("key", "list").rows}
+    file = place.path / "keyring"
+    data = file.read_bytes()
+    one, other = data[396:404], data[760:768]
+    forged = patched(patched(patched(data, 396, other), 760, one), 8, b"\x63")
+    file.write_bytes(forged)
+    assert {row["label"]: row["slot"] for row in run("key", "list").rows} == before
+    file.write_bytes(forged)
+    assert run("key", "remove", before["theirs"], "--yes").code == 0
+    assert run("ls", "--key-file", tmp_path / "ours").code == 0
+    assert run("ls", "--key-file", tmp_path / "theirs").code == 12
 
 
 def test_a_passphrase_is_a_second_way_in(place, run, words, monkeypatch):
@@ -46,9 +74,9 @@ def test_a_new_key_file_is_made(place, run, tmp_path):
 
 
 def test_a_new_passphrase_is_typed_twice(place, terminal):
-    done = terminal("key", "add", "--new-passphrase", typed=(("New passphrase", "a b\n"), ("again", "a b\n")))
+    done = terminal("key", "add", "--new-passphrase", typed=(("New passphrase", "one two\n"), ("again", "one two\n")))
     assert done.code == 0
-    open_store(place.path, key=Passphrase("a b"), create=False).close()
+    open_store(place.path, key=Passphrase("one two"), create=False).close()
 
 
 def test_on_a_terminal_the_passphrase_of_the_vault_is_asked_for(place, run, words, terminal, monkeypatch):

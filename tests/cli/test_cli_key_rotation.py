@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from dictionary_lab import SAID, learned, numbers
 
 from vaultsession import RawKey, open_store
 from vaultsession.vault.key_places import KeyFile
@@ -217,3 +218,31 @@ def test_which_of_several_passphrases_is_asked_for(furnished, run, terminal, tmp
     assert run("ls", "--passphrase-file", tmp_path / "second").code == 12
     assert run("ls", "--passphrase-file", words_in(tmp_path / "third", "third words\n")).code == 0
     assert terminal("key", "passphrase", typed=(("to change", "no such words\n"),)).code == 12
+
+
+def test_a_rotation_drops_a_dictionary(furnished, run):
+    with furnished.open() as store:
+        number = learned(store)
+        store.create("refers", messages=SAID)
+        assert number in numbers(store, "refers")
+    assert run("key", "rotate", "--drop-dictionary", number + 1).code == 2
+    assert run("key", "rotate", "--drop-dictionary", number).code == 0
+    assert not list((furnished.path / "dictionaries").iterdir())
+    with furnished.open() as store:
+        assert store.load("refers").messages == SAID
+
+
+def test_a_leaked_passphrase_is_revoked_by_two_commands(furnished, run, tmp_path, monkeypatch):
+    """What `--help` says of it, as run: with the old one and an old copy nothing opens that came later."""
+    words, new = words_in(tmp_path / "words", "the leaked one"), words_in(tmp_path / "new", "nobody knows")
+    assert run("key", "add", "--new-passphrase-file", words).code == 0
+    copy = (furnished.path / "keyring").read_bytes()
+    monkeypatch.delenv("VAULTSESSION_KEY_FILE")
+    assert run("key", "passphrase", "--passphrase-file", words, "--new-passphrase-file", new).code == 0
+    assert run("key", "rotate", "--prune", "--yes", "--passphrase-file", new).code == 0
+    for name in ("keyring", "keyring.bak"):
+        (furnished.path / name).write_bytes(copy)
+    (furnished.path / "index.sqlite").unlink()
+    done = run("show", "s0", "--passphrase-file", words)
+    assert done.code != 0
+    assert '"n"' not in done.out

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from crash_lab import IDS, KEY, Life, QuickDisk, explored, reader
+from dictionary_lab import SAID, learned, numbers
 from vaults import vault_at
 
 from vaultsession import RawKey, SessionNotFound, SessionStore, UnknownDictionary, UnknownKey, open_store
 from vaultsession.engine.writer import Writer
-from vaultsession.format.dictionaries import Dictionaries, shipped
+from vaultsession.format.dictionaries import FIRST, Dictionaries
 from vaultsession.testing.clock import ManualClock
 from vaultsession.vault.live_keyring import LiveKeyring
 
@@ -27,14 +28,15 @@ def furnished(where: Path, name: str, **settings: Any) -> Life:
     vault = vault_at(str(life.path), life.disk)
     vault.add_slot(vault.unlock([("the key", KEY)]), OTHER)
     life.act(
-        lambda store: store._operations._reader.dictionaries.keep(shipped().content, life.clock.now()),
+        learned,
         lambda store: store.create("gone", tenant_id="idle"),
         lambda store: store.delete("gone"),
         lambda store: store.create("a", state={"n": 1}, messages=[{"n": 1}], tenant_id="acme"),
         lambda store: store.create("b", messages=[{"text": "word " * 300}], tenant_id="acme"),
-        lambda store: store.create("c", title="c"),
+        lambda store: store.create("c", title="c", messages=SAID),
         lambda store: store.append("a", {"n": 2}),
     )
+    assert FIRST in numbers(life.store, "c")
     life.since = life.disk.position
     return life
 
@@ -45,6 +47,11 @@ def rotates(store: SessionStore) -> object:
 
 def rotates_and_prunes(store: SessionStore) -> object:
     store.rotate_key()
+    return store.prune_keys()
+
+
+def drops_a_dictionary(store: SessionStore) -> object:
+    store.rotate_key(drop_dictionaries=store._operations._reader.dictionaries.numbers())
     return store.prune_keys()
 
 
@@ -62,7 +69,8 @@ def gone_on_with(crashed: Any, life: Life) -> None:
         assert reader(store) == before
         again = store._operations._reader
         assert len(again.keyring.masters) == 1
-        assert [again.dictionaries.find(number).number for number in vault_at(os.fspath(crashed)).dictionaries()]
+        for number in vault_at(os.fspath(crashed)).dictionaries():
+            assert again.dictionaries.find(number).number == number
         assert all(map(again.rows.is_genuine, store._backend.tombstones()))
         if again.keyring.tenant_keys:
             assert again.keys.tenant("idle") is not None, "it may have copies in quarantine"
@@ -98,7 +106,7 @@ def test_a_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, te
     assert life.survive(bound=4) >= 60
 
 
-@pytest.mark.parametrize("act", [rotates, rotates_and_prunes])
+@pytest.mark.parametrize("act", [rotates, rotates_and_prunes, drops_a_dictionary])
 def test_a_rotation_that_was_cut_is_gone_on_with(where: Path, act: Any) -> None:
     life = furnished(where, "quick: a rotation gone on with", tenant_keys=act is rotates_and_prunes)
     life.act(act)

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import typer
 
-from ..errors import InvalidSetting, VaultNotFound
+from ..errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
 from ..util.home import expanded
 from ..util.lazy import LazyModule
 from .output import Form
@@ -169,11 +169,20 @@ class VaultOptions:
         storage = vaults.VaultDirectory(local_path(self.path), disk.Disk(), allow_network=allow_network)
         return self.existing(vaults.Vault(storage))
 
-    def candidates(self, vault: Vault, environ: Mapping[str, str] | None = None) -> Iterator[tuple[str, Secret]]:
-        """The secrets that may open a vault, each asked for as the iteration reaches it."""
-        takes_passphrase = any(slot.takes_passphrase for slot in vault.slots())
+    def candidates(
+        self, vault: Vault, environ: Mapping[str, str] | None = None, *, prompts: bool = True
+    ) -> Iterator[tuple[str, Secret]]:
+        """The secrets that may open a vault, each asked for as the iteration reaches it; or of a prompt, too."""
+        takes_passphrase = prompts and any(slot.takes_passphrase for slot in vault.slots())
         sources = key_sources.KeySources(self.environ if environ is None else environ)
         return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
+
+    def proved(self, vault: Vault) -> UnlockedVault | None:
+        """The vault unlocked by a key that is at hand; None where there is none. Nobody is asked."""
+        try:
+            return vault.unlock(self.candidates(vault, prompts=False))
+        except (KeyUnavailable, WrongKey):
+            return None
 
     def unlock(self, vault: Vault) -> tuple[UnlockedVault, Secret]:
         """The vault unlocked, and the secret that did it."""

@@ -147,6 +147,7 @@ class Reader:
         dictionaries = Dictionaries(keys, vault)
         if compressing:
             dictionaries.choose()
+            keys.changed = dictionaries.mark_stale
         return cls(keys, dictionaries)
 
     @property

@@ -13,6 +13,9 @@ older key that is not retired. The next rotation then goes on with it, also besi
 everything is under a key that the keyring holds.
 
 Retired keys stay until they are pruned: mirrors and backups may still need them.
+
+A rotation can drop dictionaries. Before step 1 they are marked as retired: who sees the new key compresses with another
+from then on. The second look opens every session. They are deleted at the end, if every session could be read.
 """
 
 from __future__ import annotations
@@ -21,17 +24,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 from ..backends.protocol import Backend
-from ..errors import Conflict, TooLarge, Unreadable, VaultError, without_frames
+from ..errors import Conflict, InvalidSetting, TooLarge, UnknownDictionary, Unreadable, VaultError, without_frames
 from ..format import record
+from ..format.dictionaries import FIRST, LAST
 from ..format.index_row import root_of
 from ..format.keys import MasterKey
-from ..format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
+from ..format.payload import CODEC_DICTIONARY, dictionary_of
+from ..format.sealed import Current, Delete, IndexRow, Query, ReadRange, Tombstone, Write
 from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
 from .cache import SessionCache
@@ -84,15 +89,28 @@ class Rotator:
         self._writer = writer
         self._cache = cache
         self._one_large = threading.Lock()
+        self._without: frozenset[int] = frozenset()
+        self._looks_closer = False
 
     @property
     def _keys(self) -> LiveKeyring:
         return self._reader.keys
 
-    def rotate(self, progress: Progress | None = None) -> Rotation:
-        """See the module. What the storage refuses passes through; call again to go on."""
+    def rotate(self, progress: Progress | None = None, drop: Collection[int] = ()) -> Rotation:
+        """See the module. What the storage refuses passes through; call again to go on.
+
+        ``InvalidSetting`` for a dictionary to drop that the vault does not hold.
+        """
         self._keys.refresh()
-        before = {master.id for master in self._keys.current.masters}
+        dictionaries, before = self._reader.dictionaries, {master.id for master in self._keys.current.masters}
+        for number in sorted(drop):
+            try:
+                dictionaries.find(number if FIRST <= number <= LAST else 0)
+            except UnknownDictionary:
+                raise InvalidSetting(f"the vault has no dictionary {number} that can be read") from None
+        for number in drop:
+            dictionaries.retire(number)
+        self._without = frozenset(drop)
         first = self._keys.change(_begun).first
         total = self._backend.count(Query())
         replaced, _ = self._replace_all(total, progress)
@@ -100,7 +118,10 @@ class Rotator:
         keyring = self._keys.change(lambda masters: _retired_but(masters, first.id))
         if self._backend.traits.durable:
             time.sleep(_LAG)
+        self._looks_closer = bool(drop)
         more, left = self._replace_all(total, None)
+        for number in drop if not left and not self._unreadable() else ():
+            dictionaries.delete(number)
         left += tuple(self._settle())
         retired = tuple(master.id.hex() for master in keyring.masters if master.retired)
         return Rotation(first.id.hex(), retired, total, replaced + more, left, resumed=first.id in before)
@@ -192,11 +213,18 @@ class Rotator:
             if not isinstance(newest, IndexRow):
                 return None
             opened = self._reader.opened(newest)
-            if not (self._writer.is_under_another_key(opened) or self._hangs_on_another(newest)):
+            fetch = self._cache.fetch(row.key)
+            is_due = self._writer.is_under_another_key(opened) or self._hangs_on_another(newest)
+            if not is_due and not (self._looks_closer and self._refers(row.key, fetch)):
                 return None
-            return self._writer.resealed(newest, opened, self._cache.fetch(row.key))
+            return self._writer.resealed(newest, opened, fetch, without=self._without)
 
-        return self._is_behind(row) and self._backend.commit(row.key, update).change is not None
+        return (self._looks_closer or self._is_behind(row)) and self._backend.commit(row.key, update).change is not None
+
+    def _refers(self, key: str, fetch: ReadRange) -> bool:
+        """Whether a living record was compressed with a dictionary that is being dropped."""
+        living = self._reader.living(key, fetch) or ()
+        return any(each.codec == CODEC_DICTIONARY and dictionary_of(each.body) in self._without for each in living)
 
     def _is_behind(self, row: IndexRow) -> bool:
         """By the row alone; where it cannot be believed, the container is asked."""
@@ -209,11 +237,14 @@ class Rotator:
     def _hangs_on_another(self, row: IndexRow) -> bool:
         return root_of(row) != self._keys.current.first.id
 
+    def _unreadable(self) -> int:
+        """How many sessions cannot be read, by an index that is derived anew."""
+        return getattr(self._backend.reindex(), "unreadable", 0)
+
     def _refuse_used(self, retired: set[bytes]) -> None:
         if left := self._settle():
             raise Conflict(f"what lies under a retired key and cannot be opened: {', '.join(left)}")
-        unreadable = getattr(self._backend.reindex(), "unreadable", 0)
-        if unreadable:
+        if unreadable := self._unreadable():
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
             raise Conflict(f"{unreadable} {said}")
         used = proved(

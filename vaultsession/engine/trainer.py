@@ -1,7 +1,8 @@
 """Learning a dictionary from the sessions of a vault, and measuring what it is worth on sessions that it has not seen.
 
 A dictionary is made of pieces of what it learned from. It is kept sealed, outlives the sessions that it learned from,
-and lets an observer of record sizes guess at what those said: learn from sessions that may know of each other.
+and lets an observer of record sizes guess at what those said: learn from sessions that may know of each other. In a
+vault with keys of tenants each is of one tenant, sealed under its key, and gone when that is destroyed.
 """
 
 from __future__ import annotations
@@ -99,12 +100,20 @@ class Trainer:
     def train(
         self,
         tags: tuple[bytes, ...],
-        *,
+        tenant_id: str | None,
         size: int,
-        dry_run: bool,
         progress: Callable[[int, int], object] | None,
+        *,
+        dry_run: bool,
     ) -> Trained:
         """Learn from the newest sessions that carry the tags; see ``SessionStore.train``."""
+        keys = self._reader.keys
+        keys.refresh()
+        if keys.current.tenant_keys and tenant_id is None:
+            raise InvalidSetting(
+                "the tenants of this vault have keys of their own: train for one of them, so that what is learned from "
+                "it is erased with it"
+            )
         if type(size) is not int or size not in SIZES:
             raise InvalidSetting(f"a dictionary has {SIZES.start} to {SIZES.stop - 1} bytes, not {size!r}")
         if self._level is None:
@@ -120,6 +129,7 @@ class Trainer:
                 f"at least {FEWEST_SESSIONS} sessions and {LEAST} bytes are needed"
             )
         level, dictionaries = self._level, self._reader.dictionaries
+        own = dictionaries.own_of(keys.sealing(tenant_id).id)
         best = min(learn(learned, size, level), key=lambda each: packed(records, level, (each, shipped())))
         result = Trained(
             number=None,
@@ -128,7 +138,7 @@ class Trainer:
             sampled=sampled,
             records=len(records),
             plain=packed(records, level, ()),
-            before=packed(records, level, dictionaries.current),
+            before=packed(records, level, dictionaries.current if own is None else (own, shipped())),
             after=packed(records, level, (best, shipped())),
         )
         if dry_run:
@@ -137,7 +147,7 @@ class Trainer:
             raise TrainingRefused(
                 f"nothing would be gained: records that take {result.before} bytes now would take {result.after}"
             )
-        return replace(result, number=dictionaries.keep(best.content, self._clock.now()).number)
+        return replace(result, number=dictionaries.keep(best.content, self._clock.now(), tenant_id).number)
 
     def _sessions(
         self, tags: tuple[bytes, ...], progress: Callable[[int, int], object] | None

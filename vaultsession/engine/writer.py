@@ -7,17 +7,19 @@ nothing of the old may stay. Compression has happened before, outside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import orjson
 
 from ..errors import Damaged, InvalidDocument, TooLarge
 from ..format import ContainerCipher, document, payload
+from ..format.dictionaries import SHIPPED, shipped
 from ..format.diff import Difference, smaller_delta
 from ..format.document import NO_CHANGE, Bodies, Change
 from ..format.head import Head, encode
 from ..format.ids import locator_of
-from ..format.payload import LARGEST_BODY, Packed
+from ..format.payload import CODEC_DICTIONARY, LARGEST_BODY, Packed
 from ..format.record import (
     DELTA,
     FOOTER_SIZE,
@@ -92,11 +94,32 @@ class Writer:
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
-        dictionaries = self._reader.dictionaries.current
+        counted = text.count(b"\n") if messages is None else messages
+        return self._packed(text, counted, self._reader.dictionaries.current)
+
+    def _packed(self, text: bytes, messages: int, dictionaries: Sequence[payload.Dictionary]) -> Packed:
         codec, data = payload.pack(
             text, level=self.level, limit=self._largest_body, dictionaries=dictionaries, losses=self._losses
         )
-        return Packed(text, codec, data, text.count(b"\n") if messages is None else messages)
+        return Packed(text, codec, data, messages)
+
+    def _fitting(self, body: Packed, cipher: ContainerCipher) -> Packed:
+        """The body with a dictionary that this container may refer to: its tenant's own, and none that is dropped.
+
+        Asked once the container is known: bodies are compressed before that.
+        """
+        if self.level is None:
+            return body
+        dictionaries = self._reader.dictionaries
+        own = dictionaries.own_of(cipher.sealed_as[0])
+        number = payload.dictionary_of(body.data) if body.codec == CODEC_DICTIONARY else None
+        if own is None:
+            if number is None or any(each.number == number for each in dictionaries.current):
+                return body
+            return self._packed(body.text, body.messages, dictionaries.current)
+        if number == own.number or (number in (None, SHIPPED) and len(body.text) > own.reach):
+            return body
+        return self._packed(body.text, body.messages, (own, shipped()))
 
     def pack_document(self, elements: Sequence[bytes]) -> list[Packed]:
         """A whole document, given as its state and its messages, in records of bounded size."""
@@ -120,7 +143,8 @@ class Writer:
         parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
         head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
         plain = b""
-        for seq, body in enumerate(bodies):
+        for seq, packed in enumerate(bodies):
+            body = self._fitting(packed, cipher)
             head = head._replace(
                 messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
             )
@@ -217,15 +241,14 @@ class Writer:
             updated=self.now(was),
             expires=self.expiry(was),
         )
-        if (
-            newest.torn
-            or self._is_stale(opened, was.tenant_id)
-            or is_worn(newest.size + len(addition.data), head, opened.run)
-        ):
+        record = partial(self._record, newest, opened, DELTA, head, addition)
+        is_stale = newest.torn or self._is_stale(opened, was.tenant_id)
+        if is_stale or is_worn(newest.size + len(addition.data), head, opened.run):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
-            return self._merged(newest, head, [*bodies, addition.text])
-        return self._record(newest, opened, DELTA, head, addition)
+            merged = self._merged(newest, head, [*bodies, addition.text])
+            return merged if is_stale else merged._replace(instead=record)
+        return record()
 
     def head_record(
         self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
@@ -233,14 +256,20 @@ class Writer:
         """Another head over the same document: its life extended, or its labels changed."""
         dead = head.dead + overhead(newest)  # whatever follows it says all that it says
         head = head._replace(records=head.records + 1, dead=dead, document=opened.document)
-        if newest.torn or is_worn(newest.size, head, opened.run):
-            return self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
-        return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
 
-    def resealed(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write:
+        def record() -> Write:
+            return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
+
+        if newest.torn or is_worn(newest.size, head, opened.run):
+            merged = self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
+            return merged if newest.torn else merged._replace(instead=record)
+        return record()
+
+    def resealed(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange, *, without: Collection[int] = ()) -> Write:
         """The same document in a container of its own, under the key of the moment; what was dead is left behind.
 
-        Bodies are opened and sealed again as they are, neither inflated nor parsed. The document keeps its version.
+        Bodies are opened and sealed again as they are, neither inflated nor parsed, but for those that refer to a
+        dictionary of ``without``. The document keeps its version.
         """
         living = self._reader.living(newest.key, fetch)
         if not living:
@@ -253,7 +282,11 @@ class Writer:
             if seq == len(living) - 1:
                 head = head._replace(document=opened.document)
             plain = encode(head)
-            sealed = cipher.seal(record.kind, seq, offset, link, plain, codec=record.codec, body=record.body)
+            codec, body = record.codec, record.body
+            if without and codec == CODEC_DICTIONARY and payload.dictionary_of(body) in without:
+                text = payload.unpack(codec, body, limit=self._largest_body, find=self._reader.dictionaries.find)
+                _, codec, body, _ = self._fitting(self.pack(text), cipher)
+            sealed = cipher.seal(record.kind, seq, offset, link, plain, codec=codec, body=body)
             parts.append(sealed)
             link = sealed[-LINK_AND_FOOTER:-FOOTER_SIZE]
             offset += len(sealed)
@@ -307,6 +340,7 @@ class Writer:
         if body is None:
             record = opened.cipher.seal(kind, seq, newest.size, newest.version, plain)
         else:
+            body = self._fitting(body, opened.cipher)
             place = (kind, seq, newest.size, newest.version)
             record = opened.cipher.seal(*place, plain, codec=body.codec, body=body.data)
         version = record[-LINK_AND_FOOTER:-FOOTER_SIZE]

@@ -66,6 +66,10 @@ class Masters(Protocol):
         """Look again."""
         ...
 
+    def sealing(self, tenant_id: str | None) -> MasterKey:
+        """The key that what is this tenant's is sealed under."""
+        ...
+
     def master(self, key_id: bytes) -> MasterKey:
         """The master key of that id, or ``UnknownKey``."""
         ...

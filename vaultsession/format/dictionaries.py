@@ -11,12 +11,13 @@ locked, and whole again once the dictionary is.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import TrainingRefused, UnknownDictionary, UnknownKey, VaultError
 from .cipher import Masters
-from .keys import MasterKey
+from .keys import TENANT_SIZE, MasterKey
 from .payload import Dictionary
 
 _log = logging.getLogger("vaultsession")
@@ -41,9 +42,10 @@ EPOCH = 1_767_225_600
 USUAL_SIZE = 112 * 1024
 LARGEST_DICTIONARY = 256 * 1024
 MOST_DICTIONARIES = 64
-"""Each takes about half a megabyte of memory where it is used, and none is ever removed."""
+"""Each takes about half a megabyte of memory where it is used."""
 
 MAGIC = b"VSD1"
+_RETIRED = 1 << 31
 _FRONT = struct.Struct("<4sI8s")
 _NONCE_SIZE = 12
 _TAG_SIZE = 16
@@ -54,7 +56,7 @@ _TRIES = 100
 
 
 class DictionaryStore(Protocol):
-    """Where a vault keeps its dictionaries, sealed. What was added is durable; nothing is ever taken away."""
+    """Where a vault keeps its dictionaries, sealed. What was added is durable."""
 
     def dictionaries(self) -> Sequence[int]:
         """The numbers of those that new records may refer to, ascending: no power cut can take them back."""
@@ -72,6 +74,10 @@ class DictionaryStore(Protocol):
         """Replace every copy of one."""
         ...
 
+    def delete_dictionary(self, number: int) -> None:
+        """Remove it for good. Idempotent."""
+        ...
+
 
 @functools.cache
 def shipped() -> Dictionary:
@@ -86,7 +92,11 @@ class Dictionaries:
     def __init__(self, keys: Masters, shelf: DictionaryStore | None = None) -> None:
         self.keys = keys
         self._shelf = shelf
+        self._is_stale = False
         self._known: dict[int, Dictionary] = {}
+        self._keys_of: dict[int, bytes] = {}
+        self._retired: set[int] = set()
+        self._of_tenants: dict[bytes, Dictionary] = {}
         self._lock = threading.RLock()
         self._newest: Dictionary | None = None
 
@@ -100,20 +110,71 @@ class Dictionaries:
         """Those to compress with: the newest, and the one of the package for what the newest has never seen."""
         return (shipped(),) if self._newest is None else (self._newest, shipped())
 
+    def own_of(self, key_id: bytes) -> Dictionary | None:
+        """The newest of the tenant whose key this is: it serves that tenant alone, and goes with its keys."""
+        if self._is_stale:
+            self.choose()
+        own = self._of_tenants.get(key_id[:TENANT_SIZE]) if self._of_tenants else None
+        return None if own is None or any(master.id == key_id for master in self.keys.current.masters) else own
+
     def choose(self) -> None:
         """Compress with the newest that the vault holds from now on. One that cannot be read is passed over."""
+        self._is_stale = False
         try:
-            numbers = self._shelf.dictionaries() if self._shelf else ()
+            numbers = self._shelf.dictionaries() if self._shelf else tuple(self._known)
         except VaultError as error:
             _log.warning("the dictionaries of the vault cannot be looked at: %s", error)
             return
+        newest: Dictionary | None = None
+        of_tenants: dict[bytes, Dictionary] = {}
         for number in sorted(numbers, reverse=True)[:MOST_DICTIONARIES]:
+            if newest is not None and not self.keys.current.tenant_keys:
+                break
             try:
-                self._newest = self.find(number)
+                copies = self._shelf.dictionary(number) if self._shelf else ()
+                if number in self._retired or any(map(_is_retired, copies)):
+                    continue
+                known, key_id = self._owned(number)
             except VaultError as error:
                 _log.warning("new records are not compressed with dictionary %s: %s", number, error)
+                continue
+            if any(master.id == key_id for master in self.keys.current.masters):
+                newest = newest or known
             else:
-                return
+                of_tenants.setdefault(key_id[:TENANT_SIZE], known)
+        self._newest, self._of_tenants = newest, of_tenants
+
+    def mark_stale(self) -> None:
+        """Look again before the next record is compressed: the keyring has changed."""
+        self._is_stale = True
+
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those that the vault holds."""
+        return self._shelf.dictionaries() if self._shelf else tuple(self._known)
+
+    def owners(self) -> Iterator[tuple[int, bytes]]:
+        """The number of each that can be opened, and the id of the key that it lies under."""
+        for number in self.numbers():
+            with contextlib.suppress(VaultError):
+                yield number, self._owned(number)[1]
+
+    def retire(self, number: int) -> None:
+        """Compress nothing more with it, in whichever process, once that has seen the keyring change. Idempotent."""
+        copies = self._shelf.dictionary(number) if self._shelf else ()
+        if self._shelf is not None and not all(map(_is_retired, copies)):
+            known, data = self._proved(number, copies)
+            key = self.keys.master(key_id_of(data))
+            self._shelf.level_dictionary(number, self.seal(known, key, retired=True))
+        self._retired.add(number)
+        self.choose()
+
+    def delete(self, number: int) -> None:
+        """Remove one that no record refers to."""
+        if self._shelf is not None:
+            self._shelf.delete_dictionary(number)
+        self._known.pop(number, None)
+        self._keys_of.pop(number, None)
+        self.choose()
 
     def find(self, number: int) -> Dictionary:
         """The dictionary of that number, from the vault if it is met for the first time. ``UnknownDictionary``."""
@@ -122,25 +183,34 @@ class Dictionaries:
             return known
         if number == SHIPPED:
             return shipped()
+        return self._owned(number)[0]
+
+    def _owned(self, number: int) -> tuple[Dictionary, bytes]:
+        """A trained one, and the id of the key that it was sealed under when it was met."""
         with self._lock:
             if number not in self._known:
-                self._known[number] = self._load(number)
-            return self._known[number]
+                self._known[number], data = self._load(number)
+                self._keys_of[number] = key_id_of(data)
+            return self._known[number], self._keys_of[number]
 
-    def keep(self, content: bytes, now: int) -> Dictionary:
+    def keep(self, content: bytes, now: int, tenant_id: str | None = None) -> Dictionary:
         """A new dictionary, numbered, sealed and added to the vault; new records are compressed with it.
 
-        ``now`` in microseconds since 1970. Returns when no power cut can take it back. ``TrainingRefused`` where the
-        vault holds as many as it may.
+        In a vault with keys of tenants one of a tenant is sealed under its key, and serves its sessions alone. ``now``
+        in microseconds since 1970. Returns when no power cut can take it back. ``TrainingRefused`` where the vault
+        holds as many as it may.
         """
-        numbers = self._shelf.dictionaries() if self._shelf else tuple(self._known)
+        numbers = self.numbers()
         if len(numbers) >= MOST_DICTIONARIES:
-            raise TrainingRefused(f"the vault has {len(numbers)} dictionaries already, and none is ever removed")
+            raise TrainingRefused(f"the vault has {len(numbers)} dictionaries already: drop one by a rotation first")
+        self.keys.refresh()
+        key = self.keys.sealing(tenant_id)
         number = max(FIRST, FIRST + now // 1_000_000 - EPOCH, *(each + 1 for each in numbers))
         for candidate in range(number, min(number + _TRIES, LAST + 1)):
             made = numbered(content, candidate)
-            if self._shelf is None or self._shelf.add_dictionary(candidate, self.seal(made)):
-                self._known[candidate] = self._newest = made
+            if self._shelf is None or self._shelf.add_dictionary(candidate, self.seal(made, key)):
+                self._known[candidate], self._keys_of[candidate] = made, key.id
+                self.choose()
                 return made
         raise TrainingRefused(f"there is no free number for a dictionary from {number} on")
 
@@ -159,20 +229,25 @@ class Dictionaries:
                     left.append(f"dictionary {number}")
                 continue
             key = sealing(key_id_of(data))
+            self._keys_of[number] = key.id
             if self._shelf and any(key_id_of(copy) != key.id for copy in copies):
-                self._shelf.level_dictionary(number, self.seal(known, key))
+                self._shelf.level_dictionary(number, self.seal(known, key, retired=_is_retired(data)))
         return left
 
-    def seal(self, dictionary: Dictionary, key: MasterKey | None = None) -> bytes:
-        """The sealed bytes, which open under this number in this vault only; under the first master key, or another."""
+    def seal(self, dictionary: Dictionary, key: MasterKey | None = None, *, retired: bool = False) -> bytes:
+        """The sealed bytes, which open under this number in this vault only; under the first master key, or another.
+
+        A ``retired`` one opens, and nothing new is compressed with it.
+        """
         key = key or self.keys.current.first
-        front, nonce = _FRONT.pack(MAGIC, dictionary.number, key.id), os.urandom(_NONCE_SIZE)
+        front = _FRONT.pack(MAGIC, dictionary.number | (_RETIRED if retired else 0), key.id)
+        nonce = os.urandom(_NONCE_SIZE)
         return front + nonce + self._cipher(key).encrypt(nonce, dictionary.content, front + self.keys.vault_id)
 
     def open(self, number: int, data: bytes) -> Dictionary:
         """A sealed dictionary, proved. ``UnknownDictionary`` for anything that this vault did not seal so."""
         front, sealed = data[: _FRONT.size], data[_FRONT.size :]
-        begins = data.startswith(MAGIC + number.to_bytes(4, "little"))
+        begins = data[: _NUMBER.stop] in [MAGIC + each.to_bytes(4, "little") for each in (number, number | _RETIRED)]
         if not _FRONT.size < len(data) <= LARGEST_SEALED or not begins:
             raise UnknownDictionary(f"it is none, or of another number than {number}")
         try:
@@ -187,9 +262,9 @@ class Dictionaries:
             raise UnknownDictionary(f"it holds a dictionary of number {made.number}")
         return made
 
-    def _load(self, number: int) -> Dictionary:
+    def _load(self, number: int) -> tuple[Dictionary, bytes]:
         known = FIRST <= number <= LAST and self._shelf is not None
-        return self._proved(number, self._shelf.dictionary(number) if known and self._shelf is not None else ())[0]
+        return self._proved(number, self._shelf.dictionary(number) if known and self._shelf is not None else ())
 
     def _proved(self, number: int, copies: Sequence[bytes]) -> tuple[Dictionary, bytes]:
         """The first copy that opens: what it holds, and the copy."""
@@ -213,6 +288,11 @@ class Dictionaries:
 
     def _cipher(self, key: MasterKey) -> AESGCM:
         return AESGCM(key.subkey(b"dictionary", self.keys.vault_id))
+
+
+def _is_retired(data: bytes) -> bool:
+    """Whether a sealed dictionary says that nothing new is compressed with it."""
+    return bool(int.from_bytes(data[_NUMBER], "little") & _RETIRED)
 
 
 def key_id_of(data: bytes) -> bytes:

@@ -6,7 +6,8 @@ rows, under a key of the vault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -73,8 +74,25 @@ class Head(NamedTuple):
 _ALWAYS = Head._fields.index("full") + 1
 """The fields up to there are elements of the array; the others are in the object behind them, where they are set."""
 _OTHERS = Head._fields[_ALWAYS:]
-_PLACES = {name: place for place, name in enumerate(_OTHERS)}
-_UNSET = Head("", 0, 0)[_ALWAYS:]
+_UNSET: tuple[Any, ...] = Head("", 0, 0)[_ALWAYS:]
+_TYPES = (str, *[int] * (_ALWAYS - 1))
+_LIMIT = 1 << 63
+_FIELDS: dict[str, tuple[int, type, Callable[[Any], object] | None]] = {
+    name: (_OTHERS.index(name), kind, is_one)
+    for name, kind, is_one in (
+        ("user_id", str, None),
+        ("tenant_id", str, None),
+        ("assistant_id", str, None),
+        ("title", str, None),
+        ("labels", dict, lambda labels: labels and all(type(value) is str for value in labels.values())),
+        ("expires", int, lambda moment: 0 <= moment < _LIMIT),
+        ("ttl", int, lambda span: 0 <= span < _LIMIT),
+        ("sliding", bool, bool),
+        ("max_messages", int, lambda most: 0 <= most < _LIMIT),
+        ("document", str, re.compile("[0-9a-f]{32}").fullmatch),
+    )
+}
+"""Where in a head each field stands, its type, and what else tells a value that a writer gives it."""
 
 
 def encode(head: Head) -> bytes:
@@ -99,17 +117,14 @@ def decode(data: bytes) -> Head:
     """The head again, from authenticated bytes. A field of another version is ``UnsupportedFormat``."""
     try:
         elements = orjson.loads(data)
-        if type(elements) is list and len(elements) == _ALWAYS:
-            return Head(*elements)
+        others = _UNSET
         if type(elements) is list and len(elements) == _ALWAYS + 1:
-            fields = elements.pop()
-            document = fields.get("document")
-            if document is not None:
-                fields["document"] = bytes.fromhex(document)
-            others = list(_UNSET)
-            for name, value in fields.items():
-                others[_PLACES[name]] = value
-            return Head._make(elements + others)  # half of what Head(*elements, **fields) takes
+            others = _parse_fields(elements.pop())
+        if type(elements) is list and tuple(map(type, elements)) == _TYPES:
+            name, created, updated, messages, raw, records, dead, appended, full = elements
+            counts = messages | raw | records | dead | appended | full
+            if name and 0 <= counts < _LIMIT and -_LIMIT <= created < _LIMIT and -_LIMIT <= updated < _LIMIT:
+                return Head._make((*elements, *others))  # half of what Head(*elements, **fields) takes
     except (ValueError, TypeError, AttributeError, KeyError):
         pass
     unknown = _unknown(data)
@@ -118,6 +133,19 @@ def decode(data: bytes) -> Head:
     raise UnsupportedFormat(
         f"the head has fields of another version: {unknown}", found=unknown, supported=sorted(_OTHERS)
     )
+
+
+def _parse_fields(fields: dict[str, Any]) -> tuple[Any, ...]:
+    """The fields of the object, in their places. ``ValueError`` for a value that no writer gives a field."""
+    others: list[Any] = list(_UNSET)
+    for name, value in fields.items():
+        place, kind, is_one = _FIELDS[name]
+        if type(value) is not kind or (is_one is not None and not is_one(value)):
+            raise ValueError(f"{name} is of another type, or at its default")
+        others[place] = value
+    if "document" in fields:
+        others[-1] = bytes.fromhex(others[-1])
+    return tuple(others)
 
 
 def _unknown(data: bytes) -> list[str]:

@@ -119,7 +119,8 @@ class Write(NamedTuple):
 
     ``flush`` False lets the bytes reach the disk when they will: for what no caller was promised. ``erase`` asks that
     nothing of what was there before stays behind anywhere, quarantine included. ``note`` is handed back in the
-    ``Commit``; no backend looks at it.
+    ``Commit``; no backend looks at it. ``instead`` makes a record that says the same behind the newest, where a whole
+    container is mere housekeeping: for a medium without room for it.
     """
 
     head: IndexRow
@@ -128,6 +129,7 @@ class Write(NamedTuple):
     flush: bool = True
     erase: bool = False
     note: Any = None
+    instead: Callable[[], Write] | None = None
 
 
 class Delete(NamedTuple):

@@ -48,6 +48,7 @@ else:
 CONFIG = PREFIX + "CONFIG"
 NAMES = ("config.toml", "config.yaml", "config.yml", "config.json")
 LARGEST = 64 * 1024
+_LARGEST_NUMBER = 2**63
 
 PLACES = ("path", "key_file", "key_command", "passphrase_file")
 """Fields of a file beside those of ``Settings``."""
@@ -166,7 +167,7 @@ def _parsed(path: str, data: bytes) -> Mapping[str, Any]:
             table = orjson.loads(data) if kind == "json" else _yaml(path, data)
     except InvalidSetting:
         raise
-    except ValueError as error:  # of every parser, and of decode
+    except Exception as error:  # noqa: BLE001 - ValueError of every parser; RecursionError, and what PyYAML stumbles over
         raise _unparsed(path, "YAML" if kind == "yml" else kind.upper(), getattr(error, "lineno", None)) from None
     if table is None:
         return {}  # an empty file of YAML
@@ -206,7 +207,7 @@ def _texts(path: str, table: Mapping[str, Any]) -> dict[str, str]:
             continue
         if isinstance(value, bool):
             text = "true" if value else "false"
-        elif isinstance(value, (str, int, float)):
+        elif isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < _LARGEST_NUMBER):
             text = str(value)
         else:
             raise InvalidSetting(f"{path}: {name} is text, a number, true or false")

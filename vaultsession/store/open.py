@@ -150,7 +150,7 @@ def open_store(
         backend = site.backend(reader.describe)
         if isinstance(backend, FilesBackend):
             memory.index = backend
-            memory.refuse_older(vault)
+            memory.refuse_older(vault, site.vault.reload)
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
@@ -223,6 +223,7 @@ class StoreOptions(NamedTuple):
     ) -> SessionStore[Any]:
         """The store, and its sweeper running where one is set."""
         ttl, interval = self.settings.ttl, self.settings.sweep_interval
+        reader.keys.has_orphans = functools.partial(_has_orphans, backend, reader)
         store: SessionStore[Any] = SessionStore(
             backend,
             reader,
@@ -241,6 +242,12 @@ class StoreOptions(NamedTuple):
         if interval is not None:
             store.start_sweeper(interval)
         return store
+
+
+def _has_orphans(backend: Backend, reader: Reader, tenant_id: str) -> bool:
+    from ..engine.erasure import has_orphans  # noqa: PLC0415 - asked once in the life of a tenant
+
+    return has_orphans(backend, reader, tenant_id)
 
 
 def _in_memory(options: StoreOptions) -> SessionStore[Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ..engine import erasure, rotation, sweeper, trainer
     from ..engine import search as searching
     from ..engine.erasure import Receipt
-    from ..engine.rotation import KeyUse, Rotation
+    from ..engine.rotation import KeyUse, Progress, Rotation
     from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
     from . import conversation as conversations
@@ -361,7 +361,8 @@ class SessionStore(Generic[StateT]):
         ``state`` those of the state as well. ``ignore_case`` compares as ``re.IGNORECASE`` does. Sessions are opened
         one at a time while the matches are read; reading them extends no life. ``limit`` ends the search after so many
         matches. ``progress`` is called with the number of sessions that are done. ``PartialFailure``, behind the last
-        match, for sessions that could not be read.
+        match, for sessions that could not be read. A pattern is matched by ``re``, which some keep busy for ever, and
+        with it the whole process: of users who are not trusted take texts.
         """
         self._check_open()
         if limit is not None and limit < 1:
@@ -461,14 +462,14 @@ class SessionStore(Generic[StateT]):
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     @timed
-    def rotate_key(self, *, progress: Callable[[int, int], object] | None = None) -> Rotation:
+    def rotate_key(self, *, progress: Progress | None = None, drop_dictionaries: Collection[int] = ()) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
         The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
-        their total. What cannot be read stays as it is, and is named in ``left``.
+        their total. What cannot be read stays, and is named in ``left``. ``drop_dictionaries`` are deleted, by number.
         """
         self._check_open()
-        return self._rotator().rotate(progress)
+        return self._rotator().rotate(progress, drop_dictionaries)
 
     @timed
     def prune_keys(self) -> tuple[str, ...]:
@@ -517,18 +518,18 @@ class SessionStore(Generic[StateT]):
         *,
         size: int = USUAL_SIZE,
         dry_run: bool = False,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
         **filters: Unpack[Filters],
     ) -> Trained:
         """Learn a dictionary of at most ``size`` bytes from the newest sessions that match, and what it saves.
 
-        New records are compressed with it, by this store at once and by others when they are opened. It is kept with
-        the vault for ever, sealed; it holds pieces of what it learned from. ``dry_run`` only measures; ``progress`` is
-        called with the sessions done and their total. ``TrainingRefused``: too little to learn from, nothing to gain.
+        New records are compressed with it, by this store at once, by others when they are opened. It is kept, sealed,
+        until a rotation drops it: it holds pieces of what it learned from. Where tenants have keys a ``tenant_id`` is
+        needed: it serves that tenant and goes with it. ``dry_run`` only measures. ``TrainingRefused``: too little text.
         """
         self._check_open()
         training = trainer.Trainer(self._backend, self._reader, self._cache, self._clock, level=self._writer.level)
-        return training.train(self._listing.tags(**filters), size=size, dry_run=dry_run, progress=progress)
+        return training.train(self._listing.tags(**filters), filters.get("tenant_id"), size, progress, dry_run=dry_run)
 
     @timed
     def stats(self) -> dict[str, Any]:

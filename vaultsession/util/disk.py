@@ -148,6 +148,14 @@ class Disk:
         finally:
             self.close(fd)
 
+    def has_room(self, path: str, size: int) -> bool:
+        """Whether a new file of that size seems to fit: a hint, since others write as well."""
+        try:
+            room = os.statvfs(path)
+        except (OSError, AttributeError):
+            return True
+        return room.f_bavail * room.f_frsize >= size and (room.f_files == 0 or room.f_favail > 0)
+
     def boot(self) -> int:
         """Which start of the system this is; 0 where that is not known. Until the next nothing written is lost."""
         with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Literal
 
@@ -12,11 +13,18 @@ from ..errors import InvalidSetting
 _NO_HOME = "this user has no home directory"
 
 
+def checked(path: str) -> str:
+    """A path as it is. ``InvalidSetting`` for text that is the name of no file: it holds a NUL, or a lone surrogate."""
+    with contextlib.suppress(UnicodeEncodeError):
+        os.fsencode(path)
+        if "\0" not in path:
+            return path
+    raise InvalidSetting(f"{path!r:.120} is no path: it holds a character that no name of a file can hold")
+
+
 def expanded(path: str) -> str:
     """A path that people wrote, with their home in the place of ``~``. ``InvalidSetting`` where there is none."""
-    if "\0" in path:
-        raise InvalidSetting("a path holds no NUL")
-    found = os.path.expanduser(path)
+    found = os.path.expanduser(checked(path))
     if found == path and path.split(os.sep, 1)[0] == "~":
         raise InvalidSetting(f"{path}: {_NO_HOME}; give a path without ~, or set HOME")
     return found

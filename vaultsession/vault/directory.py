@@ -51,6 +51,7 @@ from ..util.disk import (
     make_directories,
     opened,
     read_file,
+    replace_file,
     shred_file,
     why_not_private,
     write_all,
@@ -66,6 +67,7 @@ DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
 DICTIONARIES, TENANTS = "dictionaries", "tenants"
 """Made with the first dictionary, and with the first key of a tenant."""
 COPIES = ("keyring", "keyring.bak")
+OLDER_KEYRING = "keyring.older"
 NEW = ".new"
 
 _log = logging.getLogger("vaultsession")
@@ -192,6 +194,23 @@ class VaultDirectory(MetadataStore):
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
         """Compare and swap, under the lock of the vault."""
         return self._put(name, data, expected, wait=True)
+
+    def keep_older(self, value: bytes) -> None:
+        """In quarantine, beside the copies that were found damaged."""
+        with _storage(self.path), self.locked():
+            self._mkdir(QUARANTINE)
+            path = self._at(QUARANTINE, OLDER_KEYRING)
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.unlink(path + NEW)
+            replace_file(self.disk, path + NEW, path, split(value)[1])
+
+    def delete(self, name: str) -> None:
+        """Overwrite and remove the files, the one that is listed first."""
+        files = Files.of(name)
+        with _storage(self.path), self.locked(), contextlib.suppress(FileNotFoundError):
+            for each in files.names:
+                shred_file(self.disk, self._at(files.directory, each))
+                self.disk.sync_directory(self._at(files.directory))
 
     def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""

@@ -2,7 +2,8 @@
 
 ::
 
-    vault, dictionary-<number>, tenant/<name>   as everywhere
+    vault, dictionary-<number>, tenant/<name>, older-vault
+                    as everywhere
     dictionaries    the numbers of the dictionaries, ascending, one per line: each is there before its number is listed
     tenants         the names of the tenants with keys of their own, one per line: each is listed before its keys exist
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 from ..backends.protocol import Engine
 from ..errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
-from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list
+from .metadata import DICTIONARY, OLDER, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list
 
 _TRIES = 100
 _LISTS = {DICTIONARY: "dictionaries", TENANT: "tenants"}
@@ -43,7 +44,7 @@ class EngineMetadata(MetadataStore):
         data = self.engine.metadata(check_name(name))
         if data is None and name == VAULT:
             raise VaultNotFound(f"there is no vault at {self.where}: make one with `vaultsession init`")
-        return () if data is None else (Copy(name, data),)
+        return (Copy(name, data),) if data else ()
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """The names that are listed: of each that is there, and of tenants that nearly were.
@@ -77,17 +78,31 @@ class EngineMetadata(MetadataStore):
             self._list(DICTIONARY, name)
         return True
 
+    def keep_older(self, value: bytes) -> None:
+        """As a value of its own; should another process keep one in this moment, that one serves as well."""
+        self.engine.put_metadata(OLDER, value, self.engine.metadata(OLDER))
+
+    def delete(self, name: str) -> None:
+        """Take it off its list and replace it by the empty value, which is none: its number is not given to another."""
+        self._list(DICTIONARY, name, listed=False)
+        for _ in range(_TRIES):
+            data = self.engine.metadata(name)
+            if not data or self.engine.put_metadata(name, b"", data):
+                return
+        raise DurabilityUnknown(f"{self.where}: {name} was changed by others {_TRIES} times in a row")
+
     def etag(self) -> object:
         """The value itself: one round trip."""
         return self.engine.metadata(VAULT)
 
-    def _list(self, prefix: str, name: str) -> None:
-        """Put a name on its list, which is sorted by length and then as text: numbers ascend."""
+    def _list(self, prefix: str, name: str, *, listed: bool = True) -> None:
+        """Put a name on its list, or take it off, which is sorted by length and then as text: numbers ascend."""
         title = _LISTS[prefix]
         for _ in range(_TRIES):
-            listed = self.engine.metadata(title)
-            names = {*(listed or b"").split(), name.removeprefix(prefix).encode()}
+            before = self.engine.metadata(title)
+            names, one = set((before or b"").split()), {name.removeprefix(prefix).encode()}
+            names = names | one if listed else names - one
             lines = b"".join(each + b"\n" for each in sorted(names, key=lambda each: (len(each), each)))
-            if lines == listed or self.engine.put_metadata(title, lines, listed):
+            if lines == (before or b"") or self.engine.put_metadata(title, lines, before):
                 return
         raise DurabilityUnknown(f"{self.where}: the {title} were listed by others {_TRIES} times in a row")

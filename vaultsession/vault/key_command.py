@@ -67,6 +67,8 @@ def _run(words: list[str], timeout: float, name: str) -> bytes:
         )
     except OSError as error:
         raise KeyUnavailable(f"{name}: {error.strerror or error}") from error
+    except ValueError:  # a NUL or a lone surrogate
+        raise InvalidSetting(f"{name}: it holds a character that no command line can hold") from None
     output = bytearray()
 
     def read() -> None:

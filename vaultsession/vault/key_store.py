@@ -81,10 +81,16 @@ class KeyringMemory:
             return "the key slots were made from an old copy: they do not descend from the keys that have been seen"
         return None
 
-    def refuse_older(self, vault: UnlockedVault) -> None:
-        """``RollbackDetected`` for an old copy of the keyring; any other is remembered."""
+    def refuse_older(self, vault: UnlockedVault, reload: Callable[[UnlockedVault], UnlockedVault]) -> None:
+        """``RollbackDetected`` for an old copy of the keyring; any other is remembered.
+
+        ``reload`` gives the keyring of this moment: others may have changed it since it was unlocked.
+        """
         try:
             problem = self.why_older(vault)
+            if problem is not None:
+                vault = reload(vault)
+                problem = self.why_older(vault)
         except BackendUnavailable as error:
             _log.warning("whether the key slots are the newest copy could not be looked at: %s", error)
             return
@@ -99,9 +105,9 @@ class KeyringMemory:
         if self.index is None or vault.counter == FIRST_COUNTER:  # nothing is older than the first
             return
         try:
-            for name, value in ((_MARK, vault.unlocked.mark), (_COUNTER, vault.counter)):
-                if self.index.remembered(name) != value:
-                    self.index.remember(name, value)
+            if (self.index.remembered(_COUNTER) or 0) < vault.counter:
+                self.index.remember(_MARK, vault.unlocked.mark)
+                self.index.remember(_COUNTER, vault.counter)
         except BackendUnavailable as error:
             _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
 

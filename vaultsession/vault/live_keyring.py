@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
@@ -39,6 +39,8 @@ class LiveKeyring:
         self._etag = etag
         self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
         self._lock = threading.RLock()
+        self.changed: Callable[[], object] = lambda: None
+        """Called when another keyring is seen, under a lock: it waits for nothing."""
         self.has_orphans: Callable[[str], bool] | None = None
         """Whether there are sessions of a tenant that lie under no key of the vault: set by those who see sessions."""
 
@@ -114,6 +116,10 @@ class LiveKeyring:
             self._follow(keyring, None)
             return keyring
 
+    def tenants(self) -> Sequence[str]:
+        """The names of the files of tenants that have keys of their own."""
+        return self._store.tenants() if self._store is not None else ()
+
     def tenant(self, tenant_id: str) -> TenantKeys | None:
         """The keys of a tenant as they are kept now."""
         self.refresh()
@@ -138,7 +144,7 @@ class LiveKeyring:
         """Seal the keys of each tenant under the first master key; the names of the files that cannot be opened."""
         self.refresh()
         left = []
-        for name in self._store.tenants() if self._store is not None else ():
+        for name in self.tenants():
             try:
                 self._replaced(partial(self._at, name), lambda _: None)
             except (Damaged, UnknownKey) as error:
@@ -214,6 +220,7 @@ class LiveKeyring:
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self._keyring, self._etag = keyring, etag
         self._tenants.clear()
+        self.changed()
 
 
 def _usable(master: MasterKey, state: State) -> MasterKey:

@@ -24,7 +24,7 @@ from ..backends.protocol import Backend, Engine
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk
-from ..util.home import expanded
+from ..util.home import checked, expanded
 from ..util.place import parts_of
 from .directory import VaultDirectory
 from .vault import Vault
@@ -77,7 +77,10 @@ def engine_at(url: str) -> Engine:
 
 
 def connector_of(url: str) -> Callable[[str], Engine]:
-    """What connects to the engine of a URL. ``InvalidSetting`` where its extra is not installed; nothing is opened."""
+    """What connects to the engine of a URL; nothing is opened.
+
+    ``InvalidSetting`` for a URL without sense, or where its extra is not installed.
+    """
     scheme = split(url)[0]
     extra = "redis" if scheme.startswith("redis") else "sql"
     try:
@@ -88,6 +91,7 @@ def connector_of(url: str) -> Callable[[str], Engine]:
         else:
             from ..backends import sql  # noqa: PLC0415 - as above
 
+            sql.url.parse(url)
             connect = sql.connect
     except ImportError as error:
         raise InvalidSetting(f"{scheme}:// needs an extra ({error}): pip install 'vaultsession[{extra}]'") from None
@@ -102,7 +106,7 @@ def split(where: str) -> tuple[str, str]:
         return "file", expanded(where)
     parts = parts_of(where)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-        return "file", unquote(parts.path)
+        return "file", checked(unquote(parts.path))
     scheme = parts.scheme.partition("+")[0]
     if scheme in ENGINES:
         return scheme, ""

@@ -3,8 +3,9 @@
 ::
 
     vault                   vault.json, one line, then the keyring file
-    dictionary-<number>     a dictionary, sealed; never replaced
+    dictionary-<number>     a dictionary, sealed
     tenant/<name>           the keys of one tenant
+    older-vault             in a copy of a vault, what "vault" was before it followed
 
 A ``MetadataStore`` keeps them, in a directory or in an engine, and replaces each by compare-and-swap. It holds no key:
 what a value says is proved by ``Vault``.
@@ -19,19 +20,20 @@ from typing import NamedTuple
 
 from ..errors import Damaged
 from ..format.dictionaries import MOST_DICTIONARIES
+from ..format.keys import TENANT_SIZE
 from .identity import LARGEST_FACTS, Identity
 from .keyring_file import KeyringFile, parse
-from .tenant_keys import PREFIX_SIZE
 
 VAULT = "vault"
 DICTIONARY = "dictionary-"
 TENANT = "tenant/"
+OLDER = "older-vault"
 
 
 MOST_TENANTS = 1 << 20
 _NAMES = {
     DICTIONARY: re.compile(r"[1-9][0-9]{4,9}", re.ASCII),
-    TENANT: re.compile(rf"[0-9a-f]{{{2 * PREFIX_SIZE}}}", re.ASCII),
+    TENANT: re.compile(rf"[0-9a-f]{{{2 * TENANT_SIZE}}}", re.ASCII),
 }
 _MOST = {DICTIONARY: 2 * MOST_DICTIONARIES, TENANT: MOST_TENANTS}  # two that train at once may add one too many
 
@@ -107,6 +109,14 @@ class MetadataStore(ABC):
         Returns when the change cannot be lost; False where something else is there. Copies are replaced in the order
         given, and those that hold ``data`` are left. Names of dictionaries and tenants are listed from then on.
         """
+
+    @abstractmethod
+    def keep_older(self, value: bytes) -> None:
+        """Keep a value "vault" that a copy is about to lose, in place of the one that was kept before: for people."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove every copy of a dictionary, overwritten where that can be done. Idempotent."""
 
     @abstractmethod
     def etag(self) -> object:

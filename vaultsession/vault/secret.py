@@ -45,6 +45,9 @@ _LEAST_N = 2**15
 _FEWEST_BYTES = 8  # distinct bytes in a key: 32 random ones have fewer once in 10**40
 
 
+_FEWEST_CHARACTERS = 4  # distinct ones in a new passphrase: what is no mistake and no joke
+
+
 class SecretKind(IntEnum):
     """How a slot makes its key-encryption key: from a raw key, or from a passphrase in one of two ways."""
 
@@ -174,9 +177,14 @@ class Stretching(NamedTuple):
 
     @classmethod
     def of(cls, secret: Secret) -> Stretching:
-        """The one that a new slot gets."""
+        """The one that a new slot gets. ``InvalidSetting`` for a passphrase that is guessed at once."""
         if isinstance(secret, RawKey):
             return cls(SecretKind.RAW, 0, 0, 0)
+        if len(set(secret.words.strip())) < _FEWEST_CHARACTERS:
+            raise InvalidSetting(
+                f"this passphrase has fewer than {_FEWEST_CHARACTERS} different characters, white space around it not "
+                "counted, and is guessed at once: take several words"
+            )
         if _has_argon2():
             return cls(SecretKind.ARGON2ID, secret.cost.memory, secret.cost.passes, secret.cost.lanes)
         return cls(SecretKind.SCRYPT, *_SCRYPT_WRITTEN)

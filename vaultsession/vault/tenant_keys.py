@@ -26,11 +26,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
-from ..format.keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
+from ..format.keys import KEY_ID_SIZE, KEY_SIZE, TENANT_SIZE, Keyring, MasterKey
 
 VERSION = 1
-PREFIX_SIZE = 5
-"""Bytes of a key id that name the file; the others are random."""
 MOST_KEYS = 65535
 
 _MAGIC = b"VST1"
@@ -93,7 +91,7 @@ class TenantKeys:
         """With a new key, which seals, and no other that does. ``TooLarge`` beyond the bound."""
         if len(self.keys) >= MOST_KEYS:
             raise TooLarge(f"a tenant has at most {MOST_KEYS} keys in its life")
-        key_id = self.digest[:PREFIX_SIZE] + os.urandom(KEY_ID_SIZE - PREFIX_SIZE)
+        key_id = self.digest[:TENANT_SIZE] + os.urandom(KEY_ID_SIZE - TENANT_SIZE)
         if self.find(key_id) is not None:
             return self.grown(made_under)
         fresh = TenantKey(MasterKey(key_id, os.urandom(KEY_SIZE)), made_under, State.SEALS)
@@ -163,7 +161,7 @@ class TenantKeys:
 
     def _is_ordered(self) -> bool:
         ids = {key.master.id for key in self.keys}
-        ours = all(key_id[:PREFIX_SIZE] == self.digest[:PREFIX_SIZE] for key_id in ids)
+        ours = all(key_id[:TENANT_SIZE] == self.digest[:TENANT_SIZE] for key_id in ids)
         blank = all((key.master.secret == _NO_SECRET) is (key.state is State.DESTROYED) for key in self.keys)
         only_last_seals = all(key.state is not State.SEALS for key in self.keys[:-1])
         return blank and only_last_seals and ours and len(ids) == len(self.keys)
@@ -171,7 +169,7 @@ class TenantKeys:
 
 def name_of(key_id_or_digest: bytes) -> str:
     """The name of the file that would hold a key of this id."""
-    return key_id_or_digest[:PREFIX_SIZE].hex()
+    return key_id_or_digest[:TENANT_SIZE].hex()
 
 
 def sealed_under(data: bytes) -> bytes:

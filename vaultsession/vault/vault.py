@@ -168,7 +168,8 @@ class Vault:
     def put_metadata(self, value: bytes, expected: bytes | None) -> bool:
         """Become the vault of this value, or replace the one expected (None: there is none); False if it is not so.
 
-        For copies: nothing is proved here. ``Damaged``, ``UnsupportedFormat``.
+        For copies: nothing is proved here, and the one that is replaced is kept aside. ``Damaged``,
+        ``UnsupportedFormat``.
         """
         identity, _ = parse_metadata(value, self.path)
         if expected is None:
@@ -180,6 +181,8 @@ class Vault:
         newest = found.newest.data
         if found.identity != identity or found.value(newest) != expected:
             return False
+        if value != expected:
+            self.storage.keep_older(expected)
         return self.storage.put_if(VAULT, value, found.to_replace(newest, lambda _: True))
 
     def tenant(self, name: str) -> bytes | None:
@@ -208,13 +211,17 @@ class Vault:
         return tuple(copy.data for copy in copies if copy.data is not None)
 
     def add_dictionary(self, number: int, data: bytes) -> bool:
-        """Keep a sealed one, durably and for ever; False where there is one of that number already."""
+        """Keep a sealed one, durably; False where there is one of that number already."""
         return self.storage.put_if(f"{DICTIONARY}{number}", data, ())
 
     def level_dictionary(self, number: int, data: bytes) -> None:
         """Replace the copies of one that are not the bytes that were proved."""
         name = f"{DICTIONARY}{number}"
         self.storage.put_if(name, data, self.storage.read(name))
+
+    def delete_dictionary(self, number: int) -> None:
+        """Remove it for good."""
+        self.storage.delete(f"{DICTIONARY}{number}")
 
     def restorer(self) -> Callable[[], None]:
         """What puts the metadata back as it is now, where an engine comes back without any.

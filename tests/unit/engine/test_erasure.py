@@ -109,6 +109,31 @@ def test_a_backup_without_the_keys_of_tenants_is_locked_and_not_removable(open_f
         assert store.load("a0").messages == [{"text": SECRET.decode()}]
 
 
+@pytest.mark.parametrize("index", ["kept", "gone"])
+def test_a_tenant_whose_file_is_gone_gets_no_new_first_key(open_files: Opening, tmp_path: Path, index: str) -> None:
+    """A restore without ``tenants/``: the next write made another key of the same id, and one side's sessions were lost."""
+    store = open_files(tenant_keys=True)
+    furnished(store)
+    store.close()
+    away = tmp_path / "away"
+    (tmp_path / "vault/tenants").rename(away)
+    if index == "gone":
+        (tmp_path / "vault/index.sqlite").unlink()
+    store = open_files()
+    for _ in range(2):
+        with pytest.raises(UnknownKey, match="restore it from its own copy"):
+            store.create("a9", tenant_id="acme")
+    assert not list((tmp_path / "vault").glob("tenants/*"))
+    store.create("new", tenant_id="third", state={"n": 9})
+    store.close()
+    for path in away.iterdir():
+        path.rename(tmp_path / "vault/tenants" / path.name)
+    store = open_files()
+    store.create("a9", tenant_id="acme")
+    assert store.load("a0").state == {"n": 0}
+    assert store.load("new").state == {"n": 9}
+
+
 def test_an_old_copy_of_the_key_file_does_open_them_and_the_receipt_says_so(
     open_files: Opening, tmp_path: Path
 ) -> None:
@@ -171,7 +196,7 @@ def test_the_receipt_is_a_document(open_files: Opening) -> None:
     assert receipt["removed"] == 3
     assert "acme" not in json.dumps(receipt)
     assert set(receipt) == {
-        "vault", "tenant", "destroyed_at", "keys", "removed", "under_vault_key", "not_covered",
+        "vault", "tenant", "destroyed_at", "keys", "removed", "under_vault_key", "dictionaries", "not_covered",
     }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 COUNT = st.integers(0, 2**53)
 HEADS = st.builds(
     Head,
-    id=TEXT,
+    id=TEXT.filter(bool),
     created=COUNT,
     updated=COUNT,
     messages=COUNT,
@@ -83,6 +85,24 @@ def test_a_head_holds_valid_unicode(changed):
         b'["a",1,2,0,0,0,0,0,80,{"document":"zz"}]',
         b'["a",1,2,0,0,0,0,0,80,{"document":7}]',
         b"\xff\xfe",
+        b'["",1,2,0,0,0,0,0,80]',
+        b"[7,1,2,0,0,0,0,0,80]",
+        b"[null,1,2,0,0,0,0,0,80]",
+        *(
+            json.dumps(["a", *numbers]).encode()
+            for place in range(8)
+            for odd in ("1", None, True, 1.5, [], -(2**63) - 1, 2**63, 2**64)
+            for numbers in [[*([1] * place), odd, *([1] * (7 - place))]]
+        ),
+        *(json.dumps(["a", 1, 1, *numbers]).encode() for numbers in ([-1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, -1])),
+        *(
+            json.dumps(["a", 1, 2, 0, 0, 0, 0, 0, 80, {name: odd}]).encode()
+            for name in ("user_id", "title", "labels", "expires", "ttl", "sliding", "max_messages", "document")
+            for odd in (None, [], {}, 0.5, False, {"a": 7}, {"a": None}, -1, 2**63, 2**70)
+        ),
+        b'["a",1,2,0,0,0,0,0,80,{"sliding":1}]',
+        b'["a",1,2,0,0,0,0,0,80,{"document":"%s"}]' % (b"AB" * 16),
+        b'["a",1,2,0,0,0,0,0,80,{"document":"%s"}]' % (b"ab " * 16),
     ],
 )
 def test_what_is_no_head_is_damage(data):

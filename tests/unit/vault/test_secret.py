@@ -180,3 +180,14 @@ def test_the_salt_and_the_words_make_the_key_material(kind):
 def test_parameters_beyond_the_bounds_are_unsupported(how):
     with pytest.raises(UnsupportedFormat):
         how.work()
+
+
+@pytest.mark.parametrize("words", [" ", "\t\n ", "a", "aaaaaaaaaaaa", " abc ", "\u3000\u00a0"])
+def test_a_passphrase_that_is_guessed_at_once_makes_no_slot(words):
+    """White space, one letter and twelve times the same one made vaults without a word. One that is there still opens."""
+    with pytest.raises(InvalidSetting, match="guessed at once"):
+        Stretching.of(Passphrase(words))
+
+
+def test_a_passphrase_that_is_short_is_its_owners_choice():
+    assert Stretching.of(Passphrase("word")).kind != SecretKind.RAW

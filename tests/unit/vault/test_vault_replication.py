@@ -131,7 +131,7 @@ def test_a_damaged_copy_at_the_target_is_set_aside_and_mended(tmp_path: Path) ->
     source.add_slot(made, OTHER)
     assert follow_metadata(source, target) is Outcome.REPLACED
     assert (tmp_path / "target" / "keyring").read_bytes() == (tmp_path / "target" / "keyring.bak").read_bytes()
-    assert [path.read_bytes() for path in (tmp_path / "target" / "quarantine").iterdir()] == [b"rubbish"]
+    assert [path.read_bytes() for path in (tmp_path / "target").glob("quarantine/*.damaged")] == [b"rubbish"]
 
 
 def test_a_directory_with_something_else_in_it_is_refused(source: Vault, tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current
             yield warning("index-missing", sentence, remedy=Remedy.REINDEX)
         return
     try:
+        opened.backend.ask_index()
         rows, drift = _drift(disk, layout, opened, newest)
         if any(drift):
             time.sleep(_PATIENCE_SECONDS)

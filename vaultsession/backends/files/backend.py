@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
-from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import locator_of
 from ...format.sealed import (
     Commit,
     Container,
+    Current,
     Delete,
     DeleteUpdate,
     Heads,
@@ -37,10 +38,11 @@ from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, open
 from ..protocol import Backend, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_unchanged, refuse_vanished, stat_path
-from .container_store import ContainerStore
+from .container_store import ContainerStore, Unflushed
 from .index import Index
 from .index_schema import forget
-from .layout import FilesLayout, key_in, refusal
+from .layout import FULL, FilesLayout, key_in, refusal
+from .open_files import FileState
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, RebuildReport, batches
 from .writers import WriterMarkers
@@ -142,8 +144,7 @@ class FilesBackend(Backend):
 
     def commit(self, key: str, update: Update) -> Commit:
         """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
-        if not self._markers.held or self._closed:
-            self._begin_writing()
+        refused = self._begun_writing()
         begun = False
         containers = self._containers
         stripe = containers.stripes.of(locator_of(key))
@@ -156,9 +157,12 @@ class FilesBackend(Backend):
                 change = update(newest)
                 if not isinstance(change, Write | Delete):
                     return Commit.of(newest, change)
-                self._ensure_marker()
+                if isinstance(change, Write):
+                    containers.refuse_unasked(key, refused)
+                if refused is None:
+                    self._ensure_marker()
                 begun = True
-                unflushed = containers.write(key, state, newest, change)
+                change, unflushed = self._written(key, state, newest, change)
             if unflushed is not None:
                 containers.flush(unflushed)
         except BaseException as error:
@@ -172,10 +176,10 @@ class FilesBackend(Backend):
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
         """Remove those that ``update`` says; see ``Backend.delete_many``."""
-        if not self._markers.held or self._closed:
-            self._begin_writing()
+        refused = self._begun_writing()
         try:
-            return self._containers.delete_many(keys, update, self._ensure_marker)
+            begin = self._ensure_marker if refused is None else lambda: None
+            return self._containers.delete_many(keys, update, begin)
         except BaseException:
             self._containers.index_is_behind = True
             raise
@@ -291,16 +295,22 @@ class FilesBackend(Backend):
                 self._probe()
         except OSError as error:
             directory = str(refusal(self._layout.sessions, error))
+        if (problem := self._rebuild.problem()) is not None:
+            index = f"{problem}; sessions are listed from their files, and nothing proves that they are the newest"
         try:
-            self._flush_index()
             lost = [row.key for row in self._rebuild.read(index_queries.all_lost)] + self._newly_lost()
             if lost and directory is None:
                 named = ", ".join(lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
                 count = "1 session is" if len(lost) == 1 else f"{len(lost)} sessions are"
                 directory = f"{count} lost, whose file is gone: restore it, or delete the session: {named}"
         except VaultError as error:
-            index = str(error)
+            index = index or str(error)
         return {"files": directory, "index": index}
+
+    def ask_index(self) -> None:
+        """``BackendUnavailable`` where the index cannot be used: listings are derived in memory then."""
+        if (problem := self._rebuild.problem()) is not None:
+            raise BackendUnavailable(problem)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -400,6 +410,38 @@ class FilesBackend(Backend):
                 return False
         return True
 
+    def _begun_writing(self) -> VaultError | None:
+        """Why nothing can be written on a full medium, where a removal makes room; None: a marker is taken."""
+        if self._markers.held and not self._closed:
+            return None
+        try:
+            self._begin_writing()
+        except BackendUnavailable as error:
+            if getattr(error.__cause__, "errno", None) not in FULL:
+                raise
+            return without_frames(error)
+        return None
+
+    def _written(
+        self, key: str, state: FileState | None, newest: Current, change: Write | Delete
+    ) -> tuple[Write | Delete, Unflushed | None]:
+        """What was written, and what of it is to be flushed. Where there is no room for a whole container, a record."""
+        containers = self._containers
+        instead = None if isinstance(change, Delete) or change.offset else change.instead
+        if isinstance(change, Delete) or instead is None:
+            return change, containers.write(key, state, newest, change)
+        smaller: Write | None = None
+        if not self._disk.has_room(self._layout.sessions, len(change.data)):
+            smaller = instead()._replace(note=change.note)
+        else:
+            try:
+                return change, containers.write(key, state, newest, change)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                smaller = instead()._replace(note=change.note)
+        return smaller, containers.write(key, state, newest, smaller)
+
     def _begin_writing(self) -> None:
         """Take a writer's marker. It is flushed meanwhile, and waited for before the first byte is written."""
         self._check_open()
@@ -435,7 +477,7 @@ class FilesBackend(Backend):
     def _flush_index(self) -> None:
         """Let the index list everything that this process has written."""
         self._check_open()
-        self._rebuild.repaired(self._index.flush)
+        self._rebuild.flush()
 
     def _pages(self, query: Query) -> Heads:
         most = _PAGE if query.expired_at is None else _PAGE_OF_EXPIRED

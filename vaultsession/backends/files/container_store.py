@@ -98,11 +98,20 @@ class ContainerStore:
         self._read_head = read_head
         self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
+        self._unasked: dict[str, VaultError] = {}
 
     def close(self) -> None:
         """Close every file. Readers that are under way keep theirs until they are done."""
         self.stripes.close()
         self.open_files.clear()
+
+    def refuse_unasked(self, key: str, refused: VaultError | None) -> None:
+        """``BackendUnavailable`` where nothing may be written: as ``refused``, or what was acknowledged is not known.
+
+        Under the stripe.
+        """
+        if refused is not None or (refused := self._unasked.get(key)) is not None:
+            raise refused
 
     def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""
@@ -135,6 +144,9 @@ class ContainerStore:
         state = self._known(key, is_still_extensible)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             indexed = self._index.lookup(locator_of(key))
+            self._unasked.pop(key, None)
+            if indexed.problem is not None:
+                self._unasked[key] = indexed.problem
             state = self._opened(key, indexed)
             if state is None:
                 return None, indexed.tombstone if indexed.witness is None else self._lost(key)
@@ -144,7 +156,8 @@ class ContainerStore:
         if row is None:
             return state, state.tombstone
         state = state._replace(row=row, verified=True)
-        self.open_files.put(key, state)
+        if key not in self._unasked:
+            self.open_files.put(key, state)
         return state, row
 
     # -- writing -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, VaultError
+from ...errors import BackendUnavailable, VaultError, without_frames
 from ...format.ids import is_key_of, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
@@ -57,13 +57,14 @@ T = TypeVar("T")
 class IndexedSession(NamedTuple):
     """One session in the index: the newest version known to be there, its tombstone, and the key of its row.
 
-    ``flushed`` is the newest version that a power cut leaves as well.
+    ``flushed`` is the newest version that a power cut leaves as well. ``problem``: why the index could not be asked.
     """
 
     witness: Witness | None
     tombstone: Tombstone | None
     key: str | None
     flushed: Witness | None = None
+    problem: VaultError | None = None
 
 
 _UNKNOWN = IndexedSession(None, None, None)
@@ -80,6 +81,7 @@ class IndexConnection:
         self._path = path
         self._how = {"writable": writable, "fall_back": fall_back}
         self.open: sqlite3.Connection | None = None
+        self._is_whole = True
         self.inode = 0
         self.met_another = False
         """Whether the path named another file later than at first: what was written to the first may be missing."""
@@ -88,9 +90,11 @@ class IndexConnection:
         """The connection; ``check`` False spares a look at the path."""
         if self.open is not None and check and inode_of(self._disk, self._path) != self.inode:
             self.close()  # another process has rebuilt the index
+        if not self._is_whole:
+            self.close()  # it could not be opened for writing: perhaps it can by now
         if self.open is None:
             before = self.inode
-            self.open, self.inode = connect(self._disk, self._path, **self._how)
+            self.open, self.inode, self._is_whole = connect(self._disk, self._path, **self._how)
             self.met_another = self.met_another or before not in (0, self.inode)
         return self.open
 
@@ -229,6 +233,8 @@ class Index:
             written = self._lookup(locator)
         except IndexDamaged:
             written = _UNKNOWN
+        except BackendUnavailable as error:
+            written = _UNKNOWN._replace(problem=without_frames(error))
         if buffered is None:
             return written
         tombstone = buffered.tombstone or written.tombstone
@@ -239,8 +245,9 @@ class Index:
         if tombstone is not None and witness is not None and witness.generation <= tombstone.generation:
             witness = flushed = None
         if buffered.row is not None:
-            return IndexedSession(witness, tombstone, buffered.row.key, flushed)
-        return IndexedSession(witness, tombstone, None if buffered.tombstone is not None else written.key, flushed)
+            return IndexedSession(witness, tombstone, buffered.row.key, flushed, written.problem)
+        key = None if buffered.tombstone is not None else written.key
+        return IndexedSession(witness, tombstone, key, flushed, written.problem)
 
     def lost(self, locator: str) -> LostRow | None:
         """The row of a session whose container is gone, the buffer included. None where it cannot be read."""

@@ -7,6 +7,7 @@ to quarantine and the index is rebuilt. ``BackendUnavailable`` is for a medium t
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import sqlite3
@@ -20,6 +21,7 @@ from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
+from .layout import refusal
 
 APPLICATION_ID = 0x56535801
 USER_VERSION = 2
@@ -73,6 +75,7 @@ _WITH_MANY_TAGS = f"SELECT locator, updated, expires, tags FROM sessions WHERE l
 _VERSION_SIZE = 16
 _WITNESS_SIZE = 32
 _BUSY_SECONDS = 10.0
+_ROOM = 64 << 10
 _POINT = struct.Struct("<QQQ16s")
 _MARK_SIZE = 8
 
@@ -135,8 +138,21 @@ def translation(error: Exception, path: str, inode: int) -> VaultError:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)  # absent where the module could not make sense of a value
         if code is not None and code & 0xFF in _REFUSALS and code != _CUT_SHORT:
-            return BackendUnavailable(f"{path}: {error}")
+            return (
+                refusal(path, OSError(errno.ENOSPC, str(error)))
+                if _is_full(path)
+                else BackendUnavailable(f"{path}: {error}")
+            )
     return IndexDamaged(f"{path}: {error}", inode=inode)
+
+
+def _is_full(path: str) -> bool:
+    """Whether a file system has no room left: SQLite says that in many ways, and most of them do not say it."""
+    try:
+        room = os.statvfs(os.path.dirname(path))
+    except (OSError, AttributeError):
+        return False
+    return room.f_bavail * room.f_frsize < _ROOM or (room.f_files > 0 and room.f_favail == 0)
 
 
 @contextlib.contextmanager
@@ -159,11 +175,13 @@ def inode_of(disk: Disk, path: str) -> int:
     except FileNotFoundError:
         return 0
     except OSError as error:
-        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+        raise refusal(path, error) from error
 
 
-def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int]:
-    """A connection to the index, its tables checked, and its inode. SQLite follows links, so the files come first.
+def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int, bool]:
+    """A connection to the index, its tables checked, its inode, and whether it is as it was asked for.
+
+    SQLite follows links, so the files come first.
 
     ``fall_back``: where nothing may be written, connect for reading. A reader leaves no file behind: SQLite would make
     its side files all the same, so an index without a log is opened as immutable. (What a new writer checkpoints
@@ -172,19 +190,19 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
     inode = _private_inode(disk, path)
     with translated(path, inode):
         if not writable and not inode_of(disk, path + SIDE_FILES[0]):
-            return _checked(_connect(path, "immutable=1"), path, inode), inode
+            return _checked(_connect(path, "immutable=1"), path, inode), inode, True
         try:
-            return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode
+            return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode, True
         except sqlite3.OperationalError:
             if not fall_back:
                 raise
         try:
-            return _checked(_connect(path, "mode=ro"), path, inode), inode
+            return _checked(_connect(path, "mode=ro"), path, inode), inode, not writable
         except sqlite3.OperationalError:
             # Without a place for its shared memory SQLite reads only a file that is complete in itself.
             if inode_of(disk, path + SIDE_FILES[0]):
                 raise
-            return _checked(_connect(path, "immutable=1"), path, inode), inode
+            return _checked(_connect(path, "immutable=1"), path, inode), inode, not writable
 
 
 def _private_inode(disk: Disk, path: str) -> int:
@@ -202,7 +220,7 @@ def _private_inode(disk: Disk, path: str) -> int:
             if reason := why_not_private(status):
                 raise IndexDamaged(f"{name}: {reason}", inode=inode)
     except OSError as error:
-        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+        raise refusal(path, error) from error
     return inode
 
 
@@ -225,8 +243,7 @@ def create(disk: Disk, path: str) -> None:
                 connection.execute("PRAGMA synchronous = OFF")
                 connection.execute("PRAGMA journal_mode = OFF")
                 connection.execute("BEGIN")
-                for statement in _TABLES.values():
-                    connection.execute(statement)
+                create_tables(connection)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {USER_VERSION}")
                 connection.execute("COMMIT")
@@ -235,7 +252,13 @@ def create(disk: Disk, path: str) -> None:
                 connection.close()
         disk.replace(fresh, path)
     except OSError as error:
-        raise BackendUnavailable(f"{path}: {error.strerror or error}") from error
+        raise refusal(path, error) from error
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database."""
+    for statement in _TABLES.values():
+        connection.execute(statement)
 
 
 def row_from(columns: tuple[Any, ...]) -> IndexRow:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, Unreadable, VaultError
+from ...errors import BackendUnavailable, Unreadable, VaultError, without_frames
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
@@ -39,6 +39,7 @@ from .index_schema import (
 )
 from .layout import FilesLayout, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
+from .standby_index import StandbyIndex
 
 _log = logging.getLogger("vaultsession")
 
@@ -98,10 +99,40 @@ class IndexRebuild:
         self._writable = writable
         self._durable = durable
         self._mutex = threading.RLock()
+        self._standby = StandbyIndex(disk, layout, containers.head)
+        self.unwritten: BackendUnavailable | None = None
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of a query; a damaged index is rebuilt first."""
-        return self.repaired(partial(self._index.read, query))
+        """The result of a query; a damaged index is rebuilt first. One that is out of reach is derived in memory."""
+        try:
+            if self.unwritten is None:
+                found = self.repaired(partial(self._index.read, query))
+                self._standby.clear()
+                return found
+            reason = self.unwritten
+        except BackendUnavailable as error:
+            reason = without_frames(error)
+        return self._standby.read(query, reason)
+
+    def flush(self) -> None:
+        """Write the buffer. Where that cannot be done, listings are derived in memory until it can."""
+        try:
+            self.repaired(self._index.flush)
+        except BackendUnavailable as error:
+            self.unwritten = without_frames(error)
+        else:
+            self.unwritten = None
+
+    def problem(self) -> str | None:
+        """Why the index cannot be used."""
+        try:
+            self.flush()
+            if self.unwritten is not None:
+                return str(self.unwritten)
+            self.repaired(partial(self._index.read, index_queries.is_empty))
+        except VaultError as error:
+            return str(error)
+        return None
 
     def repaired(self, action: Callable[[], T]) -> T:
         """Use the index; if it is damaged or gone, rebuild it and use it again."""

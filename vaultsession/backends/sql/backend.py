@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...errors import DurabilityUnknown, Unreadable, VaultError, VaultNotFound
+from ...errors import Damaged, DurabilityUnknown, Unreadable, VaultError, VaultNotFound
 from ...format import record
 from ...format.ids import locator_of, parse_locator
 from ...format.sealed import (
@@ -121,7 +121,10 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         living, size, entries = self._database.ask(lambda connection: connection.execute(statement).one())
         if not entries:
             self.confirm()
-        return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
+        try:
+            return {"sessions": int(living), "bytes": int(size), "tombstones": int(entries - living)}
+        except (ValueError, OverflowError) as error:
+            raise Damaged(f"{self._database.where}: sizes of sessions that are no numbers: reindex") from error
 
     def close(self) -> None:
         """Let go of the database. Idempotent."""

@@ -140,7 +140,7 @@ class SqlEngine:
             return False  # being made in this moment, or by someone who died
         if schema != SCHEMA:
             raise UnsupportedFormat(
-                f"{self.where}: the tables are of another version ({schema[:40]!r}); this one reads {SCHEMA!r}",
+                f"{self.where}: the tables are of another version ({schema!r:.60}); this one reads {SCHEMA!r}",
                 found=schema,
                 supported=SCHEMA,
             )

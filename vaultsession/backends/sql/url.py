@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from ...errors import InvalidSetting
+from ...util.home import checked
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",
@@ -91,6 +92,8 @@ def parse(text: str) -> SqlUrl:
     url = url.difference_update_query(("prefix", "pool_size", "timeout", *({PREPARED} & arguments.keys())))
     if not url.database or (driver.startswith("sqlite") and _is_in_memory(url)):
         raise InvalidSetting(f"{url.drivername}:// names no database: a path or name goes behind the last slash")
+    if driver.startswith("sqlite"):
+        checked(url.database)
     if driver.startswith("sqlite") and url.query and url.query.get("uri") != "true":
         raise InvalidSetting(f"SQLite has no option {', '.join(url.query)}, unless uri=true is one of them")
     return SqlUrl(url, _where(url, prefix), prefix, int(pool_size), timeout, arguments)

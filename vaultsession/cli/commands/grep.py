@@ -56,7 +56,8 @@ def grep(
     """Find messages by what they say.
 
     Living sessions are opened one at a time, those changed last first; of each text that matches, the first match is
-    shown. No life is extended, but --context reads sessions as `show` does.
+    shown. No life is extended, but --context reads sessions as `show` does. Some patterns keep a search busy for ever:
+    Ctrl-C ends it, and --fixed takes the words as they are.
 
     Exit code 4 where nothing matches, 3 where a session could not be read.
     """

@@ -37,8 +37,9 @@ def train(
     """Learn a compression dictionary from the newest sessions, and say what it is worth.
 
     What it is worth is measured on sessions that it did not learn from. It is kept only if records become smaller; then
-    new records are compressed with it. It holds pieces of what it learned from: sealed as sessions are, it stays with
-    the vault for ever, also when those sessions are removed.
+    new records are compressed with it. It holds pieces of what it learned from, also when those sessions are removed:
+    sealed, it stays until `key rotate --drop-dictionary`. In a vault made with --tenant-keys give a --tenant; the
+    dictionary serves that tenant alone, and goes with its keys.
     """
     with where.open() as store, bar("Learning") as progress:
         trained = store.train(

@@ -29,11 +29,18 @@ def rotate(
     where: VaultOptions,
     *,
     prune: Annotated[bool, typer.Option("--prune", help="Delete the old keys when nothing needs them.")] = False,
+    drop: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--drop-dictionary", metavar="NUMBER", help="Seal sessions without it, and delete it. Repeatable."
+        ),
+    ] = None,
     yes: Yes = False,
     form: JsonForm,
 ) -> None:
     """Put a new key in use and seal every session under it, while others go on working.
 
+    A secret that was removed before, with an old copy of the keyring, opens nothing that is sealed from then on.
     Killed half-way, the same command goes on with it. Old keys are kept, retired: mirrors and backups may need them.
     Exit code 3 where sessions could not be read, and so stay under their old key.
     """
@@ -41,7 +48,7 @@ def rotate(
         _confirm_pruning(yes=yes)
     with where.open() as store:
         with bar("Rotating", interrupted="the same command goes on") as progress:
-            done = store.rotate_key(progress=progress)
+            done = store.rotate_key(progress=progress, drop_dictionaries=drop or ())
         pruned = store.prune_keys() if prune and not done.left else ()
     verb = "went on with a rotation that was begun before" if done.resumed else "a new key is in use"
     sentence = f"{verb}: {done.key}; {output.counted(done.replaced, 'session')} sealed under it"
@@ -64,7 +71,10 @@ def rotate(
 
 @takes_options
 def prune(where: VaultOptions, *, yes: Yes = False, form: JsonForm) -> None:
-    """Delete the retired keys. Refused while a session here lies under one of them, or cannot be read."""
+    """Delete the retired keys. Refused while something here lies under one of them, or cannot be read.
+
+    Copies of `tenants/` that were made before the rotation open no more: make another one.
+    """
     _confirm_pruning(yes=yes)
     with where.open() as store:
         pruned = store.prune_keys()

@@ -27,14 +27,18 @@ _COLUMNS = (
     Column("label"),
     Column("created_at", "created", output.ago, right=True),
 )
+_UNTIL = "an old copy of the keyring file opens with the old secret what is sealed until the next `key rotate`"
 _KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "passphrase (scrypt)"}
 
 
 @takes_options
 def list_slots(where: VaultOptions, *, form: JsonForm) -> None:
-    """List the key slots. This needs no key, and proves nothing about them."""
+    """List the key slots. It needs no key, and says so where there was none to prove them."""
     with where.locked_vault() as vault:
-        _write(vault.slots(), form)
+        opened = where.proved(vault)
+        _write(vault.slots() if opened is None else opened.slots, form, proved=opened is not None)
+        if opened is None:
+            output.say("not proved, since no key was at hand: who can write to the vault can write what stands here")
 
 
 @takes_options
@@ -75,25 +79,28 @@ def remove(
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:
-    """Remove a secret. With it, an old copy of the keyring file still opens."""
+    """Remove a secret. What is sealed from the next `key rotate` on it opens never again.
+
+    With an old copy of the keyring file it still opens what was sealed before that.
+    """
     with where.locked_vault() as vault:
-        found = _named(vault.slots(), slot)
-        if not dry_run:
-            confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}) for good?", yes=yes)
-        opened, opened_with = where.unlock(vault)
+        opened, opened_with = where.unlock(vault)  # what is confirmed is what was proved
         _remember(where, opened_with)
+        found = _named(opened.slots, slot)
         if len(opened.slots) == 1:
             raise InvalidSetting(
                 "this is the last key slot, and without it nobody could open the vault: add another first"
             )
         if not dry_run:
+            label = f", {output.escaped(found.label)}" if found.label else ""
+            confirm(f"Remove key slot {found.name} ({_KINDS[found.kind.name]}{label}) for good?", yes=yes)
             vault.remove_slot(opened, found.id)
             try:
                 _remember(where, opened_with)
             except WrongKey:
                 output.say("The secret that you used just now no longer opens this vault.")
         _write([found], form)
-        output.say("would be removed" if dry_run else "removed")
+        output.say("would be removed" if dry_run else f"removed: {_UNTIL}")
 
 
 @takes_options
@@ -107,14 +114,14 @@ def passphrase(
 ) -> None:
     """Change the passphrase that opens the vault: at once, since no session is sealed under it.
 
-    With the old one, an old copy of the keyring file still opens: where that matters, a `key rotate` must follow, and
-    what was there before stays readable with it.
+    If others may know the old one, `key rotate --prune` must follow: with it and an old copy of the keyring file they
+    read what was sealed before that, and nothing later.
     """
     with where.locked_vault() as vault:
         opened, opened_with = where.unlock(vault)
         _remember(where, opened_with)
         old = opened.slot
-        if old is None or not old.takes_passphrase:
+        if not old.takes_passphrase:
             old = _passphrase_slot(vault, opened)
         secret, _ = _new_secret(vault.path, new_passphrase_file, None)
         # In this order: killed in between, both open it.
@@ -122,7 +129,7 @@ def passphrase(
         changed = vault.remove_slot(changed, old.id)
         _remember(where, secret)
         _write(changed.slots[-1:], form)
-        output.say("the passphrase was changed")
+        output.say(f"the passphrase was changed: {_UNTIL}")
 
 
 def _passphrase_slot(vault: Vault, opened: UnlockedVault) -> Slot:
@@ -136,10 +143,7 @@ def _passphrase_slot(vault: Vault, opened: UnlockedVault) -> Slot:
     words = prompt.secret()
     if words is None:
         raise KeyUnavailable("a passphrase cannot be empty")
-    found = vault.unlock([(prompt.name, words)]).slot
-    if found is None:
-        raise WrongKey("no key slot has this passphrase")
-    return found
+    return vault.unlock([(prompt.name, words)]).slot
 
 
 def _new_secret(vault: str, passphrase_file: str | None, key_file: str | None) -> tuple[Secret, str]:
@@ -171,7 +175,7 @@ def _named(slots: Iterable[Slot], text: str) -> Slot:
     raise InvalidSetting(f"{problem} {text!r}: this vault has {', '.join(slot.name for slot in held)}")
 
 
-def _write(slots: Iterable[Slot], form: Form) -> None:
+def _write(slots: Iterable[Slot], form: Form, *, proved: bool = True) -> None:
     records = [
         {
             "slot": slot.name,
@@ -181,4 +185,4 @@ def _write(slots: Iterable[Slot], form: Form) -> None:
         }
         for slot in slots
     ]
-    output.show(records, _COLUMNS, form, json={"slots": records})
+    output.show(records, _COLUMNS, form, json={"slots": records, "proved": proved})
