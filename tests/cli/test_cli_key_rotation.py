@@ -131,11 +131,15 @@ def test_a_passphrase_is_changed_at_once(furnished, run, tmp_path, monkeypatch):
 def test_a_passphrase_is_changed_on_a_terminal(furnished, terminal, run, tmp_path, monkeypatch):
     run("key", "add", "--new-passphrase-file", words_in(tmp_path / "old", "old words\n"))
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
-    typed = (("Passphrase of the vault", "old words\n"), ("New passphrase", "new\n"), ("The same again", "new\n"))
+    typed = (
+        ("Passphrase of the vault", "old words\n"),
+        ("New passphrase", "newer words\n"),
+        ("The same again", "newer words\n"),
+    )
     done = terminal("key", "passphrase", typed=typed)
     assert done.code == 0, done.out
     assert "was changed" in done.out
-    assert run("ls", "--passphrase-file", words_in(tmp_path / "new", "new\n")).code == 0
+    assert run("ls", "--passphrase-file", words_in(tmp_path / "new", "newer words\n")).code == 0
 
 
 def test_a_vault_that_a_key_opened_has_no_passphrase_to_change(furnished, run, tmp_path):

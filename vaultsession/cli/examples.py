@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "show": (
         Example("The end of a conversation", "vaultsession show alice/trip --last 20"),
         Example("Everything, for a program", "vaultsession show alice/trip --state --json"),
+        Example("A page to read or to pass on", "vaultsession show alice/trip --html trip.html"),
     ),
     "grep": (
         Example("A word, whatever its case", "vaultsession grep -i marrakesh"),

@@ -11,7 +11,6 @@ Errors common to all verbs, beside those that each one names: ``InvalidSessionId
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -491,8 +490,7 @@ class SessionStore(Generic[StateT]):
         ``tenants``. ``InvalidSetting`` where the vault was made without ``tenant_keys``, or knows no such tenant.
         """
         self._check_open()
-        removing = functools.partial(self._operations.remove, shred=True)
-        return erasure.Erasure(self._backend, self._reader, self._clock, removing).destroy(tenant_id)
+        return erasure.Erasure(self._backend, self._reader, self._clock, self._operations.remove).destroy(tenant_id)
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
@@ -539,17 +537,8 @@ class SessionStore(Generic[StateT]):
         name: ``calls`` and ``errors``, and of its last 1024 calls ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``max_ms``.
         """
         self._check_open()
-        cache = self._cache.documents
-        return {
-            "backend": self._backend.traits.name,
-            **self._backend.stats(),
-            "ratio": self._listing.ratio(),
-            "cache_sessions": len(cache),
-            "cache_bytes": cache.weight + self._cache.endings.weight,
-            "cache_hits": self._cache.hits,
-            "cache_misses": self._cache.misses,
-            "verbs": self._watch.summary(),
-        }
+        backend = {"backend": self._backend.traits.name, **self._backend.stats(), "ratio": self._listing.ratio()}
+        return {**backend, **self._cache.stats(), "verbs": self._watch.summary()}
 
     def health(self) -> dict[str, Any]:
         """``ok``, and the reasons for it: where the store lies, the source of its key, each component.
