@@ -91,7 +91,7 @@ def migrate(
             else _unlocked_if_at_hand(before, ours.vault)
         )
         missing = losses(ours, known, rekey=rekey)
-        output.say_some([f"Missing at {theirs.vault.path}: {each}" for each in missing])
+        output.say_some([f"To know before it begins: {each}." for each in missing])
         if known is not None and rekey:
             report = _rekeyed(ours, theirs, known, after, progress)
         else:
