@@ -30,7 +30,7 @@ from ...format.record import (
     records_from,
 )
 from ...format.sealed import Container
-from ...store.session import SessionInfo
+from ...store.session import SessionFacts
 from ...util.disk import Disk
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
@@ -188,7 +188,7 @@ def _authenticated(
 
 def _facts(head: Head | None) -> dict[str, Any] | None:
 
-    return None if head is None else {**SessionInfo(head).facts(), "dead": head.dead, "full": head.full}
+    return None if head is None else {**SessionFacts(head).facts(), "dead": head.dead, "full": head.full}
 
 
 _KIND_STYLES = {"FULL": "cyan", "DELTA": "green", "HEAD": "magenta"}
