@@ -104,6 +104,39 @@ def test_it_goes_with_the_keys_of_its_tenant(tenants: tuple[SessionStore, int], 
     assert numbers(store, "again") <= {SHIPPED}
 
 
+def test_an_erasure_that_was_cut_is_gone_on_with(
+    tenants: tuple[SessionStore, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, number = tenants
+
+    def cut(*_: Any) -> None:
+        raise BackendUnavailable("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Dictionaries, "delete", cut)
+        with pytest.raises(BackendUnavailable):
+            store.destroy_tenant("acme")
+    with opened(tmp_path / "vault") as again:
+        assert again.destroy_tenant("acme").dictionaries == (number,)
+    assert not list((tmp_path / "vault/dictionaries").iterdir())
+
+
+def test_a_copy_that_names_the_key_of_a_tenant_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Somebody without a key wrote the id of a tenant's key into one copy of a dictionary that all use."""
+    with opened(tmp_path / "vault", tenant_keys=True) as store:
+        store.create("theirs", tenant_id="acme")
+        number = learned(store)
+        store.create("all", messages=SAID)
+        key_id = store._operations._reader.keys.sealing("acme").id
+        (path,) = (tmp_path / "vault/dictionaries").glob("*.vsd")
+        data = path.read_bytes()
+        path.write_bytes(data[:8] + key_id + data[16:])
+        assert store.destroy_tenant("acme").dictionaries == ()
+    with opened(tmp_path / "vault") as store:
+        assert number in numbers(store, "all")
+        assert store.load("all").messages == SAID
+
+
 def test_the_receipt_names_what_is_out_of_reach(tmp_path: Path) -> None:
     """Ids in file names of backups; and a dictionary under the vault's own key, of a vault that was migrated."""
     with opened(tmp_path / "vault", tenant_keys=True) as store:

@@ -108,7 +108,7 @@ def test_a_disk_that_fails_leaves_what_was_there(failing, three, run, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"vaultsession.cli.commands.export.os.{failing}", fails)
+        patch.setattr(f"vaultsession.cli.destination.os.{failing}", fails)
         done = run("export", "a", "-o", "out.jsonl", "--replace")
     assert done.code == 1
     assert "no space left" in done.err
@@ -190,8 +190,8 @@ def test_an_import_may_rename_and_give_owners(three, run):
 def test_a_killed_export_leaves_no_plaintext(three, tmp_path):
     """A second process is killed while it writes; what it had written has no name, and goes with it."""
     code = (
-        "import os, signal, sys; from vaultsession.cli import run; from vaultsession.cli.commands import export;"
-        "export.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
+        "import os, signal, sys; from vaultsession.cli import run; from vaultsession.cli import destination;"
+        "destination.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
         "run(['export', '--all', '-o', 'out.jsonl'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
@@ -200,7 +200,7 @@ def test_a_killed_export_leaves_no_plaintext(three, tmp_path):
 
 
 def test_a_file_system_without_unnamed_files_gets_a_named_one(three, run, monkeypatch):
-    monkeypatch.delattr("vaultsession.cli.commands.export.os.O_TMPFILE", raising=False)
+    monkeypatch.delattr("vaultsession.cli.destination.os.O_TMPFILE", raising=False)
     assert run("export", "--all", "-o", "out.jsonl").code == 0
     assert len(Path("out.jsonl").read_text().splitlines()) == 3
     assert [path.name for path in Path().glob("out.jsonl*")] == ["out.jsonl"]

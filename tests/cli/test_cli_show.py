@@ -7,8 +7,6 @@ import json
 import pytest
 from cli_lab import plain
 
-from vaultsession.cli.commands.show import spoken
-
 MESSAGES = [
     {"role": "user", "content": "Hello"},
     {"role": "assistant", "content": "First line\nSecond line"},
@@ -64,7 +62,6 @@ def test_a_transcript_for_people(columns, session, terminal):
         "1 older message",
         "First line\n  Second line",
         "42",
-        '"id": "t1"',
         '"kind": "event"',
         '"language": "en"',
     ):
@@ -78,19 +75,55 @@ def test_one_that_is_not_there_is_4(place, run):
     assert "'nobody'" in done.err
 
 
-@pytest.mark.parametrize(
-    ("message", "role", "content", "rest"),
-    [
-        ({"role": "user", "content": "x"}, "user", "x", {}),
-        ({"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}, "user", "a\nb", {}),
-        ({"role": "user", "content": [{"type": "image", "text": "a"}, {"url": "b"}]}, "user", None,
-         {"content": [{"type": "image", "text": "a"}, {"url": "b"}]}),
-        ({"role": 7, "content": None}, "", None, {"role": 7, "content": None}),
-        ({"content": []}, "", None, {"content": []}),
-        ({}, "", None, {}),
-    ],
-)  # fmt: skip
-def test_messages_of_any_shape_keep_what_they_hold(message, role, content, rest):
-    before = json.dumps(message)
-    assert spoken(message) == (role, content, rest)
-    assert json.dumps(message) == before
+def test_parts_are_shown_as_what_they_are(place, terminal):
+    with place.open() as store:
+        store.create("s", messages=[
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "Where is it warm?", "signature": "x"},
+                {"type": "tool_use", "id": "t", "name": "get_weather", "input": {"city": "Rabat"}},
+            ]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "21 °C"}]},
+            {"role": "user", "content": [
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 5336}},
+            ], "timestamp": "2026-06-18T00:57:16Z"},
+            *({"type": "progress", "data": {"type": "hook"}} for _ in range(300)),
+        ])  # fmt: skip
+    text = plain(terminal("show", "s", TZ="UTC").out)
+    for piece in (
+        'assistant  0\n  Where is it warm?\n  → get_weather(city="Rabat")\n',
+        "user  1\n  ← 21 °C\n",
+        "user  2  2026-06-18 00:57\n  [image/png, 4 KB]\n",
+        "· 300 notes of the agent: progress: hook 300\n",
+    ):
+        assert piece in text
+    assert '"signature": "x"' in terminal("show", "s", "--raw").out
+
+
+def test_it_is_read_in_a_pager(session, terminal, tmp_path):
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nsed 's/^/| /'\n")
+    pager.chmod(0o755)
+    text = plain(terminal("show", "s", PAGER=str(pager)).out)
+    assert "| user  0\n|   Hello\n" in text
+    assert "| " not in terminal("show", "s", PAGER="").out
+
+
+@pytest.mark.parametrize("pager", ["true", "no such program", "'"])
+def test_a_pager_that_reads_nothing_is_no_error(pager, session, terminal):
+    done = terminal("show", "s", PAGER=pager)
+    assert done.code == 0
+    assert "Traceback" not in done.out
+    assert ("Hello" in done.out) == (pager != "true")
+
+
+@pytest.mark.parametrize(("option", "piece"), [("--html", "<p>Hello</p>"), ("--markdown", "\n## 0 · user\n\nHello\n")])
+def test_it_is_written_into_one_private_file(option, piece, session, run, tmp_path):
+    into = tmp_path / "page"
+    done = run("show", "s", option, into)
+    assert done.code == 0, done.err
+    assert (done.out, into.stat().st_mode & 0o777) == ("", 0o600)
+    assert piece in into.read_text()
+    assert "in the clear" in done.err
+    assert run("show", "s", option, into).code == 5
+    assert run("show", "s", option, into, "--replace").code == 0
+    assert run("show", "s", "--html", into, "--markdown", into).code == 2

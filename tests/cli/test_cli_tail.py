@@ -36,7 +36,7 @@ def test_the_newest_messages_in_every_form(session, run):
     assert run("tail", "a", "-n", "1", "--jsonl").out == '{"role": "user", "content": "m19"}\n'
     assert len(run("tail", "a", "-n", "100").rows) == 20
     session.append("a", {"any": "shape"})
-    assert run("tail", "a", "-n", "1").rows == [{"role": "", "content": '{"any": "shape"}'}]
+    assert run("tail", "a", "-n", "1").rows == [{"role": "event", "content": '{"any": "shape"}'}]
 
 
 def test_on_a_terminal_it_is_a_transcript(session, terminal):

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "show": (
         Example("The end of a conversation", "vaultsession show alice/trip --last 20"),
         Example("Everything, for a program", "vaultsession show alice/trip --state --json"),
+        Example("A page to read or to pass on", "vaultsession show alice/trip --html trip.html"),
     ),
     "grep": (
         Example("A word, whatever its case", "vaultsession grep -i marrakesh"),
@@ -107,6 +108,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "inspect": (
         Example("Without a key", "vaultsession inspect sessions/alice-trip~….vss"),
         Example("With what the records hold", "vaultsession inspect sessions/alice-trip~….vss -V . --bodies"),
+        Example("Of a session, by its id", "vaultsession inspect alice/trip"),
     ),
     "reindex": (Example("After index.sqlite was removed", "vaultsession reindex"),),
     "key list": (Example("The ways in", "vaultsession key list"),),

@@ -129,6 +129,15 @@ class SessionCache:
         for each in (self.documents, self.endings, self.histories):
             each.forget(key)
 
+    def stats(self) -> dict[str, int]:
+        """Documents, bytes, and how often what was asked for was here."""
+        return {
+            "cache_sessions": len(self.documents),
+            "cache_bytes": self.documents.weight + self.endings.weight,
+            "cache_hits": self.hits,
+            "cache_misses": self.misses,
+        }
+
     def clear(self) -> None:
         """Keep nothing."""
         for each in (self.documents, self.endings, self.histories):

@@ -78,9 +78,9 @@ class Receipt(NamedTuple):
 
 
 class Erasure:
-    """Destroys the keys of tenants. ``remove`` removes a session by its key, overwritten."""
+    """Destroys the keys of tenants. ``remove`` removes a session by its key; with ``shred``, overwritten."""
 
-    def __init__(self, backend: Backend, reader: Reader, clock: Clock, remove: Callable[[str], bool]) -> None:
+    def __init__(self, backend: Backend, reader: Reader, clock: Clock, remove: Callable[..., bool]) -> None:
         self._backend = backend
         self._reader = reader
         self._clock = clock
@@ -97,15 +97,15 @@ class Erasure:
             raise InvalidSetting("the tenants of this vault have no keys of their own: it was made without tenant_keys")
         # Proved before: an index that has to be rebuilt cannot find them once their keys are gone.
         proved(self._backend, self._reader, self._query(tenant_id), lambda rows: sum(1 for _ in rows))
-        dictionaries = self._reader.dictionaries
-        owned = list(dictionaries.owners())
         held = keys.destroy(tenant_id)
         if held is None:
             raise InvalidSetting(f"this vault has no keys of a tenant {tenant_id!r}: nothing was done")
-        theirs = tuple(number for number, key_id in owned if held.find(key_id) is not None)
+        dictionaries, masters = self._reader.dictionaries, {each.id for each in keys.current.masters}
+        owned, gone = list(dictionaries.owners()), {each.master.id for each in held.keys}
+        theirs = tuple(number for number, ids in owned if ids and ids <= gone)
         for number in theirs:
             dictionaries.delete(number)
-        others = [str(number) for number, key_id in owned if any(key_id == each.id for each in keys.current.masters)]
+        others = [str(number) for number, ids in owned if ids & masters]
         when = self._clock.now()
         removed, under_vault_key = self._remove_all(tenant_id)
         if self._backend.traits.durable:
@@ -138,7 +138,7 @@ class Erasure:
         removed = under_vault_key = 0
         for row, header, head in self._readable(self._query(tenant_id)):
             if head.tenant_id == tenant_id:
-                self._remove(row.key)
+                self._remove(row.key, shred=True)
                 removed += 1
                 under_vault_key += header[record.KEY_ID] in masters
         return removed, under_vault_key

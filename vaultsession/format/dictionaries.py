@@ -11,7 +11,6 @@ locked, and whole again once the dictionary is.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
@@ -152,11 +151,11 @@ class Dictionaries:
         """The numbers of those that the vault holds."""
         return self._shelf.dictionaries() if self._shelf else tuple(self._known)
 
-    def owners(self) -> Iterator[tuple[int, bytes]]:
-        """The number of each that can be opened, and the id of the key that it lies under."""
+    def owners(self) -> Iterator[tuple[int, set[bytes]]]:
+        """The number of each, and the ids of the keys that its copies say that they lie under."""
         for number in self.numbers():
-            with contextlib.suppress(VaultError):
-                yield number, self._owned(number)[1]
+            copies = self._shelf.dictionary(number) if self._shelf else ()
+            yield number, set(map(key_id_of, copies)) if self._shelf else {self._keys_of[number]}
 
     def retire(self, number: int) -> None:
         """Compress nothing more with it, in whichever process, once that has seen the keyring change. Idempotent."""

@@ -13,9 +13,8 @@ import typer
 from ...errors import InvalidSetting, LeaseTimeout, SessionNotFound, VaultError
 from ...store.store import SessionStore
 from ...store.turns import Reply
-from .. import exit_codes, output
+from .. import exit_codes, output, transcript
 from ..commands.ls import COLUMNS
-from ..commands.show import speaker, transcript
 from ..output import DEBUG, Form
 from ..prompts import confirm
 from ..watch import SessionWatch
@@ -117,7 +116,7 @@ class ChatLoop:
         shown = self._follow(_SHOWN_AT_FIRST)
         said = [each.get("content") for each in chat.history(last=_REMEMBERED) if each.get("role") == "user"]
         self._lines.remember(text for text in said if isinstance(text, str))
-        transcript(shown)
+        transcript.write(shown)
         if not chat.is_answered():
             output.say("The last message has no answer: /retry has it answered.", style="dim")
 
@@ -144,7 +143,7 @@ class ChatLoop:
             del new[-len(own) :]
         if new and self._is_person:
             output.say(f"Said elsewhere, {output.counted(len(new), 'message')}:", style="dim")
-            transcript(new)
+            transcript.write(new)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -204,7 +203,7 @@ class ChatLoop:
             if self._form is Form.JSONL:
                 return
             if self._is_person and not stream.begun:
-                output.data().print(speaker("assistant"))
+                output.data().print(transcript.speaker("assistant"))
             stream.write(text)
 
         try:

@@ -17,6 +17,8 @@ from rich.text import Text
 
 from ...backends.files import preallocation
 from ...errors import Damaged, WrongKey
+from ...format.messages import understand
+from ...format.messages.plain import said
 from ...store.open import open_store
 from ...store.settings import Settings
 from ...store.store import SessionStore
@@ -24,8 +26,8 @@ from ...util.clock import SystemClock
 from ...vault import Vault, VaultDirectory
 from ...vault.secret import RawKey
 from .. import output
+from ..transcript import ROLES
 from .ls import COLUMNS
-from .show import ROLES, spoken
 
 _ID = "alice/first-chat"
 _SECRET = "Marrakesh"  # noqa: S105 - a word to look for, not a password
@@ -194,8 +196,9 @@ def _say(text: str, style: str = "") -> None:
 
 def _transcript(messages: list[dict[str, Any]]) -> None:
     for message in messages:
-        role, content, _ = spoken(message)
-        row = Text(f"{role:<10}", style=ROLES.get(role, "")).append(output.escaped(content or ""), style="default")
+        known = understand(message)
+        row = Text(f"{known.role:<10}", style=ROLES.get(known.role, ""))
+        row.append(output.escaped(said(known)), style="default")
         output.paragraph(row, indent=5)
 
 

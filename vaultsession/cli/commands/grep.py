@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ...errors import InvalidSetting, PartialFailure
+from ...format.messages import understand
+from ...format.messages.plain import said
 from .. import exit_codes, output
 from ..filters import Assistant, Label, Tenant, User, filters
 from ..output import AnyForm, Form
 from ..progress import bar
+from ..transcript import ROLES
 from ..vault_options import VaultOptions, takes_options
-from .show import ROLES, spoken
 
 if TYPE_CHECKING:
     from ...engine.search import Match, Needle
@@ -197,10 +199,10 @@ def _show(match: Match) -> None:
 
 def _show_message(index: int, message: output.Record) -> None:
     """A message around a match, in one paragraph."""
-    role, content, rest = spoken(message)
-    said = output.escaped(output.to_json(rest) if content is None else content)
-    shown = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
-    _row(str(index), _begun(role, "").append(shown, style="dim"))
+    known = understand(message)
+    text = output.escaped(said(known))
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    _row(str(index), _begun(known.role, "").append(shown, style="dim"))
 
 
 def _begun(role: str | None, path: str) -> Text:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import typer
 from rich.padding import Padding
 from rich.text import Text
 
 from ...errors import InvalidSetting
-from .. import output
+from ...format.messages import understand
+from ...format.messages.plain import said
+from .. import output, transcript
 from ..completers import SessionId
+from ..destination import destination
 from ..output import AnyForm, Form
+from ..pager import paged
 from ..vault_options import VaultOptions, takes_options
 from .ls import spelled
-
-ROLES = {"user": "cyan", "assistant": "green", "system": "magenta", "developer": "magenta", "tool": "yellow"}
-_OTHER_ROLE = "blue"
 
 
 @takes_options
@@ -30,12 +30,24 @@ def show(
         int | None, typer.Option("--last", metavar="N", min=0, show_default=False, help="Only the newest N messages.")
     ] = None,
     state: Annotated[bool, typer.Option("--state", help="The state as well.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="On a terminal: messages as the JSON that they are.")] = False,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Into one page that opens offline.")
+    ] = None,
+    markdown: Annotated[
+        str | None, typer.Option("--markdown", metavar="FILE", help="Into one Markdown document.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="FILE may be there already: it is replaced.")] = False,
     form: AnyForm,
 ) -> None:
     """Show a session: its facts and its messages.
 
-    Piped: TSV of part, name and value. --jsonl: the messages alone. Like any reading, this extends a sliding session.
+    On a terminal it is read in $PAGER, and --last begins at the end. Piped: TSV of part, name and value. --jsonl: the
+    messages alone. FILE is written in the clear, and nobody else can read it. Like any reading, this extends a sliding
+    session.
     """
+    if html is not None and markdown is not None:
+        raise InvalidSetting("give --html or --markdown, not both")
     if state and form is Form.JSONL:
         raise InvalidSetting("--jsonl gives the messages alone: the state comes with --json")
     with where.open() as store:
@@ -43,13 +55,16 @@ def show(
         messages = session.messages if last is None else store.messages(id, last=last)
         kept = session.state if state else None
         facts = session.facts()
+    if html is not None or markdown is not None:
+        _write_file(facts, messages, html=html, markdown=markdown, replace=replace)
+        return
     also = {} if kept is None else {"state": kept}
     output.show(
         _parts(facts, kept, messages) if form is Form.TSV else messages,
         ("part", "name", "value"),
         form,
         json={**facts, "version": session.version, **also, "messages": messages},
-        people=lambda _: _whole(facts, kept, messages),
+        people=lambda _: _whole(facts, kept, messages, raw=raw, at_end=last is not None),
     )
 
 
@@ -61,10 +76,20 @@ def _parts(
     for name, value in (state or {}).items():
         yield {"part": "state", "name": name, "value": output.to_json(value)}
     for message in messages:
-        yield {"part": "message", "name": spoken(message)[0], "value": text_of(message)}
+        known = understand(message)
+        yield {"part": "message", "name": known.role, "value": said(known)}
 
 
-def _whole(facts: output.Record, state: output.Record | None, messages: Sequence[output.Record]) -> None:
+def _whole(
+    facts: output.Record, state: output.Record | None, messages: Sequence[output.Record], *, raw: bool, at_end: bool
+) -> None:
+    with paged(at_end=at_end):
+        _written(facts, state, messages, raw=raw)
+
+
+def _written(
+    facts: output.Record, state: output.Record | None, messages: Sequence[output.Record], *, raw: bool
+) -> None:
     shown = {name: value for name, value in facts.items() if value not in (None, {}, False)}
     output.facts(shown, spelled(facts))
     console = output.data()
@@ -74,53 +99,25 @@ def _whole(facts: output.Record, state: output.Record | None, messages: Sequence
     left_out = facts["message_count"] - len(messages)
     if left_out > 0:
         console.print(Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
-    for message in messages:
-        console.print()
-        _said(message)
-    sys.stdout.flush()
+    output.line("")
+    if raw:
+        output.lines(messages)
+    else:
+        transcript.write(messages, left_out)
 
 
-def transcript(messages: Sequence[output.Record]) -> None:
-    """Messages as people read them, an empty line behind each."""
-    for message in messages:
-        _said(message)
-        output.data().print()
+def _write_file(
+    facts: output.Record, messages: Sequence[output.Record], *, html: str | None, markdown: str | None, replace: bool
+) -> None:
+    from ...format.messages import html as page  # noqa: PLC0415 - few processes write one
+    from ...format.messages import markdown as text  # noqa: PLC0415 - as above
 
-
-def speaker(role: str) -> Text:
-    """The line above what somebody says."""
-    return Text(output.escaped(role), style=f"bold {ROLES.get(role, _OTHER_ROLE)}")
-
-
-def _said(message: output.Record) -> None:
-    role, content, rest = spoken(message)
-    console = output.data()
-    if role:
-        console.print(speaker(role))
-    if content is not None:
-        for paragraph in output.escaped_lines(content).split("\n"):
-            output.paragraph(Text(paragraph), indent=2)
-    if rest:
-        console.print(Padding(Text(output.to_json(rest, indent=2), style="dim"), (0, 0, 0, 2)))
-
-
-def spoken(message: Mapping[str, Any]) -> tuple[str, str | None, dict[str, Any]]:
-    """``(role, text, rest)`` of a message of any shape: what is not a role or a text stays in the rest."""
-    rest = dict(message)
-    role = rest.pop("role") if isinstance(rest.get("role"), str) else ""
-    content = rest.pop("content") if isinstance(rest.get("content"), str) else None
-    blocks = rest.get("content")
-    if content is None and isinstance(blocks, list) and blocks and all(map(_is_text, blocks)):
-        content = "\n".join(block["text"] for block in rest.pop("content"))
-    return role, content, rest
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    """What a message says, where it says nothing else; otherwise the message as JSON."""
-    _, content, rest = spoken(message)
-    return output.to_json(message) if rest or content is None else content
-
-
-def _is_text(block: object) -> bool:
-    """Whether a block of a message holds a text and nothing else."""
-    return isinstance(block, dict) and isinstance(block.get("text"), str) and block.keys() <= {"type", "text"}
+    shown = {name: str(value) for name, value in facts.items() if value not in (None, {}, False)}
+    made = (text if html is None else page).document(facts["title"] or facts["id"], shown, messages)
+    into = html or markdown
+    with destination(into, replace=replace) as stream:
+        for block in made:
+            stream.write(block.encode("utf-8", "replace"))
+    output.say(
+        f"{output.counted(len(messages), 'message')} written to {into}, in the clear: keep it as you keep a secret."
+    )

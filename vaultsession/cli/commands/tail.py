@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import InvalidSetting
-from .. import output
+from ...format.messages import understand
+from ...format.messages.plain import said
+from .. import output, transcript
 from ..completers import SessionId
 from ..output import AnyForm, Form
 from ..vault_options import VaultOptions, takes_options
 from ..watch import SessionWatch
-from .show import spoken, text_of, transcript
 
 INTERVAL = 0.1
 """Seconds between two looks."""
@@ -56,14 +57,15 @@ def tail(
 
 def _writer(form: Form) -> Callable[[list[dict[str, Any]]], None]:
     if form is not Form.TSV:
-        return {Form.JSON: output.document, Form.JSONL: output.lines, Form.TABLE: transcript}[form]
+        return {Form.JSON: output.document, Form.JSONL: output.lines, Form.TABLE: transcript.write}[form]
     output.tsv(("role", "content"), ())
     return _rows
 
 
 def _rows(messages: list[dict[str, Any]]) -> None:
     for message in messages:
-        output.line(f"{output.cell(spoken(message)[0])}\t{output.cell(text_of(message))}")
+        known = understand(message)
+        output.line(f"{output.cell(known.role)}\t{output.cell(said(known))}")
 
 
 def _pause() -> Callable[[float], None]:

@@ -1,0 +1,33 @@
+"""What a message is, whatever assistant wrote it: who speaks, when, and its parts. Pure, and without any framework.
+
+``understand`` takes one message as the store keeps it: the record of an agent's transcript, or the argument of a model
+API. It raises nothing: what it does not know is a part ``Other``, with all that stood there.
+"""
+
+from .parts import (
+    Citation,
+    Event,
+    Media,
+    Message,
+    Other,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from .records import understand
+
+__all__ = [
+    "Citation",
+    "Event",
+    "Media",
+    "Message",
+    "Other",
+    "Part",
+    "Text",
+    "Thinking",
+    "ToolCall",
+    "ToolResult",
+    "understand",
+]
