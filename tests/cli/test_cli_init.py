@@ -106,3 +106,18 @@ def test_private_names_tell_nothing_of_the_ids(run, tmp_path):
     assert run("append", "alice", "--content", "hi", "--create", "-V", tmp_path / "v").code == 0
     (file,) = (tmp_path / "v" / "sessions").iterdir()
     assert "alice" not in file.name
+
+
+def test_a_key_in_the_same_home_as_the_vault_is_said_to_be_no_protection_of_it(tmp_path, run, monkeypatch):
+    monkeypatch.delenv("VAULTSESSION_KEY_FILE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    done = run("init", tmp_path / "v")
+    assert done.code == 0, done.err
+    assert "no protection from who gets that home" in " ".join(done.err.split())
+    found = run("doctor", "-V", tmp_path / "v", "--json").json["findings"]
+    assert [each["name"] for each in found if "home" in each["sentence"]] == ["key-in-same-home"]
+    monkeypatch.setenv("HOME", str(tmp_path / "elsewhere"))
+    other = run("init", tmp_path / "w", "--key-file", tmp_path / "key")
+    assert "no protection" not in other.err

@@ -14,7 +14,10 @@ import pytest
 from cli_lab import PATIENCE, Place, Run
 
 from vaultsession import RawKey, open_store
+from vaultsession.admin.migrate import losses
+from vaultsession.util.disk import Disk
 from vaultsession.vault.key_places import KeyFile
+from vaultsession.vault.location import VaultLocation
 
 
 @pytest.fixture
@@ -219,3 +222,28 @@ def test_a_vault_with_tenant_keys_stays_one_when_it_is_sealed_anew(run: Run, pla
     with open_store(second, key=KeyFile(str(key))) as store:
         assert store.get("a").messages[0]["content"] == "of a tenant"
         store.destroy_tenant("acme")
+
+
+def test_what_will_be_missing_is_said_before_it_begins(run: Run, full: Place, tmp_path: Path) -> None:
+    (full.path / "quarantine" / "piece").write_bytes(b"aside")
+    (full.path / "quarantine" / "piece").chmod(0o600)
+    copied = run("migrate", full.path, tmp_path / "copy", "--json")
+    assert copied.json["missing"] == ["1 pieces in quarantine stay behind"]
+    anew = run("migrate", full.path, tmp_path / "anew", "--rekey", "--to-key-file", tmp_path / "key")
+    said = " ".join(anew.err.split())
+    assert "1 removals stay behind" in said
+    assert "To know before it begins" in said
+    assert anew.code == 0
+
+
+def test_a_dictionary_that_is_lost_is_missed_before_it_begins(full: Place, tmp_path: Path) -> None:
+    key = KeyFile(str(full.key_file)).secret()
+    for name in ("10001.vsd", "10001.bak"):
+        (full.path / "dictionaries").mkdir(exist_ok=True, mode=0o700)
+        (full.path / "dictionaries" / name).write_bytes(b"nothing of it")
+        (full.path / "dictionaries" / name).chmod(0o600)
+    place = VaultLocation.at(str(full.path), Disk())
+    found = losses(place, place.vault.unlock([("key", key)]), rekey=True)
+    assert found[0].startswith("dictionary 10001: no copy of it is authentic")
+    assert any("trained dictionaries stay behind" in each for each in found)
+    assert "not authenticated" in losses(place, None)[0]

@@ -18,11 +18,13 @@ import zstandard
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
-from vaultsession.format import ContainerCipher, ids, payload
+from vaultsession.backends.redis.layout import pack
+from vaultsession.format import ContainerCipher, IndexRowCipher, ids, payload
 from vaultsession.format import record as v1
 from vaultsession.format.dictionaries import Dictionaries, numbered, shipped
 from vaultsession.format.head import Head, encode
 from vaultsession.format.keys import Keyring, MasterKey
+from vaultsession.format.sealed import IndexRow
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "v1")
 
@@ -145,17 +147,22 @@ def put(data: bytes, at: int, value: bytes) -> bytes:
 
 
 VECTORS: dict[str, tuple[bytes, dict[str, Any]]] = {}
+FIELDS = {
+    "describe": ("generation", "seq", "version", "size", "torn", "head"),
+    "load": ("generation", "seq", "version", "size", "head", "state", "messages"),
+    "newest": ("version", "head", "messages"),
+}
+"""What each consumer tells: every field that is stated is compared."""
 
 
 def vector(name: str, data: bytes, expected: dict[str, Any] | str, **consumers: dict[str, Any] | str) -> None:
     """``expected`` holds for describe, load and newest alike, unless one of them is given: what is seen, or an error."""
 
-    def outcome(of: dict[str, Any] | str) -> dict[str, Any]:
-        return {"error": of} if isinstance(of, str) else of
+    def outcome(consumer: str) -> dict[str, Any]:
+        of = consumers.get(consumer, expected)
+        return {"error": of} if isinstance(of, str) else {field: of[field] for field in FIELDS[consumer]}
 
-    seen = {consumer: outcome(consumers.get(consumer, expected)) for consumer in ("describe", "load", "newest")}
-    same = all(value == seen["load"] for value in seen.values())
-    VECTORS[name] = (data, {"all": seen["load"]} if same else seen)
+    VECTORS[name] = (data, {consumer: outcome(consumer) for consumer in FIELDS})
 
 
 def valid() -> None:
@@ -317,9 +324,9 @@ def records() -> None:  # noqa: PLR0915 - a list of failures, one line each
 def bodies() -> None:
     head = Head(SESSION, 1, 2, messages=1, raw=10, records=1, full=80)
 
-    def body(name: str, sealed: bytes | None, error: str, codec: int = 0, **consumers: Any) -> None:
+    def body(name: str, sealed: bytes | None, error: str, codec: int = 0) -> None:
         made = Building().record(v1.FULL, head, sealed, codec=codec)
-        vector(f"body_{name}", made.data(), error, describe=made.seen(), **consumers)
+        vector(f"body_{name}", made.data(), error, describe=made.seen())
 
     text = b"[{},\n" + b"0" * 4096 + b"]"
     unknown = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(text)
@@ -333,17 +340,25 @@ def bodies() -> None:
     body("zstd_with_extra_bytes", known + b"extra", "Damaged", 1)
     body("zstd_not_a_frame", b"[{},\n{}]", "Damaged", 1)
     body("not_json", b"[{},\nnot json]", "Damaged")
-    body(
-        "without_state",
-        b"[7,\n{}]",
-        "Damaged",
-        newest=Building().record(v1.FULL, head, b"[7,\n{}]", codec=0, messages=[{}]).seen(),
-    )
-    body("missing", None, "Damaged", newest=Building().record(v1.FULL, head, None).seen())
+    body("without_state", b"[7,\n{}]", "Damaged")
+    body("missing", None, "Damaged")
+    body("empty_array", b"[]", "Damaged")
+    body("no_array", b'{"a":1}', "Damaged")
     made = three()
     state, messages = made.states[-1]
     made.record(v1.DELTA, made.heads[-1]._replace(records=4), b'[{"push":1}]', codec=0, state=state, messages=messages)
     vector("body_unknown_operation", made.data(), "UnsupportedFormat", describe=made.seen())
+    for name, operations in (
+        ("negative_pop", b'[{"pop":-1}]'),
+        ("operation_of_another_type", b'[{"trim":"all"}]'),
+        ("operations_no_object", b"[7]"),
+    ):
+        made = three()
+        made.record(v1.DELTA, made.heads[-1]._replace(records=4), operations, codec=0)
+        vector(f"body_{name}", made.data(), "Damaged", describe=made.seen())
+    made = three()
+    made.record(v1.DELTA, made.heads[-1]._replace(records=4, messages=0), b'[{"pop":99}]', codec=0, state=state)
+    vector("valid_pop_of_more_than_there_are", made.data(), made.seen())
     made = Building(padded=True)
     made.cipher.padded = False
     made.record(v1.FULL, head, (8).to_bytes(4, "little") + b"[{},\n{}]" + bytes(9), codec=0)
@@ -359,11 +374,30 @@ def heads() -> None:
         ("fields_not_an_object", always + b",7]", "Damaged"),
         ("unknown_field", always + b',{"mood":"good"}]', "UnsupportedFormat"),
         ("unknown_element", always + b',{},"good"]', "UnsupportedFormat"),
+        ("element_of_another_type", b'["test vector",1,2,0,"4",1,0,0,80]', "Damaged"),
+        ("element_true", b'["test vector",1,2,0,4,true,0,0,80]', "Damaged"),
+        ("element_null", b'["test vector",1,null,0,4,1,0,0,80]', "Damaged"),
+        ("element_fraction", b'["test vector",1,2,0.0,4,1,0,0,80]', "Damaged"),
+        ("element_negative", b'["test vector",1,2,-1,4,1,0,0,80]', "Damaged"),
+        ("element_too_large", b'["test vector",1,9223372036854775808,0,4,1,0,0,80]', "Damaged"),
+        ("id_no_text", b"[7,1,2,0,4,1,0,0,80]", "Damaged"),
+        ("id_empty", b'["",1,2,0,4,1,0,0,80]', "Damaged"),
+        ("field_of_another_type", always + b',{"user_id":7}]', "Damaged"),
+        ("field_null", always + b',{"title":null}]', "Damaged"),
+        ("field_at_its_default", always + b',{"sliding":false}]', "Damaged"),
+        ("label_no_text", always + b',{"labels":{"a":1}}]', "Damaged"),
+        ("document_in_upper_case", always + b',{"document":"' + b"AB" * 16 + b'"}]', "Damaged"),
+        ("document_too_short", always + b',{"document":"abcd"}]', "Damaged"),
     ):
         vector(f"head_{name}", Building().record(v1.FULL, plain, b"[{}]", codec=0).data(), error)
     made = Building()
     made.record(v1.FULL, Head(SESSION, 1, 2, messages=1, raw=10, records=1, full=100), b"[{},\n{}]", codec=0)
     vector("head_full_points_into_a_record", made.data(), "Damaged", describe=made.seen())
+    made = Building()
+    twice = always[:-2] + b'80,{"title":"one","title":"two"}]'
+    made.record(v1.FULL, twice, b"[{}]", codec=0, state={})
+    made.heads = [Head(SESSION, 1, 2, raw=4, records=1, full=80, title="two")]
+    vector("valid_name_that_stands_twice", made.data(), made.seen())
 
 
 TRAINED = 70_000
@@ -426,6 +460,80 @@ def _trained() -> payload.Dictionary:
     return made
 
 
+def rows() -> dict[str, Any]:
+    """What lies beside containers: names, tags, rows and tombstones, room, and how a Redis keeps a row."""
+    sealer = IndexRowCipher(KEYRING)
+    names = ["test vector", "../..", "User 123", "\u212aelvin", "\u0130d", "a" * 50, "é", "_", "\0", "🙂 A--B 🙂"]
+    facts = {"user_id": "alice", "labels": {"client": "desktop", "é": ""}, "expires": MOMENT + 10**12}
+    found: list[dict[str, Any]] = []
+
+    def add(name: str, row: IndexRow, expected: Head | str) -> None:
+        opens = {"error": expected} if isinstance(expected, str) else {"head": orjson.loads(encode(expected))}
+        found.append({"name": name, "columns": row.columns().hex(), "blob": row.blob.hex(), **opens})
+
+    def sealed(made: Building) -> IndexRow:
+        seen, head = made.seen(), made.heads[-1]
+        key = KEYRING.session_key(ids.parse(SESSION))
+        place = (key, made.cipher.header, seen["generation"], seen["seq"], bytes.fromhex(seen["version"]), seen["size"])
+        return sealer.seal(*place, head, encode(head))
+
+    for name, suite in v1.SUITES.items():
+        made = three(suite=suite)
+        add(f"valid_{name}", sealed(made), made.heads[-1])
+    made = Building().full({}, [], **facts)
+    row, head = sealed(made), made.heads[-1]
+    add("valid_with_tags", row, head)
+    add("valid_with_another_slug", row._replace(key="other~" + row.key[-32:]), head)
+    for name, value in (("generation", 1), ("seq", 9), ("version", bytes(16)), ("updated", 1), ("expires", None)):
+        add(f"other_{name}", row._replace(**{name: value}), "Damaged")
+    add("other_size", row._replace(size=81), "Damaged")
+    add("without_tags", row._replace(tags=()), "Damaged")
+    add("tags_descending", row._replace(tags=row.tags[::-1]), "Damaged")
+    add("other_session", row._replace(key="0" * 32), "Damaged")
+    for name, at in (("master_flipped", 0), ("suite_flipped", 13), ("header_flipped", 40), ("nonce_flipped", 90)):
+        add(name, row._replace(blob=flipped(row.blob, at)), "Damaged")
+    add("head_flipped", row._replace(blob=flipped(row.blob, 110)), "Damaged")
+    add("cut", row._replace(blob=row.blob[:-1]), "Damaged")
+    add("header_alone", row._replace(blob=row.blob[:88]), "Damaged")
+    add("empty", row._replace(blob=b""), "Damaged")
+    place, grave = row.key[-32:], sealer.tombstone(row.key, GENERATION)
+    graves = [
+        (place, GENERATION, grave.mac, True),
+        ("0" * 32, GENERATION, grave.mac, False),
+        (place, GENERATION + 1, grave.mac, False),
+        (place, GENERATION, bytes(16), False),
+        (place, 1 << 63, sealer.tombstone(row.key, 1 << 63).mac, False),
+        (place, (1 << 63) - 1, sealer.tombstone(row.key, (1 << 63) - 1).mac, True),
+        (place, 5, IndexRowCipher(replace(KEYRING, masters=KEYRING.masters[1:])).tombstone(row.key, 5).mac, True),
+    ]
+    tags = [("user", "", "alice"), ("tenant", "", "alice"), ("label", "client", "desktop"), ("label", "é", ""),
+            ("label", "", "édesktop"), ("tenant key", "", "acme")]  # fmt: skip
+    return {
+        "names": [
+            {
+                "session": name,
+                "key": KEYRING.session_key(ids.parse(name)),
+                "private": KEYRING.session_key(ids.parse(name), slugs=False),
+            }
+            for name in names
+        ],
+        "tags": [
+            {"kind": kind, "name": name, "value": value, "tag": KEYRING.tag(kind, name, value).hex()}
+            for kind, name, value in tags
+        ],
+        "rows": found,
+        "tombstones": [
+            {"locator": where, "generation": generation, "mac": mac.hex(), "genuine": genuine}
+            for where, generation, mac, genuine in graves
+        ],
+        "redis": [
+            {"locator": place, "stored": pack(row).hex(), "columns": row.columns().hex(), "blob": row.blob.hex()},
+            {"locator": place, "stored": pack(grave).hex(), "generation": GENERATION, "mac": grave.mac.hex()},
+        ],
+        "room": [{"zeros": zeros, "torn": zeros > 65536} for zeros in (0, 1, 4096, 65536, 65537)],
+    }
+
+
 def main() -> None:
     for make in (valid, torn, headers, records, bodies, heads, dictionaries):
         make()
@@ -441,6 +549,8 @@ def main() -> None:
         "locator": ids.locator(KEYRING.naming_key, ids.parse(SESSION)),
     }
     _write_once("keys.json", _text(keys))
+    if not os.path.exists(os.path.join(HERE, "index.json")):
+        _write_once("index.json", _text(rows()))
     expectations = os.path.join(HERE, "expected.json")
     expected: dict[str, Any] = {}
     if os.path.exists(expectations):

@@ -301,15 +301,16 @@ class Reader:
             for record in self._back(tail, fetch, head.full):
                 if record.kind != HEAD:
                     met.append(self.body(tail.cipher, record))
-                    if record.kind == DELTA:
-                        document.check_change(met[-1])
+                    document.check_body(met[-1], changes=record.kind == DELTA)
                     yield met[-1]
 
         found = document.tail(bodies(), end - first, skip=head.messages - end)
         return Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
 
     def body(self, cipher: ContainerCipher, record: Record) -> bytes:
-        """The JSON in a record."""
+        """The JSON in a record of which there is one. ``Damaged`` for a FULL or a DELTA without."""
+        if not record.body:
+            raise Damaged("an authentic record lacks the body of its kind: it was not written by this package")
         find = self.dictionaries.find
         return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 

@@ -62,9 +62,15 @@ def may_set(first: bytes) -> bool:
     return first != _NOTHING and (b'"set"' in first or b'"unset"' in first)
 
 
-def check_change(body: bytes) -> None:
-    """``UnsupportedFormat`` for a DELTA with operations of another version, ``Damaged`` for one with nonsense."""
-    first = first_of(body)
+def check_body(body: bytes, *, changes: bool) -> None:
+    """What whoever takes messages from a body and leaves its first element looks at all the same.
+
+    ``Damaged`` for what is no array of objects as far as its ends show; of a body that ``changes`` the document
+    ``UnsupportedFormat`` for operations of another version, and ``Damaged`` for nonsense.
+    """
+    if not (body.startswith(b"[{") and body.endswith(b"}]")):
+        raise Damaged("an authentic record holds no array of objects: it was not written by this package")
+    first = first_of(body) if changes else _NOTHING
     if first != _NOTHING:
         _change(first)
 

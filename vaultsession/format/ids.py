@@ -27,7 +27,8 @@ _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 """base32hex in lower case (RFC 4648), two digits at a time: six times as quick as the standard library's."""
 
 _SLUG_LENGTH = 40
-_NOT_IN_SLUG = re.compile(r"[^a-z0-9_-]+")
+_NOT_IN_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
+"""Only letters of ASCII have a lower case here: U+212A has one in Unicode that is of ASCII, and U+0130 one of two."""
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _LOCATOR = re.compile(rb"[0-9a-v]{32}")
 
@@ -56,7 +57,7 @@ def locator(naming_key: bytes, session_id: SessionId) -> str:
 def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
     """The name under which backends keep a session: ``slug~locator``, or the bare locator in a private-names vault."""
     place = locator(naming_key, session_id)
-    slug = _NOT_IN_SLUG.sub("-", session_id.lower())[:_SLUG_LENGTH].strip("-") if readable else ""
+    slug = _NOT_IN_SLUG.sub("-", session_id)[:_SLUG_LENGTH].strip("-").lower() if readable else ""
     return f"{slug}~{place}" if slug else place
 
 

@@ -183,6 +183,12 @@ def _without_links(disk: Disk, path: str) -> str:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
+def shares_home(file: str, vault: str) -> bool:
+    """Whether a file and a vault lie in the home of this user: who gets that, or a backup of it, has both."""
+    home = os.path.join(os.path.realpath(os.path.expanduser("~")), "")
+    return len(home) > 1 and all(os.path.realpath(path).startswith(home) for path in (file, vault))
+
+
 def _is_terminal() -> bool:
     return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stderr))
 

@@ -112,6 +112,10 @@ def test_a_locator_is_keyed_by_the_vault():
         ("x" * 100, "x" * 40 + "~"),
         ("a/b\\c:d", "a-b-c-d~"),
         ("_", "_~"),
+        ("\u212aelvin", "elvin~"),  # its lower case is a k
+        ("\u0130d", "d~"),  # its lower case are two
+        ("Ünder ÄÖ-Z", "nder--z~"),
+        ("a" * 39 + "é" + "b", "a" * 39 + "~"),
     ],
 )
 def test_the_slug_is_decoration_made_from_the_id(text, slug):

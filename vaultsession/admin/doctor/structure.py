@@ -30,7 +30,7 @@ from ...vault.directory import (
     TENANTS,
     number_in,
 )
-from ...vault.key_places import is_deployed
+from ...vault.key_places import is_deployed, shares_home
 from .findings import Finding, Remedy, error, info, warning
 
 _FACTS = "vault.json"
@@ -238,6 +238,12 @@ def key_files(disk: Disk, path: str, named: Iterable[str]) -> Iterator[Finding]:
         if (os.path.realpath(file)).startswith(vault):
             yield error(
                 "key-beside-data", "the key lies within the vault, where it protects nothing: move it out", file
+            )
+        elif shares_home(file, path):
+            yield info(
+                "key-in-same-home",
+                "the key lies in the same home as the vault: no protection from who gets that home, or a backup of it",
+                file,
             )
         if hasattr(os, "geteuid") and status.st_mode & _OTHERS and not is_deployed(file, status):
             yield error(

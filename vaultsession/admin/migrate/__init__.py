@@ -6,8 +6,8 @@ interrupted is repeated, and goes on.
 
 from __future__ import annotations
 
-from .move import migrate, plan, rekey
+from .move import losses, migrate, plan, rekey
 from .report import MigrationReport, Problem, Progress, Trouble
 from .sealed_copy import copy
 
-__all__ = ["MigrationReport", "Problem", "Progress", "Trouble", "copy", "migrate", "plan", "rekey"]
+__all__ = ["MigrationReport", "Problem", "Progress", "Trouble", "copy", "losses", "migrate", "plan", "rekey"]

@@ -19,7 +19,7 @@ from ...util.clock import Clock
 from ...vault import UnlockedVault
 from ...vault.location import VaultLocation
 from ...vault.metadata import parse_metadata
-from ...vault.replication import follow_metadata, follow_tenants
+from ...vault.replication import follow_metadata, follow_tenants, lacking_dictionaries
 from .describer import Describer
 from .report import MigrationReport, Progress, silent
 from .reseal import reseal
@@ -67,6 +67,30 @@ def plan(source: VaultLocation, target: VaultLocation, vault: UnlockedVault | No
         with _opened(target, describer.describe) as theirs:
             _foresee(ours, theirs, report)
     return report
+
+
+def losses(source: VaultLocation, vault: UnlockedVault | None, *, rekey: bool = False) -> list[str]:
+    """What the target will lack, and what of it will be unproved, in sentences: as far as is known before it begins."""
+    found = []
+    if vault is None:
+        found.append("no key is at hand: what is copied is compared byte by byte, and not authenticated")
+        found.append("a session that changes while it is copied stays behind")
+    else:
+        found += [
+            f"dictionary {number}: no copy of it is authentic, and what is compressed with it stays behind"
+            for number in lacking_dictionaries(source.vault, source.vault, vault)
+        ]
+    with _opened(source, _describer(source, vault).describe) as ours:
+        stats, unlisted = ours.stats(), sum(1 for _ in ours.unindexed())
+    if unlisted:
+        found.append(f"{unlisted} sessions are damaged or locked, so that no listing has them")
+    if quarantined := stats.get("quarantined", 0):
+        found.append(f"{quarantined} pieces in quarantine stay behind")
+    if rekey and stats["tombstones"]:
+        found.append(f"{stats['tombstones']} removals stay behind: nothing tells the new vault that these were removed")
+    if rekey and (trained := len(source.vault.dictionaries())):
+        found.append(f"{trained} trained dictionaries stay behind: sessions are sealed without them, until you train")
+    return found
 
 
 def rekey(

@@ -10,6 +10,7 @@ import typer
 
 from ...errors import Conflict, InvalidSetting
 from ...util.clock import SystemClock
+from ...vault.key_places import KeyFile, shares_home
 from ...vault.key_sources import KeySources
 from ...vault.secret import PASSPHRASE_FILE, Secret
 from ..output import JsonForm, facts, say
@@ -68,15 +69,21 @@ def init(
     }
     facts(record, form=form)
     warn_of_loss(first.place)
+    if first.file and "://" not in place.path and shares_home(first.file, place.path):
+        say(
+            "It lies in the same home as the vault: no protection from who gets that home, or a backup of it. "
+            "Better: your system's keyring, another disk, or a passphrase."
+        )
     if not passphrase:
         say("Add a passphrase as a second way in: vaultsession key add --new-passphrase")
 
 
 class _FirstSecret:
-    """Where the secret of a new vault comes from. ``place`` names it once it was asked for."""
+    """Where the secret of a new vault comes from. ``place`` names it once it was asked for, ``file`` one of a key."""
 
     def __init__(self, where: VaultOptions, vault: str, *, passphrase: bool) -> None:
         self.place = ""
+        self.file = ""
         self._where, self._vault = where, vault
         if passphrase and where.passphrase_file is None and where.environ.get(PASSPHRASE_FILE):
             self._where = replace(where, passphrase_file=where.environ[PASSPHRASE_FILE])
@@ -90,8 +97,10 @@ class _FirstSecret:
             return self._typed
         if self._where.key_file:
             key, is_new = key_in_file(self._where.key_file, self._vault)
-            self.place = f"{'new ' if is_new else ''}key file {absolute(self._where.key_file)}"
+            self.file = absolute(self._where.key_file)
+            self.place = f"{'new ' if is_new else ''}key file {self.file}"
             return key
         source, found = KeySources(self._where.environ).for_creation(self._where.key, vault_id, self._vault)
         self.place = source.name
+        self.file = source.path if isinstance(source, KeyFile) else ""
         return found

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ...admin.migrate import MigrationReport, plan
+from ...admin.migrate import MigrationReport, losses, plan
 from ...admin.migrate import migrate as migrate_vault
 from ...admin.migrate import rekey as rekey_vault
 from ...errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
@@ -66,6 +66,7 @@ def migrate(
     """Copy a vault to another place: files, Redis or a database, in any direction.
 
     Sealed bytes travel as they are, with identity and key slots; with the key at hand each is authenticated first.
+    Without a key it copies all the same and proves nothing: name none, and answer a prompt with nothing.
 
     All is read back and compared. Nothing is removed from FROM; a run that was interrupted is repeated, and goes on.
 
@@ -82,22 +83,29 @@ def migrate(
     ):
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: name the one to copy")
-        if rekey:
-            if dry_run:
-                raise InvalidSetting(
-                    "--rekey cannot be looked at first: what it would write is known when it is sealed"
-                )
-            report = _rekeyed(
-                ours, theirs, ours.vault.unlock(before.candidates(ours.vault, os.environ)), after, progress
-            )
+        if rekey and dry_run:
+            raise InvalidSetting("--rekey cannot be looked at first: what it would write is known when it is sealed")
+        known = (
+            ours.vault.unlock(before.candidates(ours.vault, os.environ))
+            if rekey
+            else _unlocked_if_at_hand(before, ours.vault)
+        )
+        missing = losses(ours, known, rekey=rekey)
+        output.say_some([f"To know before it begins: {each}." for each in missing])
+        if known is not None and rekey:
+            report = _rekeyed(ours, theirs, known, after, progress)
         else:
-            known = _unlocked_if_at_hand(before, ours.vault)
             report = plan(ours, theirs, known) if dry_run else migrate_vault(ours, theirs, known, progress=progress)
     record = {"from": ours.vault.path, "to": theirs.vault.path, "dry_run": dry_run, **report.fields()}
     problems = [{"session": each.key, "trouble": str(each.trouble), "reason": each.reason} for each in report.problems]
     if form is not Form.JSON:
         output.say_some([f"{each.trouble}: {each.key}: {each.reason}" for each in report.problems])
-    output.facts(record, {"bytes": output.size(report.bytes)}, form=form, json={**record, "problems": problems})
+    output.facts(
+        record,
+        {"bytes": output.size(report.bytes)},
+        form=form,
+        json={**record, "missing": missing, "problems": problems},
+    )
     lost = any(str(each.trouble) in _LOST for each in report.problems)
     exit_codes.end(lost=lost, partial=bool(report.problems))
 
@@ -123,7 +131,6 @@ def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> UnlockedVault | N
     except KeyUnavailable:
         if KeySources().is_configured(where.key):
             raise
-        output.say("No key is at hand: what is copied is compared byte by byte, and not authenticated.")
         return None
 
 
