@@ -35,11 +35,11 @@ def take_in(sessions: SessionRepair, place: str) -> str:
     key = key_of(reader, loaded.head.id)
     if locator_of(key) != locator:
         raise Damaged(f"{place}: it is the copy of another session than its name says: move it out")
-    done = _Copy(sessions, key, container, loaded).take_in()
+    done = _ConflictCopy(sessions, key, container, loaded).take_in()
     return f"{done}; the file lies in {sessions.move_aside(name)}"
 
 
-class _Copy:
+class _ConflictCopy:
     def __init__(self, sessions: SessionRepair, key: str, container: Container, loaded: Document) -> None:
         self._sessions = sessions
         self._reader = sessions.reader
