@@ -86,7 +86,22 @@ class Sleepless(SessionStore):
         return self.load(id).info()
 
 
-@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless], [Forgetful]))
+class Careless(SessionStore):
+    def append(self, id: str, *messages, if_version: str | None = None, **how) -> SessionInfo:
+        return super().append(id, *messages, **how)
+
+
+class Torn(SessionStore):
+    def append(self, id: str, *messages, unset=(), **how) -> SessionInfo:
+        return super().append(id, *messages, **how)
+
+
+class Greedy(SessionStore):
+    def replace_last(self, id: str, n: int, *messages, **how) -> SessionInfo:
+        return super().replace_last(id, n + 1, *messages, **how)
+
+
+@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Greedy], [Forgetful]))
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

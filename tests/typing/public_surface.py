@@ -131,6 +131,12 @@ def a_session(session: Session, info: SessionInfo) -> None:
 
 def parts(store: SessionStore, message: dict[str, Any], changes: Mapping[str, int]) -> None:
     assert_type(store.append("a", message, message, create=True, dedupe=True), SessionInfo)
+    assert_type(
+        store.append("a", message, state={"n": 1}, unset=["m"], if_version="v", create=True, ttl="1h"), SessionInfo
+    )
+    assert_type(store.replace_last("a", 1, message, if_version="v").version, str)
+    assert_type(store.info("a"), SessionInfo)
+    assert_type(store.delete("a", if_version="v"), bool)
     assert_type(store.messages("a"), list[dict[str, Any]])
     assert_type(store.messages("a", last=20), list[dict[str, Any]])
     assert_type(store.messages("a", offset=1, limit=2), list[dict[str, Any]])
@@ -306,6 +312,8 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.load("a"), Session)
     assert_type(await store.save("a", state={}), Session)
     assert_type(await store.append("a", message, create=True), SessionInfo)
+    assert_type(await store.replace_last("a", 1, message), SessionInfo)
+    assert_type(await store.info("a"), SessionInfo)
     assert_type(await store.messages("a", last=3), list[dict[str, Any]])
     assert_type(await store.pop("a"), list[dict[str, Any]])
     assert_type(await store.update("a", change), SessionInfo)

@@ -70,8 +70,10 @@ class Listing:
 
     def page(
         self, tags: tuple[bytes, ...], *, order: Order, limit: int | None, offset: int, after: str | None
-    ) -> tuple[list[Head], str | None]:
-        """The heads of a page of living sessions, and the cursor of the page behind it: None where there is none.
+    ) -> tuple[list[tuple[Head, bytes]], str | None]:
+        """A page of living sessions, and the cursor of the page behind it: None where there is none.
+
+        Of each its head, and the version of its document.
 
         One row more is read, to know whether another page follows.
         """
@@ -89,7 +91,8 @@ class Listing:
         )
         rows, heads = self._read(query)
         more = limit is not None and len(rows) > limit
-        found = [head for head in heads[:limit] if head is not None]
+        pairs = zip(rows[:limit], heads, strict=False)
+        found = [(head, head.document or row.version) for row, head in pairs if head is not None]
         return found, _cursor(rows[:limit][-1]) if more else None
 
     def each(self, tags: tuple[bytes, ...], *, order: Order) -> Iterator[Head]:
@@ -100,8 +103,9 @@ class Listing:
         """
         after: str | None = None
         while True:
-            heads, after = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
-            yield from heads
+            found, after = self.page(tags, order=order, limit=_PAGE, offset=0, after=after)
+            for head, _ in found:
+                yield head
             if after is None:
                 return
 

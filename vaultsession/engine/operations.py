@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import (
@@ -23,7 +23,7 @@ from ..errors import (
     VaultError,
 )
 from ..format import document, payload
-from ..format.document import Change
+from ..format.document import NO_CHANGE, Change
 from ..format.head import Head
 from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
@@ -37,8 +37,6 @@ _log = logging.getLogger("vaultsession")
 Existing = Literal["error", "skip", "replace"]
 
 T = TypeVar("T")
-
-NOTHING_ADDED = b"[{}]"
 
 NEAR = 32
 FAR = 2 * NEAR
@@ -120,6 +118,10 @@ class Operations:
                 return False
             raise
 
+    def info(self, key: str, name: str) -> OpenHead:
+        """What is known of the living session without its document. Its life is not extended."""
+        return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
+
     # -- whole documents -----------------------------------------------------------------------------------------------
 
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
@@ -195,9 +197,11 @@ class Operations:
 
         return self._saved(key, update, lambda: draft.texts)
 
-    def remove(self, key: str, *, shred: bool = False) -> bool:
-        """Remove at once; whether a living session was there, or an erased one."""
-        is_there: bool = self._backend.commit(key, partial(self._removal, key, shred=shred)).note
+    def remove(self, key: str, name: str = "", *, shred: bool = False, expected: str | None = None) -> bool:
+        """Remove at once; whether a living session was there, or an erased one. ``Conflict`` as of ``append``."""
+        is_there: bool = self._backend.commit(
+            key, partial(self._removal, key, name=name, shred=shred, expected=expected)
+        ).note
         return is_there
 
     def remove_each(self, keys: Sequence[str]) -> dict[str, bool | VaultError]:
@@ -216,66 +220,106 @@ class Operations:
 
         return _noted(self._backend.delete_many(keys, update))
 
-    def _removal(self, key: str, newest: Current, *, shred: bool = False) -> Delete | Keep:
+    def _removal(
+        self, key: str, newest: Current, *, name: str = "", shred: bool = False, expected: str | None = None
+    ) -> Delete | Keep:
         """What removes a session, with a note whether it lives, or was erased."""
         self._cache.forget(key)
         if isinstance(newest, IndexRow):
-            self._reader.opened(newest)  # a forged generation would bury what is yet to come
+            # Opened in any case: a forged generation would bury what is yet to come.
+            _compare(name, self._reader.opened(newest), expected)
             return self._writer.delete(newest, shred=shred)._replace(note=self._is_alive(newest))
         grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred)
         return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
 
-    def append(self, key: str, name: str, messages: Sequence[Json], *, born: Head | None, dedupe: str | None) -> Head:
-        """Messages behind the history. ``born`` is the head of the session to make where there is none."""
+    def append(
+        self,
+        key: str,
+        name: str,
+        messages: Sequence[Json],
+        *,
+        change: Change = NO_CHANGE,
+        born: Head | None = None,
+        dedupe: str | None = None,
+        expected: str | None = None,
+        accept: Callable[[Json], object] | None = None,
+    ) -> OpenHead:
+        """Messages behind the history, behind what ``change`` does to it and to the state: one record.
+
+        ``born`` is the head of the session to make where there is none. ``Conflict`` where the document is not of the
+        ``expected`` version. ``accept`` gets the state that a change of it makes, and may refuse it.
+        """
         packed = self._writer.pack(payload.body({}, messages), len(messages))
+        if change.set:
+            payload.elements(change.set, ())  # refuses what JSON cannot give back
         known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
-            if born is not None and not self._is_alive(newest):
-                fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
-                kept = document.trim(fresh, born.max_messages)
-                return self._writer.new_container(
-                    key, newest, born, self._writer.pack_document(payload.elements({}, kept))
-                )
+            if born is not None and expected is None and not self._is_alive(newest):
+                return self._begun(key, newest, born, messages, change, dedupe, accept)
             row, opened = self._living(newest, name)
+            _compare(name, opened, expected)
             fetch, addition = self._cache.fetch(key), packed
             if dedupe:
                 loaded = self._reader.load(key, fetch)
                 fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else (), dedupe)
                 addition = self._writer.pack(payload.body({}, fresh), len(fresh))
-            if not addition.messages:
+            wanted = change
+            if change.pop:
+                popped, again = self._popped(row, opened, change.pop)
+                wanted = change._replace(pop=len(popped) + len(again))
+                if again:
+                    behind = payload.split(addition.text)[1:]
+                    addition = self._writer.pack(payload.join([b"{}", *again, *behind]), len(again) + len(behind))
+            if not addition.messages and wanted == NO_CHANGE:
                 return None
-            change, written = self._writer.with_trim(opened.head, addition, self._history(opened))
-            sealed = self._writer.delta_record(row, opened, written, change, fetch, known=known)
-            return sealed._replace(note=(written.text, change.trim))
+            if accept is not None and (change.set or change.unset):
+                loaded = self._reader.load(key, fetch)
+                state = document.state_of(loaded.bodies) if loaded else {}
+                change.apply_to_state(state)
+                accept(state)
+            done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
+            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known)
+            return sealed._replace(note=(written.text, done))
 
         commit = self._backend.commit(key, update)
         opened = self._reader.opened(_row(commit))
-        body, trim = commit.note or (None, 0)
-        self._cache.advance(known, commit.before, opened, body, trim)
-        return opened.head
+        body, done = commit.note or (None, NO_CHANGE)
+        if done.pop:
+            self._cache.histories.forget(key)
+        self._cache.advance(known, commit.before, opened, body, done.trim)
+        return opened
+
+    def _begun(
+        self,
+        key: str,
+        newest: Current,
+        born: Head,
+        messages: Sequence[Json],
+        change: Change,
+        dedupe: str | None,
+        accept: Callable[[Json], object] | None,
+    ) -> Write:
+        """The session that an append makes."""
+        if accept is not None:
+            accept(dict(change.set))
+        fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
+        kept = document.trim(fresh, born.max_messages)
+        return self._writer.new_container(
+            key, newest, born, self._writer.pack_document(payload.elements(change.set, kept))
+        )
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
-        """The newest messages, removed.
-
-        A reader of the tail walks back over what was popped. Where that has become far, the messages before are written
-        again behind it.
-        """
+        """The newest messages, removed."""
         known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
-            count = opened.head.messages
-            n = min(wanted, count)
-            if not n:
+            popped, again = self._popped(row, opened, wanted)
+            if not popped:
                 return None
-            found, walked = self._cache.newest(row, min(n + NEAR, count))
-            popped, again = found[-n:], []
-            if walked > FAR:
-                left = self._cache.newest(row, min(n + walked, count))[0][:-n]
-                again = _fitting(left)
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
             change = Change(pop=len(popped) + len(again))
             change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
@@ -290,7 +334,22 @@ class Operations:
         self._cache.advance(known, commit.before, self._reader.opened(_row(commit)), body)
         return _parsed(popped)
 
-    def clear(self, key: str, name: str) -> Head:
+    def _popped(self, row: IndexRow, opened: OpenHead, wanted: int) -> tuple[list[bytes], list[bytes]]:
+        """The newest messages, unparsed, and those before them that are to be written again.
+
+        A reader of the tail walks back over what was popped. Where that has become far, the messages before are written
+        again behind it.
+        """
+        count = opened.head.messages
+        n = min(wanted, count)
+        if not n:
+            return [], []
+        found, walked = self._cache.newest(row, min(n + NEAR, count))
+        if walked <= FAR:
+            return found[-n:], []
+        return found[-n:], _fitting(self._cache.newest(row, min(n + walked, count))[0][:-n])
+
+    def clear(self, key: str, name: str) -> OpenHead:
         """The state alone, in a container of its own: nothing of the history stays behind."""
 
         def update(newest: Current) -> Write:
@@ -302,25 +361,9 @@ class Operations:
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
         self._cache.forget(key)
-        return self._head_of(self._backend.commit(key, update))
+        return self._reader.opened(_row(self._backend.commit(key, update)))
 
-    def merge(self, key: str, name: str, changes: Mapping[str, Any]) -> Head:
-        """Keys of the state, set without reading the document."""
-        payload.body(changes, ())  # refuses what JSON cannot give back
-        addition = self._writer.pack(NOTHING_ADDED)
-
-        def update(newest: Current) -> Write | None:
-            row, opened = self._living(newest, name)
-            if not changes:
-                return None
-            change, operations = self._writer.with_trim(
-                opened.head, addition, self._history(opened), Change(set=changes)
-            )
-            return self._writer.delta_record(row, opened, operations, change, self._cache.fetch(key))
-
-        return self._head_of(self._backend.commit(key, update))
-
-    def touch(self, key: str, name: str, ttl: int | None) -> Head:
+    def touch(self, key: str, name: str, ttl: int | None) -> OpenHead:
         """Another expiry over the same document."""
 
         def update(newest: Current) -> Write | None:
@@ -329,7 +372,7 @@ class Operations:
             head = opened.head if ttl is None else opened.head._replace(ttl=ttl, expires=None)
             return self._touched(row, opened, head) if head.ttl is not None else None
 
-        return self._head_of(self._commit_touch(key, update))
+        return self._reader.opened(_row(self._commit_touch(key, update)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -419,8 +462,10 @@ class Operations:
         now = self._clock.now()
         return head._replace(created=now, updated=now, expires=self._fresh_expiry(head))
 
-    def _head_of(self, commit: Commit) -> Head:
-        return self._reader.opened(_row(commit)).head
+
+def _compare(name: str, opened: OpenHead, expected: str | None) -> None:
+    if expected is not None and opened.document.hex() != expected:
+        raise Conflict(f"session {name!r} was changed by someone else since its version was read")
 
 
 def absent(name: str) -> SessionNotFound:

@@ -129,6 +129,8 @@ class AsyncSessionStore(Generic[StateT]):
     delete = _awaited(SessionStore.delete)
     exists = _awaited(SessionStore.exists)
     append = _awaited(SessionStore.append)
+    replace_last = _awaited(SessionStore.replace_last)
+    info = _awaited(SessionStore.info)
     messages = _awaited(SessionStore.messages)
     pop = _awaited(SessionStore.pop)
     clear = _awaited(SessionStore.clear)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Generic, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, cast
 
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Document
+from ..errors import Conflict, InvalidDocument, InvalidSetting
 from ..format import ids
+from ..format.document import Change
 from ..format.head import Head
 from ..format.keys import Keyring
 from ..format.payload import Json
 from ..util.clock import Clock
 from .fields import Defaults, ImportedFields, SessionFields, forked_head, new_head
-from .session import Session
+from .session import Session, SessionInfo
 from .typed_state import Shape, StateT
+
+_TRIES = 100
 
 
 class Documents(Generic[StateT]):
-    """Whole documents, by the ids of their sessions. Safe from any thread."""
+    """Documents and parts of them, by the ids of their sessions. Safe from any thread."""
 
     def __init__(
         self,
@@ -78,11 +82,75 @@ class Documents(Generic[StateT]):
             self._shape.read(state)  # refuses what does not fit
         return self._operations.restore(self.key(head.id), head, state, messages, existing=existing)
 
-    def empty(self, id: str) -> Head:
-        """The head of a session that begins with no fields and no messages."""
-        head = self._new_head(id, {})
-        self._plain(None)  # refused where the state_type has no default
-        return head
+    def append(
+        self,
+        id: str,
+        messages: Sequence[Json],
+        fields: SessionFields,
+        *,
+        create: bool = False,
+        dedupe: bool | str = False,
+        pop: int = 0,
+        state: Mapping[str, Any] | None = None,
+        unset: Iterable[str] = (),
+        if_version: str | None = None,
+    ) -> SessionInfo:
+        """Write messages and changes of the state as one record. ``SessionStore.append`` says what each is."""
+        if not isinstance(dedupe, bool) and not (isinstance(dedupe, str) and dedupe):
+            raise InvalidSetting(f"dedupe is True, False, or the name of a field of messages, not {dedupe!r:.40}")
+        if fields and not create:
+            raise InvalidSetting(f"{', '.join(fields)}: of a session that is made, so with create=True alone")
+        names = (unset,) if isinstance(unset, str) else (*unset,)
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidDocument(f"unset names keys of the state, not {names!r:.80}", path="state")
+        born = self._new_head(id, cast("ImportedFields", fields)) if create else None
+        if born is not None and state is None:
+            self._plain(None)  # refused where the state_type has no default
+        opened = self._operations.append(
+            self.key(id),
+            id,
+            messages,
+            change=Change(pop=pop, set={} if state is None else dict(state), unset=names),
+            born=born,
+            dedupe=dedupe if isinstance(dedupe, str) else "id" if dedupe else None,
+            expected=if_version,
+            accept=None if self._shape is None else self._shape.read,
+        )
+        return SessionInfo(opened.head, opened.document)
+
+    def update(self, id: str, function: Callable[[Session[StateT]], object]) -> SessionInfo:
+        """Apply a function to the loaded session and save it, again where someone else saved in between."""
+        for _ in range(_TRIES):
+            session = self.load(id)
+            function(session)
+            if not session._is_changed():  # noqa: SLF001 - what a session shows to its store alone
+                return session.info()
+            try:
+                return self.save(session, overwrite=False).info()
+            except Conflict:
+                continue
+        raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
+
+    def merge(self, id: str, changes: Mapping[str, Any]) -> SessionInfo:
+        """Set keys of the state."""
+        if self._shape is None:
+            return self.append(id, (), {}, state=changes)
+        return self.update(id, lambda session: session._merge(changes))  # noqa: SLF001 - as above
+
+    def info(self, id: str) -> SessionInfo:
+        """What is known of the living session without its document."""
+        opened = self._operations.info(self.key(id), id)
+        return SessionInfo(opened.head, opened.document)
+
+    def clear(self, id: str) -> SessionInfo:
+        """Empty the history."""
+        opened = self._operations.clear(self.key(id), id)
+        return SessionInfo(opened.head, opened.document)
+
+    def touch(self, id: str, ttl: int | None) -> SessionInfo:
+        """Let the life begin anew; ``ttl`` in microseconds."""
+        opened = self._operations.touch(self.key(id), id, ttl)
+        return SessionInfo(opened.head, opened.document)
 
     def _new_head(self, id: str | None, fields: ImportedFields) -> Head:
         now = self._clock.now()

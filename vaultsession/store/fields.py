@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Required, TypedDict, TypeVar
 
-from ..errors import InvalidDocument
+from ..errors import InvalidDocument, InvalidSetting
 from ..format import ids
 from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_duration, to_micros
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ALL = 1 << 62
 OnFailure = Literal["keep", "whole", "drop"]
 
 
@@ -194,3 +195,14 @@ def refuse_unknown(given: Mapping[str, object], kind: type) -> None:
     """``TypeError`` for a name that is no field of a kind."""
     if unknown := given.keys() - kind.__annotations__.keys():
         raise TypeError(f"a session has no field named {', '.join(sorted(unknown))}")
+
+
+def checked_page(offset: int | None, limit: int | None, last: int | None) -> tuple[int, int | None]:
+    """How many messages are asked for, and from which on; of None the newest. ``InvalidSetting``."""
+    if last is not None and (offset is not None or limit is not None):
+        raise InvalidSetting("give last, or offset and limit")
+    if any(number is not None and number < 0 for number in (offset, limit, last)):
+        raise InvalidSetting("offset, limit and last are at least 0")
+    if last is not None:
+        return last, None
+    return _ALL if limit is None else limit, offset or 0

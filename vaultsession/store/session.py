@@ -97,7 +97,9 @@ class SessionFacts:
 
 
 class SessionInfo(SessionFacts):
-    """One row of a listing. Immutable.
+    """One row of a listing, or what a verb has left. Immutable.
+
+    ``version`` names the document, as that of a ``Session`` does.
 
     >>> from vaultsession import open_store
     >>> with open_store("memory://") as store:
@@ -106,7 +108,16 @@ class SessionInfo(SessionFacts):
     [('alice', 'Trip', 1)]
     """
 
-    __slots__ = ()
+    __slots__ = ("_document",)
+
+    def __init__(self, head: Head, document: bytes) -> None:
+        super().__init__(head)
+        self._document = document
+
+    @property
+    def version(self) -> str:
+        """The document's: another one after each change of it, and the same while its life is extended."""
+        return self._document.hex()
 
     title = _Fact[str | None]("title", "The title.")
     user_id = _Fact[str | None]("user_id", "Whose session it is.")
@@ -128,7 +139,9 @@ class SessionInfo(SessionFacts):
         return None if self._head.ttl is None else timedelta(microseconds=self._head.ttl)
 
     def __eq__(self, other: object) -> bool:
-        return self._head == other._head if isinstance(other, SessionInfo) else NotImplemented
+        if not isinstance(other, SessionInfo):
+            return NotImplemented
+        return (self._head, self._document) == (other._head, other._document)
 
     def __hash__(self) -> int:
         return hash((self._head.id, self._head.updated))
@@ -246,7 +259,7 @@ class Session(SessionFacts, Generic[StateT]):
 
     def info(self) -> SessionInfo:
         """The facts alone, as of when the session was loaded or saved."""
-        return SessionInfo(self._head)
+        return SessionInfo(self._head, bytes.fromhex(self.version))
 
     def _is_changed(self) -> bool:
         """Whether a save would write anything else than what was loaded."""

@@ -23,7 +23,7 @@ from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
-from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionNotFound
+from ..errors import InvalidDocument, InvalidSetting, SessionNotFound
 from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
@@ -42,6 +42,7 @@ from .fields import (
     ImportedFields,
     SessionFields,
     StoreInfo,
+    checked_page,
     shows_fields,
 )
 from .session import Page, Session, SessionInfo
@@ -62,8 +63,6 @@ else:
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
     conversations = LazyModule(".store.conversation")
 
-_TRIES = 100
-_ALL = 1 << 62
 _PROBE_SECONDS = 2.0
 """Seconds that a backend has to answer a health probe."""
 
@@ -203,13 +202,13 @@ class SessionStore(Generic[StateT]):
         return self._documents.fork(id, new_id, until, fields)
 
     @timed
-    def delete(self, id: str, *, shred: bool = False) -> bool:
-        """Remove the session at once; False where there was none.
+    def delete(self, id: str, *, shred: bool = False, if_version: str | None = None) -> bool:
+        """Remove the session at once; False where there was none. ``Conflict`` where it is not of that version.
 
         ``shred`` overwrites its file, and its copies in quarantine, before they go (on files; elsewhere it is a
         removal). What journals, snapshots, worn cells of a medium, mirrors and backups keep is beyond its reach.
         """
-        return self._operations.remove(self._key(id), shred=shred)
+        return self._operations.remove(self._key(id), id, shred=shred, expected=if_version)
 
     @timed
     def exists(self, id: str) -> bool:
@@ -219,17 +218,39 @@ class SessionStore(Generic[StateT]):
     # -- parts of a session --------------------------------------------------------------------------------------------
 
     @timed
-    def append(self, id: str, *messages: Json, create: bool = False, dedupe: bool | str = False) -> SessionInfo:
-        """Add messages to the history; what it costs follows what is added. ``SessionNotFound``, ``SessionExpired``.
+    @shows_fields(SessionFields)
+    def append(
+        self,
+        id: str,
+        *messages: Json,
+        create: bool = False,
+        dedupe: bool | str = False,
+        state: Mapping[str, Any] | None = None,
+        unset: Iterable[str] = (),
+        if_version: str | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> SessionInfo:
+        """Add messages to the history, and set keys of the ``state`` and ``unset`` others, in one record: all or none.
 
-        ``create`` makes the session where there is none. ``dedupe`` leaves out messages whose ``id`` is there already,
-        or whose field of the name that is given; it reads the history, so its cost follows that.
+        What it costs follows what is added. Errors as of ``load``; ``Conflict`` where the newest document is not of
+        ``if_version``. ``create`` makes the session where there is none, with the ``fields``. ``dedupe`` leaves out
+        messages whose ``id``, or field of the name that is given, is there already, and reads the history for it.
         """
-        if not isinstance(dedupe, bool) and not (isinstance(dedupe, str) and dedupe):
-            raise InvalidSetting(f"dedupe is True, False, or the name of a field of messages, not {dedupe!r:.40}")
-        field = dedupe if isinstance(dedupe, str) else "id" if dedupe else None
-        born = self._documents.empty(id) if create else None
-        return SessionInfo(self._operations.append(self._key(id), id, messages, born=born, dedupe=field))
+        return self._documents.append(
+            id, messages, fields, create=create, dedupe=dedupe, state=state, unset=unset, if_version=if_version
+        )
+
+    @timed
+    def replace_last(self, id: str, n: int, *messages: Json, if_version: str | None = None) -> SessionInfo:
+        """Put messages in the place of the newest ``n``, or of fewer where there are not so many, in one record."""
+        if n < 0:
+            raise InvalidSetting("n is at least 0")
+        return self._documents.append(id, messages, {}, pop=n, if_version=if_version)
+
+    @timed
+    def info(self, id: str) -> SessionInfo:
+        """Fields, count and version without the document, at any size; extends no life. As ``load`` raises."""
+        return self._documents.info(id)
 
     @timed
     def messages(
@@ -237,16 +258,10 @@ class SessionStore(Generic[StateT]):
     ) -> list[Json]:
         """A page of the history, oldest to newest: ``limit`` from ``offset`` on, or the ``last`` ones; all by default.
 
-        The last ones are read from the tail, whatever the length of the history. ``SessionNotFound``,
-        ``SessionExpired``.
+        The last ones are read from the tail, whatever the length of the history. Errors as of ``load``.
         """
-        if last is not None and (offset is not None or limit is not None):
-            raise InvalidSetting("give last, or offset and limit")
-        if any(number is not None and number < 0 for number in (offset, limit, last)):
-            raise InvalidSetting("offset, limit and last are at least 0")
-        if last is not None:
-            return self._operations.messages(self._key(id), id, wanted=last, offset=None)
-        return self._operations.messages(self._key(id), id, wanted=_ALL if limit is None else limit, offset=offset or 0)
+        wanted, first = checked_page(offset, limit, last)
+        return self._operations.messages(self._key(id), id, wanted=wanted, offset=first)
 
     @timed
     def pop(self, id: str, n: int = 1) -> list[Json]:
@@ -258,32 +273,20 @@ class SessionStore(Generic[StateT]):
     @timed
     def clear(self, id: str) -> SessionInfo:
         """Empty the history and keep the session. Nothing of the history stays in the file."""
-        return SessionInfo(self._operations.clear(self._key(id), id))
+        return self._documents.clear(id)
 
     @timed
     def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
         """Merge a mapping into the state, or apply a function to the loaded session and save it.
 
-        Both are an atomic read-modify-write over all threads and processes: a function is applied again, to what is
-        newest then, where someone else saved in between. Where it changes nothing, nothing is written.
+        Both are atomic over all threads and processes: a function is applied again, to what is newest then, where
+        someone else saved in between. Where it changes nothing, nothing is written.
         """
         if isinstance(changes, Mapping):
-            merged = dict(changes)
-            if self._shape is None:
-                return SessionInfo(self._operations.merge(self._key(id), id, merged))
-            return self.update(id, lambda session: session._merge(merged))  # noqa: SLF001 - what a session shows to its store alone
+            return self._documents.merge(id, changes)
         if not callable(changes):
             raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
-        for _ in range(_TRIES):
-            session = self.load(id)
-            changes(session)
-            if not session._is_changed():  # noqa: SLF001 - as above
-                return session.info()
-            try:
-                return self.save(session).info()
-            except Conflict:
-                continue
-        raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
+        return self._documents.update(id, changes)
 
     @contextlib.contextmanager
     def edit(self, id: str) -> Iterator[Session[StateT]]:
@@ -295,8 +298,7 @@ class SessionStore(Generic[StateT]):
     @timed
     def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
         """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
-        span = None if ttl is None else to_duration(ttl)
-        return SessionInfo(self._operations.touch(self._key(id), id, span))
+        return self._documents.touch(id, None if ttl is None else to_duration(ttl))
 
     def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Hold the session's turn, one holder at a time over all threads and processes. ``LeaseTimeout``.
@@ -332,8 +334,8 @@ class SessionStore(Generic[StateT]):
         process wrote within the last moment (50 ms) may be missing.
         """
         tags = self._listing.tags(**filters)
-        heads, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
-        return Page([SessionInfo(head) for head in heads], behind)
+        found, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
+        return Page([SessionInfo(*each) for each in found], behind)
 
     @timed
     @shows_fields(Filters)
@@ -380,14 +382,12 @@ class SessionStore(Generic[StateT]):
         ``PartialFailure`` names those that failed, when all have been tried.
         """
         self._check_open()
-
         return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
 
     @timed
     def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
         self._check_open()
-
         return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
     @timed

@@ -98,6 +98,10 @@ class Model:
         self._read(known)
         return copy.deepcopy(known)
 
+    def info(self, name: str) -> ModelSession:
+        """A copy, and no life extended."""
+        return copy.deepcopy(self._living(name))
+
     def tail(self, name: str, last: int) -> list[Json]:
         """The newest messages."""
         known = self._living(name)
@@ -209,15 +213,41 @@ class Model:
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
-    def append(self, name: str, messages: Sequence[Json], *, create: bool, dedupe: bool) -> ModelSession:
-        """Messages behind the history."""
+    def append(
+        self,
+        name: str,
+        messages: Sequence[Json],
+        *,
+        create: bool,
+        dedupe: bool = False,
+        state: Json | None = None,
+        unset: Sequence[str] = (),
+        expected: int | None = None,
+        facts: SessionFields | None = None,
+    ) -> ModelSession:
+        """Messages behind the history, and keys of the state; ``expected`` is the document that has to be there."""
         known = self.alive(name)
-        if known is None and create:
-            return self._keep(self._born(name, {}, _unknown(messages, []) if dedupe else messages, {}))
+        if known is None and create and expected is None:
+            added = _unknown(messages, []) if dedupe else messages
+            return self._keep(self._born(name, state or {}, added, facts or {}))
         known = self._living(name)
+        if expected is not None and known.document != expected:
+            raise Conflict
         added = _unknown(messages, known.messages) if dedupe else list(messages)
-        if added:
+        if added or state or unset:
             known.messages = _newest(known.messages + copy.deepcopy(added), known.max_messages)
+            known.state.update(copy.deepcopy(state or {}))
+            for key in unset:
+                known.state.pop(key, None)
+            self._changed(known)
+        return copy.deepcopy(known)
+
+    def replace_last(self, name: str, n: int, messages: Sequence[Json]) -> ModelSession:
+        """Messages in the place of the newest."""
+        known = self._living(name)
+        first = max(0, len(known.messages) - n)
+        if messages or known.messages[first:]:
+            known.messages = _newest(known.messages[:first] + copy.deepcopy([*messages]), known.max_messages)
             self._changed(known)
         return copy.deepcopy(known)
 

@@ -30,6 +30,7 @@ from .clock import ManualClock
 from .model import LoadedCopy, Model, SessionFields
 from .upkeep import Upkeep
 
+_KEYS = st.lists(st.sampled_from(["hello", "pop", "set", "changed", "edited"]), max_size=2)
 _PLACE = st.integers(0, 4)
 _STORE = st.integers(0, 7)
 _LIFE_SPANS = st.sampled_from([None, *strategies.LIFE_SPANS])
@@ -197,6 +198,63 @@ class SessionMachine(Upkeep):
             lambda: self.model.append(name, messages, create=create, dedupe=dedupe),
             lambda: self._store(which).append(name, *messages, create=create, dedupe=dedupe),
         )
+
+    @rule(
+        which=_STORE,
+        place=_PLACE,
+        messages=st.lists(strategies.messages(), max_size=2),
+        state=strategies.json_documents(),
+        unset=_KEYS,
+        facts=strategies.facts(),
+    )
+    def write(
+        self, which: int, place: int, messages: list[Json], state: Json, unset: list[str], facts: SessionFields
+    ) -> None:
+        """Messages and keys of the state at once, perhaps of a session that is made."""
+        name = self.ids[place]
+        self._agree(
+            lambda: self.model.append(name, messages, create=True, state=state, unset=unset, facts=facts),
+            lambda: self._store(which).append(name, *messages, create=True, state=state, unset=unset, **facts),
+        )
+
+    @rule(
+        which=_STORE,
+        held=loaded,
+        messages=st.lists(strategies.messages(), max_size=2),
+        state=strategies.json_documents(),
+        unset=_KEYS,
+        create=st.booleans(),
+    )
+    def write_expecting(
+        self, which: int, held: LoadedCopy, messages: list[Json], state: Json, unset: list[str], create: bool
+    ) -> None:
+        """The same, of the document that was loaded before; a conflict where there is another."""
+        document, version = held.document, held.session.version
+        self._agree(
+            lambda: self.model.append(held.id, messages, create=create, state=state, unset=unset, expected=document),
+            lambda: self._store(which).append(
+                held.id, *messages, create=create, state=state, unset=unset, if_version=version
+            ),
+        )
+
+    @rule(which=_STORE, place=_PLACE, n=st.integers(0, 4), messages=st.lists(strategies.messages(), max_size=2))
+    def replace_last(self, which: int, place: int, n: int, messages: list[Json]) -> None:
+        """Messages in the place of the newest."""
+        name = self.ids[place]
+        self._agree(
+            lambda: self.model.replace_last(name, n, messages),
+            lambda: self._store(which).replace_last(name, n, *messages),
+        )
+
+    @rule(which=_STORE, place=_PLACE)
+    def info(self, which: int, place: int) -> None:
+        """What is known without the document, and the version that a load has."""
+        name = self.ids[place]
+        self._agree(lambda: self.model.info(name), lambda: self._store(which).info(name))
+        if self.model.alive(name) is not None:
+            info = self._store(which).info(name)
+            self.compare(which, name)
+            _same(self._store(which).load(name).version, info.version, "the version")
 
     @rule(which=_STORE, place=_PLACE, turns=st.integers(500, 600))
     def append_many(self, which: int, place: int, turns: int) -> None:

@@ -34,7 +34,7 @@ def session():
 
 
 def test_facts_are_shown_in_the_terms_of_their_user(session):
-    for shown in (session, session.info(), SessionInfo(HEAD)):
+    for shown in (session, session.info(), SessionInfo(HEAD, bytes(16))):
         assert (shown.id, shown.title, shown.user_id, shown.tenant_id, shown.assistant_id) == (
             "a",
             "T",
@@ -53,12 +53,12 @@ def test_facts_are_ready_for_json(session):
     facts = session.info().facts()
     assert payload.parse(payload.body(facts, [])) == [facts]
     assert (facts["ttl"], facts["expires_at"]) == (60.0, "2023-11-14T22:14:21+00:00")
-    bare = SessionInfo(Head("a", 0, 0)).facts()
+    bare = SessionInfo(Head("a", 0, 0), bytes(16)).facts()
     assert (bare["ttl"], bare["expires_at"], bare["labels"]) == (None, None, {})
 
 
 def test_a_session_without_expiry_has_none():
-    info = SessionInfo(Head("a", 0, 0))
+    info = SessionInfo(Head("a", 0, 0), bytes(16))
     assert (info.expires_at, info.ttl) == (None, None)
 
 
@@ -181,4 +181,4 @@ def test_no_repr_shows_content(session):
 
 
 def test_the_size_of_a_listed_session_is_what_a_load_reads() -> None:
-    assert SessionInfo(HEAD._replace(raw=1234)).size == 1234
+    assert SessionInfo(HEAD._replace(raw=1234), bytes(16)).size == 1234
