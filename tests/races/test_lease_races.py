@@ -41,26 +41,29 @@ def test_a_waiter_does_not_starve_behind_a_process_that_takes_it_again_and_again
     if place is None:
         place = f"{request.getfixturevalue('redis_url')}?prefix=fair-{os.urandom(4).hex()}"
     open_store(place, key=KEY).close()
+    waited: list[int] = []
 
     def greedy() -> None:
         with open_store(place, key=KEY) as store:
             while True:
-                with store.lease("a"):
-                    (tmp_path / "begun").touch()
+                with store.lease("a"), open(tmp_path / "turns", "ab", buffering=0) as turns:
+                    turns.write(b"x")
                     time.sleep(0.01)
 
     pid = in_child(greedy)
     try:
         with open_store(place, key=KEY) as store:
-            while not (tmp_path / "begun").exists():
+            while not (tmp_path / "turns").exists():
                 time.sleep(0.01)
             for _ in range(5):
                 time.sleep(0.05)
-                with store.lease("a", timeout=20):
-                    pass
+                before = os.path.getsize(tmp_path / "turns")
+                with store.lease("a", timeout=60):
+                    waited.append(os.path.getsize(tmp_path / "turns") - before)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+    assert max(waited) < 10  # turns of the other
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
