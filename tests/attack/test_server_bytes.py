@@ -6,6 +6,7 @@ database, mirrors included: who talks with the assistant, and about what, could 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_a_database_tells_nothing_of_ids(how: str, any_url: str, tmp_path: Path)
 def test_a_redis_tells_nothing_of_ids(how: str, place: Place, tmp_path: Path) -> None:
     HOW[how](place.url, tmp_path)
     assert_tells_nothing(of_redis(place))
+
+
+def test_the_tombstone_in_an_index_does_not_say_what_its_session_was_called(tmp_path: Path) -> None:
+    """The name of a session goes with its file."""
+    _used(str(tmp_path / "vault"))
+    connection = sqlite3.connect(tmp_path / "vault" / "index.sqlite")
+    tombstones = connection.execute("SELECT * FROM tombstones").fetchall()
+    connection.close()
+    assert len(tombstones) == 1
+    assert_tells_nothing(repr(tombstones).encode())
 
 
 def test_a_slug_in_the_bytes_is_found(tmp_path: Path) -> None:

@@ -129,3 +129,23 @@ def test_people_see_a_table(columns, container, opened, terminal):
     assert done.code == 0
     for piece in ("FULL", "DELTA", "HEAD", "AES-256-GCM", "record 0", '"Hello"'):
         assert piece in text
+
+
+def test_an_id_is_that_of_a_session_in_the_vault(container, opened, run):
+    document = run("inspect", "s", "--json", *opened).json
+    assert document["file"] == str(container)
+    assert document["session"]["id"] == "s"
+    assert [each["authentic"] for each in document["records"]] == [True] * 3
+    missing = run("inspect", "nobody", *opened)
+    assert missing.code == 4
+    assert "'nobody'" in missing.err
+
+
+def test_the_records_are_drawn_as_a_strip(place, container, opened, terminal):
+    with place.open() as store:
+        store.save("s", messages=[{"role": "user", "content": "Anew"}] * 30)
+    shown = terminal("inspect", container, *opened, columns=60).out
+    (strip,) = [line for line in shown.splitlines() if line.count("█") > 20]
+    assert len(plain(strip)) <= 60
+    assert "\x1b[36m█" in strip
+    assert "header  FULL  DELTA  HEAD  dead" in plain(shown)

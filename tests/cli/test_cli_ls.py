@@ -245,3 +245,12 @@ def test_a_count_is_a_number(lengths, run, terminal):
     assert terminal("ls", "--count").out == "4\n"
     assert run("ls", "--count", "--json").json == {"sessions": 4}
     assert run("ls", "--count", "--label", "a=b").out == "0\n"
+
+
+def test_a_session_is_one_line_however_long_its_title(place, terminal):
+    with place.open() as store:
+        store.create("a", title="A title that goes on and on " * 20)
+        store.create("b", title="Short")
+    lines = plain(terminal("ls").out).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["b", "a"]
+    assert "…" in lines[2]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cli_lab import plain
 
 from vaultsession.cli import output
-from vaultsession.cli.histogram import SIZES, counted
+from vaultsession.cli.histogram import SIZES, counted, days
 
 
 def test_counts_and_health(place, spawn):
@@ -47,7 +50,9 @@ def test_sizes_and_ages_are_drawn_on_a_terminal_and_are_numbers_in_json(place, r
     assert document["ages"] == [{"least": None, "below": 3600.0, "sessions": 4}]
     shown = plain(terminal("stats").out)
     assert "< 1 KiB  █" in shown
-    assert shown.splitlines()[-1].strip().startswith("< 1 h  █")
+    assert "< 1 h  █" in shown
+    assert document["days"] == [{"days_ago": 0, "sessions": 4}]
+    assert re.search(r"last changed, by day\n... \d\d ...  █+ 4\n$", shown)
     assert "█" not in run("stats").out
 
 
@@ -89,3 +94,17 @@ def test_a_drawing_of_some_says_so(place, run, terminal, monkeypatch):
     assert run("stats", "--json").json["drawn_sessions"] == 3
     monkeypatch.setattr("vaultsession.cli.output.Form.chosen", lambda **_: output.Form.TABLE)
     assert "sizes, as JSON, of the 3 that were changed last" in run("stats").out
+
+
+def test_days_are_those_of_the_calendar_and_the_oldest_comes_first():
+    now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    moments = [
+        now,
+        now - timedelta(hours=1),
+        now - timedelta(days=2),
+        now - timedelta(days=40),
+        now + timedelta(days=1),
+    ]
+    bars = days(moments, now)
+    assert [(bar.least, bar.sessions) for bar in bars] == [(2, 1), (1, 0), (0, 2)]
+    assert days([], now) == []

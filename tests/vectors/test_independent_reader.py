@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
+import itertools
 import json
+import os
 import random
 import sqlite3
 import struct
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 import reader
+import zstandard
 
 from vaultsession import Passphrase, RawKey, open_store
 from vaultsession.format.dictionaries import shipped
@@ -159,6 +163,31 @@ def test_it_reads_a_vault_that_a_store_made(secret: str, settings: dict[str, Any
     assert not any(each.torn for each in vault.sessions.values())
     with pytest.raises(reader.Refused, match="WrongKey"):
         reader.Vault(tmp_path / "vault", bytes(32))
+
+
+CONVERSATIONS = sorted(Path(os.environ.get("VAULTSESSION_TEST_CONVERSATIONS", "/nowhere")).glob("*.jsonl.zst"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CONVERSATIONS, reason="set VAULTSESSION_TEST_CONVERSATIONS: see tests/real")
+def test_it_reads_real_conversations(tmp_path: Path) -> None:
+    """Every seventh of the first five hundred of each source, half of them whole and half in pieces."""
+    expected = {}
+    with open_store(tmp_path / "vault", key=SECRETS["raw key"][0](), durability="os") as store:
+        for path in CONVERSATIONS:
+            with zstandard.ZstdDecompressor(max_window_size=64 << 20).stream_reader(path.open("rb")) as stream:
+                lines = itertools.islice(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"), 0, 500, 7)
+                for number, line in enumerate(lines):
+                    said = json.loads(line)
+                    name, messages = f"{path.name} {number} {said['id']}", said["messages"]
+                    expected[name] = ({"number": number}, messages)
+                    store.create(name, state={"number": number}, messages=messages if number % 2 else ())
+                    for start in range(0, 0 if number % 2 else len(messages), 7):
+                        store.append(name, *messages[start : start + 7])
+    vault = reader.Vault(tmp_path / "vault", SECRETS["raw key"][1], shipped().content)
+    assert vault.sessions.keys() == expected.keys()
+    for name, document in expected.items():
+        assert vault.sessions[name].document() == document
 
 
 @pytest.mark.slow

@@ -147,6 +147,9 @@ def replicate(
             settled = settle(theirs)
             return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
         outcome, change = _step(source, key, theirs, anew=anew)
+        if theirs is None and change is None and accept is not None:
+            grave = newest_of(source, key)  # what cannot be read at the target may lie there all the same
+            change = Delete(grave._replace(key=key)) if isinstance(grave, Tombstone) else None
         if change is not None and accept is not None and not accept(theirs, change):
             return Keep(Outcome.UNPROVED)
         return Keep(outcome) if change is None else change._replace(note=outcome)

@@ -108,6 +108,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "inspect": (
         Example("Without a key", "vaultsession inspect sessions/alice-trip~….vss"),
         Example("With what the records hold", "vaultsession inspect sessions/alice-trip~….vss -V . --bodies"),
+        Example("Of a session, by its id", "vaultsession inspect alice/trip"),
     ),
     "reindex": (Example("After index.sqlite was removed", "vaultsession reindex"),),
     "key list": (Example("The ways in", "vaultsession key list"),),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from rich.text import Text
@@ -35,6 +37,17 @@ AGES = Scale(
     (_HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY),
     ("< 1 h", "< 1 d", "< 7 d", "< 30 d", "< 365 d", "≥ 365 d"),
 )
+
+
+def days(moments: Iterable[datetime], now: datetime, number: int = 14) -> list[Bar]:
+    """How many moments are of each of the last days, by the calendar of this machine. Older ones are left out."""
+    today = now.astimezone().date()
+    counts = Counter((today - moment.astimezone().date()).days for moment in moments)
+    shown = [back for back in counts if 0 <= back < number]
+    return [
+        Bar(f"{today - timedelta(days=back):%a %d %b}", back, back + 1, counts[back])
+        for back in range(max(shown, default=-1), -1, -1)
+    ]
 
 
 class Bar(NamedTuple):

@@ -76,7 +76,7 @@ AnyForm = Annotated[Form, "--json", "--jsonl"]
 class Column:
     """One column. ``show`` spells a value for people; ``wide`` columns are left out on a narrow terminal.
 
-    Those to the ``right`` and ``whole`` ones are never broken over lines.
+    Those to the ``right`` and ``whole`` ones are never broken over lines; ``cut`` ones end in … instead.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Column:
     style: str = ""
     right: bool = False
     whole: bool = False
+    cut: bool = False
     wide: bool = False
 
 
@@ -258,8 +259,9 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
             Text(column.title or column.name),
             style=column.style,
             justify="right" if column.right else "left",
-            overflow="fold",
-            no_wrap=column.right or column.whole,
+            overflow="ellipsis" if column.cut else "fold",
+            no_wrap=column.right or column.whole or column.cut,
+            max_width=max(NARROWEST, console.width // 3) if column.cut else None,
         )
     for record in records:
         drawn.add_row(*(Text(_shown(column, record.get(column.name))) for column in chosen))

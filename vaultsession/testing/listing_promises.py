@@ -156,7 +156,8 @@ class ListingPromises:
             del graves[key]
         assert all(map(scribe.reader.rows.is_genuine, graves.values()))
         if type(backend).tombstones is not Backend.tombstones:
-            assert {tombstone.key: tombstone for tombstone in backend.tombstones()} == graves
+            told = {tombstone.key[-32:]: tombstone[1:] for tombstone in backend.tombstones()}
+            assert told == {key[-32:]: grave[1:] for key, grave in graves.items()}
 
     def test_a_tombstone_that_is_signed_anew_takes_the_place_of_the_old(self, backend: Any, scribe: Sealer) -> None:
         """Of the same generation, under another key: so that the key before can be deleted."""
@@ -167,7 +168,7 @@ class ListingPromises:
         assert backend.commit(key, lambda _: Delete(again)).after == again
         assert backend.commit(key, lambda _: None).after == again
         if type(backend).tombstones is not Backend.tombstones:
-            assert list(backend.tombstones()) == [again]
+            assert [(each.key[-32:], each[1:]) for each in backend.tombstones()] == [(key[-32:], again[1:])]
 
     def test_totals_follow(self, backend: Any, scribe: Sealer) -> None:
         """Sessions and their bytes."""

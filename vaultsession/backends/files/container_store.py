@@ -143,7 +143,7 @@ class ContainerStore:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
         state = self._known(key, is_still_extensible)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
-            indexed = self._index.lookup(locator_of(key))
+            indexed = self._indexed(key)
             self._unasked.pop(key, None)
             if indexed.problem is not None:
                 self._unasked[key] = indexed.problem
@@ -275,11 +275,17 @@ class ContainerStore:
         """What the path names now, at its present size; None: nothing."""
         state = self._known(key, has_no_record_behind)
         if state is None:
-            indexed = self._index.lookup(locator_of(key))
+            indexed = self._indexed(key)
             state = self._opened(key, indexed)
             if state is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
                 raise gone(lost)
         return state
+
+    def _indexed(self, key: str) -> IndexedSession:
+        """What the index has of a session, its tombstone under this key."""
+        indexed = self._index.lookup(locator_of(key))
+        grave = indexed.tombstone
+        return indexed if grave is None else indexed._replace(tombstone=grave._replace(key=key))
 
     def _opened(self, key: str, indexed: IndexedSession) -> FileState | None:
         """The container as it is now; None: there is none.

@@ -151,7 +151,8 @@ class Index:
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         """A session was removed. Written later."""
-        self._buffer.add(locator_of(tombstone.key), IndexEntry(None, tombstone, None))
+        locator = locator_of(tombstone.key)  # what the session was called goes with its file
+        self._buffer.add(locator, IndexEntry(None, tombstone._replace(key=locator), None))
         self._wake_up()
 
     def write(self, change: Callable[[sqlite3.Connection], object]) -> None:

@@ -100,7 +100,7 @@ class Removals:
                 if not removal.shred:
                     return False
             else:
-                tombstone = removal.tombstone._replace(key=indexed.key or removal.locator)
+                tombstone = removal.tombstone._replace(key=removal.locator)
                 self._index.add_tombstone(tombstone)
                 self._index.flush(durable=True)
         if removal.shred:

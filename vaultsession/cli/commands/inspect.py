@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -11,9 +12,10 @@ import typer
 from rich.text import Text
 
 from ...admin.doctor import opened_read_only
+from ...admin.doctor.readonly import key_of
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records
-from ...errors import Damaged, InvalidSetting, UnknownDictionary
+from ...errors import Damaged, InvalidSetting, SessionNotFound, UnknownDictionary
 from ...format import ContainerCipher, payload
 from ...format.head import Head, decode
 from ...format.ids import locator_of
@@ -54,21 +56,30 @@ _COLUMNS = (
 def inspect(
     where: VaultOptions,
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A container: sessions/….vss of a vault, or a copy.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A container: sessions/….vss of a vault, or a copy; or the id of a session."
+        ),
+    ],
     bodies: Annotated[bool, typer.Option("--bodies", help="What the records hold, as JSON; needs the key.")] = False,
     form: JsonForm,
 ) -> None:
     """Show what a session file is made of.
 
-    Header and records, where they end, and how much stands behind the last whole one.
+    Header and records, where they end, and how much stands behind the last whole one. An id is that of a session in
+    the vault, whose key is needed to find its file.
 
     With --vault or a key each record is authenticated as well, as one of the session that the file is named after.
 
     Exit code 6 for what is torn or not authentic.
     """
+    by_id = not os.path.exists(file) and os.sep not in file and not file.endswith(".vss")
+    if by_id:
+        file = _file_of(where, file)
     container = _read(file)
     header = parse_header(container.header)
-    unlocked = where.vault is not None or where.names_a_key
+    unlocked = by_id or where.vault is not None or where.names_a_key
     if bodies and not unlocked:
         raise InvalidSetting("bodies are sealed: name the vault with --vault, and its key")
     record: dict[str, Any] = {
@@ -105,6 +116,16 @@ def inspect(
         raise typer.Exit(exit_codes.INTEGRITY)
     if not unlocked and form is Form.TABLE:
         output.say("Nothing of this is proved: with --vault, each record is authenticated.", style="dim")
+
+
+def _file_of(where: VaultOptions, id: str) -> str:
+    """The file of a session of the vault, whether it is there or not."""
+    directory = where.directory()
+    with opened_read_only(directory.path, where.candidates(directory)) as vault:
+        file = os.path.join(directory.path, "sessions", f"{key_of(vault.reader, id)}.vss")
+    if not os.path.exists(file):
+        raise SessionNotFound(f"there is no session {id!r}, and no file of that name")
+    return file
 
 
 def _read(file: str) -> Container:
@@ -170,8 +191,41 @@ def _facts(head: Head | None) -> dict[str, Any] | None:
     return None if head is None else {**SessionFacts(head).facts(), "dead": head.dead, "full": head.full}
 
 
+_KIND_STYLES = {"FULL": "cyan", "DELTA": "green", "HEAD": "magenta"}
+
+
+def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None) -> None:
+    """The container as a strip: a record is as wide as its share, at least one column; what is dead is dim.
+
+    Dead is what stands before the newest whole document: of that alone a key can tell which it is.
+    """
+    console = output.data()
+    newest = (
+        full if full is not None else max((each["offset"] for each in records if each["type"] == "FULL"), default=0)
+    )
+    room = max(console.width - len(records) - 2, 1)
+    whole = max(record["size"] - HEADER_SIZE, 1)
+    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+    strip = Text(block, style="yellow")
+    for each in records:
+        style = _KIND_STYLES.get(each["type"], "red")
+        strip.append(
+            block * (1 + room * each["size"] // whole), style=f"{style} dim" if each["offset"] < newest else style
+        )
+    end = records[-1]["offset"] + records[-1]["size"] if records else HEADER_SIZE
+    if record["size"] > end:
+        strip.append("?" * (1 + room * (record["size"] - end) // whole), style="red")
+    console.print(strip, soft_wrap=False)
+    legend = Text("header", style="yellow")
+    for name, style in _KIND_STYLES.items():
+        legend.append(f"  {name}", style=style)
+    console.print(legend.append("  dead", style="dim").append("  no whole record", style="red"))
+
+
 def _print(record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool) -> None:
     output.facts(record, {"size": f"{record['size']} bytes"})
+    output.line("")
+    _draw(record, records, None if head is None else head["full"])
     output.line("")
     columns = [column for column in _COLUMNS if head is not None or column.name != "authentic"]
     output.table(columns, records)

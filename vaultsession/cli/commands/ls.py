@@ -27,7 +27,7 @@ _PAGE = 500
 
 COLUMNS = (
     Column("id", style="bold"),
-    Column("title", wide=True),
+    Column("title", wide=True, cut=True),
     Column("user_id", "user", wide=True),
     Column("message_count", "msgs", right=True),
     Column("updated_at", "updated", output.ago, right=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,17 @@ def test_a_postgresql_says_what_its_settings_give_up(
         health = store.health()
     assert health["ok"] is ok
     assert words in health["postgresql"]
+
+
+@pytest.mark.parametrize("table", ["sessions", "pieces", "tags", "leases"])
+def test_a_table_that_is_gone_is_not_well(tmp_path: Path, table: str) -> None:
+    """Its health was ok, while every listing failed."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    with open_store(url, key=RawKey(bytes(range(32)))) as store:
+        store.create("a")
+        with sqlite3.connect(tmp_path / "s.db") as database:
+            database.execute(f"DROP TABLE vaultsession_{table}")
+        database.close()
+        health = store.health()
+        assert not health["ok"]
+        assert f"vaultsession_{table}" in health["sqlite"]
