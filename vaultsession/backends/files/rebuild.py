@@ -32,6 +32,7 @@ from .index_schema import (
     IndexEntry,
     apply_all,
     lose_row,
+    put_all_meta,
     put_meta,
     put_witness,
     remove_row,
@@ -165,7 +166,8 @@ class IndexRebuild:
                 return  # another thread or process has done it
             try:
                 self.rebuild(everything=True, empty=True)
-                self._index.sync(self._tokens, others=True)
+                if tokens := self._tokens():
+                    self._index.write(partial(put_all_meta, values=tokens))
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was rebuilt") from again
 
