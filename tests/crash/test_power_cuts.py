@@ -52,6 +52,21 @@ def life_of_a_session(life: Life) -> None:
     life.store.close()
 
 
+def messages_and_state_at_once(life: Life) -> None:
+    """Never the one without the other: each is one record."""
+    life.act(
+        lambda store: store.append("a", SAID[0], state={"n": 1}, create=True, title="first", ttl="1h"),
+        lambda store: store.append("a", *SAID[1:3], state={"n": 2}, if_version=store.info("a").version, dedupe="n"),
+        lambda store: store.append("a", state={"m": 3}, unset=["n"]),
+        lambda store: store.replace_last("a", 1, *SAID[2:4]),
+        lambda store: store.append("a", *SAID, state={"large": "x" * 2000}),
+        lambda store: store.replace_last("a", 9, SAID[3]),
+        lambda store: store.delete("a", if_version=store.info("a").version),
+        lambda store: store.append("a", SAID[1], state={"n": 4}, create=True),
+    )
+    life.store.close()
+
+
 def several_sessions(life: Life) -> None:
     life.act(
         lambda store: store.create("a", messages=SAID[:1]),
@@ -226,6 +241,7 @@ def a_writer_died(life: Life) -> None:
 
 SCENARIOS: list[Callable[[Life], None]] = [
     life_of_a_session,
+    messages_and_state_at_once,
     several_sessions,
     a_session_made_again,
     expiry_and_sweep,

@@ -30,6 +30,19 @@ def test_a_file_has_nothing_to_remark(tmp_path: Path) -> None:
     assert (health["ok"], health["sqlite"]) == (True, "ok")
 
 
+@pytest.mark.parametrize("table", ["sessions", "pieces", "tags", "leases", "metadata"])
+def test_a_database_that_lost_a_table_is_not_well(tmp_path: Path, table: str) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/sessions.db")
+    with open_store(f"sqlite:///{tmp_path}/sessions.db", key=KEY) as store:
+        store.create("a")
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"DROP TABLE vaultsession_{table}"))
+        engine.dispose()
+        health = store.health()
+    assert not health["ok"]
+    assert f"vaultsession_{table}" in health["sqlite"]
+
+
 def test_a_mariadb_with_relaxed_flushing_is_well_and_says_so(mariadb_server: Server) -> None:
     _refuse_shared(mariadb_server)
     url = mariadb_server.database()
