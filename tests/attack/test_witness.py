@@ -13,6 +13,7 @@ import pytest
 from files_lab import AfterTheNextStart
 
 from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.admin.doctor import Severity, Verdict, check, examine, known_keys, opened_read_only
 from vaultsession.admin.migrate import migrate
 from vaultsession.errors import Damaged, RollbackDetected, SessionNotFound
 from vaultsession.testing.clock import ManualClock
@@ -360,3 +361,16 @@ def test_a_shredding_that_was_killed_leaves_nothing_that_was_not_overwritten(
     assert len(data) == len(written)
     assert all(data[start : start + 64] != written[start : start + 64] for start in range(0, len(data) - 64, 64))
     store.close()
+
+
+def test_the_command_line_reports_what_is_lost_also_after_the_index_was_rebuilt(vault: Path, opened: Opened) -> None:
+    with opened() as store:
+        store.create("alice")
+    container(vault, "alice").unlink()
+    with opened() as store:
+        store.reindex()
+    with opened_read_only(str(vault), [("key", KEY)]) as looked:
+        (key,) = known_keys(looked.backend, str(vault / "sessions"))
+        assert check(looked.backend, looked.reader, key).verdict is Verdict.MISSING
+    findings = list(examine(str(vault), [("key", KEY)]))
+    assert [each.name for each in findings if each.severity is Severity.ERROR] == ["session-lost"]
