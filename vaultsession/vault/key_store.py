@@ -92,7 +92,7 @@ class KeyringMemory:
                 vault = reload(vault)
                 problem = self.why_older(vault)
         except BackendUnavailable as error:
-            _log.warning("whether the key slots are the newest copy could not be looked at: %s", error)
+            _log.warning("whether the key slots are the newest copy could not be looked at: %s", str(error))
             return
         if problem is not None:
             raise RollbackDetected(
@@ -115,7 +115,7 @@ class KeyringMemory:
                 self.index.remember(_MARK, vault.unlocked.mark)
                 self.index.remember(_COUNTER, vault.counter)
         except BackendUnavailable as error:
-            _log.warning("the number of changes of the key slots was not noted, and will be: %s", error)
+            _log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
 
 
 class VaultKeyStore:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
-from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
+from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import (
     Commit,
@@ -410,7 +410,7 @@ class FilesBackend(Backend):
                 return False
         return True
 
-    def _begun_writing(self) -> VaultError | None:
+    def _begun_writing(self) -> str | None:
         """Why nothing can be written on a full medium, where a removal makes room; None: a marker is taken."""
         if self._markers.held and not self._closed:
             return None
@@ -419,7 +419,7 @@ class FilesBackend(Backend):
         except BackendUnavailable as error:
             if getattr(error.__cause__, "errno", None) not in FULL:
                 raise
-            return without_frames(error)
+            return str(error)
         return None
 
     def _written(

@@ -97,20 +97,20 @@ class ContainerStore:
         self._read_head = read_head
         self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
-        self._unasked: dict[str, VaultError] = {}
+        self._unasked: dict[str, str] = {}
 
     def close(self) -> None:
         """Close every file. Readers that are under way keep theirs until they are done."""
         self.stripes.close()
         self.open_files.clear()
 
-    def refuse_unasked(self, key: str, refused: VaultError | None) -> None:
+    def refuse_unasked(self, key: str, refused: str | None) -> None:
         """``BackendUnavailable`` where nothing may be written: as ``refused``, or what was acknowledged is not known.
 
         Under the stripe.
         """
         if refused is not None or (refused := self._unasked.get(key)) is not None:
-            raise refused
+            raise BackendUnavailable(refused)
 
     def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, VaultError, without_frames
+from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
@@ -66,7 +66,7 @@ class IndexedSession(NamedTuple):
     tombstone: Tombstone | None
     key: str | None
     flushed: Witness | None = None
-    problem: VaultError | None = None
+    problem: str | None = None
 
 
 _UNKNOWN = IndexedSession(None, None, None)
@@ -237,7 +237,7 @@ class Index:
         except IndexDamaged:
             written = _UNKNOWN
         except BackendUnavailable as error:
-            written = _UNKNOWN._replace(problem=without_frames(error))
+            written = _UNKNOWN._replace(problem=str(error))
         if buffered is None:
             return written
         tombstone = buffered.tombstone or written.tombstone

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ...errors import BackendUnavailable, Unreadable, VaultError, without_frames
+from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
@@ -101,7 +101,7 @@ class IndexRebuild:
         self._durable = durable
         self._mutex = threading.RLock()
         self._standby = StandbyIndex(disk, layout, containers.head)
-        self.unwritten: BackendUnavailable | None = None
+        self.unwritten: str | None = None
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The result of a query; a damaged index is rebuilt first. One that is out of reach is derived in memory."""
@@ -112,7 +112,7 @@ class IndexRebuild:
                 return found
             reason = self.unwritten
         except BackendUnavailable as error:
-            reason = without_frames(error)
+            reason = str(error)
         return self._standby.read(query, reason)
 
     def flush(self) -> None:
@@ -120,7 +120,7 @@ class IndexRebuild:
         try:
             self.repaired(self._index.flush)
         except BackendUnavailable as error:
-            self.unwritten = without_frames(error)
+            self.unwritten = str(error)
         else:
             self.unwritten = None
 
@@ -129,7 +129,7 @@ class IndexRebuild:
         try:
             self.flush()
             if self.unwritten is not None:
-                return str(self.unwritten)
+                return self.unwritten
             self.repaired(partial(self._index.read, index_queries.is_empty))
         except VaultError as error:
             return str(error)

@@ -35,11 +35,11 @@ class StandbyIndex:
         self._connection: sqlite3.Connection | None = None
         self._rows: dict[str, IndexRow] = {}
 
-    def read(self, query: Callable[[sqlite3.Connection], T], reason: VaultError) -> T:
+    def read(self, query: Callable[[sqlite3.Connection], T], reason: str) -> T:
         """The result of a query. ``reason`` is why the index itself was not asked."""
         with not_ours(self._mutex), translated(":memory:", 0):
             if self._connection is None:
-                _log.warning("sessions are listed without the index, which may take long: %s", str(reason))
+                _log.warning("sessions are listed without the index, which may take long: %s", reason)
                 self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 create_tables(self._connection)
             self._refresh(self._connection)
