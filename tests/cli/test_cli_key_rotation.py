@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from dictionary_lab import SAID, learned, numbers
 
@@ -250,3 +252,34 @@ def test_a_leaked_passphrase_is_revoked_by_two_commands(furnished, run, tmp_path
     done = run("show", "s0", "--passphrase-file", words)
     assert done.code != 0
     assert '"n"' not in done.out
+
+
+def test_keys_of_tenants_are_brought_back_beside_those_that_were_made_since(tenants, run, tmp_path):
+    """A copy of ``tenants/`` laid over the newer one took the keys that were made since, and their sessions, away."""
+    key = KeyFile(str(tmp_path / "shared-key"))
+    copy = tmp_path / "copy"
+    shutil.copytree(tenants / "tenants", copy / "tenants")
+    with open_store(tenants, key=key) as store:
+        store.rotate_key()
+        store.create("later", tenant_id="acme")
+    for path in (tenants / "tenants").iterdir():
+        path.unlink()
+    with open_store(tenants, key=key) as store:
+        store.create("new", tenant_id="third")
+        assert run("key", "restore", copy, "--json").json["tenants"]
+        assert store.load("new").id == "new"
+    assert run("key", "restore", tmp_path / "nothing").code == 2
+    assert len(list((tenants / "tenants").iterdir())) == 3
+
+
+def test_a_destroyed_tenant_does_not_come_back_from_a_copy(tenants, run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tenants / "tenants", copy / "tenants")
+    files = {path: path.read_bytes() for path in (tenants / "sessions").glob("a~*")}
+    assert run("key", "destroy", "--tenant", "acme", "--yes").code == 0
+    assert run("key", "restore", copy).code == 0
+    for path, data in files.items():
+        path.write_bytes(data)
+    (tenants / "index.sqlite").unlink()
+    assert run("show", "a").code != 0
+    assert run("show", "b").code == 0

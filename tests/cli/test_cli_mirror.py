@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_lab import Place, Run
+from dictionary_lab import SAID, learned, numbers
 from servers import redis_server
 from vaults import vault_at
 
@@ -281,3 +282,66 @@ def test_a_mirror_of_a_vault_with_tenant_keys_says_what_a_restore_needs(
     told = run("mirror", "restore", "--json")
     assert (told.code, told.json["restored"], told.json["needs"]) == (0, 2, [])
     assert "of a tenant" in run("show", "a").out
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["that follows", "that is synced afterwards"])
+def test_a_mirror_follows_a_rotation_that_deleted_the_old_keys(
+    run: Run, place: Place, mirror: Path, follows: bool
+) -> None:
+    """Sessions, a dictionary that they need and the keyring; of the old keys nothing is left at the mirror either."""
+    with place.open(mirror=None) as store:
+        learned(store)
+        store.create("a", messages=SAID)
+        store.create("gone")
+    run("mirror", "sync")
+    with place.open(mirror=str(mirror) if follows else None) as store:
+        store.delete("gone")
+        store.rotate_key()
+        store.prune_keys()
+        assert numbers(store, "a") - {32768}
+    assert run("mirror", "sync").code == 0
+    told = run("mirror", "verify", "--json")
+    assert (told.code, told.json["needs"]) == (0, [])
+    shutil.rmtree(place.path)
+    assert run("mirror", "restore").code == 0
+    with place.open(mirror=None) as store:
+        assert store.load("a").messages == SAID
+        assert not store.exists("gone")
+        assert len(store.key_usage()) == 1
+
+
+def test_a_dictionary_of_a_tenant_comes_back_with_its_keys(
+    run: Run, place: Place, mirror: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(place.path)
+    with open_store(place.path, key=KeyFile(str(place.key_file)), tenant_keys=True, mirror=None) as store:
+        store.create("first", tenant_id="acme")
+        learned(store, "acme")
+        store.create("a", tenant_id="acme", messages=SAID)
+        assert numbers(store, "a") - {32768}
+    assert run("mirror", "sync").code == 0
+    shutil.copytree(place.path / "tenants", tmp_path / "kept")
+    shutil.rmtree(place.path)
+    assert run("mirror", "restore").code == 3
+    shutil.copytree(tmp_path / "kept", place.path / "tenants")
+    told = run("mirror", "restore", "--json")
+    assert (told.code, told.json["needs"]) == (0, [])
+    with place.open(mirror=None) as store:
+        assert store.load("a").messages == SAID
+
+
+def test_a_mirror_whose_keyring_is_newer_keeps_what_the_vault_cannot_read(
+    run: Run, place: Place, mirror: Path, tmp_path: Path
+) -> None:
+    """It was the vault while this one was away, and its keys were rotated."""
+    fill(place, "a")
+    run("mirror", "sync")
+    with open_store(mirror, key=KeyFile(str(place.key_file)), mirror=None) as store:
+        store.append("a", {"n": 1})
+        store.rotate_key()
+        store.prune_keys()
+    before = session(mirror, "a").read_bytes()
+    with place.open(mirror=None) as store:
+        store.append("a", {"n": 2})
+    assert run("mirror", "sync").code == 3
+    assert session(mirror, "a").read_bytes() == before

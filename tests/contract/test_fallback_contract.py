@@ -44,7 +44,7 @@ class TestFallbackWithoutItsServer(BackendContract):
         assert (stats["sessions"], stats["bytes"], stats["fallback_waiting"]) == (1, row.size, 1)
         assert "1 sessions wait in memory" in (backend.health()["fallback"] or "")
 
-    def test_deriving_the_listing_anew_changes_nothing(self, backend: FallbackBackend, scribe: Sealer) -> None:
+    def test_rebuilding_the_index_changes_nothing(self, backend: FallbackBackend, scribe: Sealer) -> None:
         """It is the server's, and said not to have happened."""
         backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
         with pytest.raises(BackendUnavailable):

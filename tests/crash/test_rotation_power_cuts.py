@@ -227,7 +227,7 @@ def test_a_replacement_that_loses_its_last_record_is_seen(where: Path, monkeypat
         patched.setattr(
             Writer,
             "resealed",
-            lambda self, newest, opened, fetch: _without_last(kept, self, newest, opened, fetch),
+            lambda self, newest, opened, fetch, **_: _without_last(kept, self, newest, opened, fetch),
         )
         life.store.rotate_key()
     life.acknowledge()

@@ -135,16 +135,16 @@ def test_only_the_file_tells_what_was_extended_since_the_row_was_read(tmp_path: 
 
 
 class Deadly(Disk):
-    """Kills the process at the unlink of so many sessions."""
+    """Kills the process at the removal of so many sessions."""
 
     left = 100
 
-    def unlink(self, path: str) -> None:  # type: ignore[override]  # no dir_fd
-        if path.endswith(".vss"):
+    def replace(self, source: str, target: str) -> None:
+        if source.endswith(".vss"):
             self.left -= 1
             if not self.left:
                 os.kill(os.getpid(), signal.SIGKILL)
-        os.unlink(path)
+        super().replace(source, target)
 
 
 def die_sweeping(path: str, keyring: Keyring) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ..errors import VaultError
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..util.fork import ForkSafe
+from ..util.latch import Latch
 from ..util.lru import LRU
 from .leases import OVERTAKING, take_in_turn
 
@@ -47,9 +48,9 @@ class ServerLeases(ForkSafe, ABC):
         self._renewal = life / 4 if renewal is None else renewal
 
     def _begin_anew(self) -> None:
-        self._changed = threading.Condition()
+        self._guard = threading.RLock()
         self._held: dict[bytes, str] = {}
-        self._renewing: threading.Thread | None = None
+        self._renewing: tuple[threading.Thread, Latch] | None = None
         self._returned: LRU[str, float] = LRU(most=_RETURNED)
 
     @contextlib.contextmanager
@@ -89,41 +90,43 @@ class ServerLeases(ForkSafe, ABC):
 
     def _hold(self, name: str, token: bytes) -> bool:
         """Have the lease renewed from now on. True."""
-        with self._changed:
+        with self._guard:
             self._held[token] = name
             if self._renewing is None:
-                self._renewing = threading.Thread(target=self._renew_all, name="vaultsession leases", daemon=True)
-                self._renewing.start()
+                ended = Latch()
+                thread = threading.Thread(
+                    target=self._renew_all, args=(ended,), name="vaultsession leases", daemon=True
+                )
+                self._renewing = thread, ended
+                thread.start()
         return True
 
     def _let_go(self, name: str, token: bytes) -> None:
         """A lease that has ended, or a server that is away, is no reason to fail what was done under it."""
-        idle: threading.Thread | None = None
-        with self._changed:
+        idle: tuple[threading.Thread, Latch] | None = None
+        with self._guard:
             self._held.pop(token, None)
             if not self._held:
                 idle, self._renewing = self._renewing, None
-                self._changed.notify_all()
         if idle is not None:
-            idle.join()
+            thread, ended = idle
+            ended.set()
+            thread.join()
         try:
             if not self._give_back(name, token):
                 _log.warning(_ENDED)
         except VaultError as error:
             _log.warning("the lease of a session was not given back and ends by itself: %s", error)
 
-    def _renew_all(self) -> None:
-        me = threading.current_thread()
-        while True:
-            with self._changed:
-                if self._changed.wait_for(lambda: self._renewing is not me, self._renewal):
-                    return
+    def _renew_all(self, ended: Latch) -> None:
+        while not ended.wait(self._renewal):
+            with self._guard:
                 held = list(self._held.items())
             for token, name in held:
                 try:
                     if not self._renew(name, token):
                         _log.warning(_ENDED)
-                        with self._changed:
+                        with self._guard:
                             self._held.pop(token, None)
                 except VaultError as error:
                     _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged
 from ..format import document, payload
 from ..format.head import Head
+from ..format.payload import Json
 from ..format.sealed import Current, IndexRow, ReadRange
 from ..util.lru import LRU
 from .reader import OVERHEAD, Document, OpenHead, Reader, Tail
@@ -24,8 +26,12 @@ Point = TypeVar("Point", Document, Tail)
 _ENDINGS = 8
 """The part of the capacity that ends of documents may take: of those that no caller loads as a whole.
 
-As much, too, may the histories take that ``max_messages`` bounds, and that are appended to.
+As much, too, may the histories take that ``max_messages`` bounds, and that are appended to; and the names by which
+messages are told apart.
 """
+
+_NAME = 80
+"""Bytes that a name takes in memory beside its letters."""
 
 _LONGEST = 64
 """Bodies of an end that is kept: the newest messages are what is asked for again."""
@@ -39,6 +45,16 @@ class History(NamedTuple):
     weight: int
 
 
+@dataclass(slots=True)
+class Names:
+    """What a field of the messages of a document says, for messages that are there once. Grows with the document."""
+
+    field: str
+    document: bytes
+    found: set[str]
+    weight: int = OVERHEAD
+
+
 class SessionCache:
     """Reads through a cache of documents. Safe from any thread."""
 
@@ -47,9 +63,11 @@ class SessionCache:
         self._reader = reading
         weigh = operator.attrgetter("weight")
         part = capacity // _ENDINGS
-        self.documents: LRU[str, Document] = LRU(capacity=capacity - 2 * part, weigh=weigh)
+        self.documents: LRU[str, Document] = LRU(capacity=capacity - 3 * part, weigh=weigh)
         self.endings: LRU[str, Tail] = LRU(capacity=part, weigh=weigh)
         self.histories: LRU[str, History] = LRU(capacity=part, weigh=weigh)
+        self._names: LRU[str, Names] = LRU(capacity=part, weigh=weigh)
+        self._caches: tuple[LRU[str, Any], ...] = (self.documents, self.endings, self.histories, self._names)
         self.hits = 0
         self.misses = 0
 
@@ -109,6 +127,31 @@ class SessionCache:
         read = self._reader.tail(row.key, self.fetch(row.key), wanted=count)
         return () if read is None else self._keep_history(row.key, read[0].version, read[1])
 
+    def names(self, opened: OpenHead, field: str) -> Names:
+        """What the field says in the document of a critical section: remembered, or read from all of it."""
+        key, kept = opened.row.key, self._names.get(opened.row.key)
+        if kept is not None and (kept.document, kept.field) == (opened.document, field):
+            return kept
+        known = self.documents.get(key)
+        if known is None or known.version != opened.row.version:
+            known = self._reader.load(key, self.fetch(key), known)
+        if known is None:
+            return Names(field, opened.document, set())
+        kept = Names(field, known.document, set())
+        self._grow(key, kept, document.parse(known.bodies)[1])
+        return kept
+
+    def follow_names(self, kept: Names, messages: Sequence[Json], opened: OpenHead) -> None:
+        """Remember those of messages that this process has written behind that document, which is now another."""
+        kept.document = opened.document
+        self._grow(opened.row.key, kept, messages)
+
+    def _grow(self, key: str, kept: Names, messages: Sequence[Json]) -> None:
+        added = document.names_in(messages, kept.field)
+        kept.found |= added
+        kept.weight += sum(map(len, added)) + _NAME * len(added)
+        self._names.keep(key, kept)
+
     def newest(self, row: IndexRow, wanted: int) -> tuple[list[bytes], int]:
         """The newest messages of a critical section, unparsed, and from how many bodies they were read."""
         ending = self.endings.get(row.key)
@@ -126,21 +169,21 @@ class SessionCache:
 
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
-        for each in (self.documents, self.endings, self.histories):
+        for each in self._caches:
             each.forget(key)
 
     def stats(self) -> dict[str, int]:
         """Documents, bytes, and how often what was asked for was here."""
         return {
             "cache_sessions": len(self.documents),
-            "cache_bytes": self.documents.weight + self.endings.weight,
+            "cache_bytes": sum(each.weight for each in self._caches),
             "cache_hits": self.hits,
             "cache_misses": self.misses,
         }
 
     def clear(self) -> None:
         """Keep nothing."""
-        for each in (self.documents, self.endings, self.histories):
+        for each in self._caches:
             each.clear()
 
     def read(self, key: str, reader: Callable[[ReadRange], T]) -> T:

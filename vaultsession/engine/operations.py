@@ -262,17 +262,12 @@ class Operations:
             row, opened = self._living(newest, name)
             _compare(name, opened, expected)
             fetch, addition = self._cache.fetch(key), packed
+            names, fresh = None, messages
             if dedupe:
-                loaded = self._reader.load(key, fetch)
-                fresh = document.deduplicate(messages, document.parse(loaded.bodies)[1] if loaded else (), dedupe)
+                names = self._cache.names(opened, dedupe)
+                fresh = document.deduplicate(messages, names.found, dedupe)
                 addition = self._writer.pack(payload.body({}, fresh), len(fresh))
-            wanted = change
-            if change.pop:
-                popped, again = self._popped(row, opened, change.pop)
-                wanted = change._replace(pop=len(popped) + len(again))
-                if again:
-                    behind = payload.split(addition.text)[1:]
-                    addition = self._writer.pack(payload.join([b"{}", *again, *behind]), len(again) + len(behind))
+            wanted, addition = self._with_again(row, opened, addition, change)
             if not addition.messages and wanted == NO_CHANGE:
                 return None
             if accept is not None and (change.set or change.unset):
@@ -282,13 +277,15 @@ class Operations:
                 accept(state)
             done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
             sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known)
-            return sealed._replace(note=(written.text, done))
+            return sealed._replace(note=(written.text, done, names, fresh))
 
         commit = self._backend.commit(key, update)
         opened = self._reader.opened(_row(commit))
-        body, done = commit.note or (None, NO_CHANGE)
+        body, done, names, fresh = commit.note or (None, NO_CHANGE, None, ())
         if done.pop:
             self._cache.histories.forget(key)
+        if names is not None and not (done.pop or done.trim):
+            self._cache.follow_names(names, fresh, opened)
         self._cache.advance(known, commit.before, opened, body, done.trim)
         return opened
 
@@ -333,6 +330,16 @@ class Operations:
         self._cache.histories.forget(key)
         self._cache.advance(known, commit.before, self._reader.opened(_row(commit)), body)
         return _parsed(popped)
+
+    def _with_again(self, row: IndexRow, opened: OpenHead, addition: Packed, change: Change) -> tuple[Change, Packed]:
+        """The change as far as there is something to pop, and what it adds, with what is to be written again."""
+        if not change.pop:
+            return change, addition
+        popped, again = self._popped(row, opened, change.pop)
+        if again:
+            elements = [b"{}", *again, *payload.split(addition.text)[1:]]
+            addition = self._writer.pack(payload.join(elements), len(elements) - 1)
+        return change._replace(pop=len(popped) + len(again)), addition
 
     def _popped(self, row: IndexRow, opened: OpenHead, wanted: int) -> tuple[list[bytes], list[bytes]]:
         """The newest messages, unparsed, and those before them that are to be written again.

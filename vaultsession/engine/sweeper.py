@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..errors import SweepRefused, VaultError
 from ..util.fork import ForkSafe
+from ..util.latch import Latch
 
 _log = logging.getLogger("vaultsession")
 
@@ -43,7 +44,7 @@ class Sweeper(ForkSafe):
         return "the thread that sweeps has ended: call start_sweeper again"
 
     def _start(self, first: float) -> None:
-        self._stopped = threading.Event()
+        self._stopped = Latch()
         self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-sweeper", daemon=True)
         self._thread.start()
 

@@ -88,6 +88,18 @@ def check_all(
             progress(number)
 
 
+def reads_alone(backend: Backend, reader: Reader, key: str) -> bool:
+    """Whether all of a session authenticates, so that nothing but what is remembered contradicts it."""
+    try:
+        container = backend.read(key, settled=True)
+    except (BackendUnavailable, Damaged):
+        return False
+    if container is None:
+        return False
+    alone = container._replace(witness=None, tombstone=None)
+    return verify_container(reader, key, alone).verdict is Verdict.OK
+
+
 def verify_container(reader: Reader, key: str, container: Container | None) -> Verification:
     """The verdict over a container in hand."""
     if container is None:

@@ -7,7 +7,7 @@ the messages, drop the oldest ``trim``. Elements are handled as bytes where thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -200,15 +200,21 @@ def surplus(history: Sequence[bytes], most: int) -> int:
     return tool_calls.cut(len(history), lambda number: payload.parse(history[number]), most)
 
 
-def deduplicate(messages: Sequence[Json], history: Sequence[Json], field: str = "id") -> list[Json]:
-    """Those of the messages whose ``field`` is neither in the history nor earlier among them."""
-    known = {_spelled(message.get(field)) for message in history}
+def names_in(messages: Iterable[Json], field: str) -> set[str]:
+    """What the ``field`` of each message says that has it, as it is spelled."""
+    return {name for message in messages if (name := _spelled(message.get(field))) is not None}
+
+
+def deduplicate(messages: Sequence[Json], known: Collection[str], field: str) -> list[Json]:
+    """Those of the messages whose ``field`` is neither of the ``known`` names nor earlier among them."""
     fresh: list[Json] = []
+    met: set[str] = set()
     for message in messages:
         name = _spelled(message.get(field))
-        if name is None or name not in known:
+        if name is None or (name not in known and name not in met):
             fresh.append(message)
-            known.add(name)
+            if name is not None:
+                met.add(name)
     return fresh
 
 

@@ -47,6 +47,8 @@ class FaultyDisk(Disk):
         self.number = k
         self._mutex = threading.Lock()
         self._under = under or Disk()
+        for name in ("boot", "index_flushed"):
+            setattr(self, name, getattr(self._under, name))
         for name in CALLS:
             if hasattr(self._under, name):
                 call = getattr(self._under, name)

@@ -94,6 +94,7 @@ class LossyDisk(Disk):
         self._index_changing = 0
         self._index_signature: tuple[object, ...] = (None,) * len(_SIDES)
         self._index_flushed = False
+        self._flushed_frames = 0
         self._boot = int.from_bytes(os.urandom(7)) + 1
         self._index_files: dict[int, int] = {}
         if os.path.lexists(self.root):
@@ -351,8 +352,11 @@ class LossyDisk(Disk):
         files = {
             os.path.basename(self._index) + side: data for side in ("", "-wal") if (data := contents[side]) is not None
         }
-        flushed, self._index_flushed = found or self._index_flushed, False
-        self._log.append(WalIndex.of_files(files, contents["-shm"] or b"")._replace(found=flushed))
+        index = WalIndex.of_files(files, contents["-shm"] or b"")
+        if self._index_flushed or index.of < self._flushed_frames:  # all of it is, or the log has begun anew
+            self._flushed_frames = index.of if self._index_flushed else 0
+        self._index_flushed = False
+        self._log.append(index._replace(found=found, frames=max(index.frames, self._flushed_frames)))
 
     def _read(self, path: str) -> bytes | None:
         """A file of SQLite's. Its descriptor stays open: closing it would drop the locks that SQLite has on it."""

@@ -275,14 +275,18 @@ def make_directories(disk: Disk, path: str) -> list[str]:
     return [os.path.dirname(directory) for directory in missing]
 
 
-def why_not_private(status: os.stat_result, *, directory: bool = False) -> str | None:
-    """Why a file or directory is not one of ours alone, in words, or None: its type, owner, links and write modes."""
+def why_not_private(status: os.stat_result, *, directory: bool = False, linked: bool = False) -> str | None:
+    """Why a file or directory is not one of ours alone, in words, or None: its type, owner, links and write modes.
+
+    ``linked`` lets a file have several names, as a backup by hard links gives it: one that is read, and never written
+    to in place.
+    """
     if directory:
         if not stat.S_ISDIR(status.st_mode):
             return "not a directory"
     elif not stat.S_ISREG(status.st_mode):
         return "not a regular file"
-    elif status.st_nlink != 1:
+    elif status.st_nlink != 1 and not linked:
         return f"it has {status.st_nlink} names (hard links)"
     if hasattr(os, "geteuid"):
         if status.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
@@ -290,6 +294,11 @@ def why_not_private(status: os.stat_result, *, directory: bool = False) -> str |
         if status.st_mode & 0o022:
             return f"writable by group or others (mode {stat.S_IMODE(status.st_mode):04o})"
     return None
+
+
+def why_not_ours(status: os.stat_result) -> str | None:
+    """``why_not_private`` for a file that is only read, or replaced as a whole."""
+    return why_not_private(status, linked=True)
 
 
 def why_not_trusted(status: os.stat_result) -> str | None:

@@ -53,6 +53,7 @@ from ..util.disk import (
     read_file,
     replace_file,
     shred_file,
+    why_not_ours,
     why_not_private,
     write_all,
     write_new,
@@ -129,7 +130,7 @@ class VaultDirectory(MetadataStore):
             self._refuse_shared()
             self._refuse_network()
             try:
-                return read_file(self.disk, self._at(FACTS), limit=LARGEST_FACTS)
+                return read_file(self.disk, self._at(FACTS), limit=LARGEST_FACTS, refusal=why_not_ours)
             except FileNotFoundError:
                 raise VaultNotFound(f"{self.path} is a directory and no vault: there is no {FACTS} in it") from None
             except ValueError as error:
@@ -316,7 +317,7 @@ class VaultDirectory(MetadataStore):
 
     def _read_copy(self, files: Files, name: str) -> Copy:
         try:
-            data = read_file(self.disk, self._at(files.directory, name), limit=files.limit)
+            data = read_file(self.disk, self._at(files.directory, name), limit=files.limit, refusal=why_not_ours)
         except FileNotFoundError:
             return Copy(name, None, "is gone", gone=True)
         except ValueError as error:

@@ -100,6 +100,12 @@ class KeyringMemory:
             )
         self.remember(vault)
 
+    def accept(self, vault: UnlockedVault) -> None:
+        """Remember this keyring in the place of a newer one that was seen. ``BackendUnavailable``."""
+        if self.index is not None:
+            for name, value in ((_MARK, vault.unlocked.mark), (_COUNTER, vault.counter)):
+                self.index.remember(name, value)
+
     def remember(self, vault: UnlockedVault) -> None:
         """Keep what is newest. Where that fails now, the next opening does it."""
         if self.index is None or vault.counter == FIRST_COUNTER:  # nothing is older than the first

@@ -181,7 +181,7 @@ def test_a_link_in_the_place_of_a_session(vault, tmp_path):
 def test_a_hard_link_to_a_session(vault, tmp_path):
     os.link(session(vault), tmp_path / "other")
     finding = found(vault)[0]
-    assert (finding.name, finding.fix) == ("not-private", None)
+    assert (finding.name, finding.severity, finding.fix) == ("linked", Severity.INFO, None)
     assert "2 names" in finding.sentence
 
 

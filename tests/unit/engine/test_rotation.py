@@ -216,11 +216,11 @@ def test_a_damaged_session_is_left_named_and_not_touched(open_files: Opening, tm
         store.load("bad")
 
 
-@pytest.mark.parametrize(("at", "told"), [(20, "cannot be read"), (120, "lie under a retired key")])
-def test_pruning_is_refused_while_a_session_is_damaged(open_files: Opening, tmp_path: Path, at: int, told: str) -> None:
+@pytest.mark.parametrize("at", [20, 120])
+def test_pruning_is_refused_while_a_session_is_damaged(open_files: Opening, tmp_path: Path, at: int) -> None:
     test_a_damaged_session_is_left_named_and_not_touched(open_files, tmp_path, at)
     store = open_files()
-    with pytest.raises(Conflict, match=told):
+    with pytest.raises(Conflict, match="cannot be read"):
         store.prune_keys()
     assert [use.state for use in store.key_usage()] == ["seals", "retired"]
 

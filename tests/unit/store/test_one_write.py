@@ -21,6 +21,7 @@ from vaultsession import (
     open_store_async,
 )
 from vaultsession.engine import operations
+from vaultsession.format import document
 from vaultsession.testing.clock import ManualClock
 
 HELLO = {"role": "user", "content": "hello"}
@@ -242,3 +243,40 @@ def test_a_bounded_history_is_cut_by_what_replaces_its_end(store: SessionStore) 
     assert store.append("a", {"n": 3}).message_count == 3
     assert store.replace_last("a", 1, {"n": "x"}, {"n": "y"}).message_count == 3
     assert store.messages("a") == [{"n": 2}, {"n": "x"}, {"n": "y"}]
+
+
+@pytest.mark.parametrize("others", ["", "append", "pop", "save", "clear", "touch", "trim", "another field"])
+def test_messages_that_are_told_apart_cost_what_is_added(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    """The names in a history are read once, and again only after it was changed in another way."""
+    parsed = 0
+    parse = document.parse
+
+    def counted(bodies: Any) -> Any:
+        nonlocal parsed
+        parsed += 1
+        return parse(bodies)
+
+    most = 4 if others == "trim" else None
+    store.create("a", messages=[{"uuid": 0, "id": "x"}], max_messages=most, ttl="1h")
+    for number in range(1, 6):
+        store.append("a", {"uuid": number - 1}, {"uuid": number}, dedupe="uuid")
+    changes: dict[str, Callable[[], object]] = {
+        "append": lambda: store.append("a", {"uuid": 6}),
+        "pop": lambda: store.pop("a", 1),
+        "save": lambda: store.save("a", messages=[{"uuid": 1}]),
+        "clear": lambda: store.clear("a"),
+        "touch": lambda: store.touch("a"),
+        "trim": lambda: store.append("a", {"uuid": 6}, dedupe="uuid"),
+        "another field": lambda: store.append("a", {"id": "x"}, dedupe="id"),
+    }
+    changes.get(others, lambda: None)()
+    expected = store.load("a").messages
+    there = {message.get("uuid") for message in expected}
+    monkeypatch.setattr(document, "parse", counted)
+    added = [{"uuid": number} for number in range(8)]
+    store.append("a", *added, dedupe="uuid")
+    assert parsed == (others not in ("", "touch"))
+    fresh = [message for message in added if message["uuid"] not in there]
+    assert store.load("a").messages == [*expected, *fresh][-most if most else 0 :]

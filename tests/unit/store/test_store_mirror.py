@@ -89,6 +89,21 @@ def test_a_new_key_slot_reaches_the_mirror(tmp_path: Path, monkeypatch: pytest.M
         assert found.exists("a")
 
 
+def test_the_keyring_is_there_before_a_session_under_a_new_key_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It followed every five seconds: a vault that was lost in between left sessions whose key nobody had."""
+    monkeypatch.setattr("vaultsession.backends.mirror.replicator.PAPERS_SECONDS", 3600.0)
+    with at(tmp_path / "vault", mirror=str(tmp_path / "mirror")) as store:
+        store.create("a")
+        copies(store, tmp_path / "mirror")
+        key = bytes.fromhex(store.rotate_key().key)
+        (path,) = (tmp_path / "mirror/sessions").glob("a~*")
+        eventually(lambda: path.read_bytes()[8:16] == key)
+        unlocked = vault_at(str(tmp_path / "mirror"), Disk()).unlock([("the key", KEY)])
+        assert unlocked.keyring.first.id == key
+
+
 def test_a_mirror_that_cannot_be_reached_is_told_and_fails_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with at(tmp_path / "vault", mirror=str(tmp_path / "file" / "mirror")) as store:

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from ...backends.files.layout import FilesLayout, key_in
-from ...engine.verify import Verdict, Verification, check, check_all
+from ...engine.verify import Verdict, Verification, check, check_all, reads_alone
 from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow, Query
@@ -66,6 +66,12 @@ def _session(verified: Verification, opened: OpenedVault) -> Iterator[Finding]:
         case Verdict.TORN:
             sentence = f"its newest record is not whole: {problem}; the next write mends the file"
             yield warning("torn", sentence, key, Remedy.REPLACE)
+        case Verdict.DAMAGED if reads_alone(opened.backend, opened.reader, key):
+            sentence = (
+                f"{problem}. All of it authenticates: a copy of the vault took its index later than its sessions, an "
+                "older file was put back, or a sync client chose one of two. Restore the newer one, or accept this one"
+            )
+            yield error("damaged", sentence, key, Remedy.ACCEPT)
         case Verdict.DAMAGED:
             yield error("damaged", f"{problem}: restore it from a backup", key, Remedy.ON_REQUEST)
         case Verdict.LOCKED | Verdict.REFUSED:
@@ -101,7 +107,7 @@ def _rollback(opened: OpenedVault) -> Iterator[Finding]:
     except VaultError:
         return  # ``_index`` has a finding about it
     if problem is not None:
-        yield error("keyring-set-back", f"{problem}: restore the newer", "keyring")
+        yield error("keyring-set-back", f"{problem}: restore the newer, or accept this one", "keyring", Remedy.ACCEPT)
 
 
 def _dictionaries(disk: Disk, path: str, opened: OpenedVault) -> Iterator[Finding]:
@@ -160,8 +166,9 @@ def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current
     except BackendUnavailable as problem:
         yield warning("index-damaged", f"the index cannot be read: {problem}", "index.sqlite", Remedy.REINDEX)
         return
-    for key in sorted(drift.lost):
-        yield error("session-lost", "it is listed, and its file is gone: restore it from a backup", key)
+    for key in sorted(drift.lost.union(opened.backend.lost())):
+        sentence = "it was acknowledged, and its file is gone: restore it from a backup, or accept that it is lost"
+        yield error("session-lost", sentence, key, Remedy.ACCEPT)
     for key in sorted(drift.unlisted):
         yield warning("unlisted", "it has a file, and is not listed", key, Remedy.REINDEX)
     for key in sorted(drift.behind):

@@ -32,6 +32,13 @@ class Remedy(StrEnum):
     """Derive the index anew."""
     ON_REQUEST = "on-request"
     """For a damaged session, ``place`` being its key: only what is asked for, one of the next two."""
+    ACCEPT = "accept"
+    """For a session that only the index contradicts, for one that is lost and for key slots that were set back.
+
+    Only where it is asked for: it gives up the proof that what is there is the newest.
+    """
+    TAKE_IN = "take-in"
+    """Take in the conflict copy of a sync client as a session. ``place`` is its path within the vault."""
     RECOVER = "recover"
     """Make the last authentic record of a session its newest."""
     QUARANTINE = "quarantine"
@@ -44,6 +51,8 @@ _COMMANDS = {
     Remedy.REPLACE: "vaultsession repair",
     Remedy.LEVEL: "vaultsession repair",
     Remedy.REINDEX: "vaultsession reindex",
+    Remedy.ACCEPT: "vaultsession repair --accept-restored",
+    Remedy.TAKE_IN: "vaultsession repair",
 }
 """The shortest command that applies a remedy."""
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records, refuse_oversized
-from ...backends.files.layout import FilesLayout, key_in, removal_in, stripe_of, temporary_in
+from ...backends.files.layout import FilesLayout, key_in, locator_within, removal_in, stripe_of, temporary_in
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
-from ...util.disk import Disk, opened, read_all, read_file, why_not_private
+from ...util.disk import Disk, opened, read_all, read_file, why_not_ours, why_not_private
 from ...util.file_system import Reach, reach_of
 from ...vault import keyring_file
 from ...vault.directory import (
@@ -116,7 +116,7 @@ def keyring(disk: Disk, path: str, vault_id: bytes | None) -> Iterator[Finding]:
 
 def _keyring_copy(disk: Disk, path: str, name: str) -> keyring_file.KeyringFile | Finding:
     try:
-        return keyring_file.parse(read_file(disk, path, limit=keyring_file.LARGEST_FILE))
+        return keyring_file.parse(read_file(disk, path, limit=keyring_file.LARGEST_FILE, refusal=why_not_ours))
     except FileNotFoundError:
         return warning("keyring-copy", "this copy of the keyring is gone", name, Remedy.OPEN)
     except UnsupportedFormat as problem:
@@ -175,6 +175,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
             sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
             yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
             continue
+        if key is None and locator_within(name) is not None:
+            sentence = "a sync client may have left this copy of a session: where it authenticates, repair takes it in"
+            yield warning("conflict-copy", sentence, place, Remedy.TAKE_IN)
+            continue
         if key is None:
             yield _foreign(place)
             continue
@@ -193,7 +197,7 @@ def containers(disk: Disk, layout: FilesLayout) -> Iterator[Finding]:
         try:
             with opened(disk, os.path.join(layout.sessions, name)) as fd:
                 status = disk.fstat(fd)
-                if why_not_private(status):
+                if why_not_ours(status):
                     continue  # ``sessions`` has a finding about it
                 refuse_oversized(name, status.st_size)
                 size = min(status.st_size, end_of_records(disk, fd, status.st_size) + preallocation.LIMIT + 1)
@@ -288,6 +292,11 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     fix = f"chmod {wanted:03o} {shlex.quote(os.path.join(root, place) if place else root)}"
     if stat.S_ISLNK(status.st_mode):
         yield error("link", "this is a symbolic link, and nothing in a vault is: put the file itself there", place)
+    elif status.st_nlink > 1 and _may_be_linked(place) and why_not_ours(status) is None:
+        sentence = (
+            f"it has {status.st_nlink} names, as in a backup by hard links: it is read, and the next write replaces it"
+        )
+        yield info("linked", sentence, place)
     elif reason := why_not_private(status, directory=is_directory):
         alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
@@ -303,6 +312,11 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     elif hasattr(os, "geteuid") and status.st_mode & _OTHERS:
         sentence = f"others have access (mode {stat.S_IMODE(status.st_mode):04o})"
         yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)
+
+
+def _may_be_linked(place: str) -> bool:
+    """Whether a file is replaced as a whole by whoever writes to it."""
+    return place not in _HELD and not place.startswith((f"{LOCKS}/", "index.sqlite"))
 
 
 def _foreign(place: str) -> Finding:

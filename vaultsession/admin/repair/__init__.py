@@ -22,6 +22,7 @@ from ...util.disk import Disk
 from ...vault import Vault, VaultDirectory
 from ...vault.secret import Secret
 from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
+from . import conflict_copy
 from .sessions import SessionRepair, level_dictionary
 from .structure import clear, restrict
 
@@ -34,6 +35,8 @@ _PLANS = {
     Remedy.REPLACE: "replace the file by what of it authenticates; what stands behind that goes to quarantine",
     Remedy.LEVEL: "write it anew from its other copy",
     Remedy.REINDEX: "derive the index anew",
+    Remedy.ACCEPT: "take what is there as the newest, and give up the proof of it",
+    Remedy.TAKE_IN: "take it in as a session, if it authenticates; the file goes to quarantine",
     Remedy.RECOVER: "recover it to its last authentic record",
     Remedy.QUARANTINE: "move it to quarantine, unless all of it authenticates",
 }
@@ -82,12 +85,15 @@ class Repair:
 
     ``candidates`` are the secrets that may open it, asked for at each look. ``recover`` holds the keys of the sessions
     to recover, and ``quarantine_damaged`` says what becomes of the other damaged ones; else they are left as they are.
+    ``accept_restored`` takes what only the index contradicts, as after a restored backup: nothing proves any more that
+    it is the newest.
     """
 
     path: str
     candidates: Iterable[tuple[str, Secret]] | None = None
     recover: frozenset[str] = frozenset()
     quarantine_damaged: bool = False
+    accept_restored: bool = False
     allow_network: bool = False
     disk: Disk = field(default_factory=Disk)
     clock: Clock = field(default_factory=SystemClock)
@@ -110,7 +116,7 @@ class Repair:
     def plan(self, findings: Iterable[Finding]) -> list[Repaired]:
         """What ``act`` would do, as far as that is known before."""
         found = list(findings)
-        blocker = _blocker(found)
+        blocker = self._blocker(found)
         return [self._planned(finding, blocker) for finding in found]
 
     def act(self, findings: Iterable[Finding]) -> Result:
@@ -122,7 +128,7 @@ class Repair:
                 done[finding] = _tried(_WITHOUT_KEY[finding.remedy], self.disk, self.path, finding.place)
         if done:
             found = self.look()  # a vault that others could write to does not open: only now the rest of it can be seen
-        if _blocker(found) is None and (
+        if self._blocker(found) is None and (
             self.recover or any(each.remedy not in {None, *_WITHOUT_KEY} for each in found)
         ):
             done |= self._act_with_key(found)
@@ -132,13 +138,16 @@ class Repair:
 
     def _act_with_key(self, found: Iterable[Finding]) -> dict[Finding, str]:
         vault = Vault(VaultDirectory(self.path, self.disk, allow_network=self.allow_network))
-        reader = Reader.of_vault(vault, vault.unlock(self.candidates or ()))
+        unlocked = vault.unlock(self.candidates or ())
+        reader = Reader.of_vault(vault, unlocked)
         done: dict[Finding, str] = {}
         reindex = False
         with contextlib.closing(SessionRepair(self.disk, self.path, reader, self.clock)) as sessions:
             methods: dict[Remedy | None, Callable[[str], str]] = {
                 Remedy.REPLACE: sessions.replace,
                 Remedy.RECOVER: sessions.recover,
+                Remedy.ACCEPT: partial(sessions.accept, unlocked),
+                Remedy.TAKE_IN: partial(conflict_copy.take_in, sessions),
                 Remedy.QUARANTINE: sessions.move_to_quarantine,
                 Remedy.LEVEL: partial(level_dictionary, vault, reader.dictionaries),
             }
@@ -155,11 +164,20 @@ class Repair:
 
     def _remedy(self, finding: Finding) -> Remedy | None:
         """What is done about a finding, as it was asked for; None: nothing."""
-        if finding.remedy in (Remedy.REPLACE, Remedy.ON_REQUEST) and finding.place in self.recover:
+        if finding.remedy in (Remedy.REPLACE, Remedy.ON_REQUEST, Remedy.ACCEPT) and finding.place in self.recover:
             return Remedy.RECOVER
-        if finding.remedy is Remedy.ON_REQUEST:
+        if finding.remedy is Remedy.ACCEPT and self.accept_restored:
+            return Remedy.ACCEPT
+        if finding.remedy is Remedy.ACCEPT and finding.name != "damaged":
+            return None
+        if finding.remedy in (Remedy.ON_REQUEST, Remedy.ACCEPT):
             return Remedy.QUARANTINE if self.quarantine_damaged else None
         return finding.remedy
+
+    def _blocker(self, found: Iterable[Finding]) -> str | None:
+        """Why nothing that needs the keys can be done; None where it can."""
+        names = (each.name for each in found if each.remedy is not Remedy.ACCEPT or not self.accept_restored)
+        return next((_BLOCKERS[name] for name in names if name in _BLOCKERS), None)
 
     def _planned(self, finding: Finding, blocker: str | None) -> Repaired:
         remedy = self._remedy(finding)
@@ -174,18 +192,17 @@ class Repair:
             return Repaired(finding, RepairOutcome.MENDED, done.get(finding, "it is not found any more"))
         if finding in done:
             return Repaired(finding, RepairOutcome.FAILED, done[finding])
-        blocker = None if finding.remedy is None else _blocker(remaining)
+        blocker = None if finding.remedy is None else self._blocker(remaining)
         return Repaired(finding, RepairOutcome.LEFT, blocker or _why_left(finding))
-
-
-def _blocker(found: Iterable[Finding]) -> str | None:
-    """Why nothing that needs the keys can be done; None where it can."""
-    return next((_BLOCKERS[finding.name] for finding in found if finding.name in _BLOCKERS), None)
 
 
 def _why_left(finding: Finding) -> str:
     if finding.remedy is None:
         return _BY_PEOPLE
+    if finding.remedy is Remedy.ACCEPT:
+        return (
+            "restore the newer one; or --accept-restored takes what is there, and gives up the proof that it is newest"
+        )
     return f"only on request: --recover {finding.place} keeps what authenticates, --quarantine-damaged moves it aside"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...backends.files import FilesBackend
+from ...backends.files.container import open_container, read_range
 from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
@@ -24,8 +25,9 @@ from ...format.record import HEADER_SIZE, PADDED, parse_header, records_from
 from ...format.sealed import Container, Current, IndexRow, ReadRange, Tombstone, Witness, Write
 from ...util.clock import Clock
 from ...util.disk import Disk
-from ...vault import Vault
-from ...vault.directory import QUARANTINE, number_in
+from ...vault import UnlockedVault, Vault
+from ...vault.directory import COPIES, QUARANTINE, number_in
+from ...vault.key_store import KeyringMemory
 from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
@@ -42,7 +44,7 @@ class SessionRepair:
     def __init__(self, disk: Disk, root: str, reader: Reader, clock: Clock) -> None:
         self._disk = disk
         self._layout = FilesLayout(root)
-        self._reader = reader
+        self.reader = self._reader = reader
         self._clock = clock
         self._recovering: set[str] = set()
         self.backend = FilesBackend(root, disk=disk, describe=self._describe)
@@ -60,7 +62,7 @@ class SessionRepair:
             container = self._read(key)
             self._refuse_without_room(container.size - newest.size)
             opened = self._reader.opened(newest)
-            return self._writer(container).head_record(newest, opened, opened.head, lambda _: container)
+            return self.writer_like(container).head_record(newest, opened, opened.head, lambda _: container)
 
         self.backend.commit(key, update)
         return f"replaced by what of it authenticates; what stood behind that lies in {QUARANTINE}/"
@@ -82,7 +84,7 @@ class SessionRepair:
                 raise Damaged(f"nothing of {key} authenticates")
             behind = container.size - newest.size
             self._refuse_without_room(behind)
-            writer = self._writer(container)
+            writer = self.writer_like(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
             write = writer.new_container(key, newest._replace(generation=above), loaded.head, packed)
             return write._replace(note=(loaded.head.messages, behind))
@@ -94,6 +96,33 @@ class SessionRepair:
         kept, behind = commit.note
         aside = f"; {behind} bytes that do not authenticate lie in {QUARANTINE}/" if behind else ""
         return f"recovered to its last authentic record, with {kept} messages{aside}"
+
+    def accept(self, unlocked: UnlockedVault, place: str) -> str:
+        """Take what is there as the newest, whatever the index remembers: a session, its loss, or the key slots."""
+        if place == COPIES[0]:
+            KeyringMemory(self.backend).accept(unlocked)
+            return "these key slots are the newest from now on, and nothing proves that no newer ones were there"
+        if not os.path.lexists(self._layout.session(place)):
+            self.backend.forget(place)
+            return "it is lost, and is no finding any more; nothing proves what it was"
+        return f"{self.recover(place)}; nothing proves that no newer one was there"
+
+    def move_aside(self, name: str) -> str:
+        """Move a file of ``sessions/`` to quarantine, whole. Where it went; ``BackendUnavailable`` where no room is."""
+        path = os.path.join(self._layout.sessions, name)
+        self._refuse_without_room(self._disk.stat(path).st_size)
+        aside = f"{QUARANTINE}/{name}.{os.urandom(8).hex()}"
+        self._disk.replace(path, os.path.join(self._layout.root, aside))
+        for directory in (self._layout.quarantine, self._layout.sessions):
+            self._disk.sync_directory(directory)
+        return aside
+
+    def copy_named(self, name: str) -> Container:
+        """The bytes of a file of ``sessions/``, of which the index remembers nothing. ``SessionNotFound``."""
+        state = open_container(self._disk, os.path.join(self._layout.sessions, name), None, None)
+        if state is None:
+            raise SessionNotFound(f"{name} is gone")
+        return read_range(self._disk, state, 0)
 
     def move_to_quarantine(self, key: str) -> str:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
@@ -161,7 +190,7 @@ class SessionRepair:
             return False
         return row is not None and not row.torn and loaded is not None
 
-    def _writer(self, container: Container) -> Writer:
+    def writer_like(self, container: Container) -> Writer:
         """What seals as the container was sealed: a repair is no reason to change suite, padding or compression."""
         header = parse_header(container.header)
         compressed = any(record.codec for record in records_from(container, HEADER_SIZE))

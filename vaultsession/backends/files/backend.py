@@ -388,7 +388,7 @@ class FilesBackend(Backend):
                 report = self._rebuild.repaired(rebuild)
                 if outdated:
                     _log.warning(
-                        "the index of %s was older than its sessions, like a restored one: it agrees with them now; "
+                        "the index of %s was of another moment than the vault, like a restored one: it agrees now; "
                         "%d sessions that it named are gone, removed since or lost",
                         self._layout.root,
                         report.removed,

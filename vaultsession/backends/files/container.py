@@ -24,7 +24,7 @@ from ...util.disk import (
     Disk,
     read_all,
     refuse_link,
-    why_not_private,
+    why_not_ours,
     write_all,
 )
 from ...util.statx import Stat
@@ -56,7 +56,7 @@ def open_container(
         status = disk.fstat(descriptor.fd)
         if status.st_nlink == 0:
             continue  # replaced between the open and this
-        if reason := why_not_private(status):
+        if reason := why_not_ours(status):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
         refuse_oversized(path, status.st_size)
         size = preallocation.end_of(disk, descriptor.fd, status.st_size)
@@ -77,6 +77,7 @@ def open_container(
             verified=False,
             preallocated=status.st_size - size,
             unproved=witness != flushed,
+            linked=status.st_nlink > 1,
         )
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 

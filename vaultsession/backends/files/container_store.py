@@ -6,7 +6,6 @@ is half-way, before it is reported or acted on.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,6 +154,8 @@ class ContainerStore:
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
         if row is None:
             return state, state.tombstone
+        if state.linked:
+            row = row._replace(torn=True)
         state = state._replace(row=row, verified=True)
         if key not in self._unasked:
             self.open_files.put(key, state)
@@ -231,16 +232,22 @@ class ContainerStore:
         # A flushed one is on the medium before the removal may be: else a power cut would leave a session that was
         # acknowledged, and no reason why its file is gone.
         durable = self._durable and any(delete.flush for delete in deletes.values())
-        with contextlib.suppress(VaultError):
-            self._index.flush(durable=durable)
+        is_flushed = self._is_index_flushed(durable=durable)
         self.removals.end(removed, deletes, outcomes)
-        with contextlib.suppress(VaultError):  # on a full medium there is room now
-            self._index.flush(durable=durable)
+        if not is_flushed:  # on a full medium there is room now
+            self._is_index_flushed(durable=durable)
         self.names_unflushed = self.names_unflushed or not all(delete.flush for delete in deletes.values())
         self._flush_names([key for key in removed if deletes[key].flush], outcomes)
         if any(isinstance(outcome, VaultError) for outcome in outcomes.values()):
             self.index_is_behind = True
         return outcomes
+
+    def _is_index_flushed(self, *, durable: bool) -> bool:
+        try:
+            self._index.flush(durable=durable)
+        except VaultError:
+            return False
+        return True
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate, begin: Callable[[], None]) -> Commits:
         """Remove the sessions of which ``update`` makes a ``Delete``, a batch at a time.

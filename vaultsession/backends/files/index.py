@@ -32,6 +32,7 @@ from .index_schema import (
     create,
     inode_of,
     newest_witness,
+    put_all_meta,
     put_meta,
     rebuild_tags,
     tombstone_from,
@@ -47,6 +48,7 @@ from .locks import PathLock
 from .quarantine import Quarantine
 
 _FORK_SECONDS = 1.0
+_SETTLED = "settled"
 
 _abandoned: list[sqlite3.Connection] = []
 """Connections in use at a fork: closing one in the child would release locks and files of the parent."""
@@ -166,7 +168,7 @@ class Index:
 
     def flush(self, *, durable: bool = False) -> None:
         """Write the buffer; ``durable``: and flush it to the medium, with all that was written before."""
-        if not self._buffer or self._is_closed:
+        if self._is_closed or not (self._buffer or durable):
             return
         with self._writer_lock.mutex, self._writer_lock:
             if not self._is_closed:
@@ -199,7 +201,7 @@ class Index:
                         rebuild_tags(connection)
                 # The checkpoint is for the size of the log: a passive one, since the others wait for a reader that was
                 # stopped half-way.
-                self._put_flushed(connection, {"settled": 1, **tokens()}, durable=durable)
+                self._put_flushed(connection, {_SETTLED: 1, **tokens()}, durable=durable)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._unsynced = False
 
@@ -341,7 +343,7 @@ class Index:
 
     def _flush(self, *, durable: bool = False) -> None:
         entries = self._buffer.take()
-        if not entries:
+        if not entries and not durable:
             return
         try:
             connection = self._writer.get()
@@ -351,6 +353,8 @@ class Index:
                 transaction(connection),
             ):
                 apply_all(connection, entries)
+                if durable:  # another thread may have written the entries and flushed nothing: there has to be a commit
+                    put_meta(connection, _SETTLED, 1)
         except BaseException:
             self._buffer.restore()
             raise
@@ -359,8 +363,7 @@ class Index:
 
     def _put_flushed(self, connection: sqlite3.Connection, values: Mapping[str, int], *, durable: bool) -> None:
         with self._flushed(connection, durable=durable), transaction(connection):
-            for name, value in values.items():
-                put_meta(connection, name, value)
+            put_all_meta(connection, values)
 
     @contextlib.contextmanager
     def _flushed(self, connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:

@@ -390,6 +390,12 @@ def put_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
 
+def put_all_meta(connection: sqlite3.Connection, values: Mapping[str, int]) -> None:
+    """Keep each number under its name. Within a transaction."""
+    for name, value in values.items():
+        put_meta(connection, name, value)
+
+
 def rebuild_tags(connection: sqlite3.Connection) -> None:
     """Make the table of tags from the rows. Within a transaction."""
     connection.execute("DELETE FROM tags")

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,8 +32,7 @@ class IndexThread:
 
     def __init__(self, path: str, first: Callable[[], None]) -> None:
         self._path = path
-        self._wake: queue.SimpleQueue[Buffered | None] = queue.SimpleQueue()  # an Event holds a lock while it is set
-        self._stop = threading.Event()
+        self._wake: queue.SimpleQueue[Buffered | None] = queue.SimpleQueue()  # None: the last one has left
         self._users = 1
         self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
         self._thread.start()
@@ -57,7 +57,6 @@ class IndexThread:
                 return
             if _running.by_path.get(self._path) is self:
                 del _running.by_path[self._path]
-        self._stop.set()
         self._wake.put(None)
         if self._thread is not threading.current_thread():
             self._thread.join()
@@ -71,17 +70,15 @@ class IndexThread:
         delay = BATCH_SECONDS
         while True:
             due = [self._wake.get()]
-            if self._stop.wait(delay):
-                return
+            end = time.monotonic() + delay
             with contextlib.suppress(queue.Empty):
-                while True:
-                    due.append(self._wake.get_nowait())
-            if self._stop.is_set():
-                return  # the last one left just before: the wake that was taken was then its own
+                while None not in due:
+                    due.append(self._wake.get(timeout=max(0.0, end - time.monotonic())))
             failed = False
             for each in dict.fromkeys(due):
-                if each is not None:
-                    failed |= not self._is_flushed(each)
+                if each is None:
+                    return
+                failed |= not self._is_flushed(each)
             delay = min(2 * delay, _MAX_DELAY) if failed else BATCH_SECONDS
 
     def _is_flushed(self, due: Buffered) -> bool:

@@ -18,6 +18,7 @@ WRITERS = 64
 
 _SUFFIX = ".vss"
 _TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
+_COPY = re.compile(r"[^./][^/]*?(?<![0-9a-z])([0-9a-v]{32})(?![0-9a-z])[^/]*\.vss")
 _REMOVAL = re.compile(r"\.([0-9a-v]{32})\.([0-9a-f]{16})\.([0-9a-f]{32})\.(gone|shred)")
 _BASE = 32
 
@@ -104,6 +105,12 @@ def key_in(name: str) -> str | None:
 def is_path_of(key: str, path: str) -> bool:
     """Whether the path of a container names it by this key, slug and all."""
     return path.endswith(f"{os.sep}{key}{_SUFFIX}")
+
+
+def locator_within(name: str) -> str | None:
+    """The locator of the session of which a file may be a copy that somebody named: ``key (conflict).vss``."""
+    found = _COPY.fullmatch(name)
+    return found[1] if found and key_in(name) is None else None
 
 
 def temporary_in(name: str) -> str | None:

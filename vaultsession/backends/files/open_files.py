@@ -68,7 +68,8 @@ class FileState(NamedTuple):
     index said before the file was opened, or what this process has since seen *of this inode*. ``entry_flushed``: a
     power cut does not take the directory entry back. ``verified``: the row was written here, or read thoroughly.
     ``preallocated``: zero bytes behind the container, which the file has beside its ``size``. ``unproved``: the witness
-    was written and not flushed, see ``Container``.
+    was written and not flushed, see ``Container``. ``linked``: the file has another name, in a backup by hard links, so
+    that a writer replaces it and does not write to it.
     """
 
     path: str
@@ -86,6 +87,7 @@ class FileState(NamedTuple):
     verified: bool
     preallocated: int = 0
     unproved: bool = False
+    linked: bool = False
 
     @property
     def is_extensible(self) -> bool:

@@ -23,6 +23,7 @@ import threading
 
 from ...errors import BackendUnavailable
 from ...util.disk import READ, READ_WRITE, Disk, opened, why_not_private, write_all
+from ...util.latch import Latch
 from ...util.reentry import not_ours
 from .layout import WRITERS, FilesLayout
 from .locks import open_lock, try_lock, unlock
@@ -46,7 +47,7 @@ class WriterMarkers:
         self.held = False
         self.flushed = False
         self._flush_begun = True
-        self._flush_ended = threading.Event()
+        self._flush_ended = Latch()
         self._failure: OSError | None = None
         self._disk = disk
         self._layout = layout

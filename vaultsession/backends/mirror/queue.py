@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 
+from ...util.latch import Latch
+
 MOST_KEYS = 50_000
 """About 10 MB."""
 
@@ -22,7 +24,7 @@ class ReplicationQueue:
         self._since: dict[str, float] = {}
         self._taken: tuple[str, float] | None = None
         self._everything: float | None = None
-        self.filled = threading.Event()
+        self.filled = Latch()
         self.marked = 0.0
         """When a key was last marked."""
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
 from ...util.clock import Clock
+from ...util.latch import Latch
 from ..protocol import Backend
 from ..replication import Accept, Gap, Outcome, differing, follow
 from .queue import MOST_KEYS, ReplicationQueue
@@ -158,7 +159,7 @@ class Replicator:
 
     def _begin(self) -> None:
         self._queue = ReplicationQueue(self._most)
-        self._closing = threading.Event()
+        self._closing = Latch()
         self._until = 0.0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -185,7 +186,7 @@ class Replicator:
             wait=tenacity.wait_exponential(multiplier=0.1, max=self._patience)
             + tenacity.wait_random(0, min(1.0, self._patience)),
             sleep=self._pause,
-            stop=tenacity.stop_when_event_set(self._closing),
+            stop=lambda _state: self._closing.is_set(),
             before_sleep=self._tell,
             reraise=True,
         )

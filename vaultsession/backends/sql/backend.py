@@ -254,14 +254,20 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             raise RuntimeError("the store is closed")
 
     def confirm(self) -> None:
-        """The paper that says of which version the tables are: no vault is without it."""
+        """The paper that says of which version the tables are: no vault is without it. And that each table is there."""
         metadata = self._tables.metadata.c
         statement = sa.select(metadata.name).where(metadata.name == SCHEMA_PAPER.encode())
-        if self._database.ask(lambda connection: connection.execute(statement).first()) is None:
+
+        def look(connection: sa.Connection) -> bool:
+            for table in self._tables.schema.sorted_tables:
+                connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first()
+            return connection.execute(statement).first() is not None
+
+        if not self._database.ask(look):
             raise VaultNotFound(f"{self._database.where}: the vault is not there any more: was the database emptied?")
 
     def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
-        return problems(self._database)
+        return problems(self._database, self._tables)
 
 
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,14 +14,14 @@ from ...admin.restore import restore as restore_sessions
 from ...admin.restore import verify as verify_sessions
 from ...backends.protocol import Backend
 from ...backends.replication import Outcome, differing, follow
-from ...engine.proof import is_proved
 from ...engine.reader import Reader
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
-from ...store.mirror import refuse_same
+from ...format.sealed import ReadHead
+from ...store.mirror import MirrorMetadata, refuse_same
 from ...util.disk import Disk
 from ...vault import UnlockedVault, Vault
 from ...vault.location import VaultLocation
-from ...vault.replication import follow_metadata, lacking_dictionaries, level_dictionaries
+from ...vault.replication import lacking_dictionaries
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
 from ..progress import bar
@@ -97,16 +96,15 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
     counts: Counter[str] = Counter()
     failed: list[dict[str, str]] = []
     with _both(where, mirror) as (ours, theirs, reader, opened):
-        metadata = follow_metadata(ours.vault, theirs.vault, opened)
-        level_dictionaries(ours.vault, theirs.vault, opened)
-        accept = partial(is_proved, reader)
+        level = MirrorMetadata(ours.vault, opened, reader)
+        metadata = level.bring_to(theirs.vault)
         with (
-            _backends(ours, theirs, reader) as (source, follower),
+            _backends(ours, theirs, reader, level.read_head) as (source, follower),
             bar("Syncing", interrupted=_INTERRUPTED) as progress,
         ):
             for number, (key, _) in enumerate(differing(source, follower), 1):
                 try:
-                    outcome = follow(source, follower, key, accept=accept)
+                    outcome = follow(source, follower, key, accept=level.accept)
                     counts[str(outcome)] += 1
                     if outcome is Outcome.UNPROVED:
                         failed.append({"key": key, "problem": _UNPROVED})
@@ -198,10 +196,12 @@ def _both(where: VaultOptions, mirror: str | None) -> Iterator[_Both]:
 
 
 @contextlib.contextmanager
-def _backends(one: VaultLocation, other: VaultLocation, reader: Reader) -> Iterator[tuple[Backend, Backend]]:
+def _backends(
+    one: VaultLocation, other: VaultLocation, reader: Reader, read_head: ReadHead | None = None
+) -> Iterator[tuple[Backend, Backend]]:
     with (
         contextlib.closing(one.backend(reader.describe)) as first,
-        contextlib.closing(other.backend(reader.describe)) as second,
+        contextlib.closing(other.backend(read_head or reader.describe)) as second,
     ):
         yield first, second
 

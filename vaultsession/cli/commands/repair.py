@@ -28,6 +28,14 @@ def repair(
     quarantine_damaged: Annotated[
         bool, typer.Option("--quarantine-damaged", help="Move damaged sessions to quarantine; none is deleted.")
     ] = False,
+    accept_restored: Annotated[
+        bool,
+        typer.Option(
+            "--accept-restored",
+            help="Take what only the index contradicts, as after a restored backup: nothing proves then that it is the "
+            "newest.",
+        ),
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     form: JsonForm,
@@ -35,7 +43,7 @@ def repair(
     """Mend what `doctor` finds and can be mended.
 
     What cannot be read is never deleted: it goes to quarantine, and foreign files are left alone. A damaged session is
-    left as it is unless one of the two options asks for more.
+    left as it is unless an option asks for more.
 
     Exit code 0 where nothing but information is left, 3 for warnings, 6 for errors.
     """
@@ -44,6 +52,7 @@ def repair(
         directory.path,
         _Again(candidates(where, directory)),
         quarantine_damaged=quarantine_damaged,
+        accept_restored=accept_restored,
         allow_network=where.settings.allow_network,
     )
     mending.recover = frozenset(map(mending.key_named, recover or ()))

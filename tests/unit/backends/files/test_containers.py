@@ -32,7 +32,7 @@ def test_files_are_private(path: Path, files: FilesBackend, scribe: Sealer) -> N
         assert stat.S_IMODE(file.stat().st_mode) == expected, file
 
 
-@pytest.mark.parametrize("plant", ["symlink", "hard link", "fifo", "directory", "shared"])
+@pytest.mark.parametrize("plant", ["symlink", "fifo", "directory", "shared"])
 def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe: Sealer, plant: str) -> None:
     key = scribe.key("a")
     backend = opening()
@@ -41,8 +41,6 @@ def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe
     if plant == "symlink":
         file.rename(outside)
         file.symlink_to(outside)
-    elif plant == "hard link":
-        os.link(file, outside)
     elif plant == "shared":
         file.chmod(0o666)
     else:
@@ -59,6 +57,26 @@ def test_what_is_not_ours_alone_is_not_read(path: Path, opening: Opening, scribe
         with pytest.raises(BackendUnavailable):
             instance.commit(key, scribe.append())
     assert (outside.read_bytes() if outside.exists() else b"") == before
+
+
+def test_a_file_with_a_second_name_is_read_and_never_written_to(path: Path, opening: Opening, scribe: Sealer) -> None:
+    """A backup by hard links: it keeps what it has, whoever goes on."""
+    key = scribe.key("a")
+    backend = opening()
+    backend.commit(key, scribe.create(key))
+    file, backup = session_path(path, key), path.parent / "backup"
+    os.link(file, backup)
+    before = backup.read_bytes()
+    for number, instance in enumerate((backend, opening())):
+        head = instance.head(key)
+        assert head is not None
+        assert not head.torn
+        assert instance.read(key) is not None
+        instance.commit(key, scribe.append(f"{number}"))
+        assert file.stat().st_nlink == 1
+    assert backup.read_bytes() == before
+    assert scribe.texts(backend, key)[-1] == "1"
+    assert backend.quarantine.entries() == []
 
 
 class Watched(Disk):

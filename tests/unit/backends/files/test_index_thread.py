@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -23,30 +22,19 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     """The thread had waited for its batch, and was about to clear the wake that had started it.
 
     A ``close()`` in this moment set "stop" and then the wake, which the thread cleared; it went back to sleep for ever,
-    and ``close()`` waited for it for ever. Two runs of the test suite hung before anyone looked.
+    and ``close()`` waited for it for ever. Two runs of the test suite hung before anyone looked. The end is the last
+    wake now, and none is cleared.
     """
-    monkeypatch.setattr(index_thread, "BATCH_SECONDS", 0.001)
+    monkeypatch.setattr(index_thread, "BATCH_SECONDS", 600.0)
     backend = opening()
-    backend.commit(scribe.key("first"), scribe.create(scribe.key("first")))
+    backend.commit(scribe.key("a"), scribe.create(scribe.key("a")))
     inner: Any = backend._index._thread
-
-    class ClosedJustBefore:
-        def __init__(self) -> None:
-            self.wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
-            self.get, self.put = self.wakes.get, self.wakes.put
-
-        def get_nowait(self) -> None:
-            if not inner._stop.is_set():
-                inner._stop.set()
-                self.put(None)
-            self.wakes.get_nowait()
-
-    time.sleep(0.005)  # it waits for a wake
-    inner._wake, before = ClosedJustBefore(), inner._wake
-    before.put(None)
-    key = scribe.key("a")
-    backend.commit(key, scribe.create(key))
-    inner._thread.join(timeout=20)
+    for _ in range(3):
+        inner.wake(backend._index)
+    closing = threading.Thread(target=backend.close)
+    closing.start()
+    closing.join(timeout=20)
+    assert not closing.is_alive()
     assert not inner._thread.is_alive()
 
 

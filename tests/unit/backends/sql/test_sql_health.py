@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ def _refuse_shared(server: Server) -> None:
 def test_a_file_has_nothing_to_remark(tmp_path: Path) -> None:
     health = told(f"sqlite:///{tmp_path}/sessions.db")
     assert (health["ok"], health["sqlite"]) == (True, "ok")
+
+
+@pytest.mark.parametrize("table", ["sessions", "pieces", "tags", "leases", "metadata"])
+def test_a_database_that_lost_a_table_is_not_well(tmp_path: Path, table: str) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/sessions.db")
+    with open_store(f"sqlite:///{tmp_path}/sessions.db", key=KEY) as store:
+        store.create("a")
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"DROP TABLE vaultsession_{table}"))
+        engine.dispose()
+        health = store.health()
+    assert not health["ok"]
+    assert f"vaultsession_{table}" in health["sqlite"]
 
 
 def test_a_mariadb_with_relaxed_flushing_is_well_and_says_so(mariadb_server: Server) -> None:
@@ -74,3 +88,17 @@ def test_a_postgresql_says_what_its_settings_give_up(
         health = store.health()
     assert health["ok"] is ok
     assert words in health["postgresql"]
+
+
+@pytest.mark.parametrize("table", ["sessions", "pieces", "tags", "leases"])
+def test_a_table_that_is_gone_is_not_well(tmp_path: Path, table: str) -> None:
+    """Its health was ok, while every listing failed."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    with open_store(url, key=RawKey(bytes(range(32)))) as store:
+        store.create("a")
+        with sqlite3.connect(tmp_path / "s.db") as database:
+            database.execute(f"DROP TABLE vaultsession_{table}")
+        database.close()
+        health = store.health()
+        assert not health["ok"]
+        assert f"vaultsession_{table}" in health["sqlite"]

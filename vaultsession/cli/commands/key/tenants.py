@@ -1,4 +1,4 @@
-"""``vaultsession key destroy``: the keys of a tenant, and with them its sessions wherever they were copied to."""
+"""``vaultsession key destroy, restore``: the keys of tenants, which lie apart from those of the vault."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
+from ....errors import InvalidSetting
+from ....util.disk import Disk
+from ....vault import Vault, VaultDirectory
+from ....vault.replication import follow_tenants
 from ... import output
 from ...output import JsonForm
 from ...prompts import Yes, confirm
-from ...vault_options import VaultOptions, takes_options
+from ...vault_options import VaultOptions, absolute, takes_options
 
 
 @takes_options
@@ -42,4 +46,32 @@ def destroy(
         form,
         json=record,
         people="\n".join(sentences),
+    )
+
+
+@takes_options
+def restore(
+    where: VaultOptions,
+    *,
+    copy: Annotated[str, typer.Argument(metavar="COPY", help="The directory that has a copy of tenants/.")],
+    form: JsonForm,
+) -> None:
+    """Bring the keys of tenants back from a copy. What the vault has of the same tenants is kept.
+
+    A key that only one side has serves from then on; one that either side has destroyed stays destroyed.
+    """
+    source = Vault(VaultDirectory(absolute(copy), Disk(), allow_network=where.settings.allow_network))
+    names = source.tenants()
+    if not names:
+        raise InvalidSetting(f"there are no keys of tenants at {copy}: name the directory that has tenants/ in it")
+    with where.locked_vault() as vault:
+        opened, _ = where.unlock(vault)
+        follow_tenants(source, vault, opened)
+        vault.replace_keys(opened, lambda masters: masters)  # so that every process notices
+    output.show(
+        [{"tenant": name} for name in names],
+        ("tenant",),
+        form,
+        json={"tenants": list(names)},
+        people=f"the keys of {output.counted(len(names), 'tenant')} are in the vault",
     )
