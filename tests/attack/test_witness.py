@@ -13,6 +13,7 @@ import pytest
 from files_lab import AfterTheNextStart
 
 from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.admin.doctor import Severity, Verdict, check, examine, known_keys, opened_read_only
 from vaultsession.admin.migrate import migrate
 from vaultsession.errors import Damaged, RollbackDetected, SessionNotFound
 from vaultsession.testing.clock import ManualClock
@@ -291,3 +292,85 @@ def test_a_session_that_is_not_there_costs_no_more_than_before(vault: Path, open
         with pytest.raises(SessionNotFound):
             store.load("nobody")
         assert len(looked) <= 2
+
+
+def test_what_is_lost_comes_back_from_a_copy(vault: Path, opened: Opened, tmp_path: Path) -> None:
+    with opened() as store:
+        store.create("alice", messages=[NEW])
+    places = [VaultLocation.at(str(each), Disk(), durability="os") for each in (vault, tmp_path / "copy")]
+    unlocked = places[0].vault.unlock([("key", KEY)])
+    migrate(places[0], places[1], unlocked)
+    container(vault, "alice").unlink()
+    with opened() as store, pytest.raises(Damaged):
+        store.load("alice")
+    migrate(places[1], places[0], unlocked)
+    with opened() as store:
+        assert store.load("alice").message_count == 1
+        assert store.verify().ok
+
+
+class Killed(BaseException):
+    """What a SIGKILL leaves undone."""
+
+
+@pytest.mark.parametrize("at", ["after the rename", "before the noise", "within the noise", "after the noise"])
+def test_a_shredding_that_was_killed_leaves_nothing_that_was_not_overwritten(
+    at: str, vault: Path, opened: Opened
+) -> None:
+    unlinked: list[bytes] = []
+
+    class Dying(Disk):
+        armed = False
+
+        def sync_directory(self, path: str) -> None:
+            if self.armed and at == "after the rename":
+                raise Killed
+            super().sync_directory(path)
+
+        @staticmethod
+        def pwrite(fd: int, data: bytes, offset: int) -> int:
+            if dying.armed and len(data) > 4000:
+                if at == "within the noise":
+                    os.pwrite(fd, data[: len(data) // 2], offset)
+                if at != "after the noise":
+                    raise Killed
+            return os.pwrite(fd, data, offset)
+
+        def unlink(self, path: str) -> None:  # type: ignore[override]  # a function in the base
+            if self.armed and path.endswith(".shred"):
+                raise Killed
+            if path.endswith((".shred", ".gone", ".vss", ".tmp")) and any(Path(path).read_bytes()):
+                unlinked.append(Path(path).read_bytes())
+            os.unlink(path)
+
+    dying = Dying()
+    store = opened(disk=dying, compression="none")
+    store.create("alice", messages=[{"text": "x" * 5000}])
+    written = container(vault, "alice").read_bytes()
+    dying.armed = True
+    with pytest.raises(Killed):
+        store.delete("alice", shred=True)
+    dying.armed = False
+    store._backend._markers.release(clean=False)
+    with opened(disk=dying) as other:
+        assert other.get("alice") is None
+        assert other.verify().ok
+        assert other.health()["ok"]
+    assert os.listdir(vault / "sessions") == []
+    (data,) = unlinked
+    assert len(data) == len(written)
+    assert all(data[start : start + 64] != written[start : start + 64] for start in range(0, len(data) - 64, 64))
+    store.close()
+
+
+def test_the_command_line_reports_what_is_lost_also_after_the_index_was_rebuilt(vault: Path, opened: Opened) -> None:
+    with opened() as store:
+        store.create("alice")
+    container(vault, "alice").unlink()
+    with opened() as store:
+        store.reindex()
+    with opened_read_only(str(vault), [("key", KEY)]) as looked:
+        (key,) = known_keys(looked.backend, str(vault / "sessions"))
+        assert check(looked.backend, looked.reader, key).verdict is Verdict.MISSING
+    findings = list(examine(str(vault), [("key", KEY)]))
+    assert [each.name for each in findings if each.severity is Severity.ERROR] == ["session-lost"]

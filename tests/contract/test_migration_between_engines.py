@@ -13,7 +13,7 @@ from vaultsession import RawKey, open_store
 from vaultsession.admin.migrate import MigrationReport, Trouble, migrate
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict
-from vaultsession.format.sealed import Delete, Query, Tombstone
+from vaultsession.format.sealed import GENERATIONS, Delete, Query, Tombstone
 from vaultsession.util.disk import Disk
 from vaultsession.vault.location import VaultLocation
 
@@ -174,7 +174,7 @@ def test_a_forged_tombstone_of_an_engine_removes_nothing(
     site = VaultLocation.at(url, Disk())
     backend = site.backend(Reader(site.vault.unlock([("key", KEY)]).keyring).describe)
     key = next(key for key in kept if len(kept[key]) > 1000)
-    backend.commit(key, lambda newest: Delete(Tombstone(key, (1 << 64) - 1, bytes(16))))
+    backend.commit(key, lambda newest: Delete(Tombstone(key, GENERATIONS - 1, bytes(16))))
     backend.close()
     report = moved(url, tmp_path / "back")
     assert [(problem.key, problem.trouble) for problem in report.problems] == [(key, Trouble.DAMAGED)]

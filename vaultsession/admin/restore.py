@@ -21,7 +21,7 @@ from ..engine.reader import Reader
 from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
 from ..format.ids import is_key, locator_of, parse
-from ..format.sealed import Current, IndexRow, Query, Tombstone, Write
+from ..format.sealed import Current, IndexRow, LostRow, Query, Tombstone, Write
 from ..vault import UnlockedVault, Vault
 from ..vault.replication import follow_dictionaries, lacking_dictionaries, level_dictionaries
 from ..vault.secret import Secret
@@ -128,6 +128,8 @@ def _put(target: Backend, proof: Proof, write: Write) -> Proof:
     def update(newest: Current) -> Write | None:
         if isinstance(newest, Tombstone):
             return write if newest.generation < ours.generation else None
+        if isinstance(newest, LostRow):  # what is restored may be just what is lost
+            return write if newest.witness[:2] <= ours.witness[:2] else None
         return write if newest is None or newest.witness[:2] < ours.witness[:2] else None
 
     after = target.commit(ours.key, update).after

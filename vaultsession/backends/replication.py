@@ -26,6 +26,7 @@ from ..format.sealed import (
     Heads,
     IndexRow,
     Keep,
+    LostRow,
     Query,
     Tombstone,
     Update,
@@ -143,10 +144,11 @@ def replicate(
     """
 
     def update(theirs: Current) -> Decision:
+        is_lost = isinstance(theirs, LostRow)  # its container is gone: nothing can be put behind it
         if settle is not None and theirs is not None and not _is_beginning(theirs, source, key):
             settled = settle(theirs)
             return Keep(Outcome.SETTLED) if settled is None else settled._replace(note=Outcome.SETTLED)
-        outcome, change = _step(source, key, theirs, anew=anew)
+        outcome, change = _step(source, key, theirs, anew=anew or is_lost)
         if theirs is None and change is None and accept is not None:
             grave = newest_of(source, key)  # what cannot be read at the target may lie there all the same
             change = Delete(grave._replace(key=key)) if isinstance(grave, Tombstone) else None

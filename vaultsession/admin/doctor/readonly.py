@@ -69,6 +69,7 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
     found: set[str] = set()
     with contextlib.suppress(BackendUnavailable):
         found.update(row.key for row in backend.scan(Query()))
+        found.update(backend.lost())
     found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
     return sorted(found)
 

@@ -13,7 +13,7 @@ from ...errors import BackendUnavailable, LeaseTimeout
 from ...format.ids import locator_of
 from ...util.disk import Disk
 from ..leases import take_in_turn
-from .layout import FilesLayout, vanished
+from .layout import FilesLayout
 from .locks import open_lock, try_lock, unlock
 from .open_files import OpenFile
 
@@ -29,19 +29,19 @@ class FileLeases:
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
         """See ``Leases.lease``. ``BackendUnavailable`` where there is no lock, or another thing in its place."""
         path = self._layout.lease(locator_of(key))
+        attempt: _FileAttempt | None = None
         try:
-            turn = _FileAttempt(self._disk, path)
-            take_in_turn(turn, timeout)
-        except LeaseTimeout:
-            raise  # an OSError too
-        except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                raise vanished(self._layout.locks) from error
-            raise BackendUnavailable(f"cannot lock {error.filename or path}: {error.strerror or error}") from error
-        try:
+            try:
+                attempt = _FileAttempt(self._disk, path)
+                take_in_turn(attempt, timeout)
+            except LeaseTimeout:
+                raise  # an OSError too
+            except OSError as error:
+                raise BackendUnavailable(f"cannot lock {error.filename or path}: {error.strerror or error}") from error
             yield
         finally:
-            turn.end()
+            if attempt is not None:  # perhaps interrupted just after it was taken
+                attempt.end()
 
 
 class _FileAttempt:

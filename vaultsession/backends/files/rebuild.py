@@ -142,14 +142,13 @@ class IndexRebuild:
         except IndexDamaged as damage:
             if not self._writable:
                 raise BackendUnavailable(f"{damage}; opened for reading only, so it is not rebuilt") from damage
-            _log.warning("the index is rebuilt: %s", str(damage))
-            self.replace(damage.inode)
+            self.replace(damage.inode, because=str(damage))
         try:
             return action()
         except IndexDamaged as damage:
             raise BackendUnavailable(f"{damage}, again after it was rebuilt") from damage
 
-    def replace(self, damaged: int) -> None:
+    def replace(self, damaged: int, *, because: str = "") -> None:
         """Quarantine the file of this inode, and build a new index. Witnesses and tombstones are lost with the file."""
         with not_ours(self._mutex):
             # An index that is half built looks whole: a dirty marker, flushed before, says otherwise.
@@ -160,6 +159,8 @@ class IndexRebuild:
                 raise vanished(self._layout.sessions) from None
             except OSError as error:
                 raise refusal(self._layout.sessions, error) from error
+            if because:
+                _log.warning("the index is rebuilt: %s", because)
             if has_sessions:
                 self._mark_dirty()
             if not self._index.start_over(damaged, self._quarantine):
