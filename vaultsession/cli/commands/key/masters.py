@@ -85,7 +85,7 @@ def prune(where: VaultOptions, *, yes: Yes = False, form: JsonForm) -> None:
     output.show(records, ("pruned",), form, json={"pruned": list(pruned)}, people=sentence)
 
 
-_LOST = "Backups of sessions under a retired key cannot be read once it is deleted. Mirrors have to follow first."
+_LOST = "Mirrors have to follow first, and backups under a retired key cannot be read once it is deleted."
 
 
 def _confirm_pruning(*, yes: bool) -> None:
