@@ -91,6 +91,19 @@ def test_a_list_is_bounded() -> None:
     assert len(parse_list(DICTIONARY, numbers[: 6 * 64]) or ()) == 64
 
 
+def test_a_directory_with_more_dictionaries_than_a_vault_has_is_damaged_and_opens(tmp_path: Path) -> None:
+    with open_store(tmp_path / "vault", key=KEY, durability="os") as store:
+        store.create("a")
+    (tmp_path / "vault" / "dictionaries").mkdir(mode=0o700)
+    for number in range(200):
+        (tmp_path / "vault" / "dictionaries" / f"{70000 + number}.vsd").touch(0o600)
+    with pytest.raises(Damaged, match="more than a vault has"):
+        VaultDirectory(str(tmp_path / "vault")).names(DICTIONARY)
+    with open_store(tmp_path / "vault", key=KEY, durability="os") as store:
+        store.append("a", {"role": "user", "content": "goes on"})
+        assert len(store.load("a").messages) == 1
+
+
 def test_a_database_that_somebody_sent_names_no_path(tmp_path: Path) -> None:
     outside = tmp_path / "home"
     outside.mkdir()

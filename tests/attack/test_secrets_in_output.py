@@ -89,6 +89,7 @@ COMMANDS = [
     ("key", "masters"),
     ("key", "prune", "--yes"),
     ("key", "destroy", "--tenant", "acme", "--yes"),
+    ("key", "restore", "lines.jsonl"),
     ("completion", "bash"),
 ]
 
@@ -99,7 +100,7 @@ QUICK = [
     ("init",),
     ("mirror", "status"),
     ("chat", "x"),
-    COMMANDS[-12],
+    COMMANDS[-13],
 ]
 
 ELSEWHERE = {"demo"}

@@ -40,8 +40,10 @@ T = TypeVar("T")
 
 NEAR = 32
 FAR = 2 * NEAR
+FAR_FOR_STATE = 4 * FAR
 LARGEST_AGAIN = 1 << 20
 """A pop that had to read more than 64 bodies for the newest 32 messages writes as many messages again, a MiB at most.
+Where only the state is changed, each 64th change looks, and 256 bodies are far: a turn may well have some of them.
 
 So the newest messages are read from few bodies after any number of pops. The more bodies were walked back over, the
 more pops it takes until they are once more: a pop reads few bodies on average, and writes few messages.
@@ -314,7 +316,7 @@ class Operations:
 
         def update(newest: Current) -> Write | None:
             row, opened = self._living(newest, name)
-            popped, again = self._popped(row, opened, wanted)
+            popped, again = self._popped(row, opened, wanted, FAR)
             if not popped:
                 return None
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
@@ -333,28 +335,28 @@ class Operations:
 
     def _with_again(self, row: IndexRow, opened: OpenHead, addition: Packed, change: Change) -> tuple[Change, Packed]:
         """The change as far as there is something to pop, and what it adds, with what is to be written again."""
-        if not change.pop:
+        if not change.pop and (row.seq % FAR or not (change.set or change.unset)):
             return change, addition
-        popped, again = self._popped(row, opened, change.pop)
+        popped, again = self._popped(row, opened, change.pop, FAR if change.pop else FAR_FOR_STATE)
         if again:
             elements = [b"{}", *again, *payload.split(addition.text)[1:]]
             addition = self._writer.pack(payload.join(elements), len(elements) - 1)
         return change._replace(pop=len(popped) + len(again)), addition
 
-    def _popped(self, row: IndexRow, opened: OpenHead, wanted: int) -> tuple[list[bytes], list[bytes]]:
+    def _popped(self, row: IndexRow, opened: OpenHead, wanted: int, far: int) -> tuple[list[bytes], list[bytes]]:
         """The newest messages, unparsed, and those before them that are to be written again.
 
-        A reader of the tail walks back over what was popped. Where that has become far, the messages before are written
-        again behind it.
+        A reader of the tail walks back over what was popped, and over changes of the state. Where that has become
+        ``far``, the messages before are written again behind it.
         """
         count = opened.head.messages
         n = min(wanted, count)
-        if not n:
-            return [], []
         found, walked = self._cache.newest(row, min(n + NEAR, count))
-        if walked <= FAR:
-            return found[-n:], []
-        return found[-n:], _fitting(self._cache.newest(row, min(n + walked, count))[0][:-n])
+        popped = found[len(found) - n :]
+        if walked <= far:
+            return popped, []
+        left, _ = self._cache.newest(row, min(n + walked, count))
+        return popped, _fitting(left[: len(left) - n])
 
     def clear(self, key: str, name: str) -> OpenHead:
         """The state alone, in a container of its own: nothing of the history stays behind."""

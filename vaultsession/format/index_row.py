@@ -22,7 +22,7 @@ from . import record
 from .cipher import Masters, aead
 from .head import Head, decode
 from .ids import LOCATOR_LENGTH, locator_of
-from .keys import KEY_ID_SIZE, KEY_SIZE, MasterKey
+from .keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
 from .sealed import GENERATIONS, IndexRow, Tombstone, columns_of
 
 _ROW = b"row"
@@ -52,12 +52,12 @@ def head_size(row: IndexRow) -> int:
 class IndexRowCipher:
     """Seals and opens rows and tombstones under the keys of one vault. Immutable, hence safe from any thread."""
 
-    __slots__ = ("_begin_of", "_key_of", "_keyring", "_signing_key", "_tags_of")
+    __slots__ = ("_begins", "_key_of", "_keyring", "_signing_key", "_tags_of")
 
     def __init__(self, keyring: Masters) -> None:
         self._keyring = keyring
         self._signing_key = functools.lru_cache(_MASTERS)(self._derive_signing_key)
-        self._begin_of = functools.lru_cache(_MASTERS)(self._derive_begin)
+        self._begins: tuple[Keyring, dict[bytes, Any]] = keyring.current, {}
         self._key_of = functools.lru_cache(_CONTAINERS)(self._derive_key)
         self._tags_of = functools.lru_cache(1024)(self._derive_tags)  # the same few owners and labels, over and over
 
@@ -68,9 +68,9 @@ class IndexRowCipher:
         tags, updated, expires = self._tags(head), head.updated, head.expires
         nonce = os.urandom(record.NONCE_SIZE)
         columns = columns_of(key, generation, seq, version, updated, expires, size, tags)
-        root = self._keyring.current.first
+        root = self._keyring.current.first.id
         sealed = self._key_of(root, header, locator_of(key)).encrypt(nonce, plain, _ROW + columns)
-        blob = b"".join((root.id, header, nonce, sealed))
+        blob = b"".join((root, header, nonce, sealed))
         return IndexRow(key, generation, seq, version, updated, expires, size, tags, blob)
 
     def open(self, row: IndexRow) -> tuple[bytes, Head]:
@@ -78,14 +78,9 @@ class IndexRowCipher:
         blob = row.blob
         header = blob[_HEADER]
         try:
-            cipher = self._derive_key(self._root(blob[_ROOT]), header, locator_of(row.key))
+            cipher = self._derive_key(blob[_ROOT], header, locator_of(row.key))
             plain = cipher.decrypt(blob[_NONCE], blob[_NONCE.stop :], _ROW + columns_of(*row[:8]))
-        except (
-            InvalidTag,
-            ValueError,
-            UnsupportedFormat,
-            UnknownKey,
-        ):  # ValueError: a header or column that no row has
+        except (InvalidTag, ValueError, UnsupportedFormat, UnknownKey):  # ValueError: a column that no row has, say
             raise Damaged(f"the index row of {row.key} does not authenticate") from None
         return header, decode(plain)
 
@@ -117,10 +112,18 @@ class IndexRowCipher:
         self._keyring.refresh()
         return self._keyring.current.master(key_id)
 
-    def _derive_begin(self, root: MasterKey) -> Any:  # noqa: ANN401 - hashlib's own type has no name
-        return hashlib.sha512(_ROW_KEY + root.subkey(b"index", self._keyring.vault_id))
+    def _begin(self, root: bytes) -> Any:  # noqa: ANN401 - hashlib's own type has no name
+        """What the hashes of a master key begin with: for as long as the keyring stays as it is."""
+        keyring, begins = self._begins
+        if keyring is not self._keyring.current:
+            keyring, begins = self._begins = self._keyring.current, {}
+        found = begins.get(root)
+        if found is None:
+            subkey = self._root(root).subkey(b"index", self._keyring.vault_id)
+            found = begins[root] = hashlib.sha512(_ROW_KEY + subkey)
+        return found
 
-    def _derive_key(self, root: MasterKey, header: bytes, locator: str) -> Any:  # noqa: ANN401 - the suites have no type in common
+    def _derive_key(self, root: bytes, header: bytes, locator: str) -> Any:  # noqa: ANN401 - the suites have no type in common
         """The cipher of a container's rows.
 
         One hash of fixed length behind a secret, cut to half of its bytes (NIST SP 800-56C, one step), since a listing
@@ -128,7 +131,7 @@ class IndexRowCipher:
         """
         if len(header) != record.HEADER_SIZE or len(locator) != LOCATOR_LENGTH:
             raise ValueError("a row without a header or a name")
-        derived = self._begin_of(root).copy()
+        derived = self._begin(root).copy()
         derived.update(header + locator.encode())
         return aead(header[_SUITE], derived.digest()[:KEY_SIZE])
 

@@ -61,7 +61,7 @@ from ..util.disk import (
 from ..util.file_system import Reach, reach_of
 from . import keyring_file, tenant_keys
 from .identity import FACTS, LARGEST_FACTS, Identity
-from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, check_name, parse_name, split
+from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, bounded, check_name, parse_name, split
 
 SESSIONS, LOCKS, QUARANTINE = "sessions", "locks", "quarantine"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
@@ -178,9 +178,9 @@ class VaultDirectory(MetadataStore):
             except FileNotFoundError:
                 return ()
         if prefix == TENANT:
-            return tuple(filter(None, (parse_name(TENANT, name) for name in sorted(entries))))
+            return bounded(TENANT, tuple(filter(None, (parse_name(TENANT, name) for name in sorted(entries)))))
         numbers = {number_in(name) for name in entries if begun or name.endswith(".vsd")}
-        return tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers)))
+        return bounded(DICTIONARY, tuple(f"{DICTIONARY}{number}" for number in sorted(filter(None, numbers))))
 
     def create(self, make: Callable[[], bytes]) -> object:
         """Make the directory, parents included, and the vault in it. ``make`` is called under the lock."""

@@ -1,11 +1,4 @@
-"""The metadata of a vault in an engine, beside the sessions.
-
-::
-
-    vault, dictionary-<number>, tenant/<name>, older-vault
-                    as everywhere
-    dictionaries    the numbers of the dictionaries, ascending, one per line: each is there before its number is listed
-    tenants         the names of the tenants with keys of their own, one per line: each is listed before its keys exist
+"""The metadata of a vault in an engine, beside the sessions: FORMAT.md, §11.4.
 
 Each value is replaced by compare-and-swap: of two that create or change at once one tries again, and no crash comes
 between identity and keys. An engine answers for its own durability; there is no second copy.

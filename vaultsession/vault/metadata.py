@@ -28,8 +28,6 @@ VAULT = "vault"
 DICTIONARY = "dictionary-"
 TENANT = "tenant/"
 OLDER = "older-vault"
-
-
 MOST_TENANTS = 1 << 20
 _NAMES = {
     DICTIONARY: re.compile(r"[1-9][0-9]{4,9}", re.ASCII),
@@ -52,6 +50,13 @@ def check_name(name: str) -> str:
     if name != VAULT and parse_name(prefix, name.removeprefix(prefix)) != name:
         raise Damaged(f"{name!r:.80} is no name of a value that a vault has")
     return name
+
+
+def bounded(prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, if they are no more than a vault has; else ``Damaged``."""
+    if len(names) > _MOST[prefix]:
+        raise Damaged(f"{len(names)} names that begin with {prefix!r}: more than a vault has")
+    return names
 
 
 def parse_list(prefix: str, data: bytes) -> tuple[str, ...] | None:

@@ -81,6 +81,23 @@ def test_every_verb_can_be_awaited(run: Any, clock: ManualClock) -> None:
     run(test)
 
 
+def test_a_store_may_have_both_kinds_of_callers(store: SessionStore) -> None:
+    async def test() -> None:
+        awaited = AsyncSessionStore(store)
+        made = store.append("a", {"n": 0}, create=True)
+        info = await awaited.append("a", {"n": 1}, if_version=made.version)
+        assert store.info("a") == info
+        assert store.messages("a") == await awaited.messages("a") == [{"n": 0}, {"n": 1}]
+        with store.lease("a"), pytest.raises(LeaseTimeout):
+            async with awaited.lease("a", 0.001):
+                pass
+        await awaited.close()
+
+    asyncio.run(test())
+    with pytest.raises(RuntimeError, match="closed"):
+        store.exists("a")
+
+
 def test_errors_are_those_of_the_blocking_store(run: Any, clock: ManualClock) -> None:
     async def test(store: AsyncSessionStore) -> None:
         session = await store.create("a", ttl="1h")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sampling import sampled
 
 from vaultsession import (
     Conflict,
@@ -28,7 +29,10 @@ HELLO = {"role": "user", "content": "hello"}
 NOTED = {"role": "assistant", "content": "noted"}
 
 
-@pytest.fixture(params=["memory", "files", "sqlite", "redis", "mysql", "postgresql"])
+PLACES = ["memory", "files", "sqlite", "redis", "mysql", "postgresql"]
+
+
+@pytest.fixture(params=sampled(PLACES, ["memory", "files"]))
 def opening(request: pytest.FixtureRequest, tmp_path: Any, clock: ManualClock, vault_key: Any) -> Iterator[Any]:
     """Opens a store on each kind of place, as often as it is called."""
     opened: list[SessionStore] = []

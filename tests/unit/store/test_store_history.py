@@ -232,7 +232,7 @@ def test_a_cleared_session_takes_up_no_more_room_than_an_empty_one(store: Sessio
 
 
 @pytest.mark.parametrize("how", sampled([(0, 0), (0, 1 << 20), (1, 0), (1, 1 << 20), (3, 0)], [(0, 0), (1, 1 << 20)]))
-def test_the_newest_messages_are_read_from_few_bodies_after_any_number_of_pops(
+def test_the_newest_messages_are_read_from_few_bodies_after_any_number_of_pops_and_updates(
     monkeypatch: pytest.MonkeyPatch, how: tuple[int, int]
 ) -> None:
     added, cache_bytes = how
@@ -247,6 +247,7 @@ def test_the_newest_messages_are_read_from_few_bodies_after_any_number_of_pops(
     near, far = 6, 12  # in place of 32 and 64
     monkeypatch.setattr(operations, "NEAR", near)
     monkeypatch.setattr(operations, "FAR", far)
+    monkeypatch.setattr(operations, "FAR_FOR_STATE", far)
     monkeypatch.setattr(Reader, "body", counted)
     # Large enough that what is popped is no reason to write it anew.
     long = [{**each, "text": "x" * 400} for each in turns(0, 120)]
@@ -267,7 +268,14 @@ def test_the_newest_messages_are_read_from_few_bodies_after_any_number_of_pops(
                 before = opened
                 assert store.messages("a", last=4) == expected[-4:]
                 most = max(most, opened - before)
+        for number in range(70):
+            store.update("a", {"n": number})
+            if number % 5 == 0:
+                before = opened
+                assert store.messages("a", last=4) == expected[-4:]
+                most = max(most, opened - before - far)
         assert store.load("a").messages == expected
+        assert store.load("a").state == {"n": 69}
     assert most <= far + near
     assert popping <= 2 * far * pops
 

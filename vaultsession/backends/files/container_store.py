@@ -109,8 +109,10 @@ class ContainerStore:
 
         Under the stripe.
         """
-        if refused is not None or (refused := self._unasked.get(key)) is not None:
-            raise BackendUnavailable(refused)
+        if refused is not None:
+            raise BackendUnavailable(refused) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if (problem := self._unasked.get(key)) is not None:
+            raise BackendUnavailable(problem)
 
     def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""

@@ -192,7 +192,10 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
         if not writable and not inode_of(disk, path + SIDE_FILES[0]):
             return _checked(_connect(path, "immutable=1"), path, inode), inode, True
         try:
-            return _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode), inode, True
+            connection = _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode)
+            if writable and not fall_back:
+                _refuse_readonly(connection)
+            return connection, inode, True
         except sqlite3.OperationalError:
             if not fall_back:
                 raise
@@ -203,6 +206,18 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
             if inode_of(disk, path + SIDE_FILES[0]):
                 raise
             return _checked(_connect(path, "immutable=1"), path, inode), inode, not writable
+
+
+def _refuse_readonly(connection: sqlite3.Connection) -> None:
+    """``sqlite3.OperationalError`` where nothing can be written, of a connection that is the only one to write.
+
+    Where a file could not be opened for writing SQLite opens it for reading, says nothing, and stays with that.
+    """
+    try:
+        connection.execute("DELETE FROM sessions WHERE 0")  # begins to write; BEGIN IMMEDIATE would do without
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _private_inode(disk: Disk, path: str) -> int:

@@ -1,23 +1,8 @@
-"""What each key is called, and how a row or a tombstone is packed into bytes. Pure.
+"""What each key is called, and how a row or a tombstone is packed into bytes: FORMAT.md, §11.2. Pure.
 
-::
-
-    P:schema               "vaultsession redis 1 shards N": of which version the rest is
-    P:metadata:NAME        a metadata file of the vault
-    P:lease:LOCATOR        a turn lease: the token of its holder
-    P:{S}:c:LOCATOR        a container, as on every backend
-    P:{S}:n:LOCATOR        what is newest of it: a row or a tombstone
-    P:{S}:all              sorted set of locators by the time of the last change
-    P:{S}:exp              sorted set of locators by expiry
-    P:{S}:tag:HEX          sorted set of locators that carry a tag, by the time of the last change
-
-S is the shard of a locator. The braces make it the hash slot of a cluster, so that a session *and* what lists it lie
+The braces around a shard make it the hash slot of a cluster, so that a session *and* what lists it lie
 in one slot: one script changes both, and an entry never disagrees with its session unless someone else wrote it. On
 one server there is one shard; a cluster begins with ``CLUSTER_SHARDS`` of them, and a listing merges them.
-
-A row is ``01``, two bytes of length, ``IndexRow.columns()`` of that length, and the blob; a tombstone is ``02``,
-eight bytes of generation and sixteen of its mac. Numbers are little-endian. Of the name of a session both say the
-locator alone.
 """
 
 from __future__ import annotations

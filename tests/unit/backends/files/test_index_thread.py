@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index_thread
+from vaultsession.backends.files import index_schema, index_thread
 from vaultsession.testing.sealer import Sealer
 
 Opening = Callable[..., FilesBackend]
@@ -85,3 +85,36 @@ def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkey
     flushed.clear()
     assert not flushed.wait(4 * index_thread.BATCH_SECONDS)
     assert inner._thread._thread.is_alive()
+
+
+def test_an_index_that_could_not_be_opened_for_writing_once_is_opened_again(
+    opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EACCES at one opening: SQLite opened the index for reading, and said "readonly" for as long as the process lived.
+
+    A session that was deleted meanwhile was "gone" at the next opening: no index had its tombstone.
+    """
+    opening().close()
+    real = index_schema._connect
+    refusals = 1
+
+    def connect(path: str, mode: str) -> Any:
+        nonlocal refusals
+        if mode == "mode=rw" and refusals and path.endswith("index.sqlite"):
+            refusals -= 1
+            return real(path, "mode=ro")
+        return real(path, mode)
+
+    backend = opening()
+    key = scribe.key("a")
+    backend.commit(key, scribe.create(key))
+    backend._index.flush()
+    backend._index._writer.close()
+    monkeypatch.setattr(index_schema, "_connect", connect)
+    backend.commit(key, scribe.remove(key))
+    backend._index.flush()
+    assert refusals == 0
+    backend.close()
+    again = opening()
+    assert again.head(key) is None
+    assert again._index.lookup(key[-32:]).tombstone is not None
