@@ -6,6 +6,7 @@ is half-way, before it is reported or acted on.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
