@@ -110,7 +110,8 @@ class ContainerStore:
         Under the stripe.
         """
         if refused is not None or (refused := self._unasked.get(key)) is not None:
-            raise refused
+            # Not that error itself: it is kept, and would keep the frames that it passes, with their descriptors.
+            raise type(refused)(str(refused)) from refused.__cause__
 
     def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""
