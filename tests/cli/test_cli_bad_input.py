@@ -55,6 +55,7 @@ LINES = {
     "key rotate": Line("--yes"),
     "key prune": Line("--yes"),
     "key destroy": Line("--tenant t --yes", code=2, writes=False),  # its tenants have no keys
+    "key restore": Line("vault", code=2, writes=False),  # as above
     "mirror status": Line("--mirror second", code=3),
     "mirror sync": Line("--mirror second"),
     "mirror verify": Line("--mirror second"),

@@ -119,6 +119,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "key rotate": (Example("All under a new key, and the old one deleted", "vaultsession key rotate --prune --yes"),),
     "key prune": (Example("After a rotation, when backups are old", "vaultsession key prune --yes"),),
     "key destroy": (Example("Forget a tenant", "vaultsession key destroy --tenant acme"),),
+    "key restore": (Example("From the copy of tenants/ that is kept apart", "vaultsession key restore /mnt/apart"),),
     "mirror status": (Example("Of a mirror in Redis", "vaultsession mirror status --mirror redis://localhost"),),
     "mirror sync": (Example("Bring it level", "vaultsession mirror sync --mirror /mnt/second"),),
     "mirror verify": (Example("All that it holds", "vaultsession mirror verify --mirror /mnt/second"),),

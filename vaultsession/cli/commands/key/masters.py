@@ -85,7 +85,7 @@ def prune(where: VaultOptions, *, yes: Yes = False, form: JsonForm) -> None:
     output.show(records, ("pruned",), form, json={"pruned": list(pruned)}, people=sentence)
 
 
-_LOST = "Mirrors and backups whose sessions lie under a retired key cannot be read once it is deleted."
+_LOST = "Mirrors have to follow first, and backups under a retired key cannot be read once it is deleted."
 
 
 def _confirm_pruning(*, yes: bool) -> None:

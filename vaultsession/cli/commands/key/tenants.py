@@ -61,11 +61,11 @@ def restore(
     A key that only one side has serves from then on; one that either side has destroyed stays destroyed.
     """
     source = Vault(VaultDirectory(absolute(copy), Disk(), allow_network=where.settings.allow_network))
-    names = source.tenants()
-    if not names:
-        raise InvalidSetting(f"there are no keys of tenants at {copy}: name the directory that has tenants/ in it")
     with where.locked_vault() as vault:
         opened, _ = where.unlock(vault)
+        names = source.tenants()
+        if not names:
+            raise InvalidSetting(f"there are no keys of tenants at {copy}: name the directory that has tenants/ in it")
         follow_tenants(source, vault, opened)
         vault.replace_keys(opened, lambda masters: masters)  # so that every process notices
     output.show(
