@@ -116,10 +116,10 @@ def parse_header(data: bytes) -> Header:
         raise UnsupportedFormat(f"container format {version} is of another version", found=version, supported=FORMAT)
     if suite not in (SUITE_AES_GCM, SUITE_CHACHA, SUITE_AES_GCM_SIV):
         raise UnsupportedFormat(f"suite {suite} is of another version", found=suite, supported=(1, 2, 3))
-    if generation >= GENERATIONS:
-        raise Damaged("a header with a generation that none has")
     if flags & ~KNOWN_FLAGS:
         raise UnsupportedFormat(f"flags {flags:#06x} are of another version", found=flags, supported=KNOWN_FLAGS)
+    if generation >= GENERATIONS:
+        raise Damaged("a header with a generation that none has")
     return Header(suite, flags, key_id, generation, salt, commitment)
 
 
