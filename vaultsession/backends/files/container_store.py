@@ -179,9 +179,11 @@ class ContainerStore:
         if isinstance(newest, LostRow) and change.offset:
             raise gone(newest)
         row = change.head
-        if locator_of(row.key) != locator_of(key) or row.size != change.offset + len(change.data):
+        if row.size != change.offset + len(change.data):
             raise ValueError(f"the head sealed for {key} does not describe the bytes beside it")
         if row.key != key:
+            if locator_of(row.key) != locator_of(key):
+                raise ValueError(f"the head sealed for {row.key} is none of {key}")
             change = change._replace(head=row._replace(key=key))
         if change.offset:
             return self._append(key, state, newest, change)
@@ -349,7 +351,7 @@ class ContainerStore:
         if not state.writable:
             raise BackendUnavailable(f"{state.path}: we may not write to it")
         flush = write.flush and self._durable
-        temporary = partial(self._layout.temporary, locator_of(key))
+        temporary = lambda: self._layout.temporary(locator_of(key))  # noqa: E731 - seldom asked
         preallocated = extend(self._disk, temporary, state, write.data, flush=flush, durable=self._durable)
         entry_flushed = state.entry_flushed or flush
         after = state._replace(size=row.size, preallocated=preallocated, row=row, entry_flushed=entry_flushed)
