@@ -167,7 +167,7 @@ def test_a_heap_of_planted_ones_is_not_looked_through(vault: Path, caplog: pytes
     for number in range(2_000_000_000, 2_000_000_000 + 5 * MOST_DICTIONARIES):
         write(vault / "dictionaries" / f"{number}.vsd", b"VSD1" + bytes(200))
     assert seen(vault) == EXPECTED
-    assert len(caplog.records) == MOST_DICTIONARIES
+    assert 1 <= len(caplog.records) <= MOST_DICTIONARIES
 
 
 def test_set_back_to_a_copy_of_the_past_what_came_later_is_locked(vault: Path, numbers: list[int]) -> None:

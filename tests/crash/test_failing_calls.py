@@ -112,8 +112,17 @@ def now() -> ManualClock:
     return clock
 
 
+@pytest.fixture(autouse=True)
+def _threads_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.OTHERS", frozenset(threading.enumerate()))
+
+
+OTHERS: frozenset[threading.Thread] = frozenset()
+"""Threads that there were before the test: what stores of other tests have left."""
+
+
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("vaultsession")]
+    return [thread.name for thread in {*threading.enumerate()} - OTHERS if thread.name.startswith("vaultsession")]
 
 
 def fresh(origin: Path) -> Path:

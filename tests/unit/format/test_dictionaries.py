@@ -72,6 +72,7 @@ def shelf():
 def kept(shelf):
     """The shelf of a vault with one dictionary, which was trained."""
     Dictionaries(KEYRING, shelf).keep(CONTENT, NOW)
+    shelf.asked.clear()
     return shelf
 
 

@@ -370,6 +370,8 @@ def test_a_closed_store_refuses_and_closes_again(run: Any) -> None:
 
 
 def test_no_thread_is_left_behind(store: SessionStore) -> None:
+    before = set(threading.enumerate())
+
     async def test() -> None:
         async with AsyncSessionStore(store) as awaited:
             await asyncio.gather(*(awaited.append("a", {}, create=True) for _ in range(20)))
@@ -377,10 +379,9 @@ def test_no_thread_is_left_behind(store: SessionStore) -> None:
                 pass
 
     asyncio.run(test())
-    for thread in threading.enumerate():
-        if thread.name.startswith("vaultsession"):
-            thread.join(60)
-            assert not thread.is_alive()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_an_opening_that_is_cancelled_closes_what_it_opened(open_one: Any) -> None:
