@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,22 @@ os.environ["VAULTSESSION_CONFIG"] = ""  # nothing of the user who runs the tests
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ROOT = Path(__file__).parents[1]
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30
+"""Bytes that the quick part may need at once."""
 
 Opening = Callable[..., SessionStore]
 
 DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql", "mariadb", "mortal"}
 """Fixtures, and parameters of them, that start one: seconds each."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The quick part writes to memory where there is such a place: the slow one has what flushes to disks, and waits."""
+    is_quick = config.option.markexpr == "not slow" and "PYTEST_DEBUG_TEMPROOT" not in os.environ
+    if is_quick and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 
 @pytest.hookimpl(tryfirst=True)

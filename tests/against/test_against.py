@@ -123,6 +123,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench([BY_NAME["sqlite blobs"]], str(tmp_path), QUICK)
 
 
+@pytest.mark.slow
 def test_stores_take_turns_and_one_that_fails_does_not_stop_the_others(bench: Bench) -> None:
     order: list[str] = []
 
@@ -139,6 +140,7 @@ def test_stores_take_turns_and_one_that_fails_does_not_stop_the_others(bench: Be
     assert "no space" in bad.note
 
 
+@pytest.mark.slow
 def test_who_comes_after_whom_is_drawn_anew_in_every_round_and_the_same_in_every_run(tmp_path: Path) -> None:
     """In a fixed order the same store would always find the caches that its neighbour has warmed."""
 
@@ -154,6 +156,7 @@ def test_who_comes_after_whom_is_drawn_anew_in_every_round_and_the_same_in_every
     assert drawn == orders()
 
 
+@pytest.mark.slow
 def test_each_write_finds_the_journal_flushed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a library that flushes pays for what the others, which do not, have left behind."""
     seen: list[str] = []
@@ -163,6 +166,7 @@ def test_each_write_finds_the_journal_flushed(bench: Bench, monkeypatch: pytest.
     assert seen == ["prepared", "settled", "written"] * 5
 
 
+@pytest.mark.slow
 def test_what_is_prepared_is_not_measured(bench: Bench) -> None:
     seen = []
     numbers = itertools.count()
@@ -172,6 +176,7 @@ def test_what_is_prepared_is_not_measured(bench: Bench) -> None:
     assert turn.spent >= 0.02 * len(seen) > sum(turn.times) / 1e6
 
 
+@pytest.mark.slow
 def test_a_store_that_takes_long_drops_out_with_fewer_samples(bench: Bench) -> None:
     """A few times all the same, as long as those do not take long together: a median of two says nothing."""
     bench.measure("w", {"slow": Action(lambda _: time.sleep(0.015)), "quick": Action(lambda _: None)})
@@ -180,6 +185,7 @@ def test_a_store_that_takes_long_drops_out_with_fewer_samples(bench: Bench) -> N
     assert quick.samples == QUICK.rounds
 
 
+@pytest.mark.slow
 def test_an_operation_may_tell_its_own_time(bench: Bench) -> None:
     bench.measure("w", {"a": Action(lambda _: 5.0)})
     assert bench.cells[0].median == 5.0
@@ -315,6 +321,7 @@ def test_flushes_are_counted_between_the_marks_of_a_section_alone() -> None:
     assert _between_marks(trace.splitlines()) == {0: 2}  # the second section was begun and never reached its end
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_floor_flushes_twice_to_create_and_once_to_write(tmp_path: Path) -> None:
     counted = count_flushes([BY_NAME["floor, sealed"], BY_NAME["vaultsession, os"]], str(tmp_path))

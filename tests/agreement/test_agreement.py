@@ -101,6 +101,7 @@ class Greedy(SessionStore):
         return super().replace_last(id, n + 1, *messages, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Greedy], [Forgetful]))
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):

@@ -101,6 +101,7 @@ def test_the_victim_reads_as_it_was_written():
 # -- cuts --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("witnessed", sampled([None, 0, 4, 10], [4]))
 def test_every_truncation_recovers_the_last_whole_record_or_says_what_is_gone(witnessed):
     shelf = victim()
@@ -378,6 +379,7 @@ def long_victim() -> Shelf:
     return shelf
 
 
+@pytest.mark.slow
 def test_a_footer_may_point_anywhere():
     shelf = long_victim()
     states = shelf.states

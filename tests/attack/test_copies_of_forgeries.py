@@ -98,6 +98,7 @@ def test_what_the_keys_made_still_travels(scene: Scene) -> None:
     assert contents(scene.copy) == contents(scene.vault)
 
 
+@pytest.mark.slow
 def test_a_store_opened_with_a_mirror_proves_what_it_sends(tmp_path: Path) -> None:
     place, copy = f"sqlite:///{tmp_path}/vault.db", tmp_path / "mirror"
     with open_store(place, key=KEY, mirror=str(copy)) as store:

@@ -204,6 +204,7 @@ def test_a_store_that_would_go_on_with_it_is_seen(vault: Path, monkeypatch: pyte
         test_a_store_that_had_chosen_it_writes_with_another_from_then_on(vault)
 
 
+@pytest.mark.slow
 def test_one_that_was_cut_is_gone_on_with(vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number = only(vault)
     with opened(vault) as store:

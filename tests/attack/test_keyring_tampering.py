@@ -188,6 +188,7 @@ def test_every_flipped_bit_of_both_copies_is_a_typed_error(vault):
             unlock(vault)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_and_truncation_of_vault_json_is_a_typed_error(vault):
     path = os.path.join(vault.path, "vault.json")
     with open(path, "rb") as file:

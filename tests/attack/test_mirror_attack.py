@@ -185,6 +185,7 @@ def test_what_was_put_in_place_is_what_was_proved(mirror: Shaky, keys: list[str]
         assert data == contents(mirror)[key]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_running_vault_takes_nothing_from_its_mirror(
     vault: Any, mirror: Shaky, keys: list[str], pen: Pen, harm: Harm

@@ -104,6 +104,7 @@ def test_a_directory_with_more_dictionaries_than_a_vault_has_is_damaged_and_open
         assert len(store.load("a").messages) == 1
 
 
+@pytest.mark.slow
 def test_a_database_that_somebody_sent_names_no_path(tmp_path: Path) -> None:
     outside = tmp_path / "home"
     outside.mkdir()

@@ -70,6 +70,7 @@ def test_a_session_in_the_place_of_another_is_damage(store: SessionStore, place:
     assert place.dump() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["c", "n"])
 def test_no_flipped_byte_is_believed(store: SessionStore, place: Place, clock: ManualClock, kind: str) -> None:
     a, _ = keys_of(store, place)

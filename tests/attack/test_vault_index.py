@@ -117,6 +117,7 @@ def test_doctor_and_repair_come_to_an_end_and_lose_nothing(forgery: str, made: S
     )
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_what_is_written_beside_a_forged_index_is_kept(forgery: str, made: Scene, vault: Path) -> None:
     execute(vault, ROWS[forgery])

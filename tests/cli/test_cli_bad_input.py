@@ -126,6 +126,7 @@ def test_every_command_stands_in_the_table() -> None:
     assert set(LINES) == set(LEAVES)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LINES)
 def test_it_succeeds_where_all_is_well(name: str, kept: Place, run) -> None:
     if name == "demo":
@@ -145,6 +146,7 @@ def test_without_a_vault_it_is_10_and_none_is_made(name: str, run, tmp_path: Pat
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NEED_A_KEY)
 def test_with_a_key_that_does_not_fit_nothing_is_changed(name: str, kept: Place, run, tmp_path: Path) -> None:
     other = tmp_path / "other"
@@ -172,6 +174,7 @@ def test_an_id_that_is_not_there_is_4_and_stays_so(name: str, kept: Place, run) 
     assert contents(kept) == before
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", READ_SETTINGS)
 def test_a_configuration_with_an_unknown_field_is_2_and_named(name: str, kept: Place, run, monkeypatch) -> None:
     line = typed(name, kept, run)
@@ -243,6 +246,7 @@ def test_ctrl_c_at_any_moment_is_130_and_leaves_a_whole_vault(name: str, kept: P
     assert interrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 40])
 def test_every_help_fits_its_terminal_and_shows_examples(columns: int, run) -> None:
     """In one process, since the shape of the help is settled at its beginning."""

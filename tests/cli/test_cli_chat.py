@@ -166,6 +166,7 @@ def test_an_agent_that_is_none_is_usage_and_nothing_is_opened(name, word, place,
     assert word in done.err
 
 
+@pytest.mark.slow
 def test_an_agent_that_fails_ends_a_pipe_with_1_and_the_message_is_kept(place, spawn):
     done = spawn("chat", "a", "--agent", "agents_here:fails_once", stdin="x\ny\n")
     assert (done.code, done.out) == (1, "")
@@ -305,6 +306,7 @@ def test_a_person_sees_where_it_stopped_and_has_it_in_the_history(place, person,
     assert "elsewhere" not in text
 
 
+@pytest.mark.slow
 def test_two_windows_see_what_is_said_in_the_other(place, person, spawn):
     def other_window() -> str:
         assert spawn("chat", "a", stdin="from the side\n").code == 0
@@ -342,6 +344,7 @@ def test_ctrl_c_during_a_reply_keeps_what_was_said_and_the_vault_whole(agent, pl
     assert run("verify").code == 0
 
 
+@pytest.mark.slow
 def test_a_person_is_told_what_goes_wrong_and_goes_on(place, person):
     code, text = person(
         "a",
@@ -363,6 +366,7 @@ def test_a_person_is_told_what_goes_wrong_and_goes_on(place, person):
     assert said(place) == []
 
 
+@pytest.mark.slow
 def test_a_window_waits_for_the_turn_of_another_and_says_so(place, person):
     with place.open() as store, store.lease("a"):
         code, _ = person("a", typed=((BEGUN, "x\r"), ("waits for its turn", "\x03"), ("Interrupted.*> ", "\x04")))

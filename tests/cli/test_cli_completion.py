@@ -50,6 +50,7 @@ def complete(spawn):
     return completing
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", ["show", "append", "touch", "rm", "copy", "export", "verify"])
 def test_ids_are_completed(command, several, complete):
     assert complete(f"vaultsession {command} alice/") == ["alice/two", "alice/trip"]

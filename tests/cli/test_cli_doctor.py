@@ -26,6 +26,7 @@ def well(place):
     return place
 
 
+@pytest.mark.slow
 def test_a_vault_that_is_well_is_0(well, spawn, terminal):
     done = spawn("doctor", "--json")
     assert (done.code, done.json["findings"]) == (0, [])
@@ -70,6 +71,7 @@ def test_a_key_file_that_others_can_read_is_found(well, run):
     assert names(done) == {"key-file-mode", "no-key"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 40])
 def test_people_read_what_to_do(columns, well, terminal):
     well.path.chmod(0o750)

@@ -116,6 +116,7 @@ def test_a_disk_that_fails_leaves_what_was_there(failing, three, run, monkeypatc
     assert [path.name for path in Path().glob("out.jsonl*")] == ["out.jsonl"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_half_way_leaves_no_file(three, executable):
     with three.open() as store:
         store.create("large", messages=[{"role": "user", "content": os.urandom(1 << 20).hex()}])

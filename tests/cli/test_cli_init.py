@@ -63,6 +63,7 @@ def test_a_key_within_the_vault_is_refused(run, tmp_path):
     assert not (tmp_path / "v" / "vault.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["option", "environment"])
 def test_a_passphrase_from_a_file_opens_it(by, run, tmp_path, monkeypatch):
     words = tmp_path / "words"
@@ -77,6 +78,7 @@ def test_a_passphrase_from_a_file_opens_it(by, run, tmp_path, monkeypatch):
     open_store(tmp_path / "v", key=Passphrase("correct horse battery staple"), create=False).close()
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_typed_twice_on_a_terminal(terminal, tmp_path):
     typed = (("New passphrase", "one two\n"), ("again", "one two\n"))
     done = terminal("init", tmp_path / "v", "--passphrase", typed=typed)

@@ -54,6 +54,7 @@ def test_a_copy_with_swapped_labels_moves_nobody_to_remove_another_slot(place, r
     assert run("ls", "--key-file", tmp_path / "theirs").code == 12
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_a_second_way_in(place, run, words, monkeypatch):
     done = run("key", "add", "--new-passphrase-file", words, "--label", "for the safe", "--json")
     assert done.code == 0, done.err
@@ -73,12 +74,14 @@ def test_a_new_key_file_is_made(place, run, tmp_path):
     assert run("key", "add", "--new-key-file", place.path / "third").code == 2
 
 
+@pytest.mark.slow
 def test_a_new_passphrase_is_typed_twice(place, terminal):
     done = terminal("key", "add", "--new-passphrase", typed=(("New passphrase", "one two\n"), ("again", "one two\n")))
     assert done.code == 0
     open_store(place.path, key=Passphrase("one two"), create=False).close()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_passphrase_of_the_vault_is_asked_for(place, run, words, terminal, monkeypatch):
     run("key", "add", "--new-passphrase-file", words)
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
@@ -99,6 +102,7 @@ def test_a_slot_is_removed_by_the_front_of_its_id(place, run, words, monkeypatch
     assert run("ls", "--passphrase-file", words).code == 12
 
 
+@pytest.mark.slow
 def test_the_slot_that_opened_it_can_go_and_that_is_told(place, run, words):
     run("key", "add", "--new-passphrase-file", words)
     first = run("key", "list").rows[0]["slot"]

@@ -90,6 +90,7 @@ def test_what_cannot_be_read_is_left_and_told(furnished, run):
     assert path.read_bytes() == data
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_is_told_in_words(furnished, terminal):
     done = terminal("key", "rotate", columns=100)
     assert done.code == 0
@@ -130,6 +131,7 @@ def test_a_passphrase_is_changed_at_once(furnished, run, tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in furnished.path.glob("sessions/*")} == sessions
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_changed_on_a_terminal(furnished, terminal, run, tmp_path, monkeypatch):
     run("key", "add", "--new-passphrase-file", words_in(tmp_path / "old", "old words\n"))
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
@@ -202,6 +204,7 @@ def test_a_session_is_shredded(furnished, run):
     assert len(list(furnished.path.glob("sessions/*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_key_changes_the_only_passphrase(furnished, run, tmp_path):
     old, new = words_in(tmp_path / "old", "old words\n"), words_in(tmp_path / "new", "new words\n")
     run("key", "add", "--new-passphrase-file", old, "--label", "mine")

@@ -182,6 +182,7 @@ def test_what_is_left_out_is_told_where_there_is_no_cursor(lengths, run):
         assert run("ls", "--after", "x", *options).code == 2
 
 
+@pytest.mark.slow
 def test_the_size_is_shown_where_it_is_sorted_by(lengths, terminal):
     assert "size" in terminal("ls", "--sort", "size", columns=40).out
     assert "size" not in terminal("ls", columns=40).out

@@ -193,6 +193,7 @@ def test_the_table_says_the_same(run: Run, place: Place, mirror: Path) -> None:
     assert run("mirror", "verify").out.splitlines()[0].split("\t")[0] == "key"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["sync", "status", "verify"])
 def test_a_frozen_server_ends_a_command_with_an_error_that_names_it(run: Run, place: Place, verb: str) -> None:
     """How long it took is bounded by the timeout in the URL, asked once more; here by that of the test."""

@@ -38,6 +38,7 @@ def test_what_is_escaped_is_printable_and_printable_text_stays(text):
         assert output.escaped(text) == text
 
 
+@pytest.mark.slow
 @given(st.recursive(st.text() | st.integers() | st.none() | st.booleans(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_json_is_printable_and_says_the_same(value):
@@ -53,6 +54,7 @@ def test_two_values_never_look_the_same_in_tsv(one, other):
     assert "\t" not in output.cell(one)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", [("ls",), ("ls", "--long"), ("show",), ("show", "--state")], ids=" ".join)
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_hostile_session_cannot_reach_the_terminal(command, columns, hostile, terminal):
@@ -86,6 +88,7 @@ def long_session(place):
     return place
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("form", [(), ("--json",), ("--jsonl",)], ids=str)
 def test_a_reader_that_leaves_is_not_an_error_to_talk_about(form, unbuffered, long_session, executable, monkeypatch):
@@ -114,6 +117,7 @@ def test_a_closed_stdout_is_no_bug(place, spawn):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_colours_are_for_terminals_that_want_them(place, run, terminal):
     with place.open() as store:
         store.create("a", messages=[{"role": "user", "content": "hi"}])

@@ -31,6 +31,7 @@ def well(place):
     return place
 
 
+@pytest.mark.slow
 def test_a_vault_that_is_well_is_0_and_nobody_is_asked(well, run, terminal):
     done = run("repair", "--json")
     assert (done.code, done.json["findings"], done.json["remaining"]) == (0, [], [])
@@ -124,6 +125,7 @@ def test_without_a_key_what_needs_none_is_mended(well, run, monkeypatch):
     assert told(done) == {"mode": "mended", "torn": "left", "no-key": "left"}
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_asked_for_once(well, terminal, monkeypatch):
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
     tear(well.file("a"))

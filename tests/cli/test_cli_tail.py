@@ -62,6 +62,7 @@ def following(executable):
     return start
 
 
+@pytest.mark.slow
 def test_it_follows_what_another_process_says_and_ends_with_130(following, session, run, spawn):
     with following("-n", "1") as process:
         assert json.loads(process.stdout.readline())["content"] == "m19"
@@ -75,6 +76,7 @@ def test_it_follows_what_another_process_says_and_ends_with_130(following, sessi
         assert process.stdout.read() == process.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_it_ends_with_4_when_the_session_goes(following, session):
     with following("-n", "1") as process:
         process.stdout.readline()
@@ -154,6 +156,7 @@ def test_what_is_removed_is_not_shown_again(store):
     assert follow.look() == numbered(1)
 
 
+@pytest.mark.slow
 @given(steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 90)), max_size=8))
 def test_what_is_appended_is_seen_once_whatever_the_size(steps):
     with open_store("memory://") as store:

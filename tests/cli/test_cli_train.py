@@ -46,6 +46,7 @@ def test_a_dry_run_keeps_nothing(filled, run, terminal):
     assert not (filled.path / "dictionaries").exists()
 
 
+@pytest.mark.slow
 def test_people_are_told_in_words(filled, terminal):
     told = terminal("train").out
     assert "is kept as number" in told

@@ -240,6 +240,7 @@ def test_any_call_may_fail_once_with_any_error(origin: Path, name: str) -> None:
     assert count >= len(ERRNOS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.EIO, *every_other()])
 def test_any_call_of_an_opening_may_fail_once(origin: Path, code: int) -> None:
     with open_store(fresh(origin), key=KEY, clock=now(), disk=QuickDisk()) as store:
@@ -268,6 +269,7 @@ def test_any_call_of_an_opening_may_fail_once(origin: Path, code: int) -> None:
     explored["failures: the vault is opened"] += count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.EIO, *every_other()])
 def test_any_call_of_a_creation_may_fail_once(where: Path, code: int) -> None:
     count = 0

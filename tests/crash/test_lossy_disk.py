@@ -238,6 +238,7 @@ def test_zeros_stand_where_nobody_has_written() -> None:
     assert Kind(directory=False, mode=0o600).data == b""
 
 
+@pytest.mark.slow
 def test_the_index_may_be_gone_older_or_cut_until_it_is_flushed(tmp_path: Path) -> None:
     disk = LossyDisk(tmp_path / "vault")
     with open_store(tmp_path / "vault", disk=disk, key=KEY) as store:
@@ -260,6 +261,7 @@ def test_the_index_may_be_gone_older_or_cut_until_it_is_flushed(tmp_path: Path) 
                 assert [info.id for info in store.list(order="oldest")] == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_three_lines_cut_the_power(tmp_path: Path) -> None:
     """As the README shows it, with the threads of a real store."""
     path = tmp_path / "agent"

@@ -363,6 +363,7 @@ def any_life(where: Path, seed: int, name: str) -> Life:
     return life
 
 
+@pytest.mark.slow
 def test_a_power_cut_in_any_life_leaves_old_or_new(where: Path) -> None:
     assert any_life(where, 0, "quick: any life").survive(bound=5, most=60) >= 40
 

@@ -265,6 +265,7 @@ def _forked(backend: FilesBackend, scribe: Sealer, keys: list[str], name: int) -
         os._exit(1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_uses_the_store_that_it_inherited(tmp_path: Path) -> None:
     """The parent is in the middle of everything when it forks."""

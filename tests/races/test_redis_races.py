@@ -48,6 +48,7 @@ def check(url: str, names: Sequence[str], turns: int) -> None:
         assert store.count() == 2
 
 
+@pytest.mark.slow
 def test_what_several_processes_append_is_all_there_once_and_in_order(place: Place) -> None:
     names = ["one", "two", "three"]
     run_together(place.url, names, 40)  # the vault itself is made by the first process

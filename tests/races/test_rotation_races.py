@@ -106,6 +106,7 @@ def test_a_rotation_that_is_killed_is_gone_on_with(vault: str) -> None:
         assert [store.load(f"s{n}").messages for n in range(60)] == [[{"first": n}] for n in range(60)]
 
 
+@pytest.mark.slow
 def test_threads_that_write_through_the_same_store_meet_nothing(vault: str) -> None:
     with opened(vault) as store:
         stop, errors, counts = threading.Event(), [], [0] * 3

@@ -106,6 +106,7 @@ def run_under_signals(store: SessionStore, seconds: float) -> tuple[list[int], i
     return acknowledged, refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("url", ["files", "memory://"])
 def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str, seconds: float) -> None:

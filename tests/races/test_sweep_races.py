@@ -151,6 +151,7 @@ def die_sweeping(path: str, keyring: Keyring) -> None:
     swept(*opened(path, keyring, Deadly()))
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
     keyring, keys = filled(tmp_path)
     child = FRESH.Process(target=die_sweeping, args=(str(tmp_path), keyring))

@@ -84,6 +84,7 @@ class Writers:
             thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["cp", "rsync", pytest.param("restic", marks=pytest.mark.slow)])
 def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(
     program: str, tmp_path: Path, executable: list[str]
@@ -103,6 +104,7 @@ def test_a_copy_of_a_vault_in_use_has_what_was_acknowledged_before(
             restored.append(f"user-{number}", {"role": "user", "content": "goes on"})
 
 
+@pytest.mark.slow
 def test_a_second_copy_with_rsync_has_an_append_that_left_the_size_as_it_was(
     tmp_path: Path, executable: list[str]
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_second_copy_with_rsync_has_an_append_that_left_the_size_as_it_was(
         assert [message["content"] for message in restored.messages("user-1")] == ["first", "second", "third"]
 
 
+@pytest.mark.slow
 def test_a_session_that_was_removed_does_not_come_back_with_rsync(tmp_path: Path, executable: list[str]) -> None:
     with vaultsession.open_store(tmp_path / "vault", key=KEY) as store:
         store.save_many({"id": f"user-{number}"} for number in range(3))

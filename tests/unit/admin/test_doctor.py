@@ -166,6 +166,7 @@ def test_modes(place, mode, name, severity, vault):
     assert found(vault) == []
 
 
+@pytest.mark.slow
 def test_a_link_in_the_place_of_a_session(vault, tmp_path):
     target = session(vault).rename(tmp_path / "elsewhere")
     path = vault / "sessions" / "x"
@@ -505,6 +506,7 @@ def test_severities_are_ordered_and_findings_are_values():
 # -- master keys -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_rotation_that_was_not_completed_is_told(vault):
     directory = vault_at(str(vault))
     directory.replace_keys(directory.unlock(CANDIDATES), lambda masters: [MasterKey.generate(), *masters])
@@ -518,6 +520,7 @@ def test_a_rotation_that_was_not_completed_is_told(vault):
     assert names(found(vault)) == ["retired-key"]
 
 
+@pytest.mark.slow
 def test_a_retired_key_is_told_and_whether_a_session_needs_it(vault):
     old = session(vault).read_bytes()
     with open_store(vault, key=KEY, create=False) as store:

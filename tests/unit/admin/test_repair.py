@@ -160,6 +160,7 @@ HARMS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("harm", HARMS)
 def test_what_can_be_mended_is_mended_and_not_found_again(harm, vault):
     name, make = HARMS[harm]
@@ -176,6 +177,7 @@ def test_what_can_be_mended_is_mended_and_not_found_again(harm, vault):
     assert serious(findings(vault)) == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_plan_changes_nothing(harm, vault):
     HARMS[harm][1](vault)

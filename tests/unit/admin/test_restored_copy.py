@@ -86,6 +86,7 @@ def test_one_command_takes_what_is_there_and_says_what_it_gives_up(restored: Pat
         assert store.health()["ok"]
 
 
+@pytest.mark.slow
 def test_a_session_that_is_lost_can_be_accepted_as_lost(tmp_path: Path) -> None:
     with open_store(tmp_path / "vault", key=KEY) as store:
         store.create("a")

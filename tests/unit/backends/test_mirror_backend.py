@@ -357,6 +357,7 @@ def test_an_unexpected_error_of_a_follower_ends_nothing_and_tells_no_content(
     store.close()
 
 
+@pytest.mark.slow
 def test_attempts_become_rarer_and_the_connection_is_opened_anew(primary: MemoryBackend, follower: Shaky) -> None:
     follower.down = True
     store = mirrored(primary, follower)

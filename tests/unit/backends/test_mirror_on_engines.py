@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mirror_lab import contents, eventually
 from servers import redis_server
 
@@ -38,6 +39,7 @@ def test_a_database_follows_and_a_lost_vault_is_made_of_it(tmp_path: Path, any_u
         assert not store.exists("s4")
 
 
+@pytest.mark.slow
 def test_a_full_server_takes_what_it_can_and_the_rest_when_there_is_room(tmp_path: Path) -> None:
     with redis_server() as server, open_store(tmp_path / "vault", key=KEY, mirror=server.url) as store:
         store.create("a")

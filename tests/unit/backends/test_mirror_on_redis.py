@@ -89,6 +89,7 @@ def test_nothing_that_travels_can_be_read(tmp_path: Path, server: RedisServer) -
         assert text not in held
 
 
+@pytest.mark.slow
 def test_appends_while_the_server_is_gone_arrive_in_order_after_it(tmp_path: Path, server: RedisServer) -> None:
     with at(tmp_path / "vault", server, durability="os") as store:
         store.create("a")

@@ -53,6 +53,7 @@ def furnished(store: SessionStore) -> dict[str, tuple[Any, ...]]:
     return {name: facts(store, name) for name in names}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("how", [{}, {"padding": True}, {"compression": "none"}, {"tenant_keys": True}])
 def test_every_session_is_under_the_new_key_and_as_it_was(open_one: Opening, how: dict[str, Any]) -> None:
     store = open_one(**how)
@@ -264,6 +265,7 @@ def test_a_backup_of_a_session_from_before_is_locked_and_not_damaged(open_files:
     assert path.read_bytes() == backup
 
 
+@pytest.mark.slow
 def test_pruning_is_refused_while_a_session_lies_under_a_retired_key(open_files: Opening, tmp_path: Path) -> None:
     """A backup was brought back after a rotation: it needs the old key until the next one."""
     store = open_files()

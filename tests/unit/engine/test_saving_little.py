@@ -131,6 +131,7 @@ def test_a_session_that_changes_its_tenant_lies_under_the_keys_of_the_new_one_at
     assert store.verify().ok
 
 
+@pytest.mark.slow
 def test_what_is_replaced_again_and_again_does_not_pile_up(open_files: Opening) -> None:
     """The last message is written while it streams: each time a little longer, and not a little of the document."""
     store = open_files()

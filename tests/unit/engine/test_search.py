@@ -192,6 +192,7 @@ def texts(value: Any) -> Iterator[str]:
 CASED = st.text(st.sampled_from('kKsSiIßẞÄä\u212a\u017f\u0130\u0131"\\n/ \n\x00é'), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @given(st.lists(strategies.messages(), max_size=4), CASED | st.text(min_size=1, max_size=3), st.booleans())
 def test_bytes_never_rule_out_what_a_look_at_every_text_finds(
     history: list[dict[str, Any]], needle: str, ignore_case: bool

@@ -171,6 +171,7 @@ def test_what_was_cleared_is_kept_in_no_memory(open_files: Any) -> None:
     assert store.stats()["cache_bytes"] == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("most", [None, 7])
 @pytest.mark.parametrize("seed", range(12))
 def test_any_page_is_of_the_newest_history_whoever_wrote_it(open_files: Any, seed: int, most: int | None) -> None:

@@ -367,6 +367,7 @@ def test_updating_the_state_costs_what_is_updated_and_the_container_stays_small(
     assert len(shelf.data) < 64 * 1024 + 600 * 600 + 7 * size
 
 
+@pytest.mark.slow
 def test_a_bounded_history_stays_small():
     shelf = Shelf(level=None)
     shelf.remembers = False

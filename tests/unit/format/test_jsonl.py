@@ -238,6 +238,7 @@ def test_an_import_that_stopped_half_way_is_taken_up_again(store: SessionStore) 
     assert store.import_(lines, existing="skip") == Imported(made=2, skipped=3)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(strategies.json_documents(), strategies.conversations(), strategies.facts()), min_size=1, max_size=4

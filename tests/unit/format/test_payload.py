@@ -185,6 +185,7 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
+@pytest.mark.slow
 @given(OBJECTS, st.lists(OBJECTS, max_size=4))
 def test_everything_else_comes_back_equal_and_of_the_same_types(state, messages):
     text = payload.body(state, messages)

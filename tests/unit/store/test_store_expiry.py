@@ -43,6 +43,7 @@ VERBS: dict[str, Callable[[SessionStore], object]] = {
 }
 
 
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("sliding", [True, False])
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 20])

@@ -67,6 +67,7 @@ def test_closing_waits_for_what_was_written_last(tmp_path: Path) -> None:
         assert found.exists("a")
 
 
+@pytest.mark.slow
 def test_the_next_opening_finds_what_was_written_without_a_mirror(tmp_path: Path) -> None:
     with at(tmp_path / "vault") as store:
         for number in range(10):

@@ -60,6 +60,7 @@ def test_endless_output_is_cut_off():
     assert time.monotonic() - began < key_command.COMMAND_TIMEOUT
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     "then",

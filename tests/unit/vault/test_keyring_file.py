@@ -77,6 +77,7 @@ def test_a_passphrase_costs_nothing_where_no_slot_takes_one(unlocked):
         keyring_file.parse(unlocked.data).unlock(Passphrase("words"))
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_its_slot_in_every_composition(keyring):
     composed = unicodedata.normalize("NFC", "clé é")
     file = keyring_file.parse(keyring_file.create(keyring, Passphrase(composed)).data)
@@ -91,6 +92,7 @@ def test_a_wrong_passphrase_is_a_wrong_key_and_the_slot_knows_its_own_cost(keyri
     assert file.unlock(Passphrase("words")).keyring == keyring
 
 
+@pytest.mark.slow
 def test_scrypt_serves_where_argon2_is_missing(keyring, monkeypatch):
     monkeypatch.setattr("vaultsession.vault.secret._has_argon2", lambda: False)
     file = keyring_file.parse(keyring_file.create(keyring, Passphrase("words")).data)

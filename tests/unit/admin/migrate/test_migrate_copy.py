@@ -216,6 +216,7 @@ HARMS: dict[str, Any] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("index", ["kept", "lost"])
 def test_what_a_power_cut_left_of_a_copy_is_written_anew(lab: Lab, harm: str, index: str) -> None:

@@ -184,6 +184,7 @@ def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Openin
     assert [type(newest) for newest in seen] == [Tombstone]
 
 
+@pytest.mark.slow
 def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
     files: FilesBackend, opening: Opening, scribe: Sealer
 ) -> None:

@@ -73,6 +73,7 @@ def carried(store: SessionStore) -> None:
     until(is_back, "the way back")
 
 
+@pytest.mark.slow
 def test_a_conversation_goes_on_while_the_server_is_restarted(
     server: RedisServer, opened: Callable[..., SessionStore], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,6 +137,7 @@ def test_two_processes_on_both_sides_of_an_outage_lose_nothing(
     assert theirs.load("a").state == {"x": 2, "y": 2}
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_empty_gets_what_waits_and_the_key_slots(
     opened: Callable[..., SessionStore], server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_server_that_comes_back_empty_gets_what_waits_and_the_key_slots(
     assert texts(opened(fallback="none", create=False)) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_another_vault_in_its_place_is_not_written_to(server: RedisServer, opened: Callable[..., SessionStore]) -> None:
     store = opened()
     store.create("a", messages=[said("1")])

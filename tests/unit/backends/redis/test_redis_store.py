@@ -127,6 +127,7 @@ def test_a_lease_is_held_by_one_and_freed_when_it_is_done(place: Place) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_living_holder_keeps_its_lease_and_a_dead_one_loses_it(place: Place, scribe) -> None:
     engine, key = place.engine(), scribe.key("a")
     leases = engine.leases()

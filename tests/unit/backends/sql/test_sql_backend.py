@@ -91,6 +91,7 @@ def test_a_session_that_another_makes_and_fills_meanwhile_is_no_damage(
     assert scribe.texts(other, key) == ["x" * (TAIL + 1), "mine"]
 
 
+@pytest.mark.slow
 def test_containers_of_every_size_come_back_from_tail_and_pieces(
     backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
@@ -263,6 +264,7 @@ def test_creating_and_removing_whose_answer_was_lost_is_done_once(
     assert other.stats()["tombstones"] == 1
 
 
+@pytest.mark.slow
 def test_nobody_can_tell_of_a_record_that_was_replaced_meanwhile(
     monkeypatch: pytest.MonkeyPatch, backend: SqlBackend, other: SqlBackend, scribe: Sealer
 ) -> None:
@@ -277,6 +279,7 @@ def test_nobody_can_tell_of_a_record_that_was_replaced_meanwhile(
 # -- listings ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_long_listing_comes_in_pages_and_in_order(backend: SqlBackend, scribe: Sealer) -> None:
     for number in range(600):
         key = scribe.key(str(number))
@@ -311,6 +314,7 @@ def test_reindexing_an_empty_database_is_nothing(backend: SqlBackend) -> None:
 # -- leases ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_lease_of_a_holder_that_died_ends_by_itself(engine: SqlEngine, backend: SqlBackend) -> None:
     """It is no longer renewed; a waiter gets it when its life is over, by the clock of the server."""
     dead = SqlLeases(engine._database, engine._tables, life=0.4, renewal=1000)
@@ -325,6 +329,7 @@ def test_the_lease_of_a_holder_that_died_ends_by_itself(engine: SqlEngine, backe
             pytest.fail("two held it at once")
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(engine: SqlEngine, backend: SqlBackend) -> None:
     holding = SqlLeases(engine._database, engine._tables, life=1.0, renewal=0.1)
     others = SqlLeases(engine._database, engine._tables)

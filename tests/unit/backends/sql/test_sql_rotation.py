@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from vaultsession import open_store
 
 
+@pytest.mark.slow
 def test_every_session_of_a_database_is_sealed_anew_and_a_held_one_is_saved_over_it(tmp_path: Path) -> None:
     history = [{"n": n, "text": "word " * 20} for n in range(300)]
     with open_store(f"sqlite:///{tmp_path}/sessions.db", key=bytes(range(32))) as store:
