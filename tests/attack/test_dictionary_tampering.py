@@ -193,6 +193,7 @@ def test_there_is_nothing_to_say_of_whole_ones(vault: Path) -> None:
     assert findings(vault) == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("copy", [0, 1])
 @pytest.mark.parametrize("harm", ["removed", "flipped", "of the other"])
 def test_one_copy_is_found_and_mended_from_the_other(vault: Path, numbers: list[int], copy: int, harm: str) -> None:

@@ -311,6 +311,7 @@ def test_what_forged_rows_hide_is_found_again_by_reindexing(forgery: str, made: 
         assert store.messages("alice", last=1) == [{"n": "goes on"}]
 
 
+@pytest.mark.slow
 def test_long_sessions_lose_no_piece_unnoticed(vault: Path) -> None:
     with opened(vault, compression="none") as store:  # records that merging would not shrink are not merged
         for number in range(60):

@@ -276,6 +276,7 @@ def test_its_examples_are_lines_that_it_takes(name: str) -> None:
         context.close()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("columns", [80, 40])
 @pytest.mark.parametrize("group", [(), *sorted({(name.split()[0],) for name in LEAVES if " " in name})], ids=str)
 def test_the_help_of_several_has_the_whole_line_of_each(group: tuple[str, ...], columns: int, spawn) -> None:

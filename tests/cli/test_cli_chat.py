@@ -83,6 +83,7 @@ def said(place, name="a"):
 # -- piped -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_each_line_is_answered_and_kept_over_two_processes(place, spawn):
     first = spawn("chat", "a", stdin="My name is Alice.\n\n")
     assert (first.code, first.out, first.err) == (0, "Hello Alice, I will remember that.\n", "")
@@ -278,6 +279,7 @@ def person(executable):
 BEGUN = "Ctrl-D leaves.*> "
 
 
+@pytest.mark.slow
 def test_a_person_talks_and_leaves_with_ctrl_d(place, person):
     code, text = person("a", typed=((BEGUN, "my name is Alice\r"), ("remember that.*> ", "\x04")))
     assert code == 0
@@ -287,6 +289,7 @@ def test_a_person_talks_and_leaves_with_ctrl_d(place, person):
     assert len(said(place)) == 2
 
 
+@pytest.mark.slow
 def test_a_person_sees_where_it_stopped_and_has_it_in_the_history(place, person, run):
     run("chat", "a", stdin="first\n")
     code, text = person(
@@ -324,6 +327,7 @@ def test_two_windows_see_what_is_said_in_the_other(place, person, spawn):
     assert len(said(place)) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["hangs", "hangs_too"])
 def test_ctrl_c_during_a_reply_keeps_what_was_said_and_the_vault_whole(agent, place, person, run):
     code, text = person(
@@ -374,6 +378,7 @@ def test_a_window_waits_for_the_turn_of_another_and_says_so(place, person):
         assert not store.exists("a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 40])
 def test_what_is_said_is_wrapped_and_cannot_move_the_cursor(columns, place, person):
     with place.open() as store:

@@ -60,6 +60,7 @@ def test_ids_that_mean_something_to_a_shell_are_not_offered(several, complete):
     assert complete("vaultsession show ") == ["telegram:8125", "bob", "alice/two", "alice/trip"]
 
 
+@pytest.mark.slow
 def test_commands_options_and_choices_are_completed(complete):
     assert complete("vaultsession co") == ["copy", "config", "completion"]
     assert complete("vaultsession key l") == ["list"]
@@ -93,6 +94,7 @@ def test_whatever_is_wrong_there_is_no_complaint(environ, several, complete):
     assert complete("vaultsession show b", **environ) in ([], ["bob"])
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_and_nothing_is_run_or_changed(tmp_path, complete, monkeypatch):
     words = Passphrase("correct horse battery staple")
     with open_store(tmp_path / "vault", key=words) as store:
@@ -137,6 +139,7 @@ def test_fish_itself_offers_them(several, run, tmp_path, executable):
     assert done[:2] == ["telegram:8125", "touch"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("line", "offered"),

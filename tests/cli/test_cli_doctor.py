@@ -38,6 +38,7 @@ def test_information_alone_is_0(place, run):
     assert (done.code, names(done)) == (0, {"one-slot"})
 
 
+@pytest.mark.slow
 def test_warnings_are_3_and_errors_6(well, run):
     (well.path / "sessions" / "notes.txt").touch(mode=0o600)
     done = run("doctor", "--json")
@@ -48,6 +49,7 @@ def test_warnings_are_3_and_errors_6(well, run):
     assert [row["severity"] for row in done.rows] == ["warning", "error"]
 
 
+@pytest.mark.slow
 def test_json_lines_are_one_finding_each(well, run):
     well.path.chmod(0o750)
     (line,) = run("doctor", "--jsonl").out.splitlines()
@@ -56,6 +58,7 @@ def test_json_lines_are_one_finding_each(well, run):
     assert finding["fix"] == f"chmod 700 {well.path}"
 
 
+@pytest.mark.slow
 def test_without_a_key_the_structure_is_looked_at(well, run, monkeypatch):
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
     well.file("a").write_bytes(b"not a container")
@@ -64,6 +67,7 @@ def test_without_a_key_the_structure_is_looked_at(well, run, monkeypatch):
     assert names(done) == {"no-key", "damaged"}
 
 
+@pytest.mark.slow
 def test_a_key_file_that_others_can_read_is_found(well, run):
     well.key_file.chmod(0o644)
     done = run("doctor", "--json")

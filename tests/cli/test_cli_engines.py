@@ -29,6 +29,7 @@ def test_a_second_vault_at_the_same_url_is_5(url, run):
     assert (done.code, done.out) == (5, "")
 
 
+@pytest.mark.slow
 def test_sessions_are_listed_shown_found_copied_exported_and_removed(url, run):
     assert sorted(row["id"] for row in run("ls").rows) == ["a", "b"]
     assert len(run("grep", "hello").rows) == 2
@@ -58,6 +59,7 @@ def test_verify_finds_what_was_damaged(url, run):
     assert run("verify").code == 6
 
 
+@pytest.mark.slow
 def test_key_slots_are_listed_added_and_removed(url, run, tmp_path):
     (first,) = run("key", "list").rows
     assert run("key", "add", "--new-key-file", tmp_path / "second", "--label", "two").code == 0

@@ -140,6 +140,7 @@ def test_without_the_extra_one_sentence_says_how_to_install_it(tmp_path):
     assert "pip install 'vaultsession[cli]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_help_is_shown_without_loading_what_only_commands_need(run, spawn):
     assert "Usage: vaultsession ls" in run("ls", "--help").out
     script = (
@@ -153,6 +154,7 @@ def test_help_is_shown_without_loading_what_only_commands_need(run, spawn):
     assert {name for name in loaded if name.startswith("vaultsession.admin.doctor") or name == "rich.progress"} == set()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("columns", [80, 40])
 @pytest.mark.parametrize("command", [(), ("ls",), ("key", "add")], ids=str)
 def test_help_is_readable_on_any_terminal(command, columns, terminal):

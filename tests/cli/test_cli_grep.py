@@ -86,6 +86,7 @@ def test_ids_alone_are_told_once_each(talks, run):
     assert run("grep", "-l", "nothing").code == 4
 
 
+@pytest.mark.slow
 def test_on_a_terminal_each_message_is_told_once_and_gaps_are_shown(talks, terminal):
     shown = plain(terminal("grep", "-C", "1", "line [247]").out)
     assert [line.split()[0] for line in shown.splitlines()] == ["trip", "1", "2", "3", "4", "5", "6", "7", "8"]
@@ -100,6 +101,7 @@ def test_a_match_within_the_context_of_another_is_shown_as_a_match(talks, termin
         assert f"\x1b[1;31mline {number}\x1b[0m" in done.out
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_match_is_in_colour_unless_nobody_wants_any(talks, terminal):
     assert "\x1b[1;31mline 3\x1b[0m" in terminal("grep", "line 3").out
     assert "\x1b[1;31m" not in terminal("grep", "line 3", NO_COLOR="1").out

@@ -23,6 +23,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_session_is_imported_once(run: Run, place: Place, source: Path) -> None:
     first = run("import", source, "--json")
     assert first.code == 0, first.err

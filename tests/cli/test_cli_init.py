@@ -29,6 +29,7 @@ def test_the_path_may_also_be_an_argument_or_the_default(run, tmp_path, home):
     assert run("init", tmp_path / "w", "--vault", tmp_path / "w").code == 2
 
 
+@pytest.mark.slow
 def test_where_there_is_a_vault_nothing_is_changed_and_it_is_5(run, spawn, place):
     before = {path: path.read_bytes() for path in place.path.iterdir() if path.is_file()}
     done = spawn("init")

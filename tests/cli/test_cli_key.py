@@ -91,6 +91,7 @@ def test_on_a_terminal_the_passphrase_of_the_vault_is_asked_for(place, run, word
     assert terminal("ls", typed=(("Passphrase of the vault", "wrong\n"),)).code == 12
 
 
+@pytest.mark.slow
 def test_a_slot_is_removed_by_the_front_of_its_id(place, run, words, monkeypatch):
     run("key", "add", "--new-passphrase-file", words)
     first, second = (row["slot"] for row in run("key", "list").rows)
@@ -149,6 +150,7 @@ def test_a_passphrase_file_that_is_missing_changes_nothing(place, run, tmp_path)
     assert len(run("key", "list").rows) == 1
 
 
+@pytest.mark.slow
 def test_slots_that_are_an_old_copy_are_not_changed(place, run, words):
     run("key", "list")
     old = {name: (place.path / name).read_bytes() for name in ("keyring", "keyring.bak")}

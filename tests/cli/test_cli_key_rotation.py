@@ -55,6 +55,7 @@ def test_a_rotation_puts_a_new_key_in_use_and_keeps_the_old(furnished, run):
         assert [store.load(f"s{n}").state["n"] for n in range(3)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_old_keys_are_deleted_with_consent_only(furnished, run):
     run("key", "rotate")
     refused = run("key", "prune")
@@ -68,6 +69,7 @@ def test_old_keys_are_deleted_with_consent_only(furnished, run):
     assert run("key", "prune", "--yes", "--json").json == {"pruned": []}
 
 
+@pytest.mark.slow
 def test_a_rotation_may_delete_the_old_keys_at_once(furnished, run):
     assert run("key", "rotate", "--prune").code == 2
     assert [row["state"] for row in run("key", "masters").rows] == ["seals"], "nothing was begun without consent"
@@ -156,6 +158,7 @@ def test_a_vault_that_a_key_opened_has_no_passphrase_to_change(furnished, run, t
 # -- erasing -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_tenant_is_destroyed_and_a_receipt_given(tenants, run):
     assert run("key", "destroy", "--tenant", "acme").code == 2
     assert len(run("ls").rows) == 2
@@ -185,6 +188,7 @@ def test_a_destroyed_session_that_comes_back_is_told_as_such_and_can_be_removed(
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_says_what_is_beyond_its_reach(tenants, terminal):
     typed = (("for good?", "y\n"),)
     done = terminal("key", "destroy", "--tenant", "acme", typed=typed, columns=100)

@@ -112,6 +112,7 @@ def test_a_full_disk_is_1_and_a_sentence(command, place, spawn):
     assert done.err == "vaultsession: there is no space left to write to: make room, or write elsewhere\n"
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_no_bug(place, spawn):
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m vaultsession ls >&-"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

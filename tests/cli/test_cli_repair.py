@@ -48,6 +48,7 @@ def test_what_can_be_mended_is_mended_with_yes_and_doctor_is_content(well, run):
     assert run("repair", "--yes").code == 0
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(well, run):
     tear(well.file("a"))
     before = well.file("a").read_bytes()
@@ -65,6 +66,7 @@ def test_without_a_terminal_nothing_is_done_unless_yes_is_said(well, run):
     assert well.file("a").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 1)])
 def test_people_are_shown_what_would_be_done_and_asked(answer, code, well, terminal):
     tear(well.file("a"))
@@ -77,6 +79,7 @@ def test_people_are_shown_what_would_be_done_and_asked(answer, code, well, termi
     assert (well.file("a").read_bytes() == before) is (answer == "n")
 
 
+@pytest.mark.slow
 def test_a_damaged_session_is_left_and_said_so(well, run):
     harm(well.file("a"), 100)
     done = run("repair", "--yes")
@@ -110,6 +113,7 @@ def test_a_session_to_recover_that_is_not_there_is_4_and_nothing_is_done(well, r
     assert well.file("a").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_session_to_recover_that_is_well_is_left_as_it_is(well, run):
     before = well.file("a").read_bytes()
     assert run("repair", "--recover", "a", "--yes").code == 0

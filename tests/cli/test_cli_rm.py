@@ -18,6 +18,7 @@ def left(place):
         return sorted(info.id for info in store.list())
 
 
+@pytest.mark.slow
 def test_elsewhere_than_on_a_terminal_it_needs_to_be_confirmed(two, spawn):
     done = spawn("rm", "a")
     assert done.code == 2

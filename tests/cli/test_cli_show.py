@@ -75,6 +75,7 @@ def test_one_that_is_not_there_is_4(place, run):
     assert "'nobody'" in done.err
 
 
+@pytest.mark.slow
 def test_parts_are_shown_as_what_they_are(place, terminal):
     with place.open() as store:
         store.create("s", messages=[
@@ -99,6 +100,7 @@ def test_parts_are_shown_as_what_they_are(place, terminal):
     assert '"signature": "x"' in terminal("show", "s", "--raw").out
 
 
+@pytest.mark.slow
 def test_it_is_read_in_a_pager(session, terminal, tmp_path):
     pager = tmp_path / "pager"
     pager.write_text("#!/bin/sh\nsed 's/^/| /'\n")

@@ -64,6 +64,7 @@ def test_it_fits_its_terminal(columns, place, terminal):
     assert max(map(len, plain(terminal("stats", columns=columns).out).splitlines())) <= columns
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_gets_bars_as_well(place, terminal):
     with place.open() as store:
         store.create("a")

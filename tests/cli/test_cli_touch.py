@@ -20,6 +20,7 @@ def test_another_life_span(place, run):
     assert run("touch", "s", "--ttl", "7d", "--json").json["ttl"] == 7 * 86400
 
 
+@pytest.mark.slow
 def test_one_that_is_kept_for_ever_says_so(place, terminal):
     with place.open() as store:
         store.create("s")

@@ -34,6 +34,7 @@ def test_it_says_what_it_is_worth_and_is_kept(filled, spawn, run):
     assert run("verify").code == 0
 
 
+@pytest.mark.slow
 def test_a_dry_run_keeps_nothing(filled, run, terminal):
     done = run("train", "--dry-run")
     assert done.code == 0

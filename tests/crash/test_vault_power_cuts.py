@@ -138,6 +138,7 @@ class OpenedMeanwhile(LossyDisk):
         super().sync_directory(path)
 
 
+@pytest.mark.slow
 def test_whoever_opens_a_vault_while_its_keys_change_does_not_remember_what_may_be_taken_back(where: Path) -> None:
     """The index remembered the number of a change that a power cut took back: the vault then refused to open at all."""
     path = where / "vault"

@@ -255,6 +255,7 @@ def turn(number: int) -> dict[str, Any]:
     return {"role": "user" if number % 2 else "assistant", "content": f"Turn {number}: {number * 7919 % 104729} times."}
 
 
+@pytest.mark.slow
 def test_a_tool_output_of_five_megabytes_is_a_message_like_any_other(tmp_path: Path) -> None:
     text = "".join(f"{number:08d} {number * 2654435761 % 2**32:08x}\n" for number in range(280_000))
     assert len(text) > 5_000_000

@@ -91,6 +91,7 @@ def newest(name: str) -> dict:
 CONSUMERS = {"describe": described, "load": loaded, "newest": newest}
 
 
+@pytest.mark.sampled(44)
 @pytest.mark.parametrize("consumer", CONSUMERS)
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_consumer_tells_every_field_that_is_expected_and_no_other(name, consumer):

@@ -516,6 +516,7 @@ def test_under_an_old_copy_of_the_key_slots_nothing_is_written(vault):
     assert session(vault).read_bytes() == data
 
 
+@pytest.mark.slow
 def test_a_vault_is_mended_while_it_is_in_use(vault):
     with opened(vault) as store:
         store.append("one", {"n": 3})

@@ -157,6 +157,7 @@ def test_a_dead_follower_costs_nothing_at_opening_or_saving(primary: MemoryBacke
     store.close()
 
 
+@pytest.mark.slow
 def test_a_frozen_follower_holds_up_neither_saves_nor_closing(
     primary: MemoryBackend, follower: Shaky, scribe: Sealer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -256,6 +256,7 @@ def test_a_tenant_that_nobody_knows_is_refused(open_one: Opening) -> None:
     assert store.count() == 5
 
 
+@pytest.mark.slow
 def test_a_session_whose_tenant_changes_is_sealed_under_the_key_of_the_new_one(open_files: Opening) -> None:
     store = open_files(tenant_keys=True)
     furnished(store)

@@ -125,6 +125,7 @@ def test_expired_sessions_are_sealed_anew_and_still_expired(open_files: Opening,
     assert store.sweep() == 1
 
 
+@pytest.mark.slow
 def test_one_that_was_begun_is_gone_on_with(open_files: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_files()
     for n in range(6):
@@ -178,6 +179,7 @@ def test_another_store_stops_sealing_under_a_retired_key_and_reads_what_is_new(o
     assert store.key_usage()[0] == (done.key, "seals", 3)
 
 
+@pytest.mark.slow
 def test_two_rotations_at_once_are_one(open_files: Opening) -> None:
     store, other = open_files(), open_files()
     for n in range(4):

@@ -302,6 +302,7 @@ def lived(steps: int, step, **how) -> tuple[Shelf, int]:
     return shelf, plain
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("steps", [10, 300, 3000])
 @pytest.mark.parametrize("text", ["the same in every turn, so that it vanishes", None])
 def test_turn_by_turn_takes_at_most_twice_the_room_and_three_times_the_writing(steps, text):

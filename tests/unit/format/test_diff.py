@@ -62,6 +62,7 @@ def agrees(bodies, state, messages):
     return found
 
 
+@pytest.mark.slow
 @given(STATE, MESSAGES, STEPS, st.sampled_from([8, 30, 1000]), STATE, EDITS, st.booleans())
 @example({}, [{"n": 1}, {"n": 2}], [(2, {}, [], [], 0)], 8, {}, (0, 0, 0, [{"n": 1}, {"n": 2}]), True)
 def test_a_document_made_by_what_differs_is_the_document(state, messages, steps, largest, other, edit, same):

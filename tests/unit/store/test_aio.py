@@ -314,6 +314,7 @@ def test_whoever_stops_waiting_for_a_lease_does_not_keep_it(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.slow
 def test_whoever_stops_waiting_leaves_no_thread_that_waits_on(store: SessionStore) -> None:
     async def test() -> None:
         waiting = asyncio.create_task(AsyncSessionStore(store).lease("a").__aenter__())

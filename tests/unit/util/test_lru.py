@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_clear_and_forget_let_go_of_weight_too():
 STEPS = st.lists(st.tuples(st.sampled_from(["keep", "get", "forget"]), st.sampled_from("abcde"), st.integers(0, 12)))
 
 
+@pytest.mark.slow
 @given(STEPS, st.integers(0, 20))
 def test_it_agrees_with_a_plain_model(steps, capacity):
     cache = weighed(capacity)

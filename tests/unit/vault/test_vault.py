@@ -106,6 +106,7 @@ def test_when_no_secret_can_be_kept_there_is_no_vault(directory):
     directory.create(KEY)
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens(directory):
     made = directory.create(Passphrase("words"))
     assert unlock(directory, KEY, Passphrase("words")).keyring == made.keyring
@@ -204,6 +205,7 @@ def create_in_a_process(path, key, go, results):
         results.put(unlock(vault_at(path), key).keyring.vault_id)
 
 
+@pytest.mark.slow
 def test_processes_that_create_at_once_end_with_one_vault(path):
     context = FRESH
     go, results = context.Event(), context.Queue()

@@ -113,6 +113,7 @@ def change_at_once(directory, made, count=6):
     return len(failed), unlock(directory).counter
 
 
+@pytest.mark.slow
 def test_changes_at_once_are_all_kept(path, made):
     assert change_at_once(vault_at(str(path), Slow()), made) == (0, 7)
 

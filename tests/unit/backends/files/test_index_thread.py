@@ -73,6 +73,7 @@ def test_a_vault_that_was_just_made_owes_its_index_no_flush(opening: Opening, sc
     assert inner._unsynced
 
 
+@pytest.mark.slow
 def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = opening()
     key = scribe.key("a")

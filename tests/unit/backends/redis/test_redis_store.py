@@ -165,6 +165,7 @@ def test_a_lease_waits_for_its_turn(place: Place, scribe) -> None:
     assert order == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_a_passphrase_and_tls_and_a_password_with_strange_letters() -> None:
     with redis_server(password="p@ss/w:rd #1", tls=True) as server:
         trusted = with_options(server.url, ssl_ca_certs=server.certificates.authority)

@@ -215,6 +215,7 @@ def test_a_user_who_may_only_read_reads_and_is_told(kind: str, request: pytest.F
         server.execute(f"DROP USER {reader}")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 200, b""], ids=["http", "noise", "end"]
 )
