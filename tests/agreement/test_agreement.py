@@ -91,18 +91,13 @@ class Careless(SessionStore):
         return super().append(id, *messages, **how)
 
 
-class Torn(SessionStore):
-    def append(self, id: str, *messages, unset=(), **how) -> SessionInfo:
-        return super().append(id, *messages, **how)
-
-
 class Greedy(SessionStore):
     def replace_last(self, id: str, n: int, *messages, **how) -> SessionInfo:
         return super().replace_last(id, n + 1, *messages, **how)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Greedy], [Forgetful]))
+@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Greedy], [Forgetful]))
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

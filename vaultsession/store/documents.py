@@ -124,7 +124,10 @@ class Documents(Generic[StateT]):
             session = self.load(id)
             function(session)
             if not session._is_changed():  # noqa: SLF001 - what a session shows to its store alone
-                return session.info()
+                newest = self.info(id)
+                if newest.version == session.version:
+                    return newest
+                continue  # what it found nothing to change in is the newest no more
             try:
                 return self.save(session, overwrite=False).info()
             except Conflict:

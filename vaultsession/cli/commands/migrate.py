@@ -90,7 +90,8 @@ def migrate(
             if rekey
             else _unlocked_if_at_hand(before, ours.vault)
         )
-        missing = losses(ours, known, rekey=rekey)
+        with _locations(source, target) as (looked_at, _):  # which is closed behind the look
+            missing = losses(looked_at, known, rekey=rekey)
         output.say_some([f"To know before it begins: {each}." for each in missing])
         if known is not None and rekey:
             report = _rekeyed(ours, theirs, known, after, progress)
