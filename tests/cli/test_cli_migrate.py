@@ -50,6 +50,17 @@ def test_a_vault_lies_in_two_places_and_opens_with_one_key(run: Run, full: Place
     assert {row["name"]: row["value"] for row in again.rows}["current"] == "3"
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=str)
+def test_it_comes_back_from_a_database(run: Run, full: Place, tmp_path: Path, dry: tuple[str, ...]) -> None:
+    """The look at what will be missing closed the database under the migration: each ended in a bug of ours."""
+    database = f"sqlite:///{tmp_path}/sessions.db"
+    assert run("migrate", full.path, database).code == 0
+    told = run("migrate", database, tmp_path / "back", *dry, "--json")
+    assert told.code == 0, told.err
+    assert told.json["copied"] == 3
+    assert dry or ids(tmp_path / "back", full.key_file) == ["alice", "bob", "carol"]
+
+
 def test_a_key_is_named_as_everywhere(run: Run, full: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VAULTSESSION_KEY_FILE")
     told = run("migrate", full.path, tmp_path / "a", "--from-key-file", full.key_file, "--json")

@@ -90,7 +90,7 @@ def migrate(
             if rekey
             else _unlocked_if_at_hand(before, ours.vault)
         )
-        with _locations(source, target) as (looked_at, _):  # which is closed behind the look
+        with _locations(source) as (looked_at,):  # an engine is closed with the backend that looked through it
             missing = losses(looked_at, known, rekey=rekey)
         output.say_some([f"To know before it begins: {each}." for each in missing])
         if known is not None and rekey:
@@ -112,15 +112,15 @@ def migrate(
 
 
 @contextlib.contextmanager
-def _locations(source: str, target: str) -> Iterator[tuple[VaultLocation, VaultLocation]]:
-    """Both places, and let go of. Of what is written to files nothing is flushed before the end."""
+def _locations(*places: str) -> Iterator[list[VaultLocation]]:
+    """The places, and let go of. Of what is written to files nothing is flushed before the end."""
     allow_network = Settings.from_environment().allow_network
     with contextlib.ExitStack() as stack:
         found = []
-        for place in (source, target):
+        for place in places:
             found.append(VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network))
             stack.callback(found[-1].close)
-        yield found[0], found[1]
+        yield found
 
 
 def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> UnlockedVault | None:
