@@ -50,7 +50,11 @@ def write(messages: Iterable[Any], first: int | None = None) -> None:
 
 def speaker(role: str) -> Text:
     """The line above what somebody says."""
-    return Text(output.escaped(role), style=f"bold {ROLES.get(role, _OTHER_ROLE)}")
+    return Text(output.escaped(role), style=_speaking(role))
+
+
+def _speaking(role: str) -> str:
+    return f"bold {ROLES.get(role, _OTHER_ROLE)}"
 
 
 class _Page:
@@ -116,7 +120,7 @@ def _message(page: _Page, message: Message, number: int | None, indent: int) -> 
     if not (message.parts and all(isinstance(part, Event) for part in message.parts)):
         facts = [] if number is None else [str(number)]
         facts += [] if message.at is None else [_local(message.at)]
-        role = page.painted(output.escaped(message.role), f"bold {ROLES.get(message.role, _OTHER_ROLE)}")
+        role = page.painted(output.escaped(message.role), _speaking(message.role))
         yield f"{' ' * indent}{role}{page.painted('  ' + '  '.join(facts), 'dim') if facts else ''}"
         indent += 2
     for part in message.parts:

@@ -238,7 +238,7 @@ class Rotator:
         return root_of(row) != self._keys.current.first.id
 
     def _unreadable(self) -> int:
-        """How many sessions cannot be read, by an index that is derived anew."""
+        """How many sessions cannot be read, by an index that is rebuilt."""
         return getattr(self._backend.reindex(), "unreadable", 0)
 
     def _refuse_used(self, retired: set[bytes]) -> None:

@@ -50,6 +50,26 @@ def to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+_MILLISECONDS = 100_000_000_000
+"""Numbers from here on count milliseconds: seconds reach it in the year 5138."""
+
+
+def parse_moment(value: object) -> int | None:
+    """A time that others wrote, in microseconds since 1970; None for what is none.
+
+    ISO 8601 (UTC where it names no zone), seconds or milliseconds.
+    """
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            return to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return round(value * (1_000 if abs(value) >= _MILLISECONDS else 1_000_000))
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
 def to_duration(value: Duration) -> int:
     """A duration in microseconds; ``InvalidSetting`` unless it is at least one and below a thousand years."""
     micros: float = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,7 +15,7 @@ import orjson
 from ...errors import InvalidSetting, VaultError
 from ...format.jsonl import read_line
 from ...format.payload import Json
-from ...util.clock import SystemClock, to_duration, to_micros
+from ...util.clock import SystemClock, parse_moment, to_duration
 from .sources import named, objects
 
 MESSAGES = ("messages", "history", "conversation", "conversations", "items", "events", "turns")
@@ -30,7 +29,6 @@ _CONTENTS = frozenset({"content", "text", "message", "parts", "value", "payload"
 
 _EXPORTED = "vaultsession"
 """The field by which a line of an export is known: see ``format/jsonl``."""
-_MILLISECONDS = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie behind the year 5000."""
 _LATEST = 253_402_300_799_000_000  # the year 9999
 
@@ -169,18 +167,9 @@ def session_id_of(message: Json) -> str:
 
 
 def moment(value: object) -> int | None:
-    """A time in microseconds since 1970: ISO 8601 (UTC where it names no zone), seconds or milliseconds. None: none."""
-    try:
-        if isinstance(value, str):
-            time = datetime.fromisoformat(value)
-            found = to_micros(time if time.tzinfo else time.replace(tzinfo=UTC))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found = round(value * (1_000 if abs(value) >= _MILLISECONDS else 1_000_000))
-        else:
-            return None
-    except (ValueError, OverflowError):
-        return None
-    return found if 0 <= found <= _LATEST else None
+    """Microseconds since 1970, as ``parse_moment`` reads a time. None for what is none that a session can have."""
+    found = parse_moment(value)
+    return found if found is not None and 0 <= found <= _LATEST else None
 
 
 def _take(fields: Json, spellings: tuple[str, ...], shape: Callable[[Any], Any]) -> Any:  # noqa: ANN401 - of any shape

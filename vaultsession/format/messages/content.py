@@ -197,18 +197,26 @@ def _of_source(source: Block, kind: str, name: str | None) -> Part:
     return Media(stated, name or word(source.get("file_id")), url=word(source.get("url")))
 
 
+_CALLS = (
+    *("function_call", "custom_tool_call", "local_shell_call", "web_search_call", "file_search_call", "mcp_call"),
+    *("code_interpreter_call", "computer_call", "tool_search_call", "image_generation_call", "shell_call"),
+    "apply_patch_call",
+)
+_OUTPUTS = (
+    *("function_call_output", "custom_tool_call_output", "local_shell_call_output", "computer_call_output"),
+    *("shell_call_output", "apply_patch_call_output"),
+)
+ITEMS = frozenset(("reasoning", *_CALLS, *_OUTPUTS, "tool_search_output"))
+"""Items of OpenAI's Responses API that have no role: blocks that stand alone."""
+
 _BLOCKS: dict[str, Callable[[Block], Iterator[Part]]] = {
     **dict.fromkeys(("text", "input_text", "output_text", "summary_text"), _text),
     "refusal": _refusal,
     **dict.fromkeys(("thinking", "reasoning", "reasoning_text"), _thinking),
     "redacted_thinking": _sealed_thinking,
     **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use", "toolCall", "tool_call"), _tool_call),
-    **dict.fromkeys(("function_call", "custom_tool_call", "local_shell_call", "web_search_call"), _tool_call),
-    **dict.fromkeys(("file_search_call", "code_interpreter_call", "computer_call", "mcp_call"), _tool_call),
-    **dict.fromkeys(("tool_search_call", "image_generation_call", "shell_call", "apply_patch_call"), _tool_call),
-    **dict.fromkeys(("tool_result", "function_call_output", "custom_tool_call_output"), _tool_result),
-    **dict.fromkeys(("local_shell_call_output", "computer_call_output"), _tool_result),
-    **dict.fromkeys(("shell_call_output", "apply_patch_call_output", "mcp_tool_result"), _tool_result),
+    **dict.fromkeys(_CALLS, _tool_call),
+    **dict.fromkeys(("tool_result", "mcp_tool_result", *_OUTPUTS), _tool_result),
     **dict.fromkeys(("web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result"), _tool_result),
     **dict.fromkeys(("image", "image_url", "input_image"), _image),
     **dict.fromkeys(("file", "input_file", "document"), _file),

@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from .parts import Citation, Event, Json, Media, Message, Other, Part, Text, Thinking, ToolCall, ToolResult, text_of
-from .plain import size, words
+from .plain import facts_of, words
 from .records import understand
 
 _IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
@@ -120,8 +120,7 @@ def _media(media: Media) -> str:
     if media.data and media.type in _IMAGES and re.fullmatch(r"[A-Za-z0-9+/=\s]+", media.data):
         label = escape(media.name or media.type, quote=True)
         return f'<p><img alt="{label}" src="data:{media.type};base64,{media.data}"></p>'
-    facts = ", ".join(filter(None, (media.name, media.type, size(media.size), media.url)))
-    return f'<p class="soft">{escape(facts)}</p>'
+    return f'<p class="soft">{escape(facts_of(media))}</p>'
 
 
 def _citation(citation: Citation) -> str:

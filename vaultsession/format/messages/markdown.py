@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from .parts import Citation, Event, Json, Media, Message, Other, Part, Text, Thinking, ToolCall, ToolResult, text_of
-from .plain import size, words
+from .plain import facts_of, words
 from .records import understand
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
@@ -64,5 +64,5 @@ def _part(part: Part) -> str:
 
 def _aside(part: Media | Event | Other) -> str:
     if isinstance(part, Media):
-        return f"*{plain(', '.join(filter(None, (part.name, part.type, size(part.size), part.url))))}*\n"
+        return f"*{plain(facts_of(part))}*\n"
     return f"*{plain(words(part))}*\n" if isinstance(part, Event) else fenced(text_of(part.value), "json")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
+
+from ...util.clock import parse_moment, to_datetime
 
 Json: TypeAlias = Any
 
@@ -101,8 +104,6 @@ _ROLES = {
 }
 
 _TIMES = ("timestamp", "created_at", "createdAt", "created", "create_time", "time", "ts")
-_MILLISECONDS = 10_000_000_000
-"""Numbers from here on count milliseconds: seconds reach it in the year 2286."""
 
 
 def role_of(word: object) -> str:
@@ -111,19 +112,12 @@ def role_of(word: object) -> str:
 
 
 def moment_of(record: Mapping[str, Json]) -> datetime | None:
-    """When, where the record says so in a way that can be read. An ISO time without a zone is UTC."""
+    """When, where the record says so in a way that can be read."""
     for name in _TIMES:
-        value = record.get(name)
-        if value is None or isinstance(value, bool):
-            continue
-        try:
-            if isinstance(value, int | float):
-                return datetime.fromtimestamp(value / 1000 if value >= _MILLISECONDS else value, UTC)
-            if isinstance(value, str):
-                moment = datetime.fromisoformat(value)
-                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (ValueError, OverflowError, OSError):
-            continue
+        moment = parse_moment(record.get(name))
+        if moment is not None:
+            with contextlib.suppress(ValueError, OverflowError, OSError):
+                return to_datetime(moment)
     return None
 
 

@@ -25,6 +25,11 @@ def said(message: Message) -> str:
     return "\n".join([*filter(None, map(words, message.parts)), *map(said, message.replies)])
 
 
+def facts_of(media: Media) -> str:
+    """What is known of a picture or a file without looking into it."""
+    return ", ".join(filter(None, (media.name, media.type, size(media.size), media.url)))
+
+
 def size(count: int | None) -> str:
     """Bytes for people; empty where they are not known."""
     if count is None:
@@ -58,10 +63,6 @@ def _of_result(result: ToolResult) -> str:
     return f"{'✗' if result.is_error else '←'} {answer or 'nothing'}"
 
 
-def _of_media(media: Media) -> str:
-    return f"[{', '.join(filter(None, (media.name, media.type, size(media.size), media.url)))}]"
-
-
 def _of_citation(citation: Citation) -> str:
     return f"↗ {citation.title}" if citation.url in (None, citation.title) else f"↗ {citation.title} {citation.url}"
 
@@ -71,7 +72,7 @@ _WORDS: dict[type[Part], Callable[[Any], str]] = {
     Thinking: lambda part: part.text,
     ToolCall: lambda call: f"→ {call.name}{_arguments(call.arguments)}",
     ToolResult: _of_result,
-    Media: _of_media,
+    Media: lambda media: f"[{facts_of(media)}]",
     Citation: _of_citation,
     Event: lambda event: f"· {event.name}: {event.text}" if event.text else f"· {event.name}",
     Other: lambda other: json.dumps(other.value, ensure_ascii=False, default=repr),

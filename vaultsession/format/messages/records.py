@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from .content import answer_of, media_of, parts_of
+from .content import ITEMS, answer_of, media_of, parts_of
 from .parts import (
     Event,
     Json,
@@ -55,17 +55,6 @@ def _is_of_copilot(record: Record) -> bool:
     kind = record.get("type")
     has_data = isinstance(kind, str) and isinstance(record.get("data"), Mapping)
     return has_data and "content" not in record and ("parentId" in record or "." in str(kind))
-
-
-_ITEMS = frozenset(
-    (
-        *("reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
-        *("web_search_call", "file_search_call", "computer_call", "computer_call_output", "code_interpreter_call"),
-        *("local_shell_call", "local_shell_call_output", "mcp_call", "image_generation_call", "tool_search_call"),
-        *("tool_search_output", "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output"),
-    )
-)
-"""Items of OpenAI's Responses API that have no role."""
 
 
 # -- messages of model APIs --------------------------------------------------------------------------------------------
@@ -302,7 +291,7 @@ _SHAPES: tuple[tuple[Callable[[Record], bool], Callable[[Record], Message]], ...
         _adk,
     ),
     (lambda record: record.get("type") in ("user", "gemini") and "content" in record, _gemini),
-    (lambda record: isinstance(record.get("type"), str) and record["type"] in _ITEMS, _item),
+    (lambda record: isinstance(record.get("type"), str) and record["type"] in ITEMS, _item),
     (lambda record: isinstance(record.get("type"), str), _noted),
     (lambda _: True, _unknown),
 )
