@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from dictionary_lab import SAID, learned, numbers
-from vaults import vault_at
+from vaults import full_after, vault_at
 
 from vaultsession import (
     BackendUnavailable,
@@ -205,20 +205,12 @@ def test_a_store_that_would_go_on_with_it_is_seen(vault: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_one_that_was_cut_is_gone_on_with(vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_cut_is_gone_on_with(vault: Path) -> None:
     number = only(vault)
     with opened(vault) as store:
-        before, commit, count = everything(store), store._backend.commit, iter(range(2))
-
-        def full(key: str, update: Any) -> Any:
-            if next(count, None) is None:
-                raise BackendUnavailable("the disk is full")
-            return commit(key, update)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(store._backend, "commit", full)
-            with pytest.raises(BackendUnavailable):
-                store.rotate_key(drop_dictionaries=[number])
+        before = everything(store)
+        with full_after(store, 2), pytest.raises(BackendUnavailable):
+            store.rotate_key(drop_dictionaries=[number])
     with opened(vault) as store:
         assert everything(store) == before
         store.create("meanwhile", messages=SAID)

@@ -7,9 +7,14 @@ import os
 import sys
 
 
+def kept_of(environ):
+    """The variables that have to be the server's: an interpreter reads them once, when it starts."""
+    read_once = ("PYTHON", "LC_", "LANG")
+    return {name: environ[name] for name in environ if name.startswith(read_once) and not name.startswith("PYTHON_")}
+
+
 def main(path: str, kept: str, arguments: list[str]) -> None:
-    is_kept = lambda name: name.startswith(("PYTHON", "LC_", "LANG")) and not name.startswith("PYTHON_")  # noqa: E731
-    if repr({name: value for name, value in os.environ.items() if is_kept(name)}) != kept or not has_streams():
+    if repr(kept_of(os.environ)) != kept or not has_streams():
         os.execv(sys.executable, [sys.executable, "-m", "vaultsession", *arguments])
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect(path)
@@ -56,4 +61,5 @@ def leave_terminal() -> bool:
     return True
 
 
-main(sys.argv[1], sys.argv[2], sys.argv[3:])
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -25,6 +25,8 @@ import termios
 import time
 from pathlib import Path
 
+import fork_client
+
 HEADER = 8
 """Bytes of a request's length."""
 
@@ -39,11 +41,6 @@ _IMPORTED = (
 """Nothing of them reads the environment or the terminal when it is imported, as the command line's own modules do."""
 
 
-def is_kept(name: str) -> bool:
-    """Whether this variable has to be the server's: an interpreter reads it once, when it starts."""
-    return name.startswith(("PYTHON", "LC_", "LANG")) and not name.startswith("PYTHON_")
-
-
 class ForkServer:
     """One server; its processes end with it. ``environ`` is what its interpreter starts with."""
 
@@ -54,7 +51,7 @@ class ForkServer:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
-        kept = repr({name: value for name, value in environ.items() if is_kept(name)})
+        kept = repr(fork_client.kept_of(environ))
         self.command = [sys.executable, "-I", "-S", str(_CLIENT), str(path), kept]
 
     def close(self) -> None:

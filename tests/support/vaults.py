@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
+import pytest
+
 from vaultsession.backends.files import preallocation
+from vaultsession.errors import BackendUnavailable
 from vaultsession.util.disk import Disk
 from vaultsession.vault import Vault, VaultDirectory
 from vaultsession.vault.secret import RawKey
@@ -33,6 +37,21 @@ def unlock(directory, *keys):
 def container_in(path):
     """The container in a file, without the room for records to come."""
     return preallocation.without(path.read_bytes())
+
+
+@contextlib.contextmanager
+def full_after(store, commits):
+    """While the disk of a store takes so many commits more, and refuses the next."""
+    commit, count = store._backend.commit, iter(range(commits))
+
+    def full(key, update):
+        if next(count, None) is None:
+            raise BackendUnavailable("the disk is full")
+        return commit(key, update)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store._backend, "commit", full)
+        yield
 
 
 def tear(path, tail=b"torn"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaults import vault_at
+from vaults import full_after, vault_at
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
 from vaultsession.backends.files import backend as files_backend
@@ -126,21 +126,12 @@ def test_expired_sessions_are_sealed_anew_and_still_expired(open_files: Opening,
 
 
 @pytest.mark.slow
-def test_one_that_was_begun_is_gone_on_with(open_files: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_begun_is_gone_on_with(open_files: Opening) -> None:
     store = open_files()
     for n in range(6):
         store.create(f"s{n}", state={"n": n})
-    commit, count = store._backend.commit, iter(range(3))
-
-    def full(key: str, update: Any) -> Any:
-        if next(count, None) is None:
-            raise BackendUnavailable("the disk is full")
-        return commit(key, update)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(store._backend, "commit", full)
-        with pytest.raises(BackendUnavailable):
-            store.rotate_key()
+    with full_after(store, 3), pytest.raises(BackendUnavailable):
+        store.rotate_key()
     assert [use.state for use in store.key_usage()] == ["seals", "opens"]
     assert [use.sessions for use in store.key_usage()] == [3, 3]
     store.close()
