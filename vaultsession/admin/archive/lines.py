@@ -1,0 +1,126 @@
+"""The lines of a file as messages, and what a style does not give back of them; and the file of both. Pure.
+
+Each line that is a JSON object is a message: ``style(element) + end`` are its bytes, or else its *oddity* says how they
+come of them: ``[style, *patch]``. A line that is two objects fused is two messages. What is no object, such as a torn
+line, is a message of text. Blank lines and a byte-order mark belong to the message behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ...format.payload import Json
+from .patch import patch_between, patched
+from .styles import BYTES, COMPACT, LINES, STYLES, TEXT, text_element
+from .values import lenient, strict
+
+Oddity = list[int | str]
+
+LONGEST_LINE = 4 << 20
+"""Bytes of a line that is looked at as JSON. A longer one is kept as text."""
+CHUNK = 64 << 10
+"""Bytes of a message of text."""
+_BLANK = 4 << 10
+"""Bytes of blank lines that belong to the message behind them."""
+
+
+class Piece(NamedTuple):
+    """A message, and what it takes to spell its bytes. ``value`` is None for text."""
+
+    element: bytes
+    size: int
+    oddity: Oddity | None
+    value: Json | None
+
+
+class Spelling:
+    """How the lines of a file are spelled: known after the first of them, and looked up for the others."""
+
+    def __init__(self, style: str | None = None, end: str = "\n") -> None:
+        self.known = style is not None
+        self.style = style or COMPACT
+        self.end = end.encode("latin-1")
+        self._blank = b""
+
+    def pieces(self, data: bytes) -> Iterator[Piece]:
+        """The messages of one line, its end included; of the last line also without one."""
+        if self.style == COMPACT and self.end == b"\n" and not self._blank:
+            found = strict(data)
+            if found is not None and type(found[0]) is dict and len(data) == len(found[1]) + 1 and data[:-1] == found[1] and data[-1] == 10:
+                self.known = True
+                yield Piece(found[1], len(data), None, found[0])
+                return
+        data, self._blank = self._blank + data, b""
+        if len(data) > LONGEST_LINE:
+            yield from text_pieces(data)
+        elif not data.strip():
+            if len(data) > _BLANK:
+                yield from text_pieces(data)
+            else:
+                self._blank = data
+        else:
+            yield from self._odd(data)
+
+    def rest(self) -> Iterator[Piece]:
+        """What is left where the file ends."""
+        data, self._blank = self._blank, b""
+        yield from text_pieces(data)
+
+    def _odd(self, data: bytes) -> Iterator[Piece]:
+        found = strict(data)
+        if found is not None and type(found[0]) is dict:
+            yield self._piece(found[0], found[1], data)
+            return
+        values, rest = lenient(data)
+        if rest and not rest.strip() and values:
+            values[-1] = values[-1]._replace(data=values[-1].data + rest)
+            rest = b""
+        for each in values:
+            yield self._piece(each.value, each.element, each.data)
+        yield from text_pieces(rest)
+
+    def _piece(self, value: Json, element: bytes, data: bytes) -> Piece:
+        if not self.known:
+            self.known = True
+            self.end = b"\r\n" if data.endswith(b"\r\n") else b"\n"
+            body = data.strip()
+            self.style = next((name for name, style in LINES.items() if style(element) == body), COMPACT)
+        if LINES[self.style](element) + self.end == data:
+            return Piece(element, len(data), None, value)
+        body = data.strip()
+        style = next((name for name, style in LINES.items() if style(element) == body), None)
+        if style is None:
+            patches = [(name, patch_between(LINES[name](element) + self.end, data)) for name in dict.fromkeys((self.style, COMPACT, "python"))]
+            style, patch = min(patches, key=lambda each: sum(12 + len(str(step)) for step in each[1]))
+        else:
+            patch = patch_between(LINES[style](element) + self.end, data)
+        if sum(8 + len(str(step)) for step in patch) > 2 * len(data) + 64:
+            patch = [0, len(LINES[style](element) + self.end), data.decode("latin-1")]
+        return Piece(element, len(data), [style, *patch], value)
+
+
+def text_pieces(data: bytes) -> Iterator[Piece]:
+    """Bytes as messages of text, cut between characters where they are UTF-8."""
+    start = 0
+    while start < len(data):
+        end = min(start + CHUNK, len(data))
+        while end < len(data) and end > start + 1 and data[end] & 0xC0 == 0x80 and end > start + CHUNK - 4:
+            end -= 1
+        style, element = text_element(data[start:end])
+        yield Piece(element, end - start, [style], None)
+        start = end
+
+
+def spelled(
+    elements: Iterable[bytes], style: str, end: bytes, oddities: Mapping[str, Oddity], *, first: int = 0
+) -> Iterator[bytes]:
+    """The bytes of each message, oldest first. ``ValueError`` for oddities that are of no such messages."""
+    usual = STYLES[style]
+    for number, element in enumerate(elements, first):
+        oddity = oddities.get(str(number))
+        if oddity is None:
+            yield usual(element) + end
+        else:
+            name = str(oddity[0])
+            yield patched(STYLES[name](element) + (b"" if name in (TEXT, BYTES) else end), oddity[1:])
