@@ -17,7 +17,7 @@ from .values import lenient, strict
 
 Oddity = list[int | str]
 
-LONGEST_LINE = 4 << 20
+LONGEST_LINE = 8 << 20
 """Bytes of a line that is looked at as JSON. A longer one is kept as text."""
 CHUNK = 64 << 10
 """Bytes of a message of text."""
@@ -26,10 +26,10 @@ _BLANK = 4 << 10
 
 
 class Piece(NamedTuple):
-    """A message, and what it takes to spell its bytes. ``value`` is None for text."""
+    """A message, and what it takes to spell its bytes, ``data``. ``value`` is None for text."""
 
     element: bytes
-    size: int
+    data: bytes
     oddity: Oddity | None
     value: Json | None
 
@@ -49,7 +49,7 @@ class Spelling:
             found = strict(data)
             if found is not None and type(found[0]) is dict and len(data) == len(found[1]) + 1 and data[:-1] == found[1] and data[-1] == 10:
                 self.known = True
-                yield Piece(found[1], len(data), None, found[0])
+                yield Piece(found[1], data, None, found[0])
                 return
         data, self._blank = self._blank + data, b""
         if len(data) > LONGEST_LINE:
@@ -87,7 +87,7 @@ class Spelling:
             body = data.strip()
             self.style = next((name for name, style in LINES.items() if style(element) == body), COMPACT)
         if LINES[self.style](element) + self.end == data:
-            return Piece(element, len(data), None, value)
+            return Piece(element, data, None, value)
         body = data.strip()
         style = next((name for name, style in LINES.items() if style(element) == body), None)
         if style is None:
@@ -97,7 +97,7 @@ class Spelling:
             patch = patch_between(LINES[style](element) + self.end, data)
         if sum(8 + len(str(step)) for step in patch) > 2 * len(data) + 64:
             patch = [0, len(LINES[style](element) + self.end), data.decode("latin-1")]
-        return Piece(element, len(data), [style, *patch], value)
+        return Piece(element, data, [style, *patch], value)
 
 
 def text_pieces(data: bytes) -> Iterator[Piece]:
@@ -108,7 +108,7 @@ def text_pieces(data: bytes) -> Iterator[Piece]:
         while end < len(data) and end > start + 1 and data[end] & 0xC0 == 0x80 and end > start + CHUNK - 4:
             end -= 1
         style, element = text_element(data[start:end])
-        yield Piece(element, end - start, [style], None)
+        yield Piece(element, data[start:end], [style], None)
         start = end
 
 

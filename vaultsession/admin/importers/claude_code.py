@@ -47,8 +47,6 @@ def _title(event: Json) -> Title | None:
 
 def _is_ours(name: str) -> bool:
     parts = name.split("/")
-    if parts[0] != "projects":
-        return False
     if len(parts) == 3:  # noqa: PLR2004 - projects, the project, a session
         return name.endswith(".jsonl")
     return len(parts) > 3 and parts[2].count("-") == _ID_DASHES  # noqa: PLR2004 - below the directory of a session
@@ -61,5 +59,6 @@ CLAUDE_CODE = Agent(
     _title,
     lambda event: event.get("cwd"),
     home_of("CLAUDE_CONFIG_DIR", ".claude"),
+    ("projects",),
     _is_ours,
 )

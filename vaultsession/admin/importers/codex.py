@@ -32,10 +32,6 @@ def _project(event: Json) -> object:
     return event["payload"].get("cwd") if event.get("type") in ("session_meta", "turn_context") else None
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith(("sessions/", "archived_sessions/")) and name.endswith(".jsonl")
-
-
 CODEX = Agent(
     "codex",
     lambda event: _is_possible(event) and event["type"] in _TYPES,
@@ -43,5 +39,6 @@ CODEX = Agent(
     lambda event: _title(event) if _is_possible(event) else None,
     lambda event: _project(event) if _is_possible(event) else None,
     home_of("CODEX_HOME", ".codex"),
-    _is_ours,
+    ("sessions", "archived_sessions"),
+    lambda name: name.endswith(".jsonl"),
 )

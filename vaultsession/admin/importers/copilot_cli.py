@@ -34,10 +34,13 @@ def _project(event: Json) -> object:
     return context.get("cwd") if isinstance(context, dict) else None
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith(("session-state/", "history-session-state/"))
-
-
 COPILOT_CLI = Agent(
-    "copilot-cli", _is_certain, _is_possible, _title, _project, home_of("COPILOT_HOME", ".copilot"), _is_ours
+    "copilot-cli",
+    _is_certain,
+    _is_possible,
+    _title,
+    _project,
+    home_of("COPILOT_HOME", ".copilot"),
+    ("session-state", "history-session-state"),
+    lambda _name: True,
 )

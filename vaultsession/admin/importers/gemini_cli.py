@@ -37,7 +37,9 @@ def _home(environ: Mapping[str, str]) -> str:
 
 def _is_ours(name: str) -> bool:
     parts = name.split("/")
-    return parts[0] == "tmp" and len(parts) >= _CHAT_PARTS and parts[2] == "chats" and name.endswith((".json", ".jsonl"))
+    return len(parts) >= _CHAT_PARTS and parts[2] == "chats" and name.endswith((".json", ".jsonl"))
 
 
-GEMINI_CLI = Agent("gemini-cli", _is_certain, _is_possible, _title, lambda event: event.get("cwd"), _home, _is_ours)
+GEMINI_CLI = Agent(
+    "gemini-cli", _is_certain, _is_possible, _title, lambda event: event.get("cwd"), _home, ("tmp",), _is_ours
+)

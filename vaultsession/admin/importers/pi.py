@@ -39,5 +39,6 @@ PI = Agent(
     _title,
     lambda event: event.get("cwd") if event.get("type") == "session" else None,
     home_of("PI_CODING_AGENT_DIR", ".pi/agent"),
-    lambda name: name.startswith("sessions/"),
+    ("sessions",),
+    lambda _name: True,
 )

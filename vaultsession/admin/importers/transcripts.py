@@ -45,7 +45,7 @@ class Agent(NamedTuple):
     ``is_certain`` holds for events that only this agent writes, ``is_possible`` for all that it may write. A file is
     its own if every line that can be read is possible, and one is certain. ``title`` and ``project`` are what an event
     says of them, the project being the directory that the agent worked in. ``home`` is where its files lie, by the
-    environment, ``is_ours`` whether a file below it, named with ``/``, belongs to a session.
+    environment, in ``folders`` of it; ``is_ours`` whether one of them, named below home, belongs to a session.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Agent(NamedTuple):
     title: Callable[[Json], Title | None]
     project: Callable[[Json], object]
     home: Callable[[Mapping[str, str]], str]
+    folders: tuple[str, ...]
     is_ours: Callable[[str], bool]
 
     def read(self, file: File, *, lenient: bool = False) -> Found:
