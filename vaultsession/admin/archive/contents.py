@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -16,9 +19,12 @@ from .discovery import SourceFile
 from .lines import CHUNK, LONGEST_LINE, Oddity, Piece, Spelling, text_pieces
 from .original import DOCUMENT
 from .styles import TEXT
+from .values import strict
 
 _LINES = (".jsonl", ".ndjson")
 _CHUNK = 1 << 20
+_LOOKED_AT = 64
+"""Lines of a file that are looked at for its project."""
 
 
 class Hash(Protocol):
@@ -33,7 +39,7 @@ class Hash(Protocol):
         ...
 
 
-class Changed(Exception):  # noqa: N818 - no error: the file is looked at again another time
+class Changed(Exception):
     """The file is not what it was when it was looked at; the text says how."""
 
 
@@ -94,6 +100,25 @@ def kind_of(source: SourceFile, size: int) -> Kind:
     return Kind(source.name, agent, is_text=True)
 
 
+def is_of_project(source: SourceFile, project: str) -> bool:
+    """Whether a file is of work in a directory or below it, by what its first lines say, or by its own directory."""
+    wanted = os.path.abspath(os.path.expanduser(project))
+    if re.sub("[^A-Za-z0-9]", "-", wanted).strip("-") in (part.strip("-") for part in source.name.split("/")[:-1]):
+        return True
+    try:
+        with source.file.open() as stream:
+            agent = source.agent or TRANSCRIPTS.get(json_lines.survey(stream).agent or "")
+            stream.seek(0)
+            facts = TranscriptFacts(agent)
+            for line in itertools.islice(iter(lambda: stream.readline(LONGEST_LINE), b""), _LOOKED_AT):
+                found = strict(line)
+                if found is not None and isinstance(found[0], dict):
+                    facts.add(found[0])
+    except OSError:
+        return False
+    return f"{facts.labels.get('project', '')}{os.sep}".startswith(wanted + os.sep)
+
+
 def _one(found: Found) -> ImportedSession | None:
     """The session of a file, if it holds one and nothing else."""
     both = [each for _, each in zip(range(2), found, strict=False)]
@@ -114,7 +139,7 @@ class ContentReader:
         self._is_settled = is_settled
 
     def read(self, place: int, room: int, *, first: int = 0, hash: Hash | None = None) -> Content | None:
-        """What the file holds from that place on: messages of at least ``room`` bytes, or all; None where there is none.
+        """What the file holds from that place on: at least ``room`` bytes in messages, or all; None for none.
 
         ``first`` messages stand before them in the session, and ``hash`` is the digest of their bytes.
         """

@@ -47,7 +47,13 @@ class Spelling:
         """The messages of one line, its end included; of the last line also without one."""
         if self.style == COMPACT and self.end == b"\n" and not self._blank:
             found = strict(data)
-            if found is not None and type(found[0]) is dict and len(data) == len(found[1]) + 1 and data[:-1] == found[1] and data[-1] == 10:
+            if (
+                found is not None
+                and type(found[0]) is dict
+                and len(data) == len(found[1]) + 1
+                and data[:-1] == found[1]
+                and data[-1:] == b"\n"
+            ):
                 self.known = True
                 yield Piece(found[1], data, None, found[0])
                 return
@@ -91,7 +97,10 @@ class Spelling:
         body = data.strip()
         style = next((name for name, style in LINES.items() if style(element) == body), None)
         if style is None:
-            patches = [(name, patch_between(LINES[name](element) + self.end, data)) for name in dict.fromkeys((self.style, COMPACT, "python"))]
+            patches = [
+                (name, patch_between(LINES[name](element) + self.end, data))
+                for name in dict.fromkeys((self.style, COMPACT, "python"))
+            ]
             style, patch = min(patches, key=lambda each: sum(12 + len(str(step)) for step in each[1]))
         else:
             patch = patch_between(LINES[style](element) + self.end, data)
@@ -100,12 +109,17 @@ class Spelling:
         return Piece(element, data, [style, *patch], value)
 
 
+def _is_inner(byte: int) -> bool:
+    """Whether a byte of UTF-8 is no first one of a character."""
+    return byte & 0b1100_0000 == 0b1000_0000  # noqa: PLR2004 - UTF-8
+
+
 def text_pieces(data: bytes) -> Iterator[Piece]:
     """Bytes as messages of text, cut between characters where they are UTF-8."""
     start = 0
     while start < len(data):
         end = min(start + CHUNK, len(data))
-        while end < len(data) and end > start + 1 and data[end] & 0xC0 == 0x80 and end > start + CHUNK - 4:
+        while end < len(data) and start + CHUNK - 4 < end and _is_inner(data[end]):
             end -= 1
         style, element = text_element(data[start:end])
         yield Piece(element, data[start:end], [style], None)

@@ -6,7 +6,7 @@
     "archive@7": {"9": ["python", 3, 0, " "], …}        the oddities of messages from the seventh on: see ``lines``
 
 A file beyond ``PART`` bytes is several sessions, its parts: ``ID``, ``ID~2`` and so on, each with the bytes from its
-``start`` on. All but the last one say that there are ``more``.
+``start`` on. All but the last one say that there are ``more``, all but the first ``after`` what digest they follow.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Original:
     layout: str = LINES
     skeleton: Skeleton = None
     more: bool = False
+    after: str = ""
 
     @property
     def path(self) -> str:

@@ -8,7 +8,6 @@ is left of the expected text behind the last of them is copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 
 Patch = list[int | str]
 
@@ -17,6 +16,8 @@ _REACH = 48
 _ANCHOR = 12
 """Bytes that have to agree there."""
 _FAR_ANCHOR = 24
+_STRETCH = 64
+"""Bytes that are compared at first."""
 _MOST = 4096
 """Steps of a patch. A text that differs in more places differs in its whole rest."""
 
@@ -53,17 +54,16 @@ def patched(expected: bytes, patch: Sequence[object]) -> bytes:
 
 def _common(expected: bytes, old: int, actual: bytes, new: int) -> int:
     """How many bytes agree from there on."""
-    size, step = 0, 64
+    size, step = 0, _STRETCH
     while expected[old + size : old + size + step] == actual[new + size : new + size + step]:
         if old + size >= len(expected) or new + size >= len(actual):
             return min(len(expected) - old, len(actual) - new)
         size, step = size + step, step * 2
-    while step > 64:  # the place lies within the last stretch: halve it
+    while step > _STRETCH:  # the place lies within the last stretch: halve it
         step //= 2
         if expected[old + size : old + size + step] == actual[new + size : new + size + step]:
             size += step
-    pair = [expected[old + size : old + size + 64], actual[new + size : new + size + 64]]
-    return size + len(commonprefix(pair))
+    return size + _shared(expected[old + size : old + size + step], actual[new + size : new + size + step])
 
 
 def _agreement(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int, int]:
@@ -72,7 +72,9 @@ def _agreement(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int,
         for dropped in range(apart + 1):
             one, other = old + dropped, new + apart - dropped
             anchor = expected[one : one + _ANCHOR]
-            if anchor == actual[other : other + _ANCHOR] and (len(anchor) == _ANCHOR or _is_end(expected, one, actual, other)):
+            if anchor == actual[other : other + _ANCHOR] and (
+                len(anchor) == _ANCHOR or _is_end(expected, one, actual, other)
+            ):
                 return dropped, apart - dropped
     if len(anchor := expected[old : old + _FAR_ANCHOR]) == _FAR_ANCHOR and (found := actual.find(anchor, new)) >= 0:
         return 0, found - new
@@ -87,6 +89,17 @@ def _is_end(expected: bytes, old: int, actual: bytes, new: int) -> bool:
 
 def _rest(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int, int]:
     """All that is left but for an end that agrees."""
-    ends = [expected[: old - 1 if old else None : -1], actual[: new - 1 if new else None : -1]]
-    same = len(commonprefix(ends))
+    same = _shared(expected[: old - 1 if old else None : -1], actual[: new - 1 if new else None : -1])
     return len(expected) - old - same, len(actual) - new - same
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """How many bytes at the beginning are the same."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -13,7 +13,7 @@ import orjson
 
 from ...format.payload import Json
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=str, parse_int=lambda digits: _integer(digits))
+_DECODER = json.JSONDecoder(strict=False, parse_constant=str, parse_int=lambda digits: _integer(digits))  # noqa: PLW0108 - defined below
 _BLANKS = " \t\r\n"
 _LONGEST_DIGITS = 18
 

@@ -2,7 +2,7 @@
 
 ::
 
-    session-state/ID/events.jsonl           with workspace.yaml, checkpoints and files beside; once session-state/ID.jsonl
+    session-state/ID/events.jsonl           with workspace.yaml and others beside it; once session-state/ID.jsonl
     {"type": "session.start", "data": {"sessionId": …, "context": {"cwd": …}}, "id": …, "timestamp": …, "parentId": …}
 
 The title is the beginning of the first thing that the user said.

@@ -2,8 +2,8 @@
 
 ::
 
-    tmp/PROJECT/chats/session-2026-11-30T10-00-UUID.json        {"sessionId": …, "projectHash": …, "messages": […]}
-    tmp/PROJECT/chats/session-….jsonl                           {"sessionId": …, "projectHash": …}, then a message a line
+    tmp/PROJECT/chats/session-2026-11-30T10-00-UUID.json       {"sessionId": …, "projectHash": …, "messages": […]}
+    tmp/PROJECT/chats/session-….jsonl                          {"sessionId": …, "projectHash": …}, then messages
 
 The title is the beginning of the first thing that the user said.
 """

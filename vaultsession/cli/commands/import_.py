@@ -34,7 +34,10 @@ def import_(
     ],
     format: Annotated[
         str,
-        typer.Option("--format", help="auto looks at each file; json, jsonl, langchain, openai-agents; agents: claude-code, codex, copilot-cli, pi."),
+        typer.Option(
+            "--format",
+            help="auto looks at each file; json, jsonl, openai-agents, langchain, claude-code, codex, copilot-cli, pi.",
+        ),
     ] = "auto",
     id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
     user: Annotated[
