@@ -43,11 +43,12 @@ def archive(
     environ: Mapping[str, str] = os.environ,
     clock: Clock | None = None,
     disk: Disk | None = None,
+    patience: float = 5.0,
 ) -> Iterator[Archived | Skipped]:
     """Every file as it is done. ``LeaseTimeout`` where another archiver is at work; ``BackendUnavailable`` ends it."""
     clock = clock or SystemClock()
     archiver = Archiver(store, disk=disk, clock=clock, dry_run=options.dry_run)
-    with contextlib.nullcontext() if options.dry_run else store.lease(LEASE, timeout=1.0):
+    with contextlib.nullcontext() if options.dry_run else store.lease(LEASE, timeout=patience):
         for found in discover(options.sources, environ):
             if isinstance(found, Skipped):
                 yield found
