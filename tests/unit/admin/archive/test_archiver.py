@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from archive_lab import LONG_AGO, append, event, lines, outcomes, run, sealed_bytes, write
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.admin.archive import original
+from vaultsession.admin.archive import archiver as module
+from vaultsession.admin.archive import original, part_writer
 from vaultsession.admin.archive.discovery import discover
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 from vaultsession.admin.importers import Skipped, place, read
+from vaultsession.admin.importers.sources import File
 from vaultsession.errors import InvalidSetting, LeaseTimeout
 
 KEY = RawKey(bytes(range(32)))
@@ -35,7 +38,10 @@ def source(tmp_path: Path) -> Path:
 def test_an_archived_session_is_the_one_that_an_import_makes(store: SessionStore, source: Path, tmp_path: Path) -> None:
     events = [*(event(number) for number in range(5)), {"type": "summary", "summary": "Sums", "leafUuid": "u2"}]
     write(source / "-home-me" / "s-1.jsonl", lines(*events))
-    write(source / "chat.json", json.dumps({"id": "c", "title": "Chat", "messages": [{"role": "user", "content": "x"}]}).encode())
+    write(
+        source / "chat.json",
+        json.dumps({"id": "c", "title": "Chat", "messages": [{"role": "user", "content": "x"}]}).encode(),
+    )
     assert outcomes(run(store, source)) == ["archived", "archived"]
     with open_store(tmp_path / "other", key=KEY, durability="os") as other:
         for found in read(str(source)):
@@ -86,8 +92,6 @@ def test_a_session_that_grew_is_appended_to(store: SessionStore, source: Path) -
 
 
 def test_a_line_that_is_half_written_is_left_for_another_time(store: SessionStore, source: Path) -> None:
-    import time
-
     file = write(source / "s.jsonl", lines(event(1)) + b'{"half', modified=int(time.time()))
     run(store, source)
     assert sealed_bytes(store, "s") == lines(event(1))
@@ -123,7 +127,9 @@ def test_what_was_sealed_is_kept_where_its_file_was_written_anew(store: SessionS
 def test_a_document_that_only_grew_leaves_no_copy(store: SessionStore, source: Path) -> None:
     messages = [{"role": "user", "content": str(number)} for number in range(4)]
     for count in (2, 4):
-        file = write(source / "d.json", json.dumps({"id": "d", "messages": messages[:count]}).encode(), modified=LONG_AGO + count)
+        file = write(
+            source / "d.json", json.dumps({"id": "d", "messages": messages[:count]}).encode(), modified=LONG_AGO + count
+        )
         run(store, source)
     assert sealed_bytes(store, "d") == file.read_bytes()
     assert [info.id for info in store.list()] == ["d"]
@@ -133,8 +139,8 @@ def test_a_document_that_only_grew_leaves_no_copy(store: SessionStore, source: P
 
 
 def test_a_large_file_is_parts(store: SessionStore, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (original, __import__("vaultsession.admin.archive.part_writer", fromlist=["x"])):
-        monkeypatch.setattr(module, "PART", 2_000)
+    for each in (original, part_writer):
+        monkeypatch.setattr(each, "PART", 2_000)
     events = [event(number, text="x" * 300) for number in range(20)]
     file = write(source / "s.jsonl", lines(*events))
     run(store, source)
@@ -155,7 +161,7 @@ def test_two_files_of_one_name_are_two_sessions(store: SessionStore, source: Pat
     ids = [done.id for done in run(store, source)]
     assert len(set(ids)) == 2
     assert [done.id for done in run(store, source)] == ids
-    assert {sealed_bytes(store, id) for id in ids} == {lines(event(97)), lines(event(98))}
+    assert {sealed_bytes(store, each) for each in ids} == {lines(event(97)), lines(event(98))}
 
 
 def test_a_session_of_another_kind_is_left_alone(store: SessionStore, source: Path) -> None:
@@ -191,9 +197,11 @@ def test_every_agent_is_found_by_its_variable(store: SessionStore, tmp_path: Pat
     }  # fmt: skip
     found = list(discover((), environ))
     assert {os.path.relpath(each.path, home) for each in found if not isinstance(each, Skipped)} == wanted
-    assert {os.path.relpath(each.path, home / "codex") for each in discover(("codex",), environ) if not isinstance(each, Skipped)} == {
-        "sessions/2026/11/30/rollout-2026-11-30T10-00-00-u.jsonl"
-    }
+    assert {
+        os.path.relpath(each.path, home / "codex")
+        for each in discover(("codex",), environ)
+        if not isinstance(each, Skipped)
+    } == {"sessions/2026/11/30/rollout-2026-11-30T10-00-00-u.jsonl"}
     done = list(archive(store, ArchiveOptions(), environ=environ))
     assert {each.outcome for each in done if not isinstance(each, Skipped)} == {"archived"}
     assert store.load("0c").labels["agent"] == "copilot-cli"
@@ -216,8 +224,6 @@ def test_links_fifos_and_vaults_are_not_read(store: SessionStore, source: Path, 
 
 
 def test_only_what_is_asked_for(store: SessionStore, source: Path) -> None:
-    import time
-
     write(source / "old.jsonl", lines(event(1)))
     write(source / "new.jsonl", lines(event(1)), modified=int(time.time()))
     write(source / "other.jsonl", lines(event(1, cwd="/home/me/elsewhere")))
@@ -268,8 +274,6 @@ def test_a_change_of_mode_or_time_alone_is_kept(store: SessionStore, source: Pat
 def test_a_file_that_cannot_be_read_is_left(store: SessionStore, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(source / "a.jsonl", lines(event(1)))
     write(source / "b.jsonl", lines(event(2)))
-    from vaultsession.admin.importers.sources import File
-
     opened = File.open
 
     def refused(self: File):
@@ -283,9 +287,9 @@ def test_a_file_that_cannot_be_read_is_left(store: SessionStore, source: Path, m
     assert second.outcome == "archived"
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_left(store: SessionStore, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaultsession.admin.archive import archiver as module
-
+def test_a_file_that_shrinks_while_it_is_read_is_left(
+    store: SessionStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write(source / "a.jsonl", lines(*map(event, range(50))))
     known = module.kind_of
 

@@ -17,6 +17,7 @@ from vaultsession.admin.archive import removal
 from vaultsession.admin.archive.discovery import LEFTOVER
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 from vaultsession.admin.importers import Skipped
+from vaultsession.store.elements import Elements
 
 KEY = RawKey(bytes(range(32)))
 
@@ -74,7 +75,9 @@ def test_a_file_that_is_held_open_is_left(store: SessionStore, file: Path, mode:
 
 
 @has_leases
-def test_whoever_opens_it_in_the_middle_gets_it(store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_opens_it_in_the_middle_gets_it(
+    store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = removal._held_alone
 
     def opens(fd: int) -> Any:
@@ -87,7 +90,7 @@ def test_whoever_opens_it_in_the_middle_gets_it(store: SessionStore, file: Path,
                     os.open(file, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)  # breaks the lease, and does not wait
                 return is_alone
 
-            def __exit__(self, *error: Any) -> Any:
+            def __exit__(self, *error: object) -> Any:
                 return context.__exit__(*error)
 
         return Opened()
@@ -96,7 +99,9 @@ def test_whoever_opens_it_in_the_middle_gets_it(store: SessionStore, file: Path,
     assert problem(store, file) == "not removed: another program was about to open it"
 
 
-def test_a_file_that_changed_since_it_was_sealed_is_left(store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changed_since_it_was_sealed_is_left(
+    store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compare = removal.compare
 
     def grows(archiver: Any, source: Any, id: str, fd: int) -> None:
@@ -121,8 +126,6 @@ def test_a_session_that_was_sealed_wrongly_saves_its_file(
     store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """The planted fault: sealing that loses something. The comparison finds it."""
-    from vaultsession.store.elements import Elements
-
     create = Elements.create
 
     def faulty(self: Elements, id: str, state: Any, elements: Any, fields: Any) -> Any:

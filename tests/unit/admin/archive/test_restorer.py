@@ -10,6 +10,7 @@ import pytest
 from archive_lab import LONG_AGO, event, lines, run, write
 
 from vaultsession import RawKey, SessionStore, open_store
+from vaultsession.admin.archive import restorer
 from vaultsession.admin.archive.restorer import RestoredFile, Restorer
 from vaultsession.errors import SessionNotFound
 
@@ -106,8 +107,6 @@ def test_a_link_in_its_place_is_not_followed(store: SessionStore, file: Path, tm
 
 
 def test_a_full_disk_leaves_nothing_behind(store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaultsession.admin.archive import restorer
-
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
