@@ -101,7 +101,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             chosen = getattr(self, name)
-            if not any(type(chosen) is type(option) and chosen == option for option in allowed):  # 1 is not True
+            if (type(chosen), chosen) not in [(type(option), option) for option in allowed]:  # 1 is not True
                 raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
         for name in ("ttl", "sweep_interval", "mirror_drain"):
             if getattr(self, name) is not None:
@@ -118,14 +118,13 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Unpack[SettingFields]) -> Settings:
         """The settings of the environment, apart from those that are given."""
         found: SettingFields = {}
-        for field in dataclasses.fields(cls):
-            variable = PREFIX + field.name.upper()
-            if (text := environ.get(variable)) and field.name not in overrides:
+        for name, variable in _VARIABLES.items():
+            if (text := environ.get(variable)) and name not in overrides:
                 try:
-                    found[field.name] = from_text(field.name, text)  # type: ignore[literal-required]  # a field
+                    found[name] = from_text(name, text)  # type: ignore[literal-required]  # a field
                 except InvalidSetting as error:
                     raise InvalidSetting(f"{variable}: {error}") from None
-        unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
+        unknown = sorted(overrides.keys() - _VARIABLES.keys())
         if unknown:
             raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
         found.update(overrides)
@@ -139,6 +138,7 @@ class Settings:
             raise InvalidSetting(str(error)) from None
 
 
+_VARIABLES = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
 _BOOLEANS = (True, False)
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "compression": ("zstd", "none"),
