@@ -111,7 +111,7 @@ class SessionInfo(SessionFacts):
     __slots__ = ("_document",)
 
     def __init__(self, head: Head, document: bytes) -> None:
-        super().__init__(head)
+        self._head = head  # as ``super().__init__`` does: one is made by every write
         self._document = document
 
     @property
@@ -267,8 +267,8 @@ class Session(SessionFacts, Generic[StateT]):
             return True
         if self._state is None and self._messages is None:
             return False
-        before = [orjson.dumps(document.state_of(self._bodies)), *document.elements(self._bodies)]
-        return payload.elements(self._plain_state(), self.messages) != before
+        before = [orjson.dumps(document.stored_state_of(self._bodies)), *document.elements(self._bodies)]
+        return payload.elements(self._plain_state(), self.messages, boxes=True) != before
 
     def _edit(self) -> Edit:
         """What a save writes."""
