@@ -46,7 +46,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A file, the session that it is in, and what became of it. ``problem`` is why it was left, or not removed."""
+    """A file, the session that it is in, and what became of it; ``added`` bytes were sealed, or would be.
+
+    ``problem`` is why it was left, or not removed; where it ``is_busy`` it is only in use, and another run does it.
+    """
 
     path: str
     id: str
@@ -55,6 +58,8 @@ class Archived:
     added: int = 0
     removed: bool = False
     problem: str = ""
+    is_busy: bool = False
+    agent: str = ""
 
 
 class Archiver:

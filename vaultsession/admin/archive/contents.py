@@ -43,6 +43,10 @@ class Changed(Exception):
     """The file is not what it was when it was looked at; the text says how."""
 
 
+class Busy(Changed):
+    """The file is in use: it is left for another time."""
+
+
 class Content:
     """Messages of a file, as elements, and what is beside them: ``size`` bytes of it.
 

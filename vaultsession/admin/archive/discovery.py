@@ -65,6 +65,38 @@ def discover(sources: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[S
             yield from _named(source)
 
 
+def changed_file(path: str, places: Mapping[str, Agent | None]) -> SourceFile | None:
+    """The file of a path below one of the places, if it is one that is archived."""
+    for root, agent in places.items():
+        if path.startswith(root + os.sep):
+            name = os.path.relpath(path, root).replace(os.sep, "/")
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if hidden or name.endswith(LEFTOVER) or not is_wanted(name, agent):
+                return None
+            try:
+                status = os.lstat(path)
+            except OSError:
+                return None
+            return SourceFile(root, name, agent, status) if stat.S_ISREG(status.st_mode) else None
+    return None
+
+
+def places_of(sources: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, Agent | None]:
+    """The directory of each source, and whose it is. ``InvalidSetting`` for a file, and for what is not there."""
+    homes = agent_homes(environ)
+    found: dict[str, Agent | None] = {}
+    for source in sources or tuple(homes):
+        if source in AGENTS:
+            if source in homes:
+                found[homes[source]] = AGENTS[source]
+        else:
+            path = os.path.realpath(os.path.expanduser(source))
+            if not os.path.isdir(path):
+                raise InvalidSetting(f"{source} is no directory: what is followed is an agent or a directory")
+            found[path] = None
+    return found
+
+
 def _named(source: str) -> Iterator[SourceFile | Skipped]:
     path = os.path.realpath(os.path.expanduser(source))
     try:
@@ -86,7 +118,7 @@ def _named(source: str) -> Iterator[SourceFile | Skipped]:
 def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | Skipped]:
     try:
         with os.scandir(os.path.join(root, below)) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = sorted(found, key=lambda entry: (not entry.name.endswith(LEFTOVER), entry.name))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -105,7 +137,7 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
             continue
         if stat.S_ISDIR(status.st_mode):
             yield from _below(root, name, agent)
-        elif _is_wanted(name.removesuffix(LEFTOVER), agent):
+        elif is_wanted(name.removesuffix(LEFTOVER), agent):
             if stat.S_ISREG(status.st_mode):
                 yield SourceFile(root, name, agent, status)
             else:
@@ -113,5 +145,6 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
                 yield Skipped(entry.path, kind)
 
 
-def _is_wanted(name: str, agent: Agent | None) -> bool:
+def is_wanted(name: str, agent: Agent | None) -> bool:
+    """Whether a file of that name below its root is one that is archived."""
     return agent.is_ours(name) if agent else name.lower().endswith(SUFFIXES)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ...format.lossless import BOX
 from ...format.payload import Json
 from .lines import Oddity
 from .patch import Patch, patch_between, patched
@@ -36,7 +37,7 @@ class JsonDocument(NamedTuple):
 def document_of(data: bytes, messages: Sequence[Json], state: Json) -> JsonDocument | None:
     """The file, whose messages and state a reader has found; None where it is no such value, or too oddly spelled."""
     found = strict(data)
-    if found is None:
+    if found is None or any(BOX in message for message in messages):
         return None
     value, whole = found
     elements = [orjson.dumps(message) for message in messages]

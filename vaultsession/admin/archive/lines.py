@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from ...format.lossless import BOX
 from ...format.payload import Json
 from .patch import patch_between, patched
 from .styles import BYTES, COMPACT, LINES, STYLES, TEXT, text_element
-from .values import lenient, strict
+from .values import Value, lenient, strict
 
 Oddity = list[int | str]
 
@@ -50,6 +51,7 @@ class Spelling:
             if (
                 found is not None
                 and type(found[0]) is dict
+                and BOX not in found[0]
                 and len(data) == len(found[1]) + 1
                 and data[:-1] == found[1]
                 and data[-1:] == b"\n"
@@ -76,15 +78,21 @@ class Spelling:
     def _odd(self, data: bytes) -> Iterator[Piece]:
         found = strict(data)
         if found is not None and type(found[0]) is dict:
-            yield self._piece(found[0], found[1], data)
+            yield from self._one(Value(found[0], found[1], data))
             return
         values, rest = lenient(data)
         if rest and not rest.strip() and values:
             values[-1] = values[-1]._replace(data=values[-1].data + rest)
             rest = b""
         for each in values:
-            yield self._piece(each.value, each.element, each.data)
+            yield from self._one(each)
         yield from text_pieces(rest)
+
+    def _one(self, found: Value) -> Iterator[Piece]:
+        if BOX in found.value:  # a reader would take it for what it boxes
+            yield from text_pieces(found.data)
+        else:
+            yield self._piece(found.value, found.element, found.data)
 
     def _piece(self, value: Json, element: bytes, data: bytes) -> Piece:
         if not self.known:

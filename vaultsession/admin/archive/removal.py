@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
 from .archiver import Archiver
-from .contents import Changed
+from .contents import Busy, Changed
 from .discovery import LEFTOVER, SourceFile
 from .original import bytes_of
 
@@ -37,7 +37,7 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
     with opened(disk, path, READ_WRITE if shred else READ) as fd:
         before = disk.fstat(fd)
         if not archiver.is_quiet(before):
-            raise Changed("it was written to a short time ago")
+            raise Busy("it was written to a short time ago")
         if shred and before.st_nlink > 1:
             raise Changed("it has another name (a hard link), which shredding would reach")
         compare(archiver, source, id, fd)
@@ -73,23 +73,25 @@ def compare(archiver: Archiver, source: SourceFile, id: str, fd: int) -> None:
         raise Changed(f"{size - place} bytes of it are not sealed yet")
 
 
-def put_back(disk: Disk, aside: str) -> str:
-    """Give a file its name back; the name. ``Changed`` where there is another file of that name by now."""
+def put_back(disk: Disk, aside: str) -> bool:
+    """Give a file its name back; False where it has it still. ``Changed`` where another file has that name by now."""
     path = aside.removesuffix(LEFTOVER)
+    had = False
     try:
         disk.link(aside, path)
     except FileExistsError:
+        had = True
         if disk.stat(path).st_ino != disk.stat(aside).st_ino:
             raise Changed(f"{path} is there again: look at both, and remove {aside} yourself") from None
     disk.unlink(aside)
-    return path
+    return not had
 
 
 def _check(before: os.stat_result, now: os.stat_result, *, is_alone: bool = True) -> None:
     if not is_alone:
-        raise Changed("another program was about to open it")
+        raise Busy("another program was about to open it")
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (now.st_size, now.st_mtime_ns, now.st_ino):
-        raise Changed("it was written to meanwhile")
+        raise Busy("it was written to meanwhile")
 
 
 def _overwrite(disk: Disk, fd: int, size: int) -> None:
@@ -112,7 +114,7 @@ def _held_alone(fd: int) -> Iterator[Callable[[], bool]]:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # by default SIGIO, which ends a process
         fcntl.fcntl(fd, command, fcntl.F_WRLCK)
     except BlockingIOError:
-        raise Changed("another program has it open") from None
+        raise Busy("another program has it open") from None
     except OSError:
         yield lambda: True
         return

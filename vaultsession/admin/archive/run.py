@@ -14,7 +14,7 @@ from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
 from ..importers.session import Skipped
 from .archiver import Archived, Archiver, Outcome
-from .contents import Changed, is_of_project
+from .contents import Busy, Changed, is_of_project
 from .discovery import LEFTOVER, SourceFile, discover
 from .removal import put_back, remove
 
@@ -53,10 +53,10 @@ def archive(
             if isinstance(found, Skipped):
                 yield found
                 continue
-            source: SourceFile | Skipped = _renamed(archiver, found, options)
+            source = _renamed(archiver, found, options)
             if isinstance(source, Skipped):
                 yield source
-            elif _is_chosen(source, options, clock):
+            elif source is not None and is_chosen(source, options, clock):
                 yield archived(archiver, source, options)
 
 
@@ -67,8 +67,8 @@ def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) ->
         if done.outcome is not Outcome.LEFT and options.remove and not done.problem:
             done = _removed(archiver, source, done, options)
     except _REFUSALS as error:
-        return Archived(source.path, "", Outcome.LEFT, source.status.st_size, problem=str(error))
-    return done
+        done = Archived(source.path, "", Outcome.LEFT, source.status.st_size, problem=str(error))
+    return replace(done, agent=source.agent.name if source.agent else "")
 
 
 def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: ArchiveOptions) -> Archived:
@@ -77,26 +77,31 @@ def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: Ar
     try:
         remove(archiver, source, done.id, shred=options.shred)
     except Changed as error:
-        return replace(done, problem=f"not removed: {error}")
+        return replace(done, problem=f"not removed: {error}", is_busy=isinstance(error, Busy))
     except OSError as error:
         return replace(done, problem=f"not removed: {error.strerror or error}")
     return replace(done, removed=True)
 
 
-def _renamed(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> SourceFile | Skipped:
-    """The source; with its own name where a run before this one has ended while it was removing it."""
+def _renamed(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> SourceFile | Skipped | None:
+    """The source; with its own name where a run before this one has ended while it was removing it.
+
+    None where it has its own name as well, by which it is found.
+    """
     if not source.name.endswith(LEFTOVER):
         return source
     if options.dry_run:
         return Skipped(source.path, "a run ended while it removed this file: the next one gives it its name back")
     try:
-        put_back(archiver.disk, source.path)
+        if not put_back(archiver.disk, source.path):
+            return None
     except (Changed, OSError) as error:
         return Skipped(source.path, str(error))
     return replace(source, name=source.name.removesuffix(LEFTOVER))
 
 
-def _is_chosen(source: SourceFile, options: ArchiveOptions, clock: Clock) -> bool:
+def is_chosen(source: SourceFile, options: ArchiveOptions, clock: Clock) -> bool:
+    """Whether a file is one of those that the options mean."""
     if options.older_than and clock.now() - source.status.st_mtime_ns // 1000 < options.older_than:
         return False
     return options.project is None or is_of_project(source, options.project)

@@ -76,6 +76,7 @@ def test_the_spellings_of_programs_cost_nothing(line: bytes, end: bytes) -> None
         b'{"a":' + b'{"b":' * 300 + b"1" + b"}" * 300 + b"}\n",
         b'{"a":1}',
         b'{"a":1}\r',
+        b'{"$lossless":[1]}\n{"$lossless": [{"$b":"AA=="}],"b":1}\n',
         b"\n" * 9000,
         b'{"a":' + b"9" * 5000 + b"}\n",
     ],
