@@ -94,15 +94,15 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / "source").iterdir())}
 
 
-def archived(root: Path, meet: Any, *, durability: Any = "sync") -> None:
+def archived(root: Path, meet: Any, *, durability: Any = "sync", shred: bool = False) -> None:
     disk = CountingDisk(meet)
     with opened(root, disk, durability) as store:
-        wanted = ArchiveOptions(sources=(str(root / "source"),), remove=True)
+        wanted = ArchiveOptions(sources=(str(root / "source"),), remove=True, shred=shred)
         for _ in archive(store, wanted, environ={}, disk=disk):
             pass
 
 
-def killed(root: Path, number: int) -> bool:
+def killed(root: Path, number: int, *, shred: bool) -> bool:
     """Run the archiver in a process that is killed at a call; whether it came so far."""
     child = os.fork()
     if child == 0:
@@ -115,7 +115,7 @@ def killed(root: Path, number: int) -> bool:
             count += 1
 
         try:
-            archived(root, meet)
+            archived(root, meet, shred=shred)
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -129,24 +129,29 @@ def check(root: Path, before: dict[str, bytes]) -> None:
         for name, data in before.items():
             if now.get(name, now.get(name + LEFTOVER)) != data:
                 assert name not in now
+                assert name + LEFTOVER not in now
                 kept = name if name == "text.json" else name.rpartition(".")[0]
                 assert sealed_bytes(store, kept) == data, name
 
 
-def calls(root: Path) -> int:
+def calls(root: Path, *, shred: bool) -> int:
     """How many moments there are to be killed in."""
     met: list[str] = []
-    archived(root, lambda name, _: met.append(name))
+    archived(root, lambda name, _: met.append(name), shred=shred)
     assert files(root) == {}
     return len(met)
 
 
-@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 150])
-def test_a_kill_at_any_moment_loses_nothing_and_the_next_run_goes_on(root: Path, every: int) -> None:
+@pytest.mark.parametrize(
+    ("every", "shred"),
+    [(150, False), pytest.param(1, False, marks=pytest.mark.slow), pytest.param(1, True, marks=pytest.mark.slow)],
+)
+def test_a_kill_at_any_moment_loses_nothing_and_the_next_run_goes_on(root: Path, every: int, *, shred: bool) -> None:
+    """Over 500 moments together, before and after each call."""
     before, kills = files(root), 0
-    for number in range(0, calls(root), every):
+    for number in range(0, calls(root, shred=shred), every):
         afresh(root)
-        kills += killed(root, number)
+        kills += killed(root, number, shred=shred)
         check(root, before)
         with opened(root) as store:
             done = run(store, root / "source", remove=True)
@@ -161,7 +166,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_the_next_run_goes_on(root: Path,
                     restorer.restore(info.id)
         assert files(root) == before, number
     if every == 1:
-        assert kills >= 500, kills
+        assert kills >= 250, kills
 
 
 @pytest.mark.parametrize("durability", ["sync", "os"])

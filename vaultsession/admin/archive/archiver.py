@@ -20,11 +20,11 @@ from ...store.elements import ElementDocument, Elements
 from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
-from .contents import Changed, ContentReader, Hash, Kind, digest_of, kind_of
+from .contents import Changed, ContentReader, FileKind, Hash, digest_of, kind_of
 from .discovery import SourceFile
 from .lines import Spelling
 from .original import DOCUMENT, LINES, Original, digest_text
-from .part_writer import Part, PartWriter, part_id
+from .part_writer import FilePart, PartWriter, part_id
 from .styles import COMPACT, TEXT
 
 QUIET = 15 * 60
@@ -34,7 +34,7 @@ _BATCH = 2 << 20
 _MOST_BEFORE = 10_000
 
 
-class Outcome(StrEnum):
+class ArchiveOutcome(StrEnum):
     """What became of a file."""
 
     ARCHIVED = "archived"
@@ -53,7 +53,7 @@ class Archived:
 
     path: str
     id: str
-    outcome: Outcome
+    outcome: ArchiveOutcome
     size: int
     added: int = 0
     removed: bool = False
@@ -80,13 +80,13 @@ class Archiver:
             with source.file.open() as stream:
                 return self._archived(source, stream)
         except (OSError, Changed) as error:
-            return Archived(source.path, "", Outcome.LEFT, 0, problem=_words(error))
+            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
 
     def is_quiet(self, status: os.stat_result) -> bool:
         """Whether nobody is taken to be writing to a file."""
         return self._is_quiet(status.st_mtime_ns)
 
-    def session_of(self, source: SourceFile, kind: Kind) -> tuple[str, list[Part]]:
+    def session_of(self, source: SourceFile, kind: FileKind) -> tuple[str, list[FilePart]]:
         """The id of the session of a file, and its parts as far as there are any.
 
         Where another file has the id, that and a digest of the path is the id.
@@ -101,14 +101,14 @@ class Archiver:
                 return name, list(self.parts(name, read))
         raise SessionExists(f"there is a session {kind.id!r} already, and it is not of {source.path}")
 
-    def parts(self, id: str, first: ElementDocument | None = None) -> Iterator[Part]:
+    def parts(self, id: str, first: ElementDocument | None = None) -> Iterator[FilePart]:
         """The parts of a file that was archived. ``Damaged`` where one is missing."""
         number, place, before, read = 0, 0, "", first or self.elements.read(id)
         while read is not None:
             original = Original.of_state(read.state)
             if original is None or original.start != place or original.after != before:
                 return
-            yield Part(read.info.id, original, read.info.version, len(read.elements))
+            yield FilePart(read.info.id, original, read.info.version, len(read.elements))
             number, place, before = number + 1, place + original.size, original.sha256
             read = self.elements.read(part_id(id, number))
             if read is None and original.more:
@@ -127,36 +127,36 @@ class Archiver:
             return self._foreseen(name, parts, stream, original, size)
         if not parts:
             added = self._writer(name, kind, original, stream, size, []).write()
-            return Archived(source.path, name, Outcome.ARCHIVED, size, added)
+            return Archived(source.path, name, ArchiveOutcome.ARCHIVED, size, added)
         sealed = parts[-1].end
         if sealed == size and _is_untouched(parts[-1].original, original):
-            return Archived(source.path, name, Outcome.UNCHANGED, size)
+            return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
         agreed = self._agreement(parts, stream, size)
         if agreed is None or (kind.document is not None and sealed < size):
             self._keep_before(name, kind, parts)
             added = self._writer(name, kind, original, stream, size, [], replaces=True).write()
             self._drop_after(name)
-            return Archived(source.path, name, Outcome.REPLACED, size, added)
+            return Archived(source.path, name, ArchiveOutcome.REPLACED, size, added)
         added = self._writer(name, kind, original, stream, size, parts, hash=agreed).write()
         if not added and sealed == size:
             self._refresh(parts[-1], original)
-        return Archived(source.path, name, Outcome.APPENDED if added else Outcome.UNCHANGED, size, added)
+        return Archived(source.path, name, ArchiveOutcome.APPENDED if added else ArchiveOutcome.UNCHANGED, size, added)
 
-    def _foreseen(self, id: str, parts: list[Part], stream: IO[bytes], original: Original, size: int) -> Archived:
+    def _foreseen(self, id: str, parts: list[FilePart], stream: IO[bytes], original: Original, size: int) -> Archived:
         """What would become of a file."""
         sealed = parts[-1].end if parts else 0
         if not parts:
-            outcome = Outcome.ARCHIVED
+            outcome = ArchiveOutcome.ARCHIVED
         elif sealed == size and _is_untouched(parts[-1].original, original):
-            outcome = Outcome.UNCHANGED
+            outcome = ArchiveOutcome.UNCHANGED
         elif self._agreement(parts, stream, size) is None:
-            outcome, sealed = Outcome.REPLACED, 0
+            outcome, sealed = ArchiveOutcome.REPLACED, 0
         else:
-            outcome = Outcome.APPENDED if sealed < size else Outcome.UNCHANGED
+            outcome = ArchiveOutcome.APPENDED if sealed < size else ArchiveOutcome.UNCHANGED
         return Archived(original.path, id, outcome, size, size - sealed)
 
     def _writer(
-        self, id: str, kind: Kind, original: Original, stream: IO[bytes], size: int, parts: list[Part],
+        self, id: str, kind: FileKind, original: Original, stream: IO[bytes], size: int, parts: list[FilePart],
         *, hash: Hash | None = None, replaces: bool = False,
     ) -> PartWriter:  # fmt: skip
         known = parts[-1].original if parts else None
@@ -165,12 +165,12 @@ class Archiver:
         reader = ContentReader(stream, size, kind, spelling, is_settled=settled)
         return PartWriter(self.elements, id, kind, original, reader, parts=parts, hash=hash, replaces=replaces)
 
-    def _refresh(self, part: Part, original: Original) -> None:
+    def _refresh(self, part: FilePart, original: Original) -> None:
         """Keep the mode and the times that a file has now, its bytes being what they were."""
         known = replace(part.original, mode=original.mode, modified=original.modified, accessed=original.accessed)
         self.elements.append(part.id, (), known.to_state(), if_version=part.version)
 
-    def _agreement(self, parts: list[Part], stream: IO[bytes], size: int) -> Hash | None:
+    def _agreement(self, parts: list[FilePart], stream: IO[bytes], size: int) -> Hash | None:
         """The digest of the last part, where the file begins with all that is sealed of it; None where it does not."""
         digest: Hash | None = None
         for part in parts:
@@ -182,7 +182,7 @@ class Archiver:
                 return None
         return digest
 
-    def _keep_before(self, id: str, kind: Kind, parts: list[Part]) -> None:
+    def _keep_before(self, id: str, kind: FileKind, parts: list[FilePart]) -> None:
         """A copy of what is sealed, unless all of it is found in what a document has become."""
         if kind.document is not None:
             read = self.elements.read(id)
@@ -201,7 +201,7 @@ class Archiver:
             number += 1
 
 
-def _original(source: SourceFile, status: os.stat_result, kind: Kind) -> Original:
+def _original(source: SourceFile, status: os.stat_result, kind: FileKind) -> Original:
     return Original(
         root=source.root,
         name=source.name,

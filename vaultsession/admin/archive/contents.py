@@ -73,7 +73,7 @@ class Content:
 
 
 @dataclass(slots=True)
-class Kind:
+class FileKind:
     """How a file is read: as lines, as one JSON document, or as text; and what its session is called."""
 
     id: str
@@ -83,7 +83,7 @@ class Kind:
     facts: ImportedSession | None = None
 
 
-def kind_of(source: SourceFile, size: int) -> Kind:
+def kind_of(source: SourceFile, size: int) -> FileKind:
     """How a file is to be read. What a reader of importers makes of it counts, where it makes one session of it."""
     file, agent = source.file, source.agent
     if file.suffix in _LINES:
@@ -92,16 +92,16 @@ def kind_of(source: SourceFile, size: int) -> Kind:
                 agent = TRANSCRIPTS.get(json_lines.survey(stream).agent or "")
             if agent is None:
                 found = _one(json_lines.read(file, lenient=True))
-                return Kind(found.id if found else file.stem, None, facts=found)
-        return Kind(id_of(file), agent)
+                return FileKind(found.id if found else file.stem, None, facts=found)
+        return FileKind(id_of(file), agent)
     if file.suffix == ".json" and size <= documents.LARGEST:
         found = _one(json_file.read(file))
         if found is not None:
             with file.open() as stream:
                 document = documents.document_of(stream.read(documents.LARGEST + 1), found.messages, found.state)
             if document is not None:
-                return Kind(found.id, agent, document=document, facts=found)
-    return Kind(source.name, agent, is_text=True)
+                return FileKind(found.id, agent, document=document, facts=found)
+    return FileKind(source.name, agent, is_text=True)
 
 
 def is_of_project(source: SourceFile, project: str) -> bool:
@@ -135,7 +135,7 @@ class ContentReader:
     Unless it ``is_settled``, a last line without an end is left for another time: it may be written to.
     """
 
-    def __init__(self, stream: IO[bytes], size: int, kind: Kind, spelling: Spelling, *, is_settled: bool) -> None:
+    def __init__(self, stream: IO[bytes], size: int, kind: FileKind, spelling: Spelling, *, is_settled: bool) -> None:
         self.spelling = spelling
         self.size = size
         self._stream = stream

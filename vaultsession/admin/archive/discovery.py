@@ -18,7 +18,8 @@ from ..importers.sources import File
 from ..importers.transcripts import Agent
 
 LEFTOVER = ".vaultsession-removing"
-"""The ending of a file that is about to be removed: see ``removal``."""
+SHREDDED = ".vaultsession-shredding"
+"""The endings of a file that is about to be removed, and of one that is being shredded: see ``removal``."""
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 """Of the files below a path that is named."""
@@ -71,7 +72,7 @@ def changed_file(path: str, places: Mapping[str, Agent | None]) -> SourceFile | 
         if path.startswith(root + os.sep):
             name = os.path.relpath(path, root).replace(os.sep, "/")
             hidden = any(part.startswith(".") for part in name.split("/"))
-            if hidden or name.endswith(LEFTOVER) or not is_wanted(name, agent):
+            if hidden or name.endswith((LEFTOVER, SHREDDED)) or not is_wanted(name, agent):
                 return None
             try:
                 status = os.lstat(path)
@@ -118,7 +119,7 @@ def _named(source: str) -> Iterator[SourceFile | Skipped]:
 def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | Skipped]:
     try:
         with os.scandir(os.path.join(root, below)) as found:
-            entries = sorted(found, key=lambda entry: (not entry.name.endswith(LEFTOVER), entry.name))
+            entries = sorted(found, key=lambda entry: (not entry.name.endswith((LEFTOVER, SHREDDED)), entry.name))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -137,7 +138,7 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
             continue
         if stat.S_ISDIR(status.st_mode):
             yield from _below(root, name, agent)
-        elif is_wanted(name.removesuffix(LEFTOVER), agent):
+        elif is_wanted(name.removesuffix(LEFTOVER).removesuffix(SHREDDED), agent):
             if stat.S_ISREG(status.st_mode):
                 yield SourceFile(root, name, agent, status)
             else:

@@ -40,49 +40,70 @@ class Minute(Counter[str]):
         self["left"] += bool(done.problem) and not done.is_busy
 
 
-def follow(
-    store: SessionStore[Any],
-    options: ArchiveOptions,
-    *,
-    environ: Mapping[str, str] = os.environ,
-    clock: Clock | None = None,
-    stop: Event | None = None,
-) -> Iterator[Minute]:
-    """Archive what there is, then what is written, until ``stop``; a ``Minute`` whenever something was done in one.
+class ArchiveFollower:
+    """Archives what there is, then what is written. ``InvalidSetting`` where there is nothing to follow."""
 
-    ``InvalidSetting`` without the extra. An archiver that runs beside this one is waited for.
-    """
-    try:
-        from watchfiles import watch  # noqa: PLC0415 - an extra: imported when used
-    except ImportError:
-        raise InvalidSetting("following needs the package watchfiles: pip install 'vaultsession[archive]'") from None
-    clock = clock or SystemClock()
-    archiver = Archiver(store, clock=clock)
-    places = places_of(options.sources, environ)
-    if not places:
-        raise InvalidSetting("there is nothing to follow: no agent has files here, and no directory is named")
-    minute, said, whole = Minute(), clock.now(), 0
-    for changes in watch(
-        *places, debounce=_QUIET, step=_STEP, rust_timeout=_LOOK, yield_on_timeout=True, stop_event=stop,
-        ignore_permission_denied=True, watch_filter=None,
-    ):  # fmt: skip
-        if clock.now() - whole >= _WHOLE_RUN * 1_000_000:
-            try:
-                for done in archive(store, options, environ=environ, clock=clock):
-                    minute.add(done)
-                whole = clock.now()
-            except LeaseTimeout:
-                minute["waited"] += 1
-        else:
-            found = (changed_file(path, places) for path in sorted({path for _, path in changes}))
-            chosen = [source for source in found if source is not None and is_chosen(source, options, clock)]
-            if chosen:
-                with store.lease(LEASE):
-                    for source in chosen:
-                        minute.add(archived(archiver, source, replace(options, remove=False)))
-        if clock.now() - said >= _LOOK * 1000 or said == 0:
-            if minute:
-                yield minute
-            minute, said = Minute(), clock.now()
-    if minute:
-        yield minute
+    def __init__(
+        self,
+        store: SessionStore[Any],
+        options: ArchiveOptions,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Clock | None = None,
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._environ = environ
+        self._clock = clock or SystemClock()
+        self._archiver = Archiver(store, clock=self._clock)
+        self._places = places_of(options.sources, environ)
+        self._minute = Minute()
+        self._looked: int | None = None
+        if not self._places:
+            raise InvalidSetting("there is nothing to follow: no agent has files here, and no directory is named")
+
+    def run(self, stop: Event | None = None) -> Iterator[Minute]:
+        """Go on until ``stop``, or Ctrl-C; what was done in a minute, whenever something was. ``InvalidSetting``."""
+        try:
+            from watchfiles import watch  # noqa: PLC0415 - an extra: imported when used
+        except ImportError:
+            raise InvalidSetting("following needs watchfiles: pip install 'vaultsession[archive]'") from None
+        self._look()
+        yield self._taken()
+        said = self._clock.now()
+        for changes in watch(
+            *self._places, debounce=_QUIET, step=_STEP, rust_timeout=_LOOK, yield_on_timeout=True, stop_event=stop,
+            ignore_permission_denied=True, watch_filter=None, raise_interrupt=False,
+        ):  # fmt: skip
+            now = self._clock.now()
+            if self._looked is None or now - self._looked >= _WHOLE_RUN * 1_000_000:
+                self._look()
+            else:
+                self._seal({path for _, path in changes})
+            if now - said >= _LOOK * 1000 and self._minute:
+                yield self._taken()
+                said = now
+        if self._minute:
+            yield self._taken()
+
+    def _look(self) -> None:
+        """Every file of the sources. Where another archiver is at work, it is done the next time."""
+        try:
+            for done in archive(self._store, self._options, environ=self._environ, clock=self._clock):
+                self._minute.add(done)
+        except LeaseTimeout:
+            return
+        self._looked = self._clock.now()
+
+    def _seal(self, paths: set[str]) -> None:
+        """Files that were written to; none of them is removed, since it is in use."""
+        found = (changed_file(path, self._places) for path in sorted(paths))
+        chosen = [each for each in found if each is not None and is_chosen(each, self._options, self._clock)]
+        if chosen:
+            with self._store.lease(LEASE):
+                for source in chosen:
+                    self._minute.add(archived(self._archiver, source, replace(self._options, remove=False)))
+
+    def _taken(self) -> Minute:
+        minute, self._minute = self._minute, Minute()
+        return minute

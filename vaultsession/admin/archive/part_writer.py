@@ -13,14 +13,14 @@ from ...store.fields import ImportedFields
 from ...store.session import SessionInfo
 from ...util.clock import to_datetime
 from ..importers.placement import imported_fields
-from .contents import Content, ContentReader, Hash, Kind
+from .contents import Content, ContentReader, FileKind, Hash
 from .original import PART, Original, digest_text, oddities_key
 
 _BATCH = 2 << 20
 """Bytes of a file that are appended in one record."""
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """A part of a file as it lies in the vault, with the version of its session and its number of messages."""
 
     id: str
@@ -46,11 +46,11 @@ class PartWriter:
         self,
         elements: Elements,
         id: str,
-        kind: Kind,
+        kind: FileKind,
         original: Original,
         reader: ContentReader,
         *,
-        parts: list[Part],
+        parts: list[FilePart],
         hash: Hash | None = None,
         replaces: bool = False,
     ) -> None:
@@ -111,9 +111,9 @@ class PartWriter:
         return True
 
     def _follow(self, id: str, original: Original, info: SessionInfo, content: Content) -> None:
-        self._last, self._hash = Part(id, original, info.version, info.message_count), content.hash
+        self._last, self._hash = FilePart(id, original, info.version, info.message_count), content.hash
 
-    def _mark_more(self, part: Part) -> None:
+    def _mark_more(self, part: FilePart) -> None:
         """Say of a part that another one follows."""
         state = replace(part.original, more=True).to_state()
         self._elements.append(part.id, (), state, if_version=part.version)

@@ -5,7 +5,8 @@
 3. The file gets another name beside its own (``LEFTOVER``). Its own name is free: who opens it now begins a new file.
 4. It is looked at once more: as long as it was, last written when it was, and its lease unbroken. If not, it gets its
    name back.
-5. It is removed. A file that was renamed by a run which ended there gets its name back in the next one.
+5. It is removed. A file that was renamed by a run which ended there gets its name back in the next one; one that was
+   to be shredded, and has a third name (``SHREDDED``) from the first noise on, is shredded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
 from .archiver import Archiver
 from .contents import Busy, Changed
-from .discovery import LEFTOVER, SourceFile
+from .discovery import LEFTOVER, SHREDDED, SourceFile
 from .original import bytes_of
 
 if sys.platform != "win32":
@@ -50,12 +51,21 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
             disk.unlink(path)
             try:
                 _check(before, disk.fstat(fd), is_alone=is_alone())
-                if shred:
-                    _overwrite(disk, fd, before.st_size)
             except BaseException:
                 put_back(disk, aside)
                 raise
+            if shred:
+                disk.rename(aside, path + SHREDDED)
+                aside = path + SHREDDED
+                _overwrite(disk, fd, before.st_size)
             disk.unlink(aside)
+
+
+def finish_shredding(disk: Disk, path: str) -> None:
+    """Go on with a file whose run ended while it was shredded: it had been sealed and compared. ``OSError``."""
+    with opened(disk, path, READ_WRITE) as fd:
+        _overwrite(disk, fd, disk.fstat(fd).st_size)
+    disk.unlink(path)
 
 
 def compare(archiver: Archiver, source: SourceFile, id: str, fd: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Any
@@ -20,12 +19,12 @@ from ...util.disk import CREATE_NEW, PRIVATE_FILE, READ, Disk, make_directories,
 from .archiver import Archiver
 from .contents import Changed, digest_of
 from .original import Original, bytes_of, digest_text
-from .part_writer import Part
+from .part_writer import FilePart
 
 _PART = ".vaultsession-restoring"
 
 
-class Restored(StrEnum):
+class RestoreOutcome(StrEnum):
     """What became of a file."""
 
     RESTORED = "restored"
@@ -39,7 +38,7 @@ class RestoredFile:
 
     id: str
     path: str
-    outcome: Restored
+    outcome: RestoreOutcome
     size: int = 0
     problem: str = ""
 
@@ -63,7 +62,7 @@ class Restorer:
         try:
             parts = list(self._archiver.parts(id))
         except Unreadable as error:
-            return RestoredFile(id, "", Restored.LEFT, problem=str(error))
+            return RestoredFile(id, "", RestoreOutcome.LEFT, problem=str(error))
         if not parts:
             if self._archiver.elements.read(id) is None:
                 raise SessionNotFound(f"there is no session {id!r}")
@@ -72,21 +71,23 @@ class Restorer:
         try:
             return self._put(id, path, parts)
         except OSError as error:
-            return RestoredFile(id, path, Restored.LEFT, problem=f"{error.strerror or error}")
+            return RestoredFile(id, path, RestoreOutcome.LEFT, problem=f"{error.strerror or error}")
         except (Changed, Unreadable) as error:
-            return RestoredFile(id, path, Restored.LEFT, problem=str(error))
+            return RestoredFile(id, path, RestoreOutcome.LEFT, problem=str(error))
 
     def _path(self, original: Original) -> str:
         return original.path if self._into is None else os.path.join(self._into, *original.name.split("/"))
 
-    def _put(self, id: str, path: str, parts: list[Part]) -> RestoredFile:
+    def _put(self, id: str, path: str, parts: list[FilePart]) -> RestoredFile:
         size = parts[-1].end
         present = self._look(path, parts)
         if present is not None and present == size:
-            return RestoredFile(id, path, Restored.PRESENT, size)
+            return RestoredFile(id, path, RestoreOutcome.PRESENT, size)
         directory = os.path.dirname(path)
         make_directories(self._disk, directory)
-        temporary = os.path.join(directory, f".{os.path.basename(path)[:100]}.{secrets.token_hex(4)}{_PART}")
+        temporary = os.path.join(directory, f".{os.path.basename(path)[:200]}{_PART}")
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.unlink(temporary)  # of a run that was killed
         try:
             self._write(temporary, parts)
             if present is None:
@@ -99,9 +100,9 @@ class Restorer:
                 self._disk.unlink(temporary)
             raise
         self._disk.sync_directory(directory)
-        return RestoredFile(id, path, Restored.RESTORED, size)
+        return RestoredFile(id, path, RestoreOutcome.RESTORED, size)
 
-    def _look(self, path: str, parts: list[Part]) -> int | None:
+    def _look(self, path: str, parts: list[FilePart]) -> int | None:
         """How much of the file is there, None for nothing. ``Changed`` for another file that stays."""
         try:
             fd = self._disk.open(path, READ)
@@ -117,7 +118,7 @@ class Restorer:
             raise Changed("a newer file is there: move it away")
         return 0
 
-    def _begins(self, stream: IO[bytes], size: int, parts: list[Part]) -> bool:
+    def _begins(self, stream: IO[bytes], size: int, parts: list[FilePart]) -> bool:
         """Whether the parts begin with all that a file holds."""
         for part in parts:
             if size >= part.end:
@@ -129,7 +130,7 @@ class Restorer:
                 return self._bytes(part).startswith(stream.read(part.original.size))
         return size == parts[-1].end
 
-    def _bytes(self, part: Part) -> bytes:
+    def _bytes(self, part: FilePart) -> bytes:
         """The bytes of a part. ``Damaged`` where they are not those that were archived."""
         read = self._archiver.elements.read(part.id)
         if read is None or read.info.version != part.version:
@@ -139,7 +140,7 @@ class Restorer:
             raise Damaged(f"{part.id}: its messages are not those that were archived")
         return data
 
-    def _write(self, path: str, parts: list[Part]) -> None:
+    def _write(self, path: str, parts: list[FilePart]) -> None:
         original = parts[-1].original
         with opened(self._disk, path, CREATE_NEW, PRIVATE_FILE) as fd:
             for part in parts:

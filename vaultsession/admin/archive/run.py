@@ -13,10 +13,10 @@ from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
 from ..importers.session import Skipped
-from .archiver import Archived, Archiver, Outcome
+from .archiver import Archived, ArchiveOutcome, Archiver
 from .contents import Busy, Changed, is_of_project
-from .discovery import LEFTOVER, SourceFile, discover
-from .removal import put_back, remove
+from .discovery import LEFTOVER, SHREDDED, SourceFile, discover
+from .removal import finish_shredding, put_back, remove
 
 LEASE = "vaultsession archive"
 """What one archiver holds while it runs, so that there is no second one."""
@@ -64,10 +64,10 @@ def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) ->
     """What became of one file."""
     try:
         done = archiver.archive(source)
-        if done.outcome is not Outcome.LEFT and options.remove and not done.problem:
+        if done.outcome is not ArchiveOutcome.LEFT and options.remove and not done.problem:
             done = _removed(archiver, source, done, options)
     except _REFUSALS as error:
-        done = Archived(source.path, "", Outcome.LEFT, source.status.st_size, problem=str(error))
+        done = Archived(source.path, "", ArchiveOutcome.LEFT, source.status.st_size, problem=str(error))
     return replace(done, agent=source.agent.name if source.agent else "")
 
 
@@ -86,13 +86,16 @@ def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: Ar
 def _renamed(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> SourceFile | Skipped | None:
     """The source; with its own name where a run before this one has ended while it was removing it.
 
-    None where it has its own name as well, by which it is found.
+    None where it has its own name as well, by which it is found, or was being shredded.
     """
-    if not source.name.endswith(LEFTOVER):
+    if not source.name.endswith((LEFTOVER, SHREDDED)):
         return source
     if options.dry_run:
-        return Skipped(source.path, "a run ended while it removed this file: the next one gives it its name back")
+        return Skipped(source.path, "a run ended while it removed this file: the next one goes on with it")
     try:
+        if source.name.endswith(SHREDDED):
+            finish_shredding(archiver.disk, source.path)
+            return None
         if not put_back(archiver.disk, source.path):
             return None
     except (Changed, OSError) as error:
