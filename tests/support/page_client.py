@@ -10,6 +10,10 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from vaultsession import SessionStore
+from vaultsession.web.access import Access
+from vaultsession.web.app import create_app
+
 PORT = 4711
 HOST = f"127.0.0.1:{PORT}"
 
@@ -47,6 +51,7 @@ class PageClient:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.cookie = ""
+        self.token = ""
 
     def open(self, token: str) -> Answer:
         answer = self.get(f"/open?token={token}")
@@ -123,6 +128,15 @@ class PageClient:
         }
         await self.app(scope, receive, send)
         return answer
+
+
+def page_of(store: SessionStore, *, writable: bool = False) -> PageClient:
+    """The page over a store, asked by a browser that was let in."""
+    access = Access(PORT)
+    client = PageClient(create_app(store, access, writable=writable))
+    client.token = access.token
+    assert client.open(access.token).status == 200
+    return client
 
 
 class Page(HTMLParser):

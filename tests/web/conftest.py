@@ -7,11 +7,9 @@ import pytest
 pytest.importorskip("starlette", reason="the page is not installed: pip install '.[web]'")
 pytest.importorskip("nh3", reason="the page is not installed: pip install '.[web]'")
 
-from page_client import PORT, PageClient
+from page_client import page_of
 
 from vaultsession import open_store
-from vaultsession.web.access import Access
-from vaultsession.web.app import create_app
 
 
 @pytest.fixture
@@ -21,19 +19,10 @@ def store():
 
 
 @pytest.fixture
-def access():
-    return Access(PORT)
+def page(store):
+    return page_of(store)
 
 
 @pytest.fixture
-def page(store, access):
-    client = PageClient(create_app(store, access))
-    client.open(access.token)
-    return client
-
-
-@pytest.fixture
-def writer(store, access):
-    client = PageClient(create_app(store, access, writable=True))
-    client.open(access.token)
-    return client
+def writer(store):
+    return page_of(store, writable=True)

@@ -140,6 +140,7 @@ class Guard:
         # The page leads on by itself: a redirect of what another place began would go without a strict cookie.
         response = HTMLResponse(
             '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0;url=/"><title>vaultsession</title>'
+            '<link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
             '<p><a href="/">Go on to your sessions</a>'
         )
         self._access.set_cookie(response)

@@ -98,7 +98,7 @@ def picture(record: Json, number: int) -> Picture | None:
     if found is None or not found.data:
         return None
     try:
-        return Picture(found.type, found.name, base64.b64decode(found.data))
+        return Picture(found.type, found.name, base64.b64decode("".join(found.data.split()), validate=True))
     except (binascii.Error, ValueError):
         return None
 
@@ -243,15 +243,21 @@ class _Renderer:
     def _call(self, call: ToolCall) -> str:
         given = call.arguments
         if isinstance(given, dict):
-            rows = (
-                f"<dt>{escape(visible(str(name)))}</dt><dd>{self._value(each)}</dd>" for name, each in given.items()
-            )
-            inner = f"<dl>{''.join(rows)}</dl>" if given else '<p class="soft">without arguments</p>'
+            named = [(escape(visible(str(name))), self._argument(each)) for name, each in given.items()]
+            rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in named)
+            inner = f"<dl>{rows}</dl>" if rows else '<p class="soft">without arguments</p>'
         else:
             inner = self._value(given)
         short = words(ToolCall("", given)).removeprefix("→ ")
         summary = f"<b>{escape(visible(call.name))}</b> <code>{_shortened(short)}</code>"
         return f'<details class="call"><summary>{summary}</summary>{inner}</details>'
+
+    def _argument(self, value: Json) -> str:
+        """A short value stands beside its name, a longer one beneath it."""
+        text = text_of(value)
+        if len(text) <= _SUMMARY and "\n" not in text:
+            return f"<code>{escape(visible(text))}</code>"
+        return self._value(value)
 
     def _value(self, value: Json) -> str:
         return self._plain(text_of(value)) if isinstance(value, str | None) else str(as_json(value))
@@ -259,9 +265,7 @@ class _Renderer:
     def _result(self, result: ToolResult) -> str:
         inner = "".join(self._plain(part.text) if isinstance(part, Text) else self._part(part) for part in result.parts)
         first = next((part.text for part in result.parts if isinstance(part, Text)), "")
-        shown = (
-            _shortened(first) if first.strip() else escape(visible(", ".join(map(words, result.parts)))) or "nothing"
-        )
+        shown = _shortened(first if first.strip() else ", ".join(map(words, result.parts))) or "nothing"
         failed = ' error"' if result.is_error else '"'
         said_so = "<b>error</b> " if result.is_error else ""
         return (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import PartialFailure
+from ..errors import PartialFailure, VaultError
 from .sessions import filters_of
 from .site import address, html, site_of
 from .stream import Send, paced, streamed, worked
@@ -16,6 +17,7 @@ from .words import visible
 
 if TYPE_CHECKING:
     from ..engine.search import Match
+    from ..store.store import SessionStore
 
 MOST = 500
 """Matches of one search: more are no help to a reader."""
@@ -43,11 +45,18 @@ async def matches(request: Request) -> Response:
             )
             try:
                 for match in islice(found, MOST):
-                    send("match", _match(match))
+                    send("match", {**_match(match), "title": _title(store, match.id)})
             except PartialFailure as partial:
                 send("unreadable", {visible(name): str(error) for name, error in partial.failures.items()})
 
     return streamed(worked(work))
+
+
+def _title(store: SessionStore[Any], id: str) -> str:
+    """The title of a session that was there a moment ago, from the index; else its id."""
+    with contextlib.suppress(VaultError):
+        return visible(store.info(id).title or id)
+    return visible(id)
 
 
 def _match(match: Match) -> dict[str, object]:

@@ -33,7 +33,7 @@ def ago(time: datetime) -> str:
     unit, name = next(((unit, name) for unit, name in _UNITS if abs(seconds) >= unit), (0, ""))
     if not unit:
         return "just now" if seconds >= 0 else "in a moment"
-    number = int(abs(seconds) / unit)
+    number = round(abs(seconds) / unit)
     spelled = counted(number, name)
     return f"{spelled} ago" if seconds > 0 else f"in {spelled}"
 

@@ -22,9 +22,7 @@ def web(
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, show_default=False, help="Else one that is free.")
     ] = 0,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", show_default=False, help="Open the browser, as it does by itself.")
-    ] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     write: Annotated[
         bool, typer.Option("--write", help="With what changes sessions: title, labels, fork, touch, export, delete.")
     ] = False,
@@ -51,7 +49,7 @@ def web(
             output.line(bound.address)
             sys.stdout.flush()
             output.say("The page is there until Ctrl-C. Whoever has the address reads the sessions.", style="dim")
-            if browser:  # some browsers run in the terminal, and end when they are left
+            if not no_browser:  # some browsers run in the terminal, and end when they are left
                 threading.Thread(target=opened, name="vaultsession-browser", daemon=True).start()
 
         server.serve(store, bound, writable=write, begun=begun)

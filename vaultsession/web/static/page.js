@@ -253,7 +253,7 @@ if (matches) {
       found += 1;
       const item = made("li");
       item.dataset.item = "";
-      const link = made("a", match.id, "title");
+      const link = made("a", match.title, "title");
       link.href = match.address;
       const where = made("time", match.number === null ? "" : `#${match.number}`);
       const text = made("p", undefined, "facts");
@@ -261,6 +261,7 @@ if (matches) {
       excerpt.dir = "auto";
       excerpt.append(match.before, made("mark", match.found), match.behind);
       text.append(made("b", match.role), excerpt);
+      if (match.title !== match.id) text.prepend(made("span", match.id, "id"));
       item.append(link, where, text);
       list.append(item);
     },
