@@ -54,7 +54,12 @@ class StoreHandle:
 
     @classmethod
     def opened(cls, path_or_url: Place, fields: OpenFields) -> Self:
-        """A store of its own, opened as ``open_store`` does: ``WrongKey`` and all else at once."""
+        """A store of its own, opened as ``open_store`` does: ``WrongKey`` and all else at once.
+
+        It is ``lossless`` unless the settings say otherwise: frameworks keep what strict JSON does not carry.
+        """
+        if fields.get("settings") is None:
+            fields = {"lossless": True, **fields}
         return cls(open_store(path_or_url, **fields), owned=True)
 
     @classmethod
