@@ -281,11 +281,20 @@ class SessionMachine(Upkeep):
         name = self.ids[place]
         self._agree(lambda: self.model.clear(name), lambda: self._store(which).clear(name))
 
-    @rule(which=_STORE, place=_PLACE, changes=strategies.json_documents())
-    def merge(self, which: int, place: int, changes: Json) -> None:
-        """Keys of the state, set."""
+    @rule(
+        which=_STORE,
+        place=_PLACE,
+        changes=strategies.json_documents(),
+        unset=st.lists(st.sampled_from(["pop", "set", "changed"]), max_size=2),
+        create=st.booleans(),
+    )
+    def merge(self, which: int, place: int, changes: Json, unset: list[str], create: bool) -> None:
+        """Keys of the state, set and unset."""
         name = self.ids[place]
-        self._agree(lambda: self.model.merge(name, changes), lambda: self._store(which).update(name, changes))
+        self._agree(
+            lambda: self.model.merge(name, changes, unset=unset, create=create),
+            lambda: self._store(which).update(name, changes, unset=unset, create=create),
+        )
 
     @rule(which=_STORE, other=_STORE, place=_PLACE, value=strategies.json_values(), interferes=st.booleans())
     def update(self, which: int, other: int, place: int, value: Any, interferes: bool) -> None:  # noqa: ANN401 - any JSON
@@ -340,6 +349,22 @@ class SessionMachine(Upkeep):
         """The newest messages."""
         name = self.ids[place]
         self._agree(lambda: self.model.tail(name, last), lambda: self._store(which).messages(name, last=last))
+
+    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    def take_snapshot(self, which: int, place: int, last: int) -> None:
+        """The state and the newest messages, of one version."""
+        name = self.ids[place]
+
+        def expected() -> tuple[Json, list[Json], int]:
+            known = self.model.load(name)
+            first = max(0, len(known.messages) - last)
+            return known.state, known.messages[first:], first
+
+        def real() -> tuple[Json, list[Json], int]:
+            state, messages = self._store(which).snapshot(name, last=last)
+            return state, messages, messages.first
+
+        self._agree(expected, real)
 
     @rule(which=_STORE, place=_PLACE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
     def read_page(self, which: int, place: int, offset: int, limit: int | None) -> None:
