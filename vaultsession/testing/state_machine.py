@@ -212,6 +212,7 @@ class SessionMachine(Upkeep):
     ) -> None:
         """Messages and keys of the state at once, perhaps of a session that is made."""
         name = self.ids[place]
+        unset = self._some_there(name, unset)
         self._agree(
             lambda: self.model.append(name, messages, create=True, state=state, unset=unset, facts=facts),
             lambda: self._store(which).append(name, *messages, create=True, state=state, unset=unset, **facts),
@@ -285,12 +286,13 @@ class SessionMachine(Upkeep):
         which=_STORE,
         place=_PLACE,
         changes=strategies.json_documents(),
-        unset=st.lists(st.sampled_from(["pop", "set", "changed"]), max_size=2),
+        unset=_KEYS,
         create=st.booleans(),
     )
     def merge(self, which: int, place: int, changes: Json, unset: list[str], create: bool) -> None:
         """Keys of the state, set and unset."""
         name = self.ids[place]
+        unset = self._some_there(name, unset)
         self._agree(
             lambda: self.model.merge(name, changes, unset=unset, create=create),
             lambda: self._store(which).update(name, changes, unset=unset, create=create),
@@ -429,6 +431,11 @@ class SessionMachine(Upkeep):
         for store in self.opened:
             store.count()
         return self._store(which)
+
+    def _some_there(self, name: str, unset: list[str]) -> list[str]:
+        """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
+        known = self.model.alive(name)
+        return [*unset, *[*known.state][:1]] if unset and known is not None else unset
 
     def _agree(self, expected: Callable[[], Any], real: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever a verb gives
         """What the store gave; model and store must give the same, or raise the same."""
