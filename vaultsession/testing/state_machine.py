@@ -15,7 +15,7 @@ one vault are then used in turn, so that each meets what the other has written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -208,7 +208,7 @@ class SessionMachine(Upkeep):
         facts=strategies.facts(),
     )
     def write(
-        self, which: int, place: int, messages: list[Json], state: Json, unset: list[str], facts: SessionFields
+        self, which: int, place: int, messages: list[Json], state: Json, unset: Sequence[str], facts: SessionFields
     ) -> None:
         """Messages and keys of the state at once, perhaps of a session that is made."""
         name = self.ids[place]
@@ -289,7 +289,7 @@ class SessionMachine(Upkeep):
         unset=_KEYS,
         create=st.booleans(),
     )
-    def merge(self, which: int, place: int, changes: Json, unset: list[str], create: bool) -> None:
+    def merge(self, which: int, place: int, changes: Json, unset: Sequence[str], create: bool) -> None:
         """Keys of the state, set and unset."""
         name = self.ids[place]
         unset = self._some_there(name, unset)
@@ -432,7 +432,7 @@ class SessionMachine(Upkeep):
             store.count()
         return self._store(which)
 
-    def _some_there(self, name: str, unset: list[str]) -> list[str]:
+    def _some_there(self, name: str, unset: Sequence[str]) -> Sequence[str]:
         """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
         known = self.model.alive(name)
         return [*unset, *[*known.state][:1]] if unset and known is not None else unset
