@@ -111,7 +111,7 @@ class SessionInfo(SessionFacts):
     __slots__ = ("_document",)
 
     def __init__(self, head: Head, document: bytes) -> None:
-        super().__init__(head)
+        self._head = head  # as ``super().__init__`` does: one is made by every write
         self._document = document
 
     @property
