@@ -209,7 +209,14 @@ def _named_key(
 def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
     """Writes as the settings say."""
     level = settings.level if settings.compression == "zstd" else None
-    return Writer(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
+    return Writer(
+        reader,
+        clock,
+        level=level,
+        padded=settings.padding,
+        suite=SUITES[settings.suite],
+        lossless=settings.lossless,
+    )
 
 
 class StoreOptions(NamedTuple):

@@ -35,6 +35,7 @@ class SettingFields(TypedDict, total=False):
     compression: Compression
     level: int
     padding: bool
+    lossless: bool
     durability: Durability
     names: Names
     tenant_keys: bool
@@ -60,6 +61,8 @@ class Settings:
     compression    "zstd"        or "none", where secrets share a document with text that an attacker chooses
     level          3             of zstd: 1 to 3
     padding        False         hide lengths (Padmé): at most 12 % more bytes
+    lossless       False         take also what strict JSON does not carry: bytes, NaN and infinities, integers beyond
+                                 64 bits, lone surrogates, any depth; any store gives it back as it was
     durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     tenant_keys    False         of a new vault: sessions of a tenant are sealed under keys of that tenant
@@ -87,6 +90,7 @@ class Settings:
     compression: Compression = "zstd"
     level: int = 3
     padding: bool = False
+    lossless: bool = False
     durability: Durability = "sync"
     names: Names = "readable"
     tenant_keys: bool = False
@@ -149,6 +153,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
+    "lossless": _BOOLEANS,
     "telemetry": _BOOLEANS,
     "tenant_keys": _BOOLEANS,
     "allow_network": _BOOLEANS,
