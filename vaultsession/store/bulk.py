@@ -17,6 +17,7 @@ from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
 from ..errors import (
     BackendUnavailable,
+    InvalidSetting,
     PartialFailure,
     SessionNotFound,
     SweepRefused,
@@ -159,7 +160,7 @@ def export(
         try:
             loaded = search.loaded(name)
             if loaded is not None and not loaded.head.is_expired(clock.now()):
-                state = orjson.dumps(document.state_of(loaded.bodies))
+                state = orjson.dumps(document.stored_state_of(loaded.bodies))
                 yield jsonl.line_of(loaded.head, state, document.elements(loaded.bodies))
             elif not listed:
                 raise absent(name)
@@ -179,13 +180,15 @@ def import_lines(
     progress: Callable[[int], object] | None,
 ) -> Imported:
     """Each line written, unless its session has expired. An error names its line."""
+    if existing not in ("error", "skip", "replace"):
+        raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
     counts: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         try:
             if line.strip():
-                head, state, messages = jsonl.read_line(line, clock.now())
-                is_expired = head.is_expired(clock.now())
-                counts["expired" if is_expired else documents.restore(head, state, messages, existing=existing)] += 1
+                read = jsonl.read_line(line, clock.now())
+                is_expired = read.head.is_expired(clock.now())
+                counts["expired" if is_expired else documents.restore(read, existing=existing)] += 1
         except VaultError as error:
             error.args = (f"line {number}: {error}",)
             raise

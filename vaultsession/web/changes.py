@@ -25,7 +25,7 @@ Form = dict[str, str]
 _MOST_FIELDS = 20
 
 
-class Change(NamedTuple):
+class Action(NamedTuple):
     """What can be done to a session: how it is called, what it means, and how it is done."""
 
     title: str
@@ -63,7 +63,7 @@ async def done(request: Request) -> Response:
     return await run_in_threadpool(change.do, site.store, name, form)
 
 
-def _chosen(request: Request) -> tuple[str, Change]:
+def _chosen(request: Request) -> tuple[str, Action]:
     action = request.path_params["action"]
     if action not in CHANGES:
         raise HTTPException(404)
@@ -125,20 +125,20 @@ def _export(store: SessionStore[Any], id: str, form: Form) -> Response:
 
 
 CHANGES = {
-    "edit": Change("Title and labels", "Save", "", _edit),
-    "fork": Change(
+    "edit": Action("Title and labels", "Save", "", _edit),
+    "fork": Action(
         "Fork", "Fork", "A new session with the same state and history, and a life of its own. This one stays.", _fork
     ),
-    "touch": Change(
+    "touch": Action(
         "Extend its life", "Extend", "Its life begins anew, now. What was said stays as it is.", _touch
     ),
-    "export": Change(
+    "export": Action(
         "Export",
         "Export in the clear",
         "A file of JSON lines that `vaultsession import` reads. It is not encrypted: keep it as you keep a secret.",
         _export,
     ),
-    "delete": Change(
+    "delete": Action(
         "Delete", "Delete for good", "The session is removed at once. Nothing brings it back but a backup.", _delete
     ),
 }  # fmt: skip
