@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from ..errors import VaultError
 from . import changes, conversation, search_stream, sessions, vault_page
 from .access import Access, Guard
-from .problems import Trouble, problem_of
+from .problems import Notice, problem_of
 from .site import Site, html
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def create_app(store: SessionStore[Any], access: Access, *, writable: bool = Fal
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    problem = Trouble(status, "There is no such page", "Go back to the sessions.")
+    problem = Notice(status, "There is no such page", "Go back to the sessions.")
     return html(request, "problem.html", status=status, problem=problem, words="")
 
 
@@ -62,6 +62,6 @@ async def _failed(request: Request, error: Exception) -> Response:
     if isinstance(error, VaultError | OSError):
         problem, words = problem_of(error), str(error)
     else:
-        problem = Trouble(500, "This is a bug of vaultsession", "Please report it, with the kind of the error.")
+        problem = Notice(500, "This is a bug of vaultsession", "Please report it, with the kind of the error.")
         words = type(error).__name__
     return html(request, "problem.html", status=problem.status, problem=problem, words=words)
