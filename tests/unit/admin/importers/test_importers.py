@@ -403,4 +403,5 @@ def test_each_format_can_be_asked_for_and_looks_at_its_own_files_only(tmp_path: 
         "copilot-cli": [],
         "pi": [],
         "langchain": [],
+        "strands": [],
     }
