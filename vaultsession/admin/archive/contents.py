@@ -16,7 +16,7 @@ from ..importers.session import Found, ImportedSession
 from ..importers.transcripts import Agent, TranscriptFacts, id_of
 from . import documents
 from .discovery import SourceFile
-from .lines import CHUNK, LONGEST_LINE, Oddity, Piece, Spelling, text_pieces
+from .lines import CHUNK, LONGEST_LINE, LinePiece, Oddity, Spelling, text_pieces
 from .original import DOCUMENT
 from .styles import TEXT
 from .values import strict
@@ -61,7 +61,7 @@ class Content:
         self.hash = hashlib.sha256() if hash is None else hash
         self.facts = TranscriptFacts(agent)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: LinePiece) -> None:
         """One more message."""
         if piece.oddity is not None:
             self.oddities[str(self.first + len(self.elements))] = piece.oddity
@@ -165,12 +165,12 @@ class ContentReader:
         content.size = digest_of(self._stream, self.size, content.hash)
         return content
 
-    def _text(self, place: int) -> Iterator[Piece]:
+    def _text(self, place: int) -> Iterator[LinePiece]:
         for data in self._taken(place, self._stream.read, CHUNK):
             for piece in text_pieces(data):
                 yield piece._replace(oddity=None) if piece.oddity == [TEXT] else piece
 
-    def _pieces(self, place: int) -> Iterator[Piece]:
+    def _pieces(self, place: int) -> Iterator[LinePiece]:
         for line in self._taken(place, self._stream.readline, LONGEST_LINE):
             place += len(line)
             if place == self.size and not line.endswith(b"\n") and not self._is_settled:

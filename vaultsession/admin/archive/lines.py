@@ -26,7 +26,7 @@ _BLANK = 4 << 10
 """Bytes of blank lines that belong to the message behind them."""
 
 
-class Piece(NamedTuple):
+class LinePiece(NamedTuple):
     """A message, and what it takes to spell its bytes, ``data``. ``value`` is None for text."""
 
     element: bytes
@@ -44,7 +44,7 @@ class Spelling:
         self.end = end.encode("latin-1")
         self._blank = b""
 
-    def pieces(self, data: bytes) -> Iterator[Piece]:
+    def pieces(self, data: bytes) -> Iterator[LinePiece]:
         """The messages of one line, its end included; of the last line also without one."""
         if self.style == COMPACT and self.end == b"\n" and not self._blank:
             found = strict(data)
@@ -57,7 +57,7 @@ class Spelling:
                 and data[-1:] == b"\n"
             ):
                 self.known = True
-                yield Piece(found[1], data, None, found[0])
+                yield LinePiece(found[1], data, None, found[0])
                 return
         data, self._blank = self._blank + data, b""
         if len(data) > LONGEST_LINE:
@@ -70,12 +70,12 @@ class Spelling:
         else:
             yield from self._odd(data)
 
-    def rest(self) -> Iterator[Piece]:
+    def rest(self) -> Iterator[LinePiece]:
         """What is left where the file ends."""
         data, self._blank = self._blank, b""
         yield from text_pieces(data)
 
-    def _odd(self, data: bytes) -> Iterator[Piece]:
+    def _odd(self, data: bytes) -> Iterator[LinePiece]:
         found = strict(data)
         if found is not None and type(found[0]) is dict:
             yield from self._one(Value(found[0], found[1], data))
@@ -88,20 +88,20 @@ class Spelling:
             yield from self._one(each)
         yield from text_pieces(rest)
 
-    def _one(self, found: Value) -> Iterator[Piece]:
+    def _one(self, found: Value) -> Iterator[LinePiece]:
         if BOX in found.value:  # a reader would take it for what it boxes
             yield from text_pieces(found.data)
         else:
             yield self._piece(found.value, found.element, found.data)
 
-    def _piece(self, value: Json, element: bytes, data: bytes) -> Piece:
+    def _piece(self, value: Json, element: bytes, data: bytes) -> LinePiece:
         if not self.known:
             self.known = True
             self.end = b"\r\n" if data.endswith(b"\r\n") else b"\n"
             body = data.strip()
             self.style = next((name for name, style in LINES.items() if style(element) == body), COMPACT)
         if LINES[self.style](element) + self.end == data:
-            return Piece(element, data, None, value)
+            return LinePiece(element, data, None, value)
         body = data.strip()
         style = next((name for name, style in LINES.items() if style(element) == body), None)
         if style is None:
@@ -114,7 +114,7 @@ class Spelling:
             patch = patch_between(LINES[style](element) + self.end, data)
         if sum(8 + len(str(step)) for step in patch) > 2 * len(data) + 64:
             patch = [0, len(LINES[style](element) + self.end), data.decode("latin-1")]
-        return Piece(element, data, [style, *patch], value)
+        return LinePiece(element, data, [style, *patch], value)
 
 
 def _is_inner(byte: int) -> bool:
@@ -122,7 +122,7 @@ def _is_inner(byte: int) -> bool:
     return byte & 0b1100_0000 == 0b1000_0000  # noqa: PLR2004 - UTF-8
 
 
-def text_pieces(data: bytes) -> Iterator[Piece]:
+def text_pieces(data: bytes) -> Iterator[LinePiece]:
     """Bytes as messages of text, cut between characters where they are UTF-8."""
     start = 0
     while start < len(data):
@@ -130,7 +130,7 @@ def text_pieces(data: bytes) -> Iterator[Piece]:
         while end < len(data) and start + CHUNK - 4 < end and _is_inner(data[end]):
             end -= 1
         style, element = text_element(data[start:end])
-        yield Piece(element, data[start:end], [style], None)
+        yield LinePiece(element, data[start:end], [style], None)
         start = end
 
 

@@ -12,7 +12,7 @@ from ...admin.archive.restorer import RestoreOutcome, Restorer
 from ...errors import InvalidSetting
 from .. import exit_codes, output
 from ..completers import complete_id
-from ..filters import Assistant, Before, Label, Period, Since, Tenant, User, filters
+from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, period_of
 from ..output import Form, JsonForm
 from ..progress import bar
 from ..vault_options import VaultOptions, absolute, takes_options
@@ -53,7 +53,7 @@ def restore(
     Exit code 3 where a file could not be put back: the others are. 4 where an ID is not there.
     """
     wanted = {name: value for name, value in filters(user, tenant, assistant, label).items() if value}
-    period = Period.of(since, before)
+    period = period_of(since, before)
     chosen = bool(wanted) or since is not None or before is not None
     if (bool(ids) + everything + chosen) != 1:
         raise InvalidSetting("say what to restore: the ids of sessions, or filters such as --since, or --all")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaultsession.admin.archive.lines import Oddity, Piece, Spelling, spelled
+from vaultsession.admin.archive.lines import LinePiece, Oddity, Spelling, spelled
 
 EVENT = {"type": "user", "text": "wörd <b>", "n": 1.5, "deep": [{"a": []}, None, True]}
 COMPACT = json.dumps(EVENT, ensure_ascii=False, separators=(",", ":")).encode()
@@ -20,7 +20,7 @@ def split(data: bytes) -> list[bytes]:
     return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def there_and_back(data: bytes) -> tuple[list[Piece], dict[str, Oddity]]:
+def there_and_back(data: bytes) -> tuple[list[LinePiece], dict[str, Oddity]]:
     spelling, found = Spelling(), []
     for line in split(data):
         found += spelling.pieces(line)
