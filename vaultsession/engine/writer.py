@@ -33,7 +33,6 @@ from ..format.record import (
 )
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..util.clock import Clock
-from ..vault.live_keyring import LiveKeyring
 from .merge_policy import dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
 from .reader import Document, OpenHead, Reader
 
@@ -80,6 +79,7 @@ class Writer:
         lossless: bool = False,
     ) -> None:
         self._reader = reader
+        self._keys = reader.keys
         self._clock = clock
         self.level = level
         self._padded = padded
@@ -89,10 +89,6 @@ class Writer:
         self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
-
-    @property
-    def _keys(self) -> LiveKeyring:
-        return self._reader.keys
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""

@@ -20,6 +20,9 @@ LONGEST_ID = 1024
 LOCATOR_LENGTH = 32
 """Characters of a locator, from ``[0-9a-v]``: 20 bytes in base32hex."""
 
+LOCATOR = slice(-LOCATOR_LENGTH, None)
+"""Where in a key its locator stands, for what is done at every write; else ``locator_of``."""
+
 SessionId = NewType("SessionId", str)
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
@@ -80,7 +83,7 @@ def parse_locator(name: object) -> str:
 
 def locator_of(session_key: str) -> str:
     """The locator within a key."""
-    return session_key[-LOCATOR_LENGTH:]
+    return session_key[LOCATOR]
 
 
 def new(now: int, randomness: Callable[[int], bytes] = os.urandom) -> SessionId:

@@ -42,8 +42,7 @@ def tail(
         raise InvalidSetting("--json is one document, which has no end with --follow: take --jsonl")
     with where.open() as store:
         if not follow:
-            messages = store.messages(id, last=number)
-            _writer(form)(messages)
+            _writer(form)(store.messages(id, last=number))
             return
         watch, pause = SessionWatch(store, id), _pause()
         messages = watch.begin(number)
