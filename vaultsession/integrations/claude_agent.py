@@ -248,7 +248,7 @@ class VaultSessionStore:
             return None
 
 
-async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401 - those of the call
+async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
     """What the call returns from its thread. A cancelled task waits for it."""
     found: T = await anyio.to_thread.run_sync(call, *arguments)
     return found
@@ -295,7 +295,7 @@ def _uuids_of(entries: Sequence[Any]) -> Iterator[str]:
     return (uuid for entry in entries if (uuid := _uuid_of(entry)) is not None)
 
 
-def _uuid_of(entry: Any) -> str | None:  # noqa: ANN401 - an entry is any of the SDK's
+def _uuid_of(entry: Any) -> str | None:
     uuid = entry.get("uuid") if isinstance(entry, dict) else None
     return uuid if isinstance(uuid, str) and uuid else None
 
