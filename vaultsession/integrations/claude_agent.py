@@ -24,13 +24,11 @@ from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
 from ..errors import Conflict, InvalidDocument, InvalidSessionId, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
-from ..store.aio import AsyncSessionStore
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session, SessionInfo
-from ..store.store import SessionStore
 from ..util.lru import LRU
-from .adapter import StoreHandle, composed_id, framework
+from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
 from .json_items import enveloped, guarded, items_of
 
 with framework("claude-agent-sdk", extra="claude-agent", tried=("0.2.189", "0.3")):
@@ -65,21 +63,21 @@ class _Known(NamedTuple):
     size: int
 
 
-class VaultSessionStore:
+class VaultSessionStore(StoreOwner):
     """A ``SessionStore`` of the SDK: all six methods. Safe from any thread, event loop and process.
 
     ``store`` stays its caller's. ``fields`` are those of ``SessionStore.create``, for each transcript that is made:
     ``user_id``, ``labels``, ``ttl`` …. Keys of any length and script are kept apart.
     """
 
-    def __init__(self, store: SessionStore[Any] | AsyncSessionStore[Any], **fields: Unpack[SessionFields]) -> None:
-        self._handle = StoreHandle(store)
+    def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
+        self._handle = StoreHandle.of(store)
         self._fields = fields
         self._known: LRU[str, _Known] = LRU(capacity=_MOST_UUIDS, weigh=lambda known: 16 + known.size)
         self._locks: weakref.WeakValueDictionary[tuple[int, str], anyio.Lock] = weakref.WeakValueDictionary()
 
     @classmethod
-    def from_store(cls, store: SessionStore[Any] | AsyncSessionStore[Any], **fields: Unpack[SessionFields]) -> Self:
+    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
         """The transcripts in a store that is open."""
         return cls(store, **fields)
 
@@ -89,10 +87,7 @@ class VaultSessionStore:
 
         ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
         """
-        handle = StoreHandle.opened(path_or_url, fields)
-        made = cls(handle.store, user_id=user_id)
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(lambda handle: cls(handle, user_id=user_id))
 
     async def append(self, key: Key, entries: list[Any]) -> None:
         """Put entries behind the transcript, in the order of the calls; all or none, and each ``uuid`` once."""
@@ -122,10 +117,6 @@ class VaultSessionStore:
     async def list_subkeys(self, key: Key) -> list[str]:
         """The subpaths of a session."""
         return await _in_thread(self._subpaths, key)
-
-    def close(self) -> None:
-        """Close the vault that was opened for it. Idempotent."""
-        self._handle.close()
 
     # -- in a thread ---------------------------------------------------------------------------------------------------
 

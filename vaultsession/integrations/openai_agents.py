@@ -17,17 +17,14 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..errors import Conflict, InvalidDocument, SessionNotFound
 from ..format import ids
 from ..format.payload import Json
-from ..store.aio import AsyncSessionStore
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
-from ..store.store import SessionStore
-from .adapter import StoreHandle, framework
+from .adapter import Lent, StoreHandle, StoreOwner, framework
 from .json_items import enveloped, guarded, items_of
 
 with framework("openai-agents", extra="openai-agents", tried=("0.24", "0.25")):
@@ -45,7 +42,7 @@ _ALL = 1 << 30
 _DIGESTED = re.compile("%%[0-9a-f]{64}")
 
 
-class VaultSession:
+class VaultSession(StoreOwner):
     """A conversation of an agent: items in the session of that id.
 
     ``store`` stays its caller's and may serve any number of sessions. ``fields`` are those of ``SessionStore.create``,
@@ -56,7 +53,7 @@ class VaultSession:
     def __init__(
         self,
         session_id: str,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
         **fields: Unpack[SessionFields],
@@ -67,14 +64,14 @@ class VaultSession:
         )
         self._id = _vault_id(session_id)
         self._fields = fields
-        self._handle = StoreHandle(store)
+        self._handle = StoreHandle.of(store)
         self._is_closed = False
 
     @classmethod
     def from_store(
         cls,
         session_id: str,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
         **fields: Unpack[SessionFields],
@@ -96,14 +93,9 @@ class VaultSession:
 
         ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
         """
-        handle = StoreHandle.opened(path_or_url, fields)
-        try:
-            made = cls(session_id, handle.store, session_settings=session_settings, user_id=user_id)
-        except BaseException:
-            handle.close()
-            raise
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(
+            lambda handle: cls(session_id, handle, session_settings=session_settings, user_id=user_id)
+        )
 
     async def get_items(self, limit: int | None = None) -> list[Any]:
         """The newest ``limit`` items, oldest first; all where it is None or negative."""
@@ -153,20 +145,12 @@ class VaultSession:
     def close(self) -> None:
         """Take no more calls; a vault that was opened for the session is closed. Idempotent."""
         self._is_closed = True
-        self._handle.close()
+        super().close()
 
     async def aclose(self) -> None:
-        """``close``, in a thread where there is something to write."""
+        """``close``, awaited."""
         self._is_closed = True
-        await self._handle.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        await super().aclose()
 
     def __repr__(self) -> str:
         return f"<VaultSession {self.session_id!r:.80}{', closed' if self._is_closed else ''}>"
