@@ -24,8 +24,7 @@ from ..format import ids
 from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
-from .adapter import Lent, StoreHandle, StoreOwner, framework
-from .json_items import enveloped, guarded, items_of
+from .adapter import Lent, StoreHandle, StoreOwner, as_json, framework
 
 with framework("openai-agents", extra="openai-agents", tried=("0.24", "0.25")):
     from agents.memory import SessionSettings
@@ -86,15 +85,15 @@ class VaultSession(StoreOwner):
         path_or_url: Place = None,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
-        user_id: str | None = None,
-        **fields: Unpack[OpenFields],
+        fields: SessionFields | None = None,
+        **settings: Unpack[OpenFields],
     ) -> Self:
         """The session of that id in a vault that is opened for it as by ``open_store``, and closed with it.
 
         ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
         """
-        return StoreHandle.opened(path_or_url, fields).closed_unless(
-            lambda handle: cls(session_id, handle, session_settings=session_settings, user_id=user_id)
+        return StoreHandle.opened(path_or_url, settings).closed_unless(
+            lambda handle: cls(session_id, handle, session_settings=session_settings, **fields or {})
         )
 
     async def get_items(self, limit: int | None = None) -> list[Any]:
@@ -110,7 +109,7 @@ class VaultSession(StoreOwner):
                 messages = await self._handle.aio.messages(self._id, last=last)
         except SessionNotFound:
             return []
-        return items_of(messages)
+        return messages
 
     async def add_items(self, items: list[Any]) -> None:
         """Put items behind the history, in one record."""
@@ -125,7 +124,7 @@ class VaultSession(StoreOwner):
             popped = await self._handle.aio.pop(self._id)
         except SessionNotFound:
             return None
-        return items_of(popped)[0] if popped else None
+        return popped[0] if popped else None
 
     async def clear_session(self) -> None:
         """Remove all items. Nothing of them stays in the session's file; its fields stay."""
@@ -178,7 +177,7 @@ class VaultSession(StoreOwner):
             if loaded is None or not replaced:
                 return False
             kept = messages[: len(messages) - replaced]
-            pruned = 0 if prune_prefix is None else _length_of_prefix(items_of(kept), prune_prefix)
+            pruned = 0 if prune_prefix is None else _length_of_prefix(kept, prune_prefix)
 
             async def replace(added: Sequence[Json]) -> None:
                 if pruned:
@@ -193,7 +192,7 @@ class VaultSession(StoreOwner):
                 return False
             return True
 
-        return _Snapshot(items_of(seen), len(seen) == len(messages), replace_suffix)
+        return _Snapshot(seen, len(seen) == len(messages), replace_suffix)
 
     async def _atomic_replace_items(self, items: list[Any]) -> bool:
         """Replace the whole history in one record; False where a subclass has verbs of its own."""
@@ -217,11 +216,15 @@ class VaultSession(StoreOwner):
                 await self._append(messages)
 
     async def _written(self, items: list[Any], write: Callable[[Sequence[Json]], Awaitable[None]]) -> None:
-        """Write items: as they are, which most are fit for, else in envelopes."""
+        """Write items as they are, which most are fit for, else as the SDK's own sessions read them back."""
         try:
-            await write(guarded(items))
-        except InvalidDocument:
-            await write(enveloped(items))
+            await write(items)
+        except InvalidDocument as refused:
+            try:
+                plain = as_json(items)
+            except (TypeError, ValueError, RecursionError):
+                raise refused from None
+            await write(plain)
 
     def _state(self) -> Json | None:
         """The id, where it is too long to be the vault's."""
