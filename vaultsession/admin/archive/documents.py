@@ -16,13 +16,13 @@ from ...format.lossless import BOX
 from ...format.payload import Json
 from .lines import Oddity
 from .patch import Patch, patch_between, patched
-from .styles import COMPACT, DOCUMENTS
+from .styles import COMPACT, DOCUMENTS, PYTHON
 from .values import strict
 
-LARGEST = 16 << 20
+LARGEST = 8 << 20
 """Bytes of a file that is looked at as one value."""
 
-_GUESSES = (COMPACT, "python", "indent-2")
+_GUESSES = (COMPACT, PYTHON, "indent-2")
 Skeleton = list[Any] | None
 
 
