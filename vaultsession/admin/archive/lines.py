@@ -18,7 +18,7 @@ from .values import Value, lenient, strict
 
 Oddity = list[int | str]
 
-LONGEST_LINE = 6 << 20
+LONGEST_LINE = 5 << 20
 """Bytes of a line that is looked at as JSON. A longer one is kept as text."""
 CHUNK = 64 << 10
 """Bytes of a message of text."""

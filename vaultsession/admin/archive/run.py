@@ -26,7 +26,7 @@ LEASE = "vaultsession archive"
 
 THREADS = 2
 """Files that are worked on at once. Of those that are ``_LARGE`` one is: its part in memory is."""
-_LARGE = 2 << 20
+_LARGE = 1 << 20
 
 T = TypeVar("T")
 R = TypeVar("R")
