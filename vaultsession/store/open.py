@@ -119,7 +119,8 @@ def open_store(
 
         tracing = Telemetry.installed()
     clock = clock or SystemClock()
-    options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
+    shape = None if state_type is None else Shape(state_type)
+    options = StoreOptions(chosen, clock, shape, tracing, new_id, compacts=disk is None)
     disk = disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
         where = vault_path(environ()) if path_or_url is None else os.fsdecode(path_or_url)
@@ -220,13 +221,17 @@ def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
 
 
 class StoreOptions(NamedTuple):
-    """How a store is assembled, whatever its backend."""
+    """How a store is assembled, whatever its backend. ``compacts``: on files, merges wait for a pause.
+
+    Not over a disk that was given: whoever counts its calls says when each of them is made.
+    """
 
     settings: Settings
     clock: Clock
     shape: Shape[Any] | None
     tracing: Tracing | None
     new_id: Callable[[int], str]
+    compacts: bool = False
 
     def assembled(
         self, backend: Backend, reader: Reader, writer: Writer, leases: Leases, origin: StoreInfo
@@ -248,6 +253,7 @@ class StoreOptions(NamedTuple):
             shape=self.shape,
             tracing=self.tracing,
             new_id=self.new_id,
+            compacts=self.compacts and isinstance(backend, FilesBackend),
         )
         if interval is not None:
             store.start_sweeper(interval)
