@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -91,13 +91,24 @@ class Careless(SessionStore):
         return super().append(id, *messages, **how)
 
 
+class Torn(SessionStore):
+    def append(self, id: str, *messages, unset=(), **how) -> SessionInfo:
+        return super().append(id, *messages, **how)
+
+
+class Mixed(SessionStore):
+    def snapshot(self, id: str, *, last: int = 0) -> Any:
+        found = super().snapshot(id, last=last)
+        return found._replace(messages=self.messages(id, last=last + 1))
+
+
 class Greedy(SessionStore):
     def replace_last(self, id: str, n: int, *messages, **how) -> SessionInfo:
         return super().replace_last(id, n + 1, *messages, **how)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Greedy], [Forgetful]))
+@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Mixed, Greedy], [Forgetful]))
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

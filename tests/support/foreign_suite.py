@@ -63,7 +63,7 @@ def run_suite(
     if needs:
         _pip("install", "--quiet", "--no-deps", "--target", str(extra), *needs)
     plugin = source.parent / "plugin"
-    plugin.mkdir()
+    plugin.mkdir(exist_ok=True)
     (plugin / "reaimed_suite.py").write_text(_PLUGIN)
     (source / "suite.ini").write_text(f"[pytest]\n{ini}")
     ran = subprocess.run(

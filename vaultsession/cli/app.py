@@ -21,6 +21,7 @@ class Commands(LazyGroup):
         CommandEntry("init", "init", _BEGIN, "Make a new vault."),
         CommandEntry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
         CommandEntry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
+        CommandEntry("web", "web", _SESSIONS, "Read the conversations of a vault in a browser."),
         CommandEntry("grep", "grep", _SESSIONS, "Find messages by what they say."),
         CommandEntry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
         CommandEntry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),

@@ -41,6 +41,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("Everything, for a program", "vaultsession show alice/trip --state --json"),
         Example("A page to read or to pass on", "vaultsession show alice/trip --html trip.html"),
     ),
+    "web": (
+        Example("In the browser, until Ctrl-C", "vaultsession web"),
+        Example("With what changes sessions, on a port of your choice", "vaultsession web --write --port 8421"),
+        Example("For a browser that is opened by hand", "vaultsession web --no-browser"),
+    ),
     "grep": (
         Example("A word, whatever its case", "vaultsession grep -i marrakesh"),
         Example("With the messages before and behind it", "vaultsession grep -C 2 'train|plane' --user alice"),

@@ -117,14 +117,16 @@ class Operations:
         head = loaded.head
         return loaded if head.expires is None or (not head.sliding and self._clock.now() < head.expires) else None
 
-    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
-        """A page of the history, from what is cached of the newest document, else from the tail."""
+    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[Json]]:
+        """The head, the document's version and a page of the history, from what is cached, else from the tail."""
         read = self._unless_lost(name, lambda: self._cache.page(key, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
-        head, found = read
-        self._after_read(key, name, head)
-        return document.messages_of(found)
+        head, version, found = read
+        expires = self._after_read(key, name, head)
+        if expires != head.expires:
+            head = head._replace(expires=expires)
+        return head, version, document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""

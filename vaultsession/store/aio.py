@@ -23,7 +23,7 @@ from ..format.payload import Json
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
-from .session import Session, SessionInfo
+from .session import Session, SessionInfo, Snapshot
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT
@@ -136,9 +136,25 @@ class AsyncSessionStore(Generic[StateT]):
     clear = _awaited(SessionStore.clear)
     touch = _awaited(SessionStore.touch)
 
-    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
+    @shows_fields(SessionFields)
+    async def update(
+        self,
+        id: str,
+        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
+        *,
+        unset: Iterable[str] = (),
+        create: bool = False,
+        if_version: str | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> SessionInfo:
         """See ``SessionStore.update``. A function is called in a thread."""
-        return await self._run(self._store.update, id, changes)
+        return await self._run(
+            self._store.update, id, changes, unset=unset, create=create, if_version=if_version, **fields
+        )
+
+    async def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
+        """See ``SessionStore.snapshot``."""
+        return await self._run(self._store.snapshot, id, last=last)
 
     @contextlib.asynccontextmanager
     async def edit(self, id: str) -> AsyncIterator[Session[StateT]]:

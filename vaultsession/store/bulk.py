@@ -17,6 +17,7 @@ from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
 from ..errors import (
     BackendUnavailable,
+    InvalidSetting,
     PartialFailure,
     SessionNotFound,
     SweepRefused,
@@ -179,6 +180,8 @@ def import_lines(
     progress: Callable[[int], object] | None,
 ) -> Imported:
     """Each line written, unless its session has expired. An error names its line."""
+    if existing not in ("error", "skip", "replace"):
+        raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
     counts: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         try:

@@ -23,7 +23,7 @@ from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
-from ..errors import InvalidDocument, InvalidSetting, SessionNotFound
+from ..errors import InvalidSetting, SessionNotFound
 from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
@@ -45,7 +45,7 @@ from .fields import (
     checked_page,
     shows_fields,
 )
-from .session import Page, Session, SessionInfo
+from .session import Messages, Page, Session, SessionInfo, Snapshot
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
@@ -256,13 +256,18 @@ class SessionStore(Generic[StateT]):
     @timed
     def messages(
         self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
-    ) -> list[Json]:
+    ) -> Messages:
         """A page of the history, oldest to newest: ``limit`` from ``offset`` on, or the ``last`` ones; all by default.
 
         The last ones are read from the tail, whatever the length of the history. Errors as of ``load``.
         """
         wanted, first = checked_page(offset, limit, last)
-        return self._operations.messages(self._key(id), id, wanted=wanted, offset=first)
+        return self._documents.messages(id, wanted=wanted, offset=first)
+
+    @timed
+    def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
+        """The state and the ``last`` messages, of one version, in one read. Errors as of ``load``."""
+        return self._documents.snapshot(id, checked_page(None, None, last)[0])
 
     @timed
     def pop(self, id: str, n: int = 1) -> list[Json]:
@@ -277,17 +282,23 @@ class SessionStore(Generic[StateT]):
         return self._documents.clear(id)
 
     @timed
-    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
-        """Merge a mapping into the state, or apply a function to the loaded session and save it.
+    @shows_fields(SessionFields)
+    def update(
+        self,
+        id: str,
+        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
+        *,
+        unset: Iterable[str] = (),
+        create: bool = False,
+        if_version: str | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> SessionInfo:
+        """Merge a mapping into the state and ``unset`` other keys, or apply a function to the loaded session and save.
 
         Both are atomic over all threads and processes: a function is applied again, to what is newest then, where
-        someone else saved in between. Where it changes nothing, nothing is written.
+        someone else saved in between. Where it changes nothing, nothing is written. Else as ``append``.
         """
-        if isinstance(changes, Mapping):
-            return self._documents.merge(id, changes)
-        if not callable(changes):
-            raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
-        return self._documents.update(id, changes)
+        return self._documents.update(id, changes, fields, unset=unset, create=create, if_version=if_version)
 
     @contextlib.contextmanager
     def edit(self, id: str) -> Iterator[Session[StateT]]:
@@ -433,8 +444,6 @@ class SessionStore(Generic[StateT]):
         it, "replace" replaces it. A line that is damaged or refused ends the import: the error names it, and the lines
         before it are written. ``progress`` is called with the number of lines that are done.
         """
-        if existing not in ("error", "skip", "replace"):
-            raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
         self._check_open()
         return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
 

@@ -15,7 +15,7 @@ one vault are then used in turn, so that each meets what the other has written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -208,10 +208,11 @@ class SessionMachine(Upkeep):
         facts=strategies.facts(),
     )
     def write(
-        self, which: int, place: int, messages: list[Json], state: Json, unset: list[str], facts: SessionFields
+        self, which: int, place: int, messages: list[Json], state: Json, unset: Sequence[str], facts: SessionFields
     ) -> None:
         """Messages and keys of the state at once, perhaps of a session that is made."""
         name = self.ids[place]
+        unset = self._some_there(name, unset)
         self._agree(
             lambda: self.model.append(name, messages, create=True, state=state, unset=unset, facts=facts),
             lambda: self._store(which).append(name, *messages, create=True, state=state, unset=unset, **facts),
@@ -281,11 +282,21 @@ class SessionMachine(Upkeep):
         name = self.ids[place]
         self._agree(lambda: self.model.clear(name), lambda: self._store(which).clear(name))
 
-    @rule(which=_STORE, place=_PLACE, changes=strategies.json_documents())
-    def merge(self, which: int, place: int, changes: Json) -> None:
-        """Keys of the state, set."""
+    @rule(
+        which=_STORE,
+        place=_PLACE,
+        changes=strategies.json_documents(),
+        unset=_KEYS,
+        create=st.booleans(),
+    )
+    def merge(self, which: int, place: int, changes: Json, unset: Sequence[str], create: bool) -> None:
+        """Keys of the state, set and unset."""
         name = self.ids[place]
-        self._agree(lambda: self.model.merge(name, changes), lambda: self._store(which).update(name, changes))
+        unset = self._some_there(name, unset)
+        self._agree(
+            lambda: self.model.merge(name, changes, unset=unset, create=create),
+            lambda: self._store(which).update(name, changes, unset=unset, create=create),
+        )
 
     @rule(which=_STORE, other=_STORE, place=_PLACE, value=strategies.json_values(), interferes=st.booleans())
     def update(self, which: int, other: int, place: int, value: Any, interferes: bool) -> None:  # noqa: ANN401 - any JSON
@@ -340,6 +351,22 @@ class SessionMachine(Upkeep):
         """The newest messages."""
         name = self.ids[place]
         self._agree(lambda: self.model.tail(name, last), lambda: self._store(which).messages(name, last=last))
+
+    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    def take_snapshot(self, which: int, place: int, last: int) -> None:
+        """The state and the newest messages, of one version."""
+        name = self.ids[place]
+
+        def expected() -> tuple[Json, list[Json], int]:
+            known = self.model.load(name)
+            first = max(0, len(known.messages) - last)
+            return known.state, known.messages[first:], first
+
+        def real() -> tuple[Json, list[Json], int]:
+            state, messages = self._store(which).snapshot(name, last=last)
+            return state, messages, messages.first
+
+        self._agree(expected, real)
 
     @rule(which=_STORE, place=_PLACE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
     def read_page(self, which: int, place: int, offset: int, limit: int | None) -> None:
@@ -404,6 +431,11 @@ class SessionMachine(Upkeep):
         for store in self.opened:
             store.count()
         return self._store(which)
+
+    def _some_there(self, name: str, unset: Sequence[str]) -> Sequence[str]:
+        """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
+        known = self.model.alive(name)
+        return [*unset, *[*known.state][:1]] if unset and known is not None else unset
 
     def _agree(self, expected: Callable[[], Any], real: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever a verb gives
         """What the store gave; model and store must give the same, or raise the same."""

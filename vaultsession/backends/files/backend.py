@@ -330,10 +330,14 @@ class FilesBackend(Backend):
         finally:
             self._closed = True
             _alive.discard(self)
-            self._index.close()
-            with contextlib.suppress(OSError):
-                self._markers.release(clean=clean)
-            self._containers.close()
+            with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
+                steps.callback(self._containers.close)
+                steps.callback(self._release, clean=clean)
+                steps.callback(self._index.close)
+
+    def _release(self, *, clean: bool) -> None:
+        with contextlib.suppress(OSError):
+            self._markers.release(clean=clean)
 
     def _probe(self) -> None:
         """Write a file and remove it again. ``OSError``: nothing can be written here."""

@@ -304,9 +304,13 @@ class Index:
     def close(self) -> None:
         """Leave the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
         self._is_closed = True
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.leave()
+        with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
+            steps.callback(self._disconnect)
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                thread.leave()
+
+    def _disconnect(self) -> None:
         with self._writer_lock.mutex:
             self._writer.close()
         self._writer_lock.close()

@@ -34,7 +34,9 @@ def import_(
     ],
     format: Annotated[
         str,
-        typer.Option("--format", help="json, jsonl, openai-agents, claude-code or langchain; auto looks at each file."),
+        typer.Option(
+            "--format", help="json, jsonl, openai-agents, claude-code, langchain or strands; auto looks at each file."
+        ),
     ] = "auto",
     id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
     user: Annotated[

@@ -400,4 +400,5 @@ def test_each_format_can_be_asked_for_and_looks_at_its_own_files_only(tmp_path: 
         "openai-agents": ["in the database"],
         "claude-code": ["t"],
         "langchain": [],
+        "strands": [],
     }
