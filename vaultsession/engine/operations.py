@@ -172,7 +172,7 @@ class Operations:
                 raise SessionExists(f"there is a session {head.id!r} already")
             if is_alive and existing == "skip":
                 return Keep("skipped")
-            return self._writer.new_container(key, newest, head, bodies)._replace(
+            return self._writer.new_container(key, newest, head, bodies, life="imported")._replace(
                 note="replaced" if is_alive else "made"
             )
 
@@ -183,14 +183,13 @@ class Operations:
     def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
-                return self._writer.new_container(key, newest, head, bodies)
+                return self._writer.new_container(key, newest, head, bodies, life="new")
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
             opened = self._reader.opened(newest)
-            moment = self._writer.now(opened.head)
-            return self._writer.full_record(
-                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
-            )
+            was = opened.head
+            anew = head._replace(created=was.created, updated=self._writer.now(was), rewrites=was.rewrites + 1)
+            return self._writer.full_record(newest, opened, anew, bodies)
 
         return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
@@ -204,7 +203,7 @@ class Operations:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
-                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole(), life="new")
             opened = self._reader.opened(newest)
             known = opened.document.hex() == edit.version
             if not known and not overwrite:
@@ -213,9 +212,14 @@ class Operations:
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if edit.new_ttl else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
-                return self._writer.new_container(key, newest, self._reborn(head), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(head), draft.whole(), life="new")
             expires = self._fresh_expiry(head) if edit.new_ttl else self._writer.expiry(head)
-            head = head._replace(created=was.created, updated=self._writer.now(was), expires=expires)
+            head = head._replace(
+                created=was.created,
+                updated=self._writer.now(was),
+                expires=expires,
+                rewrites=was.rewrites + (draft.rewrites or not known),
+            )
             return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)
@@ -310,7 +314,8 @@ class Operations:
                 change.apply_to_state(state)
                 accept(state)
             done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
-            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known)
+            rewritten = bool((change.pop and opened.head.messages) or done.trim)
+            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known, rewritten=rewritten)
             return sealed._replace(note=(written.text, done, names, fresh))
 
         commit = self._backend.commit(key, update)
@@ -339,7 +344,7 @@ class Operations:
         fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
         kept = document.trim(fresh, born.max_messages)
         elements = payload.elements(change.set, kept, boxes=self._writer.lossless)
-        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements))
+        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements), life="new")
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
         """The newest messages, removed."""
@@ -353,7 +358,7 @@ class Operations:
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
             change = Change(pop=len(popped) + len(again))
             change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
-            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key))
+            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key), rewritten=True)
             return sealed._replace(note=(popped, written.text))
 
         commit = self._backend.commit(key, update)
@@ -396,7 +401,12 @@ class Operations:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._cache.fetch(key))
             state = document.stored_state_of(loaded.bodies) if loaded else {}
-            head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
+            was = opened.head
+            head = was._replace(
+                updated=self._writer.now(was),
+                expires=self._writer.expiry(was),
+                rewrites=was.rewrites + (was.messages > 0),
+            )
             bodies = self._writer.pack_document([orjson.dumps(state)])
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
