@@ -81,8 +81,6 @@ class Operations:
         writer: Writer,
         cache: SessionCache,
         clock: Clock,
-        *,
-        compacts: bool = False,
     ) -> None:
         self._backend = backend
         self._reader = reader
@@ -90,7 +88,7 @@ class Operations:
         self._cache = cache
         self._clock = clock
 
-        self._compactor = Compactor(self.compact) if compacts else None
+        self._compactor = Compactor(self.compact) if writer.pauses else None
         if self._compactor is not None:
             writer.postpone = self._compactor.postpone
 

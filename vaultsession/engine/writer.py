@@ -91,6 +91,7 @@ class Writer:
         suite: int = SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
         lossless: bool = False,
+        pauses: bool = False,
     ) -> None:
         self._reader = reader
         self._keys = reader.keys
@@ -101,8 +102,9 @@ class Writer:
         self._largest_body = largest_body
         self.lossless = lossless
         self._losses: payload.Losses = {}
+        self.pauses = pauses
+        """Whether merges wait for a pause, where there is a ``postpone`` that is told the key of the container."""
         self.postpone: Callable[[str], None] | None = None
-        """Told the key of a container that is to be merged in a pause; None: writers merge at once."""
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
 

@@ -120,8 +120,8 @@ def open_store(
         tracing = Telemetry.installed()
     clock = clock or SystemClock()
     shape = None if state_type is None else Shape(state_type)
-    options = StoreOptions(chosen, clock, shape, tracing, new_id, compacts=disk is None)
-    disk = disk or Disk()
+    options = StoreOptions(chosen, clock, shape, tracing, new_id)
+    is_given, disk = disk is not None, disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
         where = vault_path(environ()) if path_or_url is None else os.fsdecode(path_or_url)
         if where.startswith(MEMORY):
@@ -154,7 +154,9 @@ def open_store(
         if isinstance(backend, FilesBackend):
             memory.index = backend
             memory.refuse_older(vault, site.vault.reload)
-        writer, leases = writer_of(reader, clock, chosen), site.leases()
+        # Not over a disk that was given: who counts its calls says when each of them is made.
+        pauses = isinstance(backend, FilesBackend) and not is_given
+        writer, leases = writer_of(reader, clock, chosen, pauses=pauses), site.leases()
         if chosen.mirror is not None:
             backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
         if remembered is not None:
@@ -207,8 +209,8 @@ def _named_key(
     return (PassphraseFile if key_file is None else KeyFile)(path, disk or Disk())
 
 
-def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
-    """Writes as the settings say."""
+def writer_of(reader: Reader, clock: Clock, settings: Settings, *, pauses: bool = False) -> Writer:
+    """Writes as the settings say. ``pauses``: merges wait for a pause."""
     level = settings.level if settings.compression == "zstd" else None
     return Writer(
         reader,
@@ -217,21 +219,18 @@ def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
         padded=settings.padding,
         suite=SUITES[settings.suite],
         lossless=settings.lossless,
+        pauses=pauses,
     )
 
 
 class StoreOptions(NamedTuple):
-    """How a store is assembled, whatever its backend. ``compacts``: on files, merges wait for a pause.
-
-    Not over a disk that was given: whoever counts its calls says when each of them is made.
-    """
+    """How a store is assembled, whatever its backend."""
 
     settings: Settings
     clock: Clock
     shape: Shape[Any] | None
     tracing: Tracing | None
     new_id: Callable[[int], str]
-    compacts: bool = False
 
     def assembled(
         self, backend: Backend, reader: Reader, writer: Writer, leases: Leases, origin: StoreInfo
@@ -253,7 +252,6 @@ class StoreOptions(NamedTuple):
             shape=self.shape,
             tracing=self.tracing,
             new_id=self.new_id,
-            compacts=self.compacts and isinstance(backend, FilesBackend),
         )
         if interval is not None:
             store.start_sweeper(interval)

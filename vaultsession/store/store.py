@@ -93,7 +93,6 @@ class SessionStore(Generic[StateT]):
         shape: Shape[StateT] | None = None,
         tracing: Tracing | None = None,
         new_id: Callable[[int], str] = ids.new,
-        compacts: bool = False,
     ) -> None:
         self.origin = origin
         self._backend = backend
@@ -102,7 +101,7 @@ class SessionStore(Generic[StateT]):
         self._clock = clock
         self._cache = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
-        self._operations = Operations(backend, reader, writer, self._cache, clock, compacts=compacts)
+        self._operations = Operations(backend, reader, writer, self._cache, clock)
         self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
