@@ -135,16 +135,38 @@ class Operations:
                 return False
             raise
 
+    def read_afresh(self, key: str) -> Document | None:
+        """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
+        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return read if read is not None and self._is_alive(self._backend.head(key)) else None
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session in memory."""
+        self._cache.forget(key)
+
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
         return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
+    def put(
+        self,
+        key: str,
+        head: Head,
+        state: Json,
+        messages: Sequence[Json],
+        *,
+        replace: bool,
+        erase: bool = False,
+    ) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
+
+    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
         return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
@@ -178,26 +200,31 @@ class Operations:
         outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
         return outcome
 
-    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool, erase: bool = False) -> Document:
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
-                return self._writer.new_container(key, newest, head, bodies, life="new")
+                return self._writer.new_container(key, newest, head, bodies, life="new")._replace(erase=erase)
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
             opened = self._reader.opened(newest)
             was = opened.head
             anew = head._replace(created=was.created, updated=self._writer.now(was), rewrites=was.rewrites + 1)
+            if erase:
+                return self._writer.new_container(key, newest, anew, bodies)._replace(erase=True)
             return self._writer.full_record(newest, opened, anew, bodies)
 
         return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
-    def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
-        """A loaded document, compared and swapped on its version."""
+    def save(self, key: str, edit: Edit, *, overwrite: bool, erase: bool = False) -> Document:
+        """A loaded document, compared and swapped on its version. ``erase``: nothing of what was there stays behind."""
         changed = edit.head
         messages = document.trim(edit.messages, changed.max_messages)
         draft = self._writer.draft(self._elements_of(edit, messages), edit.bodies)
 
         def update(newest: Current) -> Write:
+            return written(newest)._replace(erase=erase)
+
+        def written(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
@@ -218,6 +245,8 @@ class Operations:
                 expires=expires,
                 rewrites=was.rewrites + (draft.rewrites or not known),
             )
+            if erase:
+                return self._writer.new_container(key, newest, head, draft.whole())
             return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)

@@ -22,16 +22,13 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar, Unpack
 
-from ..errors import Conflict, InvalidDocument, InvalidSessionId, SessionExists, SessionNotFound, Unreadable
+from ..errors import Conflict, InvalidSessionId, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
-from ..store.aio import AsyncSessionStore
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session, SessionInfo
-from ..store.store import SessionStore
 from ..util.lru import LRU
-from .adapter import StoreHandle, composed_id, framework
-from .json_items import enveloped, guarded, items_of
+from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
 
 with framework("claude-agent-sdk", extra="claude-agent", tried=("0.2.189", "0.3")):
     import anyio
@@ -65,34 +62,33 @@ class _Known(NamedTuple):
     size: int
 
 
-class VaultSessionStore:
+class VaultSessionStore(StoreOwner):
     """A ``SessionStore`` of the SDK: all six methods. Safe from any thread, event loop and process.
 
     ``store`` stays its caller's. ``fields`` are those of ``SessionStore.create``, for each transcript that is made:
     ``user_id``, ``labels``, ``ttl`` …. Keys of any length and script are kept apart.
     """
 
-    def __init__(self, store: SessionStore[Any] | AsyncSessionStore[Any], **fields: Unpack[SessionFields]) -> None:
-        self._handle = StoreHandle(store)
+    def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
+        self._handle = StoreHandle.of(store)
         self._fields = fields
         self._known: LRU[str, _Known] = LRU(capacity=_MOST_UUIDS, weigh=lambda known: 16 + known.size)
         self._locks: weakref.WeakValueDictionary[tuple[int, str], anyio.Lock] = weakref.WeakValueDictionary()
 
     @classmethod
-    def from_store(cls, store: SessionStore[Any] | AsyncSessionStore[Any], **fields: Unpack[SessionFields]) -> Self:
+    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
         """The transcripts in a store that is open."""
         return cls(store, **fields)
 
     @classmethod
-    def from_url(cls, path_or_url: Place = None, *, user_id: str | None = None, **fields: Unpack[OpenFields]) -> Self:
+    def from_url(
+        cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
+    ) -> Self:
         """The transcripts in a vault that is opened as by ``open_store``, and closed by ``close``.
 
         ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
         """
-        handle = StoreHandle.opened(path_or_url, fields)
-        made = cls(handle.store, user_id=user_id)
-        made._handle = handle
-        return made
+        return cls(StoreHandle.opened(path_or_url, settings), **fields or {})
 
     async def append(self, key: Key, entries: list[Any]) -> None:
         """Put entries behind the transcript, in the order of the calls; all or none, and each ``uuid`` once."""
@@ -122,10 +118,6 @@ class VaultSessionStore:
     async def list_subkeys(self, key: Key) -> list[str]:
         """The subpaths of a session."""
         return await _in_thread(self._subpaths, key)
-
-    def close(self) -> None:
-        """Close the vault that was opened for it. Idempotent."""
-        self._handle.close()
 
     # -- in a thread ---------------------------------------------------------------------------------------------------
 
@@ -163,10 +155,7 @@ class VaultSessionStore:
             return store.create(name, state={**key, **state}, messages=messages, **fields).version
 
         changed = None if known is not None and summary == known.summary else summary
-        try:
-            version = write(guarded(fresh), changed)
-        except InvalidDocument:
-            version = write(enveloped(fresh), None if changed is None else enveloped([changed])[0])
+        version = write(fresh, changed)
         uuids.update(_uuids_of(fresh))
         return _Known(version, summary, uuids, len(uuids))
 
@@ -184,12 +173,12 @@ class VaultSessionStore:
             session = self._handle.store.load(name)
         except SessionNotFound:
             return None
-        uuids = set(_uuids_of(items_of(session.messages)))
-        return _Known(session.version, _summary_in(session), uuids, len(uuids))
+        uuids = set(_uuids_of(session.messages))
+        return _Known(session.version, session.state.get("summary"), uuids, len(uuids))
 
     def _load(self, name: str) -> list[Any] | None:
         try:
-            return items_of(self._handle.store.messages(name))
+            return self._handle.store.messages(name)
         except SessionNotFound:
             return None
 
@@ -204,7 +193,7 @@ class VaultSessionStore:
         found = []
         for info in self._handle.store.list(labels={PROJECT: composed_id(project_key)}):
             session = self._readable(info.id)
-            if session is not None and (summary := _summary_in(session)) is not None:
+            if session is not None and (summary := session.state.get("summary")) is not None:
                 name = session.state["session_id"]
                 found.append({"session_id": name, "mtime": _milliseconds(session), "data": summary})
         return found
@@ -298,11 +287,6 @@ def _uuids_of(entries: Sequence[Any]) -> Iterator[str]:
 def _uuid_of(entry: Any) -> str | None:
     uuid = entry.get("uuid") if isinstance(entry, dict) else None
     return uuid if isinstance(uuid, str) and uuid else None
-
-
-def _summary_in(session: Session[Any]) -> Json | None:
-    summary = session.state.get("summary")
-    return None if summary is None else items_of([summary])[0]
 
 
 def _milliseconds(session: SessionInfo | Session[Any]) -> int:

@@ -103,12 +103,15 @@ class AsyncSessionStore(Generic[StateT]):
         session: Session[StateT] | str,
         *,
         overwrite: bool = False,
+        erase: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
-        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **fields)
+        return await self._run(
+            self._store.save, session, overwrite=overwrite, erase=erase, state=state, messages=messages, **fields
+        )
 
     async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
@@ -222,6 +225,10 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.load_many``."""
         return await self._run(self._store.load_many, ids)
 
+    def load_each(self, ids: Iterable[str]) -> AsyncIterator[Session[StateT]]:
+        """See ``SessionStore.load_each``. ``ids`` are read in a thread."""
+        return self._streamed(self._store.load_each(ids))
+
     delete_many = _awaited(SessionStore.delete_many)
 
     @shows_fields(Filters)
@@ -250,6 +257,11 @@ class AsyncSessionStore(Generic[StateT]):
     async def health(self) -> dict[str, Any]:
         """See ``SessionStore.health``. In a thread of its own: a probe waits for no verb."""
         return await asyncio.to_thread(self._store.health)
+
+    @property
+    def closed(self) -> bool:
+        """See ``SessionStore.closed``."""
+        return self._store.closed
 
     async def close(self) -> None:
         """See ``SessionStore.close``."""
