@@ -32,6 +32,7 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
+from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -87,6 +88,15 @@ class Operations:
         self._cache = cache
         self._clock = clock
 
+        self._compactor = Compactor(self.compact) if writer.pauses else None
+        if self._compactor is not None:
+            writer.postpone = self._compactor.postpone
+
+    def close(self) -> None:
+        """Merge nothing more. Idempotent."""
+        if self._compactor is not None:
+            self._compactor.stop()
+
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def load(self, key: str, name: str) -> Document:
@@ -125,6 +135,15 @@ class Operations:
                 return False
             raise
 
+    def read_afresh(self, key: str) -> Document | None:
+        """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
+        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return read if read is not None and self._is_alive(self._backend.head(key)) else None
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session in memory."""
+        self._cache.forget(key)
+
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
         return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
@@ -145,6 +164,10 @@ class Operations:
         kept = document.trim(messages, head.max_messages)
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
         return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
+
+    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
@@ -427,6 +450,23 @@ class Operations:
             return self._touched(row, opened, head) if head.ttl is not None else None
 
         return self._reader.opened(_row(self._commit_touch(key, update)))
+
+    def compact(self, key: str) -> bool:
+        """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
+        known = self._cache.documents.get(key)
+
+        def update(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
+                return None
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+
+        commit = self._backend.commit(key, update)
+        if commit.change is None:
+            return False
+        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+            row = _row(commit)
+            self._cache.keep(row, self._reader.opened(row), commit.note)
+        return True
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
