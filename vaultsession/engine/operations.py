@@ -125,6 +125,15 @@ class Operations:
                 return False
             raise
 
+    def read_afresh(self, key: str) -> Document | None:
+        """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
+        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return read if read is not None and self._is_alive(self._backend.head(key)) else None
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session in memory."""
+        self._cache.forget(key)
+
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
         return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
@@ -145,6 +154,10 @@ class Operations:
         kept = document.trim(messages, head.max_messages)
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
         return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
+
+    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
