@@ -57,12 +57,14 @@ class InvalidSessionId(VaultError, ValueError):
 class InvalidDocument(VaultError, ValueError):
     """The document holds something that JSON cannot give back unchanged. Nothing was touched.
 
-    ``path`` names the place, as in ``messages[3].content.score``.
+    ``path`` names the place, as in ``messages[3].content.score``, and ``index`` the message, counted from 0 in what the
+    verb was given; None where it is not in one.
     """
 
-    def __init__(self, message: str, *, path: str = "") -> None:
+    def __init__(self, message: str, *, path: str = "", index: int | None = None) -> None:
         super().__init__(message)
         self.path = path
+        self.index = index
 
 
 class InvalidSetting(VaultError, ValueError):

@@ -33,6 +33,20 @@ def test_piped_it_is_tsv_of_facts_and_messages(session, spawn):
     assert json.loads(messages[3][1]) == MESSAGES[3]
 
 
+def test_what_json_does_not_carry_is_shown_all_the_same(place, run):
+    deep = "deep"
+    for _ in range(1_500):
+        deep = [deep]
+    said = [b"\x00", float("inf"), 2**70, "\ud800", deep]
+    with place.open(lossless=True) as store:
+        store.create("s", state={"x": b"\x00"}, messages=[{"role": "user", "content": each} for each in said])
+    document = run("show", "s", "--state", "--json").json
+    assert document["state"] == {"x": {"$b": "AA=="}}
+    shown = [message["content"] for message in document["messages"]]
+    assert shown[:4] == [{"$b": "AA=="}, {"$f": "7ff0000000000000"}, {"$i": "400000000000000000"}, "\ud800"]
+    assert "AA==" in run("show", "s").out
+
+
 def test_json_has_facts_messages_and_on_request_the_state(session, run):
     document = run("show", "s", "--json").json
     assert document["messages"] == MESSAGES

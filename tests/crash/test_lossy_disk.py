@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,3 +281,24 @@ def test_three_lines_cut_the_power(tmp_path: Path) -> None:
             assert told <= there <= told + 1
         states += 1
     assert states == disk.explored > 50
+
+
+def test_an_index_that_was_found_is_lost_by_no_later_cut(tmp_path: Path) -> None:
+    """A second cut once took back what the medium held before the recording began."""
+    with open_store(tmp_path / "vault", key=KEY) as store:
+        store.create("a")
+        store.delete("a")
+        store.create("b")
+        store.count()
+    disk = LossyDisk(tmp_path / "vault")
+    with open_store(tmp_path / "vault", disk=disk, key=KEY) as store:
+        store.append("b", {"n": 1})
+        store.count()
+    states = 0
+    for crashed in disk.crash_states(since=0, bound=40):
+        states += 1
+        with contextlib.closing(sqlite3.connect(Path(crashed) / "index.sqlite")) as index:
+            assert index.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
+            assert index.execute("SELECT count(*) FROM tombstones").fetchone() == (1,)
+    disk.forget()
+    assert states > 20

@@ -48,10 +48,6 @@ def test_a_second_power_cut_leaves_old_or_new(where: Path, scenario: object) -> 
     assert cut_twice(where, first, "quick: a second cut", every=89, bound=3) >= 60
 
 
-@pytest.mark.xfail(
-    reason="a session whose name a second cut takes back is told as lost, in three scenarios: to be mended",
-    strict=False,
-)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_many_second_power_cuts_leave_old_or_new(where: Path, scenario: object) -> None:
     first = Life(where / "first", "")

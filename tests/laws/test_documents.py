@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from documents import DOCUMENTS, INTERPRETER, LANGUAGES, README, REPOSITORY, Block, blocks, run
 from fork_server import ForkServer
+from frameworks import require
 
 from vaultsession import Settings
 
@@ -42,6 +43,8 @@ def runs(block: Block) -> list[Any]:
 def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path, executable: list[str]) -> None:
     if block.needs and not shutil.which(block.needs):
         pytest.skip(f"{block.needs} is not installed")
+    if block.framework:
+        require(block.framework)
     ran = run(block, tmp_path, executable, times)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

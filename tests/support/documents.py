@@ -6,6 +6,7 @@ A comment in front of a block says more of it::
     <!-- command: NAME -->     .ci/run runs it, with a fresh environment
     <!-- needs: PROGRAM -->    runs where that program is installed
     <!-- recipe: NAME -->      tests/recipes runs it, with what it needs
+    <!-- framework: MODULE --> runs where that module is installed; warnings of it are no errors
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ DOCUMENTS = (README, BENCHMARKS, *sorted(PACKAGE.rglob("*.md")))
 LANGUAGES = {"python", "sh", "toml", "text"}
 
 _BLOCK = re.compile(
-    r"^(?:<!-- (?P<mark>command|needs|recipe): (?P<value>\S+) -->\n)?^```(?P<language>\w*)[^\S\n]*\n(?P<text>.*?)^```[^\S\n]*$",
+    r"^(?:<!-- (?P<mark>command|needs|recipe|framework): (?P<value>\S+) -->\n)?^```(?P<language>\w*)[^\S\n]*\n(?P<text>.*?)^```[^\S\n]*$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -55,6 +56,7 @@ class Block(NamedTuple):
     command: str | None
     needs: str | None
     recipe: str | None = None
+    framework: str | None = None
 
     @property
     def name(self) -> str:
@@ -68,7 +70,7 @@ def blocks(text: str, document: Path) -> list[Block]:
     for match in _BLOCK.finditer(text):
         marks = {match["mark"]: match["value"]}
         line = text.count("\n", 0, match.start("text")) + 1
-        values = [marks.get(mark) for mark in ("command", "needs", "recipe")]
+        values = [marks.get(mark) for mark in ("command", "needs", "recipe", "framework")]
         found.append(Block(document, line, match["language"], match["text"], *values))
     return found
 
@@ -91,6 +93,7 @@ def run(block: Block, directory: Path, command: Sequence[str], times: int = 2) -
     shell = ["sh", "-euc", _SHELL, str(script), str(times)]
     environment = {
         **INTERPRETER,
+        **({"PYTHONWARNINGS": "default"} if block.framework else {}),
         "HOME": str(home),
         "USERPROFILE": str(home),
         "PATH": f"{programs}:/usr/bin:/bin",

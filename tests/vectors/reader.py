@@ -6,9 +6,11 @@ Section numbers are those of FORMAT.md.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
+import re
 import struct
 import unicodedata
 from pathlib import Path
@@ -262,7 +264,8 @@ class Container:
                 state.pop(name, None)
             messages += added
             del messages[: change["trim"]]
-        return state, messages
+        state = {stored_name(name): unboxed(value) for name, value in state.items()}
+        return state, [unboxed(message) for message in messages]
 
     def messages(self) -> list[Any]:
         """The messages alone, for whoever asks for the newest: the state is not looked at."""
@@ -272,7 +275,77 @@ class Container:
             del messages[max(0, len(messages) - change["pop"]) :]
             messages += added
             del messages[: change["trim"]]
-        return messages
+        return [unboxed(message) for message in messages]
+
+
+def unboxed(value: Any) -> Any:
+    """What a message, or the value of a key of the state, is: §6.1."""
+    if not isinstance(value, dict) or "$lossless" not in value:
+        return value
+    parts = value["$lossless"]
+    if len(value) != 1 or not isinstance(parts, list) or not parts:
+        raise Refused("Damaged")
+    used: list[int] = []
+    found = in_box(parts[0], 0, parts, used)
+    if len(used) != len(parts) - 1:
+        raise Refused("Damaged")
+    return found
+
+
+def in_box(value: Any, number: int, parts: list[Any], used: list[int]) -> Any:
+    """What stands in the part of that number; the parts that were referred to are ``used``."""
+    if isinstance(value, list):
+        return [in_box(each, number, parts, used) for each in value]
+    if not isinstance(value, dict):
+        return value
+    [(name, inner)] = value.items() if len(value) == 1 else [("", None)]
+    if name == "$r":
+        if type(inner) is not int or not number < inner < len(parts) or inner in used:
+            raise Refused("Damaged")
+        used.append(inner)
+        return in_box(parts[inner], inner, parts, used)
+    if name in ("$s", "$b", "$i", "$f"):
+        return scalar(name, inner)
+    return {key_in_box(name): in_box(each, number, parts, used) for name, each in value.items()}
+
+
+def scalar(kind: str, text: Any) -> Any:
+    if not isinstance(text, str):
+        raise Refused("Damaged")
+    if kind == "$s":
+        return unescaped(text)
+    try:
+        if kind == "$b":
+            return base64.b64decode(text, validate=True)
+        if kind == "$i" and not set(text.removeprefix("-")) - set("0123456789abcdef"):
+            return int(text, 16)
+        if kind == "$f" and len(text) == 16:
+            return struct.unpack(">d", bytes.fromhex(text))[0]
+    except ValueError:
+        pass
+    raise Refused("Damaged")
+
+
+def key_in_box(name: str) -> str:
+    if name.startswith("$s:"):
+        return unescaped(name[3:])
+    if name.startswith("$") and not name.startswith("$$"):
+        raise Refused("Damaged")
+    return name.removeprefix("$")
+
+
+def stored_name(name: str) -> str:
+    if not name.startswith("$lossless"):
+        return name
+    if not name.startswith("$lossless:"):
+        raise Refused("Damaged")
+    return unescaped(name.removeprefix("$lossless:"))
+
+
+def unescaped(text: str) -> str:
+    if not re.fullmatch(r"([^\\]|\\\\|\\ud[89a-f][0-9a-f]{2})*", text, re.DOTALL):
+        raise Refused("Damaged")
+    return re.sub(r"\\(u....|.)", lambda found: chr(int(found[1][1:], 16)) if found[1][1:] else "\\", text)
 
 
 def padme(size: int) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
+import reader
 from shelf import container
 
 from vaultsession import errors
 from vaultsession.backends.files.preallocation import without
 from vaultsession.backends.redis.layout import pack, unpack
 from vaultsession.engine.reader import Reader
-from vaultsession.format import IndexRowCipher, ids, payload
+from vaultsession.format import IndexRowCipher, ids, lossless, payload
 from vaultsession.format.dictionaries import SHIPPED, Dictionaries, shipped
 from vaultsession.format.document import parse
 from vaultsession.format.head import decode, encode
@@ -102,6 +105,24 @@ def test_each_consumer_tells_every_field_that_is_expected_and_no_other(name, con
         assert {"error": type(raised.value).__name__} == expected
         return
     assert CONSUMERS[consumer](name) == expected
+
+
+BOXES = json.loads((HERE / "boxes.json").read_bytes())
+
+
+def boxed(expected: dict[str, Any], unbox: Any, refusal: type[Exception]) -> None:
+    if "error" in expected:
+        with pytest.raises(refusal):
+            unbox(expected["stored"])
+        return
+    given = ast.literal_eval(expected["given"])
+    assert repr(unbox(expected["stored"])) == repr(given)
+
+
+@pytest.mark.parametrize("expected", BOXES, ids=lambda each: each["name"])
+def test_a_box_gives_what_is_expected_to_either_reader(expected):
+    boxed(expected, lossless.unbox, errors.Damaged)
+    boxed(expected, reader.unboxed, reader.Refused)
 
 
 # -- beside containers -------------------------------------------------------------------------------------------------

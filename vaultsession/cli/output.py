@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InvalidSetting
+from ..format import lossless
 from ..util.clock import SystemClock, to_micros
 
 NARROW = 72
@@ -115,7 +116,10 @@ def cell(value: object) -> str:
 
 def to_json(value: object, *, indent: int | None = None) -> str:
     """JSON in which every character is printable; text beyond ASCII stays readable."""
-    text = dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text = dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # a lossless store takes what JSON does not carry
+        text = dumps(lossless.readable(value), ensure_ascii=False, indent=indent)
     # What the pattern lets pass is printable; the rest is looked at one by one.
     return re.sub(r"[^\n -~\u00a1-\u00ac\u00ae-\u02ff]", lambda found: _json_escape(found[0]), text)
 

@@ -71,7 +71,7 @@ def _document(reader: Reader, key: str, data: bytes) -> _Document:
     loaded = reader.load(key, partial(record.part, data))
     if loaded is None:
         return _NOTHING
-    return _Document(loaded.head, document.state_of(loaded.bodies), document.elements(loaded.bodies))
+    return _Document(loaded.head, document.stored_state_of(loaded.bodies), document.elements(loaded.bodies))
 
 
 def added_since(before: list[bytes], after: list[bytes]) -> list[bytes]:

@@ -11,18 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
+import orjson
+
 from ..backends.protocol import Backend
 from ..errors import (
     BackendUnavailable,
     Conflict,
     Damaged,
     DurabilityUnknown,
+    InvalidDocument,
     SessionExists,
     SessionExpired,
     SessionNotFound,
     VaultError,
 )
-from ..format import document, payload
+from ..format import document, lossless, payload
 from ..format.document import NO_CHANGE, Change
 from ..format.head import Head
 from ..format.payload import Json, Packed
@@ -109,7 +112,7 @@ class Operations:
             raise absent(name)
         head, found = read
         self._after_read(key, name, head)
-        return _parsed(found)
+        return document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
@@ -129,7 +132,8 @@ class Operations:
     def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
-        return self._put(key, head, self._writer.pack_document(payload.elements(state, kept)), replace=replace)
+        elements = payload.elements(state, kept, boxes=self._writer.lossless)
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""
@@ -139,11 +143,14 @@ class Operations:
         return self._put(key, head, bodies, replace=False)
 
     def restore(
-        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], boxes: bool, *, existing: Existing
     ) -> Literal["made", "replaced", "skipped"]:
-        """A document with the head that it had elsewhere: its times and its life span as they are."""
+        """A document with the head that it had elsewhere: its times and its life span as they are.
+
+        ``boxes``: it held there what strict JSON does not carry.
+        """
         kept = document.trim(messages, head.max_messages)
-        bodies = self._writer.pack_document(payload.elements(state, kept))
+        bodies = self._writer.pack_document(payload.elements(state, kept, boxes=boxes or self._writer.lossless))
 
         def update(newest: Current) -> Decision:
             is_alive = self._is_alive(newest)
@@ -177,7 +184,7 @@ class Operations:
         """A loaded document, compared and swapped on its version."""
         changed = edit.head
         messages = document.trim(edit.messages, changed.max_messages)
-        draft = self._writer.draft(payload.elements(edit.state, messages), edit.bodies)
+        draft = self._writer.draft(self._elements_of(edit, messages), edit.bodies)
 
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
@@ -198,6 +205,15 @@ class Operations:
             return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)
+
+    def _elements_of(self, edit: Edit, messages: Sequence[Json]) -> list[bytes]:
+        """A loaded document as it is to be stored: with what strict JSON does not carry, if it held such before."""
+        try:
+            return payload.elements(edit.state, messages, boxes=self._writer.lossless)
+        except InvalidDocument:
+            if not any(lossless.MARK in body for body in edit.bodies):
+                raise
+            return payload.elements(edit.state, messages, boxes=True)
 
     def remove(self, key: str, name: str = "", *, shred: bool = False, expected: str | None = None) -> bool:
         """Remove at once; whether a living session was there, or an erased one. ``Conflict`` as of ``append``."""
@@ -253,9 +269,11 @@ class Operations:
         ``born`` is the head of the session to make where there is none. ``Conflict`` where the document is not of the
         ``expected`` version. ``accept`` gets the state that a change of it makes, and may refuse it.
         """
-        packed = self._writer.pack(payload.body({}, messages), len(messages))
-        if change.set:
-            payload.elements(change.set, ())  # refuses what JSON cannot give back
+        boxes, stored = self._writer.lossless, change
+        packed = self._writer.pack(payload.body({}, messages, boxes=boxes), len(messages))
+        if change.set or change.unset:
+            assigned = payload.changes(change.set, boxes=boxes)
+            stored = change._replace(set=assigned, unset=[*map(lossless.spell_key, change.unset)])
         known = self._cache.documents.get(key)
 
         def update(newest: Current) -> Write | None:
@@ -268,8 +286,8 @@ class Operations:
             if dedupe:
                 names = self._cache.names(opened, dedupe)
                 fresh = document.deduplicate(messages, names.found, dedupe)
-                addition = self._writer.pack(payload.body({}, fresh), len(fresh))
-            wanted, addition = self._with_again(row, opened, addition, change)
+                addition = self._writer.pack(payload.body({}, fresh, boxes=boxes), len(fresh))
+            wanted, addition = self._with_again(row, opened, addition, stored)
             if not addition.messages and wanted == NO_CHANGE:
                 return None
             if accept is not None and (change.set or change.unset):
@@ -306,9 +324,8 @@ class Operations:
             accept(dict(change.set))
         fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
         kept = document.trim(fresh, born.max_messages)
-        return self._writer.new_container(
-            key, newest, born, self._writer.pack_document(payload.elements(change.set, kept))
-        )
+        elements = payload.elements(change.set, kept, boxes=self._writer.lossless)
+        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements))
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
         """The newest messages, removed."""
@@ -331,7 +348,7 @@ class Operations:
         popped, body = commit.note
         self._cache.histories.forget(key)
         self._cache.advance(known, commit.before, self._reader.opened(_row(commit)), body)
-        return _parsed(popped)
+        return document.messages_of(popped)
 
     def _with_again(self, row: IndexRow, opened: OpenHead, addition: Packed, change: Change) -> tuple[Change, Packed]:
         """The change as far as there is something to pop, and what it adds, with what is to be written again."""
@@ -364,9 +381,9 @@ class Operations:
         def update(newest: Current) -> Write:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._cache.fetch(key))
-            state = document.state_of(loaded.bodies) if loaded else {}
+            state = document.stored_state_of(loaded.bodies) if loaded else {}
             head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
-            bodies = self._writer.pack_document(payload.elements(state, ()))
+            bodies = self._writer.pack_document([orjson.dumps(state)])
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
         self._cache.forget(key)
@@ -504,8 +521,3 @@ def _fitting(messages: list[bytes]) -> list[bytes]:
         first -= 1
         left -= len(messages[first])
     return messages[first:] if len(messages) - first > NEAR else []
-
-
-def _parsed(elements: list[bytes]) -> list[Json]:
-    messages: list[Json] = payload.parse(payload.join(elements))
-    return messages

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from ..errors import BackendUnavailable, InvalidSetting, PartialFailure, Unreadable, VaultError, without_frames
-from ..format import document, payload
+from ..format import document
 from ..format.payload import Json
 from .cache import SessionCache
 from .listing import Listing
@@ -162,7 +162,7 @@ def _matches(probe: Probe, id: str, bodies: document.Bodies, *, state: bool) -> 
             yield _match(id, None, None, path, text, span)
     for index, element in enumerate(document.elements(bodies)):
         if probe.may_be_in(element):
-            message: Json = payload.parse(element)
+            message: Json = document.message_of(element)
             for path, text, span in _found(probe, message, f"messages[{index}]"):
                 role = message.get("role")
                 yield _match(id, index, role if isinstance(role, str) else None, path, text, span)
@@ -170,18 +170,25 @@ def _matches(probe: Probe, id: str, bodies: document.Bodies, *, state: bool) -> 
 
 def _found(probe: Probe, value: Any, path: str) -> Iterator[tuple[str, str, tuple[int, int]]]:  # noqa: ANN401 - JSON
     """The texts below a container that match, in order, with their paths."""
-    items = ((f".{name}", item) for name, item in value.items()) if isinstance(value, dict) else _numbered(value)
-    for step, item in items:
-        if isinstance(item, str):
-            span = probe.find(item)
-            if span is not None:
-                yield path + step, item, span
-        elif isinstance(item, dict | list):
-            yield from _found(probe, item, path + step)
+    below = [_items(value, path)]  # and no recursion: what lies in a box may be nested as deeply as memory allows
+    while below:
+        for place, item in below[-1]:
+            if isinstance(item, str):
+                span = probe.find(item)
+                if span is not None:
+                    yield place, item, span
+            elif isinstance(item, dict | list):
+                below.append(_items(item, place))
+                break
+        else:
+            below.pop()
 
 
-def _numbered(items: list[Any]) -> Iterator[tuple[str, Any]]:
-    return ((f"[{number}]", item) for number, item in enumerate(items))
+def _items(value: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - JSON
+    """What stands in a container, with the path of each."""
+    if isinstance(value, dict):
+        return ((f"{path}.{name}", item) for name, item in value.items())
+    return ((f"{path}[{number}]", item) for number, item in enumerate(value))
 
 
 def _match(id: str, index: int | None, role: str | None, path: str, text: str, span: tuple[int, int]) -> Match:

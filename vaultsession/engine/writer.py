@@ -77,6 +77,7 @@ class Writer:
         padded: bool = False,
         suite: int = SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
+        lossless: bool = False,
     ) -> None:
         self._reader = reader
         self._clock = clock
@@ -84,6 +85,7 @@ class Writer:
         self._padded = padded
         self._suite = suite
         self._largest_body = largest_body
+        self.lossless = lossless
         self._losses: payload.Losses = {}
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)

@@ -134,7 +134,7 @@ def _state(known: Bodies, state: bytes) -> tuple[Change, int] | None:
         document.may_set(document.first_of(each)) for each in known[1:]
     ):
         return NO_CHANGE, 0
-    before, after = document.state_of(known), payload.parse(state)
+    before, after = document.stored_state_of(known), payload.parse(state)
     old, new = _by_key(before), _by_key(after)
     changed = {name: after[name] for name, value in new.items() if old.get(name) != value}
     gone = [name for name in old if name not in new]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
-from . import payload, tool_calls
+from . import lossless, payload, tool_calls
 from .payload import Json
 
 SEGMENT = 256 * 1024
@@ -82,6 +82,11 @@ def change_of(body: bytes) -> Change:
 
 def state_of(bodies: Bodies) -> Json:
     """The state: the FULL's, with every later change applied. A new dict at each call."""
+    return lossless.unbox_state(stored_state_of(bodies))
+
+
+def stored_state_of(bodies: Bodies) -> Json:
+    """The state as it is stored: values that strict JSON does not carry lie in boxes."""
     state = _state(payload.parse(first_of(bodies[0])))
     for body in bodies[1:]:
         first = first_of(body)
@@ -104,7 +109,17 @@ def parse(bodies: Bodies) -> tuple[Json, list[Json]]:
             _drop_oldest(messages, change.trim)
         else:
             messages += added
-    return state, messages
+    return lossless.unbox_state(state), lossless.unbox_each(messages)
+
+
+def messages_of(elements: Sequence[bytes]) -> list[Json]:
+    """The messages of these elements. New objects at each call."""
+    return lossless.unbox_each(payload.parse(payload.join(elements)))
+
+
+def message_of(element: bytes) -> Json:
+    """The message of one element."""
+    return messages_of([element])[0]
 
 
 def elements(bodies: Bodies) -> list[bytes]:
@@ -172,7 +187,7 @@ def merged(bodies: Bodies) -> list[bytes]:
     """
     kept = _untouched(bodies)
     if not kept:
-        return list(segments(orjson.dumps(state_of(bodies)), elements(bodies)))
+        return list(segments(orjson.dumps(stored_state_of(bodies)), elements(bodies)))
     rest = bodies[kept:]
     return [*bodies[:kept], *segments(_NOTHING, elements([payload.join([_NOTHING]), *rest]))] if rest else list(bodies)
 
@@ -187,7 +202,7 @@ def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # 
     if end is None and most is None:
         return merged(bodies)
     found = elements(bodies)[:end]
-    return list(segments(orjson.dumps(state_of(bodies)), found[0 if most is None else surplus(found, most) :]))
+    return list(segments(orjson.dumps(stored_state_of(bodies)), found[0 if most is None else surplus(found, most) :]))
 
 
 def trim(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
@@ -197,7 +212,7 @@ def trim(messages: Sequence[Json], most: int | None) -> Sequence[Json]:
 
 def surplus(history: Sequence[bytes], most: int) -> int:
     """How many of the oldest messages, unparsed, ``max_messages`` drops of a history."""
-    return tool_calls.cut(len(history), lambda number: payload.parse(history[number]), most)
+    return tool_calls.cut(len(history), lambda number: message_of(history[number]), most)
 
 
 def names_in(messages: Iterable[Json], field: str) -> set[str]:

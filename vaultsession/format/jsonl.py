@@ -8,6 +8,7 @@ joined and sorted by line. UTF-8, one JSON object per line, ended by ``\n``; a l
      "title": null, "user_id": "alice", "tenant_id": null, "assistant_id": null, "labels": {},
      "state": {…}, "messages": [{…}, …]}
 
+In a line of version 2 some values of the state, and some messages, lie in boxes (FORMAT.md, section 6.1).
 Only ``vaultsession`` and ``id`` are required: other systems write as much of it as they know. Times are ISO 8601 with
 an offset, exact to the microsecond; ``ttl`` is in seconds. A field that is not listed is refused by name, since leaving
 it out would lose it. Version 1 is read for ever: files in ``tests/vectors`` are held against every later version.
@@ -22,14 +23,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..errors import InvalidDocument, InvalidSetting, UnsupportedFormat
+from ..errors import Damaged, InvalidDocument, InvalidSetting, UnsupportedFormat
 from ..util.clock import to_datetime, to_duration, to_micros
-from . import ids
+from . import ids, lossless
 from .head import Head, check_head, check_labels
 from .payload import Json
 
-VERSION = 1
-"""Of the lines that are written. Raised when an older reader could not give back what a line says."""
+VERSION = 2
+"""Of lines with boxes (``lossless``); any other line says 1, which an older reader gives back as well."""
 
 _TIMES = {"created_at": "created", "updated_at": "updated", "expires_at": "expires"}
 _AS_THEY_ARE = ("title", "user_id", "tenant_id", "assistant_id", "labels", "sliding", "max_messages")
@@ -41,18 +42,19 @@ _LONGEST_NUMBER = 20
 
 
 class Restored(NamedTuple):
-    """A session as a line describes it."""
+    """A session as a line describes it. ``boxes``: it holds what strict JSON does not carry."""
 
     head: Head
     state: Json
     messages: list[Json]
+    boxes: bool = False
 
 
 def line_of(head: Head, state: bytes, messages: Sequence[bytes]) -> bytes:
     """One session as a line. State and messages are JSON already, without raw newlines."""
     ttl = head.ttl
     facts: Json = {
-        "vaultsession": VERSION,
+        "vaultsession": VERSION if lossless.MARK in state or any(map(_is_box, messages)) else 1,
         "id": head.id,
         "created_at": to_datetime(head.created).isoformat(timespec="microseconds"),
         "updated_at": to_datetime(head.updated).isoformat(timespec="microseconds"),
@@ -92,14 +94,31 @@ def read_line(line: bytes, now: int) -> Restored:
         )
     if version > VERSION:
         raise UnsupportedFormat(
-            f"exported in version {version} of the format, by a newer vaultsession", found=version, supported=[VERSION]
+            f"exported in version {version} of the format, by a newer vaultsession",
+            found=version,
+            supported=[1, VERSION],
         )
     if unknown := sorted(fields.keys() - _FIELDS):
         raise InvalidDocument(f"unknown fields: {', '.join(unknown)}", path=unknown[0])
     messages = fields.get("messages", [])
     if not isinstance(messages, list):
         raise InvalidDocument("messages is a list of JSON objects", path="messages")
-    return Restored(_head(fields, now), fields.get("state", {}), messages)
+    state = fields.get("state", {})
+    boxes = version == VERSION and isinstance(state, dict)
+    if boxes:
+        state, messages = _unboxed(state, messages)
+    return Restored(_head(fields, now), state, messages, boxes)
+
+
+def _is_box(message: bytes) -> bool:
+    return message.startswith(b"{" + lossless.MARK)
+
+
+def _unboxed(state: Json, messages: list[Json]) -> tuple[Json, list[Json]]:
+    try:
+        return lossless.unbox_state(state), [lossless.unbox(message) for message in messages]
+    except Damaged as error:
+        raise InvalidDocument(f"a value that JSON does not carry is spelled otherwise: {error}") from None
 
 
 def _whole(digits: str) -> int:

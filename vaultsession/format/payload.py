@@ -21,6 +21,7 @@ import orjson
 import zstandard
 
 from ..errors import Damaged, InvalidDocument, TooLarge, UnknownDictionary, UnsupportedFormat
+from . import lossless
 
 CODEC_NONE = 0
 CODEC_ZSTD = 1
@@ -93,9 +94,15 @@ class _Contexts(threading.local):
 _contexts = _Contexts()
 
 
-def body(first: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], *, limit: int = LARGEST_BODY) -> bytes:
+def body(
+    first: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    limit: int = LARGEST_BODY,
+    boxes: bool = False,
+) -> bytes:
     """The JSON of a body; see ``elements``. ``TooLarge`` where all of it together is beyond the limit."""
-    return join(elements(first, messages, limit=limit, together=True))
+    return join(elements(first, messages, limit=limit, together=True, boxes=boxes))
 
 
 def elements(
@@ -104,13 +111,16 @@ def elements(
     *,
     limit: int = LARGEST_BODY,
     together: bool = False,
+    boxes: bool = False,
 ) -> list[bytes]:
     """The JSON of each element of a body, proved to come back equal, or ``InvalidDocument`` naming the place.
 
-    ``first`` is the state or the operations; the paths in errors call it ``state``. ``TooLarge``, before anything is
-    copied, where the text of one element has more characters than ``limit``, or that of all ``together``.
+    ``first`` is the state; the paths in errors call it so. ``boxes``: what strict JSON does not carry is put into boxes
+    (``lossless``), where else it is refused. ``TooLarge``, before anything is copied, where the text of one element has
+    more characters than ``limit``, or that of all ``together``.
     """
     values = [first, *messages]
+    is_plain = False
     try:
         left = limit
         for number, value in enumerate(values):
@@ -122,13 +132,69 @@ def elements(
                 )
         texts = [orjson.dumps(value, option=_STRICT) for value in values]
         if _OBJECTS.issuperset(map(type, values)) and _come_back(texts, values):
-            return texts
+            is_plain = True
+            if lossless.MARK not in texts[0]:
+                for message in messages:
+                    if lossless.BOX in message:
+                        break
+                else:
+                    return texts
     except (TypeError, ValueError, RecursionError):
-        pass  # the walk below names the place
-    _refuse(first, "state")
-    for number, message in enumerate(messages):
-        _refuse(message, f"messages[{number}]")
-    raise InvalidDocument("the document holds a value that JSON cannot give back unchanged")
+        pass  # the walks below name the place
+    spelled: list[Mapping[str, Any]] = [_spelled_state(first, limit, boxes=boxes)]
+    spelled += [_spelled_message(message, number, limit, boxes=boxes) for number, message in enumerate(messages)]
+    if not (boxes or is_plain):
+        raise InvalidDocument("the document holds a value that JSON cannot give back unchanged")
+    return [orjson.dumps(value) for value in spelled]
+
+
+def changes(assigned: Mapping[str, Any], *, boxes: bool = False) -> Mapping[str, Any]:
+    """Keys of the state that a DELTA sets, as they are stored; refused, or boxed, as by ``elements``."""
+    (text,) = elements(assigned, (), boxes=boxes)
+    if lossless.MARK in text:
+        stored: Json = parse(text)
+        return stored
+    if boxes and not _is_plain(assigned):  # it is deep, and stands two levels deeper in the operations
+        return _spelled_state(assigned, LARGEST_BODY, boxes=True)
+    return assigned
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON gives the value back unchanged, a few levels deeper too."""
+    try:
+        text = orjson.dumps([[[[value]]]], option=_STRICT)
+        marshal.dumps(value, 2)  # type: ignore[arg-type]  # as below
+        return bool(orjson.loads(text) == [[[[value]]]])
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _spelled_state(state: Mapping[str, Any], limit: int, *, boxes: bool) -> Json:
+    """The state as it is stored, where some of it is not as it is given."""
+    if type(state) is not dict:
+        _refuse(state, "state")
+    if not boxes:
+        _refuse(state, "state")
+    stored = {}
+    for name, value in state.items():
+        if type(name) is not str:
+            _refuse({name: None}, "state")
+        is_kept = _is_plain(value) and not lossless.is_box(value)
+        stored[lossless.spell_key(name)] = value if is_kept else lossless.box(value, f"state.{name}", limit=limit)
+    return stored
+
+
+def _spelled_message(message: Mapping[str, Any], number: int, limit: int, *, boxes: bool) -> Mapping[str, Any]:
+    """The message as it is stored."""
+    path = f"messages[{number}]"
+    try:
+        if not boxes or type(message) is not dict:
+            _refuse(message, path)
+        is_kept = _is_plain(message) and not lossless.is_box(message)
+        return message if is_kept else lossless.box(message, path, limit=limit)
+    except InvalidDocument as error:
+        error.index = number
+        raise
 
 
 def _left(value: object, left: int) -> int:

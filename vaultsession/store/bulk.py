@@ -159,7 +159,7 @@ def export(
         try:
             loaded = search.loaded(name)
             if loaded is not None and not loaded.head.is_expired(clock.now()):
-                state = orjson.dumps(document.state_of(loaded.bodies))
+                state = orjson.dumps(document.stored_state_of(loaded.bodies))
                 yield jsonl.line_of(loaded.head, state, document.elements(loaded.bodies))
             elif not listed:
                 raise absent(name)
@@ -183,9 +183,9 @@ def import_lines(
     for number, line in enumerate(lines, 1):
         try:
             if line.strip():
-                head, state, messages = jsonl.read_line(line, clock.now())
-                is_expired = head.is_expired(clock.now())
-                counts["expired" if is_expired else documents.restore(head, state, messages, existing=existing)] += 1
+                read = jsonl.read_line(line, clock.now())
+                is_expired = read.head.is_expired(clock.now())
+                counts["expired" if is_expired else documents.restore(read, existing=existing)] += 1
         except VaultError as error:
             error.args = (f"line {number}: {error}",)
             raise

@@ -150,7 +150,8 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
     if named is None:
         with contextlib.suppress(InvalidSetting):  # without a home nobody has a file there
             directory = config_directory()
-            yield from ((os.path.join(directory, name), False) for name in NAMES)
+            if os.path.lexists(directory):
+                yield from ((os.path.join(directory, name), False) for name in NAMES)
     elif named:
         yield os.path.abspath(expanded(named)), True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Document
@@ -18,6 +18,9 @@ from ..util.clock import Clock
 from .fields import Defaults, ImportedFields, SessionFields, forked_head, new_head
 from .session import Session, SessionInfo
 from .typed_state import Shape, StateT
+
+if TYPE_CHECKING:
+    from ..format.jsonl import Restored
 
 _TRIES = 100
 
@@ -76,11 +79,11 @@ class Documents(Generic[StateT]):
         )
         return self._shown(fork)
 
-    def restore(self, head: Head, state: Json, messages: Sequence[Json], *, existing: Existing) -> str:
+    def restore(self, read: Restored, *, existing: Existing) -> str:
         """Write a document with the head that it had elsewhere: "made", "replaced" or "skipped"."""
         if self._shape is not None:
-            self._shape.read(state)  # refuses what does not fit
-        return self._operations.restore(self.key(head.id), head, state, messages, existing=existing)
+            self._shape.read(read.state)  # refuses what does not fit
+        return self._operations.restore(self.key(read.head.id), *read, existing=existing)
 
     def append(
         self,

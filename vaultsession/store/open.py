@@ -23,7 +23,7 @@ from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.home import expanded
 from ..util.metrics import Tracing
-from ..vault import Candidates, UnlockedVault, Vault, VaultDirectory
+from ..vault import Candidates, UnlockedVault, Vault
 from ..vault.key_sources import Key, KeySource, KeySources
 from ..vault.key_store import KeyringMemory, MemoryKeyStore
 from ..vault.live_keyring import LiveKeyring
@@ -36,6 +36,7 @@ from .store import SessionStore
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
+    from ..vault.engine_metadata import RememberedMetadata
     from .aio import AsyncSessionStore
 
 _log = logging.getLogger("vaultsession")
@@ -127,8 +128,9 @@ def open_store(
         site = VaultLocation.at(where, disk, durability=chosen.durability, allow_network=chosen.allow_network)
     else:
         where, site = path_or_url.where, VaultLocation.of(path_or_url)
-    if chosen.fallback != "none" and isinstance(site.vault.storage, VaultDirectory):
-        raise InvalidSetting(f'fallback="{chosen.fallback}" is for a vault on a server; {where} is a directory')
+    remembered: RememberedMetadata | None = None
+    if chosen.fallback != "none":
+        site, remembered = site.remembering()
     if chosen.mirror is not None:
         from . import mirror  # noqa: PLC0415 - few vaults have one: only those pay
 
@@ -154,8 +156,9 @@ def open_store(
         writer, leases = writer_of(reader, clock, chosen), site.leases()
         if chosen.mirror is not None:
             backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
-        if chosen.fallback == "memory":
-            backend, leases = _with_fallback(backend, leases, site, reader, writer, clock)
+        if remembered is not None:
+            remembered.remember_all()
+            backend, leases = _with_fallback(backend, leases, site, reader, writer, clock, remembered.put_back)
         return options.assembled(backend, reader, writer, leases, StoreInfo(site.vault.path, source))
     except BaseException:
         (backend or site).close()
@@ -206,7 +209,14 @@ def _named_key(
 def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
     """Writes as the settings say."""
     level = settings.level if settings.compression == "zstd" else None
-    return Writer(reader, clock, level=level, padded=settings.padding, suite=SUITES[settings.suite])
+    return Writer(
+        reader,
+        clock,
+        level=level,
+        padded=settings.padding,
+        suite=SUITES[settings.suite],
+        lossless=settings.lossless,
+    )
 
 
 class StoreOptions(NamedTuple):
@@ -303,7 +313,13 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
 
 
 def _with_fallback(
-    backend: Backend, leases: Leases, site: VaultLocation, reader: Reader, writer: Writer, clock: Clock
+    backend: Backend,
+    leases: Leases,
+    site: VaultLocation,
+    reader: Reader,
+    writer: Writer,
+    clock: Clock,
+    put_back: Callable[[], None],
 ) -> tuple[Backend, Leases]:
     from ..backends.fallback import FallbackBackend, FallbackLeases  # noqa: PLC0415 - few vaults have one
     from ..engine.merge import three_way_merge  # noqa: PLC0415 - as above
@@ -313,7 +329,7 @@ def _with_fallback(
         reader.describe,
         functools.partial(three_way_merge, reader, writer),
         clock,
-        prepare=site.vault.restorer(),
+        prepare=put_back,
         afresh=functools.partial(site.backend, reader.describe),
     )
     return fallback, FallbackLeases(leases)

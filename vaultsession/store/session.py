@@ -267,8 +267,8 @@ class Session(SessionFacts, Generic[StateT]):
             return True
         if self._state is None and self._messages is None:
             return False
-        before = [orjson.dumps(document.state_of(self._bodies)), *document.elements(self._bodies)]
-        return payload.elements(self._plain_state(), self.messages) != before
+        before = [orjson.dumps(document.stored_state_of(self._bodies)), *document.elements(self._bodies)]
+        return payload.elements(self._plain_state(), self.messages, boxes=True) != before
 
     def _edit(self) -> Edit:
         """What a save writes."""

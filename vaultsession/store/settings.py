@@ -35,6 +35,7 @@ class SettingFields(TypedDict, total=False):
     compression: Compression
     level: int
     padding: bool
+    lossless: bool
     durability: Durability
     names: Names
     tenant_keys: bool
@@ -60,6 +61,8 @@ class Settings:
     compression    "zstd"        or "none", where secrets share a document with text that an attacker chooses
     level          3             of zstd: 1 to 3
     padding        False         hide lengths (Padmé): at most 12 % more bytes
+    lossless       False         take also what strict JSON does not carry: bytes, NaN and infinities, integers beyond
+                                 64 bits, lone surrogates, any depth; any store gives it back as it was
     durability     "sync"        a write returns after its flush; "os": when the system has it, lost in a power cut
     names          "readable"    of a new vault: files carry a slug of the id; "private": they do not
     tenant_keys    False         of a new vault: sessions of a tenant are sealed under keys of that tenant
@@ -87,6 +90,7 @@ class Settings:
     compression: Compression = "zstd"
     level: int = 3
     padding: bool = False
+    lossless: bool = False
     durability: Durability = "sync"
     names: Names = "readable"
     tenant_keys: bool = False
@@ -101,7 +105,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             chosen = getattr(self, name)
-            if not any(type(chosen) is type(option) and chosen == option for option in allowed):  # 1 is not True
+            if (type(chosen), chosen) not in [(type(option), option) for option in allowed]:  # 1 is not True
                 raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
         for name in ("ttl", "sweep_interval", "mirror_drain"):
             if getattr(self, name) is not None:
@@ -118,14 +122,13 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ, **overrides: Unpack[SettingFields]) -> Settings:
         """The settings of the environment, apart from those that are given."""
         found: SettingFields = {}
-        for field in dataclasses.fields(cls):
-            variable = PREFIX + field.name.upper()
-            if (text := environ.get(variable)) and field.name not in overrides:
+        for name, variable in _VARIABLES.items():
+            if (text := environ.get(variable)) and name not in overrides:
                 try:
-                    found[field.name] = from_text(field.name, text)  # type: ignore[literal-required]  # a field
+                    found[name] = from_text(name, text)  # type: ignore[literal-required]  # a field
                 except InvalidSetting as error:
                     raise InvalidSetting(f"{variable}: {error}") from None
-        unknown = sorted(overrides.keys() - {field.name for field in dataclasses.fields(cls)})
+        unknown = sorted(overrides.keys() - _VARIABLES.keys())
         if unknown:
             raise InvalidSetting(f"there is no setting {', '.join(unknown)}")
         found.update(overrides)
@@ -139,6 +142,7 @@ class Settings:
             raise InvalidSetting(str(error)) from None
 
 
+_VARIABLES = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
 _BOOLEANS = (True, False)
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "compression": ("zstd", "none"),
@@ -149,6 +153,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "suite": tuple(SUITES),
     "sliding": _BOOLEANS,
     "padding": _BOOLEANS,
+    "lossless": _BOOLEANS,
     "telemetry": _BOOLEANS,
     "tenant_keys": _BOOLEANS,
     "allow_network": _BOOLEANS,

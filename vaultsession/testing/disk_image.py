@@ -11,6 +11,9 @@ ABOVE = 0
 """The directory above the vault: where the entry of the vault itself stands."""
 
 _SHARED_SIZE = 100
+LOG_HEADER = 32
+FRAME_HEADER = 24
+_SALTS = 8
 _PRIVATE = 0o600
 
 Name = tuple[int, str]
@@ -91,12 +94,28 @@ class WalIndex(NamedTuple):
 
     @classmethod
     def of_files(cls, files: Mapping[str, bytes], shared: bytes) -> WalIndex:
-        """By SQLite's shared memory, in which it keeps how much of the log was checkpointed."""
+        """By SQLite's shared memory, in which it keeps how much of the log was checkpointed.
+
+        Without it nobody has the index open: all of the log is what a reader will find.
+        """
         if len(shared) < _SHARED_SIZE:
-            return cls(files)
+            log = next((data for name, data in files.items() if name.endswith("-wal")), b"")
+            return cls(files, *_frames_in(log))
         page, of = struct.unpack_from("=HI", shared, 14)  # szPage and mxFrame, see "WAL-Index File Format"
         (frames,) = struct.unpack_from("=I", shared, 96)  # nBackfill
         return cls(files, frames, of, page or 1 << 16)
+
+
+def _frames_in(log: bytes) -> tuple[int, int, int]:
+    """The frames of a log that belong to its header, twice, and the size of a page."""
+    if len(log) < LOG_HEADER:
+        return 0, 0, 4096
+    page, salts, count = int.from_bytes(log[8:12]), log[16 : 16 + _SALTS], 0
+    for start in range(LOG_HEADER, len(log) - page - FRAME_HEADER + 1, page + FRAME_HEADER):
+        if log[start + 8 : start + 8 + _SALTS] != salts:
+            break
+        count += 1
+    return count, count, page
 
 
 class Noted(NamedTuple):

@@ -102,6 +102,7 @@ class LossyDisk(Disk):
         self._begin_names = dict(self._names)
         self._log.clear()
         self._look_at_index(found=True)
+        self._begin = len(self._log)  # before it the medium lacks the index that was found
 
     # -- for the test --------------------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ class LossyDisk(Disk):
         seen: set[tuple[int, int]] = set()
         last = ""
         for moment in range(len(log) + 1):
-            if moment >= since:
+            if moment >= max(since, self._begin):
                 for told, image in medium.images(bound):
                     seal = (image.fingerprint(), len(medium.notes))
                     if seal in seen:
@@ -353,8 +354,8 @@ class LossyDisk(Disk):
             os.path.basename(self._index) + side: data for side in ("", "-wal") if (data := contents[side]) is not None
         }
         index = WalIndex.of_files(files, contents["-shm"] or b"")
-        if self._index_flushed or index.of < self._flushed_frames:  # all of it is, or the log has begun anew
-            self._flushed_frames = index.of if self._index_flushed else 0
+        if found or self._index_flushed or index.of < self._flushed_frames:  # all of it is, or the log has begun anew
+            self._flushed_frames = index.of if found or self._index_flushed else 0
         self._index_flushed = False
         self._log.append(index._replace(found=found, frames=max(index.frames, self._flushed_frames)))
 

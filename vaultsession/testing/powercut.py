@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 from .disk_image import (
     ABOVE,
+    FRAME_HEADER,
+    LOG_HEADER,
     DiskWrite,
     Entries,
     Event,
@@ -39,7 +41,6 @@ from .disk_image import (
 SECTOR = 512
 
 _MOST_ENTRIES = 8
-_WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
 class Option(NamedTuple):
@@ -91,6 +92,7 @@ class Medium:
         self._entries: list[Entries] = []
         self._files: dict[int, _File] = {}
         self._indexes: list[WalIndex] = []
+        self._index_found = False
         self._random = random.Random(seed)  # noqa: S311 - to choose among legal states, the same in every run
         self.notes: list[object] = []
 
@@ -119,6 +121,7 @@ class Medium:
             if event.settled:
                 self._indexes.clear()
             self._indexes.append(event)
+            self._index_found = bool(event.files) and (event.found or self._index_found)
         else:
             self.notes.append(event.value)
 
@@ -194,7 +197,8 @@ class Medium:
     def _index_options(self) -> Iterator[Option]:
         *_, newest = self._indexes
         yield Option("index as it is", newest.files)
-        yield Option("no index", {})
+        if not self._index_found:  # what was found is on the medium, under its name
+            yield Option("no index", {})
         few = self._indexes[:-1]
         if len(few) > 3:  # noqa: PLR2004 - the oldest, the newest and one between
             few = [few[0], self._random.choice(few[1:-1]), few[-1]]
@@ -208,8 +212,8 @@ class Medium:
             return
         for name, data in index.files.items():
             if name.endswith("-wal"):
-                frame = _FRAME_HEADER + index.page
-                flushed = _WAL_HEADER + index.frames * frame if index.frames else 0
+                frame = FRAME_HEADER + index.page
+                flushed = LOG_HEADER + index.frames * frame if index.frames else 0
                 cuts = {flushed, flushed + frame, len(data) - frame, len(data) - SECTOR, len(data) - 1}
                 if flushed < len(data):
                     cuts.add(self._random.randrange(flushed, len(data)))

@@ -1,6 +1,7 @@
 """Hypothesis strategies for what a store is given: ids, documents, messages, conversations.
 
-Everything drawn here is accepted by every store, and comes back equal. Needs the extra ``testing``.
+Everything drawn here is accepted by every store, and comes back equal; what is called lossless is accepted by a
+lossless store. Needs the extra ``testing``.
 """
 
 from __future__ import annotations
@@ -81,6 +82,24 @@ def json_values(*, max_leaves: int = 8) -> SearchStrategy[Any]:
 def json_documents(*, max_leaves: int = 8) -> SearchStrategy[Json]:
     """JSON objects, as a session's state."""
     return st.dictionaries(st.one_of(_WORDS, _TEXT), json_values(max_leaves=max_leaves), max_size=4)
+
+
+def lossless_values(*, max_leaves: int = 8) -> SearchStrategy[Any]:
+    """What a lossless store gives back: bytes, any integer, float and text, keys that look like envelopes."""
+    texts = st.one_of(_WORDS, st.text(max_size=20), st.text(st.sampled_from("\\u$d8\ud800\udfff"), max_size=6))
+    names = st.one_of(texts, st.sampled_from(["$b", "$s", "$i", "$f", "$r", "$lossless", "$lossless:", "$$", "$s:"]))
+    leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(max_size=20), texts)
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=4)),
+        max_leaves=max_leaves,
+    )
+
+
+def lossless_documents(*, max_leaves: int = 8) -> SearchStrategy[Json]:
+    """Objects of such values, as a lossless store takes them for states and messages."""
+    names = st.one_of(st.text(max_size=8), st.sampled_from(["role", "$lossless", "$lossless:a", "\ud800"]))
+    return st.dictionaries(names, lossless_values(max_leaves=max_leaves), max_size=4)
 
 
 def messages() -> SearchStrategy[Json]:

@@ -17,6 +17,9 @@ except ImportError:  # pragma: no cover - Windows only
 else:
     LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
+_SHARE = 16
+"""Of those that are open this part is closed together."""
+
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 
@@ -48,6 +51,7 @@ class Budget(ForkSafe):
 
     def _begin_anew(self) -> None:
         self._guard = threading.RLock()
+        self._room = 0
         self._holders: weakref.WeakSet[Holder] = weakref.WeakSet()
 
     def join(self, holder: Holder) -> None:
@@ -56,15 +60,25 @@ class Budget(ForkSafe):
             self._holders.add(holder)
 
     def keep(self) -> None:
-        """Close what is beyond the bound: of the holder that has most open."""
+        """One more is open: close what is beyond the bound, of the holder that has most open.
+
+        They are counted only where so many were opened since the last time as there was room for; so of a large number
+        a few more are closed.
+        """
         with self._guard:
+            self._room -= 1
+            if self._room >= 0:
+                return
             holders = list(self._holders)
         total = sum(map(len, holders))
-        while total > self.most:
-            holders.sort(key=len)
-            if not holders or not holders[-1].close_one():
-                return
-            total -= 1
+        if total > self.most:
+            least = self.most - self.most // _SHARE
+            while total > least:
+                holders.sort(key=len)
+                if not holders or not holders[-1].close_one():
+                    break
+                total -= 1
+        self._room = self.most - total
 
     def clear(self) -> None:
         """Close all that can be closed."""

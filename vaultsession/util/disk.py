@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 import sys
@@ -158,18 +159,34 @@ class Disk:
 
     def boot(self) -> int:
         """Which start of the system this is; 0 where that is not known. Until the next nothing written is lost."""
-        with (
-            contextlib.suppress(OSError, ValueError),
-            open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as id_,
-        ):
-            return int(id_.read(36).replace(b"-", b""), 16) >> 65
-        return 0
+        return _boot()
 
     def filesystem(self, path: str) -> str:
         """The type of the file system that holds the path, as in ``ext4`` or ``nfs4``; empty where it is unknown."""
-        with contextlib.suppress(OSError), open("/proc/self/mountinfo", "rb", buffering=0) as table:
-            return filesystem_in(table.read(), os.fsencode(os.path.realpath(path)))
-        return ""
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return _filesystem(path, 0, 0)
+        return _filesystem(path, found.st_dev, found.st_ino)
+
+
+@functools.lru_cache(1)
+def _boot() -> int:
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as id_,
+    ):
+        return int(id_.read(36).replace(b"-", b""), 16) >> 65
+    return 0
+
+
+@functools.lru_cache(64)
+def _filesystem(path: str, device: int, inode: int) -> str:
+    """The type of the file system of this very directory. The table of mounts is long on some hosts."""
+    del device, inode  # another one that was mounted there meanwhile has others
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", "rb", buffering=0) as table:
+        return filesystem_in(table.read(), os.fsencode(os.path.realpath(path)))
+    return ""
 
 
 def filesystem_in(table: bytes, path: bytes) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import Literal
-
-import platformdirs
 
 from ..errors import InvalidSetting
 
+_NAME = "vaultsession"
+_XDG = {"config": ("XDG_CONFIG_HOME", ".config"), "data": ("XDG_DATA_HOME", ".local/share")}
 _NO_HOME = "this user has no home directory"
 
 
@@ -32,8 +33,18 @@ def expanded(path: str) -> str:
 
 def user_directory(kind: Literal["config", "data"]) -> str:
     """Our directory among the user's, as the platform has them. ``InvalidSetting`` where the user has none."""
+    if sys.platform == "linux" and "ANDROID_DATA" not in os.environ:
+        # What platformdirs says here; to import it takes as long as a third of this package.
+        variable, below = _XDG[kind]
+        chosen, home = os.environ.get(variable), os.environ.get("HOME", "")
+        if chosen and chosen[0] == "/":
+            return os.path.join(chosen, _NAME)
+        if not chosen and home[:1] == "/":
+            return f"{home.rstrip('/')}/{below}/{_NAME}"
+    import platformdirs  # noqa: PLC0415 - as said
+
     make = platformdirs.user_config_dir if kind == "config" else platformdirs.user_data_dir
     try:
-        return make("vaultsession", appauthor=False)
+        return make(_NAME, appauthor=False)
     except RuntimeError:
         raise InvalidSetting(f"{_NO_HOME}: set HOME or XDG_{kind.upper()}_HOME") from None

@@ -138,7 +138,9 @@ class VaultDirectory(MetadataStore):
 
     def read(self, name: str) -> tuple[Copy, ...]:
         """The copies of a value. A file that is not ours alone is ``BackendUnavailable``, unless another one serves."""
-        facts = Identity.decode(self.identity()).encode() if name == VAULT else b""
+        facts = self.identity() if name == VAULT else b""
+        if name == VAULT:
+            Identity.decode(facts)
         copies = self.copies(name)
         if name != VAULT and all(copy.gone for copy in copies):
             return ()

@@ -6,12 +6,17 @@ between identity and keys. An engine answers for its own durability; there is no
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..backends.protocol import Engine
-from ..errors import Conflict, Damaged, DurabilityUnknown, VaultNotFound
-from .metadata import DICTIONARY, OLDER, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list
+from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultNotFound
+from .identity import Identity
+from .metadata import DICTIONARY, OLDER, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list, split
+
+_log = logging.getLogger("vaultsession")
 
 _TRIES = 100
 _LISTS = {DICTIONARY: "dictionaries", TENANT: "tenants"}
@@ -99,3 +104,53 @@ class EngineMetadata(MetadataStore):
             if lines == (before or b"") or self.engine.put_metadata(title, lines, before):
                 return
         raise DurabilityUnknown(f"{self.where}: the {title} were listed by others {_TRIES} times in a row")
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedMetadata(EngineMetadata):
+    """The values of an engine that may come back without any: what was proved or put last is kept in memory.
+
+    Sessions are nothing without it. Older values would bring back secrets that were revoked meanwhile.
+    """
+
+    last: dict[str, bytes] = field(default_factory=dict)
+
+    def proved(self, value: bytes) -> None:
+        """Keep the value "vault"."""
+        self.last[VAULT] = value
+
+    def create(self, make: Callable[[], bytes]) -> bytes:
+        """Put the value in place, and keep it."""
+        self.last[VAULT] = value = EngineMetadata.create(self, make)
+        return value
+
+    def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
+        """Compare and swap, and keep what was put."""
+        done = EngineMetadata.put_if(self, name, data, expected)
+        if done:
+            self.last[name] = data
+        return done
+
+    def delete(self, name: str) -> None:
+        """Remove a dictionary here and there."""
+        EngineMetadata.delete(self, name)
+        self.last.pop(name, None)
+
+    def remember_all(self) -> None:
+        """Keep the dictionaries and the keys of tenants that are there: each proves itself when it is used."""
+        for name in (*self.names(DICTIONARY), *self.names(TENANT)):
+            for copy in self.read(name):
+                if copy.data is not None:
+                    self.last[name] = copy.data
+
+    def put_back(self) -> None:
+        """Give an engine that is empty what it had. ``BackendUnavailable`` where another vault is there now."""
+        value = self.last[VAULT]
+        with contextlib.suppress(Conflict):
+            self.create(lambda: value)
+            for name in self.last.keys() - {VAULT}:
+                EngineMetadata.put_if(self, name, self.last[name], ())
+            _log.warning("%s came back without the metadata of this vault: it was put back", self.where)
+            return
+        if Identity.decode(self.identity()).vault_id != Identity.decode(split(value)[0]).vault_id:
+            raise BackendUnavailable(f"{self.where}: another vault is there now: restore the one that was there")

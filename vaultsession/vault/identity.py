@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class Identity(NamedTuple):
         return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
+    @functools.lru_cache(4)  # each look at the metadata of a vault reads it
     def decode(cls, data: bytes) -> Identity:
         """What these bytes say; ``Damaged`` for any spelling but the one that is written, or ``UnsupportedFormat``."""
         try:

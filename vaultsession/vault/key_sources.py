@@ -84,13 +84,13 @@ Key = str | bytes | RawKey | Passphrase | KeySource | None
 class KeySources:
     """The sources of this process: its environment, its user's configuration directory, its terminal.
 
-    ``config`` is empty for a user without a home. ``os_keyring`` stands in for the backend that the package ``keyring``
-    would choose, ``prompt`` for a person at a terminal.
+    ``config`` None is the user's own, and empty for a user without a home. ``os_keyring`` stands in for the backend
+    that the package ``keyring`` would choose, ``prompt`` for a person at a terminal.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     disk: Disk = field(default_factory=Disk, repr=False)
-    config: str = field(default_factory=_user_config)
+    config: str | None = None
     os_keyring: KeyringEntries | None = None
     ask_os_keyring: bool = True
     prompt: KeySource | None = None
@@ -144,10 +144,14 @@ class KeySources:
 
     def key_file(self, vault_id: bytes) -> KeyFile:
         """The file that a vault created without any key has its key in. ``KeyUnavailable`` without a ``config``."""
-        if not self.config:
+        config = self._config_directory()
+        if not config:
             raise KeyUnavailable(f"there is no place for a key: this user has no home; name a key with {KEY_FILE}")
-        path = os.path.join(self.config, "keys", f"{vault_id.hex()}.key")
+        path = os.path.join(config, "keys", f"{vault_id.hex()}.key")
         return key_places.KeyFile(os.path.abspath(path), self.disk)
+
+    def _config_directory(self) -> str:
+        return _user_config() if self.config is None else self.config
 
     def _configured(self, key: Key) -> list[KeySource]:
         if key is not None:
@@ -166,7 +170,7 @@ class KeySources:
             yield source, True
         if key is not None:
             return
-        if self.config:
+        if self._config_directory():
             yield self.key_file(vault_id), False
         if self.ask_os_keyring:
             yield oskeyring.OsKeyring(vault_id, self.os_keyring), False

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from urllib.parse import unquote
 
 from ..backends.files import FilesBackend
@@ -28,6 +28,9 @@ from ..util.home import checked, expanded
 from ..util.place import parts_of
 from .directory import VaultDirectory
 from .vault import Vault
+
+if TYPE_CHECKING:
+    from .engine_metadata import RememberedMetadata
 
 MEMORY = "memory://"
 
@@ -69,6 +72,18 @@ class VaultLocation(NamedTuple):
         from .engine_metadata import EngineMetadata  # noqa: PLC0415 - a vault in a directory needs none
 
         return cls(Vault(EngineMetadata(engine)), engine.backend, engine.leases, engine.close)
+
+    def remembering(self) -> tuple[VaultLocation, RememberedMetadata]:
+        """The same for an engine that may come back empty, and what gives it then the metadata that it had.
+
+        ``InvalidSetting`` for a directory.
+        """
+        if isinstance(self.vault.storage, VaultDirectory):
+            raise InvalidSetting(f'fallback="memory" is for a vault on a server; {self.vault.path} is a directory')
+        from .engine_metadata import EngineMetadata, RememberedMetadata  # noqa: PLC0415 - as above
+
+        storage = RememberedMetadata(cast("EngineMetadata", self.vault.storage).engine)
+        return self._replace(vault=Vault(storage)), storage
 
 
 def engine_at(url: str) -> Engine:

@@ -131,6 +131,10 @@ class MetadataStore(ABC):
         """``vault.json`` as it lies there: the first line of "vault". ``VaultNotFound``."""
         return split(self.read(VAULT)[0].data or b"")[0]
 
+    def proved(self, value: bytes) -> None:
+        """This value "vault" was proved, and is the newest known: for a store that may have to put it back."""
+        del value
+
     def findings(self) -> Sequence[str]:
         """What is missing of the store itself, in sentences."""
         return ()

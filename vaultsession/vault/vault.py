@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ..errors import BackendUnavailable, Conflict, DurabilityUnknown, KeyUnavailable, WrongKey
+from ..errors import Conflict, DurabilityUnknown, KeyUnavailable, WrongKey
 from ..format.keys import Keyring, MasterKey
 from . import keyring_file
 from .identity import Identity
@@ -16,8 +15,6 @@ from .keyring_copies import KeyringCopies
 from .keyring_file import KeyringFile, UnlockedKeyring
 from .metadata import DICTIONARY, TENANT, VAULT, MetadataStore, parse_metadata
 from .secret import Secret
-
-_log = logging.getLogger("vaultsession")
 
 Candidates = Iterable[tuple[str, Secret]]
 """Secrets that may open a vault, each with the name of its source."""
@@ -130,6 +127,7 @@ class Vault:
             except WrongKey as error:
                 tried.append(f"{source}: {error}")
                 continue
+            self.storage.proved(found.value(unlocked.data))
             findings = (*found.findings(unlocked), *self.storage.findings())
             if findings:
                 copies = found.to_replace(unlocked.data, _is_ours(unlocked))
@@ -141,7 +139,10 @@ class Vault:
 
     def reload(self, vault: UnlockedVault) -> UnlockedVault:
         """The keyring as it is now, after another process may have changed it. ``RollbackDetected`` if it went back."""
-        return replace(vault, unlocked=self._read().authentic(vault.unlocked))
+        found = self._read()
+        unlocked = found.authentic(vault.unlocked)
+        self.storage.proved(found.value(unlocked.data))
+        return replace(vault, unlocked=unlocked)
 
     def add_slot(self, vault: UnlockedVault, secret: Secret, *, label: str = "", now: int = 0) -> UnlockedVault:
         """One more secret that opens this vault; its slot is the last."""
@@ -222,25 +223,6 @@ class Vault:
     def delete_dictionary(self, number: int) -> None:
         """Remove it for good."""
         self.storage.delete(f"{DICTIONARY}{number}")
-
-    def restorer(self) -> Callable[[], None]:
-        """What puts the metadata back as it is now, where an engine comes back without any.
-
-        Sessions are nothing without it. ``BackendUnavailable`` where another vault has been made there meanwhile.
-        """
-        value, names = self.metadata(), (*self.storage.names(DICTIONARY), *self.storage.names(TENANT))
-        others = {name: found[0].data for name in names if (found := self.storage.read(name))}
-
-        def restore() -> None:
-            if self.put_metadata(value, None):
-                for name, data in others.items():
-                    if data is not None:
-                        self.storage.put_if(name, data, ())
-                _log.warning("%s came back without the metadata of this vault: it was put back", self.path)
-            elif self.identity().vault_id != parse_metadata(value, self.path)[0].vault_id:
-                raise BackendUnavailable(f"{self.path}: another vault is there now: restore the one that was there")
-
-        return restore
 
     def _change(self, vault: UnlockedVault, make: Callable[[UnlockedKeyring], bytes]) -> UnlockedVault:
         """Replace the keyring by what ``make`` makes of the newest."""

@@ -156,7 +156,7 @@ DAMAGED = {
     "cut short": (line(state={"x": 1})[:-3], InvalidDocument, "JSON"),
     "no object": (b"[1]", InvalidDocument, "no exported session"),
     "of something else": (b'{"id": "a"}', InvalidDocument, "no exported session"),
-    "of a later version": (line(vaultsession=2), UnsupportedFormat, "version 2"),
+    "of a later version": (line(vaultsession=3), UnsupportedFormat, "version 3"),
     "of no version": (line(vaultsession="1"), InvalidDocument, "version"),
     "true is no version": (line(vaultsession=True), InvalidDocument, "version"),
     "with an unknown field": (line(colour="red"), InvalidDocument, "colour"),

@@ -47,6 +47,24 @@ def test_a_holder_that_is_gone_counts_no_more() -> None:
     assert kept.count == 10
 
 
+@pytest.mark.parametrize("most", [4, 10, 64])
+def test_the_bound_holds_though_not_each_opening_counts(most: int) -> None:
+    budget, holders = Budget(most), [Holding(0), Holding(0)]
+    for holder in holders:
+        budget.join(holder)
+    for number in range(5 * most):
+        holders[number % 3 % 2].count += 1
+        budget.keep()
+        held = sum(map(len, holders))
+        assert held <= most
+        assert held >= min(number + 1, most - most // 16)
+    holders[0].count = 0  # closed by the holder itself
+    for _ in range(3 * most):
+        holders[1].count += 1
+        budget.keep()
+        assert sum(map(len, holders)) <= most
+
+
 PROGRAM = """
 import os, resource, sys, vaultsession
 limit, count = map(int, sys.argv[2:])

@@ -7,6 +7,7 @@ import pwd
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 from typer.testing import CliRunner
 
@@ -73,6 +74,20 @@ def test_a_home_in_the_place_of_the_tilde(monkeypatch: pytest.MonkeyPatch) -> No
         "a/~",
         "~nobody-of-that-name/a",
     ]
+
+
+@pytest.mark.parametrize("home", ["/home/alice", "/home/alice/", "/", "not/absolute"])
+@pytest.mark.parametrize("chosen", [None, "", "/etc/xdg", "/etc/xdg/", "not/absolute"])
+def test_the_directories_of_a_user_are_where_the_platform_has_them(
+    home: str, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+        if chosen is not None:
+            monkeypatch.setenv(name, chosen)
+    assert user_directory("config") == platformdirs.user_config_dir("vaultsession", appauthor=False)
+    assert user_directory("data") == platformdirs.user_data_dir("vaultsession", appauthor=False)
 
 
 def test_paths_that_name_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def place(store: SessionStore, found: ImportedSession, *, replace: bool = False,
     refused, also because its time has run out, and nothing was written.
     """
     if dry_run or found.exported:
-        payload.elements(found.state, found.messages)  # refuses what JSON cannot give back
+        payload.elements(found.state, found.messages, boxes=bool(found.exported))  # refuses what JSON cannot give back
     if dry_run:
         present = store.exists(found.id)
         return (Placed.REPLACED if replace else Placed.PRESENT) if present else Placed.IMPORTED

@@ -147,7 +147,7 @@ def session_of(value: Json, id: str | None, place: str) -> ImportedSession:
 def _exported(value: Json, place: str) -> ImportedSession:
     """The session of a line of an export, nothing guessed. ``ValueError``: it is damaged, or of a later version."""
     try:
-        head, state, messages = read_line(orjson.dumps(value), SystemClock().now())
+        head, state, messages, _ = read_line(orjson.dumps(value), SystemClock().now())
     except (VaultError, orjson.JSONEncodeError) as error:
         raise ValueError(str(error)) from None
     return ImportedSession(

@@ -62,11 +62,11 @@ class FilesLayout:
         """The container of a session. ``ValueError`` for what is no key: nothing else becomes part of a path."""
         if not is_key(key):
             raise ValueError(f"{key!r:.120} is not the key of a session")
-        return os.path.join(self.sessions, key + _SUFFIX)
+        return f"{self.sessions}{os.sep}{key}{_SUFFIX}"
 
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
-        return os.path.join(self.sessions, f".{locator}.{os.urandom(8).hex()}.tmp")
+        return f"{self.sessions}{os.sep}.{locator}.{os.urandom(8).hex()}.tmp"
 
     def removal(self, tombstone: Tombstone, *, shred: bool) -> str:
         """The name of a container that is being removed, from which a removal that was cut short can be completed."""
@@ -75,11 +75,11 @@ class FilesLayout:
 
     def stripe(self, number: int) -> str:
         """The lock file of a stripe."""
-        return os.path.join(self.locks, f"stripe-{number:02x}")
+        return f"{self.locks}{os.sep}stripe-{number:02x}"
 
     def writer(self, number: int) -> str:
         """The marker of a writer."""
-        return os.path.join(self.locks, f"writer-{number:02x}")
+        return f"{self.locks}{os.sep}writer-{number:02x}"
 
     def lease(self, locator: str) -> str:
         """The lock file of a turn lease."""

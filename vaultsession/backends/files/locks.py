@@ -249,7 +249,7 @@ class Stripes:
         LOCKS.join(self)
 
     def __len__(self) -> int:
-        return sum(lock.is_open for lock in list(self._locks.values()))
+        return sum([lock.is_open for lock in list(self._locks.values())])
 
     def close_one(self) -> bool:
         """See ``Holder``."""

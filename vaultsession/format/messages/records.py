@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from .. import lossless
 from .content import ITEMS, answer_of, media_of, parts_of
 from .parts import (
     Event,
@@ -39,7 +40,8 @@ def understand(record: Json) -> Message:
         return Message("user", (Text(record),))
     if not isinstance(record, Mapping):
         return Message("event", (Other(record),))
-    return _reader_of(record)(record)
+    shown = lossless.readable(record)
+    return _reader_of(shown)(shown)
 
 
 def _reader_of(record: Record) -> Callable[[Record], Message]:

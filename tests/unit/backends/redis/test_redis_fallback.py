@@ -156,6 +156,39 @@ def test_a_server_that_comes_back_empty_gets_what_waits_and_the_key_slots(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by_another", [False, True])
+def test_a_server_that_comes_back_empty_is_given_the_keys_of_the_last_rotation(
+    opened: Callable[..., SessionStore], server: RedisServer, *, by_another: bool
+) -> None:
+    """It was given those of the opening: with them came back what a rotation had put out."""
+    store = opened()
+    store.create("a", messages=[said("1")])
+    (opened(fallback="none") if by_another else store).rotate_key()
+    store.append("a", said("2"))
+    first = store._reader.keyring.first.id
+    server.kill()
+    store.append("a", said("3"))
+    come_back_empty(server)
+    carried(store)
+    again = opened(fallback="none", create=False)
+    assert texts(again) == ["1", "2", "3"]
+    assert again._reader.keyring.first.id == first
+
+
+@pytest.mark.slow
+def test_a_server_that_comes_back_empty_is_given_the_keys_of_tenants_that_came_after_the_opening(
+    opened: Callable[..., SessionStore], server: RedisServer
+) -> None:
+    store = opened(tenant_keys=True)
+    store.create("a", messages=[said("1")], tenant_id="came later")
+    server.kill()
+    store.append("a", said("2"))
+    come_back_empty(server)
+    carried(store)
+    assert texts(opened(fallback="none", create=False)) == ["1", "2"]
+
+
+@pytest.mark.slow
 def test_another_vault_in_its_place_is_not_written_to(server: RedisServer, opened: Callable[..., SessionStore]) -> None:
     store = opened()
     store.create("a", messages=[said("1")])

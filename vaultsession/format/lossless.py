@@ -1,0 +1,275 @@
+r"""Values that strict JSON cannot carry, spelled in JSON, and given back as they were. Pure; FORMAT.md, section 6.1.
+
+A message, or the value of a key of the state, that holds such a value lies in a box: ``{"$lossless": [value, …]}``. So
+what is boxed says so itself, readers give it back whatever their settings, and all else is stored as it is. Behind the
+value stand the parts of it that are nested too deeply, each in the place of a ``{"$r": number}``.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import Damaged, InvalidDocument, TooLarge
+
+BOX = "$lossless"
+MARK = b'"$lossless'
+"""Within the JSON of every object that holds a box, or a key that is spelled."""
+
+PART_LEVELS = 200
+"""Levels that one part of a value in a box has."""
+
+_KEY = BOX + ":"
+_TEXT_KEY = "$s:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile("[\\\\\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\(?:(\\)|u(d[89a-f][0-9a-f]{2}))?")
+_HEX = re.compile("-?[0-9a-f]+")
+
+Json = dict[str, Any]
+
+
+def is_box(value: object) -> bool:
+    """Whether a message, or the value of a key of the state, would be read as a box."""
+    return type(value) is dict and BOX in value
+
+
+def box(value: object, path: str, *, limit: int) -> Json:
+    """The value in a box. ``InvalidDocument`` names the place of what no box holds; ``TooLarge`` beyond the limit."""
+    return {BOX: _Speller(path, limit).parts(value)}
+
+
+def unbox(value: Any) -> Any:  # noqa: ANN401 - whatever was boxed
+    """What is in a box; anything else as it is. From authenticated bytes: ``Damaged`` for what no writer boxes."""
+    if not is_box(value):
+        return value
+    parts = value[BOX]
+    if len(value) > 1 or type(parts) is not list or not parts:
+        raise _damaged()
+    try:
+        return _Parts(parts).value()
+    except (ValueError, RecursionError, struct.error):
+        raise _damaged() from None
+
+
+def unbox_each(messages: list[Any]) -> list[Any]:
+    """The messages, in place: each that lies in a box as it was."""
+    for number, message in enumerate(messages):
+        if BOX in message:
+            messages[number] = unbox(message)
+    return messages
+
+
+def spell_key(name: str) -> str:
+    """A key of the state as it is stored: as it is, but for one with lone surrogates, and one that looks spelled."""
+    return _KEY + _escape(name) if name.startswith(BOX) or _SURROGATE.search(name) else name
+
+
+def unbox_state(state: Json) -> Json:
+    """The state as it was: keys that are spelled, and values that lie in boxes. Itself where there are none."""
+    for name, value in state.items():
+        if name.startswith(BOX) or is_box(value):
+            break
+    else:
+        return state
+    return {_unspelled(name): unbox(value) for name, value in state.items()}
+
+
+def readable(value: object, levels: int = PART_LEVELS) -> Any:  # noqa: ANN401 - JSON is any of six types
+    """The value as JSON for people, to be written in ASCII: without what is nested deeper than so many levels."""
+    if isinstance(value, list | dict) and not levels:
+        return "…"
+    if isinstance(value, list):
+        return [readable(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {name: readable(item, levels - 1) for name, item in value.items()}
+    return _leaf(value) if type(value) in (bytes, int, float) else value
+
+
+def _leaf(value: object) -> Any:  # noqa: ANN401 - JSON
+    """What holds no other value, as JSON."""
+    match value:
+        case None | bool():
+            return value
+        case str() if type(value) is str:
+            return {"$s": _escape(value)} if _SURROGATE.search(value) else value
+        case bytes() if type(value) is bytes:
+            return {"$b": base64.b64encode(value).decode()}
+        case int() if type(value) is int:
+            return value if -(2**63) <= value < 2**64 else {"$i": format(value, "x")}
+        case float() if type(value) is float:
+            return value if math.isfinite(value) else {"$f": struct.pack(">d", value).hex()}
+    raise _Unfit(f"no {type(value).__name__} is given back")
+
+
+class _Unfit(TypeError):  # becomes an InvalidDocument with the path, which is put together on the way up
+    """A value that no box holds."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.steps: list[str] = []
+
+
+class _Speller:
+    """Spells one value."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        self._path = path
+        self._limit = self._left = limit
+        self._waiting: deque[tuple[object, _Above | None]] = deque()
+        self._met = 0
+        self._above: _Above | None = None
+
+    def parts(self, value: object) -> list[Any]:
+        """The parts of the value, the first being the value itself."""
+        self._waiting.append((value, None))
+        self._met, found = 1, []
+        while self._waiting:
+            part, above = self._waiting.popleft()
+            if any(part is each for each in _up(above)):
+                raise InvalidDocument(f"{self._path}: holds itself", path=self._path)
+            self._above = (part, above)
+            try:
+                found.append(self._spelled(part, 0))
+            except _Unfit as unfit:
+                path = self._path + "".join([("…" if above else ""), *reversed(unfit.steps)])
+                raise InvalidDocument(f"{path}: {unfit}", path=path) from None
+        return found
+
+    def _spelled(self, value: object, level: int) -> Any:  # noqa: ANN401 - JSON
+        self._left -= 1 + len(value) if isinstance(value, str | bytes) else 1
+        if self._left < 0:
+            raise TooLarge(f"{self._path}: more than {self._limit} bytes of JSON in one record")
+        if type(value) is not list and type(value) is not dict:
+            return _leaf(value)
+        if level == PART_LEVELS:
+            self._waiting.append((value, self._above))
+            self._met += 1
+            return {"$r": self._met - 1}
+        if isinstance(value, list):
+            return [self._below(item, level, f"[{number}]") for number, item in enumerate(value)]
+        return {self._key(name): self._below(item, level, f".{name}") for name, item in value.items()}
+
+    def _below(self, value: object, level: int, step: str) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return self._spelled(value, level + 1)
+        except _Unfit as unfit:
+            unfit.steps.append(step)
+            raise
+
+    def _key(self, name: object) -> str:
+        if type(name) is not str:
+            raise _Unfit(f"a key is a str, not {type(name).__name__} ({name!r:.40})")
+        self._left -= len(name)
+        if _SURROGATE.search(name):
+            return _TEXT_KEY + _escape(name)
+        return "$" + name if name.startswith("$") else name
+
+
+_Above = tuple[object, Any]
+"""A part, and the one above it that refers to it."""
+
+
+def _up(above: _Above | None) -> Iterable[object]:
+    while above is not None:
+        part, above = above
+        yield part
+
+
+class _Parts:
+    """The parts of one value in a box, each of which another one before it refers to, once."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self._parts = parts
+        self._given: dict[int, Any] = {}
+        self._number = 0
+
+    def value(self) -> Any:  # noqa: ANN401 - whatever was boxed
+        for number in range(len(self._parts) - 1, -1, -1):
+            self._number = number
+            self._given[number] = self._of(self._parts[number])
+        root = self._given.pop(0)
+        if self._given:
+            raise _damaged()
+        return root
+
+    def _of(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+        if type(value) is list:
+            return [self._of(item) for item in value]
+        if type(value) is not dict:
+            return value
+        if len(value) == 1:
+            ((name, text),) = value.items()
+            given = _GIVEN.get(name)
+            if given is not None:
+                if type(text) is not str:
+                    raise _damaged()
+                return given(text)
+            if name == "$r":
+                if type(text) is not int or text <= self._number or text not in self._given:
+                    raise _damaged()
+                return self._given.pop(text)
+        return {_key_of(name): self._of(item) for name, item in value.items()}
+
+
+def _key_of(name: str) -> str:
+    if not name.startswith("$"):
+        return name
+    if name.startswith("$$"):
+        return name[1:]
+    if name.startswith(_TEXT_KEY):
+        return _unescape(name[len(_TEXT_KEY) :])
+    raise _damaged()
+
+
+def _unspelled(name: str) -> str:
+    if not name.startswith(BOX):
+        return name
+    if not name.startswith(_KEY):
+        raise _damaged()
+    return _unescape(name[len(_KEY) :])
+
+
+def _escape(text: str) -> str:
+    return _ESCAPED.sub(lambda found: r"\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(_unescaped, text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[1]:
+        return "\\"
+    if found[2]:
+        return chr(int(found[2], 16))
+    raise _damaged()
+
+
+def _integer(text: str) -> int:
+    if not _HEX.fullmatch(text):
+        raise _damaged()
+    return int(text, 16)
+
+
+def _number(text: str) -> float:
+    number: float = struct.unpack(">d", bytes.fromhex(text))[0]
+    return number
+
+
+_GIVEN: Mapping[str, Callable[[str], object]] = {
+    "$s": _unescape,
+    "$b": lambda text: base64.b64decode(text, validate=True),
+    "$i": _integer,
+    "$f": _number,
+}
+"""What each envelope of a text gives back."""
+
+
+def _damaged() -> Damaged:
+    return Damaged("an authentic record holds a box that is not what this package writes")
