@@ -1,0 +1,271 @@
+"""``VaultSession``: a session of the OpenAI Agents SDK in a vault. Needs the extra ``openai-agents``.
+
+::
+
+    session = VaultSession.from_url("user-123", "sessions")
+    result = await Runner.run(agent, "Hello", session=session)
+
+Items are the messages of the vault's session of that id. It takes the place of ``SQLiteSession`` and of an
+``EncryptedSession`` around one: absent and expired sessions are empty, a wrong key and damage are raised, never an
+empty history. Each write is one record: all of its items or none. A write that was started is finished even if its task
+is cancelled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from ..errors import Conflict, InvalidDocument, SessionNotFound
+from ..format import ids
+from ..format.payload import Json
+from ..store.aio import AsyncSessionStore
+from ..store.fields import SessionFields
+from ..store.open import OpenFields, Place
+from ..store.store import SessionStore
+from .adapter import StoreHandle, framework
+from .json_items import enveloped, guarded, items_of
+
+with framework("openai-agents", extra="openai-agents", tried=("0.24", "0.25")):
+    from agents.memory import SessionSettings
+    from agents.memory import session as _session
+    from agents.memory.session_settings import coerce_session_settings, resolve_session_limit
+
+_Snapshot: Any = getattr(_session, "_CompactionSnapshot", None)
+"""What compaction asks for and another version of the SDK may lack: compaction then replaces the whole history."""
+
+_VERBS = ("get_items", "add_items", "pop_item", "clear_session")
+_ON_LOOP = 256 << 10
+"""Bytes of JSON that are parsed on the event loop, where they are cached: a millisecond at most."""
+_ALL = 1 << 30
+_DIGESTED = re.compile("%%[0-9a-f]{64}")
+
+
+class VaultSession:
+    """A conversation of an agent: items in the session of that id.
+
+    ``store`` stays its caller's and may serve any number of sessions. ``fields`` are those of ``SessionStore.create``,
+    for when the session is made: ``user_id``, ``labels``, ``ttl`` …. ``InvalidSessionId`` for an id that is empty or no
+    Unicode; one beyond 1024 bytes is kept under its digest. One event loop, or several, may use it.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        store: SessionStore[Any] | AsyncSessionStore[Any],
+        *,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> None:
+        self.session_id = session_id
+        self.session_settings: SessionSettings | None = (
+            SessionSettings() if session_settings is None else coerce_session_settings(session_settings)
+        )
+        self._id = _vault_id(session_id)
+        self._fields = fields
+        self._handle = StoreHandle(store)
+        self._is_closed = False
+
+    @classmethod
+    def from_store(
+        cls,
+        session_id: str,
+        store: SessionStore[Any] | AsyncSessionStore[Any],
+        *,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> Self:
+        """The session of that id in a store that is open: the way for a server, which has one store."""
+        return cls(session_id, store, session_settings=session_settings, **fields)
+
+    @classmethod
+    def from_url(
+        cls,
+        session_id: str,
+        path_or_url: Place = None,
+        *,
+        session_settings: SessionSettings | dict[str, Any] | None = None,
+        user_id: str | None = None,
+        **fields: Unpack[OpenFields],
+    ) -> Self:
+        """The session of that id in a vault that is opened for it as by ``open_store``, and closed with it.
+
+        ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
+        """
+        handle = StoreHandle.opened(path_or_url, fields)
+        try:
+            made = cls(session_id, handle.store, session_settings=session_settings, user_id=user_id)
+        except BaseException:
+            handle.close()
+            raise
+        made._handle = handle
+        return made
+
+    async def get_items(self, limit: int | None = None) -> list[Any]:
+        """The newest ``limit`` items, oldest first; all where it is None or negative."""
+        wanted = resolve_session_limit(limit, self.session_settings)
+        last = None if wanted is None or wanted < 0 else wanted
+        self._check_open()
+        try:
+            warm = self._handle.store.load_if_warm(self._id)
+            if warm is not None and warm.info().size <= _ON_LOOP:
+                messages = warm.messages if last is None else warm.messages[-last:] if last else []
+            else:
+                messages = await self._handle.aio.messages(self._id, last=last)
+        except SessionNotFound:
+            return []
+        return items_of(messages)
+
+    async def add_items(self, items: list[Any]) -> None:
+        """Put items behind the history, in one record."""
+        self._check_open()
+        if items:
+            await self._written(items, self._append)
+
+    async def pop_item(self) -> Any:  # noqa: ANN401 - an item is any of the SDK's
+        """Remove the newest item and return it; None where there is none."""
+        self._check_open()
+        try:
+            popped = await self._handle.aio.pop(self._id)
+        except SessionNotFound:
+            return None
+        return items_of(popped)[0] if popped else None
+
+    async def clear_session(self) -> None:
+        """Remove all items. Nothing of them stays in the session's file; its fields stay."""
+        self._check_open()
+        with suppress(SessionNotFound):
+            await self._handle.aio.clear(self._id)
+
+    def turn(self, timeout: float | None = None) -> AbstractAsyncContextManager[None]:
+        """Hold the session's turn, one holder at a time over all processes: ``async with session.turn(): …``.
+
+        A run reads the history first and writes its items later: of two runs at once neither sees the other's items.
+        ``timeout`` in seconds; ``LeaseTimeout``.
+        """
+        self._check_open()
+        return self._handle.aio.lease(self._id, timeout)
+
+    def close(self) -> None:
+        """Take no more calls; a vault that was opened for the session is closed. Idempotent."""
+        self._is_closed = True
+        self._handle.close()
+
+    async def aclose(self) -> None:
+        """``close``, in a thread where there is something to write."""
+        self._is_closed = True
+        await self._handle.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<VaultSession {self.session_id!r:.80}{', closed' if self._is_closed else ''}>"
+
+    # -- what OpenAIResponsesCompactionSession looks for ---------------------------------------------------------------
+
+    async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:  # noqa: ANN401 - theirs, and private
+        """The newest items of one version, and what replaces the last of them if that version is the newest still.
+
+        None where a subclass has verbs of its own: they may transform items.
+        """
+        if _Snapshot is None or not self._has_own_verbs():
+            return None
+        self._check_open()
+        aio = self._handle.aio
+        try:
+            loaded = await aio.load(self._id)
+        except SessionNotFound:
+            loaded = None
+        messages = [] if loaded is None else loaded.messages
+        seen = messages[-limit:] if limit > 0 else []
+
+        async def replace_suffix(start: int, output: list[Any]) -> bool:
+            replaced = len(seen[start:])
+            if loaded is None or not replaced:
+                return False
+            kept = messages[: len(messages) - replaced]
+            pruned = 0 if prune_prefix is None else _length_of_prefix(items_of(kept), prune_prefix)
+
+            async def replace(added: Sequence[Json]) -> None:
+                if pruned:
+                    loaded.messages = [*kept[pruned:], *added]
+                    await aio.save(loaded)
+                else:
+                    await aio.replace_last(self._id, replaced, *added, if_version=loaded.version)
+
+            try:
+                await self._written(output, replace)
+            except (Conflict, SessionNotFound):
+                return False
+            return True
+
+        return _Snapshot(items_of(seen), len(seen) == len(messages), replace_suffix)
+
+    async def _atomic_replace_items(self, items: list[Any]) -> bool:
+        """Replace the whole history in one record; False where a subclass has verbs of its own."""
+        if not self._has_own_verbs():
+            return False
+        self._check_open()
+        await self._written(items, self._replace_all)
+        return True
+
+    def _has_own_verbs(self) -> bool:
+        return all(getattr(type(self), name) is getattr(VaultSession, name) for name in _VERBS)
+
+    async def _append(self, messages: Sequence[Json]) -> None:
+        await self._handle.aio.append(self._id, *messages, create=True, state=self._state(), **self._fields)
+
+    async def _replace_all(self, messages: Sequence[Json]) -> None:
+        try:
+            await self._handle.aio.replace_last(self._id, _ALL, *messages)
+        except SessionNotFound:
+            if messages:
+                await self._append(messages)
+
+    async def _written(self, items: list[Any], write: Callable[[Sequence[Json]], Awaitable[None]]) -> None:
+        """Write items: as they are, which most are fit for, else in envelopes."""
+        try:
+            await write(guarded(items))
+        except InvalidDocument:
+            await write(enveloped(items))
+
+    def _state(self) -> Json | None:
+        """The id, where it is too long to be the vault's."""
+        return None if self._id == self.session_id else {"session_id": self.session_id}
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("VaultSession is closed")
+
+
+def _vault_id(session_id: str) -> str:
+    """The id in the vault: the same, where it fits; else its beginning and a SHA-256 of the whole.
+
+    What has the shape of such an id is digested itself: nobody chooses an id that is another's.
+    """
+    if not isinstance(session_id, str) or not session_id:
+        return ids.parse(session_id)
+    try:
+        data = session_id.encode()
+    except UnicodeEncodeError:
+        return ids.parse(session_id)
+    if len(data) <= ids.LONGEST_ID and not _DIGESTED.fullmatch(session_id[-66:]):
+        return session_id
+    return f"{data[: ids.LONGEST_ID - 66].decode('utf-8', 'ignore')}%%{hashlib.sha256(data).hexdigest()}"
+
+
+def _length_of_prefix(items: Sequence[Any], is_expired: Callable[[Any], bool]) -> int:
+    for number, item in enumerate(items):
+        if not is_expired(item):
+            return number
+    return len(items)
