@@ -126,7 +126,7 @@ class VaultSession:
         if items:
             await self._written(items, self._append)
 
-    async def pop_item(self) -> Any:  # noqa: ANN401 - an item is any of the SDK's
+    async def pop_item(self) -> Any:
         """Remove the newest item and return it; None where there is none."""
         self._check_open()
         try:
@@ -173,7 +173,7 @@ class VaultSession:
 
     # -- what OpenAIResponsesCompactionSession looks for ---------------------------------------------------------------
 
-    async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:  # noqa: ANN401 - theirs, and private
+    async def _get_compaction_snapshot(self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None) -> Any:
         """The newest items of one version, and what replaces the last of them if that version is the newest still.
 
         None where a subclass has verbs of its own: they may transform items.

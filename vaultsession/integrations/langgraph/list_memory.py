@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 _MESSAGES = "langchain_core.messages."
-_TEXTS = frozenset({str, type(None)})
-_PLAIN = _TEXTS | {int, float, bool}
+_TEXTS: frozenset[type] = frozenset((str, type(None)))
+_PLAIN: frozenset[type] = _TEXTS | {int, float, bool}
 _VERSION = 2
 """Of marshal's format, the last one in which the bytes of a value are its own, whatever else refers to it."""
 _COUNT = 5
@@ -57,7 +57,7 @@ class ListMemory:
         if list(map(type, begun)) != self._kinds:
             return False
         fields = [element.__dict__ for element in begun]
-        if fields != self._fields or any([element.__pydantic_extra__ for element in begun]):
+        if fields != self._fields or any(element.__pydantic_extra__ for element in begun):
             return False
         try:
             return _marshalled([fields[number][name] for number, name in self._numeric]) == self._numbers
@@ -74,7 +74,7 @@ def _is_of(value: object, leaves: frozenset[type]) -> bool:
     """Whether a value is made of lists, dicts and such leaves alone, exactly."""
     kind = type(value)
     if kind is list:
-        return all([_is_of(each, leaves) for each in value])  # type: ignore[attr-defined]
+        return all(_is_of(each, leaves) for each in value)  # type: ignore[attr-defined]
     if kind is dict:
-        return all([type(name) is str and _is_of(each, leaves) for name, each in value.items()])  # type: ignore[attr-defined]
+        return all(type(name) is str and _is_of(each, leaves) for name, each in value.items())  # type: ignore[attr-defined]
     return kind in leaves

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from ...errors import Unreadable
 from ...format.payload import Json
@@ -16,9 +16,9 @@ from ...store.fields import SessionFields
 from ...store.open import OpenFields, Place
 from ...store.store import SessionStore
 from ..adapter import StoreHandle, framework
-from .binary_text import bytes_of, text_of
-from .list_memory import ListMemory
-from .thread_log import Draft, LoggedCheckpoint, ThreadLog, Value
+from .serialized_values import SerializedValues
+from .stored_checkpoints import StoredCheckpoint, channel_histories, copied, walks
+from .thread_log import Beyond, Draft, ThreadLog
 from .thread_logs import ThreadLogs
 
 with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
@@ -31,10 +31,8 @@ with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
         CheckpointTuple,
         get_checkpoint_id,
         get_checkpoint_metadata,
-        writes_sort_key,
     )
     from langgraph.checkpoint.serde.base import SerializerProtocol
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 Config = Any
 """LangGraph's RunnableConfig."""
@@ -44,9 +42,7 @@ T = TypeVar("T")
 _log = logging.getLogger("vaultsession")
 
 _APART = ("channel_values", "channel_versions")
-_MSGPACK = "msgpack"
 _SNAPSHOTS = "counters_since_delta_snapshot"
-_FIX_ARRAY, _ARRAY_16, _ARRAY_32 = 0x90, b"\xdc", b"\xdd"
 
 
 class VaultSaver(BaseCheckpointSaver[str]):
@@ -70,6 +66,17 @@ class VaultSaver(BaseCheckpointSaver[str]):
         super().__init__(serde=serde)
         self._handle = StoreHandle(store)
         self._logs = ThreadLogs(self._handle.store, fields)
+
+    @classmethod
+    def from_store(
+        cls,
+        store: SessionStore[Any] | AsyncSessionStore[Any],
+        *,
+        serde: SerializerProtocol | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> Self:
+        """A saver over a store that is open, and stays its caller's."""
+        return cls(store, serde=serde, **fields)
 
     @classmethod
     def from_url(
@@ -116,13 +123,13 @@ class VaultSaver(BaseCheckpointSaver[str]):
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def get_tuple(self, config: Config) -> CheckpointTuple | None:
-        """The checkpoint of the configuration's id, or the newest of its thread and namespace; None where there is none."""
+        """The checkpoint of the configuration's id, or the newest of its thread and namespace, or None."""
         thread, space = _place(config)
         name = get_checkpoint_id(config)
 
-        def look(log: ThreadLog) -> _Stored | None:
+        def look(log: ThreadLog) -> StoredCheckpoint | None:
             found = log.checkpoint(space, name) if name else log.newest(space)
-            return None if found is None else _Stored(log, thread, space, found)
+            return None if found is None else StoredCheckpoint(log, thread, space, found)
 
         stored = self._logs.read(thread, space, look)
         if stored is None:
@@ -172,44 +179,44 @@ class VaultSaver(BaseCheckpointSaver[str]):
 
     def _match(
         self, thread: str, space: str, name: str, filter: Mapping[str, Any], log: ThreadLog
-    ) -> _Stored | None:
+    ) -> StoredCheckpoint | None:
         """The checkpoint, if its metadata match."""
         found = log.checkpoint(space, name)
         if found is None:
             return None  # removed meanwhile
         if filter:
-            metadata = self._loads(found.metadata)
+            metadata = self._values.load(found.metadata)
             if not all(metadata.get(field) == value for field, value in filter.items()):
                 return None
-        return _Stored(log, thread, space, found)
+        return StoredCheckpoint(log, thread, space, found)
 
     def get_delta_channel_history(self, *, config: Config, channels: Sequence[str]) -> Mapping[str, Any]:
-        """What the ancestors of a checkpoint wrote to channels, and the value that each channel began with: one walk."""
+        """What the ancestors of a checkpoint wrote to channels, and the values that these began with: one walk."""
         if not channels:
             return {}
         thread, space = _place(config)
         name = get_checkpoint_id(config)
-        histories = self._logs.read(thread, space, lambda log: _histories(log, space, name, channels)) or {}
+        histories = self._logs.read(thread, space, lambda log: channel_histories(log, space, name, channels)) or {}
         found: dict[str, Any] = {}
         for channel in channels:
             seed, writes = histories.get(channel, (None, []))
-            found[channel] = {"writes": [(task, channel, self._loads(value)) for task, value in reversed(writes)]}
+            found[channel] = {"writes": [(task, channel, self._values.load(value)) for task, value in reversed(writes)]}
             if seed is not None:
-                found[channel]["seed"] = self._loads(seed)
+                found[channel]["seed"] = self._values.load(seed)
         return found
 
-    def _tuple(self, stored: _Stored) -> CheckpointTuple:
+    def _tuple(self, stored: StoredCheckpoint) -> CheckpointTuple:
         """A checkpoint, made anew of what is stored."""
-        checkpoint = self._loads(stored.checkpoint.head)
+        checkpoint = self._values.load(stored.checkpoint.head)
         checkpoint["channel_versions"] = dict(stored.checkpoint.versions)
-        checkpoint["channel_values"] = {channel: self._loads(value) for channel, value in stored.values.items()}
+        checkpoint["channel_values"] = {channel: self._values.load(value) for channel, value in stored.values.items()}
         parent = stored.checkpoint.parent
         return CheckpointTuple(
             config=_config(stored.thread, stored.space, stored.checkpoint.id),
             checkpoint=checkpoint,
-            metadata=self._loads(stored.checkpoint.metadata),
+            metadata=self._values.load(stored.checkpoint.metadata),
             parent_config=_config(stored.thread, stored.space, parent) if parent else None,
-            pending_writes=[(task, channel, self._loads(value)) for task, channel, value in stored.writes],
+            pending_writes=[(task, channel, self._values.load(value)) for task, channel, value in stored.writes],
         )
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -217,14 +224,14 @@ class VaultSaver(BaseCheckpointSaver[str]):
     def put(
         self, config: Config, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> Config:
-        """Keep a checkpoint. Its parent is the configuration's checkpoint; ``new_versions`` says which values are new."""
+        """Keep a checkpoint, whose parent is the configuration's; ``new_versions`` says which values are new."""
         thread, space = _place(config)
         name, values = checkpoint["id"], checkpoint["channel_values"]
         rest = {key: value for key, value in checkpoint.items() if key not in _APART}
-        record: Json = {"checkpoint": name, "head": self._dumps(rest)}
+        record: Json = {"checkpoint": name, "head": self._values.dump(rest)}
         if parent := config["configurable"].get("checkpoint_id"):
             record["parent"] = parent
-        record["metadata"] = self._dumps(get_checkpoint_metadata(config, metadata))
+        record["metadata"] = self._values.dump(get_checkpoint_metadata(config, metadata))
         record["versions"] = dict(checkpoint["channel_versions"])
 
         def draft(log: ThreadLog) -> Json:
@@ -239,15 +246,22 @@ class VaultSaver(BaseCheckpointSaver[str]):
         """The record of a checkpoint behind a log."""
         whole = False
         if not log.is_newest(space, record["checkpoint"]):
-            log.checkpoint(space, record["checkpoint"])  # the whole log, since it may be there already
+            if log.first:
+                raise Beyond  # it may be there already
             newest = log.newest(space)
             if newest is not None and newest.id != record["checkpoint"]:
                 record["top"] = newest.id
-        elif record["checkpoint"]:
+        else:
             whole = log.wants_whole(space)
+        early = log.early(space, record["checkpoint"])
+        if early is not None:
+            record["early"] = early
         drafted = Draft(log, space, whole=whole)
         written = {
-            channel: (version, self._drafted(drafted, channel, values[channel]) if channel in values else None)
+            channel: (
+                version,
+                self._values.of_channel(drafted, channel, values[channel]) if channel in values else None,
+            )
             for channel, version in new_versions.items()
         }
         if whole:
@@ -261,33 +275,6 @@ class VaultSaver(BaseCheckpointSaver[str]):
         if written:
             record["values"] = [[channel, version, value] for channel, (version, value) in written.items()]
         return drafted.written(record)
-
-    def _drafted(self, drafted: Draft, channel: str, value: Any) -> Value:  # noqa: ANN401 - of a user's graph
-        """A value for a record: a list by its elements, where the serializer writes them as they stand in a list."""
-        if type(value) is not list or type(self.serde) is not JsonPlusSerializer:
-            return self._dumps(value)
-        place = drafted.space, channel
-        memory: ListMemory | None = drafted.log.memory.get(place)
-        count, ranges = 0, []
-        if memory is not None and (not memory.ranges or memory.ranges[0] >= drafted.floor) and memory.holds(value):
-            count, ranges = memory.count, memory.ranges
-        texts = []
-        for element in value[count:]:
-            kind, data = self.serde.dumps_typed([element])
-            if kind != _MSGPACK:
-                return self._dumps(value)
-            texts.append(text_of(data[1:]))
-        if not count and memory is not None:
-            done, kept = drafted.prefix(texts, memory.ranges)
-            ranges = drafted.ranges(texts[done:], kept)
-        else:
-            ranges = drafted.ranges(texts, ranges)
-        memory = memory if count and memory is not None else ListMemory()
-        if memory.follow(value, ranges):
-            drafted.log.memory[place] = memory
-        else:
-            drafted.log.memory.pop(place, None)
-        return {"ranges": ranges}
 
     def put_writes(self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
         """Keep the writes of a task that belong to a checkpoint: the first ones, and of special channels the last."""
@@ -305,27 +292,12 @@ class VaultSaver(BaseCheckpointSaver[str]):
             record: Json = {"task": task_id, "of": of}
             if task_path:
                 record["path"] = task_path
-            record["writes"] = [[index, channel, self._write(drafted, value)] for index, channel, value in fresh]
+            record["writes"] = [
+                [index, channel, self._values.of_write(drafted, value)] for index, channel, value in fresh
+            ]
             return drafted.written(record)
 
         self._logs.write(thread, _owners(config), draft)
-
-    def _write(self, drafted: Draft, value: Any) -> Value:  # noqa: ANN401 - of a user's graph
-        """A written value for a record: elements by themselves, since a checkpoint's list will have them."""
-        if type(self.serde) is not JsonPlusSerializer:
-            return self._dumps(value)
-        elements = value if type(value) is list else [value]
-        texts = []
-        for element in elements:
-            kind, data = self.serde.dumps_typed([element])
-            if kind != _MSGPACK:
-                return self._dumps(value)
-            texts.append(text_of(data[1:]))
-        if elements is value:
-            return {"ranges": drafted.ranges(texts)}
-        if value is None or isinstance(value, bytes | bytearray):
-            return self._dumps(value)
-        return drafted.at(texts[0])
 
     # -- threads -------------------------------------------------------------------------------------------------------
 
@@ -343,9 +315,9 @@ class VaultSaver(BaseCheckpointSaver[str]):
         for thread in [*self._logs.threads()] if runs else ():
             self._logs.rewrite(
                 thread,
-                lambda log: self._records(
+                lambda log: copied(
                     log,
-                    lambda space, found: self._loads(found.metadata).get("run_id") not in runs,
+                    lambda _, found: self._values.load(found.metadata).get("run_id") not in runs,
                 ),
             )
 
@@ -369,36 +341,10 @@ class VaultSaver(BaseCheckpointSaver[str]):
             if newest is None:
                 continue
             kept.add((space, newest.id))
-            deltas = self._loads(newest.metadata).get(_SNAPSHOTS) or ()
-            for _, chain in _walks(log, space, newest, deltas).items():
+            deltas = self._values.load(newest.metadata).get(_SNAPSHOTS) or ()
+            for chain in walks(log, space, newest, deltas).values():
                 kept.update((space, each.id) for each in chain)
-        return self._records(log, lambda space, found: (space, found.id) in kept)
-
-    def _records(
-        self, log: ThreadLog, keeps: Callable[[str, LoggedCheckpoint], bool]
-    ) -> Sequence[Json] | None:
-        """The records of a log of some checkpoints, with their values and writes; None where it keeps all of them."""
-        left = [
-            (found.position, space, found)
-            for space, here in log.checkpoints.items()
-            for found in here.values()
-            if keeps(space, found)
-        ]
-        if len(left) == sum(map(len, log.checkpoints.values())):
-            return None
-        made = ThreadLog()
-        records: list[Json] = []
-
-        def put(record: Json) -> None:
-            made.take_all([record])
-            records.append(record)
-
-        for _, space, found in sorted(left, key=lambda each: each[0]):
-            draft = _Copy(log, made, space)
-            put(draft.checkpoint(found))
-            for record in draft.writes(found.id):
-                put(record)
-        return records
+        return copied(log, lambda space, found: (space, found.id) in kept)
 
     # -- asyncio -------------------------------------------------------------------------------------------------------
 
@@ -454,90 +400,17 @@ class VaultSaver(BaseCheckpointSaver[str]):
     async def _run(self, call: Callable[[], T]) -> T:
         return await self._handle.aio._run(call)  # noqa: SLF001 - in the store's threads, settled where it is cancelled
 
-    # -- values --------------------------------------------------------------------------------------------------------
+    @property
+    def _values(self) -> SerializedValues:
+        return SerializedValues(self.serde)
 
-    def get_next_version(self, current: Any, channel: None) -> str:  # noqa: ANN401 - of any version of the framework
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def get_next_version(self, current: Any, channel: None) -> str:
         """The version behind another one: they sort by their number, and those of two branches differ."""
         del channel
         number = 0 if current is None else current if isinstance(current, int) else int(str(current).split(".")[0])
         return f"{number + 1:032}.{int.from_bytes(os.urandom(7), 'big') / (1 << 56):016}"
-
-    def _dumps(self, value: Any) -> Value:  # noqa: ANN401 - as above
-        kind, data = self.serde.dumps_typed(value)
-        text = text_of(data)
-        return text if kind == _MSGPACK else [kind, text]
-
-    def _loads(self, value: Value) -> Any:  # noqa: ANN401 - as above
-        if type(value) is str:
-            return self.serde.loads_typed((_MSGPACK, bytes_of(value)))
-        if type(value) is not dict:
-            kind, text = value
-            return self.serde.loads_typed((kind, bytes_of(text)))
-        if "text" in value:
-            return self.serde.loads_typed((_MSGPACK, bytes_of(value["text"])))
-        texts = value["texts"]
-        return self.serde.loads_typed((_MSGPACK, _array(len(texts)) + bytes_of(*texts)))
-
-
-class _Stored:
-    """What a log has of a checkpoint, taken out of it."""
-
-    def __init__(self, log: ThreadLog, thread: str, space: str, checkpoint: LoggedCheckpoint) -> None:
-        self.thread = thread
-        self.space = space
-        self.checkpoint = checkpoint
-        self.values = log.values(space, checkpoint)
-        self.writes = [(task, channel, value) for task, channel, value in _writes(log, space, checkpoint.id)]
-
-
-class _Copy:
-    """The records of a checkpoint of one log, behind another one."""
-
-    def __init__(self, source: ThreadLog, target: ThreadLog, space: str) -> None:
-        self._source = source
-        self._target = target
-        self._space = space
-
-    def checkpoint(self, found: LoggedCheckpoint) -> Json:
-        drafted = Draft(self._target, self._space)
-        record: Json = {"checkpoint": found.id, "head": found.head, "metadata": found.metadata}
-        if found.parent:
-            record["parent"] = found.parent
-        if not self._target.is_newest(self._space, found.id):
-            newest = self._target.newest(self._space)
-            record["top"] = found.id if newest is None else newest.id
-        record["versions"] = dict(found.versions)
-        values = []
-        for channel, version in found.versions.items():
-            value = self._source.value(self._space, channel, version, found.position)
-            there = self._target.value(self._space, channel, version, self._target.count)
-            if value is not None or there is not None:
-                value = self._again(drafted, value, there)
-                if value != there:
-                    values.append([channel, version, value])
-        if values:
-            record["values"] = values
-        return drafted.written(record)
-
-    def writes(self, of: str) -> Iterator[Json]:
-        for (task, index), write in self._source.writes.get((self._space, of), {}).items():
-            drafted = Draft(self._target, self._space)
-            record: Json = {"task": task, "of": of}
-            if write.path:
-                record["path"] = write.path
-            record["writes"] = [[index, write.channel, self._again(drafted, write.value)]]
-            yield drafted.written(record)
-
-    def _again(self, drafted: Draft, value: Value, there: Value = None) -> Value:
-        """The value, for the other log, which has another one of that version maybe."""
-        resolved = self._source.resolved(value)
-        if type(resolved) is not dict:
-            return resolved
-        if "text" in resolved:
-            return drafted.at(resolved["text"])
-        texts = resolved["texts"]
-        done, kept = drafted.prefix(texts, there.get("ranges", ())) if type(there) is dict else (0, ())
-        return {"ranges": drafted.ranges(texts[done:], kept)}
 
 
 def _names(
@@ -553,57 +426,7 @@ def _names(
     ]
 
 
-def _writes(log: ThreadLog, space: str, of: str) -> Iterator[tuple[str, str, Value]]:
-    """The writes that belong to a checkpoint, in the order in which a run applies them."""
-    kept = log.writes.get((space, of), {})
-    for task, index in sorted(kept, key=lambda key: writes_sort_key(kept[key].path, *key)):
-        yield task, kept[task, index].channel, log.resolved(kept[task, index].value)
-
-
-def _walks(
-    log: ThreadLog, space: str, newest: LoggedCheckpoint, channels: Sequence[str]
-) -> dict[str, list[LoggedCheckpoint]]:
-    """The ancestors of a checkpoint that have a say in its channels: back to the first one with a value."""
-    chains: dict[str, list[LoggedCheckpoint]] = {channel: [] for channel in channels}
-    left, seen = set(channels), {newest.id}
-    parent = newest.parent
-    while parent and left and parent not in seen:
-        seen.add(parent)
-        found = log.checkpoint(space, parent)
-        if found is None:
-            break
-        for channel in [*left]:
-            chains[channel].append(found)
-            version = found.versions.get(channel)
-            if version is not None and log.value(space, channel, version, found.position) is not None:
-                left.discard(channel)
-        parent = found.parent
-    return chains
-
-
-def _histories(
-    log: ThreadLog, space: str, name: str | None, channels: Sequence[str]
-) -> dict[str, tuple[Value, list[tuple[str, Value]]]]:
-    """By channel: the value that its history begins with, None where there is none, and its writes, newest first."""
-    target = log.checkpoint(space, name) if name else log.newest(space)
-    if target is None:
-        return {}
-    found: dict[str, tuple[Value, list[tuple[str, Value]]]] = {}
-    for channel, chain in _walks(log, space, target, channels).items():
-        writes = [
-            (task, value)
-            for each in chain
-            for task, to, value in reversed([*_writes(log, space, each.id)])
-            if to == channel
-        ]
-        seed = None
-        if chain and channel in chain[-1].versions:
-            seed = log.value(space, channel, chain[-1].versions[channel], chain[-1].position)
-        found[channel] = (None if seed is None else log.resolved(seed), writes)
-    return found
-
-
-def _thread(config: Config) -> Any:  # noqa: ANN401 - given back as it came
+def _thread(config: Config) -> Any:
     return config["configurable"]["thread_id"]
 
 
@@ -619,11 +442,5 @@ def _config(thread: object, space: str, name: str) -> Config:
 def _owners(config: Config) -> SessionFields:
     """Whose thread it is, as far as the configuration of a run says so."""
     found = {name: config["configurable"].get(name) for name in ("user_id", "assistant_id")}
-    return SessionFields(**{name: value for name, value in found.items() if isinstance(value, str) and value})  # type: ignore[typeddict-item]
-
-
-def _array(count: int) -> bytes:
-    """What MessagePack puts before the elements of a list."""
-    if count < 16:  # noqa: PLR2004 - of the format
-        return bytes([_FIX_ARRAY | count])
-    return _ARRAY_16 + count.to_bytes(2, "big") if count < 1 << 16 else _ARRAY_32 + count.to_bytes(4, "big")
+    named = {name: value for name, value in found.items() if isinstance(value, str) and value}
+    return cast("SessionFields", named)

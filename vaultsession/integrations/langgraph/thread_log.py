@@ -2,17 +2,20 @@
 
 A record is a checkpoint or the writes of a task. Nothing is updated in place::
 
-    {"checkpoint": id, "ns", "parent", "top", "head", "metadata", "versions", "values": [[channel, version, value]],
+    {"checkpoint": id, "ns", "parent", "top", "head", "metadata", "versions",
+     "values": [[channel, version, value]], "early",
      "whole", "base", "elements", "readable"}
-    {"task": id, "of": checkpoint, "ns", "path", "writes": [[index, channel, value]], "base", "elements", "readable"}
+    {"task": id, "of": checkpoint, "ns", "path", "writes": [[index, channel, value]],
+     "base", "elements", "readable"}
 
 What is empty is left out. ``head`` is the checkpoint without values and versions. ``elements`` are new elements of
-lists: all of the log's are counted through, from ``base`` on in this record; ``readable`` is for searches. A value is null (the channel is empty), a
-text or ``[type, text]`` (``binary_text``), ``{"ranges": [from, to, …]}`` (a list, by the numbers of its elements) or
-``{"at": number}`` (an element alone).
+lists: all of the log's are counted through, from ``base`` on in this record; ``readable`` is for searches. A value is
+null (the channel is empty), a text or ``[type, text]`` (``binary_text``), ``{"ranges": [from, to, …]}`` (a list, by the
+numbers of its elements) or ``{"at": number}`` (an element alone).
 
 A checkpoint has the value that the log gave a channel and version last, up to that checkpoint's own record: versions
-that repeat on a branch do not mix. ``top`` is the greatest id of its namespace, where that is not its own. ``whole`` is
+that repeat on a branch do not mix. ``early`` is the first record about a checkpoint, where that is not this one: writes
+may come before it. ``top`` is the greatest id of its namespace, where that is not its own. ``whole`` is
 the number of a record that has every value of its checkpoint, and that of the first element which it needs: what this
 checkpoint needs is read from there on.
 """
@@ -33,22 +36,22 @@ Value = Any
 Version = str | int | float
 
 SHARED = 24
-"""Characters from which on an element is looked for among those that are there: smaller ones cost less than a range."""
+"""Characters from which on an element is looked for among those that are there: a range costs as much as less."""
 
 _WHOLE_FROM = 192 << 10
-_WHOLE_AGAIN = 2
-"""Characters behind the last whole record, at least, and as a multiple of that record, before another one is written."""
+_WHOLE_AGAIN = 3
+"""Characters behind the last whole record, at least and as a multiple of it, before another one is written."""
 
 _RECORD = 400
 """Bytes that a record takes in memory beside its texts."""
 
 
-class Beyond(Exception):  # noqa: N818 - an answer, and caught where the log is read
+class Beyond(Exception):
     """What is asked for stands before the records that were read, or nowhere."""
 
 
 class LoggedCheckpoint(NamedTuple):
-    """A checkpoint without its values. ``position`` is the number of its record."""
+    """A checkpoint without its values, by the number of its record. ``early`` is that of the first one about it."""
 
     id: str
     parent: str | None
@@ -56,6 +59,7 @@ class LoggedCheckpoint(NamedTuple):
     metadata: Value
     versions: Mapping[str, Version]
     position: int
+    early: int
 
 
 class LoggedWrite(NamedTuple):
@@ -85,7 +89,7 @@ class ThreadLog:
         self.weight = 0
         self._values: dict[tuple[str, str, Version], list[tuple[int, Value]]] = {}
         self._tops: dict[str, str] = {}
-        self._orphans: set[tuple[str, str]] = set()
+        self._orphans: dict[tuple[str, str], int] = {}
         self._wholes: dict[str, tuple[int, int]] = {}
         self._since: dict[str, list[int]] = {}
         self._numbers: dict[str, int] | None = None
@@ -125,7 +129,8 @@ class ThreadLog:
         self.count += 1
 
     def _take_checkpoint(self, record: Json) -> int:
-        space, name, position = record.get("ns", ""), record["checkpoint"], self.count
+        space: str = record.get("ns", "")
+        name, position = record["checkpoint"], self.count
         size = len(record["head"])
         for channel, version, value in record.get("values", ()):
             known = self._values.setdefault((space, channel, version), [])
@@ -133,15 +138,16 @@ class ThreadLog:
             if type(value) is str:
                 size += len(value)
         here = self.checkpoints.setdefault(space, {})
-        if (space, name) in self._orphans or name in here:
-            self._wholes.clear()  # its writes stand before it, and maybe before a whole record
-        self._orphans.discard((space, name))
         here.pop(name, None)
-        here[name] = LoggedCheckpoint(
-            name, record.get("parent"), record["head"], record["metadata"], record["versions"], position
-        )
-        self._tops[space] = record.get("top", name)
-        whole = record.get("whole")
+        self._orphans.pop((space, name), None)
+        early: int = record.get("early", position)
+        if early >= self.first:  # else its writes may stand before what was read
+            here[name] = LoggedCheckpoint(
+                name, record.get("parent"), record["head"], record["metadata"], record["versions"], position, early
+            )
+        top: Any = record.get("top", name)
+        self._tops[space] = top
+        whole: Sequence[int] | None = record.get("whole")
         if whole is not None and whole[0] == position:
             self._wholes[space] = position, whole[1]
             self._since[space] = [0, size + sum(map(len, record.get("elements", ())))]
@@ -152,12 +158,12 @@ class ThreadLog:
     def _take_writes(self, record: Json) -> int:
         space, of, task, path = record.get("ns", ""), record["of"], record["task"], record.get("path", "")
         if of not in self.checkpoints.get(space, ()):
-            self._orphans.add((space, of))
+            self._orphans.setdefault((space, of), self.count)
         kept = self.writes.setdefault((space, of), {})
         size = 0
-        for index, channel, value in record["writes"]:
+        for index, to, value in record["writes"]:
             if index < 0 or (task, index) not in kept:  # the first one stands; of special channels the last
-                kept[task, index] = LoggedWrite(path, channel, value)
+                kept[task, index] = LoggedWrite(path, to, value)
             if type(value) is str:
                 size += len(value)
         return size
@@ -230,14 +236,24 @@ class ThreadLog:
             raise Beyond
         return top is None or name > top
 
+    def early(self, space: str, name: str) -> int | None:
+        """The first record about a checkpoint that is there already, or whose writes are."""
+        found = self.checkpoints.get(space, {}).get(name)
+        return self._orphans.get((space, name)) if found is None else found.early
+
     def wants_whole(self, space: str) -> bool:
-        """Whether the next checkpoint of the namespace should have all of its values."""
+        """Whether the next checkpoint of the namespace should have all of its values.
+
+        Not while there are writes of a checkpoint that may be the next newest one: who reads from here would miss them.
+        """
         since, size = self._since.get(space, (0, 0))
-        return since > max(_WHOLE_FROM, _WHOLE_AGAIN * size) and not self._orphans
+        if since <= max(_WHOLE_FROM, _WHOLE_AGAIN * size):
+            return False
+        return not any(name > self._tops.get(at, "") for at, name in self._orphans)
 
     def whole(self, space: str) -> tuple[int, int] | None:
         """The place of the last whole record of a namespace, and where its elements begin, for others to be read by."""
-        return None if self._orphans else self._wholes.get(space)
+        return self._wholes.get(space)
 
     def number(self, text: str) -> int | None:
         """The number of an element with that text, the newest such."""

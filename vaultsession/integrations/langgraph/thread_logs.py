@@ -155,7 +155,8 @@ class ThreadLogs:
         id, new_id = session_id(source), session_id(target)  # noqa: A001 - as above
         try:
             self._info(id)
-            self._store.copy(id, new_id, labels=_labels(target, new_id), **self._fields)
+            labels = {**(self._fields.get("labels") or {}), **_labels(target, new_id)}
+            self._store.copy(id, new_id, labels=labels)
         except SessionExists:
             raise
         except SessionNotFound:
