@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from .store.bulk import Imported, Verified
     from .store.conversation import AsyncConversation, Conversation
     from .store.open import open_store, open_store_async
-    from .store.session import Page, Session, SessionInfo
+    from .store.session import Messages, Page, Session, SessionInfo, Snapshot
     from .store.settings import Settings
     from .store.steps import Step
     from .store.store import SessionStore
@@ -85,6 +85,7 @@ __all__ = [
     "KeyUnavailable",
     "LeaseTimeout",
     "Match",
+    "Messages",
     "Page",
     "PartialFailure",
     "Passphrase",
@@ -98,6 +99,7 @@ __all__ = [
     "SessionNotFound",
     "SessionStore",
     "Settings",
+    "Snapshot",
     "Step",
     "SweepRefused",
     "TooLarge",
@@ -122,6 +124,7 @@ _HOMES = {
     "Conversation": "store.conversation",
     "Imported": "store.bulk",
     "Match": "engine.search",
+    "Messages": "store.session",
     "Page": "store.session",
     "Passphrase": "vault.secret",
     "RawKey": "vault.secret",
@@ -130,6 +133,7 @@ _HOMES = {
     "SessionInfo": "store.session",
     "SessionStore": "store.store",
     "Settings": "store.settings",
+    "Snapshot": "store.session",
     "Step": "store.steps",
     "Verified": "store.bulk",
     "open_store": "store.open",

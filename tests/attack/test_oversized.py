@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_lab import Place
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.doctor import examine
-from vaultsession.errors import Damaged, PartialFailure
+from vaultsession.backends.protocol import LARGEST_VALUE
+from vaultsession.errors import Damaged, PartialFailure, VaultError
 from vaultsession.format.record import LARGEST_CONTAINER
 from vaultsession.util.disk import Disk
 
@@ -94,3 +97,43 @@ def test_one_that_grows_under_an_open_store_is_damaged(vault: Path) -> None:
         os.truncate(file, 20 << 30)
         with pytest.raises(Damaged, match="no container has more than"):
             store.load("alice")
+
+
+# -- values of a server ------------------------------------------------------------------------------------------------
+
+
+def test_a_value_of_a_database_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sessions.db'}"
+    with open_store(url, key=KEY) as store:
+        store.create("alice", messages=[HELLO])
+    with contextlib.closing(sqlite3.connect(tmp_path / "sessions.db")) as database:
+        database.execute(
+            "UPDATE vaultsession_metadata SET data = zeroblob(?) WHERE CAST(name AS TEXT) = 'vault'",
+            (LARGEST_VALUE + 1,),
+        )
+        database.commit()
+        with pytest.raises(Damaged, match="more than 64 MiB"):
+            open_store(url, key=KEY)
+        database.execute(
+            "UPDATE vaultsession_metadata SET data = zeroblob(300 << 20) WHERE CAST(name AS TEXT) = 'vault'"
+        )
+        database.commit()
+    with pytest.raises(VaultError):
+        open_store(url, key=KEY)
+
+
+@pytest.mark.slow
+def test_a_value_of_a_server_is_read_up_to_its_bound(place: Place) -> None:
+    with open_store(place.url, key=KEY) as store:
+        store.create("alice", messages=[HELLO])
+    (row,) = [name for name in place.keys() if b":n:" in name]  # noqa: SIM118 - it is no dict
+    place.bare.setrange(row, 20 << 20, b"x")
+    with open_store(place.url, key=KEY) as store:
+        assert store.load("alice").message_count == 1
+        store.reindex()  # such a row is none: it is derived from its container
+        store.append("alice", HELLO)
+        assert [info.id for info in store.list()] == ["alice"]
+    (vault,) = [name for name in place.keys() if name.endswith(b":metadata:vault")]  # noqa: SIM118 - as above
+    place.bare.setrange(vault, LARGEST_VALUE, b"x")
+    with pytest.raises(Damaged, match="more than 64 MiB"):
+        open_store(place.url, key=KEY)

@@ -22,7 +22,7 @@ WARM = {"load_if_warm"}  # what AsyncSessionStore.load is made of
 OPENING = {"opened"}  # how open_store_async makes one
 MANAGERS = {"edit", "lease"}
 MAKERS = {"conversation"}  # not awaited itself: what it makes is, and so is its agent
-STREAMS = {"search", "export"}
+STREAMS = {"search", "export", "load_each"}
 
 
 def verbs(store: type) -> dict[str, inspect.Signature]:

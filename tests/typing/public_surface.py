@@ -23,6 +23,7 @@ from vaultsession import (
     InvalidDocument,
     KeyUnavailable,
     Match,
+    Messages,
     Page,
     PartialFailure,
     Passphrase,
@@ -137,13 +138,16 @@ def parts(store: SessionStore, message: dict[str, Any], changes: Mapping[str, in
     assert_type(store.replace_last("a", 1, message, if_version="v").version, str)
     assert_type(store.info("a"), SessionInfo)
     assert_type(store.delete("a", if_version="v"), bool)
-    assert_type(store.messages("a"), list[dict[str, Any]])
-    assert_type(store.messages("a", last=20), list[dict[str, Any]])
-    assert_type(store.messages("a", offset=1, limit=2), list[dict[str, Any]])
+    assert_type(store.messages("a"), Messages)
+    assert_type(store.messages("a", last=20)[0], dict[str, Any])
+    assert_type(store.messages("a", offset=1, limit=2).info, SessionInfo)
+    assert_type(store.snapshot("a", last=2).state, dict[str, Any])
+    assert_type(store.snapshot("a").messages, Messages)
     assert_type(store.pop("a", 2), list[dict[str, Any]])
     assert_type(store.clear("a"), SessionInfo)
     assert_type(store.update("a", changes), SessionInfo)
     assert_type(store.update("a", change), SessionInfo)
+    assert_type(store.update("a", {}, unset=["n"], create=True, if_version="v", title="t"), SessionInfo)
     assert_type(store.touch("a"), SessionInfo)
     assert_type(store.touch("a", "7d"), SessionInfo)
     with store.edit("a") as draft:
@@ -314,7 +318,8 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.append("a", message, create=True), SessionInfo)
     assert_type(await store.replace_last("a", 1, message), SessionInfo)
     assert_type(await store.info("a"), SessionInfo)
-    assert_type(await store.messages("a", last=3), list[dict[str, Any]])
+    assert_type(await store.messages("a", last=3), Messages)
+    assert_type((await store.snapshot("a", last=3)).state, dict[str, Any])
     assert_type(await store.pop("a"), list[dict[str, Any]])
     assert_type(await store.update("a", change), SessionInfo)
     assert_type(await store.touch("a"), SessionInfo)

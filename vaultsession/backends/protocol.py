@@ -36,6 +36,9 @@ from ..format.sealed import (
 from ..util.parallel import parallel_map
 from .leases import Leases
 
+LARGEST_VALUE = 64 << 20
+"""Bytes of the largest value of metadata: the list of tenants, as long as a vault's may be, takes half of it."""
+
 
 class Traits(NamedTuple):
     """Whether a backend outlives the process, whether several hosts share it, and whether it expires by itself.

@@ -96,8 +96,8 @@ class SessionCache:
         self.hits += known is not None
         return known
 
-    def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, list[bytes]] | None:
-        """The head and a page of the history, unparsed; None where there is no session.
+    def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[bytes]] | None:
+        """The head, the version of the document, and a page of the history, unparsed; None where there is no session.
 
         From the cached document where that is the newest, else from a cached end of it that reaches far enough, else
         from the tail of the container.
@@ -108,14 +108,14 @@ class SessionCache:
             found = document.tail(reversed(known.bodies), end - first, skip=known.head.messages - end)
             if len(found) == end - first:
                 self.hits += 1
-                return known.head, found
+                return known.head, known.head.document or known.version, found
         self.misses += 1
         read = self.read(key, lambda fetch: self._reader.tail(key, fetch, wanted=wanted, offset=offset))
         if read is None:
             return None
         ending, found = read
         self._keep_ending(key, ending)
-        return ending.head, found
+        return ending.head, ending.head.document or ending.version, found
 
     def history(self, row: IndexRow, count: int) -> Sequence[bytes]:
         """The ``count`` messages of the document of a critical section, unparsed."""

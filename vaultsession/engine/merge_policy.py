@@ -71,7 +71,7 @@ def dead_after_save(newest: IndexRow, head: Head, difference: Difference, additi
 
 def mergeable(newest: IndexRow, addition: Packed) -> int:
     """Bytes of a record behind the newest that merging could save some of."""
-    if document.is_large(addition.text):
+    if len(addition.text) >= document.LARGE:
         return 0
     return overhead(newest) + (len(addition.data) if addition.codec else 0)
 

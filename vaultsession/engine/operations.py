@@ -105,14 +105,16 @@ class Operations:
         head = loaded.head
         return loaded if head.expires is None or (not head.sliding and self._clock.now() < head.expires) else None
 
-    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> list[Json]:
-        """A page of the history, from what is cached of the newest document, else from the tail."""
+    def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[Json]]:
+        """The head, the document's version and a page of the history, from what is cached, else from the tail."""
         read = self._unless_lost(name, lambda: self._cache.page(key, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
-        head, found = read
-        self._after_read(key, name, head)
-        return document.messages_of(found)
+        head, version, found = read
+        expires = self._after_read(key, name, head)
+        if expires != head.expires:
+            head = head._replace(expires=expires)
+        return head, version, document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
@@ -123,16 +125,38 @@ class Operations:
                 return False
             raise
 
+    def read_afresh(self, key: str) -> Document | None:
+        """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
+        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return read if read is not None and self._is_alive(self._backend.head(key)) else None
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session in memory."""
+        self._cache.forget(key)
+
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
         return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
+    def put(
+        self,
+        key: str,
+        head: Head,
+        state: Json,
+        messages: Sequence[Json],
+        *,
+        replace: bool,
+        erase: bool = False,
+    ) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
+
+    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
         return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
@@ -158,7 +182,7 @@ class Operations:
                 raise SessionExists(f"there is a session {head.id!r} already")
             if is_alive and existing == "skip":
                 return Keep("skipped")
-            return self._writer.new_container(key, newest, head, bodies)._replace(
+            return self._writer.new_container(key, newest, head, bodies, life="imported")._replace(
                 note="replaced" if is_alive else "made"
             )
 
@@ -166,31 +190,35 @@ class Operations:
         outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
         return outcome
 
-    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool, erase: bool = False) -> Document:
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
-                return self._writer.new_container(key, newest, head, bodies)
+                return self._writer.new_container(key, newest, head, bodies, life="new")._replace(erase=erase)
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
             opened = self._reader.opened(newest)
-            moment = self._writer.now(opened.head)
-            return self._writer.full_record(
-                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
-            )
+            was = opened.head
+            anew = head._replace(created=was.created, updated=self._writer.now(was), rewrites=was.rewrites + 1)
+            if erase:
+                return self._writer.new_container(key, newest, anew, bodies)._replace(erase=True)
+            return self._writer.full_record(newest, opened, anew, bodies)
 
         return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
-    def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
-        """A loaded document, compared and swapped on its version."""
+    def save(self, key: str, edit: Edit, *, overwrite: bool, erase: bool = False) -> Document:
+        """A loaded document, compared and swapped on its version. ``erase``: nothing of what was there stays behind."""
         changed = edit.head
         messages = document.trim(edit.messages, changed.max_messages)
         draft = self._writer.draft(self._elements_of(edit, messages), edit.bodies)
 
         def update(newest: Current) -> Write:
+            return written(newest)._replace(erase=erase)
+
+        def written(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
-                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole(), life="new")
             opened = self._reader.opened(newest)
             known = opened.document.hex() == edit.version
             if not known and not overwrite:
@@ -199,9 +227,16 @@ class Operations:
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if edit.new_ttl else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
-                return self._writer.new_container(key, newest, self._reborn(head), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(head), draft.whole(), life="new")
             expires = self._fresh_expiry(head) if edit.new_ttl else self._writer.expiry(head)
-            head = head._replace(created=was.created, updated=self._writer.now(was), expires=expires)
+            head = head._replace(
+                created=was.created,
+                updated=self._writer.now(was),
+                expires=expires,
+                rewrites=was.rewrites + (draft.rewrites or not known),
+            )
+            if erase:
+                return self._writer.new_container(key, newest, head, draft.whole())
             return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)
@@ -296,7 +331,8 @@ class Operations:
                 change.apply_to_state(state)
                 accept(state)
             done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
-            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known)
+            rewritten = bool((change.pop and opened.head.messages) or done.trim)
+            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known, rewritten=rewritten)
             return sealed._replace(note=(written.text, done, names, fresh))
 
         commit = self._backend.commit(key, update)
@@ -325,7 +361,7 @@ class Operations:
         fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
         kept = document.trim(fresh, born.max_messages)
         elements = payload.elements(change.set, kept, boxes=self._writer.lossless)
-        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements))
+        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements), life="new")
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
         """The newest messages, removed."""
@@ -339,7 +375,7 @@ class Operations:
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
             change = Change(pop=len(popped) + len(again))
             change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
-            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key))
+            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key), rewritten=True)
             return sealed._replace(note=(popped, written.text))
 
         commit = self._backend.commit(key, update)
@@ -382,7 +418,12 @@ class Operations:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._cache.fetch(key))
             state = document.stored_state_of(loaded.bodies) if loaded else {}
-            head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
+            was = opened.head
+            head = was._replace(
+                updated=self._writer.now(was),
+                expires=self._writer.expiry(was),
+                rewrites=was.rewrites + (was.messages > 0),
+            )
             bodies = self._writer.pack_document([orjson.dumps(state)])
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 

@@ -15,7 +15,7 @@ from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
 from ..format import ContainerCipher, IndexRowCipher, document, payload
 from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
-from ..format.ids import locator_of
+from ..format.ids import LOCATOR
 from ..format.keys import Keyring
 from ..format.payload import LARGEST_BODY
 from ..format.record import (
@@ -157,7 +157,12 @@ class Reader:
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""
-        return _retried(lambda: self._describe(key, fetch, thorough=thorough))
+        for _ in range(_PATIENCE):
+            try:
+                return self._describe(key, fetch, thorough=thorough)
+            except _Moved:
+                continue
+        raise _never_still()
 
     def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
@@ -203,7 +208,7 @@ class Reader:
         name = key.encode() + header
         known = self._ciphers.get(name)
         if known is None:
-            known = ContainerCipher.open(header, self.keys, locator_of(key))
+            known = ContainerCipher.open(header, self.keys, key[LOCATOR])
             self._ciphers.keep(name, known)
         return known
 
@@ -243,16 +248,17 @@ class Reader:
 
     def _from_tail(self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T]) -> T | None:
         """What is taken from the tail, or else from the ``settled`` one; None where there is no session."""
-
-        def attempt() -> T | None:
-            tail = self._tail(key, fetch)
+        for _ in range(_PATIENCE):
             try:
-                return None if tail is None else take(tail, False)
-            except Damaged:
-                tail = self._settled(key, fetch)
-                return None if tail is None else take(tail, True)
-
-        return _retried(attempt)
+                tail = self._tail(key, fetch)
+                try:
+                    return None if tail is None else take(tail, False)
+                except Damaged:
+                    tail = self._settled(key, fetch)
+                    return None if tail is None else take(tail, True)
+            except _Moved:
+                continue
+        raise _never_still()
 
     def _document(self, key: str, tail: _Tail, fetch: ReadRange, known: Document | None) -> Document:
         last, head = tail.last, decode(tail.plain)
@@ -424,14 +430,9 @@ class Reader:
         return parse_header(container.header).generation <= tombstone.generation
 
 
-def _retried(attempt: Callable[[], T]) -> T:
-    """What the attempt gives, begun again as often as the container was replaced meanwhile."""
-    for _ in range(_PATIENCE):
-        try:
-            return attempt()
-        except _Moved:
-            continue
-    raise Damaged("the container was replaced faster than it could be read")
+def _never_still() -> Damaged:
+    """The error for a container that was replaced between two reads each time that it was tried."""
+    return Damaged("the container was replaced faster than it could be read")
 
 
 def _again(fetch: ReadRange, start: int, header: bytes) -> Container:

@@ -19,6 +19,9 @@ from .payload import Json
 SEGMENT = 256 * 1024
 """Bytes of JSON after which a long history goes on in another record, so that its tail is read without the rest."""
 
+LARGE = SEGMENT // 2
+"""Bytes of a body from which on merging it with others would save next to nothing."""
+
 _NOTHING = b"{}"
 _NAMES = frozenset({str})
 
@@ -169,6 +172,9 @@ def tail(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
 
 def segments(first: bytes, messages: Sequence[bytes], *, largest: int = SEGMENT) -> Iterator[bytes]:
     """The bodies of a history: one FULL or DELTA beginning with ``first``, then DELTAs of bounded size."""
+    if len(first) + sum(map(len, messages)) <= largest:
+        yield payload.join([first, *messages])
+        return
     part, size = [first], len(first)
     for message in messages:
         if size + len(message) > largest and len(part) > 1:
@@ -190,11 +196,6 @@ def merged(bodies: Bodies) -> list[bytes]:
         return list(segments(orjson.dumps(stored_state_of(bodies)), elements(bodies)))
     rest = bodies[kept:]
     return [*bodies[:kept], *segments(_NOTHING, elements([payload.join([_NOTHING]), *rest]))] if rest else list(bodies)
-
-
-def is_large(body: bytes) -> bool:
-    """Whether merging it with others would save next to nothing."""
-    return len(body) >= SEGMENT // 2
 
 
 def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # noqa: A001 - read as document.slice
@@ -244,7 +245,7 @@ def _untouched(bodies: Bodies) -> int:
     None of them if the state was changed: the FULL would carry the old one for ever.
     """
     kept = 0
-    while kept < len(bodies) and is_large(bodies[kept]):
+    while kept < len(bodies) and len(bodies[kept]) >= LARGE:
         kept += 1
     added = 0
     for number, body in enumerate(bodies):

@@ -21,7 +21,7 @@ from ..errors import Damaged, UnknownKey, UnsupportedFormat
 from . import record
 from .cipher import Masters, aead
 from .head import Head, decode
-from .ids import LOCATOR_LENGTH, locator_of
+from .ids import LOCATOR, LOCATOR_LENGTH, locator_of
 from .keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
 from .sealed import GENERATIONS, IndexRow, Tombstone, columns_of
 
@@ -68,8 +68,8 @@ class IndexRowCipher:
         tags, updated, expires = self._tags(head), head.updated, head.expires
         nonce = os.urandom(record.NONCE_SIZE)
         columns = columns_of(key, generation, seq, version, updated, expires, size, tags)
-        root = self._keyring.current.first.id
-        sealed = self._key_of(root, header, locator_of(key)).encrypt(nonce, plain, _ROW + columns)
+        root = self._keyring.current.masters[0].id
+        sealed = self._key_of(root, header, key[LOCATOR]).encrypt(nonce, plain, _ROW + columns)
         blob = b"".join((root, header, nonce, sealed))
         return IndexRow(key, generation, seq, version, updated, expires, size, tags, blob)
 

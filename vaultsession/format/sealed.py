@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import Damaged
-from .ids import locator_of
+from .ids import LOCATOR, locator_of
 
 VERSION_SIZE = 16
 GENERATIONS = 1 << 63
@@ -98,7 +98,7 @@ def columns_of(
         )
     except struct.error as error:
         raise ValueError(str(error)) from None
-    return b"".join((packed, *tags, locator_of(key).encode()))
+    return b"".join((packed, *tags, key[LOCATOR].encode()))
 
 
 class Tombstone(NamedTuple):

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from ..errors import InvalidSetting
-from ..format.ids import LONGEST_ID
+from ..format.ids import composed as composed_id
 from ..store.open import OpenFields, Place, open_store
 from ..store.store import SessionStore
 
 if TYPE_CHECKING:
     from ..store.aio import AsyncSessionStore
 
-_ESCAPED = str.maketrans({"%": "%25", "/": "%2F"})
-_DIGEST = 32
-"""Bytes of the digest in an id that would be too long, as 64 digits."""
+__all__ = [
+    "Lent",
+    "StoreHandle",
+    "StoreOwner",
+    "UntriedVersionWarning",
+    "as_json",
+    "composed_id",
+    "framework",
+    "warn_of_untried",
+]
+
+T = TypeVar("T")
 
 
 class UntriedVersionWarning(UserWarning):
     """A framework is installed in a version that no test of its adapter has run with."""
+
+
+Lent: TypeAlias = "SessionStore[Any] | AsyncSessionStore[Any] | StoreHandle"
+"""What adapters are made with: a store that stays its caller's, or a handle."""
 
 
 class StoreHandle:
@@ -46,8 +60,26 @@ class StoreHandle:
 
     @classmethod
     def opened(cls, path_or_url: Place, fields: OpenFields) -> Self:
-        """A store of its own, opened as ``open_store`` does: ``WrongKey`` and all else at once."""
+        """A store of its own, opened as ``open_store`` does: ``WrongKey`` and all else at once.
+
+        It is ``lossless`` unless the settings say otherwise: frameworks keep what strict JSON does not carry.
+        """
+        if fields.get("settings") is None:
+            fields = {"lossless": True, **fields}
         return cls(open_store(path_or_url, **fields), owned=True)
+
+    @classmethod
+    def of(cls, store: Lent) -> StoreHandle:
+        """The handle of a store that is lent; a handle is given back as it is."""
+        return store if isinstance(store, StoreHandle) else cls(store)
+
+    def closed_unless(self, make: Callable[[Self], T]) -> T:
+        """What is made with this handle, which is closed where that fails."""
+        try:
+            return make(self)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def aio(self) -> AsyncSessionStore[Any]:
@@ -70,6 +102,36 @@ class StoreHandle:
         if self._owned:
             await self.aio.close()
         self.close()
+
+
+class StoreOwner:
+    """Base of an adapter that has a handle: it closes what that opened, and is a context manager of both kinds."""
+
+    _handle: StoreHandle
+
+    def close(self) -> None:
+        """Close the store, where it was opened here. Idempotent."""
+        self._handle.close()
+
+    async def aclose(self) -> None:
+        """``close``, awaited."""
+        await self._handle.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 @contextmanager
@@ -109,24 +171,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def composed_id(*parts: str) -> str:
-    """One session id of several: injective, and readable while it fits.
+def as_json(value: T) -> T:
+    """A copy of a value as JSON gives it back: a tuple is a list, an enumeration its value, the key 1 is "1".
 
-    The parts are joined by slashes, with ``%`` and ``/`` in them escaped. Where that is too long for a session id its
-    beginning stands before a SHA-256 of the whole: put the parts into labels or the state as well.
-
-    >>> composed_id("app", "a/b", "")
-    'app/a%2Fb/'
+    For what the store refused with ``InvalidDocument``: the stores of most frameworks write it so. What has no JSON at
+    all is a ``TypeError``, or a ``ValueError``, as there.
     """
-    joined = "/".join([part.translate(_ESCAPED) for part in parts])
-    if len(joined) * 4 <= LONGEST_ID:
-        return joined
-    try:
-        data = joined.encode()
-    except UnicodeEncodeError:
-        return joined  # refused by each verb
-    if len(data) <= LONGEST_ID:
-        return joined
-    kept = data[: LONGEST_ID - 2 * _DIGEST - 2].decode("utf-8", "ignore")
-    # No id that fits has two percent signs in a row: they are escaped as %25.
-    return f"{kept}%%{hashlib.sha256(data).hexdigest()}"
+    found: T = json.loads(json.dumps(value))
+    return found

@@ -23,7 +23,7 @@ from ..format.payload import Json
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
-from .session import Session, SessionInfo
+from .session import Session, SessionInfo, Snapshot
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT
@@ -103,12 +103,15 @@ class AsyncSessionStore(Generic[StateT]):
         session: Session[StateT] | str,
         *,
         overwrite: bool = False,
+        erase: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
-        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **fields)
+        return await self._run(
+            self._store.save, session, overwrite=overwrite, erase=erase, state=state, messages=messages, **fields
+        )
 
     async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
@@ -136,9 +139,25 @@ class AsyncSessionStore(Generic[StateT]):
     clear = _awaited(SessionStore.clear)
     touch = _awaited(SessionStore.touch)
 
-    async def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
+    @shows_fields(SessionFields)
+    async def update(
+        self,
+        id: str,
+        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
+        *,
+        unset: Iterable[str] = (),
+        create: bool = False,
+        if_version: str | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> SessionInfo:
         """See ``SessionStore.update``. A function is called in a thread."""
-        return await self._run(self._store.update, id, changes)
+        return await self._run(
+            self._store.update, id, changes, unset=unset, create=create, if_version=if_version, **fields
+        )
+
+    async def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
+        """See ``SessionStore.snapshot``."""
+        return await self._run(self._store.snapshot, id, last=last)
 
     @contextlib.asynccontextmanager
     async def edit(self, id: str) -> AsyncIterator[Session[StateT]]:
@@ -206,6 +225,10 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.load_many``."""
         return await self._run(self._store.load_many, ids)
 
+    def load_each(self, ids: Iterable[str]) -> AsyncIterator[Session[StateT]]:
+        """See ``SessionStore.load_each``. ``ids`` are read in a thread."""
+        return self._streamed(self._store.load_each(ids))
+
     delete_many = _awaited(SessionStore.delete_many)
 
     @shows_fields(Filters)
@@ -234,6 +257,11 @@ class AsyncSessionStore(Generic[StateT]):
     async def health(self) -> dict[str, Any]:
         """See ``SessionStore.health``. In a thread of its own: a probe waits for no verb."""
         return await asyncio.to_thread(self._store.health)
+
+    @property
+    def closed(self) -> bool:
+        """See ``SessionStore.closed``."""
+        return self._store.closed
 
     async def close(self) -> None:
         """See ``SessionStore.close``."""

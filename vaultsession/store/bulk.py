@@ -17,6 +17,7 @@ from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
 from ..errors import (
     BackendUnavailable,
+    InvalidSetting,
     PartialFailure,
     SessionNotFound,
     SweepRefused,
@@ -111,6 +112,27 @@ def save_many(
     return _complete("saved", *_each(save, named, overlap=overlap))
 
 
+def load_each(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> Iterator[Session[StateT]]:
+    """The living sessions, one after the other. ``PartialFailure`` behind the last one."""
+    failures: dict[str, VaultError] = {}
+
+    def load(name: str) -> Session[StateT] | None:
+        try:
+            return documents.load(name)
+        except SessionNotFound:
+            return None
+        except VaultError as error:
+            failures[name] = without_frames(error)
+            return None
+
+    with closing(parallel_map(load, ids, overlap=overlap)) as found:
+        for session in found:
+            if session is not None:
+                yield session
+    if failures:
+        raise PartialFailure.of("loaded", failures)
+
+
 def load_many(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> dict[str, Session[StateT]]:
     """The living sessions by their ids."""
 
@@ -179,6 +201,8 @@ def import_lines(
     progress: Callable[[int], object] | None,
 ) -> Imported:
     """Each line written, unless its session has expired. An error names its line."""
+    if existing not in ("error", "skip", "replace"):
+        raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
     counts: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         try:

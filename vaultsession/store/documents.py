@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Document
-from ..errors import Conflict, InvalidDocument, InvalidSetting
-from ..format import ids
+from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionExists, SessionNotFound
+from ..format import document, ids, payload
 from ..format.document import Change
 from ..format.head import Head
 from ..format.keys import Keyring
 from ..format.payload import Json
 from ..util.clock import Clock
 from .fields import Defaults, ImportedFields, SessionFields, forked_head, new_head
-from .session import Session, SessionInfo
+from .session import Messages, Session, SessionInfo, Snapshot
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
@@ -58,16 +58,24 @@ class Documents(Generic[StateT]):
         return None if loaded is None else self._shown(loaded)
 
     def put(
-        self, id: str | None, state: StateT | None, messages: Sequence[Json], fields: ImportedFields, *, replace: bool
+        self,
+        id: str | None,
+        state: StateT | None,
+        messages: Sequence[Json],
+        fields: ImportedFields,
+        *,
+        replace: bool,
+        erase: bool = False,
     ) -> Session[StateT]:
         """Write a document that was given with its fields; under a new id where none is given."""
-        head = self._new_head(id, fields)
-        return self._shown(self._operations.put(self.key(head.id), head, self._plain(state), messages, replace=replace))
+        head, plain = self._new_head(id, fields), self._plain(state)
+        return self._shown(self._operations.put(self.key(head.id), head, plain, messages, replace=replace, erase=erase))
 
-    def save(self, session: Session[StateT], *, overwrite: bool) -> Session[StateT]:
+    def save(self, session: Session[StateT], *, overwrite: bool, erase: bool = False) -> Session[StateT]:
         """Write a loaded session, which then is what was written."""
         edit = session._edit()  # noqa: SLF001 - what a session shows to its store alone
-        session._follow(self._operations.save(self.key(session.id), edit, overwrite=overwrite))  # noqa: SLF001 - as above
+        saved = self._operations.save(self.key(session.id), edit, overwrite=overwrite, erase=erase)
+        session._follow(saved)  # noqa: SLF001 - as above
         return session
 
     def fork(self, id: str, new_id: str | None, until: int | None, fields: SessionFields) -> Session[StateT]:
@@ -121,10 +129,66 @@ class Documents(Generic[StateT]):
         )
         return SessionInfo(opened.head, opened.document)
 
-    def update(self, id: str, function: Callable[[Session[StateT]], object]) -> SessionInfo:
+    def messages(self, id: str, *, wanted: int, offset: int | None) -> Messages:
+        """A page of the history."""
+        head, version, found = self._operations.messages(self.key(id), id, wanted=wanted, offset=offset)
+        first, _ = document.page(head.messages, wanted, offset)
+        return Messages(found, SessionInfo(head, version), first)
+
+    def snapshot(self, id: str, last: int) -> Snapshot[StateT]:
+        """The state and the newest messages, read at once."""
+        loaded = self._operations.load(self.key(id), id)
+        head = loaded.head
+        wanted = min(last, head.messages)
+        messages = document.messages_of(document.tail(reversed(loaded.bodies), wanted))
+        info = SessionInfo(head, loaded.document)
+        return Snapshot(self._shown(loaded).state, Messages(messages, info, head.messages - wanted))
+
+    def update(
+        self,
+        id: str,
+        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
+        fields: SessionFields,
+        *,
+        unset: Iterable[str],
+        create: bool,
+        if_version: str | None,
+    ) -> SessionInfo:
+        """Keys of the state, or a function applied. ``SessionStore.update`` says what each is."""
+        names = (unset,) if isinstance(unset, str) else (*unset,)
+        if isinstance(changes, Mapping):
+            if self._shape is None:
+                return self.append(id, (), fields, create=create, state=changes, unset=names, if_version=if_version)
+            return self._applied(id, lambda session: session._merge(changes, names), fields, create, if_version)  # noqa: SLF001 - what a session shows to its store alone
+        if not callable(changes):
+            raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
+        if names:
+            raise InvalidSetting("unset goes with a mapping: a function changes the state itself")
+        return self._applied(id, changes, fields, create, if_version)
+
+    def _applied(
+        self,
+        id: str,
+        function: Callable[[Session[StateT]], object],
+        fields: SessionFields,
+        create: bool,
+        if_version: str | None,
+    ) -> SessionInfo:
         """Apply a function to the loaded session and save it, again where someone else saved in between."""
+        if fields and not create:
+            raise InvalidSetting(f"{', '.join(fields)}: of a session that is made, so with create=True alone")
         for _ in range(_TRIES):
-            session = self.load(id)
+            try:
+                session = self.load(id)
+            except SessionNotFound:
+                if not create or if_version is not None:
+                    raise
+                try:
+                    return self._made(id, function, fields)
+                except SessionExists:
+                    continue
+            if if_version is not None and session.version != if_version:
+                raise Conflict(f"session {id!r} was changed by someone else since its version was read")
             function(session)
             if not session._is_changed():  # noqa: SLF001 - what a session shows to its store alone
                 newest = self.info(id)
@@ -137,11 +201,14 @@ class Documents(Generic[StateT]):
                 continue
         raise Conflict(f"session {id!r} was saved by others {_TRIES} times in a row while a function was applied to it")
 
-    def merge(self, id: str, changes: Mapping[str, Any]) -> SessionInfo:
-        """Set keys of the state."""
-        if self._shape is None:
-            return self.append(id, (), {}, state=changes)
-        return self.update(id, lambda session: session._merge(changes))  # noqa: SLF001 - as above
+    def _made(self, id: str, function: Callable[[Session[StateT]], object], fields: SessionFields) -> SessionInfo:
+        """The session that a function makes of an empty one. ``SessionExists`` where somebody has made it meanwhile."""
+        head = self._new_head(id, cast("ImportedFields", fields))
+        session = Session(head, "", (payload.body(self._plain(None), ()),), self._shape)
+        function(session)
+        edit = session._edit()  # noqa: SLF001 - as above
+        made = self._operations.put(self.key(id), edit.head, edit.state, edit.messages, replace=False)
+        return SessionInfo(made.head, made.document)
 
     def info(self, id: str) -> SessionInfo:
         """What is known of the living session without its document."""

@@ -7,9 +7,9 @@ parsed before it is read, and nothing is shared with the store's cache or with a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 import orjson
 
@@ -111,7 +111,7 @@ class SessionInfo(SessionFacts):
     __slots__ = ("_document",)
 
     def __init__(self, head: Head, document: bytes) -> None:
-        super().__init__(head)
+        self._head = head  # as ``super().__init__`` does: one is made by every write
         self._document = document
 
     @property
@@ -127,6 +127,20 @@ class SessionInfo(SessionFacts):
     sliding = _Fact[bool]("sliding", "Whether reading and writing extend its life.")
     max_messages = _Fact[int | None]("max_messages", "How many messages are kept; older ones are dropped.")
     size = _Fact[int]("raw", "Bytes of JSON that a load of the whole session reads; fewer once compressed and sealed.")
+
+    rewrites = _Fact[int](
+        "rewrites",
+        "Grows with each change of the history that did not only add to it: pop, clear, another save, import.",
+    )
+
+    def only_grew_since(self, earlier: SessionInfo) -> bool:
+        """Whether the history begins with all that it held then: who has read that need only read what is behind it.
+
+        False where that cannot be said: also of a session that was made anew, imported, or dropped old messages.
+        """
+        now, then = self._head, earlier._head
+        same = (now.id, now.created, now.rewrites) == (then.id, then.created, then.rewrites)
+        return same and now.messages >= then.messages
 
     @property
     def labels(self) -> dict[str, str]:
@@ -167,6 +181,39 @@ class Page(list[SessionInfo]):
     def __init__(self, infos: list[SessionInfo], after: str | None) -> None:
         super().__init__(infos)
         self.after = after
+
+
+class Messages(list[Json]):
+    """Messages of a history in order, and of which state of the session they are: all of one version.
+
+    ``info`` is that of the session as it was read, ``first`` the place in the history of the first of them.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", messages=[{"role": "user", "content": text} for text in "abc"])
+    ...     page = store.messages("alice", last=1)
+    ...     page, page.first, page.info.version == session.version
+    ([{'role': 'user', 'content': 'c'}], 2, True)
+    """
+
+    def __init__(self, messages: list[Json], info: SessionInfo, first: int) -> None:
+        super().__init__(messages)
+        self.info = info
+        self.first = first
+
+
+class Snapshot(NamedTuple, Generic[StateT]):
+    """The state of a session and the newest messages, of one version, which ``messages.info`` names.
+
+    >>> from vaultsession import open_store
+    >>> with open_store("memory://") as store:
+    ...     session = store.create("alice", state={"step": 1}, messages=[{"role": "user", "content": "hi"}])
+    ...     store.snapshot("alice", last=5)
+    Snapshot(state={'step': 1}, messages=[{'role': 'user', 'content': 'hi'}])
+    """
+
+    state: StateT
+    messages: Messages
 
 
 class Session(SessionFacts, Generic[StateT]):
@@ -229,9 +276,9 @@ class Session(SessionFacts, Generic[StateT]):
 
     @messages.setter
     def messages(self, value: list[Json]) -> None:
-        if type(value) is not list:
+        if type(value) not in (list, Messages):
             raise InvalidDocument(f"messages: a list of JSON objects, not {type(value).__name__}", path="messages")
-        self._messages = value
+        self._messages = value if type(value) is list else [*value]
 
     @property
     def message_count(self) -> int:
@@ -274,9 +321,10 @@ class Session(SessionFacts, Generic[StateT]):
         """What a save writes."""
         return Edit(self._head, self._new_ttl, self.version, self._bodies, self._plain_state(), self.messages)
 
-    def _merge(self, changes: Mapping[str, Any]) -> None:
-        """Set keys of the state."""
-        self.state = self._shaped({**self._plain_state(), **changes})
+    def _merge(self, changes: Mapping[str, Any], unset: Collection[str]) -> None:
+        """Set keys of the state, and unset others."""
+        state = {**self._plain_state(), **changes}
+        self.state = self._shaped({name: value for name, value in state.items() if name not in unset})
 
     def _follow(self, saved: Document) -> None:
         """Take over what a save of this session wrote, without the messages that did not fit."""

@@ -23,7 +23,7 @@ from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
-from ..errors import InvalidDocument, InvalidSetting, SessionNotFound
+from ..errors import InvalidSetting, SessionNotFound
 from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
@@ -31,7 +31,7 @@ from ..util.clock import Clock, Duration, to_duration
 from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing, timed
-from . import bulk
+from . import bulk, health
 from .bulk import Imported, Verified
 from .documents import Documents
 from .fields import (
@@ -45,7 +45,7 @@ from .fields import (
     checked_page,
     shows_fields,
 )
-from .session import Page, Session, SessionInfo
+from .session import Messages, Page, Session, SessionInfo, Snapshot
 from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
@@ -62,9 +62,6 @@ else:
     erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
     conversations = LazyModule(".store.conversation")
-
-_PROBE_SECONDS = 2.0
-"""Seconds that a backend has to answer a health probe."""
 
 
 class SessionStore(Generic[StateT]):
@@ -148,11 +145,12 @@ class SessionStore(Generic[StateT]):
         session: Session[StateT] | str,
         *,
         overwrite: bool = False,
+        erase: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
-        """Write a whole document.
+        """Write a whole document. ``erase``: what it no longer holds is not left behind in the file, as of ``clear``.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
         ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
@@ -160,10 +158,10 @@ class SessionStore(Generic[StateT]):
         An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
-            return self._documents.put(session, state, messages, fields, replace=True)
+            return self._documents.put(session, state, messages, fields, replace=True, erase=erase)
         if state is not None or messages or fields:
             raise TypeError("a Session is saved as it is: change it, then save it")
-        return self._documents.save(session, overwrite=overwrite)
+        return self._documents.save(session, overwrite=overwrite, erase=erase)
 
     @timed
     def load(self, id: str) -> Session[StateT]:
@@ -255,13 +253,18 @@ class SessionStore(Generic[StateT]):
     @timed
     def messages(
         self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
-    ) -> list[Json]:
+    ) -> Messages:
         """A page of the history, oldest to newest: ``limit`` from ``offset`` on, or the ``last`` ones; all by default.
 
         The last ones are read from the tail, whatever the length of the history. Errors as of ``load``.
         """
         wanted, first = checked_page(offset, limit, last)
-        return self._operations.messages(self._key(id), id, wanted=wanted, offset=first)
+        return self._documents.messages(id, wanted=wanted, offset=first)
+
+    @timed
+    def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
+        """The state and the ``last`` messages, of one version, in one read. Errors as of ``load``."""
+        return self._documents.snapshot(id, checked_page(None, None, last)[0])
 
     @timed
     def pop(self, id: str, n: int = 1) -> list[Json]:
@@ -276,17 +279,23 @@ class SessionStore(Generic[StateT]):
         return self._documents.clear(id)
 
     @timed
-    def update(self, id: str, changes: Mapping[str, Any] | Callable[[Session[StateT]], object]) -> SessionInfo:
-        """Merge a mapping into the state, or apply a function to the loaded session and save it.
+    @shows_fields(SessionFields)
+    def update(
+        self,
+        id: str,
+        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
+        *,
+        unset: Iterable[str] = (),
+        create: bool = False,
+        if_version: str | None = None,
+        **fields: Unpack[SessionFields],
+    ) -> SessionInfo:
+        """Merge a mapping into the state and ``unset`` other keys, or apply a function to the loaded session and save.
 
         Both are atomic over all threads and processes: a function is applied again, to what is newest then, where
-        someone else saved in between. Where it changes nothing, nothing is written.
+        someone else saved in between. Where it changes nothing, nothing is written. Else as ``append``.
         """
-        if isinstance(changes, Mapping):
-            return self._documents.merge(id, changes)
-        if not callable(changes):
-            raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
-        return self._documents.update(id, changes)
+        return self._documents.update(id, changes, fields, unset=unset, create=create, if_version=if_version)
 
     @contextlib.contextmanager
     def edit(self, id: str) -> Iterator[Session[StateT]]:
@@ -390,6 +399,11 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
+    def load_each(self, ids: Iterable[str]) -> Iterator[Session[StateT]]:
+        """As ``load_many``, in order and one at a time. ``PartialFailure`` behind the last one, for damage."""
+        self._check_open()
+        return bulk.load_each(self._documents, ids, overlap=self._backend.traits.shared)
+
     @timed
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
@@ -432,8 +446,6 @@ class SessionStore(Generic[StateT]):
         it, "replace" replaces it. A line that is damaged or refused ends the import: the error names it, and the lines
         before it are written. ``progress`` is called with the number of lines that are done.
         """
-        if existing not in ("error", "skip", "replace"):
-            raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
         self._check_open()
         return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
 
@@ -547,16 +559,13 @@ class SessionStore(Generic[StateT]):
         Settings of an engine that risk data in a crash are shown, and leave ``ok`` as it is; so is a mirror that is out
         of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
-        components = {"store": "closed"} if self._closed else self._health.take(_PROBE_SECONDS)
-        if self._sweeper is not None:
-            components = {**components, "sweeper": self._sweeper.problem()}
-        notes = self._backend.notes()
-        return {
-            "ok": all(problem is None for problem in components.values()),
-            "where": self.origin.where,
-            "key": self.origin.key,
-            **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
-        }
+        sweeper = {} if self._sweeper is None else {"sweeper": self._sweeper.problem()}
+        return health.report(self._health, self._backend.notes(), self.origin, closed=self._closed, sweeper=sweeper)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: every verb then raises ``RuntimeError`` with "the store is closed"."""
+        return self._closed
 
     def close(self) -> None:
         """Stop the sweeper, write the index and release everything. Idempotent."""

@@ -267,13 +267,9 @@ class Model:
         known.messages = []
         return self._changed(known)
 
-    def merge(self, name: str, changes: Json) -> ModelSession:
-        """Keys of the state, set."""
-        known = self._living(name)
-        if changes:
-            known.state.update(copy.deepcopy(changes))
-            self._changed(known)
-        return copy.deepcopy(known)
+    def merge(self, name: str, changes: Json, *, unset: Sequence[str] = (), create: bool = False) -> ModelSession:
+        """Keys of the state, set and unset."""
+        return self.append(name, [], create=create, state=changes, unset=unset)
 
     def change(self, name: str, key: str, value: Any) -> ModelSession:  # noqa: ANN401 - any JSON
         """One key set by a function."""

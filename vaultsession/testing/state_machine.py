@@ -15,7 +15,7 @@ one vault are then used in turn, so that each meets what the other has written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -71,6 +71,7 @@ class SessionMachine(Upkeep):
     def begin(self, ids: list[str]) -> None:
         """Open the stores."""
         self.ids = ids
+        self._read: dict[str, list[tuple[SessionInfo, list[Json]]]] = {}
         self.opened = [self.open(number) for number in range(self.stores)]
 
     def teardown(self) -> None:
@@ -100,6 +101,7 @@ class SessionMachine(Upkeep):
         for store in self.opened:
             store.close()
         self.lose_index()
+        self._read.clear()  # two lives of an id are not told apart where the index is lost, and the clock stands still
         self.opened = [self.open(number) for number in range(self.stores)]
 
     @rule(seconds=st.sampled_from([0.000001, 1, 3, 30, 60, 599, 3600]))
@@ -208,10 +210,11 @@ class SessionMachine(Upkeep):
         facts=strategies.facts(),
     )
     def write(
-        self, which: int, place: int, messages: list[Json], state: Json, unset: list[str], facts: SessionFields
+        self, which: int, place: int, messages: list[Json], state: Json, unset: Sequence[str], facts: SessionFields
     ) -> None:
         """Messages and keys of the state at once, perhaps of a session that is made."""
         name = self.ids[place]
+        unset = self._some_there(name, unset)
         self._agree(
             lambda: self.model.append(name, messages, create=True, state=state, unset=unset, facts=facts),
             lambda: self._store(which).append(name, *messages, create=True, state=state, unset=unset, **facts),
@@ -255,6 +258,7 @@ class SessionMachine(Upkeep):
             info = self._store(which).info(name)
             self.compare(which, name)
             _same(self._store(which).load(name).version, info.version, "the version")
+            self._hold_to_its_word(info)
 
     @rule(which=_STORE, place=_PLACE, turns=st.integers(500, 600))
     def append_many(self, which: int, place: int, turns: int) -> None:
@@ -281,11 +285,21 @@ class SessionMachine(Upkeep):
         name = self.ids[place]
         self._agree(lambda: self.model.clear(name), lambda: self._store(which).clear(name))
 
-    @rule(which=_STORE, place=_PLACE, changes=strategies.json_documents())
-    def merge(self, which: int, place: int, changes: Json) -> None:
-        """Keys of the state, set."""
+    @rule(
+        which=_STORE,
+        place=_PLACE,
+        changes=strategies.json_documents(),
+        unset=_KEYS,
+        create=st.booleans(),
+    )
+    def merge(self, which: int, place: int, changes: Json, unset: Sequence[str], create: bool) -> None:
+        """Keys of the state, set and unset."""
         name = self.ids[place]
-        self._agree(lambda: self.model.merge(name, changes), lambda: self._store(which).update(name, changes))
+        unset = self._some_there(name, unset)
+        self._agree(
+            lambda: self.model.merge(name, changes, unset=unset, create=create),
+            lambda: self._store(which).update(name, changes, unset=unset, create=create),
+        )
 
     @rule(which=_STORE, other=_STORE, place=_PLACE, value=strategies.json_values(), interferes=st.booleans())
     def update(self, which: int, other: int, place: int, value: Any, interferes: bool) -> None:  # noqa: ANN401 - any JSON
@@ -340,6 +354,22 @@ class SessionMachine(Upkeep):
         """The newest messages."""
         name = self.ids[place]
         self._agree(lambda: self.model.tail(name, last), lambda: self._store(which).messages(name, last=last))
+
+    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    def take_snapshot(self, which: int, place: int, last: int) -> None:
+        """The state and the newest messages, of one version."""
+        name = self.ids[place]
+
+        def expected() -> tuple[Json, list[Json], int]:
+            known = self.model.load(name)
+            first = max(0, len(known.messages) - last)
+            return known.state, known.messages[first:], first
+
+        def real() -> tuple[Json, list[Json], int]:
+            state, messages = self._store(which).snapshot(name, last=last)
+            return state, messages, messages.first
+
+        self._agree(expected, real)
 
     @rule(which=_STORE, place=_PLACE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
     def read_page(self, which: int, place: int, offset: int, limit: int | None) -> None:
@@ -405,6 +435,21 @@ class SessionMachine(Upkeep):
             store.count()
         return self._store(which)
 
+    def _hold_to_its_word(self, info: SessionInfo) -> None:
+        """What is said to have only grown since it was read begins with all that was read."""
+        known = self.model.alive(info.id)
+        messages = [] if known is None else [*known.messages]
+        read = self._read.setdefault(info.id, [])
+        for earlier, then in read:
+            if info.only_grew_since(earlier):
+                _same(messages[: len(then)], then, "what the history began with when it had only grown")
+        read.append((info, messages))
+
+    def _some_there(self, name: str, unset: Sequence[str]) -> Sequence[str]:
+        """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
+        known = self.model.alive(name)
+        return [*unset, *[*known.state][:1]] if unset and known is not None else unset
+
     def _agree(self, expected: Callable[[], Any], real: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever a verb gives
         """What the store gave; model and store must give the same, or raise the same."""
         want, want_error = _outcome(expected)
@@ -412,6 +457,8 @@ class SessionMachine(Upkeep):
         _same(type(got_error), type(want_error), "the error")
         if got_error is None:
             self._compare(got, want)
+        if isinstance(got, SessionInfo):
+            self._hold_to_its_word(got)
         return (got, want) if isinstance(got, Session) else None
 
     @staticmethod

@@ -20,7 +20,7 @@ def is_ours(lock: Lock) -> bool:
 
 def not_ours(lock: Lock) -> Lock:
     """The lock that is given, to be held. ``BackendUnavailable`` at once where this thread holds it."""
-    if is_ours(lock):
+    if lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - ``is_ours``, which every write would call
         raise BackendUnavailable(
             "this thread is in the middle of an operation of the store, and a signal handler or a finalizer of it "
             "asked for another: leave a flag there, and write when the operation has returned"

@@ -35,7 +35,8 @@ class LiveKeyring:
 
     def __init__(self, keyring: Keyring, store: KeyStore | None = None, etag: object = None) -> None:
         self._store = store
-        self._keyring = keyring
+        self.current = keyring
+        """The keyring as it was seen last."""
         self._etag = etag
         self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
         self._lock = threading.RLock()
@@ -45,14 +46,9 @@ class LiveKeyring:
         """Whether there are sessions of a tenant that lie under no key of the vault: set by those who see sessions."""
 
     @property
-    def current(self) -> Keyring:
-        """The keyring as it was seen last."""
-        return self._keyring
-
-    @property
     def vault_id(self) -> bytes:
         """Which vault: it never changes."""
-        return self._keyring.vault_id
+        return self.current.vault_id
 
     def refresh(self) -> None:
         """Read the keyring again if it has changed. What the store raises passes through, and nothing is forgotten."""
@@ -72,12 +68,12 @@ class LiveKeyring:
         known = tenant.find(key_id) if tenant is not None else None
         if known is not None:
             return _usable(known.master, known.state)
-        for master in self._keyring.masters:
+        for master in self.current.masters:
             if master.id == key_id:
                 return master
         self.refresh()
         try:
-            return self._keyring.master(key_id)
+            return self.current.master(key_id)
         except UnknownKey:
             found = self._at(name_of(key_id))[0].find(key_id)
             if found is None:
@@ -89,9 +85,9 @@ class LiveKeyring:
 
         ``UnknownKey`` where the tenant has sessions, and the file of its keys is gone.
         """
-        keyring = self._keyring
+        keyring = self.current
         if tenant_id is None or not keyring.tenant_keys:
-            return keyring.first
+            return keyring.masters[0]
         digest = TenantKeys.digest_of(keyring, tenant_id)
         held = self._tenants.get(name_of(digest))
         found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
@@ -104,14 +100,14 @@ class LiveKeyring:
         """The key that seals now what was sealed under a key of the vault, or of a tenant. ``UnknownKey``."""
         self.refresh()
         self.master(key_id)
-        if any(master.id == key_id for master in self._keyring.masters):
-            return self._keyring.first
+        if any(master.id == key_id for master in self.current.masters):
+            return self.current.first
         return self._replaced(partial(self._at, name_of(key_id)), partial(self._grown, None)).keys[-1].master
 
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
         with not_ours(self._lock):
-            store = self._store or MemoryKeyStore(self._keyring)
+            store = self._store or MemoryKeyStore(self.current)
             keyring = store.change(change)
             self._follow(keyring, None)
             return keyring
@@ -158,13 +154,13 @@ class LiveKeyring:
                 "this tenant has sessions, and the file in tenants/ that held their keys is gone: restore it from "
                 "its own copy"
             )
-        first = self._keyring.first.id
+        first = self.current.first.id
         return None if known.sealing(first) is not None else known.grown(first)
 
     def _of_tenant(self, tenant_id: str) -> tuple[TenantKeys, bytes | None]:
         """The keys of a tenant and their file; None: it has none. The file is the first that no other tenant has."""
         for variant in range(_VARIANTS):
-            digest = TenantKeys.digest_of(self._keyring, tenant_id, variant)
+            digest = TenantKeys.digest_of(self.current, tenant_id, variant)
             held, data = self._at(name_of(digest))
             if data is None:
                 return TenantKeys(digest), None
@@ -178,13 +174,13 @@ class LiveKeyring:
         if data is None:
             return TenantKeys(b""), None
         try:
-            held = TenantKeys.decode(data, self._keyring, name)
+            held = TenantKeys.decode(data, self.current, name)
         except (Damaged, UnknownKey):  # it was being overwritten while it was read, or the keyring has changed
             self.refresh()
             data = self._store.tenant(name) if self._store is not None else None
             if data is None:
                 return TenantKeys(b""), None
-            held = TenantKeys.decode(data, self._keyring, name)
+            held = TenantKeys.decode(data, self.current, name)
         self._tenants.keep(held.name, held)
         return held, data
 
@@ -204,21 +200,21 @@ class LiveKeyring:
             (known, before), written = written or find(), None
             after = make(known)
             held = known if after is None else after
-            first = self._keyring.first.id
+            first = self.current.first.id
             if after is None and (before is None or sealed_under(before) == first):
                 return held
-            data = held.encode(self._keyring)
+            data = held.encode(self.current)
             if not self._store.put_tenant(held.name, data, before):
                 continue
             self._tenants.keep(held.name, held)
             self.refresh()
-            if self._keyring.first.id == first:
+            if self.current.first.id == first:
                 return held
             written = held, data  # the keys were rotated meanwhile: the master key of the file may be deleted next
         raise DurabilityUnknown(f"a file of a tenant's keys was changed by others {_TRIES} times in a row: try again")
 
     def _follow(self, keyring: Keyring, etag: object) -> None:
-        self._keyring, self._etag = keyring, etag
+        self.current, self._etag = keyring, etag
         self._tenants.clear()
         self.changed()
 

@@ -13,7 +13,17 @@ from frameworks import EXTRAS, declared
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultsession import InvalidSessionId, InvalidSetting, RawKey, SessionStore, WrongKey, open_store, open_store_async
+from vaultsession import (
+    InvalidDocument,
+    InvalidSessionId,
+    InvalidSetting,
+    RawKey,
+    SessionStore,
+    Settings,
+    WrongKey,
+    open_store,
+    open_store_async,
+)
 from vaultsession.format import ids
 from vaultsession.integrations.adapter import (
     StoreHandle,
@@ -33,6 +43,18 @@ def test_a_store_that_was_opened_here_is_closed_here(tmp_path: Path) -> None:
     handle.close()
     with pytest.raises(RuntimeError):
         handle.store.load("a")
+
+
+def test_a_store_that_is_opened_here_is_lossless_unless_it_is_told_otherwise() -> None:
+    for fields, is_lossless in (({}, True), ({"lossless": False}, False), ({"settings": Settings()}, False)):
+        handle = StoreHandle.opened("memory://", fields)  # type: ignore[arg-type]
+        try:
+            handle.store.create("a", state={"x": b"bytes"})
+        except InvalidDocument:
+            assert not is_lossless
+        else:
+            assert is_lossless
+        handle.close()
 
 
 def test_the_store_of_the_caller_stays_open() -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import IO, NamedTuple, Protocol
 
 from ...errors import InvalidSetting
-from . import json_file, json_lines, openai_agents
+from . import json_file, json_lines, openai_agents, strands_files
+from .agents import TRANSCRIPTS
 from .session import Found, Skipped
 from .sources import File, files
 
@@ -31,8 +32,9 @@ _FORMATS = {
     "json": _Format(_JSON, json_file.read),
     "jsonl": _Format(_LINES, json_lines.read),
     "openai-agents": _Format(_DATABASES, openai_agents.read),
-    **{name: _Format(_LINES, agent.read) for name, agent in json_lines.AGENTS.items()},
+    **{name: _Format(_LINES, agent.read) for name, agent in TRANSCRIPTS.items()},
     "langchain": _Format(_JSON, json_file.read_langchain),
+    "strands": _Format(_JSON, strands_files.read),
 }
 
 FORMATS = (AUTO, *_FORMATS)
@@ -76,6 +78,8 @@ def format_of(file: File) -> str:
                 return agent
     except OSError:
         pass
+    if file.suffix in _JSON and strands_files.is_part(file):
+        return "strands"
     return "jsonl" if file.suffix in _LINES else "openai-agents" if file.suffix in _DATABASES else "json"
 
 

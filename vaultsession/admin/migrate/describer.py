@@ -20,7 +20,7 @@ from ...format.ids import locator_of
 from ...format.sealed import Commit, Container, IndexRow, ReadHead, ReadRange, Tombstone, Update
 
 
-class Snapshot(NamedTuple):
+class ContainerCopy(NamedTuple):
     """A session as it was read: its row, and its whole container. A source that ``replication.follow`` takes."""
 
     row: IndexRow
@@ -62,7 +62,7 @@ class Describer:
         self.keys = keys
         self.proves = proves
         self.name_of = name_of
-        self.copied: Snapshot | None = None
+        self.copied: ContainerCopy | None = None
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """See ``sealed.ReadHead``; and the module."""
@@ -83,7 +83,7 @@ def ends_as(row: IndexRow, container: Container) -> bool:
     return is_long_enough and record.version_at(container, row.size) == row.version
 
 
-def _unproved(key: str, fetch: ReadRange, copied: Snapshot | None) -> IndexRow | None:
+def _unproved(key: str, fetch: ReadRange, copied: ContainerCopy | None) -> IndexRow | None:
     container = fetch(0)
     if container is None:
         return None

@@ -14,7 +14,7 @@ from ...errors import Conflict, Damaged, Unreadable
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
-from .describer import Describer, Snapshot, ends_as
+from .describer import ContainerCopy, Describer, ends_as
 from .report import MigrationReport, Progress, Trouble, silent
 
 _NAMED = 3
@@ -126,7 +126,7 @@ class _Copy:
             if not ends_as(row, container):
                 self._follow(row.key)
                 return
-            snapshot = self._proved(Snapshot(row._replace(torn=False), container))
+            snapshot = self._proved(ContainerCopy(row._replace(torn=False), container))
         except Unreadable as error:
             self._report.unreadable(row.key, error, "at the source: {}; it was left out")
             return
@@ -142,7 +142,7 @@ class _Copy:
             self._describer.copied = None
         self._count(row.key, outcome, snapshot)
 
-    def _proved(self, snapshot: Snapshot) -> Snapshot:
+    def _proved(self, snapshot: ContainerCopy) -> ContainerCopy:
         """With the row that the keys make of the bytes; without a key, with the one that the source lists."""
         if self._keys is None:
             return snapshot
@@ -152,7 +152,7 @@ class _Copy:
         if described is None or described.torn or described.version != row.version:
             raise Damaged(f"the newest records of {row.key} do not authenticate")
         self._report.authenticated += 1
-        return Snapshot(described._replace(key=self._describer.name_of(described)), whole)
+        return ContainerCopy(described._replace(key=self._describer.name_of(described)), whole)
 
     def _follow(self, key: str, *, anew: bool = False) -> None:
         """A session that changes while it is copied, is not listed, or was not read back as it is."""
@@ -172,7 +172,7 @@ class _Copy:
         proves = self._describer.proves
         return isinstance(change, Write) or proves is None or proves(change.tombstone)
 
-    def _count(self, key: str, outcome: Outcome, snapshot: Snapshot | None, *, again: bool = True) -> None:
+    def _count(self, key: str, outcome: Outcome, snapshot: ContainerCopy | None, *, again: bool = True) -> None:
         """Count what became of a session, and compare what is there now with what is to be there."""
         report = self._report
         if outcome in _LEFT:

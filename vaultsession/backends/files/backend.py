@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
-from ...format.ids import locator_of
+from ...format.ids import LOCATOR, locator_of
 from ...format.sealed import (
     Commit,
     Container,
@@ -147,7 +147,7 @@ class FilesBackend(Backend):
         refused = self._begun_writing()
         begun = False
         containers = self._containers
-        stripe = containers.stripes.of(locator_of(key))
+        stripe = containers.stripes.of(key[LOCATOR])
         try:
             with stripe.mutex, stripe:
                 try:
@@ -159,7 +159,7 @@ class FilesBackend(Backend):
                     return Commit.of(newest, change)
                 if isinstance(change, Write):
                     containers.refuse_unasked(key, refused)
-                if refused is None:
+                if refused is None and not self._markers.flushed:
                     self._ensure_marker()
                 begun = True
                 change, unflushed = self._written(key, state, newest, change)
@@ -330,10 +330,14 @@ class FilesBackend(Backend):
         finally:
             self._closed = True
             _alive.discard(self)
-            self._index.close()
-            with contextlib.suppress(OSError):
-                self._markers.release(clean=clean)
-            self._containers.close()
+            with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
+                steps.callback(self._containers.close)
+                steps.callback(self._release, clean=clean)
+                steps.callback(self._index.close)
+
+    def _release(self, *, clean: bool) -> None:
+        with contextlib.suppress(OSError):
+            self._markers.release(clean=clean)
 
     def _probe(self) -> None:
         """Write a file and remove it again. ``OSError``: nothing can be written here."""

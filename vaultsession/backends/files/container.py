@@ -24,7 +24,7 @@ from ...util.disk import (
     Disk,
     read_all,
     refuse_link,
-    why_not_ours,
+    why_not_private,
     write_all,
 )
 from ...util.statx import Stat
@@ -48,7 +48,7 @@ def open_container(
     FIFO or a file of another user is ``BackendUnavailable``; a file that was replaced meanwhile is opened again.
     """
     for _ in range(_ATTEMPTS):
-        refuse_vanished(disk, os.path.dirname(path))
+        refuse_vanished(disk, path.rpartition(os.sep)[0])
         try:
             descriptor, writable = _open(disk, path)
         except FileNotFoundError:
@@ -56,7 +56,7 @@ def open_container(
         status = disk.fstat(descriptor.fd)
         if status.st_nlink == 0:
             continue  # replaced between the open and this
-        if reason := why_not_ours(status):
+        if reason := why_not_private(status, linked=True):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
         refuse_oversized(path, status.st_size)
         size = preallocation.end_of(disk, descriptor.fd, status.st_size)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
-from ...format.ids import locator_of
+from ...format.ids import LOCATOR, locator_of
 from ...format.sealed import (
     Commit,
     Container,
@@ -295,7 +295,7 @@ class ContainerStore:
 
     def _indexed(self, key: str) -> IndexedSession:
         """What the index has of a session, its tombstone under this key."""
-        indexed = self._index.lookup(locator_of(key))
+        indexed = self._index.lookup(key[LOCATOR])
         grave = indexed.tombstone
         return indexed if grave is None else indexed._replace(tombstone=grave._replace(key=key))
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import is_key_of, locator_of
+from ...format.ids import LOCATOR, is_key_of, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
@@ -148,7 +148,7 @@ class Index:
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
         entry = IndexEntry(row, None, row.witness if flushed else None, boot=self.boot)
-        self._buffer.add(locator_of(row.key), entry)
+        self._buffer.add(row.key[LOCATOR], entry)
         self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
@@ -304,9 +304,13 @@ class Index:
     def close(self) -> None:
         """Leave the thread and disconnect. What is still in the buffer is lost to the index, and to it alone."""
         self._is_closed = True
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.leave()
+        with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
+            steps.callback(self._disconnect)
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                thread.leave()
+
+    def _disconnect(self) -> None:
         with self._writer_lock.mutex:
             self._writer.close()
         self._writer_lock.close()

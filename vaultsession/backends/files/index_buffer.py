@@ -52,6 +52,17 @@ def _merge(before: IndexEntry | None, after: IndexEntry) -> IndexEntry:
     """Two entries about one session as one."""
     if before is None:
         return after
+    if (  # one flushed write behind another, as nearly all are
+        before.tombstone is None
+        and after.tombstone is None
+        and before.row is not None
+        and after.row is not None
+        and after.witness is not None
+        and before.row[1:3] <= after.row[1:3]
+        and (before.witness is None or before.witness <= after.witness)
+        and before.boot == after.boot
+    ):
+        return after
     tombstone = after.tombstone or before.tombstone
     row = after.row
     if row is None or (before.row is not None and before.row[1:3] > row[1:3]):

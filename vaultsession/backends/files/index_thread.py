@@ -34,16 +34,17 @@ class IndexThread:
         self._path = path
         self._wake: queue.SimpleQueue[Buffered | None] = queue.SimpleQueue()  # None: the last one has left
         self._users = 1
-        self._thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
 
     @classmethod
     def joined(cls, path: str, first: Callable[[], None]) -> IndexThread:
         """The thread of an index by its path. It calls ``first`` before anything else; if it runs already, you do."""
         with not_ours(_running.guard):
             thread = _running.by_path.get(path)
-            if thread is None:
+            if thread is None or not thread.thread.is_alive():
+                # Known before it runs: one whose start was interrupted is found by the next that joins.
                 thread = _running.by_path[path] = cls(path, first)
+                thread.thread.start()
                 return thread
             thread._users += 1
         first()
@@ -57,9 +58,9 @@ class IndexThread:
                 return
             if _running.by_path.get(self._path) is self:
                 del _running.by_path[self._path]
-        self._wake.put(None)
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+            self._wake.put(None)
+        if self.thread is not threading.current_thread():
+            self.thread.join()
 
     def wake(self, due: Buffered) -> None:
         """Have its entries written in a moment."""

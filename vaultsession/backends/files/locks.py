@@ -161,7 +161,8 @@ class PathLock:
     @property
     def mutex(self) -> Lock:
         """What threads wait for. ``BackendUnavailable`` in a signal handler that interrupted its holder."""
-        return not_ours(self._mutex)
+        mutex = self._mutex
+        return not_ours(mutex) if mutex._is_owned() else mutex  # type: ignore[attr-defined]  # noqa: SLF001 - see is_ours
 
     def is_ours(self) -> bool:
         """Whether this thread holds the mutex."""
@@ -240,12 +241,13 @@ class Stripes:
     Sixty-four of them took a tenth of the opening of a store, and most stores lock few sessions.
     """
 
-    __slots__ = ("__weakref__", "_disk", "_layout", "_locks")
+    __slots__ = ("__weakref__", "_disk", "_layout", "_locks", "_met")
 
     def __init__(self, disk: Disk, layout: FilesLayout) -> None:
         self._disk = disk
         self._layout = layout
         self._locks: dict[int, PathLock] = {}
+        self._met: dict[str, PathLock] = {}
         LOCKS.join(self)
 
     def __len__(self) -> int:
@@ -257,7 +259,11 @@ class Stripes:
 
     def of(self, locator: str) -> PathLock:
         """The lock that guards this session, and others: the same object for all threads of this store."""
-        return self.numbered(stripe_of(locator))
+        start = locator[:2]  # which the stripe is the function of
+        met = self._met.get(start)
+        if met is None:
+            met = self._met[start] = self.numbered(stripe_of(locator))
+        return met
 
     def numbered(self, number: int) -> PathLock:
         """The lock of a stripe. Several are taken in ascending order, so that no two threads wait in a circle."""

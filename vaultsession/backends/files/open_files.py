@@ -104,15 +104,13 @@ class OpenFiles:
     def __init__(self, budget: Budget = CONTAINERS) -> None:
         self._budget = budget
         self._states: LRU[str, FileState] = LRU()
+        self.get = self._states.get
+        """The state of a key, to be compared with the path before it is believed; None where its file is not open."""
         self._mutex = threading.RLock()
         budget.join(self)
 
     def __len__(self) -> int:
         return len(self._states)
-
-    def get(self, key: str) -> FileState | None:
-        """The state, to be compared with the path before it is believed."""
-        return self._states.get(key)
 
     def put(self, key: str, state: FileState) -> None:
         """Replace the state of a key."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ...errors import BackendUnavailable, Damaged, UnsupportedFormat, VaultNotFound
 from ...format.sealed import ReadHead
+from ..protocol import LARGEST_VALUE
 from .backend import RedisBackend
 from .health import role_of
 from .layout import CLUSTER_SHARDS, SCHEMA, RedisLayout, parse_schema, schema_text
 from .leases import RedisLeases
-from .scripts import REPLACE
+from .scripts import REPLACE, VALUE
 from .server import AnswerLost, Server
 from .url import RedisUrl
 
@@ -55,11 +56,10 @@ class RedisEngine:
         place = self._layout.metadata(name)
         words = (b"0" if expected is None else b"1", expected or b"", data)
         try:
-            done, *there = self._server.commit(REPLACE, [place], *words)
+            done, _ = self._server.commit(REPLACE, [place], *words)
         except AnswerLost:
             # Sent again it is done once: the second time finds what the first has left.
-            done, *there = self._server.commit(REPLACE, [place], *words)
-            return bool(done) or there == [data]
+            _, done = self._server.commit(REPLACE, [place], *words)
         return bool(done)
 
     def backend(self, describe: ReadHead) -> RedisBackend:
@@ -114,5 +114,8 @@ def _shards(server: Server, prefix: str) -> int | None:
 
 
 def _get(server: Server, place: str) -> bytes | None:
-    found = server.ask("GET", place)
+    """A value. ``Damaged`` for a larger one than any that is ours."""
+    found = server.look(VALUE, [place], LARGEST_VALUE)
+    if found is not None and len(found) > LARGEST_VALUE:
+        raise Damaged(f"{server.where}: {place} has more than {LARGEST_VALUE >> 20} MiB: restore it from a backup")
     return None if found is None else bytes(found)

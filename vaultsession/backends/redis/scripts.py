@@ -1,7 +1,8 @@
 """What is done on the server in one step: the scripts, each with its keys and arguments. None holds a key of a vault.
 
 Every script looks at the types of all its keys before it writes to the first: a foreign key under our names stops it
-with WRONGTYPE, and nothing was changed.
+with WRONGTYPE, and nothing was changed. Of what stands where a row should be no more is read than a row may have: the
+rest is of somebody else, and such a row is none.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ class Script:
         object.__setattr__(self, "digest", digest)
 
 
-LOOK = Script("return {redis.call('GET', KEYS[2]), redis.call('STRLEN', KEYS[1])}")
+LOOK = Script("return {redis.call('GETRANGE', KEYS[2], 0, 65535), redis.call('STRLEN', KEYS[1])}")
 """Container, newest → ``[newest, size of the container]``."""
 
 READ = Script("""
-local newest = redis.call('GET', KEYS[2])
+local newest = redis.call('GETRANGE', KEYS[2], 0, 65535)
 local size = redis.call('STRLEN', KEYS[1])
 if size == 0 then return {newest, 0} end
 local header, start = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -39,7 +40,7 @@ return {newest, size, start, redis.call('GETRANGE', KEYS[1], 0, header - 1), dat
 """Container, newest; size of a header, start → ``[newest, size, offset, header, data]``, of what is there."""
 
 COMMIT = Script("""
-local newest = redis.call('GET', KEYS[2]) or ''
+local newest = redis.call('GETRANGE', KEYS[2], 0, 65535)
 local size = redis.call('STRLEN', KEYS[1])
 local offset, data = tonumber(ARGV[3]), ARGV[4]
 if string.sub(newest, 1, tonumber(ARGV[11])) ~= ARGV[1] or size ~= tonumber(ARGV[2]) then
@@ -90,10 +91,9 @@ a host, however wrong, makes the server drop what was just written.
 
 PAGE = Script("""
 local found = redis.call(ARGV[1], KEYS[1], ARGV[2], ARGV[3], 'WITHSCORES', 'LIMIT', ARGV[4], ARGV[5])
-local names = {}
-for number = 1, #found, 2 do names[#names + 1] = ARGV[6] .. found[number] end
-if #names == 0 then return {found, {}} end
-return {found, redis.call('MGET', unpack(names))}
+local rows = {}
+for number = 1, #found, 2 do rows[#rows + 1] = redis.call('GETRANGE', ARGV[6] .. found[number], 0, 65535) end
+return {found, rows}
 """)
 """A sorted set; ZRANGEBYSCORE or ZREVRANGEBYSCORE, from, to, skip, count, how keys of rows begin → entries, rows."""
 
@@ -111,30 +111,33 @@ TOMBSTONES = Script("""
 local found = {}
 for number, name in ipairs(KEYS) do
   local kind = redis.pcall('GETRANGE', name, 0, 0)
-  found[number] = kind == ARGV[1] and redis.call('GET', name) or ''
+  found[number] = kind == ARGV[1] and redis.call('GETRANGE', name, 0, 65535) or ''
 end
 return found
 """)
 """Newest of several sessions of one shard; how a tombstone begins → each that is one, of the others nothing."""
 
 CORRECT = Script("""
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+if redis.call('GETRANGE', KEYS[2], 0, 65535) ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return redis.call('ZADD', KEYS[1], 'XX', ARGV[3], ARGV[1])
 """)
 """A sorted set, newest; locator, newest as seen, score or empty: an entry that is wrong, put right or removed."""
 
+VALUE = Script("""
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('GETRANGE', KEYS[1], 0, ARGV[1])
+""")
+"""A key; a bound → its value up to one byte beyond the bound, or nothing where it is absent."""
+
 REPLACE = Script("""
 local there = redis.call('GET', KEYS[1])
-if ARGV[1] == '0' then
-  if there then return {0, there} end
-elseif there ~= ARGV[2] then
-  return {0, there}
+if ARGV[1] == '0' and there or ARGV[1] ~= '0' and there ~= ARGV[2] then
+  return {0, there == ARGV[3] and 1 or 0}
 end
 redis.call('SET', KEYS[1], ARGV[3])
-return {1}
+return {1, 1}
 """)
-"""A key; "1" if something is expected, what is expected, what shall be there → ``[1]``, or ``[0, what is there]``."""
+"""A key; "1" if something is expected, what is expected, what shall be there → whether that was put, and is there."""
 
 HOLD = Script("""
 local holder = redis.call('GET', KEYS[1])

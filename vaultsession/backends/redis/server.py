@@ -93,7 +93,7 @@ class Server:
                 answer, reached = self._waited("EVALSHA", script.digest, len(keys), *keys, *arguments)
             except exceptions.NoScriptError:
                 answer, reached = self._waited("EVAL", script.text, len(keys), *keys, *arguments)
-        if reached < self._wait and answer in (1, [1]):
+        if reached < self._wait and answer in (1, [1, 1]):
             raise DurabilityUnknown(
                 f"{self.where}: it is written, and {reached} of {self._wait} replicas have it: wait for the others, or "
                 "ask for fewer"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -18,6 +19,7 @@ from sqlalchemy import event, exc
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...util.deadline import pause
 from ...util.fork import ForkSafe
+from ..protocol import LARGEST_VALUE
 from .postgresql import PostgresConnector
 from .url import SqlUrl
 
@@ -263,4 +265,6 @@ def _is_transient(error: exc.DBAPIError) -> bool:
 def _flush_every_commit(connection: object, record: object) -> None:
     """A commit of SQLite returns when it is on the disk. The journal's mode stays with the file: see ``engine``."""
     del record
-    connection.execute("PRAGMA synchronous = FULL")  # type: ignore[attr-defined] # any DB-API connection; here SQLite's
+    here = cast("sqlite3.Connection", connection)
+    here.execute("PRAGMA synchronous = FULL")
+    here.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST_VALUE)  # a file that somebody sent may hold values of a GB

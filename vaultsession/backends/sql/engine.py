@@ -19,6 +19,7 @@ from ...format.sealed import ReadHead
 from ...util.deadline import pause
 from ...util.ownership import open_file
 from ..leases import Leases
+from ..protocol import LARGEST_VALUE
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
 from .leases import SqlLeases
@@ -232,10 +233,20 @@ class SqlEngine:
 
     def _metadata(self, named: bytes) -> bytes | None:
         metadata = self._tables.metadata.c
-        statement = sa.select(metadata.data).where(metadata.name == named)
-        found: object = self._database.ask(lambda connection: connection.execute(statement).scalar())
-        if found is None or isinstance(found, bytes):
+        size = sa.func.length(metadata.data)
+        within = sa.case((size <= LARGEST_VALUE, metadata.data), else_=sa.null())
+        statement = sa.select(within, size).where(metadata.name == named)
+        row = self._database.ask(lambda connection: connection.execute(statement).first())
+        if row is None:
+            return None
+        found: object = row[0]
+        if isinstance(found, bytes):
             return found
+        if found is None and isinstance(row[1], int) and row[1] > LARGEST_VALUE:
+            raise Damaged(
+                f"{self.where}: the value {named.decode()!r} has more than {LARGEST_VALUE >> 20} MiB: restore it from "
+                "a backup"
+            )
         raise Damaged(f"{self.where}: the value {named.decode()!r} holds no bytes: restore it from a backup")
 
     def _check_open(self) -> None:

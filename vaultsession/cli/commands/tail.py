@@ -14,11 +14,11 @@ import typer
 from ...errors import InvalidSetting
 from ...format.messages import understand
 from ...format.messages.plain import said
+from ...store.watch import SessionWatch
 from .. import output, transcript
 from ..completers import SessionId
 from ..output import AnyForm, Form
 from ..vault_options import VaultOptions, takes_options
-from ..watch import SessionWatch
 
 INTERVAL = 0.1
 """Seconds between two looks."""
@@ -42,8 +42,7 @@ def tail(
         raise InvalidSetting("--json is one document, which has no end with --follow: take --jsonl")
     with where.open() as store:
         if not follow:
-            messages = store.messages(id, last=number)
-            _writer(form)(messages)
+            _writer(form)(store.messages(id, last=number))
             return
         watch, pause = SessionWatch(store, id), _pause()
         messages = watch.begin(number)

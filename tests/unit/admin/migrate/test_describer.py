@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from shelf import KEYRING, Shelf, container
 
-from vaultsession.admin.migrate.describer import Describer, Snapshot
+from vaultsession.admin.migrate.describer import ContainerCopy, Describer
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import Damaged, RollbackDetected, UnknownKey
 from vaultsession.format.sealed import Witness
@@ -24,7 +24,7 @@ def shelf() -> Shelf:
 def describing(shelf: Shelf, *, keys: bool = True) -> Describer:
     made = Describer(Reader(KEYRING).describe if keys else None)
     row, _ = shelf.newest()
-    made.copied = Snapshot(row, container(shelf.data))
+    made.copied = ContainerCopy(row, container(shelf.data))
     return made
 
 

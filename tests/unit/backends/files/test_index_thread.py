@@ -35,7 +35,7 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
     closing.start()
     closing.join(timeout=20)
     assert not closing.is_alive()
-    assert not inner._thread.is_alive()
+    assert not inner.thread.is_alive()
 
 
 def test_stores_of_one_vault_share_the_thread(opening: Opening, scribe: Sealer) -> None:
@@ -85,7 +85,7 @@ def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkey
     assert flushed.wait(20)
     flushed.clear()
     assert not flushed.wait(4 * index_thread.BATCH_SECONDS)
-    assert inner._thread._thread.is_alive()
+    assert inner._thread.thread.is_alive()
 
 
 def test_an_index_that_could_not_be_opened_for_writing_once_is_opened_again(
