@@ -18,7 +18,7 @@ from ...store.store import SessionStore
 from ..adapter import StoreHandle, framework
 from .serialized_values import SerializedValues
 from .stored_checkpoints import StoredCheckpoint, channel_histories, copied, walks
-from .thread_log import Beyond, Draft, ThreadLog
+from .thread_log import Beyond, RecordDraft, ThreadLog
 from .thread_logs import ThreadLogs
 
 with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
@@ -256,7 +256,7 @@ class VaultSaver(BaseCheckpointSaver[str]):
         early = log.early(space, record["checkpoint"])
         if early is not None:
             record["early"] = early
-        drafted = Draft(log, space, whole=whole)
+        drafted = RecordDraft(log, space, whole=whole)
         written = {
             channel: (
                 version,
@@ -288,7 +288,7 @@ class VaultSaver(BaseCheckpointSaver[str]):
             fresh = [each for each in placed if each[0] < 0 or (task_id, each[0]) not in known]
             if not fresh:
                 return None
-            drafted = Draft(log, space)
+            drafted = RecordDraft(log, space)
             record: Json = {"task": task_id, "of": of}
             if task_path:
                 record["path"] = task_path

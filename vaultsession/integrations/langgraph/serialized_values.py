@@ -9,7 +9,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from .binary_text import bytes_of, text_of
 from .list_memory import ListMemory
-from .thread_log import Draft, Value
+from .thread_log import RecordDraft, Value
 
 _MSGPACK = "msgpack"
 _FIX_ARRAY, _ARRAY_16, _ARRAY_32 = 0x90, b"\xdc", b"\xdd"
@@ -40,7 +40,7 @@ class SerializedValues:
         texts = value["texts"]
         return self._serde.loads_typed((_MSGPACK, _array(len(texts)) + bytes_of(*texts)))
 
-    def of_channel(self, drafted: Draft, channel: str, value: Any) -> Value:
+    def of_channel(self, drafted: RecordDraft, channel: str, value: Any) -> Value:
         """A value for a record: a list by its elements, where the serializer writes them as they stand in a list."""
         if type(value) is not list or not self._splits:
             return self.dump(value)
@@ -67,7 +67,7 @@ class SerializedValues:
             drafted.log.memory.pop(place, None)
         return {"ranges": ranges}
 
-    def of_write(self, drafted: Draft, value: Any) -> Value:
+    def of_write(self, drafted: RecordDraft, value: Any) -> Value:
         """A written value for a record: elements by themselves, since a checkpoint's list will have them."""
         if not self._splits:
             return self.dump(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from langgraph.checkpoint.base import writes_sort_key
 
 from ...format.payload import Json
-from .thread_log import Draft, LoggedCheckpoint, ThreadLog, Value
+from .thread_log import LoggedCheckpoint, RecordDraft, ThreadLog, Value
 
 
 class StoredCheckpoint:
@@ -81,7 +81,7 @@ class CheckpointCopy:
 
     def checkpoint(self, found: LoggedCheckpoint) -> Json:
         """The record of the checkpoint itself."""
-        drafted = Draft(self._target, self._space)
+        drafted = RecordDraft(self._target, self._space)
         record: Json = {"checkpoint": found.id, "head": found.head, "metadata": found.metadata}
         if found.parent:
             record["parent"] = found.parent
@@ -104,14 +104,14 @@ class CheckpointCopy:
     def writes(self, of: str) -> Iterator[Json]:
         """The records of its writes."""
         for (task, index), write in self._source.writes.get((self._space, of), {}).items():
-            drafted = Draft(self._target, self._space)
+            drafted = RecordDraft(self._target, self._space)
             record: Json = {"task": task, "of": of}
             if write.path:
                 record["path"] = write.path
             record["writes"] = [[index, write.channel, self._again(drafted, write.value)]]
             yield drafted.written(record)
 
-    def _again(self, drafted: Draft, value: Value, there: Value = None) -> Value:
+    def _again(self, drafted: RecordDraft, value: Value, there: Value = None) -> Value:
         """The value, for the other log, which has another one of that version maybe."""
         resolved = self._source.resolved(value)
         if type(resolved) is not dict:

@@ -1,4 +1,4 @@
-"""ThreadLog: what the records of a thread say, folded; and Draft, a record that is to be put behind them.
+"""ThreadLog: what the records of a thread say, folded; and RecordDraft, a record that is to be put behind them.
 
 A record is a checkpoint or the writes of a task. Nothing is updated in place::
 
@@ -262,7 +262,7 @@ class ThreadLog:
         return self._numbers.get(text)
 
 
-class Draft:
+class RecordDraft:
     """The elements of a record that is to stand behind a log. ``floor``: no element before it is referred to."""
 
     def __init__(self, log: ThreadLog, space: str, *, whole: bool = False) -> None:
