@@ -32,6 +32,7 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
+from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -86,6 +87,15 @@ class Operations:
         self._writer = writer
         self._cache = cache
         self._clock = clock
+
+        self._compactor = Compactor(self.compact) if writer.pauses else None
+        if self._compactor is not None:
+            writer.postpone = self._compactor.postpone
+
+    def close(self) -> None:
+        """Merge nothing more. Idempotent."""
+        if self._compactor is not None:
+            self._compactor.stop()
 
     # -- reads ---------------------------------------------------------------------------------------------------------
 
@@ -440,6 +450,23 @@ class Operations:
             return self._touched(row, opened, head) if head.ttl is not None else None
 
         return self._reader.opened(_row(self._commit_touch(key, update)))
+
+    def compact(self, key: str) -> bool:
+        """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
+        known = self._cache.documents.get(key)
+
+        def update(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
+                return None
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+
+        commit = self._backend.commit(key, update)
+        if commit.change is None:
+            return False
+        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+            row = _row(commit)
+            self._cache.keep(row, self._reader.opened(row), commit.note)
+        return True
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
