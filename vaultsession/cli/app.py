@@ -29,6 +29,8 @@ class Commands(LazyGroup):
         CommandEntry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
         CommandEntry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
         CommandEntry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
+        CommandEntry("archive", "archive", _SESSIONS, "Seal the plaintext sessions that agents leave behind."),
+        CommandEntry("restore", "restore", _SESSIONS, "Put the files of archived sessions back, byte for byte."),
         CommandEntry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
         CommandEntry("rm", "rm", _SESSIONS, "Remove sessions."),
         CommandEntry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),

@@ -77,6 +77,16 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("What another program kept, first as a trial", "vaultsession import ~/.claude/projects --dry-run"),
         Example("From another place at once", "vaultsession export --all | vaultsession import - -V ~/other"),
     ),
+    "archive": (
+        Example("What there is, and what would become free", "vaultsession archive --remove --dry-run"),
+        Example("Cold sessions, and their plaintext removed", "vaultsession archive --older-than 14d --remove"),
+        Example("One agent, every hour", "vaultsession archive codex --print-timer systemd"),
+        Example("As they are written", "vaultsession archive --follow"),
+    ),
+    "restore": (
+        Example("Where it was, to go on with it", "vaultsession restore 0b1c2d3e-5f60-4a7b-8c9d-0e1f2a3b4c5d"),
+        Example("Of one project, elsewhere", "vaultsession restore --label project=/home/me/app --to ~/old"),
+    ),
     "touch": (
         Example("As long as it was given at first", "vaultsession touch alice/trip"),
         Example("Another week from now on", "vaultsession touch alice/trip --ttl 7d"),
