@@ -54,9 +54,9 @@ class VaultConversationStore(StoreOwner, ConversationStore):
         conversation = await store.load("user-123") or Conversation(conversation_id="user-123")
         await store.save(await agent.run("Hello", conversation=conversation))
 
-    ``fields`` are those of new sessions: ``ttl``, ``user_id``, ``labels`` …. What has expired is absent. A listing is in
-    the order of the vault's changes; a damaged conversation is left out of it, and logged. Reading an entry by its id
-    alone may have to look through all conversations.
+    ``fields`` are those of new sessions: ``ttl``, ``user_id``, ``labels`` …. What has expired is absent. A listing is
+    in the order of the vault's changes; a damaged conversation is left out of it, and logged. Reading an entry by its
+    id alone may have to look through all conversations.
     """
 
     def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
