@@ -133,6 +133,24 @@ def replaced_for_small_records(life: Life) -> None:
     )
 
 
+def merged_in_a_pause(life: Life) -> None:
+    """Small records wait until nobody writes: the document is the same before, after and half-way."""
+
+    def merged(store: Any) -> None:
+        assert store._operations.compact(store._key("a"))
+        assert len(store.load("a").messages) == 9
+
+    life.store._operations._writer.postpone = lambda _: None
+    life.act(
+        lambda store: store.create("a", state={"n": 1}),
+        *((lambda store, n=number: store.append("a", {"n": n, "text": "y" * 400})) for number in range(9)),
+        merged,
+        lambda store: store.append("a", SAID[0]),
+        lambda store: store.touch("a", ttl="1h"),
+    )
+    life.store.close()
+
+
 def large_records(life: Life) -> None:
     life.act(
         lambda store: store.create("a", messages=LONG[:20]),
@@ -248,6 +266,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
     a_sweep_of_what_another_store_made,
     replaced_for_dead_bytes,
     replaced_for_small_records,
+    merged_in_a_pause,
     large_records,
     saves_that_write_little,
     batches,

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "vaultsession"
 LONGEST = 600
 FULL_FOLDER = 20
 MANY_COMMANDS = "cli/commands"  # one file each
-FULL_ROOT = 12
+FULL_ROOT = 13
 NOUNS = ("listing", "tracing", "keyring")
 
 MODULES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}

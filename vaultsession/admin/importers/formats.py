@@ -7,6 +7,7 @@ from typing import IO, NamedTuple, Protocol
 
 from ...errors import InvalidSetting
 from . import json_file, json_lines, openai_agents, strands_files
+from .agents import TRANSCRIPTS
 from .session import Found, Skipped
 from .sources import File, files
 
@@ -31,7 +32,7 @@ _FORMATS = {
     "json": _Format(_JSON, json_file.read),
     "jsonl": _Format(_LINES, json_lines.read),
     "openai-agents": _Format(_DATABASES, openai_agents.read),
-    **{name: _Format(_LINES, agent.read) for name, agent in json_lines.AGENTS.items()},
+    **{name: _Format(_LINES, agent.read) for name, agent in TRANSCRIPTS.items()},
     "langchain": _Format(_JSON, json_file.read_langchain),
     "strands": _Format(_JSON, strands_files.read),
 }

@@ -35,7 +35,9 @@ def import_(
     format: Annotated[
         str,
         typer.Option(
-            "--format", help="json, jsonl, openai-agents, claude-code, langchain or strands; auto looks at each file."
+            "--format",
+            help="auto looks at each file; json, jsonl, openai-agents, langchain, strands, claude-code, codex, "
+            "copilot-cli, pi.",
         ),
     ] = "auto",
     id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
@@ -53,7 +55,7 @@ def import_(
 ) -> None:
     """Import sessions that another program kept.
 
-    From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
+    From JSON files, JSON lines, OpenAI Agents SDK databases, LangChain file histories, and transcripts of agents. An
     export of `vaultsession export` is restored as it was, times and life spans included.
 
     Each session is imported whole or not at all, unless --lenient; one that is there is left as it is: a run can be

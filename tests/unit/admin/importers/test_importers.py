@@ -399,6 +399,9 @@ def test_each_format_can_be_asked_for_and_looks_at_its_own_files_only(tmp_path: 
         "jsonl": [],
         "openai-agents": ["in the database"],
         "claude-code": ["t"],
+        "codex": [],
+        "copilot-cli": [],
+        "pi": [],
         "langchain": [],
         "strands": [],
     }
