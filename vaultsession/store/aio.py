@@ -77,10 +77,10 @@ class AsyncSessionStore(Generic[StateT]):
         threads = SharedThreads()
         made: list[SessionStore[StateT]] = []
         try:
-            await _settled(threads, lambda: made.append(opening()))
+            await _settled(threads.start, lambda: made.append(opening()))
         except BaseException:
             if made:  # cancelled meanwhile: no caller has it to close
-                await _settled(threads, made[0].close)
+                await _settled(threads.start, made[0].close)
             threads.close()
             raise
         return cls(made[0], threads)
@@ -184,7 +184,7 @@ class AsyncSessionStore(Generic[StateT]):
             try:
                 yield
             finally:
-                await _settled(thread, functools.partial(held.__exit__, None, None, None))
+                await _settled(thread.submit, functools.partial(held.__exit__, None, None, None))
         finally:
             thread.shutdown(wait=False)
 
@@ -288,7 +288,7 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         context = contextvars.copy_context()  # for spans: their parent is the caller's
-        return await _settled(self._threads, functools.partial(context.run, verb, *args, **kwargs))
+        return await _settled(self._threads.start, functools.partial(context.run, verb, *args, **kwargs))
 
 
 def _entered(
@@ -311,14 +311,43 @@ def _entered(
         return held
 
 
-async def _settled(threads: ThreadPoolExecutor | SharedThreads, call: Callable[[], T]) -> T:
-    """What the call returns from its thread. A cancelled task waits for it: no write outlives its task."""
-    running = asyncio.wrap_future(threads.submit(call))
+class _Outcome(asyncio.Future[T]):
+    """What a call in a thread will return. No task leaves it: one that is cancelled goes when the call has ended."""
+
+    def cancel(self, msg: Any = None) -> bool:  # noqa: ANN401 - as of every future
+        """Never: so the task raises ``CancelledError`` behind the call, and no write outlives its task."""
+        del msg
+        return False
+
+
+async def _settled(start: Callable[[Callable[[], None]], object], call: Callable[[], T]) -> T:
+    """What the call returns, which ``start`` has made in a thread.
+
+    A cancelled task waits for it: no write outlives its task.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: _Outcome[T] = _Outcome(loop=loop)
+
+    def work() -> None:
+        try:
+            result = call()
+        except StopIteration as error:  # no future takes it: it would end the coroutine
+            refused = RuntimeError("a function that was given to the store raised StopIteration")
+            refused.__cause__ = error
+            tell(outcome.set_exception, refused)
+        except BaseException as error:  # noqa: BLE001 - the caller's
+            tell(outcome.set_exception, error)
+        else:
+            tell(outcome.set_result, result)
+
+    def tell(setting: Callable[[Any], None], value: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(setting, value)
+
+    start(work)
     try:
-        return await asyncio.shield(running)
+        return await outcome
     except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.exception()  # retrieved, since nothing else will
+        if outcome.done():
+            outcome.exception()  # retrieved, since nothing else will
         raise
