@@ -71,6 +71,9 @@ Not a float: it writes null for those that JSON does not have. Keys it refuses u
 
 _LONGEST_PATH = 120
 
+_BOXED = b"{" + lossless.MARK
+"""What the JSON of a message in a box begins with."""
+
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
 
 
@@ -157,6 +160,21 @@ def changes(assigned: Mapping[str, Any], *, boxes: bool = False) -> Mapping[str,
     if boxes and not _is_plain(assigned):  # it is deep, and stands two levels deeper in the operations
         return _spelled_state(assigned, LARGEST_BODY, boxes=True)
     return assigned
+
+
+def boxed_element(element: bytes) -> bytes:
+    """The JSON of a message as it is stored: itself, unless it would be read as a box."""
+    if lossless.MARK not in element or not lossless.is_box(message := parse(element)):
+        return element
+    return orjson.dumps(lossless.box(message, "message", limit=LARGEST_BODY))
+
+
+def unboxed_element(element: bytes) -> bytes:
+    """The JSON of a stored message as it was; as it is stored where JSON does not carry it."""
+    if not element.startswith(_BOXED):
+        return element
+    message = lossless.unbox(parse(element))
+    return orjson.dumps(message) if _is_plain(message) else element
 
 
 def _is_plain(value: object) -> bool:

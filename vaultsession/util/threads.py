@@ -34,19 +34,10 @@ class SharedThreads:
         """What the call will return. ``RuntimeError`` after ``close``."""
         future: Future[T] = Future()
 
-        def work() -> None:
-            if future.set_running_or_notify_cancel():
-                _settle(future, call)
-
-        self.start(work)
-        return future
-
-    def start(self, work: Callable[[], None]) -> None:
-        """Have the work done, which tells by itself what came of it. ``RuntimeError`` after ``close``."""
-
         def run() -> None:
             try:
-                work()
+                if future.set_running_or_notify_cancel():
+                    _settle(future, call)
             finally:
                 self._next()
 
@@ -55,9 +46,10 @@ class SharedThreads:
                 raise RuntimeError("the store is closed")
             if self._running == MOST_OF_ONE:
                 self._waiting.append(run)
-                return
+                return future
             self._running += 1
         _pool.submit(run)
+        return future
 
     def close(self) -> None:
         """Take no more calls; those that were taken are done. Idempotent."""
