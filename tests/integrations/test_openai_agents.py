@@ -27,10 +27,12 @@ from vaultsession import (
     WrongKey,
     open_store,
 )
+from vaultsession.admin.importers import ImportedSession, Placed, place, read
 from vaultsession.testing import ManualClock
 
 agents = require("agents")
 from agents import Agent, Runner, function_tool  # noqa: E402 - behind the test that they are there
+from agents.extensions.memory import EncryptedSession  # noqa: E402 - as above
 from agents.memory import Session, SessionSettings, SQLiteSession  # noqa: E402 - as above
 from agents.testing import ScriptedModel, assistant_message, function_call  # noqa: E402 - as above
 
@@ -447,6 +449,28 @@ def test_the_installed_version_is_one_that_was_tried() -> None:
         warnings.simplefilter("error")
         sys.modules.pop("vaultsession.integrations.openai_agents")
         require("vaultsession.integrations.openai_agents")
+
+
+# -- moving in ---------------------------------------------------------------------------------------------------------
+
+
+def test_sessions_of_sqlite_are_imported_and_gone_on_with(store: SessionStore, tmp_path: Path) -> None:
+    path, items = tmp_path / "chats.db", [user("Where to?"), {"role": "assistant", "content": "Rome."}]
+
+    async def before() -> None:
+        for name in ("alice", "bob"):
+            plain = SQLiteSession(name, path)
+            await (plain if name == "alice" else EncryptedSession(name, plain, "the key", ttl=1)).add_items(items)
+            plain.close()
+
+    asyncio.run(before())
+    found = list(read(str(path), source_key="the key"))
+    assert [place(store, each) for each in found if isinstance(each, ImportedSession)] == [Placed.IMPORTED] * 2
+    model = ScriptedModel(steps=[said("Tomorrow."), said("Tomorrow.")])
+    for name in ("alice", "bob"):
+        session = VaultSession(name, store)
+        run_once(Agent(name="guide", model=model), "When?", session)
+        assert model.calls[-1].input == [*items, user("When?")]
 
 
 # -- compaction --------------------------------------------------------------------------------------------------------

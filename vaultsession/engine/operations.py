@@ -32,6 +32,7 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
+from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -87,6 +88,15 @@ class Operations:
         self._cache = cache
         self._clock = clock
 
+        self._compactor = Compactor(self.compact) if writer.pauses else None
+        if self._compactor is not None:
+            writer.postpone = self._compactor.postpone
+
+    def close(self) -> None:
+        """Merge nothing more. Idempotent."""
+        if self._compactor is not None:
+            self._compactor.stop()
+
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def load(self, key: str, name: str) -> Document:
@@ -111,10 +121,15 @@ class Operations:
         if read is None:
             raise absent(name)
         head, version, found = read
-        expires = self._after_read(key, name, head)
-        if expires != head.expires:
-            head = head._replace(expires=expires)
-        return head, version, document.messages_of(found)
+        return self._extended(key, name, head), version, document.messages_of(found)
+
+    def snapshot(self, key: str, name: str, *, wanted: int) -> tuple[Head, bytes, Json, list[Json]]:
+        """The head, the document's version, its state and its newest messages."""
+        read = self._unless_lost(name, lambda: self._cache.snapshot(key, wanted=wanted))
+        if read is None:
+            raise absent(name)
+        head, version, state, found = read
+        return self._extended(key, name, head), version, state, document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
@@ -141,14 +156,7 @@ class Operations:
     # -- whole documents -----------------------------------------------------------------------------------------------
 
     def put(
-        self,
-        key: str,
-        head: Head,
-        state: Json,
-        messages: Sequence[Json],
-        *,
-        replace: bool,
-        erase: bool = False,
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool, erase: bool = False
     ) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
@@ -441,6 +449,23 @@ class Operations:
 
         return self._reader.opened(_row(self._commit_touch(key, update)))
 
+    def compact(self, key: str) -> bool:
+        """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
+        known = self._cache.documents.get(key)
+
+        def update(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
+                return None
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+
+        commit = self._backend.commit(key, update)
+        if commit.change is None:
+            return False
+        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+            row = _row(commit)
+            self._cache.keep(row, self._reader.opened(row), commit.note)
+        return True
+
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _history(self, opened: OpenHead) -> Callable[[], Sequence[bytes]]:
@@ -463,6 +488,11 @@ class Operations:
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
+
+    def _extended(self, key: str, name: str, head: Head) -> Head:
+        """The head that was read, with the expiry that it has after that."""
+        expires = self._after_read(key, name, head)
+        return head if expires == head.expires else head._replace(expires=expires)
 
     def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""

@@ -34,7 +34,7 @@ from ..format.record import (
 )
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..util.clock import Clock
-from .merge_policy import dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
+from .merge_policy import RUN, dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
 from .reader import Document, OpenHead, Reader
 
 _MOST_REWRITES = 1 << 62
@@ -91,6 +91,7 @@ class Writer:
         suite: int = SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
         lossless: bool = False,
+        pauses: bool = False,
     ) -> None:
         self._reader = reader
         self._keys = reader.keys
@@ -101,6 +102,9 @@ class Writer:
         self._largest_body = largest_body
         self.lossless = lossless
         self._losses: payload.Losses = {}
+        self.pauses = pauses
+        """Whether merges wait for a pause, where there is a ``postpone`` that is told the key of the container."""
+        self.postpone: Callable[[str], None] | None = None
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
 
@@ -274,12 +278,24 @@ class Writer:
         )
         record = partial(self._record, newest, opened, DELTA, head, addition)
         is_stale = newest.torn or self._is_stale(opened, was.tenant_id)
-        if is_stale or is_worn(newest.size + len(addition.data), head, opened.run):
+        if is_stale or self._is_due(newest.key, newest.size + len(addition.data), head, opened.run):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
             merged = self._merged(newest, head, [*bodies, addition.text])
             return merged if is_stale else merged._replace(instead=record)
         return record()
+
+    def compacted(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write | None:
+        """The same document, of the same version, its small records merged in a new container; its bodies are the note.
+
+        None where few have piled up.
+        """
+        if not is_worn(newest.size, opened.head, RUN):
+            return None
+        texts = document.merged(self._bodies(newest, fetch))
+        packed = [self.pack(text) for text in texts]
+        merged = self.new_container(newest.key, newest, opened.head, packed, unchanged=opened.document)
+        return merged._replace(note=tuple(texts))
 
     def head_record(
         self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
@@ -416,6 +432,17 @@ class Writer:
         if newest is None or not self._reader.rows.is_genuine(newest._replace(key=key)):
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
+
+    def _is_due(self, key: str, size: int, head: Head, run: int) -> bool:
+        """Whether a container is merged by this write; where it can wait for a pause it is told to."""
+        if self.postpone is None:
+            return is_worn(size, head, run)
+        if not is_worn(size, head, RUN):
+            return False
+        if is_worn(size, head, run, postponed=True):
+            return True
+        self.postpone(key)
+        return False
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""

@@ -13,7 +13,6 @@ messages are kept, in the order in which they were written; files keep the one t
 
 from __future__ import annotations
 
-import base64
 import builtins
 import re
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from ..store.open import OpenFields, Place
 from ..store.session import Session as VaultSession
 from ..store.store import SessionStore
 from .adapter import Lent, StoreHandle, StoreOwner, as_json, composed_id, framework
+from .blob import blob_of, blob_state
 
 with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
     from strands.session.repository_session_manager import RepositorySessionManager
@@ -269,22 +269,15 @@ class VaultStorage(StoreOwner, Storage):
 
     async def write(self, key: str, data: bytes) -> None:
         """Store the bytes, whatever is there. ``StorageError`` for an empty key."""
-        try:
-            state = {"text": bytes(data).decode()}
-        except UnicodeDecodeError:
-            state = {"base64": base64.b64encode(data).decode("ascii")}
         name = _checked(key).strip("/")
         labels = {**(self._fields.get("labels") or {}), LABEL: "strands", KIND: "blob", **_folders(name)}
         fields: SessionFields = {**self._fields, "title": name, "labels": labels}
-        await self._handle.aio.save(_blob_id(key), state=state, **fields)
+        await self._handle.aio.save(_blob_id(key), state=blob_state(data), **fields)
 
     async def read(self, key: str) -> bytes | None:
         """The bytes, or None where there are none or their time has run out."""
         found = await self._handle.aio.get(_blob_id(key))
-        if found is None:
-            return None
-        state = found.state
-        return state["text"].encode() if "text" in state else base64.b64decode(state["base64"])
+        return None if found is None else blob_of(found.state)
 
     async def delete(self, key: str) -> None:
         """Remove what is there."""

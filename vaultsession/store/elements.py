@@ -56,7 +56,9 @@ class Elements:
         if read is None:
             return None
         info = SessionInfo(read.head, read.document)
-        return ElementDocument(info, document.state_of(read.bodies), document.elements(read.bodies))
+        return ElementDocument(
+            info, document.state_of(read.bodies), [*map(payload.unboxed_element, document.elements(read.bodies))]
+        )
 
     def _put(
         self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields, *, replace: bool
@@ -65,6 +67,8 @@ class Elements:
         head = head._replace(sliding=False, max_messages=None)
         key = self._documents.key(head.id)
         first = payload.elements(state, ())
-        written = self._operations.put_elements(key, head, [*first, *elements], replace=replace)
+        written = self._operations.put_elements(
+            key, head, [*first, *map(payload.boxed_element, elements)], replace=replace
+        )
         self._operations.forget(key)
         return SessionInfo(written.head, written.document)

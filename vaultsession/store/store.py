@@ -573,6 +573,7 @@ class SessionStore(Generic[StateT]):
         if self._sweeper is not None:
             self._sweeper.stop()
             self._sweeper = None
+        self._operations.close()
         self._backend.close()
         self._cache.clear()
 

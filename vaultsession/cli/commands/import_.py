@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from typing import Annotated
 import typer
 
 from ...admin.importers import Found, Placed, Skipped, place, read, read_lines
-from ...errors import InvalidDocument, InvalidSessionId, TooLarge, Unreadable
+from ...errors import InvalidDocument, InvalidSessionId, InvalidSetting, KeyUnavailable, TooLarge, Unreadable
 from ...store.store import SessionStore
+from ...util import disk
+from ...util.home import expanded
+from ...vault import key_places
 from .. import exit_codes, output
 from ..output import Form, JsonForm
 from ..progress import bar
@@ -50,6 +54,12 @@ def import_(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Take what can be read of a session, and mark in it what cannot.")
     ] = False,
+    source_key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--source-key-file", metavar="FILE", help="A private file with the key of the SDK's EncryptedSession."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:
@@ -65,11 +75,12 @@ def import_(
     """
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
+    key = None if source_key_file is None else _source_key(source_key_file)
     with where.open() as store, bar("Importing", interrupted=_INTERRUPTED) as progress:
         if source == "-":
             found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
         else:
-            found = read(source, format, id_prefix=id_prefix, lenient=lenient)
+            found = read(source, format, id_prefix=id_prefix, lenient=lenient, source_key=key)
         for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
             if isinstance(placed, Skipped):
                 skipped.append(placed)
@@ -86,6 +97,21 @@ def import_(
         problems = [{"place": each.place, "reason": each.reason} for each in skipped]
         output.facts(totals, form=form, json={"dry_run": dry_run, **totals, "problems": problems})
     exit_codes.end(lost=False, partial=bool(skipped))
+
+
+def _source_key(path: str) -> str:
+    """The text in a private file, without the newline at its end. ``InvalidSetting``."""
+    name = f"source key file {path}"
+    try:
+        found = key_places.read_private(disk.Disk(), os.path.abspath(expanded(path)), name)
+        text = (found or b"").decode().removesuffix("\n").removesuffix("\r")
+    except KeyUnavailable as error:
+        raise InvalidSetting(str(error)) from None
+    except UnicodeDecodeError:
+        raise InvalidSetting(f"{name}: not UTF-8 text") from None
+    if not text:
+        raise InvalidSetting(f"{name}: {'there is no such file' if found is None else 'it is empty'}")
+    return text
 
 
 def _placed(
