@@ -102,13 +102,26 @@ class Mixed(SessionStore):
         return found._replace(messages=self.messages(id, last=last + 1))
 
 
+class Grown(SessionInfo):
+    def only_grew_since(self, earlier: SessionInfo) -> bool:
+        return self.message_count >= earlier.message_count
+
+
+class Boastful(SessionStore):
+    def append(self, id: str, *messages, **how) -> SessionInfo:
+        info = super().append(id, *messages, **how)
+        return Grown(info._head, info._document)
+
+
 class Greedy(SessionStore):
     def replace_last(self, id: str, n: int, *messages, **how) -> SessionInfo:
         return super().replace_last(id, n + 1, *messages, **how)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Mixed, Greedy], [Forgetful]))
+@pytest.mark.parametrize(
+    "wrong", sampled([Forgetful, Hasty, Sleepless, Careless, Torn, Mixed, Boastful, Greedy], [Forgetful])
+)
 def test_a_store_that_is_wrong_in_one_way_is_found(wrong: type[SessionStore]) -> None:
     class Wrong(SessionMachine):
         def open(self, number: int) -> SessionStore:

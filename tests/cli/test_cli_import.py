@@ -152,3 +152,16 @@ def test_on_a_terminal_it_is_a_sentence(terminal: Run, place: Place, source: Pat
     told = terminal("import", source)
     assert told.code == 0
     assert "3 imported" in told.out
+
+
+def test_the_key_of_what_is_imported_is_in_a_private_file(run: Run, place: Place, source: Path, tmp_path: Path) -> None:
+    key = tmp_path / "source.key"
+    told = run("import", source, "--source-key-file", key)
+    assert (told.code, "no such file" in told.err) == (2, True)
+    key.write_text("secret\n")
+    key.chmod(0o644)
+    told = run("import", source, "--source-key-file", key)
+    assert (told.code, "chmod 600" in told.err) == (2, True)
+    assert "secret" not in told.err
+    key.chmod(0o600)
+    assert run("import", source, "--source-key-file", key).code == 0

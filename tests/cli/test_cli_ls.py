@@ -93,7 +93,7 @@ def test_piped_it_is_everything_and_on_a_terminal_fifty(place, run, terminal):
 
 
 def test_more_than_one_page_of_the_store_is_all_of_it(place, run, monkeypatch):
-    monkeypatch.setattr("vaultsession.cli.commands.ls._PAGE", 7)
+    monkeypatch.setattr("vaultsession.store.pages._PAGE", 7)
     with place.open() as store:
         for number in range(20):
             store.create(f"s{number:02}")
@@ -221,7 +221,7 @@ def test_a_period_is_one_of_the_last_change(options, found, days, run):
 
 
 def test_a_period_ends_the_reading(days, run, monkeypatch):
-    monkeypatch.setattr("vaultsession.cli.commands.ls._PAGE", 1)
+    monkeypatch.setattr("vaultsession.store.pages._PAGE", 1)
     pages = []
     listed = SessionStore.list
     monkeypatch.setattr(SessionStore, "list", lambda *a, **k: pages.append(1) or listed(*a, **k))

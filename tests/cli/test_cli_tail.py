@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaultsession import SessionNotFound, open_store
-from vaultsession.cli.watch import SessionWatch
+from vaultsession.store.watch import SessionWatch
 
 
 def numbered(*numbers):

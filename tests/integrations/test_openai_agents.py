@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,10 +27,12 @@ from vaultsession import (
     WrongKey,
     open_store,
 )
+from vaultsession.admin.importers import ImportedSession, Placed, place, read
 from vaultsession.testing import ManualClock
 
 agents = require("agents")
 from agents import Agent, Runner, function_tool  # noqa: E402 - behind the test that they are there
+from agents.extensions.memory import EncryptedSession  # noqa: E402 - as above
 from agents.memory import Session, SessionSettings, SQLiteSession  # noqa: E402 - as above
 from agents.testing import ScriptedModel, assistant_message, function_call  # noqa: E402 - as above
 
@@ -53,7 +54,7 @@ def user(text: str) -> dict[str, Any]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SessionStore]:
-    with open_store(tmp_path / "vault", key=KEY, durability="os") as opened:
+    with open_store(tmp_path / "vault", key=KEY, durability="os", lossless=True) as opened:
         yield opened
 
 
@@ -222,7 +223,7 @@ HOSTILE: list[Any] = [
     {"role": "user", "content": ("a", "tuple")},
     {"role": "user", "content": "\x00 NUL, \u2028, \U0001d54f, e\u0301, é"},
     {"role": "user", "content": json.loads("[" * 400 + "]" * 400)},
-    {"$json": "{}"},
+    {"$lossless": ["x"]},
     {1: "one", None: "none"},
     {},
 ]
@@ -243,6 +244,15 @@ def test_what_json_cannot_say_is_refused_and_nothing_is_written(session: VaultSe
     with pytest.raises(InvalidDocument, match=r"messages\[1\]\.content"):
         asyncio.run(session.add_items([HI, {"role": "user", "content": object()}]))
     assert asyncio.run(session.get_items()) == []
+
+
+def test_a_store_that_is_not_lossless_refuses_what_strict_json_does_not_carry() -> None:
+    with open_store("memory://") as store:
+        session = VaultSession("alice", store)
+        with pytest.raises(InvalidDocument, match="content"):
+            asyncio.run(session.add_items([HI, user("half a pair \ud83d")]))
+        asyncio.run(session.add_items([{"role": "user", "content": ("a", "tuple")}]))
+        assert store.messages("alice") == [{"role": "user", "content": ["a", "tuple"]}]
 
 
 @pytest.mark.parametrize("limit", [None, -1, 0, 1, 3, 10])
@@ -286,8 +296,8 @@ def test_items_are_popped_and_cleared(session: VaultSession) -> None:
         await session.clear_session()
         await session.add_items([])
         assert not session._handle.store.exists("alice")
-        await session.add_items([HI, {"$json": "{}"}])
-        assert await session.pop_item() == {"$json": "{}"}
+        await session.add_items([HI, {"$lossless": ["x"]}])
+        assert await session.pop_item() == {"$lossless": ["x"]}
         assert await session.pop_item() == HI
         assert await session.pop_item() is None
         await session.add_items([HI])
@@ -383,11 +393,16 @@ def test_a_store_is_one_of_vaultsession() -> None:
         VaultSession("alice", SQLiteSession("alice"))  # type: ignore[arg-type]
 
 
-def test_a_refused_session_closes_the_vault_that_was_opened_for_it(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+def test_a_refused_session_closes_the_vault_that_was_opened_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[SessionStore] = []
+    monkeypatch.setattr(
+        SessionStore, "close", lambda store, close=SessionStore.close: closed.append(store) or close(store)
+    )
     with pytest.raises(InvalidSessionId):
         VaultSession.from_url("", tmp_path / "vault", key=KEY)
-    assert (len(os.listdir("/proc/self/fd")) if before else 0) <= before
+    assert len(closed) == 1
 
 
 def test_a_closed_session_takes_no_calls(store: SessionStore) -> None:
@@ -407,7 +422,7 @@ def test_a_closed_session_takes_no_calls(store: SessionStore) -> None:
 
 def test_a_vault_that_was_opened_is_closed_with_its_session(tmp_path: Path) -> None:
     async def use() -> SessionStore:
-        async with VaultSession.from_url("alice", tmp_path / "vault", key=KEY, user_id="u1") as session:
+        async with VaultSession.from_url("alice", tmp_path / "vault", key=KEY, fields={"user_id": "u1"}) as session:
             await session.add_items([HI])
             return session._handle.store
 
@@ -436,6 +451,28 @@ def test_the_installed_version_is_one_that_was_tried() -> None:
         require("vaultsession.integrations.openai_agents")
 
 
+# -- moving in ---------------------------------------------------------------------------------------------------------
+
+
+def test_sessions_of_sqlite_are_imported_and_gone_on_with(store: SessionStore, tmp_path: Path) -> None:
+    path, items = tmp_path / "chats.db", [user("Where to?"), {"role": "assistant", "content": "Rome."}]
+
+    async def before() -> None:
+        for name in ("alice", "bob"):
+            plain = SQLiteSession(name, path)
+            await (plain if name == "alice" else EncryptedSession(name, plain, "the key", ttl=1)).add_items(items)
+            plain.close()
+
+    asyncio.run(before())
+    found = list(read(str(path), source_key="the key"))
+    assert [place(store, each) for each in found if isinstance(each, ImportedSession)] == [Placed.IMPORTED] * 2
+    model = ScriptedModel(steps=[said("Tomorrow."), said("Tomorrow.")])
+    for name in ("alice", "bob"):
+        session = VaultSession(name, store)
+        run_once(Agent(name="guide", model=model), "When?", session)
+        assert model.calls[-1].input == [*items, user("When?")]
+
+
 # -- compaction --------------------------------------------------------------------------------------------------------
 
 
@@ -453,8 +490,8 @@ def test_a_suffix_is_replaced_and_the_rest_kept(session: VaultSession, store: Se
     items = filled(session)
     snapshot = snapshot_of(session, 4)
     assert (snapshot.items, snapshot.complete) == (items[2:], False)
-    assert asyncio.run(snapshot.replace_suffix(2, [{"$json": "{}"}, {"score": 2**70}]))
-    assert asyncio.run(session.get_items()) == [*items[:4], {"$json": "{}"}, {"score": 2**70}]
+    assert asyncio.run(snapshot.replace_suffix(2, [{"$lossless": ["x"]}, {"score": 2**70}]))
+    assert asyncio.run(session.get_items()) == [*items[:4], {"$lossless": ["x"]}, {"score": 2**70}]
     assert not asyncio.run(snapshot.replace_suffix(2, []))  # it is the newest no more
     assert snapshot_of(session, 100).complete
     assert not asyncio.run(snapshot_of(session, 100).replace_suffix(100, [HI]))

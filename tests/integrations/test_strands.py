@@ -13,6 +13,8 @@ from adapter_lab import HOSTILE, KEY, KILLED, LONG, OTHER_KEY, damage, run_progr
 from frameworks import require
 
 from vaultsession import Damaged, SessionStore, WrongKey, open_store
+from vaultsession.admin.importers import ImportedSession, place
+from vaultsession.admin.importers import read as read_foreign
 from vaultsession.testing.clock import ManualClock
 
 require("strands")
@@ -393,3 +395,18 @@ def test_two_processes_lose_no_message(tmp_path: Path) -> None:
         for name in ("left", "right"):
             own = [text for text in found if name in text]
             assert own == [text for n in range(10) for text in (f"ask {name} {n}", f"{name} {n}")]
+
+
+# -- moving in ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_files_hold_goes_on_in_a_vault(store: SessionStore, tmp_path: Path) -> None:
+    one = agent(FileSessionManager("s", storage_dir=str(tmp_path)), "Hello Ann.", state={"step": 1})
+    one("I am Ann")
+    for found in read_foreign(str(tmp_path)):
+        assert isinstance(found, ImportedSession)
+        place(store, found)
+    again = agent(VaultSessionManager("s", store), "Ann.")
+    assert (texts(again), again.state.get("step")) == (["I am Ann", "Hello Ann."], 1)
+    again("Who am I?")
+    assert [each.message_id for each in VaultSessionRepository(store).list_messages("s", "a")] == [0, 1, 2, 3]

@@ -19,10 +19,10 @@ from vaultsession import (
 )
 
 WARM = {"load_if_warm"}  # what AsyncSessionStore.load is made of
-OPENING = {"opened"}  # how open_store_async makes one
+OPENING = {"opened", "run"}  # how open_store_async makes one, and several verbs in one thread
 MANAGERS = {"edit", "lease"}
 MAKERS = {"conversation"}  # not awaited itself: what it makes is, and so is its agent
-STREAMS = {"search", "export"}
+STREAMS = {"search", "export", "load_each"}
 
 
 def verbs(store: type) -> dict[str, inspect.Signature]:

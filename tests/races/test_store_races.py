@@ -393,3 +393,39 @@ def test_threads_that_train_at_once_keep_one_each_or_are_refused(vault: str) -> 
         kept = [number for number in in_threads(4, train) if number]
         assert len(kept) == len(set(kept)) >= 1
         assert store.load("7").messages == [_text(7 * each) for each in range(12)]
+
+
+def _saying(store: SessionStore, number: int, turns: int) -> int:
+    for turn in range(turns):
+        store.append("a", {"by": number, "turn": turn, "text": "a turn of some length, and longer" * 3})
+        store._operations.compact(store._key("a"))  # as where everybody has paused
+    return number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, PROCESSES])
+def test_merges_in_pauses_lose_no_turn_of_anybody(vault: str, count: int) -> None:
+    """The document stays what it is while its container is replaced under writers, readers and savers."""
+    with opened(vault) as store:
+        store.create("a")
+        in_processes(vault, _saying, 60, count=count)
+        messages = store.load("a").messages
+        assert store.info("a").message_count == len(messages) == 60 * count
+        for number in range(count):
+            assert [message["turn"] for message in messages if message["by"] == number] == list(range(60))
+
+        def work(number: int) -> None:
+            for turn in range(60):
+                if number:
+                    store.append("a", {"by": PROCESSES + number, "turn": turn, "text": "y" * 300})
+                    assert len(store.load("a").messages) > turn
+                else:
+                    store._operations.compact(store._key("a"))
+
+        in_threads(4, work)
+        messages = store.load("a").messages
+        for number in range(1, 4):
+            said = [message["turn"] for message in messages if message["by"] == PROCESSES + number]
+            assert said == list(range(60))
+    with opened(vault) as store:
+        assert store.load("a").messages == messages

@@ -217,6 +217,7 @@ def valid() -> None:
         "max_messages": 7,
     }
     vector("valid_every_head_field", (made := Building().full({}, [], **facts)).data(), made.seen())
+    vector("valid_rewritten", (made := Building().full({}, [{}], rewrites=MOMENT)).data(), made.seen())
     retired = replace(KEYRING, masters=KEYRING.masters[::-1])
     vector("valid_under_a_retired_key", (made := three(keyring=retired)).data(), made.seen())
     vector("valid_highest_generation", (made := three(generation=2**63 - 1)).data(), made.seen())
@@ -385,6 +386,7 @@ def heads() -> None:
         ("field_of_another_type", always + b',{"user_id":7}]', "Damaged"),
         ("field_null", always + b',{"title":null}]', "Damaged"),
         ("field_at_its_default", always + b',{"sliding":false}]', "Damaged"),
+        ("rewrites_of_none", always + b',{"rewrites":0}]', "Damaged"),
         ("label_no_text", always + b',{"labels":{"a":1}}]', "Damaged"),
         ("document_in_upper_case", always + b',{"document":"' + b"AB" * 16 + b'"}]', "Damaged"),
         ("document_too_short", always + b',{"document":"abcd"}]', "Damaged"),

@@ -28,7 +28,7 @@ FULL, DELTA, HEAD = 1, 2, 3
 BOUND = 128 << 20
 FIELDS = {
     "user_id": str, "tenant_id": str, "assistant_id": str, "title": str, "labels": dict, "expires": int, "ttl": int,
-    "sliding": bool, "max_messages": int, "document": str,
+    "sliding": bool, "max_messages": int, "rewrites": int, "document": str,
 }  # fmt: skip
 
 
@@ -408,6 +408,8 @@ def parse_head(plain: bytes) -> list[Any]:
         raise Refused("Damaged")
     for name, value in others.items():
         wrong = type(value) is not FIELDS[name] or (FIELDS[name] is int and not 0 <= value < limit)
+        if name == "rewrites" and value == 0:
+            raise Refused("Damaged")
         if wrong or value is False or value == {} or (name == "document" and not is_hex(value)):
             raise Refused("Damaged")
         if name == "labels" and not all(type(each) is str for each in value.values()):

@@ -41,6 +41,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("Everything, for a program", "vaultsession show alice/trip --state --json"),
         Example("A page to read or to pass on", "vaultsession show alice/trip --html trip.html"),
     ),
+    "web": (
+        Example("In the browser, until Ctrl-C", "vaultsession web"),
+        Example("With what changes sessions, on a port of your choice", "vaultsession web --write --port 8421"),
+        Example("For a browser that is opened by hand", "vaultsession web --no-browser"),
+    ),
     "grep": (
         Example("A word, whatever its case", "vaultsession grep -i marrakesh"),
         Example("With the messages before and behind it", "vaultsession grep -C 2 'train|plane' --user alice"),
@@ -71,6 +76,16 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("What another vault exported", "vaultsession import sessions.jsonl"),
         Example("What another program kept, first as a trial", "vaultsession import ~/.claude/projects --dry-run"),
         Example("From another place at once", "vaultsession export --all | vaultsession import - -V ~/other"),
+    ),
+    "archive": (
+        Example("What there is, and what would become free", "vaultsession archive --remove --dry-run"),
+        Example("Cold sessions, and their plaintext removed", "vaultsession archive --older-than 14d --remove"),
+        Example("One agent, every hour", "vaultsession archive codex --print-timer systemd"),
+        Example("As they are written", "vaultsession archive --follow"),
+    ),
+    "restore": (
+        Example("Where it was, to go on with it", "vaultsession restore 0b1c2d3e-5f60-4a7b-8c9d-0e1f2a3b4c5d"),
+        Example("Of one project, elsewhere", "vaultsession restore --label project=/home/me/app --to ~/old"),
     ),
     "touch": (
         Example("As long as it was given at first", "vaultsession touch alice/trip"),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InvalidSetting
+from ..store.pages import Period
 from ..util.clock import SystemClock, to_datetime, to_duration
 
 if TYPE_CHECKING:
     from ..store.fields import Filters
-    from ..store.session import SessionInfo
 
 _PANEL = "Which sessions"
 
@@ -45,36 +44,13 @@ Before = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A time of the last change: from ``since`` on, up to ``before``; None is no bound."""
-
-    since: datetime | None = None
-    before: datetime | None = None
-
-    @classmethod
-    def of(cls, since: str | None, before: str | None) -> Period:
-        """What the options say. ``InvalidSetting`` names the option that says no time."""
-        now = SystemClock().now()
-        period = cls(_moment("--since", since, now), _moment("--before", before, now))
-        if period.since is not None and period.before is not None and period.since >= period.before:
-            raise InvalidSetting("--since lies behind --before: nothing could be found")
-        return period
-
-    def __bool__(self) -> bool:
-        return self.since is not None or self.before is not None
-
-    def __contains__(self, moment: datetime) -> bool:
-        return (self.since is None or moment >= self.since) and (self.before is None or moment < self.before)
-
-    def within(self, infos: Iterable[SessionInfo], *, newest_first: bool) -> Iterator[SessionInfo]:
-        """Those within, of sessions by the time of their last change; nothing is read behind the last that may be."""
-        end = self.since if newest_first else self.before
-        for info in infos:
-            if info.updated_at in self:
-                yield info
-            elif end is not None and (info.updated_at < end) is newest_first:
-                return
+def period_of(since: str | None, before: str | None) -> Period:
+    """The period that the options say. ``InvalidSetting`` names the option that says no time."""
+    now = SystemClock().now()
+    period = Period(_moment("--since", since, now), _moment("--before", before, now))
+    if period.since is not None and period.before is not None and period.since >= period.before:
+        raise InvalidSetting("--since lies behind --before: nothing could be found")
+    return period
 
 
 def filters(user: str | None, tenant: str | None, assistant: str | None, label: Sequence[str] | None) -> Filters:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..store import configuration
     from ..store import open as store_open
     from ..store import settings as store_settings
-    from ..store.settings import Settings
+    from ..store.settings import Durability, Settings
     from ..store.store import SessionStore
     from ..util import disk
     from ..util import place as place_parts
@@ -126,12 +126,17 @@ class VaultOptions:
             raise InvalidSetting("give one of --key-file, --key-command and --passphrase-file")
         return named[0] if named else None
 
-    def open(self, *, key: Key = None) -> SessionStore:
-        """The store. ``VaultNotFound`` where there is no vault: no command but ``init`` makes one."""
+    def open(
+        self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None
+    ) -> SessionStore:
+        """The store, with other settings where they are given. ``VaultNotFound``: no command but ``init`` makes one."""
+        settings = self.settings
+        if durability is not None:
+            settings = replace(settings, durability=durability)
+        if cache_bytes is not None:
+            settings = replace(settings, cache_bytes=cache_bytes)
         sources = key_sources.KeySources(self.environ)
-        return store_open.open_store(
-            self.path, key=key or self.key, settings=self.settings, sources=sources, create=False
-        )
+        return store_open.open_store(self.path, key=key or self.key, settings=settings, sources=sources, create=False)
 
     def location(self, place: str | None = None) -> VaultLocation:
         """Where the vault lies, of whatever kind, there or not; ``place`` in the stead of the options."""

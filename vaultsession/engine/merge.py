@@ -49,16 +49,18 @@ def three_way_merge(reader: Reader, writer: Writer, fork: Fork) -> Write | None:
         moment = writer.now()
         head = ours.head._replace(created=moment, updated=moment)
         bodies = writer.pack_document([orjson.dumps(changed), *added])
-        return writer.new_container(fork.key, fork.theirs, head, bodies)
+        return writer.new_container(fork.key, fork.theirs, head, bodies, life="imported")
     opened = reader.opened(fork.theirs)
     head = _with_facts(opened.head, before.head, ours.head)
+    rewrites = max(head.rewrites, ours.head.rewrites)  # neither side's readers may keep what they have read
     if not added and not changed and not dropped and head == opened.head:
         return None
     addition = writer.pack(payload.join([b"{}", *added]), len(added))
     change, fitted = writer.with_trim(
         head, addition, partial(_history, reader, fork), Change(set=changed, unset=dropped)
     )
-    return writer.delta_record(fork.theirs, opened._replace(head=head), fitted, change, fork.fetch)
+    opened = opened._replace(head=head._replace(rewrites=rewrites))
+    return writer.delta_record(fork.theirs, opened, fitted, change, fork.fetch, rewritten=bool(added))
 
 
 def _history(reader: Reader, fork: Fork) -> list[bytes]:

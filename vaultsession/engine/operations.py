@@ -32,6 +32,7 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from .cache import SessionCache
+from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -87,6 +88,15 @@ class Operations:
         self._cache = cache
         self._clock = clock
 
+        self._compactor = Compactor(self.compact) if writer.pauses else None
+        if self._compactor is not None:
+            writer.postpone = self._compactor.postpone
+
+    def close(self) -> None:
+        """Merge nothing more. Idempotent."""
+        if self._compactor is not None:
+            self._compactor.stop()
+
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def load(self, key: str, name: str) -> Document:
@@ -111,10 +121,15 @@ class Operations:
         if read is None:
             raise absent(name)
         head, version, found = read
-        expires = self._after_read(key, name, head)
-        if expires != head.expires:
-            head = head._replace(expires=expires)
-        return head, version, document.messages_of(found)
+        return self._extended(key, name, head), version, document.messages_of(found)
+
+    def snapshot(self, key: str, name: str, *, wanted: int) -> tuple[Head, bytes, Json, list[Json]]:
+        """The head, the document's version, its state and its newest messages."""
+        read = self._unless_lost(name, lambda: self._cache.snapshot(key, wanted=wanted))
+        if read is None:
+            raise absent(name)
+        head, version, state, found = read
+        return self._extended(key, name, head), version, state, document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
@@ -125,16 +140,31 @@ class Operations:
                 return False
             raise
 
+    def read_afresh(self, key: str) -> Document | None:
+        """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
+        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return read if read is not None and self._is_alive(self._backend.head(key)) else None
+
+    def forget(self, key: str) -> None:
+        """Keep nothing of a session in memory."""
+        self._cache.forget(key)
+
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
         return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
-    def put(self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool) -> Document:
+    def put(
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool, erase: bool = False
+    ) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
+        return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
+
+    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
         return self._put(key, head, self._writer.pack_document(elements), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
@@ -160,7 +190,7 @@ class Operations:
                 raise SessionExists(f"there is a session {head.id!r} already")
             if is_alive and existing == "skip":
                 return Keep("skipped")
-            return self._writer.new_container(key, newest, head, bodies)._replace(
+            return self._writer.new_container(key, newest, head, bodies, life="imported")._replace(
                 note="replaced" if is_alive else "made"
             )
 
@@ -168,31 +198,35 @@ class Operations:
         outcome: Literal["made", "replaced", "skipped"] = self._backend.commit(key, update).note
         return outcome
 
-    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool) -> Document:
+    def _put(self, key: str, head: Head, bodies: Sequence[Packed], *, replace: bool, erase: bool = False) -> Document:
         def update(newest: Current) -> Write:
             if not isinstance(newest, IndexRow) or not self._is_alive(newest):
-                return self._writer.new_container(key, newest, head, bodies)
+                return self._writer.new_container(key, newest, head, bodies, life="new")._replace(erase=erase)
             if not replace:
                 raise SessionExists(f"there is a session {head.id!r} already")
             opened = self._reader.opened(newest)
-            moment = self._writer.now(opened.head)
-            return self._writer.full_record(
-                newest, opened, head._replace(created=opened.head.created, updated=moment), bodies
-            )
+            was = opened.head
+            anew = head._replace(created=was.created, updated=self._writer.now(was), rewrites=was.rewrites + 1)
+            if erase:
+                return self._writer.new_container(key, newest, anew, bodies)._replace(erase=True)
+            return self._writer.full_record(newest, opened, anew, bodies)
 
         return self._saved(key, update, lambda: tuple(body.text for body in bodies))
 
-    def save(self, key: str, edit: Edit, *, overwrite: bool) -> Document:
-        """A loaded document, compared and swapped on its version."""
+    def save(self, key: str, edit: Edit, *, overwrite: bool, erase: bool = False) -> Document:
+        """A loaded document, compared and swapped on its version. ``erase``: nothing of what was there stays behind."""
         changed = edit.head
         messages = document.trim(edit.messages, changed.max_messages)
         draft = self._writer.draft(self._elements_of(edit, messages), edit.bodies)
 
         def update(newest: Current) -> Write:
+            return written(newest)._replace(erase=erase)
+
+        def written(newest: Current) -> Write:
             if not isinstance(newest, IndexRow):
                 if not overwrite:
                     raise absent(changed.id)
-                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(changed), draft.whole(), life="new")
             opened = self._reader.opened(newest)
             known = opened.document.hex() == edit.version
             if not known and not overwrite:
@@ -201,9 +235,16 @@ class Operations:
             # The life span is the newest one, a touch being no reason to conflict; unless it was assigned.
             head = changed if edit.new_ttl else changed._replace(ttl=was.ttl, expires=was.expires)
             if not self._is_alive(newest):
-                return self._writer.new_container(key, newest, self._reborn(head), draft.whole())
+                return self._writer.new_container(key, newest, self._reborn(head), draft.whole(), life="new")
             expires = self._fresh_expiry(head) if edit.new_ttl else self._writer.expiry(head)
-            head = head._replace(created=was.created, updated=self._writer.now(was), expires=expires)
+            head = head._replace(
+                created=was.created,
+                updated=self._writer.now(was),
+                expires=expires,
+                rewrites=was.rewrites + (draft.rewrites or not known),
+            )
+            if erase:
+                return self._writer.new_container(key, newest, head, draft.whole())
             return self._writer.draft_record(newest, opened, head, draft, known=known)
 
         return self._saved(key, update, lambda: draft.texts)
@@ -298,7 +339,8 @@ class Operations:
                 change.apply_to_state(state)
                 accept(state)
             done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
-            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known)
+            rewritten = bool((change.pop and opened.head.messages) or done.trim)
+            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known, rewritten=rewritten)
             return sealed._replace(note=(written.text, done, names, fresh))
 
         commit = self._backend.commit(key, update)
@@ -327,7 +369,7 @@ class Operations:
         fresh = document.deduplicate(messages, (), dedupe) if dedupe else messages
         kept = document.trim(fresh, born.max_messages)
         elements = payload.elements(change.set, kept, boxes=self._writer.lossless)
-        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements))
+        return self._writer.new_container(key, newest, born, self._writer.pack_document(elements), life="new")
 
     def pop(self, key: str, name: str, wanted: int) -> list[Json]:
         """The newest messages, removed."""
@@ -341,7 +383,7 @@ class Operations:
             addition = self._writer.pack(payload.join([b"{}", *again]), len(again))
             change = Change(pop=len(popped) + len(again))
             change, written = self._writer.with_trim(opened.head, addition, self._history(opened), change)
-            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key))
+            sealed = self._writer.delta_record(row, opened, written, change, self._cache.fetch(key), rewritten=True)
             return sealed._replace(note=(popped, written.text))
 
         commit = self._backend.commit(key, update)
@@ -384,7 +426,12 @@ class Operations:
             row, opened = self._living(newest, name)
             loaded = self._reader.load(key, self._cache.fetch(key))
             state = document.stored_state_of(loaded.bodies) if loaded else {}
-            head = opened.head._replace(updated=self._writer.now(opened.head), expires=self._writer.expiry(opened.head))
+            was = opened.head
+            head = was._replace(
+                updated=self._writer.now(was),
+                expires=self._writer.expiry(was),
+                rewrites=was.rewrites + (was.messages > 0),
+            )
             bodies = self._writer.pack_document([orjson.dumps(state)])
             return self._writer.new_container(key, row, head, bodies)._replace(erase=True)
 
@@ -401,6 +448,23 @@ class Operations:
             return self._touched(row, opened, head) if head.ttl is not None else None
 
         return self._reader.opened(_row(self._commit_touch(key, update)))
+
+    def compact(self, key: str) -> bool:
+        """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
+        known = self._cache.documents.get(key)
+
+        def update(newest: Current) -> Write | None:
+            if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
+                return None
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+
+        commit = self._backend.commit(key, update)
+        if commit.change is None:
+            return False
+        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+            row = _row(commit)
+            self._cache.keep(row, self._reader.opened(row), commit.note)
+        return True
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -424,6 +488,11 @@ class Operations:
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
+
+    def _extended(self, key: str, name: str, head: Head) -> Head:
+        """The head that was read, with the expiry that it has after that."""
+        expires = self._after_read(key, name, head)
+        return head if expires == head.expires else head._replace(expires=expires)
 
     def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""

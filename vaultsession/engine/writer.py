@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Literal
 
 import orjson
 
@@ -33,20 +34,33 @@ from ..format.record import (
 )
 from ..format.sealed import Current, Delete, IndexRow, ReadRange, Write
 from ..util.clock import Clock
-from .merge_policy import dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
+from .merge_policy import RUN, dead_after, dead_after_save, is_wasteful, is_worn, mergeable, overhead
 from .reader import Document, OpenHead, Reader
+
+_MOST_REWRITES = 1 << 62
+"""What the count of rewrites begins with at most, so that it can grow."""
+
+Life = Literal["same", "new", "imported"]
+"""What a container of its own begins: nothing, the life of a session, or that of one that has a past elsewhere."""
 
 
 class Draft:
     """A document that is about to be saved: whole, and where that is known to be enough as what differs.
 
+    ``rewrites``: whether it has other messages than the document that is known, and not only more.
     ``texts`` are the bodies that a reader will find, after it was sealed.
     """
 
     def __init__(
-        self, known: Bodies, difference: tuple[Difference, Packed] | None, pack: Callable[[], list[Packed]]
+        self,
+        known: Bodies,
+        difference: tuple[Difference, Packed] | None,
+        pack: Callable[[], list[Packed]],
+        *,
+        rewrites: bool,
     ) -> None:
         self.difference = difference
+        self.rewrites = rewrites
         self.texts: tuple[bytes, ...] = ()
         self._known = known
         self._pack = pack
@@ -77,6 +91,7 @@ class Writer:
         suite: int = SUITE_AES_GCM,
         largest_body: int = LARGEST_BODY,
         lossless: bool = False,
+        pauses: bool = False,
     ) -> None:
         self._reader = reader
         self._keys = reader.keys
@@ -87,6 +102,9 @@ class Writer:
         self._largest_body = largest_body
         self.lossless = lossless
         self._losses: payload.Losses = {}
+        self.pauses = pauses
+        """Whether merges wait for a pause, where there is a ``postpone`` that is told the key of the container."""
+        self.postpone: Callable[[str], None] | None = None
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
 
@@ -128,18 +146,32 @@ class Writer:
         """A document that is about to be saved; ``known`` is what it was when it was loaded."""
         found = smaller_delta(known, elements)
         difference = None if found is None else (found, self.pack(found.text, found.messages))
-        return Draft(known, difference, lambda: self.pack_document(elements))
+        was = document.elements(known) if found is None else []
+        rewrites = elements[1 : len(was) + 1] != was if found is None else found.rewrites
+        return Draft(known, difference, lambda: self.pack_document(elements), rewrites=rewrites)
 
     def new_container(
-        self, key: str, newest: Current, head: Head, bodies: Sequence[Packed], *, unchanged: bytes | None = None
+        self,
+        key: str,
+        newest: Current,
+        head: Head,
+        bodies: Sequence[Packed],
+        *,
+        life: Life = "same",
+        unchanged: bytes | None = None,
     ) -> Write:
         """A container of its own: the document anew, and nothing of the old. Of ``head`` it keeps the facts.
+
+        Two lives of an id never have the same count of rewrites, as far as the one is known when the other begins.
 
         ``unchanged`` is the version of a document that stays as it was, and goes on having it.
         """
         cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
         head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
+        if life != "same":
+            is_first = life == "new" and newest is None
+            head = head._replace(rewrites=0 if is_first else min(cipher.generation, _MOST_REWRITES))
         plain = b""
         for seq, packed in enumerate(bodies):
             body = self._fitting(packed, cipher)
@@ -222,8 +254,12 @@ class Writer:
         fetch: ReadRange,
         *,
         known: Document | None = None,
+        rewritten: bool = False,
     ) -> Write:
-        """A ``fitted`` addition as one more record; the whole container merged where small ones piled up."""
+        """A ``fitted`` addition as one more record; the whole container merged where small ones piled up.
+
+        ``rewritten``: messages that stood there before are gone, or are others.
+        """
         was = opened.head
         messages, dead, small = was.messages + addition.messages, was.dead, 0
         if change is not NO_CHANGE:
@@ -238,15 +274,28 @@ class Writer:
             appended=was.appended + small,
             updated=self.now(was),
             expires=self.expiry(was),
+            rewritten=rewritten,
         )
         record = partial(self._record, newest, opened, DELTA, head, addition)
         is_stale = newest.torn or self._is_stale(opened, was.tenant_id)
-        if is_stale or is_worn(newest.size + len(addition.data), head, opened.run):
+        if is_stale or self._is_due(newest.key, newest.size + len(addition.data), head, opened.run):
             loaded = known if known is not None and known.version == newest.version else None
             bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
             merged = self._merged(newest, head, [*bodies, addition.text])
             return merged if is_stale else merged._replace(instead=record)
         return record()
+
+    def compacted(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write | None:
+        """The same document, of the same version, its small records merged in a new container; its bodies are the note.
+
+        None where few have piled up.
+        """
+        if not is_worn(newest.size, opened.head, RUN):
+            return None
+        texts = document.merged(self._bodies(newest, fetch))
+        packed = [self.pack(text) for text in texts]
+        merged = self.new_container(newest.key, newest, opened.head, packed, unchanged=opened.document)
+        return merged._replace(note=tuple(texts))
 
     def head_record(
         self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
@@ -383,6 +432,17 @@ class Writer:
         if newest is None or not self._reader.rows.is_genuine(newest._replace(key=key)):
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
+
+    def _is_due(self, key: str, size: int, head: Head, run: int) -> bool:
+        """Whether a container is merged by this write; where it can wait for a pause it is told to."""
+        if self.postpone is None:
+            return is_worn(size, head, run)
+        if not is_worn(size, head, RUN):
+            return False
+        if is_worn(size, head, run, postponed=True):
+            return True
+        self.postpone(key)
+        return False
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""

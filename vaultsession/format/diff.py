@@ -36,6 +36,11 @@ class Difference(NamedTuple):
     growth: int
     dropped: int
 
+    @property
+    def rewrites(self) -> bool:
+        """Whether it drops messages."""
+        return self.growth != self.messages
+
 
 def smaller_delta(known: Bodies, elements: Sequence[bytes]) -> Difference | None:
     """The difference where it is little beside the document; None where that is better written whole."""

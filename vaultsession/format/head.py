@@ -26,6 +26,7 @@ class Head(NamedTuple):
     ``messages`` is the length of the history. What a reader opens begins with the last FULL record, at offset ``full``:
     ``records`` records with ``raw`` bytes of JSON, of which an estimated ``dead`` bytes (as stored) were overwritten or
     dropped by a later one; ``appended`` those, as many, of small records that were appended one by one.
+    ``rewrites`` grows with each change of the history that did not only add messages behind it.
     ``document`` is the version of the document, where that is not the record's own: in HEAD records, which change the
     chain and not the document, and in a container that was replaced while its document stayed as it was.
     """
@@ -48,22 +49,53 @@ class Head(NamedTuple):
     ttl: int | None = None
     sliding: bool = False
     max_messages: int | None = None
+    rewrites: int = 0
     document: bytes | None = None
 
     def is_expired(self, now: int) -> bool:
         """Expired at now ≥ expires."""
         return self.expires is not None and now >= self.expires
 
-    def followed(self, *, messages: int, raw: int, dead: int, appended: int, updated: int, expires: int | None) -> Head:
+    def followed(
+        self,
+        *,
+        messages: int,
+        raw: int,
+        dead: int,
+        appended: int,
+        updated: int,
+        expires: int | None,
+        rewritten: bool = False,
+    ) -> Head:
         """The head of one more record, which changes the document and nothing that it was given.
 
         Spelled out, since this is on the way of every turn: ``_replace`` takes three times as long.
         """
-        name, created, _, _, _, records, _, _, full, user, tenant, by, title, labels, _, ttl, sliding, most, _ = self
+        (
+            name,
+            created,
+            _,
+            _,
+            _,
+            records,
+            _,
+            _,
+            full,
+            user,
+            tenant,
+            by,
+            title,
+            labels,
+            _,
+            ttl,
+            sliding,
+            most,
+            rewrites,
+            _,
+        ) = self
         same = full, user, tenant, by, title, labels
-        return Head(
-            name, created, updated, messages, raw, records + 1, dead, appended, *same, expires, ttl, sliding, most
-        )
+        limits = expires, ttl, sliding, most, rewrites + rewritten
+        return Head(name, created, updated, messages, raw, records + 1, dead, appended, *same, *limits)
 
     def owners(self) -> list[tuple[str, str]]:
         """``(kind, id)`` of each owner that is set."""
@@ -89,6 +121,7 @@ _FIELDS: dict[str, tuple[int, type, Callable[[Any], object] | None]] = {
         ("ttl", int, lambda span: 0 <= span < _LIMIT),
         ("sliding", bool, bool),
         ("max_messages", int, lambda most: 0 <= most < _LIMIT),
+        ("rewrites", int, lambda count: 0 < count < _LIMIT),
         ("document", str, re.compile("[0-9a-f]{32}").fullmatch),
     )
 }

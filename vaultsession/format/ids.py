@@ -6,6 +6,7 @@ An id is never cleaned. It is accepted as it is and mapped injectively to a *loc
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import re
@@ -29,6 +30,10 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 """base32hex in lower case (RFC 4648), two digits at a time: six times as quick as the standard library's."""
 
+_ESCAPED = str.maketrans({"%": "%25", "/": "%2F"})
+_DIGEST_SIZE = 32
+"""Bytes of the digest in an id that would be too long, as 64 digits."""
+
 _SLUG_LENGTH = 40
 _NOT_IN_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 """Only letters of ASCII have a lower case here: U+212A has one in Unicode that is of ASCII, and U+0130 one of two."""
@@ -49,6 +54,29 @@ def parse(text: object) -> SessionId:
     if size > LONGEST_ID:
         raise InvalidSessionId(f"a session id has at most {LONGEST_ID} bytes of UTF-8, this one has {size}")
     return SessionId(str(text))
+
+
+def composed(*parts: str) -> str:
+    """One session id of several: injective, and readable while it fits.
+
+    The parts are joined by slashes, with ``%`` and ``/`` in them escaped. Where that is too long for a session id its
+    beginning stands before a SHA-256 of the whole: put the parts into labels or the state as well.
+
+    >>> composed("app", "a/b", "")
+    'app/a%2Fb/'
+    """
+    joined = "/".join([part.translate(_ESCAPED) for part in parts])
+    if len(joined) * 4 <= LONGEST_ID:
+        return joined
+    try:
+        data = joined.encode()
+    except UnicodeEncodeError:
+        return joined  # refused by each verb
+    if len(data) <= LONGEST_ID:
+        return joined
+    kept = data[: LONGEST_ID - 2 * _DIGEST_SIZE - 2].decode("utf-8", "ignore")
+    # No id that fits has two percent signs in a row: they are escaped as %25.
+    return f"{kept}%%{hashlib.sha256(data).hexdigest()}"
 
 
 def locator(naming_key: bytes, session_id: SessionId) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
@@ -13,18 +12,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from ..errors import InvalidSetting
-from ..format.ids import LONGEST_ID
+from ..format.ids import composed as composed_id
 from ..store.open import OpenFields, Place, open_store
 from ..store.store import SessionStore
 
 if TYPE_CHECKING:
     from ..store.aio import AsyncSessionStore
 
-T = TypeVar("T")
+__all__ = [
+    "Lent",
+    "StoreHandle",
+    "StoreOwner",
+    "UntriedVersionWarning",
+    "as_json",
+    "composed_id",
+    "framework",
+    "warn_of_untried",
+]
 
-_ESCAPED = str.maketrans({"%": "%25", "/": "%2F"})
-_DIGEST = 32
-"""Bytes of the digest in an id that would be too long, as 64 digits."""
+T = TypeVar("T")
 
 
 class UntriedVersionWarning(UserWarning):
@@ -173,26 +179,3 @@ def as_json(value: T) -> T:
     """
     found: T = json.loads(json.dumps(value))
     return found
-
-
-def composed_id(*parts: str) -> str:
-    """One session id of several: injective, and readable while it fits.
-
-    The parts are joined by slashes, with ``%`` and ``/`` in them escaped. Where that is too long for a session id its
-    beginning stands before a SHA-256 of the whole: put the parts into labels or the state as well.
-
-    >>> composed_id("app", "a/b", "")
-    'app/a%2Fb/'
-    """
-    joined = "/".join([part.translate(_ESCAPED) for part in parts])
-    if len(joined) * 4 <= LONGEST_ID:
-        return joined
-    try:
-        data = joined.encode()
-    except UnicodeEncodeError:
-        return joined  # refused by each verb
-    if len(data) <= LONGEST_ID:
-        return joined
-    kept = data[: LONGEST_ID - 2 * _DIGEST - 2].decode("utf-8", "ignore")
-    # No id that fits has two percent signs in a row: they are escaped as %25.
-    return f"{kept}%%{hashlib.sha256(data).hexdigest()}"

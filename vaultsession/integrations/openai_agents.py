@@ -17,18 +17,14 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..errors import Conflict, InvalidDocument, SessionNotFound
 from ..format import ids
 from ..format.payload import Json
-from ..store.aio import AsyncSessionStore
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
-from ..store.store import SessionStore
-from .adapter import StoreHandle, framework
-from .json_items import enveloped, guarded, items_of
+from .adapter import Lent, StoreHandle, StoreOwner, as_json, framework
 
 with framework("openai-agents", extra="openai-agents", tried=("0.24", "0.25")):
     from agents.memory import SessionSettings
@@ -45,7 +41,7 @@ _ALL = 1 << 30
 _DIGESTED = re.compile("%%[0-9a-f]{64}")
 
 
-class VaultSession:
+class VaultSession(StoreOwner):
     """A conversation of an agent: items in the session of that id.
 
     ``store`` stays its caller's and may serve any number of sessions. ``fields`` are those of ``SessionStore.create``,
@@ -56,7 +52,7 @@ class VaultSession:
     def __init__(
         self,
         session_id: str,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
         **fields: Unpack[SessionFields],
@@ -67,14 +63,14 @@ class VaultSession:
         )
         self._id = _vault_id(session_id)
         self._fields = fields
-        self._handle = StoreHandle(store)
+        self._handle = StoreHandle.of(store)
         self._is_closed = False
 
     @classmethod
     def from_store(
         cls,
         session_id: str,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
         **fields: Unpack[SessionFields],
@@ -89,21 +85,16 @@ class VaultSession:
         path_or_url: Place = None,
         *,
         session_settings: SessionSettings | dict[str, Any] | None = None,
-        user_id: str | None = None,
-        **fields: Unpack[OpenFields],
+        fields: SessionFields | None = None,
+        **settings: Unpack[OpenFields],
     ) -> Self:
         """The session of that id in a vault that is opened for it as by ``open_store``, and closed with it.
 
         ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
         """
-        handle = StoreHandle.opened(path_or_url, fields)
-        try:
-            made = cls(session_id, handle.store, session_settings=session_settings, user_id=user_id)
-        except BaseException:
-            handle.close()
-            raise
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, settings).closed_unless(
+            lambda handle: cls(session_id, handle, session_settings=session_settings, **fields or {})
+        )
 
     async def get_items(self, limit: int | None = None) -> list[Any]:
         """The newest ``limit`` items, oldest first; all where it is None or negative."""
@@ -118,7 +109,7 @@ class VaultSession:
                 messages = await self._handle.aio.messages(self._id, last=last)
         except SessionNotFound:
             return []
-        return items_of(messages)
+        return messages
 
     async def add_items(self, items: list[Any]) -> None:
         """Put items behind the history, in one record."""
@@ -133,7 +124,7 @@ class VaultSession:
             popped = await self._handle.aio.pop(self._id)
         except SessionNotFound:
             return None
-        return items_of(popped)[0] if popped else None
+        return popped[0] if popped else None
 
     async def clear_session(self) -> None:
         """Remove all items. Nothing of them stays in the session's file; its fields stay."""
@@ -153,20 +144,12 @@ class VaultSession:
     def close(self) -> None:
         """Take no more calls; a vault that was opened for the session is closed. Idempotent."""
         self._is_closed = True
-        self._handle.close()
+        super().close()
 
     async def aclose(self) -> None:
-        """``close``, in a thread where there is something to write."""
+        """``close``, awaited."""
         self._is_closed = True
-        await self._handle.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        await super().aclose()
 
     def __repr__(self) -> str:
         return f"<VaultSession {self.session_id!r:.80}{', closed' if self._is_closed else ''}>"
@@ -194,7 +177,7 @@ class VaultSession:
             if loaded is None or not replaced:
                 return False
             kept = messages[: len(messages) - replaced]
-            pruned = 0 if prune_prefix is None else _length_of_prefix(items_of(kept), prune_prefix)
+            pruned = 0 if prune_prefix is None else _length_of_prefix(kept, prune_prefix)
 
             async def replace(added: Sequence[Json]) -> None:
                 if pruned:
@@ -209,7 +192,7 @@ class VaultSession:
                 return False
             return True
 
-        return _Snapshot(items_of(seen), len(seen) == len(messages), replace_suffix)
+        return _Snapshot(seen, len(seen) == len(messages), replace_suffix)
 
     async def _atomic_replace_items(self, items: list[Any]) -> bool:
         """Replace the whole history in one record; False where a subclass has verbs of its own."""
@@ -233,11 +216,15 @@ class VaultSession:
                 await self._append(messages)
 
     async def _written(self, items: list[Any], write: Callable[[Sequence[Json]], Awaitable[None]]) -> None:
-        """Write items: as they are, which most are fit for, else in envelopes."""
+        """Write items as they are, which most are fit for, else as the SDK's own sessions read them back."""
         try:
-            await write(guarded(items))
-        except InvalidDocument:
-            await write(enveloped(items))
+            await write(items)
+        except InvalidDocument as refused:
+            try:
+                plain = as_json(items)
+            except (TypeError, ValueError, RecursionError):
+                raise refused from None
+            await write(plain)
 
     def _state(self) -> Json | None:
         """The id, where it is too long to be the vault's."""

@@ -13,12 +13,12 @@ messages are kept, in the order in which they were written; files keep the one t
 
 from __future__ import annotations
 
-import base64
 import builtins
 import re
 from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
+from ..admin.importers.strands_files import AGENT, MULTI_AGENT, SESSION
 from ..errors import Conflict, InvalidDocument, SessionExists, SessionNotFound
 from ..format.payload import Json
 from ..store.fields import SessionFields
@@ -26,6 +26,7 @@ from ..store.open import OpenFields, Place
 from ..store.session import Session as VaultSession
 from ..store.store import SessionStore
 from .adapter import Lent, StoreHandle, StoreOwner, as_json, composed_id, framework
+from .blob import blob_of, blob_state
 
 with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
     from strands.session.repository_session_manager import RepositorySessionManager
@@ -35,7 +36,6 @@ with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
     from strands.types.session import Session, SessionAgent, SessionMessage, SessionType
 
 LABEL = "framework"
-_SESSION, _AGENT, _MULTI_AGENT = "session", "agent:", "multi_agent:"
 _BLOBS = "strands-storage"
 KIND, _FOLDER, _SUBFOLDER = "kind", "folder", "subfolder"
 _TRIES = 100
@@ -56,7 +56,7 @@ class VaultSessionRepository(SessionRepository):
 
     def create_session(self, session: Session, **_: Any) -> Session:
         """Make the session. ``SessionException`` where there is one."""
-        state = {_SESSION: _document(session)}
+        state = {SESSION: _document(session)}
         try:
             self._store.create(composed_id(session.session_id), state=state, **self._fields)
         except SessionExists:
@@ -65,7 +65,7 @@ class VaultSessionRepository(SessionRepository):
 
     def read_session(self, session_id: str, **_: Any) -> Session | None:
         """The session, or None where it is absent or expired."""
-        found = self._read(session_id, _SESSION)
+        found = self._read(session_id, SESSION)
         return None if found is None else Session.from_dict(found)
 
     def delete_session(self, session_id: str, **_: Any) -> None:
@@ -75,33 +75,33 @@ class VaultSessionRepository(SessionRepository):
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **_: Any) -> None:
         """Add an agent. Messages that it has stay."""
-        self._write(session_id, state={_AGENT + session_agent.agent_id: session_agent.to_dict()})
+        self._write(session_id, state={AGENT + session_agent.agent_id: session_agent.to_dict()})
 
     def read_agent(self, session_id: str, agent_id: str, **_: Any) -> SessionAgent | None:
         """The agent, or None."""
-        found = self._read(session_id, _AGENT + agent_id)
+        found = self._read(session_id, AGENT + agent_id)
         return None if found is None else SessionAgent.from_dict(found)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **_: Any) -> None:
         """Write the state of an agent; ``created_at`` stays. ``SessionException`` where it is unknown."""
         name = session_agent.agent_id
-        found = self._read(session_id, _AGENT + name)
+        found = self._read(session_id, AGENT + name)
         if found is None:
             raise SessionException(f"Agent {name} in session {session_id} does not exist")
         session_agent.created_at = found["created_at"]
-        self._write(session_id, state={_AGENT + name: session_agent.to_dict()})
+        self._write(session_id, state={AGENT + name: session_agent.to_dict()})
 
     def create_multi_agent(self, session_id: str, multi_agent: Any, **_: Any) -> None:
         """Write the state of a multi-agent."""
-        self._write(session_id, state={_MULTI_AGENT + multi_agent.id: multi_agent.serialize_state()})
+        self._write(session_id, state={MULTI_AGENT + multi_agent.id: multi_agent.serialize_state()})
 
     def read_multi_agent(self, session_id: str, multi_agent_id: str, **_: Any) -> Json | None:
         """The state of a multi-agent, or None."""
-        return self._read(session_id, _MULTI_AGENT + multi_agent_id)
+        return self._read(session_id, MULTI_AGENT + multi_agent_id)
 
     def update_multi_agent(self, session_id: str, multi_agent: Any, **_: Any) -> None:
         """Write the state of a multi-agent. ``SessionException`` where it is unknown."""
-        if self._read(session_id, _MULTI_AGENT + multi_agent.id) is None:
+        if self._read(session_id, MULTI_AGENT + multi_agent.id) is None:
             raise SessionException(f"MultiAgent state {multi_agent.id} in session {session_id} does not exist")
         self.create_multi_agent(session_id, multi_agent)
 
@@ -164,10 +164,10 @@ class VaultSessionRepository(SessionRepository):
     ) -> list[SessionMessage]:
         """The messages of an agent, as they were written. ``SessionException`` where the agent is unknown."""
         state = self._state(session_id)
-        if _AGENT + agent_id not in state:
+        if AGENT + agent_id not in state:
             raise SessionException(f"Messages directory missing from agent: {agent_id} in session {session_id}")
         name = composed_id(session_id)
-        if sum(key.startswith(_AGENT) for key in state) == 1:
+        if sum(key.startswith(AGENT) for key in state) == 1:
             return [_message(record) for record in self._store.messages(name, offset=offset, limit=limit)]
         own = [record for record in self._store.messages(name) if record["agent_id"] == agent_id]
         return [_message(record) for record in own[offset : None if limit is None else offset + limit]]
@@ -197,7 +197,7 @@ class VaultSessionRepository(SessionRepository):
         try:
             self._store.append(name, *messages, state=state)
         except SessionNotFound:
-            begun = {_SESSION: _document(Session(session_id=session_id, session_type=SessionType.AGENT))}
+            begun = {SESSION: _document(Session(session_id=session_id, session_type=SessionType.AGENT))}
             self._store.append(name, *messages, state={**begun, **(state or {})}, create=True, **self._fields)
 
 
@@ -269,22 +269,15 @@ class VaultStorage(StoreOwner, Storage):
 
     async def write(self, key: str, data: bytes) -> None:
         """Store the bytes, whatever is there. ``StorageError`` for an empty key."""
-        try:
-            state = {"text": bytes(data).decode()}
-        except UnicodeDecodeError:
-            state = {"base64": base64.b64encode(data).decode("ascii")}
         name = _checked(key).strip("/")
         labels = {**(self._fields.get("labels") or {}), LABEL: "strands", KIND: "blob", **_folders(name)}
         fields: SessionFields = {**self._fields, "title": name, "labels": labels}
-        await self._handle.aio.save(_blob_id(key), state=state, **fields)
+        await self._handle.aio.save(_blob_id(key), state=blob_state(data), **fields)
 
     async def read(self, key: str) -> bytes | None:
         """The bytes, or None where there are none or their time has run out."""
         found = await self._handle.aio.get(_blob_id(key))
-        if found is None:
-            return None
-        state = found.state
-        return state["text"].encode() if "text" in state else base64.b64decode(state["base64"])
+        return None if found is None else blob_of(found.state)
 
     async def delete(self, key: str) -> None:
         """Remove what is there."""

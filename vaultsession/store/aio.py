@@ -1,4 +1,4 @@
-"""AsyncSessionStore: the verbs of a SessionStore for asyncio, in a pool of threads.
+"""AsyncSessionStore: the verbs of a SessionStore for asyncio and trio, in a pool of threads.
 
 Files have no asynchronous form, so each verb runs in a thread, of a pool that all stores of the process share. A load
 of what is in the cache and unchanged never leaves the event loop. A write that was started is finished even if its task
@@ -7,7 +7,6 @@ is cancelled: the task is cancelled when the write has ended.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import functools
@@ -20,6 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
 from ..format.payload import Json
+from ..util.event_loop import finished, in_thread, result_of, settled
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
@@ -54,8 +54,10 @@ def _awaited(
 class AsyncSessionStore(Generic[StateT]):
     """A SessionStore whose verbs are awaited. Made by ``open_store_async``; use it as an async context manager.
 
-    Every verb has the parameters, the result and the errors of its twin in ``SessionStore``. What a verb is given to
-    call or to read runs in a thread: ``progress``, the function of ``update``, the ``lines`` of ``import_``.
+    ``AsyncSessionStore(store)`` is one over a store that is open, for a program with callers of both kinds: one store,
+    which either closes. Every verb has the parameters, the result and the errors of its twin in ``SessionStore``. What
+    a verb is given to call or to read runs in a thread: ``progress``, the function of ``update``, the ``lines`` of
+    ``import_``.
 
     >>> import asyncio
     >>> from vaultsession import open_store_async
@@ -77,10 +79,10 @@ class AsyncSessionStore(Generic[StateT]):
         threads = SharedThreads()
         made: list[SessionStore[StateT]] = []
         try:
-            await _settled(threads, lambda: made.append(opening()))
+            await settled(threads.submit(lambda: made.append(opening())))
         except BaseException:
             if made:  # cancelled meanwhile: no caller has it to close
-                await _settled(threads, made[0].close)
+                await finished(threads.submit(made[0].close))
             threads.close()
             raise
         return cls(made[0], threads)
@@ -103,12 +105,15 @@ class AsyncSessionStore(Generic[StateT]):
         session: Session[StateT] | str,
         *,
         overwrite: bool = False,
+        erase: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
         """See ``SessionStore.save``."""
-        return await self._run(self._store.save, session, overwrite=overwrite, state=state, messages=messages, **fields)
+        return await self._run(
+            self._store.save, session, overwrite=overwrite, erase=erase, state=state, messages=messages, **fields
+        )
 
     async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
@@ -170,10 +175,10 @@ class AsyncSessionStore(Generic[StateT]):
         wait = functools.partial(_entered, functools.partial(self._store.lease, id), timeout, abandoned)
         thread = ThreadPoolExecutor(1, thread_name_prefix="vaultsession-lease")
         try:
-            entering = asyncio.get_running_loop().run_in_executor(thread, wait)
+            entering = thread.submit(wait)
             try:
-                held = await asyncio.shield(entering)
-            except asyncio.CancelledError:
+                held = await result_of(entering)
+            except BaseException:
                 # A cancelled waiter must not hold the lease for ever: it is released as soon as it is given.
                 abandoned.set()
                 entering.add_done_callback(lambda done: done.exception() or done.result().__exit__(None, None, None))
@@ -181,7 +186,7 @@ class AsyncSessionStore(Generic[StateT]):
             try:
                 yield
             finally:
-                await _settled(thread, functools.partial(held.__exit__, None, None, None))
+                await finished(thread.submit(held.__exit__, None, None, None))
         finally:
             thread.shutdown(wait=False)
 
@@ -222,6 +227,10 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.load_many``."""
         return await self._run(self._store.load_many, ids)
 
+    def load_each(self, ids: Iterable[str]) -> AsyncIterator[Session[StateT]]:
+        """See ``SessionStore.load_each``. ``ids`` are read in a thread."""
+        return self._streamed(self._store.load_each(ids))
+
     delete_many = _awaited(SessionStore.delete_many)
 
     @shows_fields(Filters)
@@ -249,12 +258,17 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def health(self) -> dict[str, Any]:
         """See ``SessionStore.health``. In a thread of its own: a probe waits for no verb."""
-        return await asyncio.to_thread(self._store.health)
+        return await in_thread(self._store.health)
+
+    @property
+    def closed(self) -> bool:
+        """See ``SessionStore.closed``."""
+        return self._store.closed
 
     async def close(self) -> None:
         """See ``SessionStore.close``."""
         with contextlib.suppress(RuntimeError):  # closed before
-            await self._run(self._store.close)
+            await finished(self._threads.submit(self._store.close))
         self._threads.close()
 
     async def __aenter__(self) -> Self:
@@ -264,6 +278,13 @@ class AsyncSessionStore(Generic[StateT]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def run(self, function: Callable[[SessionStore[StateT]], T]) -> T:
+        """What a function returns that is called with the store, in one thread: several verbs, awaited once.
+
+        As with a verb, what was begun is finished even if the task is cancelled.
+        """
+        return await self._run(function, self._store)
 
     async def _streamed(self, found: Iterator[T]) -> AsyncIterator[T]:
         """What an iterator gives, each looked for in a thread; it is closed with this one."""
@@ -276,7 +297,7 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         context = contextvars.copy_context()  # for spans: their parent is the caller's
-        return await _settled(self._threads, functools.partial(context.run, verb, *args, **kwargs))
+        return await settled(self._threads.submit(functools.partial(context.run, verb, *args, **kwargs)))
 
 
 def _entered(
@@ -297,16 +318,3 @@ def _entered(
             held.__exit__(None, None, None)
             raise LeaseTimeout("given to a task that had stopped waiting")
         return held
-
-
-async def _settled(threads: ThreadPoolExecutor | SharedThreads, call: Callable[[], T]) -> T:
-    """What the call returns from its thread. A cancelled task waits for it: no write outlives its task."""
-    running = asyncio.wrap_future(threads.submit(call))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.exception()  # retrieved, since nothing else will
-        raise

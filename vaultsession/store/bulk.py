@@ -112,6 +112,27 @@ def save_many(
     return _complete("saved", *_each(save, named, overlap=overlap))
 
 
+def load_each(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> Iterator[Session[StateT]]:
+    """The living sessions, one after the other. ``PartialFailure`` behind the last one."""
+    failures: dict[str, VaultError] = {}
+
+    def load(name: str) -> Session[StateT] | None:
+        try:
+            return documents.load(name)
+        except SessionNotFound:
+            return None
+        except VaultError as error:
+            failures[name] = without_frames(error)
+            return None
+
+    with closing(parallel_map(load, ids, overlap=overlap)) as found:
+        for session in found:
+            if session is not None:
+                yield session
+    if failures:
+        raise PartialFailure.of("loaded", failures)
+
+
 def load_many(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> dict[str, Session[StateT]]:
     """The living sessions by their ids."""
 

@@ -58,16 +58,24 @@ class Documents(Generic[StateT]):
         return None if loaded is None else self._shown(loaded)
 
     def put(
-        self, id: str | None, state: StateT | None, messages: Sequence[Json], fields: ImportedFields, *, replace: bool
+        self,
+        id: str | None,
+        state: StateT | None,
+        messages: Sequence[Json],
+        fields: ImportedFields,
+        *,
+        replace: bool,
+        erase: bool = False,
     ) -> Session[StateT]:
         """Write a document that was given with its fields; under a new id where none is given."""
-        head = self._new_head(id, fields)
-        return self._shown(self._operations.put(self.key(head.id), head, self._plain(state), messages, replace=replace))
+        head, plain = self._new_head(id, fields), self._plain(state)
+        return self._shown(self._operations.put(self.key(head.id), head, plain, messages, replace=replace, erase=erase))
 
-    def save(self, session: Session[StateT], *, overwrite: bool) -> Session[StateT]:
+    def save(self, session: Session[StateT], *, overwrite: bool, erase: bool = False) -> Session[StateT]:
         """Write a loaded session, which then is what was written."""
         edit = session._edit()  # noqa: SLF001 - what a session shows to its store alone
-        session._follow(self._operations.save(self.key(session.id), edit, overwrite=overwrite))  # noqa: SLF001 - as above
+        saved = self._operations.save(self.key(session.id), edit, overwrite=overwrite, erase=erase)
+        session._follow(saved)  # noqa: SLF001 - as above
         return session
 
     def fork(self, id: str, new_id: str | None, until: int | None, fields: SessionFields) -> Session[StateT]:
@@ -129,12 +137,9 @@ class Documents(Generic[StateT]):
 
     def snapshot(self, id: str, last: int) -> Snapshot[StateT]:
         """The state and the newest messages, read at once."""
-        loaded = self._operations.load(self.key(id), id)
-        head = loaded.head
-        wanted = min(last, head.messages)
-        messages = document.messages_of(document.tail(reversed(loaded.bodies), wanted))
-        info = SessionInfo(head, loaded.document)
-        return Snapshot(self._shown(loaded).state, Messages(messages, info, head.messages - wanted))
+        head, version, plain, messages = self._operations.snapshot(self.key(id), id, wanted=last)
+        state = cast("StateT", plain) if self._shape is None else self._shape.read(plain)
+        return Snapshot(state, Messages(messages, SessionInfo(head, version), head.messages - len(messages)))
 
     def update(
         self,

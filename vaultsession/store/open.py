@@ -119,8 +119,9 @@ def open_store(
 
         tracing = Telemetry.installed()
     clock = clock or SystemClock()
-    options = StoreOptions(chosen, clock, None if state_type is None else Shape(state_type), tracing, new_id)
-    disk = disk or Disk()
+    shape = None if state_type is None else Shape(state_type)
+    options = StoreOptions(chosen, clock, shape, tracing, new_id)
+    is_given, disk = disk is not None, disk or Disk()
     if path_or_url is None or isinstance(path_or_url, str | bytes | os.PathLike):
         where = vault_path(environ()) if path_or_url is None else os.fsdecode(path_or_url)
         if where.startswith(MEMORY):
@@ -153,7 +154,9 @@ def open_store(
         if isinstance(backend, FilesBackend):
             memory.index = backend
             memory.refuse_older(vault, site.vault.reload)
-        writer, leases = writer_of(reader, clock, chosen), site.leases()
+        # Not over a disk that was given: who counts its calls says when each of them is made.
+        pauses = isinstance(backend, FilesBackend) and not is_given
+        writer, leases = writer_of(reader, clock, chosen, pauses=pauses), site.leases()
         if chosen.mirror is not None:
             backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
         if remembered is not None:
@@ -206,8 +209,8 @@ def _named_key(
     return (PassphraseFile if key_file is None else KeyFile)(path, disk or Disk())
 
 
-def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
-    """Writes as the settings say."""
+def writer_of(reader: Reader, clock: Clock, settings: Settings, *, pauses: bool = False) -> Writer:
+    """Writes as the settings say. ``pauses``: merges wait for a pause."""
     level = settings.level if settings.compression == "zstd" else None
     return Writer(
         reader,
@@ -216,6 +219,7 @@ def writer_of(reader: Reader, clock: Clock, settings: Settings) -> Writer:
         padded=settings.padding,
         suite=SUITES[settings.suite],
         lossless=settings.lossless,
+        pauses=pauses,
     )
 
 

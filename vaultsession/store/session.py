@@ -128,6 +128,20 @@ class SessionInfo(SessionFacts):
     max_messages = _Fact[int | None]("max_messages", "How many messages are kept; older ones are dropped.")
     size = _Fact[int]("raw", "Bytes of JSON that a load of the whole session reads; fewer once compressed and sealed.")
 
+    rewrites = _Fact[int](
+        "rewrites",
+        "Grows with each change of the history that did not only add to it: pop, clear, another save, import.",
+    )
+
+    def only_grew_since(self, earlier: SessionInfo) -> bool:
+        """Whether the history begins with all that it held then: who has read that need only read what is behind it.
+
+        False where that cannot be said: also of a session that was made anew, imported, or dropped old messages.
+        """
+        now, then = self._head, earlier._head
+        same = (now.id, now.created, now.rewrites) == (then.id, then.created, then.rewrites)
+        return same and now.messages >= then.messages
+
     @property
     def labels(self) -> dict[str, str]:
         """The labels, as a new dict."""

@@ -31,7 +31,7 @@ from ..util.clock import Clock, Duration, to_duration
 from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing, timed
-from . import bulk
+from . import bulk, health
 from .bulk import Imported, Verified
 from .documents import Documents
 from .fields import (
@@ -62,9 +62,6 @@ else:
     erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
     conversations = LazyModule(".store.conversation")
-
-_PROBE_SECONDS = 2.0
-"""Seconds that a backend has to answer a health probe."""
 
 
 class SessionStore(Generic[StateT]):
@@ -148,11 +145,12 @@ class SessionStore(Generic[StateT]):
         session: Session[StateT] | str,
         *,
         overwrite: bool = False,
+        erase: bool = False,
         state: StateT | None = None,
         messages: Sequence[Json] = (),
         **fields: Unpack[ImportedFields],
     ) -> Session[StateT]:
-        """Write a whole document.
+        """Write a whole document. ``erase``: what it no longer holds is not left behind in the file, as of ``clear``.
 
         A loaded ``Session`` is saved as it is, compared and swapped: ``Conflict`` if someone saved since, and
         ``SessionNotFound`` if it was removed; ``overwrite=True`` writes in any case. ``version`` is then the new one.
@@ -160,10 +158,10 @@ class SessionStore(Generic[StateT]):
         An id with a document and the fields of ``create`` creates or replaces, since there is no version to compare.
         """
         if isinstance(session, str):
-            return self._documents.put(session, state, messages, fields, replace=True)
+            return self._documents.put(session, state, messages, fields, replace=True, erase=erase)
         if state is not None or messages or fields:
             raise TypeError("a Session is saved as it is: change it, then save it")
-        return self._documents.save(session, overwrite=overwrite)
+        return self._documents.save(session, overwrite=overwrite, erase=erase)
 
     @timed
     def load(self, id: str) -> Session[StateT]:
@@ -401,6 +399,11 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
+    def load_each(self, ids: Iterable[str]) -> Iterator[Session[StateT]]:
+        """As ``load_many``, in order and one at a time. ``PartialFailure`` behind the last one, for damage."""
+        self._check_open()
+        return bulk.load_each(self._documents, ids, overlap=self._backend.traits.shared)
+
     @timed
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
@@ -556,16 +559,13 @@ class SessionStore(Generic[StateT]):
         Settings of an engine that risk data in a crash are shown, and leave ``ok`` as it is; so is a mirror that is out
         of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
-        components = {"store": "closed"} if self._closed else self._health.take(_PROBE_SECONDS)
-        if self._sweeper is not None:
-            components = {**components, "sweeper": self._sweeper.problem()}
-        notes = self._backend.notes()
-        return {
-            "ok": all(problem is None for problem in components.values()),
-            "where": self.origin.where,
-            "key": self.origin.key,
-            **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
-        }
+        sweeper = {} if self._sweeper is None else {"sweeper": self._sweeper.problem()}
+        return health.report(self._health, self._backend.notes(), self.origin, closed=self._closed, sweeper=sweeper)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: every verb then raises ``RuntimeError`` with "the store is closed"."""
+        return self._closed
 
     def close(self) -> None:
         """Stop the sweeper, write the index and release everything. Idempotent."""
@@ -573,6 +573,7 @@ class SessionStore(Generic[StateT]):
         if self._sweeper is not None:
             self._sweeper.stop()
             self._sweeper = None
+        self._operations.close()
         self._backend.close()
         self._cache.clear()
 

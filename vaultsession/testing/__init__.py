@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from .clock import ManualClock
@@ -11,36 +12,41 @@ from .seeded import SeededIds
 
 if TYPE_CHECKING:
     from .contract import BackendContract
+    from .conversation_store import ConversationStoreContract
     from .state_machine import SessionMachine
 
-__all__ = ["BackendContract", "FaultyDisk", "LossyDisk", "ManualClock", "SeededIds", "SessionMachine"]
+__all__ = [
+    "BackendContract",
+    "ConversationStoreContract",
+    "FaultyDisk",
+    "LossyDisk",
+    "ManualClock",
+    "SeededIds",
+    "SessionMachine",
+]
+
+_HOMES = {
+    "BackendContract": ("contract", "session_promises", "listing_promises"),
+    "ConversationStoreContract": ("conversation_store",),
+    "SessionMachine": ("state_machine",),
+}
+"""What needs pytest, Hypothesis or Pydantic AI and is imported when asked for: its module, and others that assert."""
 
 
 def __getattr__(name: str) -> object:
-    """``BackendContract`` needs pytest and ``SessionMachine`` Hypothesis: each is imported when it is asked for."""
-    if name not in ("BackendContract", "SessionMachine"):
+    """What ``_HOMES`` has."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = [f"{__name__}.{part}" for part in _HOMES[name]]
     try:
-        return _contract() if name == "BackendContract" else _machine()
+        if name != "SessionMachine":
+            import pytest  # noqa: PLC0415 - an extra
+
+            # An assertion that fails then says what it compared, as in a test file.
+            pytest.register_assert_rewrite(*modules)
+        return getattr(importlib.import_module(modules[0]), name)
     except ModuleNotFoundError as error:
+        extra = "pydantic-ai" if (error.name or "").startswith("pydantic") else "testing"
         raise ModuleNotFoundError(
-            f"{name} needs {error.name}: pip install 'vaultsession[testing]'", name=error.name
+            f"{name} needs {error.name}: pip install 'vaultsession[{extra}]'", name=error.name
         ) from error
-
-
-def _machine() -> object:
-    from .state_machine import SessionMachine  # noqa: PLC0415 - see above
-
-    return SessionMachine
-
-
-def _contract() -> object:
-    import pytest  # noqa: PLC0415 - see above
-
-    # An assertion that fails then says what it compared, as in a test file.
-    pytest.register_assert_rewrite(
-        *(f"{__name__}.{part}" for part in ("contract", "session_promises", "listing_promises"))
-    )
-    from .contract import BackendContract  # noqa: PLC0415 - see above
-
-    return BackendContract

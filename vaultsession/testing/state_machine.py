@@ -71,6 +71,7 @@ class SessionMachine(Upkeep):
     def begin(self, ids: list[str]) -> None:
         """Open the stores."""
         self.ids = ids
+        self._read: dict[str, list[tuple[SessionInfo, list[Json]]]] = {}
         self.opened = [self.open(number) for number in range(self.stores)]
 
     def teardown(self) -> None:
@@ -100,6 +101,7 @@ class SessionMachine(Upkeep):
         for store in self.opened:
             store.close()
         self.lose_index()
+        self._read.clear()  # two lives of an id are not told apart where the index is lost, and the clock stands still
         self.opened = [self.open(number) for number in range(self.stores)]
 
     @rule(seconds=st.sampled_from([0.000001, 1, 3, 30, 60, 599, 3600]))
@@ -256,6 +258,7 @@ class SessionMachine(Upkeep):
             info = self._store(which).info(name)
             self.compare(which, name)
             _same(self._store(which).load(name).version, info.version, "the version")
+            self._hold_to_its_word(info)
 
     @rule(which=_STORE, place=_PLACE, turns=st.integers(500, 600))
     def append_many(self, which: int, place: int, turns: int) -> None:
@@ -432,6 +435,16 @@ class SessionMachine(Upkeep):
             store.count()
         return self._store(which)
 
+    def _hold_to_its_word(self, info: SessionInfo) -> None:
+        """What is said to have only grown since it was read begins with all that was read."""
+        known = self.model.alive(info.id)
+        messages = [] if known is None else [*known.messages]
+        read = self._read.setdefault(info.id, [])
+        for earlier, then in read:
+            if info.only_grew_since(earlier):
+                _same(messages[: len(then)], then, "what the history began with when it had only grown")
+        read.append((info, messages))
+
     def _some_there(self, name: str, unset: Sequence[str]) -> Sequence[str]:
         """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
         known = self.model.alive(name)
@@ -444,6 +457,8 @@ class SessionMachine(Upkeep):
         _same(type(got_error), type(want_error), "the error")
         if got_error is None:
             self._compare(got, want)
+        if isinstance(got, SessionInfo):
+            self._hold_to_its_word(got)
         return (got, want) if isinstance(got, Session) else None
 
     @staticmethod

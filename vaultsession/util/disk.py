@@ -58,6 +58,7 @@ class Disk:
     fstat = staticmethod(os.fstat)
     mkdir = staticmethod(ownership.make_directory)
     rmdir = staticmethod(os.rmdir)
+    link = staticmethod(os.link)
     unlink = staticmethod(os.unlink)
     listdir = staticmethod(os.listdir)
     readlink = staticmethod(os.readlink)

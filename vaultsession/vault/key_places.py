@@ -57,7 +57,7 @@ class KeyFile:
 
     def secret(self) -> RawKey | None:
         """The key in the file."""
-        data = _read_private(self.disk, self.path, self.name)
+        data = read_private(self.disk, self.path, self.name)
         return None if data is None else key_from(self.name, data)
 
     def is_there(self) -> bool:
@@ -85,7 +85,7 @@ class PassphraseFile:
 
     def secret(self) -> Passphrase | None:
         """The passphrase in the file."""
-        data = _read_private(self.disk, self.path, self.name)
+        data = read_private(self.disk, self.path, self.name)
         if data is None:
             return None
         try:
@@ -117,7 +117,7 @@ class Prompt:
         return Passphrase(words) if words else None
 
 
-def _read_private(disk: Disk, path: str, name: str) -> bytes | None:
+def read_private(disk: Disk, path: str, name: str) -> bytes | None:
     """A file that no other user can read; None if there is no such file."""
     try:
         with opened(disk, _without_links(disk, path)) as fd:

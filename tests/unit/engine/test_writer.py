@@ -411,6 +411,7 @@ def test_touching_does_not_grow():
 def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "SEGMENT", segment)
+        patch.setattr(document, "LARGE", segment // 2)
         patch.setattr(document.segments, "__kwdefaults__", {"largest": segment})
         patch.setattr(merge_policy, "DEAD_FLOOR", 300)
         patch.setattr(merge_policy, "APPENDED_FLOOR", 700)

@@ -71,6 +71,7 @@ def test_every_way_of_reading_agrees_with_a_plain_model(state, messages, steps, 
 def test_merging_changes_nothing_and_can_be_gone_on_with(state, messages, steps, largest):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "SEGMENT", largest)
+        patch.setattr(document, "LARGE", largest // 2)
         patch.setattr(document.segments, "__kwdefaults__", {"largest": largest})
         model = Model(state, messages, largest)
         for step in steps:

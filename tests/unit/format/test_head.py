@@ -35,6 +35,7 @@ HEADS = st.builds(
     ttl=st.none() | COUNT,
     sliding=st.booleans(),
     max_messages=st.none() | COUNT,
+    rewrites=COUNT,
     document=st.none() | st.binary(min_size=16, max_size=16),
 )
 

@@ -6,9 +6,11 @@ import asyncio
 import math
 from typing import Any
 
+import orjson
 import pytest
 
 from vaultsession import InvalidDocument, InvalidSetting, SessionStore, open_store, open_store_async
+from vaultsession.store.elements import Elements
 from vaultsession.testing.clock import ManualClock
 
 ODD: dict[str, Any] = {
@@ -127,6 +129,17 @@ def test_it_is_found(lossless: SessionStore) -> None:
         deep = [deep]
     lossless.create("b", messages=[{"content": deep}])
     assert sorted(match.id for match in lossless.search("Rome")) == ["a", "b"]
+
+
+def test_elements_that_look_like_boxes_come_back_byte_for_byte(lossless: SessionStore) -> None:
+    each = [b'{"$lossless":[1]}', b'{"a":1,"$lossless":{"$b":"?"}}', b'{"a":"\\"$lossless"}', b'{"a":{"$lossless":1}}']
+    elements = Elements(lossless)
+    elements.create("a", {"$lossless": 1}, each, {})
+    assert [orjson.dumps(message) for message in lossless.messages("a")] == each
+    elements.append("a", [orjson.loads(element) for element in each], {})
+    read = elements.read("a")
+    assert read is not None
+    assert (read.elements, read.state) == (each + each, {"$lossless": 1})
 
 
 def test_it_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

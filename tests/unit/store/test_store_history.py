@@ -14,6 +14,7 @@ from vaultsession import Conflict, InvalidDocument, InvalidSetting, RawKey, Sess
 from vaultsession.engine import operations
 from vaultsession.engine.reader import Reader
 from vaultsession.testing.clock import ManualClock
+from vaultsession.util.disk import Disk
 
 
 def turns(first: int, end: int) -> list[dict[str, Any]]:
@@ -450,7 +451,10 @@ def test_the_injected_clock_tells_every_time(store: SessionStore, monkeypatch: p
 
 
 def test_small_records_are_merged_by_whoever_is_alone(tmp_path: Path) -> None:
-    """Four processes that wrote to one session in turns spent a third of their time waiting for one of them to merge."""
+    """Four processes that wrote to one session in turns spent a third of their time waiting for one of them to merge.
+
+    Over a disk that is given no pause is waited for.
+    """
     key = RawKey(bytes(range(100, 132)))
 
     def replaced(*turns: SessionStore) -> int:
@@ -460,8 +464,8 @@ def test_small_records_are_merged_by_whoever_is_alone(tmp_path: Path) -> None:
         return turns[0]._backend.head(turns[0]._key("a")).generation - generation
 
     with (
-        open_store(tmp_path / "vault", key=key, durability="os") as one,
-        open_store(tmp_path / "vault", key=key, durability="os") as other,
+        open_store(tmp_path / "vault", key=key, durability="os", disk=Disk()) as one,
+        open_store(tmp_path / "vault", key=key, durability="os", disk=Disk()) as other,
     ):
         one.create("a", messages=[{"role": "user", "content": "".join(f"{number**3} " for number in range(400))}])
         assert replaced(one, other) == 0

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import IO, NamedTuple, Protocol
 
 from ...errors import InvalidSetting
-from . import json_file, json_lines, openai_agents
+from . import json_file, json_lines, openai_agents, strands_files
+from .agents import TRANSCRIPTS
 from .session import Found, Skipped
 from .sources import File, files
 
@@ -31,16 +32,21 @@ _FORMATS = {
     "json": _Format(_JSON, json_file.read),
     "jsonl": _Format(_LINES, json_lines.read),
     "openai-agents": _Format(_DATABASES, openai_agents.read),
-    **{name: _Format(_LINES, agent.read) for name, agent in json_lines.AGENTS.items()},
+    **{name: _Format(_LINES, agent.read) for name, agent in TRANSCRIPTS.items()},
     "langchain": _Format(_JSON, json_file.read_langchain),
+    "strands": _Format(_JSON, strands_files.read),
 }
 
 FORMATS = (AUTO, *_FORMATS)
 """What ``read`` takes as a format."""
 
 
-def read(source: str, format: str = AUTO, *, id_prefix: str = "", lenient: bool = False) -> Found:
+def read(
+    source: str, format: str = AUTO, *, id_prefix: str = "", lenient: bool = False, source_key: str | None = None
+) -> Found:
     """Every session of a file or of the files below a directory; ``auto`` looks at each file by itself.
+
+    ``source_key`` is the key that another program encrypted with: of the OpenAI Agents SDK's ``EncryptedSession``.
 
     ``lenient`` takes what can be read of a session; what cannot is ``Skipped``, and marked in the session's state. An
     id that comes a second time is skipped: the first one stands. ``InvalidSetting`` for a source that is not there, is
@@ -48,7 +54,7 @@ def read(source: str, format: str = AUTO, *, id_prefix: str = "", lenient: bool 
     """
     if format not in FORMATS:
         raise InvalidSetting(f"a format is one of {', '.join(FORMATS)}, not {format!r}")
-    yield from _once(_found(source, format, lenient=lenient), id_prefix)
+    yield from _once(_found(source, format, lenient=lenient, source_key=source_key), id_prefix)
 
 
 def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
@@ -56,11 +62,15 @@ def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
     yield from _once(json_lines.read_stream(stream), id_prefix)
 
 
-def _found(source: str, format: str, *, lenient: bool) -> Found:
+def _found(source: str, format: str, *, lenient: bool, source_key: str | None) -> Found:
     suffixes = {suffix for name, each in _FORMATS.items() if format in (AUTO, name) for suffix in each.suffixes}
     for file in files(source, suffixes):
         if isinstance(file, File):
-            yield from _FORMATS[format if format != AUTO else format_of(file)].read(file, lenient=lenient)
+            name = format if format != AUTO else format_of(file)
+            if name == "openai-agents":
+                yield from openai_agents.read(file, lenient=lenient, source_key=source_key)
+            else:
+                yield from _FORMATS[name].read(file, lenient=lenient)
         else:
             yield Skipped(*file)
 
@@ -76,6 +86,8 @@ def format_of(file: File) -> str:
                 return agent
     except OSError:
         pass
+    if file.suffix in _JSON and strands_files.is_part(file):
+        return "strands"
     return "jsonl" if file.suffix in _LINES else "openai-agents" if file.suffix in _DATABASES else "json"
 
 

@@ -22,7 +22,7 @@ from typing import IO
 import orjson
 
 from ...format.payload import Json
-from .claude_code import CLAUDE_CODE
+from .agents import TRANSCRIPTS
 from .session import (
     Found,
     ImportedSession,
@@ -37,15 +37,12 @@ from .session import (
 from .sources import File, Line, lines
 from .transcripts import Agent, read_events, span_of
 
-AGENTS = {"claude-code": CLAUDE_CODE}
-"""Whose transcripts are known, by the name of their format."""
-
 
 @dataclass(slots=True)
 class Survey:
     """What the lines of a file look like, of those that can be read."""
 
-    agents: dict[str, Agent] = field(default_factory=lambda: dict(AGENTS))
+    agents: dict[str, Agent] = field(default_factory=lambda: dict(TRANSCRIPTS))
     """Those whose transcript it may be."""
     certain: set[str] = field(default_factory=set)
     lines: int = 0

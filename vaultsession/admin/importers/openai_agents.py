@@ -5,7 +5,8 @@
     agent_sessions         session_id, created_at, updated_at
     agent_messages         id, session_id, message_data (JSON), created_at
 
-The SDK lets people name the tables, so they are found by their columns. Items are kept as they are, by ``id``. Nothing
+The SDK lets people name the tables, so they are found by their columns. Items are kept as they are, by ``id``; those of
+an ``EncryptedSession`` are opened with its key (``encrypted_items``). Nothing
 is written to the file or beside it, and nothing that its schema could hold besides tables is run.
 """
 
@@ -21,8 +22,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ...format.payload import Json
+from .encrypted_items import opener_of
 from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import LARGEST, File, objects, parse
+from .sources import ENCRYPTED, LARGEST, File, is_encrypted, objects, parse
 
 MAGIC = b"SQLite format 3\0"
 
@@ -35,8 +37,8 @@ _SESSIONS = {"session_id", "created_at", "updated_at"}
 _MESSAGES = {"id", "session_id", "message_data"}
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
-    """The sessions of a database, in the order of their ids."""
+def read(file: File, *, lenient: bool = False, source_key: str | None = None) -> Found:
+    """The sessions of a database, in the order of their ids. ``source_key`` is that of an ``EncryptedSession``."""
     try:
         with file.open() as opened:  # refuses what is no regular file
             header = opened.read(_HEADER)
@@ -52,7 +54,8 @@ def read(file: File, *, lenient: bool = False) -> Found:
             if messages is None or sessions is None:
                 yield Skipped(file.name, "a database without the tables of an OpenAI Agents SQLiteSession")
                 return
-            yield from _sessions(database, _quoted(sessions), _quoted(messages), file, lenient=lenient)
+            tables_of = _quoted(sessions), _quoted(messages)
+            yield from _sessions(database, *tables_of, file, lenient=lenient, source_key=source_key)
     except (sqlite3.Error, OSError, ValueError) as error:
         yield Skipped(file.name, f"the database cannot be read: {error}")
 
@@ -104,16 +107,18 @@ def _tables(database: sqlite3.Connection) -> dict[str, set[str]]:
     return {name: {column for (column,) in database.execute(columns, (name,))} for name in names}
 
 
-def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: File, *, lenient: bool) -> Found:
+def _sessions(
+    database: sqlite3.Connection, sessions: str, messages: str, file: File, *, lenient: bool, source_key: str | None
+) -> Found:
     text = f"SELECT session_id, created_at, updated_at FROM {sessions} ORDER BY session_id"  # noqa: S608 - quoted names
     for name, created, updated in database.execute(text):
         place = f"{file.name}, session {name!r:.80}"
-        items, gaps = _items(database, messages, name)
-        if gaps and not lenient:
-            yield Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
-            continue
         if not isinstance(name, str):
             yield Skipped(place, "its id is no text")
+            continue
+        items, gaps = _items(database, messages, name, source_key)
+        if gaps and not lenient:
+            yield Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
             continue
         yield ImportedSession(name, place, items, created=moment(created), updated=moment(updated), gaps=tuple(gaps))
     orphans = f"SELECT count(*) FROM {messages} WHERE session_id NOT IN (SELECT session_id FROM {sessions})"  # noqa: S608 - as above
@@ -121,16 +126,34 @@ def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: 
         yield Skipped(file.name, f"{lost} items belong to no session that is there")
 
 
-def _items(database: sqlite3.Connection, messages: str, session: Any) -> tuple[list[Json], list[ImportGap]]:  # noqa: ANN401 - as the column says
+def _items(
+    database: sqlite3.Connection, messages: str, session: str, source_key: str | None
+) -> tuple[list[Json], list[ImportGap]]:
     text = f"SELECT id, message_data FROM {messages} WHERE session_id = ? ORDER BY id"  # noqa: S608 - as above
+    values = [(number, _parsed(data)) for number, data in database.execute(text, (session,))]
+    opened = None
+    if source_key is not None and any(isinstance(value, dict) and is_encrypted(value) for _, value in values):
+        opened = opener_of(source_key, session)
     items: list[Json] = []
     gaps = []
-    for number, data in database.execute(text, (session,)):
+    for number, value in values:
         try:
-            items += objects([parse(data if isinstance(data, bytes) else str(data).encode())])
+            if isinstance(value, ValueError):
+                raise value
+            items += objects([value]) if opened is None else objects([parse(opened(value))])
         except ValueError as error:
-            gaps.append(ImportGap(len(items), f"item {number}", str(error).removeprefix("messages[0]").lstrip(": ")))
+            reason = str(error).removeprefix("messages[0]").lstrip(": ")
+            hint = ", or name the key that it gave to EncryptedSession" if reason == ENCRYPTED else ""
+            gaps.append(ImportGap(len(items), f"item {number}", reason + hint))
     return items, gaps
+
+
+def _parsed(data: Any) -> Any:  # noqa: ANN401 - as the column says
+    """What the JSON of an item stands for, or the ``ValueError`` that says why it stands for nothing."""
+    try:
+        return parse(data if isinstance(data, bytes) else str(data).encode())
+    except ValueError as error:
+        return error
 
 
 def _quoted(name: str) -> str:

@@ -40,7 +40,7 @@ def place(store: SessionStore, found: ImportedSession, *, replace: bool = False,
         if done.expired:
             raise InvalidDocument("its time has run out")
         return Placed.IMPORTED if done.made else Placed.REPLACED if done.replaced else Placed.PRESENT
-    fields = _fields(found)
+    fields = imported_fields(found)
     try:
         store.create(found.id, state=found.state, messages=found.messages, **fields)
     except SessionExists:
@@ -51,7 +51,8 @@ def place(store: SessionStore, found: ImportedSession, *, replace: bool = False,
     return Placed.IMPORTED
 
 
-def _fields(found: ImportedSession) -> ImportedFields:
+def imported_fields(found: ImportedSession) -> ImportedFields:
+    """The fields of a session that is made of it."""
     created = found.created
     if found.updated is not None and created is not None:
         created = min(created, found.updated)

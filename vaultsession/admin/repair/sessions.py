@@ -86,7 +86,8 @@ class SessionRepair:
             self._refuse_without_room(behind)
             writer = self.writer_like(container)
             packed = [writer.pack(text) for text in document.merged(loaded.bodies)]
-            write = writer.new_container(key, newest._replace(generation=above), loaded.head, packed)
+            under = newest._replace(generation=above)
+            write = writer.new_container(key, under, loaded.head, packed, life="imported")
             return write._replace(note=(loaded.head.messages, behind))
 
         with self._recovers(key):

@@ -13,11 +13,11 @@ import typer
 from ...errors import InvalidSetting, LeaseTimeout, SessionNotFound, VaultError
 from ...store.store import SessionStore
 from ...store.turns import Reply
+from ...store.watch import SessionWatch
 from .. import exit_codes, output, transcript
 from ..commands.ls import COLUMNS
 from ..output import DEBUG, Form
 from ..prompts import confirm
-from ..watch import SessionWatch
 from .echo import echo
 from .line_input import LineInput, TerminalInput
 from .stream_text import StreamText

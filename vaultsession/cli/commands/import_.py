@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from typing import Annotated
 import typer
 
 from ...admin.importers import Found, Placed, Skipped, place, read, read_lines
-from ...errors import InvalidDocument, InvalidSessionId, TooLarge, Unreadable
+from ...errors import InvalidDocument, InvalidSessionId, InvalidSetting, KeyUnavailable, TooLarge, Unreadable
 from ...store.store import SessionStore
+from ...util import disk
+from ...util.home import expanded
+from ...vault import key_places
 from .. import exit_codes, output
 from ..output import Form, JsonForm
 from ..progress import bar
@@ -34,7 +38,11 @@ def import_(
     ],
     format: Annotated[
         str,
-        typer.Option("--format", help="json, jsonl, openai-agents, claude-code or langchain; auto looks at each file."),
+        typer.Option(
+            "--format",
+            help="auto looks at each file; json, jsonl, openai-agents, langchain, strands, claude-code, codex, "
+            "copilot-cli, pi.",
+        ),
     ] = "auto",
     id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
     user: Annotated[
@@ -46,12 +54,18 @@ def import_(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Take what can be read of a session, and mark in it what cannot.")
     ] = False,
+    source_key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--source-key-file", metavar="FILE", help="A private file with the key of the SDK's EncryptedSession."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:
     """Import sessions that another program kept.
 
-    From JSON files, JSON lines, OpenAI Agents SDK databases, Claude Code transcripts and LangChain file histories. An
+    From JSON files, JSON lines, OpenAI Agents SDK databases, LangChain file histories, and transcripts of agents. An
     export of `vaultsession export` is restored as it was, times and life spans included.
 
     Each session is imported whole or not at all, unless --lenient; one that is there is left as it is: a run can be
@@ -61,11 +75,12 @@ def import_(
     """
     counts: Counter[str] = Counter()
     skipped: list[Skipped] = []
+    key = None if source_key_file is None else _source_key(source_key_file)
     with where.open() as store, bar("Importing", interrupted=_INTERRUPTED) as progress:
         if source == "-":
             found = read_lines(sys.stdin.buffer, id_prefix=id_prefix)
         else:
-            found = read(source, format, id_prefix=id_prefix, lenient=lenient)
+            found = read(source, format, id_prefix=id_prefix, lenient=lenient, source_key=key)
         for number, placed in enumerate(_placed(store, found, user, replace=replace, dry_run=dry_run), 1):
             if isinstance(placed, Skipped):
                 skipped.append(placed)
@@ -82,6 +97,21 @@ def import_(
         problems = [{"place": each.place, "reason": each.reason} for each in skipped]
         output.facts(totals, form=form, json={"dry_run": dry_run, **totals, "problems": problems})
     exit_codes.end(lost=False, partial=bool(skipped))
+
+
+def _source_key(path: str) -> str:
+    """The text in a private file, without the newline at its end. ``InvalidSetting``."""
+    name = f"source key file {path}"
+    try:
+        found = key_places.read_private(disk.Disk(), os.path.abspath(expanded(path)), name)
+        text = (found or b"").decode().removesuffix("\n").removesuffix("\r")
+    except KeyUnavailable as error:
+        raise InvalidSetting(str(error)) from None
+    except UnicodeDecodeError:
+        raise InvalidSetting(f"{name}: not UTF-8 text") from None
+    if not text:
+        raise InvalidSetting(f"{name}: {'there is no such file' if found is None else 'it is empty'}")
+    return text
 
 
 def _placed(

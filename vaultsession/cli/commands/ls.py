@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from enum import Enum
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ...errors import InvalidSetting
+from ...store.pages import PagedListing, Sort
 from .. import output
-from ..filters import Assistant, Before, Label, Period, Since, Tenant, User, filters
+from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, period_of
 from ..output import AnyForm, Column, Form
 from ..vault_options import VaultOptions, takes_options
 
-if TYPE_CHECKING:
-    from ...engine.listing import Order
-    from ...store.fields import Filters
-    from ...store.session import SessionInfo
-    from ...store.store import SessionStore
-
 ON_A_TERMINAL = 50
-_PAGE = 500
 
 COLUMNS = (
     Column("id", style="bold"),
@@ -45,22 +37,6 @@ MORE = (
 )
 
 
-class Sort(Enum):
-    """What sessions are ordered by: times and numbers from the largest, titles from A."""
-
-    updated = "updated"
-    created = "created"
-    messages = "messages"
-    size = "size"
-    title = "title"
-
-
-_KEYS: dict[Sort, Callable[[SessionInfo], Any]] = {
-    Sort.created: lambda info: -info.created_at.timestamp(),
-    Sort.messages: lambda info: -info.message_count,
-    Sort.size: lambda info: -info.size,
-    Sort.title: lambda info: (info.title is None, (info.title or "").casefold(), info.title or ""),
-}
 _SHOWN = {Sort.created: "created_at", Sort.size: "size"}
 """The column that a sort is by, where a listing has none."""
 
@@ -101,7 +77,7 @@ def ls(
 
     From the index: no conversation is opened, and no life extended.
     """
-    period = Period.of(since, before)
+    period = period_of(since, before)
     if after is not None and (sort is not Sort.updated or period or count):
         raise InvalidSetting("--after goes on with a listing by the last change: leave out --sort, --since and --count")
     if limit is None and form is Form.TABLE and not count:
@@ -132,51 +108,6 @@ def ls(
             output.say(f"There are more: go on with --after {listing.after}", style="dim")
         elif listing.cut:
             output.say("There are more: show them with a larger --limit.", style="dim")
-
-
-class PagedListing:
-    """A listing by the last change, fetched in pages.
-
-    ``after``: the cursor behind the last session that ``pages`` gave. ``cut``: whether ``chosen`` left some out, behind
-    which there is no place to go on from.
-    """
-
-    def __init__(self, store: SessionStore, wanted: Filters | None = None, *, oldest_first: bool = False) -> None:
-        self._store = store
-        self._wanted: Filters = wanted or {}
-        self._order: Order = "oldest" if oldest_first else "newest"
-        self.after: str | None = None
-        self.cut = False
-
-    def pages(self, limit: int | None = None, after: str | None = None) -> Iterator[SessionInfo]:
-        """At most so many, from a cursor on."""
-        self.after = after
-        left = limit
-        while True:
-            size = _PAGE if left is None else min(_PAGE, left)
-            page = self._store.list(order=self._order, limit=size, after=self.after, **self._wanted)
-            self.after = page.after
-            yield from page
-            if left is not None:
-                left -= len(page)
-            if self.after is None or left == 0:
-                return
-
-    def chosen(self, period: Period, sort: Sort, limit: int | None, *, reverse: bool) -> Iterator[SessionInfo]:
-        """At most so many of those within a period, in an order that may need all of them to be read first."""
-        found = self._within(period)
-        if sort is not Sort.updated:
-            found = iter(sorted(found, key=_KEYS[sort], reverse=reverse))
-        yield from islice(found, limit)
-        self.cut = next(found, None) is not None
-
-    def count(self, period: Period) -> int:
-        """How many there are within a period."""
-        return sum(1 for _ in self._within(period)) if period else self._store.count(**self._wanted)
-
-    def _within(self, period: Period) -> Iterator[SessionInfo]:
-        yield from period.within(self.pages(), newest_first=self._order == "newest")
-        self.after = None
 
 
 def _print(records: Sequence[output.Record], *, long: bool, by: str | None) -> None:

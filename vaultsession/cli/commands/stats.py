@@ -6,12 +6,12 @@ from itertools import islice
 
 import typer
 
+from ...store.pages import PagedListing
 from ...util.clock import SystemClock, to_datetime
 from .. import exit_codes, histogram, output
 from ..histogram import AGES, SIZES, Bar
 from ..output import Form, JsonForm
 from ..vault_options import VaultOptions, takes_options
-from .ls import PagedListing
 
 _MOST = 10_000
 """Sessions whose sizes and ages are looked at: a histogram is a look, and takes no longer than one."""

@@ -14,11 +14,11 @@ import typer
 from ...errors import InvalidSetting
 from ...format.messages import understand
 from ...format.messages.plain import said
+from ...store.watch import SessionWatch
 from .. import output, transcript
 from ..completers import SessionId
 from ..output import AnyForm, Form
 from ..vault_options import VaultOptions, takes_options
-from ..watch import SessionWatch
 
 INTERVAL = 0.1
 """Seconds between two looks."""

@@ -17,7 +17,7 @@ from .parts import Citation, Event, Json, Media, Message, Other, Part, Text, Thi
 from .plain import facts_of, words
 from .records import understand
 
-_IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
+IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"}
 """Pictures that hold no script, as SVG does."""
 
 _SUMMARY = 90
@@ -83,12 +83,13 @@ def _markdown() -> Any:  # noqa: ANN401 - a parser of an optional dependency
     from markdown_it import MarkdownIt  # noqa: PLC0415 - few processes need it
 
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-    parser.validateLink = _is_harmless  # type: ignore[method-assign]  # as its documentation says
+    parser.validateLink = is_harmless  # type: ignore[method-assign]  # as its documentation says
     parser.disable("image")
     return parser
 
 
-def _is_harmless(url: str) -> bool:
+def is_harmless(url: str) -> bool:
+    """Whether a link may lead there: to the web, or to a mailbox."""
     return re.match(r"(?:https?|mailto):", url.strip(), re.IGNORECASE) is not None
 
 
@@ -117,7 +118,7 @@ def _result(result: ToolResult) -> str:
 
 
 def _media(media: Media) -> str:
-    if media.data and media.type in _IMAGES and re.fullmatch(r"[A-Za-z0-9+/=\s]+", media.data):
+    if media.data and media.type in IMAGES and re.fullmatch(r"[A-Za-z0-9+/=\s]+", media.data):
         label = escape(media.name or media.type, quote=True)
         return f'<p><img alt="{label}" src="data:{media.type};base64,{media.data}"></p>'
     return f'<p class="soft">{escape(facts_of(media))}</p>'

@@ -76,10 +76,8 @@ def _chat(record: Record) -> Message:
             or record.get("toolCallId")
             or (ids[0] if isinstance(ids, list) and ids else None)
         )
-        name, failed = record.get("name") or record.get("toolName"), record.get("isError")
-        parts.append(
-            answer_of(content, call, name, failed) if isinstance(content, list) else answer_of(content, call, name)
-        )
+        name, failed = record.get("name") or record.get("toolName"), record.get("isError", record.get("is_error"))
+        parts.append(answer_of(content, call, name, failed))
     else:
         parts += parts_of(content)
     if record.get("refusal"):

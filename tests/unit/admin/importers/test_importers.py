@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sqlite3
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from vaultsession.admin.importers import FORMATS, ImportedSession, Skipped, read, sources
 from vaultsession.errors import InvalidSetting
@@ -233,6 +237,61 @@ def test_an_item_that_cannot_be_read_leaves_out_its_session_alone(tmp_path: Path
     assert "item 4: not JSON" in skipped[0].reason
 
 
+MASTER = "a key of high entropy"
+
+
+def envelope(item: Any, master: bytes = MASTER.encode(), session: str = "a", **more: Any) -> dict[str, Any]:
+    """As the SDK's EncryptedSession makes them."""
+    key = HKDF(SHA256(), 32, salt=session.encode(), info=b"agents.session-store.hkdf.v1").derive(master)
+    cipher = Fernet(base64.urlsafe_b64encode(key))
+    token = cipher.encrypt_at_time(json.dumps(item).encode(), 1_000_000_000).decode()  # long ago: no ttl hides it
+    return {"__enc__": 1, "v": 1, "kid": "hkdf-v1", "payload": token, **more}
+
+
+@pytest.mark.parametrize("master", [MASTER.encode(), bytes(range(32))])
+def test_encrypted_items_are_read_with_their_key(master: bytes, tmp_path: Path) -> None:
+    given = MASTER if master == MASTER.encode() else base64.urlsafe_b64encode(master).decode()
+    agents(
+        tmp_path / "x.db",
+        {
+            "a": [envelope(item, master) for item in HELLO],
+            "ä/b": [envelope(item, master, "ä/b") for item in HELLO],
+            "plain": HELLO,
+        },
+    )
+    records, skipped = found(tmp_path, source_key=given)
+    assert skipped == []
+    assert {name: record.messages for name, record in records.items()} == dict.fromkeys(("a", "ä/b", "plain"), HELLO)
+    records, skipped = found(tmp_path)
+    assert list(records) == ["plain"]
+    assert all("or name the key" in each.reason for each in skipped)
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (envelope(HELLO[0], b"another key"), "encrypted with another key"),
+        (envelope(HELLO[0], session="b"), "for another session"),
+        (envelope(HELLO[0], v=2), "of another version"),
+        (envelope(HELLO[0], payload=7), "of another version"),
+        (envelope(HELLO[0], payload="gAAAAAé"), "or damaged"),
+        (envelope([1]), "a list, and a message is an object"),
+        (HELLO[0], "not encrypted, among items that are"),
+        ([1], "not encrypted, among items that are"),
+        ("{torn", "not JSON"),
+    ],
+)
+def test_an_item_that_its_key_does_not_open_leaves_out_its_session(item: Any, reason: str, tmp_path: Path) -> None:
+    agents(tmp_path / "x.db", {"a": [envelope(HELLO[0]), item, envelope(HELLO[1])]})
+    records, (skipped,) = found(tmp_path, source_key=MASTER)
+    assert records == {}
+    assert skipped.reason.startswith("item 2: ")
+    assert reason in skipped.reason
+    records, _ = found(tmp_path, source_key=MASTER, lenient=True)
+    assert records["a"].messages == HELLO
+    assert [gap["where"] for gap in records["a"].state["import_gaps"]] == ["item 2"]
+
+
 def test_items_of_no_session_are_told(tmp_path: Path) -> None:
     path = agents(tmp_path / "x.db", {"a": HELLO})
     with sqlite3.connect(path) as database:
@@ -399,5 +458,9 @@ def test_each_format_can_be_asked_for_and_looks_at_its_own_files_only(tmp_path: 
         "jsonl": [],
         "openai-agents": ["in the database"],
         "claude-code": ["t"],
+        "codex": [],
+        "copilot-cli": [],
+        "pi": [],
         "langchain": [],
+        "strands": [],
     }

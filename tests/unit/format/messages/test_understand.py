@@ -61,6 +61,10 @@ SHAPES: dict[str, tuple[Any, Message]] = {
         {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{city:"}},
         Message("assistant", (ToolCall("f", "{city:"),)),
     ),
+    "Pi: a tool that failed, and says so in a text": (
+        {"role": "toolResult", "toolCallId": "c1", "toolName": "bash", "content": "no such file", "isError": True},
+        Message("tool", (ToolResult((Text("no such file"),), "c1", "bash", True),)),
+    ),
     "OpenAI before: a function": (
         {"role": "function", "name": "f", "content": "1"},
         Message("tool", (ToolResult((Text("1"),), None, "f"),)),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from ..util.lazy import LazyModule
-from . import output
 
 if TYPE_CHECKING:
     import difflib
 
-    from ..store.store import SessionStore
+    from .store import SessionStore
 else:  # only where a history was cut or rewritten
     difflib = LazyModule("difflib")
 
@@ -18,14 +19,17 @@ _REMEMBERED = 64
 
 
 class SessionWatch:
-    """Looks at one session again and again. ``SessionNotFound`` from any look at one that is not there."""
+    """Looks at one session again and again. ``SessionNotFound`` from any look at one that is not there.
+
+    A look extends no life as long as nothing is new. ``count``: the messages of the history, as of the last look.
+    """
 
     def __init__(self, store: SessionStore, id: str) -> None:
         self._store = store
         self._id = id
         self._version = ""
-        self._count = 0
-        self._tail: list[str] = []
+        self.count = 0
+        self._tail: list[bytes] = []
 
     def begin(self, last: int) -> list[dict[str, Any]]:
         """The newest messages; what comes later is new."""
@@ -37,26 +41,26 @@ class SessionWatch:
 
         Where messages were removed or changed as well, those behind the last one that is still known.
         """
-        if self._store.load(self._id).version == self._version:
+        if self._store.info(self._id).version == self._version:
             return []
         before = self._tail
         messages, texts = self._read(0)
         return messages[_known(before, texts) :]
 
-    def _read(self, last: int) -> tuple[list[dict[str, Any]], list[str]]:
-        """The newest messages, and each as text: ``last``, those that have come, and some more to know them by."""
+    def _read(self, last: int) -> tuple[list[dict[str, Any]], list[bytes]]:
+        """The newest messages, and each as JSON: ``last``, those that have come, and some more to know them by."""
         later = _REMEMBERED + 1
         while later > _REMEMBERED:  # so many came between the two that those before them would be missed
-            session = self._store.load(self._id)
-            grown = max(0, session.message_count - self._count)
+            session = self._store.info(self._id)
+            grown = max(0, session.message_count - self.count)
             messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
-            later = self._store.load(self._id).message_count - session.message_count
-        texts = [output.to_json(message) for message in messages]
-        self._version, self._count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
+            later = self._store.info(self._id).message_count - session.message_count
+        texts = [orjson.dumps(message) for message in messages]
+        self._version, self.count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
         return messages, texts
 
 
-def _known(before: list[str], after: list[str]) -> int:
+def _known(before: list[bytes], after: list[bytes]) -> int:
     """How many at the beginning of ``after`` are in ``before``, or stand before one that is."""
     for skipped in range(len(before)):  # nothing but appended, or pushed out at the other end
         if before[skipped:] == after[: len(before) - skipped]:

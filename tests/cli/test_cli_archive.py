@@ -1,0 +1,108 @@
+"""``vaultsession archive`` and ``restore``: what goes in, what is removed, what comes back, and what a script learns."""
+
+from __future__ import annotations
+
+import plistlib
+from pathlib import Path
+
+import pytest
+from archive_lab import append, event, lines, write
+from cli_lab import Place, Run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "old"
+    write(path / "-home-me" / "s-1.jsonl", lines(*map(event, range(3))))
+    write(path / "chat.json", b'[{"role": "user",  "content": "hello"}]')
+    return path
+
+
+def test_files_are_sealed_removed_and_put_back(run: Run, place: Place, source: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in source.rglob("*.*")}
+    size = sum(map(len, before.values()))
+    seen = run("archive", source, "--remove", "--dry-run", "--json")
+    assert (seen.code, seen.json["dry_run"], seen.json["problems"]) == (0, True, [])
+    assert seen.json["sources"] == [
+        {
+            "source": "files", "files": 2, "bytes": size, "archived": 2, "appended": 0, "replaced": 0, "unchanged": 0,
+            "left": 0, "added": size, "freed": size, "in_use": 0,
+        }
+    ]  # fmt: skip
+    assert all(path.exists() for path in before)
+    done = run("archive", source, "--remove", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert done.rows[0]["freed"] == str(size)
+    assert not any(path.exists() for path in before)
+    assert {row["id"] for row in run("ls").rows} == {"s-1", "chat"}
+    assert run("grep", "-F", "wörd 2").code == 0
+    back = run("restore", "--all", "--json")
+    assert (back.code, back.json["restored"], back.json["bytes"]) == (0, 2, size)
+    assert {path: path.read_bytes() for path in before} == before
+    assert run("restore", "s-1", "--to", tmp_path / "to", "--json").json["files"][0]["path"] == str(
+        tmp_path / "to" / "-home-me" / "s-1.jsonl"
+    )
+
+
+def test_what_could_not_be_done_is_told_and_the_rest_is_done(run: Run, place: Place, source: Path) -> None:
+    (source / "link.json").symlink_to(source / "chat.json")
+    done = run("archive", source)
+    assert done.code == 3
+    assert "link.json: a link, and links are not followed" in done.err
+    assert run("ls", "--count").out == "2\n"
+    write(source / "chat.json", b"another")
+    back = run("restore", "--all")
+    assert back.code == 3
+    assert "another file is there" in back.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("archive", "--shred"), 2, "give both"),
+        (("archive", "nowhere"), 2, "name a file, a directory, or an agent"),
+        (("archive", "old", "--remove"), 2, "confirm with --yes"),
+        (("archive", "old", "--older-than", "soon"), 2, "soon"),
+        (("restore",), 2, "say what to restore"),
+        (("restore", "nothing"), 4, "there is no session"),
+        (("restore", "s", "--all"), 2, "say what to restore"),
+    ],
+)
+def test_what_is_asked_for_wrongly_changes_nothing(
+    run: Run, place: Place, source: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, said: str
+) -> None:
+    monkeypatch.chdir(source.parent)
+    refused = run(*words)
+    assert refused.code == code
+    assert said in refused.err
+    assert (source / "chat.json").exists()
+
+
+def test_a_plain_session_is_no_file(run: Run, place: Place) -> None:
+    with place.open() as store:
+        store.create("plain", messages=[{"role": "user", "content": "x"}])
+    refused = run("restore", "plain")
+    assert (refused.code, "vaultsession export" in refused.err) == (2, True)
+    assert run("restore", "--all", "--json").json["files"] == []
+
+
+def test_a_session_that_was_written_anew_is_restored_as_it_is_now(run: Run, place: Place, source: Path) -> None:
+    file = source / "-home-me" / "s-1.jsonl"
+    run("archive", source)
+    write(file, lines(event(9)), modified=1_700_000_900)
+    assert run("archive", source, "--json").json["sources"][0]["replaced"] == 1
+    file.unlink()
+    assert run("restore", "--all").code == 0
+    assert file.read_bytes() == lines(event(9))
+    append(file, lines(event(10)))
+    assert run("archive", source, "--json").json["sources"][0]["appended"] == 1
+
+
+def test_timers_are_printed_with_the_options(run: Run, place: Place) -> None:
+    options = ("archive", "codex", "--older-than", "14d", "--remove")
+    printed = run(*options, "--print-timer", "systemd").out
+    assert "ExecStart=" in printed
+    assert "archive --older-than 1209600s --remove --yes codex\n" in printed
+    assert "OnCalendar=hourly" in printed
+    found = plistlib.loads(run(*options, "--print-timer", "launchd").out.encode())
+    assert found["ProgramArguments"][-6:] == ["archive", "--older-than", "1209600s", "--remove", "--yes", "codex"]

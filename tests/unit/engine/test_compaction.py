@@ -1,0 +1,157 @@
+"""Small records are merged in a pause: no turn waits for it, the document stays what it was, and so does its version."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vaultsession import BackendUnavailable, SessionStore, open_store
+from vaultsession.engine import compaction, merge_policy
+from vaultsession.engine.compaction import Compactor
+from vaultsession.testing.clock import ManualClock
+from vaultsession.util.disk import Disk
+
+KEY = bytes(range(32))
+PAUSE = 0.02
+
+
+@pytest.fixture(autouse=True)
+def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", PAUSE)
+    monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 500)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SessionStore]:
+    with open_store(tmp_path / "vault", key=KEY, durability="os") as opened:
+        yield opened
+
+
+def until(holds: Callable[[], object]) -> bool:
+    end = time.monotonic() + 5
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.002)
+    return bool(holds())
+
+
+def grown(store: SessionStore, id: str, turns: int) -> list[dict[str, object]]:
+    messages: list[dict[str, object]] = [
+        {"n": number, "text": "a turn of some length, and longer" * 4} for number in range(turns)
+    ]
+    store.create(id)
+    for message in messages:
+        store.append(id, message)
+    return messages
+
+
+def records(store: SessionStore, id: str) -> int:
+    row = store._backend.head(store._key(id))
+    assert row is not None
+    return row.seq + 1
+
+
+def test_a_session_that_is_left_alone_is_merged_and_stays_what_it_was(store: SessionStore) -> None:
+    messages = grown(store, "a", 8)
+    before, loaded = store.info("a"), store.load("a")
+    assert until(lambda: records(store, "a") == 1)
+    after = store.info("a")
+    assert (after.version, after.updated_at, after.message_count) == (before.version, before.updated_at, 8)
+    assert store.load("a").messages == messages
+    loaded.state["k"] = 1
+    store.save(loaded)  # of the version that it was loaded with: no conflict
+    assert store.load("a").state == {"k": 1}
+    assert [info.id for info in store.list()] == ["a"]
+
+
+def test_a_merge_in_a_pause_leaves_the_cached_document_the_newest(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
+    grown(store, "a", 8)
+    store.load("a")
+    assert store._operations.compact(store._key("a"))
+    hits = store.stats()["cache_hits"]
+    store.load("a")
+    assert store.stats()["cache_hits"] == hits + 1
+
+
+def test_a_session_that_is_written_to_is_not_merged_before_small_records_have_piled_up(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
+    grown(store, "a", 12)
+    assert records(store, "a") == 13
+    for _ in range(60):
+        store.append("a", {"text": "a turn of some length, and longer" * 4})
+    assert records(store, "a") < 60
+
+
+def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(store: SessionStore) -> None:
+    grown(store, "a", 8)
+    operations, key = store._operations, store._key("a")
+    assert operations.compact(key)
+    assert not operations.compact(key)
+    store.delete("a")
+    assert not operations.compact(key)
+    assert not operations.compact(store._key("never there"))
+
+
+def test_an_expired_session_is_left_alone(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with open_store(tmp_path / "vault", key=KEY, clock=clock, ttl="1h") as store:
+        grown(store, "a", 8)
+        clock.advance(7200)
+        assert not store._operations.compact(store._key("a"))
+
+
+def test_over_a_disk_that_was_given_writers_merge(tmp_path: Path) -> None:
+    with open_store(tmp_path / "vault", key=KEY, disk=Disk()) as store:
+        grown(store, "a", 30)
+        assert records(store, "a") < 25
+        assert threading.active_count() == 1 or "vaultsession-compaction" not in {t.name for t in threading.enumerate()}
+
+
+def test_closing_waits_for_a_merge_and_ends_the_thread(store: SessionStore) -> None:
+    for number in range(5):
+        grown(store, f"s{number}", 8)
+    store.close()
+    assert "vaultsession-compaction" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_fails_is_left_and_the_thread_goes_on() -> None:
+    merged: list[str] = []
+
+    def merge(key: str) -> None:
+        merged.append(key)
+        if key == "a":
+            raise BackendUnavailable("no room")
+        if key == "b":
+            raise ZeroDivisionError
+
+    compactor = Compactor(merge)
+    for key in "abca":
+        compactor.postpone(key)
+    assert until(lambda: len(merged) == 3)
+    assert merged == ["b", "c", "a"]
+    assert until(lambda: compactor._thread is None)
+    compactor.postpone("d")
+    assert until(lambda: merged[-1] == "d")
+    compactor.stop()
+    compactor.postpone("e")
+    time.sleep(3 * PAUSE)
+    assert merged[-1] == "d"
+
+
+def test_no_more_wait_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "MOST", 3)
+    merged: list[str] = []
+    compactor = Compactor(merged.append)
+    for key in "abcde":
+        compactor.postpone(key)
+    assert until(lambda: len(merged) == 3)
+    assert merged == ["c", "d", "e"]
+    compactor.stop()

@@ -1,0 +1,223 @@
+"""The archiver: a file as a session, a session that follows its file, and the file removed where that is wanted.
+
+What is sealed is never dropped. A file that goes on from what is sealed is appended to its session; of one that does
+not, which its program has written anew, the old session is kept as ``ID~before-N``. Every step leaves a state from
+which the same command goes on: a part of a file is one write, and the next run finds how far the last one came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import IO, Any
+
+from ...errors import Damaged, SessionExists
+from ...store.elements import ElementDocument, Elements
+from ...store.store import SessionStore
+from ...util.clock import Clock, SystemClock
+from ...util.disk import Disk
+from .contents import Changed, ContentReader, FileKind, Hash, digest_of, kind_of
+from .discovery import SourceFile
+from .lines import Spelling
+from .original import DOCUMENT, LINES, Original, digest_text
+from .part_writer import FilePart, PartWriter, part_id
+from .styles import COMPACT, TEXT
+
+QUIET = 15 * 60
+"""Seconds without a write after which nobody is taken to be in the middle of one."""
+
+_BATCH = 2 << 20
+_MOST_BEFORE = 10_000
+
+
+class ArchiveOutcome(StrEnum):
+    """What became of a file."""
+
+    ARCHIVED = "archived"
+    APPENDED = "appended"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file, the session that it is in, and what became of it; ``added`` bytes were sealed, or would be.
+
+    ``problem`` is why it was left, or not removed; where it ``is_busy`` it is only in use, and another run does it.
+    """
+
+    path: str
+    id: str
+    outcome: ArchiveOutcome
+    size: int
+    added: int = 0
+    removed: bool = False
+    problem: str = ""
+    is_busy: bool = False
+    agent: str = ""
+
+
+class Archiver:
+    """Archives files into one store. For one thread; that several do not run at once is the caller's to see to."""
+
+    def __init__(
+        self, store: SessionStore[Any], *, disk: Disk | None = None, clock: Clock | None = None, dry_run: bool = False
+    ) -> None:
+        self.elements = Elements(store)
+        self.disk = disk or Disk()
+        self._store = store
+        self._dry_run = dry_run
+        self._clock = clock or SystemClock()
+
+    def archive(self, source: SourceFile) -> Archived:
+        """Bring the session of a file to what the file is. Errors are those of the store alone."""
+        try:
+            with source.file.open() as stream:
+                return self._archived(source, stream)
+        except (OSError, Changed) as error:
+            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
+
+    def is_quiet(self, status: os.stat_result) -> bool:
+        """Whether nobody is taken to be writing to a file."""
+        return self._is_quiet(status.st_mtime_ns)
+
+    def session_of(self, source: SourceFile, kind: FileKind) -> tuple[str, list[FilePart]]:
+        """The id of the session of a file, and its parts as far as there are any.
+
+        Where another file has the id, that and a digest of the path is the id.
+        """
+        suffix = hashlib.sha256(source.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        for name in (kind.id, f"{kind.id}-{suffix}"):
+            read = self.elements.read(name)
+            if read is None:
+                return name, []
+            original = Original.of_state(read.state)
+            if original is not None and original.path == source.path:
+                return name, list(self.parts(name, read))
+        raise SessionExists(f"there is a session {kind.id!r} already, and it is not of {source.path}")
+
+    def parts(self, id: str, first: ElementDocument | None = None) -> Iterator[FilePart]:
+        """The parts of a file that was archived. ``Damaged`` where one is missing."""
+        number, place, before, read = 0, 0, "", first or self.elements.read(id)
+        while read is not None:
+            original = Original.of_state(read.state)
+            if original is None or original.start != place or original.after != before:
+                return
+            yield FilePart(read.info.id, original, read.info.version, len(read.elements))
+            number, place, before = number + 1, place + original.size, original.sha256
+            read = self.elements.read(part_id(id, number))
+            if read is None and original.more:
+                raise Damaged(f"{id}: part {number + 1} of the file is not in the vault")
+
+    def _is_quiet(self, modified: int) -> bool:
+        return self._clock.now() - modified // 1000 > QUIET * 1_000_000
+
+    def _archived(self, source: SourceFile, stream: IO[bytes]) -> Archived:
+        status = os.fstat(stream.fileno())
+        size = status.st_size
+        kind = kind_of(source, size)
+        name, parts = self.session_of(source, kind)
+        original = _original(source, status, kind)
+        if self._dry_run:
+            return self._foreseen(name, parts, stream, original, size)
+        if not parts:
+            added = self._writer(name, kind, original, stream, size, []).write()
+            return Archived(source.path, name, ArchiveOutcome.ARCHIVED, size, added)
+        sealed = parts[-1].end
+        if sealed == size and _is_untouched(parts[-1].original, original):
+            return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
+        agreed = self._agreement(parts, stream, size)
+        if agreed is None or (kind.document is not None and sealed < size):
+            self._keep_before(name, kind, parts)
+            added = self._writer(name, kind, original, stream, size, [], replaces=True).write()
+            self._drop_after(name)
+            return Archived(source.path, name, ArchiveOutcome.REPLACED, size, added)
+        added = self._writer(name, kind, original, stream, size, parts, hash=agreed).write()
+        if not added and sealed == size:
+            self._refresh(parts[-1], original)
+        return Archived(source.path, name, ArchiveOutcome.APPENDED if added else ArchiveOutcome.UNCHANGED, size, added)
+
+    def _foreseen(self, id: str, parts: list[FilePart], stream: IO[bytes], original: Original, size: int) -> Archived:
+        """What would become of a file."""
+        sealed = parts[-1].end if parts else 0
+        if not parts:
+            outcome = ArchiveOutcome.ARCHIVED
+        elif sealed == size and _is_untouched(parts[-1].original, original):
+            outcome = ArchiveOutcome.UNCHANGED
+        elif self._agreement(parts, stream, size) is None:
+            outcome, sealed = ArchiveOutcome.REPLACED, 0
+        else:
+            outcome = ArchiveOutcome.APPENDED if sealed < size else ArchiveOutcome.UNCHANGED
+        return Archived(original.path, id, outcome, size, size - sealed)
+
+    def _writer(
+        self, id: str, kind: FileKind, original: Original, stream: IO[bytes], size: int, parts: list[FilePart],
+        *, hash: Hash | None = None, replaces: bool = False,
+    ) -> PartWriter:  # fmt: skip
+        known = parts[-1].original if parts else None
+        spelling = Spelling(known.style, known.end) if known is not None and known.size else Spelling()
+        settled = self._is_quiet(original.modified)
+        reader = ContentReader(stream, size, kind, spelling, is_settled=settled)
+        return PartWriter(self.elements, id, kind, original, reader, parts=parts, hash=hash, replaces=replaces)
+
+    def _refresh(self, part: FilePart, original: Original) -> None:
+        """Keep the mode and the times that a file has now, its bytes being what they were."""
+        known = replace(part.original, mode=original.mode, modified=original.modified, accessed=original.accessed)
+        self.elements.append(part.id, (), known.to_state(), if_version=part.version)
+
+    def _agreement(self, parts: list[FilePart], stream: IO[bytes], size: int) -> Hash | None:
+        """The digest of the last part, where the file begins with all that is sealed of it; None where it does not."""
+        digest: Hash | None = None
+        for part in parts:
+            original = part.original
+            digest = hashlib.sha256()
+            stream.seek(original.start)
+            whole = original.start + original.size <= size and digest_of(stream, original.size, digest) == original.size
+            if not whole or digest_text(digest.digest()) != original.sha256:
+                return None
+        return digest
+
+    def _keep_before(self, id: str, kind: FileKind, parts: list[FilePart]) -> None:
+        """A copy of what is sealed, unless all of it is found in what a document has become."""
+        if kind.document is not None:
+            read = self.elements.read(id)
+            old = [] if read is None else read.elements
+            if kind.document.elements[: len(old)] == old:
+                return
+        number = next(number for number in range(1, _MOST_BEFORE) if not self._store.exists(f"{id}~before-{number}"))
+        for place, part in enumerate(parts):
+            self._store.copy(part.id, part_id(f"{id}~before-{number}", place))
+
+    def _drop_after(self, id: str) -> None:
+        """Remove the parts of what a file was before that lie behind its end; they were copied."""
+        number = len(list(self.parts(id)))
+        while (read := self.elements.read(part_id(id, number))) is not None and Original.of_state(read.state):
+            self._store.delete(part_id(id, number), if_version=read.info.version)
+            number += 1
+
+
+def _original(source: SourceFile, status: os.stat_result, kind: FileKind) -> Original:
+    return Original(
+        root=source.root,
+        name=source.name,
+        mode=stat.S_IMODE(status.st_mode),
+        modified=status.st_mtime_ns,
+        accessed=status.st_atime_ns,
+        style=TEXT if kind.is_text else COMPACT,
+        end="" if kind.is_text else "\n",
+        layout=DOCUMENT if kind.document else LINES,
+        skeleton=kind.document.skeleton if kind.document else None,
+    )
+
+
+def _is_untouched(known: Original, original: Original) -> bool:
+    return (known.modified, known.mode) == (original.modified, original.mode)
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,151 @@
+"""The files that can be archived: those of every agent, where it keeps them, and those below a path that is named.
+
+Links and what is no regular file are reported and never read. Vaults are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ...errors import InvalidSetting
+from ...vault.identity import FACTS
+from ..importers.agents import AGENTS
+from ..importers.session import Skipped
+from ..importers.sources import File
+from ..importers.transcripts import Agent
+
+LEFTOVER = ".vaultsession-removing"
+SHREDDED = ".vaultsession-shredding"
+"""The endings of a file that is about to be removed, and of one that is being shredded: see ``removal``."""
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+"""Of the files below a path that is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file below the home of an agent, or below a path that was named. ``name`` with ``/`` between its parts."""
+
+    root: str
+    name: str
+    agent: Agent | None
+    status: os.stat_result
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return os.path.join(self.root, *self.name.split("/"))
+
+    @property
+    def file(self) -> File:
+        """For readers of importers."""
+        return File(self.path, self.name)
+
+
+def agent_homes(environ: Mapping[str, str]) -> dict[str, str]:
+    """The directory of each agent that has one here, by its name."""
+    homes = {name: os.path.realpath(agent.home(environ)) for name, agent in AGENTS.items()}
+    return {name: home for name, home in homes.items() if os.path.isdir(home)}
+
+
+def discover(sources: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[SourceFile | Skipped]:
+    """Every file of the sources: names of agents, or paths; without any, of all agents that are here.
+
+    ``InvalidSetting`` for a source that is neither, or is a vault.
+    """
+    homes = agent_homes(environ)
+    for source in sources or tuple(homes):
+        if source in AGENTS:
+            agent = AGENTS[source]
+            for folder in agent.folders if source in homes else ():
+                yield from _below(homes[source], folder, agent)
+        else:
+            yield from _named(source)
+
+
+def changed_file(path: str, places: Mapping[str, Agent | None]) -> SourceFile | None:
+    """The file of a path below one of the places, if it is one that is archived."""
+    for root, agent in places.items():
+        if path.startswith(root + os.sep):
+            name = os.path.relpath(path, root).replace(os.sep, "/")
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            if hidden or name.endswith((LEFTOVER, SHREDDED)) or not is_wanted(name, agent):
+                return None
+            try:
+                status = os.lstat(path)
+            except OSError:
+                return None
+            return SourceFile(root, name, agent, status) if stat.S_ISREG(status.st_mode) else None
+    return None
+
+
+def places_of(sources: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, Agent | None]:
+    """The directory of each source, and whose it is. ``InvalidSetting`` for a file, and for what is not there."""
+    homes = agent_homes(environ)
+    found: dict[str, Agent | None] = {}
+    for source in sources or tuple(homes):
+        if source in AGENTS:
+            if source in homes:
+                found[homes[source]] = AGENTS[source]
+        else:
+            path = os.path.realpath(os.path.expanduser(source))
+            if not os.path.isdir(path):
+                raise InvalidSetting(f"{source} is no directory: what is followed is an agent or a directory")
+            found[path] = None
+    return found
+
+
+def _named(source: str) -> Iterator[SourceFile | Skipped]:
+    path = os.path.realpath(os.path.expanduser(source))
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        names = ", ".join(AGENTS)
+        reason = error.strerror or error
+        raise InvalidSetting(f"{source}: {reason}: name a file, a directory, or an agent ({names})") from None
+    if stat.S_ISREG(status.st_mode):
+        yield SourceFile(os.path.dirname(path), os.path.basename(path), None, status)
+    elif not stat.S_ISDIR(status.st_mode):
+        raise InvalidSetting(f"{source} is neither a file nor a directory")
+    elif os.path.exists(os.path.join(path, FACTS)):
+        raise InvalidSetting(f"{source} is a vault: what lies in it is sealed already")
+    else:
+        yield from _below(path, "", None)
+
+
+def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | Skipped]:
+    try:
+        with os.scandir(os.path.join(root, below)) as found:
+            entries = sorted(found, key=lambda entry: (not entry.name.endswith((LEFTOVER, SHREDDED)), entry.name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Skipped(os.path.join(root, below), f"{error.strerror or error}: look at the permissions")
+        return
+    if any(entry.name == FACTS for entry in entries):
+        return
+    for entry in entries:
+        name = f"{below}/{entry.name}" if below else entry.name
+        if entry.name.startswith("."):
+            continue
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            yield Skipped(entry.path, str(error.strerror or error))
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            yield from _below(root, name, agent)
+        elif is_wanted(name.removesuffix(LEFTOVER).removesuffix(SHREDDED), agent):
+            if stat.S_ISREG(status.st_mode):
+                yield SourceFile(root, name, agent, status)
+            else:
+                kind = "a link, and links are not followed" if stat.S_ISLNK(status.st_mode) else "no regular file"
+                yield Skipped(entry.path, kind)
+
+
+def is_wanted(name: str, agent: Agent | None) -> bool:
+    """Whether a file of that name below its root is one that is archived."""
+    return agent.is_ours(name) if agent else name.lower().endswith(SUFFIXES)

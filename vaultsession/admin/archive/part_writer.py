@@ -1,0 +1,148 @@
+"""The parts of a file, written: the first records of new ones, and what was added to the last one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import orjson
+
+from ...format.payload import Json
+from ...store.elements import Elements
+from ...store.fields import ImportedFields
+from ...store.session import SessionInfo
+from ...util.clock import to_datetime
+from ..importers.placement import imported_fields
+from .contents import Content, ContentReader, FileKind, Hash
+from .original import PART, Original, digest_text, oddities_key
+
+_BATCH = 2 << 20
+"""Bytes of a file that are appended in one record."""
+
+
+class FilePart(NamedTuple):
+    """A part of a file as it lies in the vault, with the version of its session and its number of messages."""
+
+    id: str
+    original: Original
+    version: str
+    messages: int
+
+    @property
+    def end(self) -> int:
+        """Where in the file it ends."""
+        return self.original.start + self.original.size
+
+
+def part_id(id: str, number: int) -> str:
+    """The id of a part, counted from 0."""
+    return id if number == 0 else f"{id}~{number + 1}"
+
+
+class PartWriter:
+    """Seals what a file has behind the parts that there are. ``replaces``: in the place of other sessions."""
+
+    def __init__(
+        self,
+        elements: Elements,
+        id: str,
+        kind: FileKind,
+        original: Original,
+        reader: ContentReader,
+        *,
+        parts: list[FilePart],
+        hash: Hash | None = None,
+        replaces: bool = False,
+    ) -> None:
+        self._elements = elements
+        self._id = id
+        self._kind = kind
+        self._original = original
+        self._reader = reader
+        self._last = parts[-1] if parts else None
+        self._number = len(parts)
+        self._hash = hash
+        self._replaces = replaces
+
+    def write(self) -> int:
+        """Write all that there is; how many bytes of the file. Errors of the store, and ``Changed``."""
+        begun = self._last.end if self._last else 0
+        while self._last is None or self._last.end < self._reader.size:
+            grows = self._last is not None and self._last.original.size < PART
+            if not (self._append() if grows and self._last else self._begin()):
+                break
+        return (self._last.end if self._last else 0) - begun
+
+    def _begin(self) -> bool:
+        """The first record of a part; whether there was anything to write."""
+        start = self._last.end if self._last else 0
+        content = self._reader.document() if self._kind.document is not None else self._reader.read(start, PART)
+        if content is None:
+            if self._last is not None or self._reader.size:
+                return False
+            content = Content(self._kind.agent)  # an empty file
+        after = self._last.original.sha256 if self._last else ""
+        original = self._grown(replace(self._original, start=start, after=after), content)
+        name, state, fields = part_id(self._id, self._number), _state(original, content), self._fields(content)
+        if self._kind.facts is not None and self._kind.document is not None:
+            state = {**self._kind.facts.state, **state}
+        write = self._elements.replace if self._replaces else self._elements.create
+        info = write(name, state, content.elements, fields)
+        if self._last is not None:
+            self._mark_more(self._last)
+        self._follow(name, original, info, content)
+        self._number += 1
+        return True
+
+    def _append(self) -> bool:
+        """One more record of the last part; whether there was anything to write."""
+        last = self._last
+        if last is None:
+            return False
+        room = min(_BATCH, PART - last.original.size)
+        content = self._reader.read(last.end, room, first=last.messages, hash=self._hash)
+        if content is None:
+            return False
+        original = self._grown(last.original, content)
+        messages = [orjson.loads(element) for element in content.elements]
+        state = _state(original, content)
+        info = self._elements.append(last.id, messages, state, if_version=last.version)
+        self._follow(last.id, original, info, content)
+        return True
+
+    def _follow(self, id: str, original: Original, info: SessionInfo, content: Content) -> None:
+        self._last, self._hash = FilePart(id, original, info.version, info.message_count), content.hash
+
+    def _mark_more(self, part: FilePart) -> None:
+        """Say of a part that another one follows."""
+        state = replace(part.original, more=True).to_state()
+        self._elements.append(part.id, (), state, if_version=part.version)
+
+    def _grown(self, known: Original, content: Content) -> Original:
+        """What a part is with a content more."""
+        original, spelling = self._original, self._reader.spelling
+        if self._kind.document is None and not self._kind.is_text:
+            original = replace(original, style=spelling.style, end=spelling.end.decode("latin-1"))
+        digest = digest_text(content.hash.digest())
+        return replace(original, start=known.start, after=known.after, size=known.size + content.size, sha256=digest)
+
+    def _fields(self, content: Content) -> ImportedFields:
+        """The facts of a session that begins with a content: those that ``import`` gives it."""
+        facts, found = content.facts, self._kind.facts
+        if found is not None:
+            return {**imported_fields(found), "labels": {**facts.labels, **found.labels}}
+        updated = facts.updated or self._original.modified // 1000
+        created = min(facts.created or updated, updated)
+        return ImportedFields(
+            title=facts.title,
+            labels=facts.labels,
+            created_at=to_datetime(max(0, created)),
+            updated_at=to_datetime(max(0, updated)),
+        )
+
+
+def _state(original: Original, content: Content) -> Json:
+    state = original.to_state()
+    if content.oddities:
+        state[oddities_key(content.first)] = content.oddities
+    return state

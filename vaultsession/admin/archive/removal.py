@@ -1,0 +1,134 @@
+"""The plaintext file of a sealed session, removed: after a look at both, and never while somebody has it open.
+
+1. Every part is read from the vault, written out again in memory and compared with the bytes of the file.
+2. On Linux a lease on the file says that nobody else has it open, and keeps whoever opens it waiting until the end.
+3. The file gets another name beside its own (``LEFTOVER``). Its own name is free: who opens it now begins a new file.
+4. It is looked at once more: as long as it was, last written when it was, and its lease unbroken. If not, it gets its
+   name back.
+5. It is removed. A file that was renamed by a run which ended there gets its name back in the next one; one that was
+   to be shredded, and has a third name (``SHREDDED``) from the first noise on, is shredded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
+from .archiver import Archiver
+from .contents import Busy, Changed
+from .discovery import LEFTOVER, SHREDDED, SourceFile
+from .original import bytes_of
+
+if sys.platform != "win32":
+    import fcntl
+
+_NOISE = 1 << 20
+
+
+def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = False) -> None:
+    """Remove a file whose session was archived and flushed. ``Changed`` where it is left, and why; ``OSError``.
+
+    ``shred`` writes noise over it before: a disk that does not write in place, as no SSD does, keeps the old bytes.
+    """
+    disk, path = archiver.disk, source.path
+    with opened(disk, path, READ_WRITE if shred else READ) as fd:
+        before = disk.fstat(fd)
+        if not archiver.is_quiet(before):
+            raise Busy("it was written to a short time ago")
+        if shred and before.st_nlink > 1:
+            raise Changed("it has another name (a hard link), which shredding would reach")
+        compare(archiver, source, id, fd)
+        with _held_alone(fd) as is_alone:
+            _check(before, disk.fstat(fd))
+            if disk.stat(path).st_ino != before.st_ino:
+                raise Changed("another file has taken its place")
+            aside = path + LEFTOVER
+            disk.link(path, aside)  # which fails where there is one
+            disk.unlink(path)
+            try:
+                _check(before, disk.fstat(fd), is_alone=is_alone())
+            except BaseException:
+                put_back(disk, aside)
+                raise
+            if shred:
+                disk.rename(aside, path + SHREDDED)
+                aside = path + SHREDDED
+                _overwrite(disk, fd, before.st_size)
+            disk.unlink(aside)
+
+
+def finish_shredding(disk: Disk, path: str) -> None:
+    """Go on with a file whose run ended while it was shredded: it had been sealed and compared. ``OSError``."""
+    with opened(disk, path, READ_WRITE) as fd:
+        _overwrite(disk, fd, disk.fstat(fd).st_size)
+    disk.unlink(path)
+
+
+def compare(archiver: Archiver, source: SourceFile, id: str, fd: int) -> None:
+    """``Changed`` unless the session, read from where it lies, gives exactly the bytes of the file."""
+    place, size = 0, archiver.disk.fstat(fd).st_size
+    for part in archiver.parts(id):
+        read = archiver.elements.read(part.id)
+        if read is None or part.original.path != source.path or read.info.version != part.version:
+            raise Changed("its session was changed meanwhile")
+        data = bytes_of(part.original, read.state, read.elements)
+        if len(data) != part.original.size or data != read_all(archiver.disk, fd, len(data), place):
+            raise Changed("what is sealed is not what the file holds")
+        place += len(data)
+    if place != size:
+        raise Changed(f"{size - place} bytes of it are not sealed yet")
+
+
+def put_back(disk: Disk, aside: str) -> bool:
+    """Give a file its name back; False where it has it still. ``Changed`` where another file has that name by now."""
+    path = aside.removesuffix(LEFTOVER)
+    had = False
+    try:
+        disk.link(aside, path)
+    except FileExistsError:
+        had = True
+        if disk.stat(path).st_ino != disk.stat(aside).st_ino:
+            raise Changed(f"{path} is there again: look at both, and remove {aside} yourself") from None
+    disk.unlink(aside)
+    return not had
+
+
+def _check(before: os.stat_result, now: os.stat_result, *, is_alone: bool = True) -> None:
+    if not is_alone:
+        raise Busy("another program was about to open it")
+    if (before.st_size, before.st_mtime_ns, before.st_ino) != (now.st_size, now.st_mtime_ns, now.st_ino):
+        raise Busy("it was written to meanwhile")
+
+
+def _overwrite(disk: Disk, fd: int, size: int) -> None:
+    for offset in range(0, size, _NOISE):
+        write_all(disk, fd, os.urandom(min(_NOISE, size - offset)), offset)
+    disk.fsync(fd)
+
+
+@contextlib.contextmanager
+def _held_alone(fd: int) -> Iterator[Callable[[], bool]]:
+    """A lease on the file, and a function that says whether it is unbroken. ``Changed`` where others have it open.
+
+    Where the system, or the file system, has no leases, nothing is known of others.
+    """
+    command = getattr(fcntl, "F_SETLEASE", None) if sys.platform != "win32" else None
+    if command is None:
+        yield lambda: True
+        return
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # by default SIGIO, which ends a process
+        fcntl.fcntl(fd, command, fcntl.F_WRLCK)
+    except BlockingIOError:
+        raise Busy("another program has it open") from None
+    except OSError:
+        yield lambda: True
+        return
+    try:
+        yield lambda: fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_WRLCK
+    finally:
+        fcntl.fcntl(fd, command, fcntl.F_UNLCK)

@@ -1,0 +1,110 @@
+"""A run of the archiver: which files of the sources are looked at, sealed and removed, and what becomes of each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...errors import InvalidDocument, InvalidSessionId, SessionExists, TooLarge, Unreadable
+from ...store.store import SessionStore
+from ...util.clock import Clock, SystemClock
+from ...util.disk import Disk
+from ..importers.session import Skipped
+from .archiver import Archived, ArchiveOutcome, Archiver
+from .contents import Busy, Changed, is_of_project
+from .discovery import LEFTOVER, SHREDDED, SourceFile, discover
+from .removal import finish_shredding, put_back, remove
+
+LEASE = "vaultsession archive"
+"""What one archiver holds while it runs, so that there is no second one."""
+
+_REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExists)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveOptions:
+    """Which files, and what for. ``older_than`` in microseconds since the last write; ``dry_run`` changes nothing."""
+
+    sources: tuple[str, ...] = ()
+    older_than: int = 0
+    project: str | None = None
+    remove: bool = False
+    shred: bool = False
+    dry_run: bool = False
+
+
+def archive(
+    store: SessionStore[Any],
+    options: ArchiveOptions,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    clock: Clock | None = None,
+    disk: Disk | None = None,
+    patience: float = 5.0,
+) -> Iterator[Archived | Skipped]:
+    """Every file as it is done. ``LeaseTimeout`` where another archiver is at work; ``BackendUnavailable`` ends it."""
+    clock = clock or SystemClock()
+    archiver = Archiver(store, disk=disk, clock=clock, dry_run=options.dry_run)
+    with contextlib.nullcontext() if options.dry_run else store.lease(LEASE, timeout=patience):
+        for found in discover(options.sources, environ):
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            source = _renamed(archiver, found, options)
+            if isinstance(source, Skipped):
+                yield source
+            elif source is not None and is_chosen(source, options, clock):
+                yield archived(archiver, source, options)
+
+
+def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> Archived:
+    """What became of one file."""
+    try:
+        done = archiver.archive(source)
+        if done.outcome is not ArchiveOutcome.LEFT and options.remove and not done.problem:
+            done = _removed(archiver, source, done, options)
+    except _REFUSALS as error:
+        done = Archived(source.path, "", ArchiveOutcome.LEFT, source.status.st_size, problem=str(error))
+    return replace(done, agent=source.agent.name if source.agent else "")
+
+
+def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: ArchiveOptions) -> Archived:
+    if options.dry_run:
+        return replace(done, removed=archiver.is_quiet(source.status))
+    try:
+        remove(archiver, source, done.id, shred=options.shred)
+    except Changed as error:
+        return replace(done, problem=f"not removed: {error}", is_busy=isinstance(error, Busy))
+    except OSError as error:
+        return replace(done, problem=f"not removed: {error.strerror or error}")
+    return replace(done, removed=True)
+
+
+def _renamed(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> SourceFile | Skipped | None:
+    """The source; with its own name where a run before this one has ended while it was removing it.
+
+    None where it has its own name as well, by which it is found, or was being shredded.
+    """
+    if not source.name.endswith((LEFTOVER, SHREDDED)):
+        return source
+    if options.dry_run:
+        return Skipped(source.path, "a run ended while it removed this file: the next one goes on with it")
+    try:
+        if source.name.endswith(SHREDDED):
+            finish_shredding(archiver.disk, source.path)
+            return None
+        if not put_back(archiver.disk, source.path):
+            return None
+    except (Changed, OSError) as error:
+        return Skipped(source.path, str(error))
+    return replace(source, name=source.name.removesuffix(LEFTOVER))
+
+
+def is_chosen(source: SourceFile, options: ArchiveOptions, clock: Clock) -> bool:
+    """Whether a file is one of those that the options mean."""
+    if options.older_than and clock.now() - source.status.st_mtime_ns // 1000 < options.older_than:
+        return False
+    return options.project is None or is_of_project(source, options.project)

@@ -1,0 +1,88 @@
+"""``vaultsession restore``: files of archived sessions, put back."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from ...admin.archive.restorer import RestoreOutcome, Restorer
+from ...errors import InvalidSetting
+from .. import exit_codes, output
+from ..completers import complete_id
+from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, period_of
+from ..output import Form, JsonForm
+from ..progress import bar
+from ..vault_options import VaultOptions, absolute, takes_options
+
+_EARLIER = re.compile(r"~before-\d+(~\d+)?$")
+"""What the id of a session ends with whose file was written anew since: `ARCHIVE.md`."""
+
+
+@takes_options
+def restore(
+    where: VaultOptions,
+    *,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every archived session.")] = False,
+    user: User = None,
+    tenant: Tenant = None,
+    assistant: Assistant = None,
+    label: Label = None,
+    since: Since = None,
+    before: Before = None,
+    into: Annotated[
+        str | None, typer.Option("--to", metavar="DIR", help="Below this directory, and not where the files were.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also over another file that is there, unless it is newer.")
+    ] = False,
+    form: JsonForm,
+) -> None:
+    """Put the files of archived sessions back, byte for byte.
+
+    Each goes where it was, with its mode and times, so that its agent finds it: `claude --resume`, `codex resume`. The
+    session stays in the vault. A file that is there already is left as it is, unless it is the beginning of what is
+    put back.
+
+    Exit code 3 where a file could not be put back: the others are. 4 where an ID is not there.
+    """
+    wanted = {name: value for name, value in filters(user, tenant, assistant, label).items() if value}
+    period = period_of(since, before)
+    chosen = bool(wanted) or since is not None or before is not None
+    if (bool(ids) + everything + chosen) != 1:
+        raise InvalidSetting("say what to restore: the ids of sessions, or filters such as --since, or --all")
+    done = []
+    with where.open(cache_bytes=0) as store, bar("Restoring", shown=form is Form.TABLE) as progress:
+        restorer = Restorer(store, into=None if into is None else absolute(into), replace=replace)
+        if ids:
+            names = list(dict.fromkeys(ids))
+        else:
+            listed = store.list(**wanted)  # type: ignore[arg-type]  # its keys are those of Filters
+            names = [info.id for info in period.within(listed, newest_first=True) if not _EARLIER.search(info.id)]
+        for number, name in enumerate(names, 1):
+            found = restorer.restore(name)
+            if found is not None:
+                done.append(found)
+            elif ids:
+                raise InvalidSetting(f"{name} is no session that was archived: `vaultsession export` writes it")
+            progress(number, len(names))
+    counts = Counter(each.outcome for each in done)
+    totals = {str(each): counts[each] for each in RestoreOutcome}
+    problems = [{"id": each.id, "place": each.path, "reason": each.problem} for each in done if each.problem]
+    size = sum(each.size for each in done if each.outcome is RestoreOutcome.RESTORED)
+    if form is not Form.JSON:
+        output.say_some([f"{each['place'] or each['id']}: {each['reason']}" for each in problems])
+    if form is Form.TABLE:
+        output.line(f"{output.listed(totals)}; {output.size(size)}" if done else "nothing was found to restore")
+    else:
+        files = [{"id": each.id, "path": each.path, "outcome": str(each.outcome), "bytes": each.size} for each in done]
+        output.facts(
+            {**totals, "bytes": size}, form=form, json={**totals, "bytes": size, "files": files, "problems": problems}
+        )
+    exit_codes.end(lost=False, partial=bool(problems))
