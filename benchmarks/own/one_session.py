@@ -32,6 +32,7 @@ def run(report: Report, directory: str, scale: float) -> None:
         _saves_of_little(report, store, floor, author, scale)
         _loads(report, store, floor, author, scale)
     _appends_over_history(report, directory, floor, author, scale)
+    _lives(report, directory, floor, author, scale)
     _first_of_a_process(report, directory, scale)
 
 
@@ -110,6 +111,31 @@ def _appends_over_history(report, directory, floor, author, scale) -> None:
             int(300 * scale),
         )
         report.compare("last 20 of the longest history, cold / of 100", times, 1.5)
+
+
+def _lives(report, directory, floor, author, scale) -> None:
+    """Conversations from their first turn on, without a pause between two turns: what a median over appends hides."""
+    bars = {10: 1.6, 50: 1.4, 200: 1.4}
+    turn = itertools.cycle([author.turn() for _ in range(64)])
+    with vaultsession.open_store(os.path.join(directory, "lives"), key=KEY) as store:
+        for turns, bar in bars.items():
+            times: dict[str, list[float]] = {"ours": [], "floor": []}
+            worst = []
+            for life in range(max(3, int(2000 * scale) // turns)):
+                store.create(f"{turns}-{life}", messages=next(turn))
+                calls = {
+                    "ours": lambda name=f"{turns}-{life}": store.append(name, *next(turn)),
+                    "floor": lambda: floor.append(next(turn)),
+                }
+                lived = interleaved(calls, turns, warm_up=0)
+                for name, found in lived.items():
+                    times[name].extend(found)
+                worst.append(max(lived["ours"]))
+            ours, bare = fmean(times["ours"]), fmean(times["floor"])
+            detail = f"{ours:.1f} us against {bare:.1f} us"
+            report.add(f"mean of a turn over a life of {turns} / floor", ours / bare, "x", bar, detail=detail)
+            detail = f"of all lives {max(worst) / 1000:.1f} ms"
+            report.add("  the slowest append of such a life", median(worst) / 1000, "ms", None, detail=detail)
 
 
 def _loads(report, store, floor, author, scale) -> None:

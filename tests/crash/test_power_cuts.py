@@ -28,11 +28,11 @@ LONG = [
 ]
 
 
-def saved(id: str, **state: Any) -> Act:
+def saved(id: str, *, erase: bool = False, **state: Any) -> Act:
     def act(store: Any) -> None:
         session = store.load(id)
         session.state.update(state)
-        store.save(session)
+        store.save(session, erase=erase)
 
     return act
 
@@ -63,6 +63,21 @@ def messages_and_state_at_once(life: Life) -> None:
         lambda store: store.replace_last("a", 9, SAID[3]),
         lambda store: store.delete("a", if_version=store.info("a").version),
         lambda store: store.append("a", SAID[1], state={"n": 4}, create=True),
+    )
+    life.store.close()
+
+
+def updates_and_erasures(life: Life) -> None:
+    life.act(
+        lambda store: store.update("a", {"n": 1, "m": 1}, create=True, title="first", ttl="1h"),
+        lambda store: store.append("a", *SAID),
+        lambda store: store.update("a", {"n": 2}, unset=["m"], if_version=store.info("a").version),
+        saved("a", erase=True, n=3),
+        lambda store: store.append("a", SAID[0]),
+        lambda store: store.save("a", state={"n": 4}, messages=SAID[:1], erase=True),
+        lambda store: store.update("a", lambda session: session.messages.append(SAID[2])),
+        lambda store: store.update("b", lambda session: session.messages.append(SAID[2]), create=True, user_id="bob"),
+        saved("a", erase=True, n=5),
     )
     life.store.close()
 
@@ -260,6 +275,7 @@ def a_writer_died(life: Life) -> None:
 SCENARIOS: list[Callable[[Life], None]] = [
     life_of_a_session,
     messages_and_state_at_once,
+    updates_and_erasures,
     several_sessions,
     a_session_made_again,
     expiry_and_sweep,
@@ -363,6 +379,8 @@ def any_act(chance: random.Random, life: Life) -> Act:
         lambda store: store.update(who, {"n": n}),
         lambda store: store.touch(who, ttl="5m"),
         saved(who, n=n),
+        saved(who, erase=True, n=n),
+        lambda store: store.update(who, {"m": n}, unset=["n"], create=True),
         lambda store: store.save(who, state={"n": n}, messages=said),
         lambda store: store.clear(who),
         lambda store: store.delete(who),

@@ -72,10 +72,13 @@ def test_days_are_those_of_the_last_change(store, page):
     assert "1 session changed before that" in html
 
 
-def test_a_verification_says_what_it_found_and_the_list_remembers(filled, page, monkeypatch):
+@pytest.mark.parametrize("has_head", [True, False])
+def test_a_verification_says_what_it_found_and_the_list_remembers(filled, page, monkeypatch, has_head):
     assert dict(page.get("/vault/verify").events)["verified"]["ok"]
     head = filled._operations.info(filled._key(TRIP), TRIP).head
-    problem = Verification("k", Verdict.DAMAGED, "record 3 does not authenticate", head=head)
+    problem = Verification(
+        filled._key(TRIP), Verdict.DAMAGED, "record 3 does not authenticate", head=head if has_head else None
+    )
     monkeypatch.setattr(filled, "verify", lambda progress: progress(2) or Verified(2, 5, 99, (problem,)))
     events = page.get("/vault/verify").events
     assert ("problem", {"id": TRIP, "verdict": "damaged", "problem": "record 3 does not authenticate"}) in events

@@ -30,6 +30,9 @@ As much, too, may the histories take that ``max_messages`` bounds, and that are 
 messages are told apart.
 """
 
+_SMALL = 256 * 1024
+"""Bytes of JSON up to which a document that a snapshot is taken of is kept as a whole."""
+
 _NAME = 80
 """Bytes that a name takes in memory beside its letters."""
 
@@ -116,6 +119,32 @@ class SessionCache:
         ending, found = read
         self._keep_ending(key, ending)
         return ending.head, ending.head.document or ending.version, found
+
+    def snapshot(self, key: str, *, wanted: int) -> tuple[Head, bytes, Json, list[bytes]] | None:
+        """The head, the version of the document, its state and its newest messages, unparsed; None for no session.
+
+        What is small is kept as a whole; of what is large only what is asked for is read.
+        """
+        known = self.current(key)
+        if known is None:
+            row = self._backend.head(key)
+            if row is None:
+                self.forget(key)
+                return None
+            if self._reader.opened(row).head.raw <= _SMALL:
+                known = self.loaded(key)
+        if known is not None:
+            found = document.tail(reversed(known.bodies), min(wanted, known.head.messages))
+            return known.head, known.document, document.state_of(known.bodies), found
+        self.misses += 1
+        read = self.read(key, lambda fetch: self._reader.snapshot(key, fetch, wanted=wanted))
+        if read is None:
+            return None
+        ending, found, firsts = read
+        if ending.bodies:
+            self._keep_ending(key, ending)
+        head = ending.head
+        return head, head.document or ending.version, document.state_of_firsts(firsts), found
 
     def history(self, row: IndexRow, count: int) -> Sequence[bytes]:
         """The ``count`` messages of the document of a critical section, unparsed."""

@@ -121,10 +121,15 @@ class Operations:
         if read is None:
             raise absent(name)
         head, version, found = read
-        expires = self._after_read(key, name, head)
-        if expires != head.expires:
-            head = head._replace(expires=expires)
-        return head, version, document.messages_of(found)
+        return self._extended(key, name, head), version, document.messages_of(found)
+
+    def snapshot(self, key: str, name: str, *, wanted: int) -> tuple[Head, bytes, Json, list[Json]]:
+        """The head, the document's version, its state and its newest messages."""
+        read = self._unless_lost(name, lambda: self._cache.snapshot(key, wanted=wanted))
+        if read is None:
+            raise absent(name)
+        head, version, state, found = read
+        return self._extended(key, name, head), version, state, document.messages_of(found)
 
     def exists(self, key: str) -> bool:
         """Whether a living session has the key."""
@@ -151,14 +156,7 @@ class Operations:
     # -- whole documents -----------------------------------------------------------------------------------------------
 
     def put(
-        self,
-        key: str,
-        head: Head,
-        state: Json,
-        messages: Sequence[Json],
-        *,
-        replace: bool,
-        erase: bool = False,
+        self, key: str, head: Head, state: Json, messages: Sequence[Json], *, replace: bool, erase: bool = False
     ) -> Document:
         """A document without a version to compare: made, or put in the place of what is there."""
         kept = document.trim(messages, head.max_messages)
@@ -490,6 +488,11 @@ class Operations:
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
+
+    def _extended(self, key: str, name: str, head: Head) -> Head:
+        """The head that was read, with the expiry that it has after that."""
+        expires = self._after_read(key, name, head)
+        return head if expires == head.expires else head._replace(expires=expires)
 
     def _slide(self, key: str, expires: int) -> int | None:
         """Extend a sliding session because it was read: not flushed, and no reason for the read to fail."""

@@ -179,6 +179,13 @@ class Reader:
         """
         return self._from_tail(key, fetch, lambda tail, _: self._page(tail, fetch, wanted, offset))
 
+    def snapshot(self, key: str, fetch: ReadRange, *, wanted: int) -> tuple[Tail, list[bytes], list[bytes]] | None:
+        """The newest messages, unparsed, the bodies read for them, and the first elements of all, oldest first.
+
+        Of the bodies that hold none of the messages only the beginning is inflated.
+        """
+        return self._from_tail(key, fetch, lambda tail, _: self._snapshot(tail, fetch, wanted))
+
     def living(self, key: str, fetch: ReadRange) -> list[LiveRecord] | None:
         """The living records from the last FULL on but HEADs, oldest first, bodies neither inflated nor parsed.
 
@@ -313,12 +320,32 @@ class Reader:
         found = document.tail(bodies(), end - first, skip=head.messages - end)
         return Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD), found
 
+    def _snapshot(self, tail: _Tail, fetch: ReadRange, wanted: int) -> tuple[Tail, list[bytes], list[bytes]]:
+        head = decode(tail.plain)
+        records = (record for record in self._back(tail, fetch, head.full) if record.kind != HEAD)
+        met: list[bytes] = []
+
+        def bodies() -> Iterator[bytes]:
+            for record in records:
+                met.append(self.body(tail.cipher, record))
+                document.check_body(met[-1], changes=record.kind == DELTA)
+                yield met[-1]
+
+        found = document.tail(bodies(), min(wanted, head.messages))
+        firsts = [document.first_of(body) for body in met]
+        firsts += [document.first_of(self._unpacked(tail.cipher, record, payload.first_of)) for record in records]
+        ending = Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD)
+        return ending, found, firsts[::-1]
+
     def body(self, cipher: ContainerCipher, record: Record) -> bytes:
         """The JSON in a record of which there is one. ``Damaged`` for a FULL or a DELTA without."""
+        return self._unpacked(cipher, record, payload.unpack)
+
+    def _unpacked(self, cipher: ContainerCipher, record: Record, unpack: Callable[..., bytes]) -> bytes:
         if not record.body:
             raise Damaged("an authentic record lacks the body of its kind: it was not written by this package")
         find = self.dictionaries.find
-        return payload.unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
+        return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
     def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness."""

@@ -90,9 +90,17 @@ def state_of(bodies: Bodies) -> Json:
 
 def stored_state_of(bodies: Bodies) -> Json:
     """The state as it is stored: values that strict JSON does not carry lie in boxes."""
-    state = _state(payload.parse(first_of(bodies[0])))
-    for body in bodies[1:]:
-        first = first_of(body)
+    return _merged_state([first_of(body) for body in bodies])
+
+
+def state_of_firsts(firsts: Sequence[bytes]) -> Json:
+    """The state, of the first elements of the bodies."""
+    return lossless.unbox_state(_merged_state(firsts))
+
+
+def _merged_state(firsts: Sequence[bytes]) -> Json:
+    state = _state(payload.parse(firsts[0]))
+    for first in firsts[1:]:
         if first != _NOTHING:
             _change(first).apply_to_state(state)
     return state

@@ -37,6 +37,11 @@ LARGEST_BODY = 128 << 20
 DEEPEST = 253
 """Levels of nesting that a value may have."""
 
+_SMALL = 16 * 1024
+"""Bytes of a body up to which all of it is inflated at once; dictionaries are for such alone."""
+_FIRST = 4 * 1024
+"""Bytes that are inflated at first where only the first element of a body is wanted."""
+
 _WORTH_TRYING = 64
 """Bytes below which compression cannot win against its own frame header."""
 
@@ -432,6 +437,26 @@ def unpack(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) 
     if len(text) > limit:
         raise TooLarge(f"a record of {len(text)} bytes; the bound is {limit}")
     return text
+
+
+def first_of(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) -> bytes:
+    """The beginning of a body, its first element and the newline behind that within it: no more is inflated.
+
+    All of the body where it has no message. Errors as of ``unpack``, as far as it is looked at.
+    """
+    try:
+        size = zstandard.get_frame_parameters(data).content_size if codec == CODEC_ZSTD else 0
+        if not _SMALL < size <= limit:
+            return unpack(codec, data, limit=limit, find=find)
+        found = b""
+        with _decompressor().stream_reader(data) as stream:
+            while b"\n" not in found and (more := stream.read(max(_FIRST, len(found)))):
+                found += more
+        if b"\n" in found or len(found) == size:
+            return found
+    except zstandard.ZstdError:
+        pass
+    raise Damaged("an authentic record does not inflate: it was not written by this package")
 
 
 def dictionary_of(data: bytes) -> int:

@@ -137,12 +137,9 @@ class Documents(Generic[StateT]):
 
     def snapshot(self, id: str, last: int) -> Snapshot[StateT]:
         """The state and the newest messages, read at once."""
-        loaded = self._operations.load(self.key(id), id)
-        head = loaded.head
-        wanted = min(last, head.messages)
-        messages = document.messages_of(document.tail(reversed(loaded.bodies), wanted))
-        info = SessionInfo(head, loaded.document)
-        return Snapshot(self._shown(loaded).state, Messages(messages, info, head.messages - wanted))
+        head, version, plain, messages = self._operations.snapshot(self.key(id), id, wanted=last)
+        state = cast("StateT", plain) if self._shape is None else self._shape.read(plain)
+        return Snapshot(state, Messages(messages, SessionInfo(head, version), head.messages - len(messages)))
 
     def update(
         self,

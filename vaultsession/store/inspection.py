@@ -47,10 +47,15 @@ class Inspection:
         return max(0, self.size - end)
 
 
+def key_of(store: SessionStore[Any], id: str) -> str:
+    """The key that a session lies under, by which a verification names it. ``InvalidSessionId``."""
+    return store._key(id)  # noqa: SLF001 - an inspection is a part of the store
+
+
 def inspected(store: SessionStore[Any], id: str) -> Inspection:
     """The container of a session, read as it lies. ``SessionNotFound``, and what reading a container raises."""
     backend, reader = store._backend, store._reader  # noqa: SLF001 - an inspection is a part of the store
-    key = store._key(id)  # noqa: SLF001 - as above
+    key = key_of(store, id)
     container = backend.read(key)
     if container is None:
         raise SessionNotFound(f"there is no session {id!r}")

@@ -58,16 +58,45 @@ async def in_thread(call: Callable[[], T]) -> T:
     return found
 
 
+class _Outcome(asyncio.Future[T]):
+    """What a thread will return. No task leaves it: one that is cancelled raises ``CancelledError`` behind it.
+
+    ``asyncio.shield`` around ``wrap_future`` does that too, in a third more of the time that the hop takes.
+    """
+
+    def cancel(self, msg: Any = None) -> bool:  # noqa: ANN401 - as of every future
+        """Never."""
+        del msg
+        return False
+
+
 async def _settled_in_asyncio(future: Future[T]) -> T:
-    running = asyncio.wrap_future(future)
+    loop = asyncio.get_running_loop()
+    outcome: _Outcome[T] = _Outcome(loop=loop)
+
+    def tell(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_follow, outcome, future)
+
+    future.add_done_callback(tell)
     try:
-        return await asyncio.shield(running)
+        return await outcome
     except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.exception()  # retrieved, since nothing else will
+        if outcome.done():
+            outcome.exception()  # retrieved, since nothing else will
         raise
+
+
+def _follow(outcome: asyncio.Future[T], future: Future[T]) -> None:
+    error = future.exception()
+    if error is None:
+        outcome.set_result(future.result())
+    elif isinstance(error, StopIteration):  # no future takes it
+        refused = RuntimeError("a function that was given to the store raised StopIteration")
+        refused.__cause__ = error
+        outcome.set_exception(refused)
+    else:
+        outcome.set_exception(error)
 
 
 def _trio() -> Any:  # noqa: ANN401 - the module, whose types are not there where it is not

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 
 def parts_of(place: str) -> SplitResult:
     """The parts of a URL. ``InvalidSetting``, in words without any part of it, for text that is none."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - a path needs none, and it takes 2 ms to import
+
     try:
         parts = urlsplit(place)
         _ = parts.port  # parsed when asked for

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
-from urllib.parse import unquote
 
 from ..backends.files import FilesBackend
 from ..backends.files.leases import FileLeases
@@ -121,6 +120,8 @@ def split(where: str) -> tuple[str, str]:
         return "file", expanded(where)
     parts = parts_of(where)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        from urllib.parse import unquote  # noqa: PLC0415 - a path needs none
+
         return "file", checked(unquote(parts.path))
     scheme = parts.scheme.partition("+")[0]
     if scheme in ENGINES:

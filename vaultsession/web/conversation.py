@@ -56,7 +56,7 @@ def session(request: Request) -> Response:
         wanted=wanted,
         messages=message_html.window(name, first, records),
         state=message_html.as_json(store.load(name).state) if wants_state else None,
-        verdict=site.verdicts.get(name),
+        verdict=site.verdict(name),
     )
 
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from ..format.messages.plain import size
+from ..store.inspection import key_of
 from . import words
 from .access import Access
 
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """One vault as a page. ``verdicts``: the problems that the last verification found, by the id of the session."""
+    """One vault as a page. ``verdicts``: the problems that the last verification found, by the keys of the sessions."""
 
     def __init__(self, store: SessionStore[Any], access: Access, *, writable: bool) -> None:
         self.store = store
         self.access = access
         self.writable = writable
         self.verdicts: dict[str, Verification] = {}
+
+    def verdict(self, id: str) -> Verification | None:
+        """What the last verification found wrong with a session."""
+        return self.verdicts.get(key_of(self.store, id)) if self.verdicts else None
 
     @cached_property
     def templates(self) -> Environment:

@@ -13,14 +13,16 @@ from starlette.responses import Response
 
 from ..format.messages.plain import size
 from ..format.record import HEADER_SIZE
-from ..store.inspection import InspectedRecord, Inspection, inspected
+from ..store.inspection import InspectedRecord, Inspection, inspected, key_of
 from ..store.pages import PagedListing
 from . import words
 from .site import html, id_of, site_of
 from .stream import Send, paced, streamed, worked
 
 if TYPE_CHECKING:
+    from ..engine.verify import Verification
     from ..store.session import SessionInfo
+    from .site import Site
 
 DAYS = 84
 _NEXT = 8
@@ -65,7 +67,7 @@ def vault(request: Request) -> Response:
         stats=stats,
         verbs=verbs,
         newest=newest[0].id if newest else None,
-        verdicts=site_of(request).verdicts,
+        problems=_named(site_of(request)),
     )
 
 
@@ -94,11 +96,9 @@ async def verify(request: Request) -> Response:
         total = site.store.count()
         with paced(send) as progress:
             found = site.store.verify(progress=lambda done: progress(done, max(done, total)))
-        site.verdicts.clear()
-        for each in found.problems:
-            name = each.key if each.head is None else each.head.id
-            site.verdicts[name] = each
-            send("problem", {"id": words.visible(name), "verdict": str(each.verdict), "problem": each.problem})
+        site.verdicts = {each.key: each for each in found.problems}
+        for name, each in _named(site):
+            send("problem", {"id": name, "verdict": str(each.verdict), "problem": each.problem})
         send(
             "verified",
             {"sessions": found.sessions, "records": found.records, "bytes": size(found.bytes), "ok": found.ok},
@@ -123,6 +123,17 @@ def container(request: Request) -> Response:
         tally=_tally(found),
         shown=found.records[-200:],
     )
+
+
+def _named(site: Site) -> list[tuple[str, Verification]]:
+    """The problems of the last verification, each with the id of its session: its key where no listing has it."""
+    names = {each.key: each.head.id for each in site.verdicts.values() if each.head is not None}
+    if len(names) < len(site.verdicts):
+        for info in PagedListing(site.store).pages():
+            key = key_of(site.store, info.id)
+            if key in site.verdicts:
+                names[key] = info.id
+    return [(names.get(key, key), each) for key, each in site.verdicts.items()]
 
 
 class _Survey:

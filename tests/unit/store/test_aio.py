@@ -502,3 +502,14 @@ def test_a_probe_is_answered_while_every_thread_of_the_store_is_busy(run: Any) -
         await asyncio.gather(*waiting)
 
     run(test)
+
+
+def test_a_function_that_ends_its_iteration_by_mistake_hangs_nobody(run: Any) -> None:
+    async def test(store: AsyncSessionStore) -> None:
+        await store.create("a")
+        with pytest.raises(RuntimeError, match="StopIteration") as raised:
+            await asyncio.wait_for(store.update("a", lambda _: next(iter(()))), 20)
+        assert isinstance(raised.value.__cause__, StopIteration)
+        assert (await store.load("a")).state == {}
+
+    run(test)

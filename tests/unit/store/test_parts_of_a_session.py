@@ -11,6 +11,7 @@ import pytest
 
 from vaultsession import (
     Conflict,
+    Damaged,
     InvalidDocument,
     InvalidSetting,
     Messages,
@@ -18,9 +19,11 @@ from vaultsession import (
     SessionExpired,
     SessionNotFound,
     SessionStore,
+    TooLarge,
     open_store,
     open_store_async,
 )
+from vaultsession.format import document, payload
 from vaultsession.testing.clock import ManualClock
 
 HISTORY = [{"role": "user", "content": f"{number}"} for number in range(10)]
@@ -173,3 +176,52 @@ def test_the_asynchronous_store_has_them() -> None:
             return (await store.messages("a", last=1)).first, await store.snapshot("a", last=1)
 
     assert asyncio.run(main()) == (9, ({"x": 1}, HISTORY[-1:]))
+
+
+LONG = [{"role": "user", "content": f"{number} " + "abcdefgh" * 250} for number in range(600)]
+
+
+@pytest.mark.parametrize("settings", [{}, {"compression": "none"}, {"padding": True}], ids=str)
+def test_a_snapshot_of_a_long_history_reads_the_state_alone(
+    tmp_path: Any, clock: ManualClock, vault_key: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"clock": clock, "key": vault_key, **settings}
+    with open_store(tmp_path / "vault", **where) as store:
+        store.create("a", state={"x": 1, "y": {"z": "s" * 9000}}, messages=LONG, ttl=60, sliding=True)
+        store.append("a", HISTORY[0], state={"w": 2}, unset=["x"])
+        store.pop("a", 3)
+        store.touch("a")
+    with open_store(tmp_path / "vault", **where) as store:
+        whole: list[bytes] = []
+        body = store._reader.body
+        monkeypatch.setattr(store._reader, "body", lambda *how: whole.append(body(*how)) or whole[-1])
+        for last in (0, 1, 400, 5000):
+            state, messages = store.snapshot("a", last=last)
+            assert state == {"y": {"z": "s" * 9000}, "w": 2}
+            assert messages == LONG[:598][max(0, 598 - last) :]
+            assert messages.info == store.info("a")
+            if last == 0:
+                assert not whole
+            if last == 1:
+                assert sum(map(len, whole)) < 600_000
+        loaded = store.load("a")
+        assert store.snapshot("a", last=2) == (loaded.state, loaded.messages[-2:])
+        store.update("a", {"v": 1})
+        assert store.snapshot("a").state["v"] == 1
+
+
+def test_the_beginning_of_a_body_is_what_is_inflated() -> None:
+    text = payload.body({"x": "y" * 20_000}, LONG)
+    for level in (None, 3):
+        codec, data = payload.pack(text, level=level, limit=1 << 30)
+        begun = payload.first_of(codec, data, limit=1 << 30)
+        assert text.startswith(begun)
+        assert document.first_of(begun) == document.first_of(text)
+        assert (len(begun) < len(text)) is (level is not None)
+    alone = payload.body({"x": [f"{number}" for number in range(20_000)]}, [])
+    codec, data = payload.pack(alone, level=3, limit=1 << 30)
+    assert payload.first_of(codec, data, limit=1 << 30) == alone
+    with pytest.raises(TooLarge):
+        payload.first_of(codec, data, limit=1000)
+    with pytest.raises(Damaged):
+        payload.first_of(codec, data[:-5], limit=1 << 30)

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from .cipher import VaultCipher
+from .memory_store import VaultStore
 from .saver import VaultSaver
 
-__all__ = ["VaultSaver"]
+__all__ = ["VaultCipher", "VaultSaver", "VaultStore"]

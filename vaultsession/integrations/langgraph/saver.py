@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 from ...errors import Unreadable
 from ...format.payload import Json
@@ -20,6 +19,7 @@ from .serialized_values import SerializedValues
 from .stored_checkpoints import StoredCheckpoint, channel_histories, copied, walks
 from .thread_log import Beyond, RecordDraft, ThreadLog
 from .thread_logs import ThreadLogs
+from .vault_owner import VaultOwner
 
 with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
     from langgraph.checkpoint.base import (
@@ -37,15 +37,13 @@ with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
 Config = Any
 """LangGraph's RunnableConfig."""
 
-T = TypeVar("T")
-
 _log = logging.getLogger("vaultsession")
 
 _APART = ("channel_values", "channel_versions")
 _SNAPSHOTS = "counters_since_delta_snapshot"
 
 
-class VaultSaver(BaseCheckpointSaver[str]):
+class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
     """Keeps the checkpoints of a graph's threads: one session for each thread, with all of its namespaces.
 
     ``store`` stays its caller's; ``from_url`` opens one, which ``close`` or leaving its context closes. ``fields`` are
@@ -64,8 +62,8 @@ class VaultSaver(BaseCheckpointSaver[str]):
         **fields: Unpack[SessionFields],
     ) -> None:
         super().__init__(serde=serde)
-        self._handle = StoreHandle(store)
-        self._logs = ThreadLogs(self._handle.store, fields)
+        self._own(store)
+        self._logs = ThreadLogs(self._store, fields)
 
     @classmethod
     def from_store(
@@ -95,30 +93,6 @@ class VaultSaver(BaseCheckpointSaver[str]):
             raise
         made._handle = handle
         return made
-
-    def close(self) -> None:
-        """Close the store, if it was opened here. Idempotent."""
-        self._handle.close()
-
-    async def aclose(self) -> None:
-        """``close``, awaited."""
-        await self._handle.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -396,9 +370,6 @@ class VaultSaver(BaseCheckpointSaver[str]):
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """See ``prune``."""
         await self._run(lambda: self.prune(thread_ids, strategy=strategy))
-
-    async def _run(self, call: Callable[[], T]) -> T:
-        return await self._handle.aio._run(call)  # noqa: SLF001 - in the store's threads, settled where it is cancelled
 
     @property
     def _values(self) -> SerializedValues:
