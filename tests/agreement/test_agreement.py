@@ -53,6 +53,13 @@ class OnFilesInTurn(OnFiles):
     stores: ClassVar[int] = 2
 
 
+class OnLossless(OnMemory):
+    """What is plain is as it is without."""
+
+    def open(self, number: int) -> SessionStore:
+        return open_store("memory://", clock=self.clock, lossless=True)
+
+
 MACHINES = (OnMemory, OnFiles, OnFilesInTurn)
 
 
@@ -62,7 +69,7 @@ def test_model_and_stores_agree(machine: type[SessionMachine]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", [*MACHINES, OnLossless])
 def test_model_and_stores_agree_in_many_lives(machine: type[SessionMachine]) -> None:
     run_state_machine_as_test(machine, settings=settings())
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import plistlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from archive_lab import append, event, lines, write
 from cli_lab import Place, Run
+
+from vaultsession.errors import BackendUnavailable
+from vaultsession.store.elements import Elements
 
 
 @pytest.fixture
@@ -76,6 +80,32 @@ def test_what_is_asked_for_wrongly_changes_nothing(
     assert refused.code == code
     assert said in refused.err
     assert (source / "chat.json").exists()
+
+
+def test_without_the_key_nothing_is_touched(run: Run, place: Place, source: Path) -> None:
+    place.key_file.unlink()
+    refused = run("archive", source, "--remove", "--yes")
+    assert refused.code == 12
+    assert (source / "chat.json").exists()
+
+
+def test_a_store_that_fails_in_the_middle_ends_the_run_and_the_rest_is_told(
+    run: Run, place: Place, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, made = Elements.create, []
+
+    def fills(self: Elements, *arguments: Any) -> Any:
+        if made:
+            raise BackendUnavailable("there is no space left")
+        made.append(arguments)
+        return create(self, *arguments)
+
+    monkeypatch.setattr(Elements, "create", fills)
+    done = run("archive", source, "--remove", "--yes")
+    assert done.code == 3
+    assert "there is no space left" in done.err
+    assert done.rows[0]["archived"] == "1"
+    assert sum(path.is_file() for path in source.rglob("*")) == 1
 
 
 def test_a_plain_session_is_no_file(run: Run, place: Place) -> None:

@@ -98,7 +98,7 @@ def archived(root: Path, meet: Any, *, durability: Any = "sync", shred: bool = F
     disk = CountingDisk(meet)
     with opened(root, disk, durability) as store:
         wanted = ArchiveOptions(sources=(str(root / "source"),), remove=True, shred=shred)
-        for _ in archive(store, wanted, environ={}, disk=disk):
+        for _ in archive(store, wanted, environ={}, disk=disk, threads=1):
             pass
 
 

@@ -36,7 +36,10 @@ def write(path: Path, data: bytes, *, modified: int = LONG_AGO) -> Path:
 
 
 def append(path: Path, data: bytes, *, modified: int = LONG_AGO + 60) -> Path:
-    return write(path, path.read_bytes() + data, modified=modified)
+    with path.open("ab") as stream:
+        stream.write(data)
+    os.utime(path, (modified, modified))
+    return path
 
 
 def run(store: SessionStore[Any], source: Path | str, **options: Any) -> list[Archived]:

@@ -52,15 +52,17 @@ def three_way_merge(reader: Reader, writer: Writer, fork: Fork) -> Write | None:
         return writer.new_container(fork.key, fork.theirs, head, bodies, life="imported")
     opened = reader.opened(fork.theirs)
     head = _with_facts(opened.head, before.head, ours.head)
-    rewrites = max(head.rewrites, ours.head.rewrites)  # neither side's readers may keep what they have read
-    if not added and not changed and not dropped and head == opened.head:
+    # What the readers of either side have read may be no beginning of what follows: also if ours took away alone.
+    rewrote = bool(added) or (before.head is not None and ours.head.rewrites != before.head.rewrites)
+    if not rewrote and not changed and not dropped and head == opened.head:
         return None
+    rewrites = max(head.rewrites, ours.head.rewrites)
     addition = writer.pack(payload.join([b"{}", *added]), len(added))
     change, fitted = writer.with_trim(
         head, addition, partial(_history, reader, fork), Change(set=changed, unset=dropped)
     )
     opened = opened._replace(head=head._replace(rewrites=rewrites))
-    return writer.delta_record(fork.theirs, opened, fitted, change, fork.fetch, rewritten=bool(added))
+    return writer.delta_record(fork.theirs, opened, fitted, change, fork.fetch, rewritten=rewrote)
 
 
 def _history(reader: Reader, fork: Fork) -> list[bytes]:

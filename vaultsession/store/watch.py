@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from ..format import payload
 from ..util.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -51,12 +50,13 @@ class SessionWatch:
         """The newest messages, and each as JSON: ``last``, those that have come, and some more to know them by."""
         later = _REMEMBERED + 1
         while later > _REMEMBERED:  # so many came between the two that those before them would be missed
-            session = self._store.info(self._id)
-            grown = max(0, session.message_count - self.count)
+            count = self._store.info(self._id).message_count
+            grown = max(0, count - self.count)
             messages = self._store.messages(self._id, last=_REMEMBERED + (grown if self._version else last))
-            later = self._store.info(self._id).message_count - session.message_count
-        texts = [orjson.dumps(message) for message in messages]
-        self._version, self.count, self._tail = session.version, session.message_count, texts[-_REMEMBERED:]
+            later = messages.info.message_count - count
+        _, *texts = payload.elements({}, messages, boxes=True)
+        self._version, self.count = messages.info.version, messages.info.message_count
+        self._tail = texts[-_REMEMBERED:]
         return messages, texts
 
 

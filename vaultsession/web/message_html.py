@@ -25,6 +25,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from ..format.lossless import readable
 from ..format.messages import (
     Citation,
     Event,
@@ -116,7 +117,7 @@ def coloured(text: str, language: str) -> str:
 
 def as_json(value: Json) -> Markup:
     """A value as JSON, in colour."""
-    text = visible(json.dumps(value, ensure_ascii=False, indent=2, default=repr))
+    text = visible(json.dumps(readable(value), ensure_ascii=False, indent=2, default=repr))
     return Markup(f"<pre>{coloured(text, 'json')}</pre>")  # noqa: S704 - what colours it escapes it
 
 

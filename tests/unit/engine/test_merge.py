@@ -252,3 +252,43 @@ def test_what_was_added(before: str, after: str, added: str) -> None:
 def test_numbers_of_another_type_are_other_values() -> None:
     before, after = {"a": 1, "b": 0, "c": [1], "d": 1}, {"a": 1.0, "b": False, "c": [1], "e": None}
     assert changes_since(before, after) == ({"a": 1.0, "b": False, "e": None}, ["d"])
+
+
+def removed_the_first(store: SessionStore) -> None:
+    with store.edit("a") as session:
+        del session.messages[0]
+
+
+def replaced_the_last(store: SessionStore) -> None:
+    store.replace_last("a", 1, *said("another"))
+
+
+def added(store: SessionStore) -> None:
+    store.append("a", *said("more"))
+
+
+def popped(store: SessionStore) -> None:
+    store.pop("a")
+
+
+APART = [removed_the_first, replaced_the_last, added, popped, lambda store: None]
+
+
+@pytest.mark.parametrize("behind", [added, popped, replaced_the_last], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("theirs", APART, ids=lambda act: act.__name__)
+@pytest.mark.parametrize("ours", APART, ids=lambda act: act.__name__)
+def test_what_only_grew_is_said_of_neither_side_in_vain(two: Two, ours: Any, theirs: Any, behind: Any) -> None:
+    two.theirs.create("a", messages=said("1", "2", "3"))
+    two.ours.load("a")
+    two.part()
+    two.clock.advance(1)
+    ours(two.ours)
+    theirs(two.theirs)
+    read = [(store.info("a"), store.load("a").messages) for store in (two.ours, two.theirs)]
+    two.meet()
+    for _ in range(3):
+        for store in (two.ours, two.theirs):
+            for earlier, then in read:
+                if store.info("a").only_grew_since(earlier):
+                    assert store.load("a").messages[: len(then)] == then
+        behind(two.theirs)

@@ -188,6 +188,11 @@ def test_a_box_with_something_beside_it_is_damage() -> None:
         lossless.unbox_state({lossless.BOX: 1})
 
 
+def test_a_message_that_is_no_object_is_damage() -> None:
+    with pytest.raises(Damaged):
+        document.parse([b"[{},\n{},\n5]"])
+
+
 def test_parts_of_a_box_that_are_nested_too_deeply_are_damage() -> None:
     with pytest.raises(Damaged):
         lossless.unbox({lossless.BOX: [nested(100_000)]})

@@ -11,6 +11,7 @@ import pytest
 
 from vaultsession import InvalidDocument, InvalidSetting, SessionStore, open_store, open_store_async
 from vaultsession.store.elements import Elements
+from vaultsession.store.watch import SessionWatch
 from vaultsession.testing.clock import ManualClock
 
 ODD: dict[str, Any] = {
@@ -140,6 +141,15 @@ def test_elements_that_look_like_boxes_come_back_byte_for_byte(lossless: Session
     read = elements.read("a")
     assert read is not None
     assert (read.elements, read.state) == (each + each, {"$lossless": 1})
+
+
+def test_it_is_watched(lossless: SessionStore) -> None:
+    lossless.create("a", messages=[PLAIN, ODD])
+    watch = SessionWatch(lossless, "a")
+    assert watch.begin(1) == [ODD]
+    lossless.append("a", ODD, PLAIN)
+    assert watch.look() == [ODD, PLAIN]
+    assert watch.look() == []
 
 
 def test_it_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

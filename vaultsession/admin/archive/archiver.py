@@ -63,7 +63,7 @@ class Archived:
 
 
 class Archiver:
-    """Archives files into one store. For one thread; that several do not run at once is the caller's to see to."""
+    """Archives files into one store. Safe from any thread, for files that are not the same."""
 
     def __init__(
         self, store: SessionStore[Any], *, disk: Disk | None = None, clock: Clock | None = None, dry_run: bool = False
@@ -78,7 +78,10 @@ class Archiver:
         """Bring the session of a file to what the file is. Errors are those of the store alone."""
         try:
             with source.file.open() as stream:
-                return self._archived(source, stream)
+                try:
+                    return self._archived(source, stream)
+                except SessionExists:  # another file has got the id meanwhile
+                    return self._archived(source, stream)
         except (OSError, Changed) as error:
             return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
 

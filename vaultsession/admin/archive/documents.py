@@ -16,13 +16,15 @@ from ...format.lossless import BOX
 from ...format.payload import Json
 from .lines import Oddity
 from .patch import Patch, patch_between, patched
-from .styles import COMPACT, DOCUMENTS
+from .styles import COMPACT, DOCUMENTS, PYTHON
 from .values import strict
 
-LARGEST = 16 << 20
+LARGEST = 8 << 20
 """Bytes of a file that is looked at as one value."""
 
-_GUESSES = (COMPACT, "python", "indent-2")
+_ODD = 1 << 10
+"""Bytes that a patch may have beside as many as the file: beyond it the file is kept as text."""
+_GUESSES = (COMPACT, PYTHON, "indent-2")
 Skeleton = list[Any] | None
 
 
@@ -51,7 +53,7 @@ def document_of(data: bytes, messages: Sequence[Json], state: Json) -> JsonDocum
     if _whole(elements, skeleton, state) != whole:
         return None
     style, patch = _spelled(whole, data)
-    if sum(8 + len(str(step)) for step in patch) > len(data) // 4 + 64:
+    if sum(8 + len(str(step)) for step in patch) > len(data) + _ODD:
         return None
     return JsonDocument(elements, skeleton, [style, *patch])
 

@@ -36,8 +36,10 @@ class Minute(Counter[str]):
         if done.added:
             self[str(done.outcome)] += 1
             self["bytes"] += done.added
-        self["removed"] += done.removed
-        self["left"] += bool(done.problem) and not done.is_busy
+        if done.removed:
+            self["removed"] += 1
+        if done.problem and not done.is_busy:
+            self["left"] += 1
 
 
 class ArchiveFollower:

@@ -12,16 +12,18 @@ from typing import NamedTuple
 
 from ...format.lossless import BOX
 from ...format.payload import Json
-from .patch import patch_between, patched
-from .styles import BYTES, COMPACT, LINES, STYLES, TEXT, text_element
+from .patch import Patch, patch_between, patched
+from .styles import BYTES, COMPACT, LINES, PYTHON, STYLES, TEXT, text_element
 from .values import Value, lenient, strict
 
 Oddity = list[int | str]
 
-LONGEST_LINE = 8 << 20
+LONGEST_LINE = 5 << 20
 """Bytes of a line that is looked at as JSON. A longer one is kept as text."""
 CHUNK = 64 << 10
 """Bytes of a message of text."""
+_LARGE = 400
+"""Bytes of a patch from which on another style is tried."""
 _BLANK = 4 << 10
 """Bytes of blank lines that belong to the message behind them."""
 
@@ -88,6 +90,15 @@ class Spelling:
             yield from self._one(each)
         yield from text_pieces(rest)
 
+    def _nearest(self, element: bytes, data: bytes) -> tuple[str, Patch]:
+        """The style from which a patch to the data is the smallest; others than the usual one where that is large."""
+        best, patch = self.style, patch_between(LINES[self.style](element) + self.end, data)
+        for name in (COMPACT, PYTHON):
+            if name != best and _size(patch) > _LARGE:
+                other = patch_between(LINES[name](element) + self.end, data)
+                best, patch = (name, other) if _size(other) < _size(patch) else (best, patch)
+        return best, patch
+
     def _one(self, found: Value) -> Iterator[LinePiece]:
         if BOX in found.value:  # a reader would take it for what it boxes
             yield from text_pieces(found.data)
@@ -105,16 +116,17 @@ class Spelling:
         body = data.strip()
         style = next((name for name, style in LINES.items() if style(element) == body), None)
         if style is None:
-            patches = [
-                (name, patch_between(LINES[name](element) + self.end, data))
-                for name in dict.fromkeys((self.style, COMPACT, "python"))
-            ]
-            style, patch = min(patches, key=lambda each: sum(12 + len(str(step)) for step in each[1]))
+            style, patch = self._nearest(element, data)
         else:
             patch = patch_between(LINES[style](element) + self.end, data)
-        if sum(8 + len(str(step)) for step in patch) > 2 * len(data) + 64:
+        if _size(patch) > 2 * len(data) + 64:
             patch = [0, len(LINES[style](element) + self.end), data.decode("latin-1")]
         return LinePiece(element, data, [style, *patch], value)
+
+
+def _size(patch: Patch) -> int:
+    """About how many bytes it is kept in."""
+    return sum(8 + len(str(step)) for step in patch)
 
 
 def _is_inner(byte: int) -> bool:

@@ -24,7 +24,7 @@ from .documents import Skeleton, spelled_document
 from .lines import Oddity, spelled
 
 ARCHIVE = "archive"
-PART = 16 << 20
+PART = 6 << 20
 """Bytes of a file in one session, but for the last of its lines."""
 
 LINES, DOCUMENT = "lines", "document"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from ...errors import InvalidDocument, InvalidSessionId, SessionExists, TooLarge, Unreadable
 from ...store.store import SessionStore
@@ -20,6 +23,13 @@ from .removal import finish_shredding, put_back, remove
 
 LEASE = "vaultsession archive"
 """What one archiver holds while it runs, so that there is no second one."""
+
+THREADS = 2
+"""Files that are worked on at once. Of those that are ``_LARGE`` one is: its part in memory is."""
+_LARGE = 1 << 20
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExists)
 
@@ -44,20 +54,48 @@ def archive(
     clock: Clock | None = None,
     disk: Disk | None = None,
     patience: float = 5.0,
+    threads: int = THREADS,
 ) -> Iterator[Archived | Skipped]:
     """Every file as it is done. ``LeaseTimeout`` where another archiver is at work; ``BackendUnavailable`` ends it."""
     clock = clock or SystemClock()
     archiver = Archiver(store, disk=disk, clock=clock, dry_run=options.dry_run)
     with contextlib.nullcontext() if options.dry_run else store.lease(LEASE, timeout=patience):
-        for found in discover(options.sources, environ):
+        chosen = _chosen(archiver, discover(options.sources, environ), options, clock)
+        large = Lock()
+
+        def work(found: SourceFile | Skipped) -> Archived | Skipped:
             if isinstance(found, Skipped):
-                yield found
-                continue
-            source = _renamed(archiver, found, options)
-            if isinstance(source, Skipped):
-                yield source
-            elif source is not None and is_chosen(source, options, clock):
-                yield archived(archiver, source, options)
+                return found
+            with large if found.status.st_size > _LARGE else contextlib.nullcontext():
+                return archived(archiver, found, options)
+
+        yield from _side_by_side(work, chosen, threads)
+
+
+def _chosen(
+    archiver: Archiver, sources: Iterable[SourceFile | Skipped], options: ArchiveOptions, clock: Clock
+) -> Iterator[SourceFile | Skipped]:
+    for found in sources:
+        source = found if isinstance(found, Skipped) else _renamed(archiver, found, options)
+        if isinstance(source, Skipped) or (source is not None and is_chosen(source, options, clock)):
+            yield source
+
+
+def _side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What the work gives for each item, in order; a file is compressed and flushed while another one is read."""
+    if threads == 1:
+        yield from map(work, items)
+        return
+    pool, begun = ThreadPoolExecutor(threads, thread_name_prefix="vaultsession-archive"), deque[Future[R]]()
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > 2 * threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> Archived:

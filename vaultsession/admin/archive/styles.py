@@ -45,11 +45,11 @@ def _bytes(element: bytes) -> bytes:
     return base64.b64decode(orjson.loads(element)["base64"])
 
 
-COMPACT, TEXT, BYTES = "compact", "text", "bytes"
+COMPACT, PYTHON, TEXT, BYTES = "compact", "python", "text", "bytes"
 
 LINES: Mapping[str, Style] = {
     COMPACT: lambda element: element,  # JSON.stringify, serde_json, orjson
-    "python": _dumps(),
+    PYTHON: _dumps(),
     "python-utf8": _dumps(ensure_ascii=False),
     "ascii": _dumps(separators=(",", ":")),
     "html": _escaped_for_html,  # Go

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...format.payload import Json
 from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import File, lines
 
 LONGEST_TITLE = 200
+_USUAL = re.compile(r"20\d\d-(?:0\d|1[0-2])-[0-2]\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII)
 _SHORTEST_PROMPT = 80
 """Characters of what a person said that make a title where there is no other."""
 
@@ -86,8 +88,18 @@ class TranscriptFacts:
         self._agent = agent
         self._title: Title | None = None
         self._project = ""
-        self.created: int | None = None
-        self.updated: int | None = None
+        self._first = self._last = ""
+        self._times: list[int] = []
+
+    @property
+    def created(self) -> int | None:
+        """The first timestamp."""
+        return min(self._all_times(), default=None)
+
+    @property
+    def updated(self) -> int | None:
+        """The last timestamp."""
+        return max(self._all_times(), default=None)
 
     @property
     def title(self) -> str | None:
@@ -102,17 +114,23 @@ class TranscriptFacts:
 
     def add(self, event: Json) -> None:
         """Note what an event says."""
-        time = moment(event.get("timestamp"))
-        if time is not None:
-            self.created = time if self.created is None or time < self.created else self.created
-            self.updated = time if self.updated is None or time > self.updated else self.updated
+        time: Any = event.get("timestamp")
+        if type(time) is str and _USUAL.fullmatch(time):  # in the order of their text: only two are read
+            self._first = min(time, self._first) if self._first else time
+            self._last = max(time, self._last)
+        elif (found := moment(time)) is not None:
+            self._times = [min(found, *self._times), max(found, *self._times)] if self._times else [found]
         if self._agent is None:
             return
         title = self._agent.title(event)
         if title is not None and (self._title is None or title.rank >= max(1, self._title.rank)):
             self._title = title
-        if not self._project and isinstance(found := self._agent.project(event), str):
-            self._project = found
+        project = None if self._project else self._agent.project(event)
+        if isinstance(project, str):
+            self._project = project
+
+    def _all_times(self) -> list[int]:
+        return [*self._times, *(time for time in (moment(self._first), moment(self._last)) if time is not None)]
 
 
 def id_of(file: File) -> str:

@@ -18,7 +18,7 @@ from ...admin.archive.run import ArchiveOptions
 from ...admin.archive.run import archive as archive_files
 from ...admin.archive.timers import timer
 from ...admin.importers import Skipped
-from ...errors import InvalidSetting
+from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from ...util.clock import to_duration
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
@@ -112,9 +112,14 @@ def archive(
         rows: dict[str, Counter[str]] = defaultdict(Counter)
         problems: list[dict[str, str]] = []
         with bar("Archiving", shown=form is Form.TABLE, interrupted=_INTERRUPTED) as progress:
-            for number, done in enumerate(archive_files(store, options), 1):
-                _note(done, rows, problems)
-                progress(number, None)
+            try:
+                for number, done in enumerate(archive_files(store, options), 1):
+                    _note(done, rows, problems)
+                    progress(number, None)
+            except (BackendUnavailable, DurabilityUnknown) as error:  # a full disk, say: the rest has to wait
+                if not rows:
+                    raise
+                problems.append({"place": where.path, "reason": f"{error}; {_INTERRUPTED}"})
     _show(rows, problems, form, dry_run=dry_run)
     exit_codes.end(lost=False, partial=bool(problems))
 

@@ -1,0 +1,1 @@
+"""One file for each framework: ``FRAMEWORK``, its name, and ``STORES``, ours first."""
