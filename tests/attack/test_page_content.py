@@ -183,3 +183,14 @@ def test_a_long_text_is_neither_slow_nor_large(text):
     shown = message_html.window("a", 0, [{"role": "user", "content": text}])
     assert time.process_time() - begun < 15  # seconds on a busy machine; hours, if it were quadratic
     assert len(shown) < 3_000_000
+
+
+def test_either_of_the_two_defences_is_enough_by_itself():
+    """Markdown has no HTML of its own; what cleans its result would not let it through either."""
+    for attack in ATTACKS:
+        for made in (message_html._markdown().render(attack), message_html._clean(attack)):
+            page = Page(made)
+            assert {tag for tag, _ in page.elements} <= message_html._TAGS, attack
+            for _, attributes in page.elements:
+                assert not [name for name in attributes if name.startswith("on") or name in ("src", "style")], attack
+                assert re.match("https?:|mailto:|None", str(attributes.get("href"))), attack

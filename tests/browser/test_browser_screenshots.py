@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from sample_vault import TRIP
+from sample_vault import GARDEN, TRIP
 
 SCREENSHOTS = Path(__file__).parents[2] / "vaultsession" / "web" / "screenshots"
 PICTURES = {
     "conversation": ("light", 1280, "/session", {"id": TRIP}),
     "sessions": ("dark", 1280, "/", {}),
-    "container": ("light", 1280, "/container", {"id": TRIP}),
+    "container": ("light", 1280, "/container", {"id": GARDEN}),
 }
 LARGEST = 80_000
 

@@ -14,6 +14,9 @@ from vaultsession import SessionStore
 TRIP = "alice/marrakesh"
 """The session that has every kind of part."""
 
+GARDEN = "alice/garden"
+"""The session whose container has every kind of record, a dead one among them."""
+
 _TOPICS = (
     *("A trip to Marrakesh", "Why is my import slow?", "Plan the garden for spring", "Translate the lease"),
     *("Compare three heat pumps", "Stand-up notes", "Tests that fail on Tuesdays", "A birthday poem for Nour"),
@@ -141,7 +144,7 @@ def trip(now: datetime) -> list[dict[str, Any]]:
 
 
 def fill(store: SessionStore, now: datetime | None = None, sessions: int = 64) -> None:
-    """Make them; the session ``TRIP`` was changed last, and has records of every kind."""
+    """Make so many, and the two that have a name: ``TRIP`` was changed last."""
     now = now or datetime.now(UTC)
     random = Random(7)
     for number in range(sessions, 0, -1):
@@ -162,6 +165,7 @@ def fill(store: SessionStore, now: datetime | None = None, sessions: int = 64) -
             updated_at=changed,
             ttl="30d" if number % 5 == 0 and changed > now - timedelta(days=29) else None,
         )
+    _grow_garden(store, random)
     messages = trip(now)
     store.create(
         TRIP,
@@ -177,3 +181,17 @@ def fill(store: SessionStore, now: datetime | None = None, sessions: int = 64) -
     for message in messages[2:]:
         store.append(TRIP, message)
     store.touch(TRIP)
+
+
+def _grow_garden(store: SessionStore, random: Random) -> None:
+    def notes(words: int) -> dict[str, str]:
+        said = ("".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randrange(2, 9))) for _ in range(words))
+        return {"role": "user", "content": " ".join(said)}
+
+    session = store.create(GARDEN, title="Notes on the garden", user_id="alice", messages=[notes(900)], ttl="90d")
+    session.messages = [notes(500) for _ in range(5)]
+    store.save(session)
+    for words in (200, 360, 140, 400):
+        store.append(GARDEN, notes(words))
+    store.touch(GARDEN)
+    store.append(GARDEN, notes(220))

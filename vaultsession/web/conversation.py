@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -55,7 +56,7 @@ def session(request: Request) -> Response:
         window=WINDOW,
         wanted=wanted,
         messages=message_html.window(name, first, records),
-        state=message_html.as_json(store.load(name).state) if wants_state else None,
+        state=_state(store.load(name).state) if wants_state else None,
         verdict=site.verdict(name),
     )
 
@@ -137,6 +138,10 @@ def _record(site: Site, id: str, number: int) -> Json:
     if not found:
         raise SessionNotFound(f"session {id!r} has no message {number}")
     return found[0]
+
+
+def _state(state: Json) -> Markup:
+    return message_html.as_json(state) if state else Markup()
 
 
 def _facts(info: SessionInfo) -> dict[str, object]:
