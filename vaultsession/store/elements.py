@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..errors import SessionNotFound
 from ..format import document, payload
 from ..format.payload import Json
 from .fields import ImportedFields
@@ -56,6 +57,13 @@ class Elements:
         info = self._documents.append(id, messages, {}, state=state, if_version=if_version)
         self._operations.forget(self._documents.key(id))
         return info
+
+    def version(self, id: str) -> str | None:
+        """The version of the living session; None where there is none."""
+        try:
+            return self._documents.info(id).version
+        except SessionNotFound:
+            return None
 
     def read(self, id: str) -> ElementDocument | None:
         """The living session, read from where it lies and not from a cache; None where there is none."""
