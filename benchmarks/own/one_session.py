@@ -11,6 +11,7 @@ from statistics import fmean
 import orjson
 
 import vaultsession
+from vaultsession.backends.files.open_files import CONTAINERS
 
 from ..floor import Floor
 from ..harness import Report, interleaved, median
@@ -158,7 +159,7 @@ def _loads(report, store, floor, author, scale) -> None:
     report.add("warm load of 20 KB until touched", median(times["untouched"]), "us", 5)
     report.add("warm load of 2 MB until touched", median(times["untouched 2 MB"]), "us", 5)
 
-    names = [f"cold-{number}" for number in range(600)]
+    names = [f"cold-{number}" for number in range(CONTAINERS.most + 100)]
     paths = []
     for name in names:  # more sessions than descriptors are kept for, so that each load opens its file
         messages = author.history(_SIZE)

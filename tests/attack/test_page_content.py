@@ -185,6 +185,12 @@ def test_a_long_text_is_neither_slow_nor_large(text):
     assert len(shown) < 3_000_000
 
 
+def test_of_a_window_of_long_texts_only_the_first_are_markdown(monkeypatch):
+    monkeypatch.setattr(message_html, "_MOST_RENDERED", 1_000)
+    shown = message_html.window("a", 0, [{"role": "user", "content": "*" * 200}] * 60)
+    assert (shown.count("<pre>"), shown.count("<article")) == (55, 60)
+
+
 def test_either_of_the_two_defences_is_enough_by_itself():
     """Markdown has no HTML of its own; what cleans its result would not let it through either."""
     for attack in ATTACKS:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from crash_lab import KEY, QuickDisk, explored
+from effort import EFFORT
 
 from vaultsession import SessionStore, UnknownDictionary, open_store
 from vaultsession.admin.doctor import Severity, examine
@@ -115,7 +116,7 @@ def test_a_power_cut_while_a_dictionary_is_trained_leaves_every_session_readable
 
 
 def test_every_power_cut_while_a_dictionary_is_trained_leaves_every_session_readable(where: Path) -> None:
-    assert explore(where, "slow: a dictionary is trained", bound=64) >= 300
+    assert explore(where, "slow: a dictionary is trained", bound=16 * EFFORT) >= 120
 
 
 # -- tests of the test -------------------------------------------------------------------------------------------------

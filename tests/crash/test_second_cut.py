@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from crash_lab import Life
+from effort import EFFORT
 from test_power_cuts import SCENARIOS, life_of_a_session, several_sessions
 
 from vaultsession.engine import merge_policy
@@ -52,4 +53,4 @@ def test_a_second_power_cut_leaves_old_or_new(where: Path, scenario: object) -> 
 def test_many_second_power_cuts_leave_old_or_new(where: Path, scenario: object) -> None:
     first = Life(where / "first", "")
     scenario(first)  # type: ignore[operator]
-    assert cut_twice(where, first, "slow: a second cut", every=61, bound=6) >= 60
+    assert cut_twice(where, first, "slow: a second cut", every=61, bound=2 * EFFORT) >= 30

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from crash_lab import KEY, QuickDisk, explored
+from effort import EFFORT
 from vaults import vault_at
 
 from vaultsession import RawKey, open_store
@@ -90,7 +91,7 @@ def test_a_power_cut_while_keys_change_leaves_the_old_or_the_new(where: Path) ->
 
 @pytest.mark.slow
 def test_every_power_cut_while_keys_change_leaves_the_old_or_the_new(where: Path) -> None:
-    assert explore_keys(where, "slow: a life of keys", bound=64) >= 300
+    assert explore_keys(where, "slow: a life of keys", bound=16 * EFFORT) >= 120
 
 
 def explore_creation(where: Path, name: str, *, bound: int) -> int:
@@ -123,7 +124,7 @@ def test_a_power_cut_while_a_vault_is_made_leaves_it_or_lets_it_be_made(where: P
 
 @pytest.mark.slow
 def test_every_power_cut_while_a_vault_is_made_leaves_it_or_lets_it_be_made(where: Path) -> None:
-    assert explore_creation(where, "slow: a vault is made", bound=64) >= 300
+    assert explore_creation(where, "slow: a vault is made", bound=16 * EFFORT) >= 120
 
 
 class OpenedMeanwhile(LossyDisk):

@@ -225,11 +225,11 @@ def test_a_transcript_that_another_began_meanwhile_is_gone_on_with(
 ) -> None:
     read = transcripts._read
 
-    def raced(name: str) -> Any:
-        known = read(name)
+    def raced(name: str, known: Any) -> Any:
+        found = read(name, known)
         monkeypatch.setattr(transcripts, "_read", read)
         asyncio.run(VaultSessionStore(store).append(MAIN, [entry("a"), entry("b")]))
-        return known
+        return found
 
     monkeypatch.setattr(transcripts, "_read", raced)
     asyncio.run(transcripts.append(MAIN, [entry("b"), entry("c")]))
@@ -241,10 +241,10 @@ def test_another_writer_each_time_ends_in_a_conflict(
 ) -> None:
     read = transcripts._read
 
-    def raced(name: str) -> Any:
-        known = read(name)
+    def raced(name: str, known: Any) -> Any:
+        found = read(name, known)
         store.append(name, {"type": "mode"})
-        return known
+        return found
 
     asyncio.run(transcripts.append(MAIN, [entry("a")]))
     transcripts._known.clear()
@@ -252,6 +252,51 @@ def test_another_writer_each_time_ends_in_a_conflict(
     with pytest.raises(Conflict, match="100 times"):
         asyncio.run(transcripts.append(MAIN, [entry("b")]))
     assert "b" not in [each.get("uuid") for each in store.messages("claude/p/s")]
+
+
+@pytest.mark.parametrize("meanwhile", ["append", "save", "remake", "pop"])
+def test_what_another_wrote_while_it_was_read_is_known(
+    meanwhile: str, transcripts: VaultSessionStore, store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read of the newest entries begins too late where others came between it and the look at their number."""
+    other, name = VaultSessionStore(store), "claude/p/s"
+    asyncio.run(transcripts.append(MAIN, [entry("a"), entry("b")]))
+    asyncio.run(other.append(MAIN, [entry("c")]))
+    snapshot = store.snapshot
+
+    def raced(id: str, *, last: int = 0) -> Any:
+        monkeypatch.setattr(store, "snapshot", snapshot)
+        if meanwhile == "pop":
+            store.pop(id, 2)
+        elif meanwhile == "save":
+            with store.edit(id) as session:
+                session.messages.insert(0, entry("x"))
+        elif meanwhile == "remake":
+            store.delete(id)
+            asyncio.run(VaultSessionStore(store).append(MAIN, [entry(each) for each in "wxyzab"]))
+        asyncio.run(VaultSessionStore(store).append(MAIN, [entry("d"), entry("e")]))
+        return snapshot(id, last=last)
+
+    monkeypatch.setattr(store, "snapshot", raced)
+    asyncio.run(transcripts.append(MAIN, [entry("f")]))
+    names = [each["uuid"] for each in store.messages(name)]
+    assert transcripts._known.get(name).uuids >= set(names)
+    asyncio.run(transcripts.append(MAIN, [entry(each) for each in names]))
+    assert [each["uuid"] for each in store.messages(name)] == names
+
+
+def test_of_a_transcript_that_only_grew_what_is_new_is_read(
+    transcripts: VaultSessionStore, store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    snapshot = store.snapshot
+    monkeypatch.setattr(store, "snapshot", lambda name, *, last=0: asked.append(last) or snapshot(name, last=last))
+    asyncio.run(transcripts.append(MAIN, [entry(str(number)) for number in range(50)]))
+    asyncio.run(VaultSessionStore(store).append(MAIN, [entry("a"), entry("b")]))
+    asked.clear()
+    asyncio.run(transcripts.append(MAIN, [entry("b"), entry("c")]))
+    assert asked == [2]
+    assert len(store.messages("claude/p/s")) == 53
 
 
 def test_a_write_that_was_started_is_finished_though_its_task_is_cancelled(

@@ -127,6 +127,30 @@ def test_a_save_that_another_store_crosses_is_a_conflict(store: SessionStore, mo
     asyncio.run(main())
 
 
+def test_a_save_that_crosses_a_delete_is_not_deleted(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other = VaultConversationStore(store), VaultConversationStore(store)
+
+    async def main() -> None:
+        await ours.save(Conversation(conversation_id="c", messages=said("1")))
+        record = await ours.read_record("c")
+        theirs = await other.load("c")
+        assert theirs
+        theirs.messages += said("theirs")
+        delete = ours._handle.aio.delete
+
+        async def late(*args: Any, **options: Any) -> Any:
+            monkeypatch.undo()
+            await other.save(theirs)
+            return await delete(*args, **options)
+
+        monkeypatch.setattr(ours._handle.aio, "delete", late)
+        with pytest.raises(ConversationConflict):
+            await ours.delete_record("c", expected_revision=record.revision)
+        assert texts(await other.load("c")) == ["1", "theirs"]
+
+    asyncio.run(main())
+
+
 def test_what_the_vault_alone_changed_is_no_conflict(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = VaultConversationStore(store)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from effort import EFFORT
 from kernel_lab import ENVIRONMENT, KEY, PATIENCE, errors_in, opened
 
 from vaultsession import VaultError, open_store
@@ -16,8 +16,8 @@ from vaultsession import VaultError, open_store
 SCRIPT = Path(__file__).with_name("kernel_script.py")
 ERRORS = {"BackendUnavailable", "DurabilityUnknown"}
 MOST = 400
-EVERY = int(os.environ.get("VAULTSESSION_TEST_EVERY_CALL", "4"))
-"""Of the calls, every so many fails: each takes a process. 1 is a sweep over all, which takes half an hour."""
+EVERY = max(1, 4 // EFFORT)
+"""Of the calls, every so many fails: each takes a process. A sweep over all takes half an hour."""
 OF_ANY_PROGRAM = {"openat", "pread64"}
 """Calls that an interpreter makes for itself before it makes the first for us."""
 

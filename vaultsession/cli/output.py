@@ -17,16 +17,25 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from json import dumps
-from typing import Annotated, Any, Literal
-
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..errors import InvalidSetting
-from ..format import lossless
 from ..util.clock import SystemClock, to_micros
+from ..util.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from rich import console as consoles
+    from rich import padding as paddings
+    from rich import table as tables
+    from rich import text as texts
+    from rich.console import Console
+    from rich.text import Text
+
+    from ..format import lossless
+else:  # a quarter of the start of a command, and for terminals alone
+    consoles, tables = LazyModule("rich.console"), LazyModule("rich.table")
+    paddings, texts = LazyModule("rich.padding"), LazyModule("rich.text")
+    lossless = LazyModule(".format.lossless")
 
 NARROW = 72
 """Columns of a terminal below which a table shows only what matters most."""
@@ -151,7 +160,7 @@ def size(count: int) -> str:
 
 def data() -> Console:
     """Where data goes. Only for terminals: what is piped is written by ``line``."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = consoles.Console(highlight=False, markup=False, emoji=False)
     console.width = max(console.width, NARROWEST)
     return console
 
@@ -159,7 +168,7 @@ def data() -> Console:
 @cache
 def notes() -> Console:
     """Where all else goes: one for all, since a sentence and a progress bar share its last line."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return consoles.Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str, *, style: str = "") -> None:
@@ -167,7 +176,7 @@ def say(text: str, *, style: str = "") -> None:
     console, sentence = notes(), escaped(text)
     rows = textwrap.wrap(sentence, max(console.width, NARROWEST), break_long_words=False, break_on_hyphens=False)
     for row in rows if console.is_terminal else [sentence]:
-        console.print(Text(row, style=style))
+        console.print(texts.Text(row, style=style))
 
 
 def line(text: str) -> None:
@@ -181,7 +190,7 @@ def paragraph(text: Text, *, indent: int = 0) -> None:
     margin = " " * indent
     for row in text.wrap(console, max(console.width - indent, 10)) if console.is_terminal else [text]:
         row.rstrip()
-        console.print(Text(margin).append_text(row), soft_wrap=True)
+        console.print(texts.Text(margin).append_text(row), soft_wrap=True)
 
 
 def show(
@@ -257,10 +266,10 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
     """A table for people, as wide as the terminal at most."""
     console = data()
     chosen = [column for column in columns if console.width >= NARROW or not column.wide]
-    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    drawn = tables.Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in chosen:
         drawn.add_column(
-            Text(column.title or column.name),
+            texts.Text(column.title or column.name),
             style=column.style,
             justify="right" if column.right else "left",
             overflow="ellipsis" if column.cut else "fold",
@@ -268,8 +277,8 @@ def table(columns: Sequence[Column], records: Iterable[Record], *, indent: int =
             max_width=max(NARROWEST, console.width // 3) if column.cut else None,
         )
     for record in records:
-        drawn.add_row(*(Text(_shown(column, record.get(column.name))) for column in chosen))
-    console.print(Padding(drawn, (0, 0, 0, indent), expand=False))
+        drawn.add_row(*(texts.Text(_shown(column, record.get(column.name))) for column in chosen))
+    console.print(paddings.Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
 def facts(
@@ -285,11 +294,11 @@ def facts(
     if not sys.stdout.isatty():
         tsv(("name", "value"), ({"name": name, "value": value} for name, value in record.items()))
         return
-    drawn = Table.grid(padding=(0, 2, 0, 0))
+    drawn = tables.Table.grid(padding=(0, 2, 0, 0))
     drawn.add_column(style="dim")
     drawn.add_column(overflow="fold")
     for name, value in record.items():
-        drawn.add_row(Text(escaped(name)), Text((spelled or {}).get(name) or _shown(None, value)))
+        drawn.add_row(texts.Text(escaped(name)), texts.Text((spelled or {}).get(name) or _shown(None, value)))
     data().print(drawn)
 
 

@@ -26,7 +26,7 @@ from ..errors import Conflict, InvalidSessionId, SessionExists, SessionNotFound,
 from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
-from ..store.session import Session, SessionInfo
+from ..store.session import SessionInfo, Snapshot
 from ..util.lru import LRU
 from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
 
@@ -51,12 +51,13 @@ _PREFIX = "claude"
 _MOST_UUIDS = 1 << 18
 """Of all transcripts together that are kept in memory: 32 MiB."""
 _TRIES = 100
+_ALL = 1 << 30
 
 
 class _Known(NamedTuple):
-    """A transcript at a version: its summary, and the uuids of its entries. The set grows, the ``size`` does not."""
+    """A transcript as ``info`` names it: its summary, and the uuids of its entries. The set grows, its ``size`` not."""
 
-    version: str
+    info: SessionInfo
     summary: Json | None
     uuids: set[str]
     size: int
@@ -122,16 +123,13 @@ class VaultSessionStore(StoreOwner):
     # -- in a thread ---------------------------------------------------------------------------------------------------
 
     def _append(self, key: Key, name: str, entries: Sequence[Any]) -> None:
-        known = self._known.get(name)
+        known = self._known.get(name) or self._read(name, None)
         for _ in range(_TRIES):
             try:
-                if known is None:
-                    known = self._read(name)
                 self._known.keep(name, self._added(key, name, known, entries))
                 return
             except (Conflict, SessionExists, SessionNotFound):  # another process wrote or removed it meanwhile
-                known = None
-                self._known.forget(name)
+                known = self._read(name, known)
         raise Conflict(
             f"the transcript {name!r} was written by others {_TRIES} times in a row while it was appended to"
         )
@@ -141,23 +139,20 @@ class VaultSessionStore(StoreOwner):
         store, uuids = self._handle.store, known.uuids if known is not None else set[str]()
         fresh = _fresh(entries, uuids)
         if known is not None and not fresh:
-            if store.info(name).version != known.version:
+            if store.info(name).version != known.info.version:
                 raise Conflict("what was known of the transcript is the newest no more")
             return known
         summary = self._folded(key, known, fresh)
 
-        def write(messages: Sequence[Json], folded: Json | None) -> str:
-            state = {} if folded is None else {"summary": folded}
-            if known is not None:
-                return store.append(name, *messages, state=state, if_version=known.version).version
+        state = {} if summary is None or (known is not None and summary == known.summary) else {"summary": summary}
+        if known is not None:
+            info = store.append(name, *fresh, state=state, if_version=known.info.version)
+        else:
             labels = {**(self._fields.get("labels") or {}), **_labels_of(key)}
             fields: SessionFields = {**self._fields, "labels": labels}
-            return store.create(name, state={**key, **state}, messages=messages, **fields).version
-
-        changed = None if known is not None and summary == known.summary else summary
-        version = write(fresh, changed)
+            info = store.create(name, state={**key, **state}, messages=fresh, **fields).info()
         uuids.update(_uuids_of(fresh))
-        return _Known(version, summary, uuids, len(uuids))
+        return _Known(info, summary, uuids, len(uuids))
 
     def _folded(self, key: Key, known: _Known | None, fresh: Sequence[Any]) -> Json | None:
         if key.get("subpath") is not None:
@@ -168,13 +163,26 @@ class VaultSessionStore(StoreOwner):
         folded: Json = fold_session_summary(before, key, list(fresh))["data"]
         return folded
 
-    def _read(self, name: str) -> _Known | None:
+    def _read(self, name: str, known: _Known | None) -> _Known | None:
+        """What is known of the transcript now: of one that has only grown, only what is new is read."""
+        store, before, wanted = self._handle.store, 0, _ALL
         try:
-            session = self._handle.store.load(name)
+            if known is not None:
+                before = known.info.message_count
+                wanted = max(0, store.info(name).message_count - before)
+            while True:
+                read = store.snapshot(name, last=wanted)
+                info = read.messages.info
+                if known is not None and not info.only_grew_since(known.info):
+                    known, before = None, 0
+                if read.messages.first <= before:
+                    break
+                wanted = info.message_count - before  # more than was asked for: it was written meanwhile, or made anew
         except SessionNotFound:
             return None
-        uuids = set(_uuids_of(session.messages))
-        return _Known(session.version, session.state.get("summary"), uuids, len(uuids))
+        uuids = set[str]() if known is None else known.uuids
+        uuids.update(_uuids_of(read.messages))
+        return _Known(info, read.state.get("summary"), uuids, len(uuids))
 
     def _load(self, name: str) -> list[Any] | None:
         try:
@@ -192,10 +200,10 @@ class VaultSessionStore(StoreOwner):
     def _summaries(self, project_key: str) -> list[Json]:
         found = []
         for info in self._handle.store.list(labels={PROJECT: composed_id(project_key)}):
-            session = self._readable(info.id)
-            if session is not None and (summary := session.state.get("summary")) is not None:
-                name = session.state["session_id"]
-                found.append({"session_id": name, "mtime": _milliseconds(session), "data": summary})
+            read = self._readable(info.id)
+            if read is not None and (summary := read.state.get("summary")) is not None:
+                name, mtime = read.state["session_id"], _milliseconds(read.messages.info)
+                found.append({"session_id": name, "mtime": mtime, "data": summary})
         return found
 
     def _subpaths(self, key: Key) -> list[str]:
@@ -223,13 +231,13 @@ class VaultSessionStore(StoreOwner):
         parts = _parts_in(name)
         if parts is not None:
             return parts
-        session = self._readable(name)
-        return None if session is None else session.state
+        read = self._readable(name)
+        return None if read is None else read.state
 
-    def _readable(self, name: str) -> Session[Any] | None:
-        """The session, for a listing: None where it is gone by now, or cannot be read, which is logged."""
+    def _readable(self, name: str) -> Snapshot[Any] | None:
+        """The state, for a listing: None where it is gone by now, or cannot be read, which is logged."""
         try:
-            return self._handle.store.load(name)
+            return self._handle.store.snapshot(name)
         except SessionNotFound:
             return None
         except Unreadable as error:
@@ -289,5 +297,5 @@ def _uuid_of(entry: Any) -> str | None:
     return uuid if isinstance(uuid, str) and uuid else None
 
 
-def _milliseconds(session: SessionInfo | Session[Any]) -> int:
-    return int(session.updated_at.timestamp() * 1000)
+def _milliseconds(info: SessionInfo) -> int:
+    return int(info.updated_at.timestamp() * 1000)

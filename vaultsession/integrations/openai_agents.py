@@ -24,6 +24,7 @@ from ..format import ids
 from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
+from ..store.session import Session
 from .adapter import Lent, StoreHandle, StoreOwner, as_json, framework
 
 with framework("openai-agents", extra="openai-agents", tried=("0.24", "0.25")):
@@ -166,25 +167,21 @@ class VaultSession(StoreOwner):
         self._check_open()
         aio = self._handle.aio
         try:
-            loaded = await aio.load(self._id)
+            seen = (await aio.snapshot(self._id, last=max(limit, 0))).messages
         except SessionNotFound:
-            loaded = None
-        messages = [] if loaded is None else loaded.messages
-        seen = messages[-limit:] if limit > 0 else []
+            return _Snapshot([], True, _replaces_nothing)
 
         async def replace_suffix(start: int, output: list[Any]) -> bool:
             replaced = len(seen[start:])
-            if loaded is None or not replaced:
+            if not replaced:
                 return False
-            kept = messages[: len(messages) - replaced]
-            pruned = 0 if prune_prefix is None else _length_of_prefix(kept, prune_prefix)
 
             async def replace(added: Sequence[Json]) -> None:
-                if pruned:
-                    loaded.messages = [*kept[pruned:], *added]
-                    await aio.save(loaded)
+                if prune_prefix is not None and (rest := await self._pruned(seen.info.version, replaced, prune_prefix)):
+                    rest.messages += added
+                    await aio.save(rest)
                 else:
-                    await aio.replace_last(self._id, replaced, *added, if_version=loaded.version)
+                    await aio.replace_last(self._id, replaced, *added, if_version=seen.info.version)
 
             try:
                 await self._written(output, replace)
@@ -192,7 +189,17 @@ class VaultSession(StoreOwner):
                 return False
             return True
 
-        return _Snapshot(seen, len(seen) == len(messages), replace_suffix)
+        return _Snapshot(seen, len(seen) == seen.info.message_count, replace_suffix)
+
+    async def _pruned(self, version: str, replaced: int, is_expired: Callable[[Any], bool]) -> Session[Any] | None:
+        """The session of a version without its newest items and its expired first ones; None where none has expired."""
+        session = await self._handle.aio.load(self._id)
+        if session.version != version:
+            raise Conflict("the history is another one by now")
+        kept = session.messages[: len(session.messages) - replaced]
+        expired = next((number for number, item in enumerate(kept) if not is_expired(item)), len(kept))
+        session.messages = kept[expired:]
+        return session if expired else None
 
     async def _atomic_replace_items(self, items: list[Any]) -> bool:
         """Replace the whole history in one record; False where a subclass has verbs of its own."""
@@ -251,8 +258,7 @@ def _vault_id(session_id: str) -> str:
     return f"{data[: ids.LONGEST_ID - 66].decode('utf-8', 'ignore')}%%{hashlib.sha256(data).hexdigest()}"
 
 
-def _length_of_prefix(items: Sequence[Any], is_expired: Callable[[Any], bool]) -> int:
-    for number, item in enumerate(items):
-        if not is_expired(item):
-            return number
-    return len(items)
+async def _replaces_nothing(start: int, output: list[Any]) -> bool:
+    """What stands for the replacement where there is no history."""
+    del start, output
+    return False

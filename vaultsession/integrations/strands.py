@@ -14,6 +14,7 @@ messages are kept, in the order in which they were written; files keep the one t
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any, Self, Unpack
@@ -33,12 +34,13 @@ with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
     from strands.session.session_repository import SessionRepository
     from strands.storage.storage import Storage, _NamespacedStorage
     from strands.types.exceptions import SessionException, StorageError
-    from strands.types.session import Session, SessionAgent, SessionMessage, SessionType
+    from strands.types.session import Session, SessionAgent, SessionMessage, SessionType, decode_bytes_values
 
 LABEL = "framework"
 _BLOBS = "strands-storage"
 KIND, _FOLDER, _SUBFOLDER = "kind", "folder", "subfolder"
 _TRIES = 100
+_FIELDS = frozenset(field.name for field in dataclasses.fields(SessionMessage))
 
 
 class VaultSessionRepository(SessionRepository):
@@ -300,7 +302,8 @@ def _record(agent_id: str, message: SessionMessage) -> Json:
 
 
 def _message(record: Json) -> SessionMessage:
-    return SessionMessage.from_dict(record)
+    """``SessionMessage.from_dict``, which looks at the signature of the class each time: nearly all of a load."""
+    return SessionMessage(**{name: decode_bytes_values(record[name]) for name in record.keys() & _FIELDS})
 
 
 def _document(session: Session) -> Json:

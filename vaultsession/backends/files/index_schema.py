@@ -330,6 +330,8 @@ def witness_of(
     flushed: Witness | None, mark: object, boot: int, generation: int, seq: int, version: bytes
 ) -> Witness | None:
     """The newest point that a row names and that is known to be there still. ``ValueError``."""
+    if flushed is not None and (generation, seq, version) == flushed:
+        return flushed  # as nearly always: the mark could say no more
     try:
         is_written = mark and mark == mark_of(boot, generation, seq, version)
     except struct.error as error:

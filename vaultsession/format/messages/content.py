@@ -76,6 +76,8 @@ def _of_block(block: Json) -> Iterator[Part]:
         yield from read(block)
     elif kind is None and isinstance(block.get("text"), str):
         yield from _text(block)
+    elif kind is None and (name := next((name for name in _BEDROCK if isinstance(block.get(name), Mapping)), None)):
+        yield _BEDROCK[name](block[name])
     else:
         yield Other(dict(block))
 
@@ -225,4 +227,42 @@ _BLOCKS: dict[str, Callable[[Block], Iterator[Part]]] = {
     **dict.fromkeys(("search_result", "web_search_result"), _search_result),
     "tool_search_output": _found_tools,
     "tool_reference": _reference,
+}
+
+# -- Bedrock's blocks, as Strands keeps them: without a type, named by their only field --------------------------------
+
+
+def _bedrock_result(result: Block) -> Part:
+    parts: list[Json] = [
+        {"type": "text", **each} if "text" in each else each.get("json", dict(each))
+        for each in mappings(result.get("content"))
+    ]
+    failed = result["status"] == "error" if word(result.get("status")) else None
+    content = parts[0]["text"] if len(parts) == 1 and isinstance(parts[0], Mapping) and "text" in parts[0] else parts
+    return answer_of(content, result.get("toolUseId"), None, failed)
+
+
+def _bedrock_thought(block: Block) -> Part:
+    said = block.get("reasoningText")
+    return Thinking(word(said.get("text")) or "" if isinstance(said, Mapping) else "")
+
+
+def _bedrock_media(kind: str) -> Callable[[Block], Part]:
+    def attached(block: Block) -> Part:
+        source = block.get("source")
+        data = source.get("bytes") if isinstance(source, Mapping) else None
+        encoded = word(data.get("data")) if isinstance(data, Mapping) else None
+        media = f"{kind}/{word(block.get('format')) or '*'}"
+        return Media(media, word(block.get("name")), None if encoded is None else base64_size(encoded), encoded)
+
+    return attached
+
+
+_BEDROCK: dict[str, Callable[[Block], Part]] = {
+    "toolUse": lambda call: ToolCall(word(call.get("name")) or "tool", call.get("input"), word(call.get("toolUseId"))),
+    "toolResult": _bedrock_result,
+    "reasoningContent": _bedrock_thought,
+    "image": _bedrock_media("image"),
+    "document": _bedrock_media("application"),
+    "video": _bedrock_media("video"),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .. import lossless
 from .content import ITEMS, answer_of, media_of, parts_of
+from .frameworks import is_of_langchain, is_of_pydantic_ai, langchain, pydantic_ai
 from .parts import (
     Event,
     Json,
@@ -282,6 +283,8 @@ _SHAPES: tuple[tuple[Callable[[Record], bool], Callable[[Record], Message]], ...
     (lambda record: isinstance(record.get("type"), str) and isinstance(record.get("payload"), Mapping), _codex),
     (_has_inner_role, _enveloped),
     (_is_of_copilot, _copilot),
+    (is_of_langchain, langchain),
+    (is_of_pydantic_ai, pydantic_ai),
     (lambda record: isinstance(record.get("role"), str), _chat),
     (lambda record: isinstance(record.get("from"), str) and "value" in record, _sharegpt),
     (

@@ -28,6 +28,100 @@ AT = datetime(2026, 6, 18, 0, 57, 16, 711_000, tzinfo=UTC)
 ISO = "2026-06-18T00:57:16.711Z"
 
 SHAPES: dict[str, tuple[Any, Message]] = {
+    "LangChain": ({"type": "human", "data": {"type": "human", "content": "hi"}}, Message("user", (Text("hi"),))),
+    "LangChain: a call": (
+        {"type": "ai", "data": {"content": "", "tool_calls": [{"name": "w", "args": {"x": 1}, "id": "c1"}]}},
+        Message("assistant", (ToolCall("w", {"x": 1}, "c1"),)),
+    ),
+    "LangChain: a result": (
+        {"type": "tool", "data": {"content": "42", "tool_call_id": "c1", "status": "error"}},
+        Message("tool", (ToolResult((Text("42"),), "c1", None, True),)),
+    ),
+    "Pydantic AI: an entry": (
+        {
+            "id": "1",
+            "parent_id": None,
+            "kind": "message",
+            "message": {
+                "kind": "request",
+                "parts": [
+                    {"part_kind": "system-prompt", "content": "be kind"},
+                    {
+                        "part_kind": "user-prompt",
+                        "timestamp": ISO,
+                        "content": [
+                            "hi",
+                            {"kind": "binary", "data": PNG, "media_type": "image/png"},
+                            {"kind": "image-url", "url": "https://x.org/a.png"},
+                        ],
+                    },
+                ],
+                "timestamp": ISO,
+            },
+        },
+        Message(
+            "user",
+            (
+                Text("be kind"),
+                Text("hi"),
+                Media("image/png", None, 8, PNG),
+                Media("image", url="https://x.org/a.png"),
+            ),
+            AT,
+        ),
+    ),
+    "Pydantic AI: a response": (
+        {
+            "kind": "response",
+            "parts": [
+                {"part_kind": "thinking", "content": "hm"},
+                {"part_kind": "text", "content": "hey"},
+                {"part_kind": "tool-call", "tool_name": "w", "args": '{"x": 1}', "tool_call_id": "c1"},
+            ],
+        },
+        Message("assistant", (Thinking("hm"), Text("hey"), ToolCall("w", {"x": 1}, "c1"))),
+    ),
+    "Pydantic AI: a result": (
+        {
+            "kind": "request",
+            "parts": [
+                {"part_kind": "tool-return", "tool_name": "w", "content": "42", "tool_call_id": "c1"},
+            ],
+        },
+        Message("tool", (ToolResult((Text("42"),), "c1", "w"),)),
+    ),
+    "Strands: a call": (
+        {
+            "agent_id": "a",
+            "message_id": 1,
+            "created_at": ISO,
+            "message": {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": "hm"}}},
+                    {"text": "look"},
+                    {"toolUse": {"name": "w", "input": {"x": 1}, "toolUseId": "c1"}},
+                ],
+            },
+        },
+        Message("assistant", (Thinking("hm"), Text("look"), ToolCall("w", {"x": 1}, "c1")), AT),
+    ),
+    "Strands: a result": (
+        {
+            "agent_id": "a",
+            "message": {
+                "role": "user",
+                "content": [
+                    {"toolResult": {"toolUseId": "c1", "status": "success", "content": [{"text": "42"}]}},
+                ],
+            },
+        },
+        Message("tool", (ToolResult((Text("42"),), "c1", None, False),)),
+    ),
+    "Strands: an image": (
+        {"role": "user", "content": [{"image": {"format": "png", "source": {"bytes": {"data": PNG}}}}]},
+        Message("user", (Media("image/png", None, 8, PNG),)),
+    ),
     "a chat": ({"role": "user", "content": "hi"}, Message("user", (Text("hi"),))),
     "OpenAI chat: a call": (
         {
