@@ -29,6 +29,7 @@ import pyrage
 import zstandard
 
 from vaultsession import RawKey, TrainingRefused, open_store
+from vaultsession.admin.archive import archiver
 from vaultsession.admin.archive.restorer import Restorer
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 
@@ -166,6 +167,7 @@ def main() -> None:
     arguments.add_argument("--megabytes", type=int, default=1000)
     arguments.add_argument("--where", help="a directory for the files; else that of temporary ones")
     given = arguments.parse_args()
+    archiver.QUIET = -1  # what was written just now may be removed
     if not any(WHERE.glob("*.jsonl.zst")):
         sys.exit(f"no conversations in {WHERE}: set VAULTSESSION_TEST_CONVERSATIONS")
     identity = pyrage.x25519.Identity.generate()

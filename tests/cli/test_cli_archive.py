@@ -10,8 +10,15 @@ import pytest
 from archive_lab import append, event, lines, write
 from cli_lab import Place, Run
 
+from vaultsession.admin.archive import archiver
 from vaultsession.errors import BackendUnavailable
 from vaultsession.store.elements import Elements
+
+
+@pytest.fixture(autouse=True)
+def not_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of this moment may be removed."""
+    monkeypatch.setattr(archiver, "QUIET", -1)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_lab import append, event, lines, run, sealed_bytes, write
+from archive_lab import LaterClock, append, event, lines, run, sealed_bytes, write
 
 from vaultsession import RawKey, SessionStore, VaultError, open_store
 from vaultsession.admin.archive.discovery import LEFTOVER
@@ -41,7 +41,7 @@ def attempted(root: Path, disk: FaultyDisk) -> None:
     options = ArchiveOptions(sources=(str(root / "source"),), remove=True)
     try:
         with opened(root, disk, "sync") as store:
-            for _ in archive(store, options, environ={}, disk=disk, threads=1):
+            for _ in archive(store, options, environ={}, disk=disk, threads=1, clock=LaterClock()):
                 pass
     except (VaultError, OSError):
         pass

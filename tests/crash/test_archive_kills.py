@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_lab import LONG_AGO, append, event, lines, run, sealed_bytes, write
+from archive_lab import LONG_AGO, LaterClock, append, event, lines, run, sealed_bytes, write
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.archive import original, part_writer, removal
@@ -98,7 +98,7 @@ def archived(root: Path, meet: Any, *, durability: Any = "sync", shred: bool = F
     disk = CountingDisk(meet)
     with opened(root, disk, durability) as store:
         wanted = ArchiveOptions(sources=(str(root / "source"),), remove=True, shred=shred)
-        for _ in archive(store, wanted, environ={}, disk=disk, threads=1):
+        for _ in archive(store, wanted, environ={}, disk=disk, threads=1, clock=LaterClock()):
             pass
 
 
@@ -181,7 +181,7 @@ def test_a_file_loses_its_name_only_after_its_session_was_flushed(root: Path, du
             dirty.add(arguments[0])
         elif name in ("fsync done", "fdatasync done"):
             dirty.discard(arguments[0])
-        elif name == "unlink" and str(arguments[0]).startswith(str(root / "source")):
+        elif name in ("rename", "unlink") and str(arguments[0]).startswith(str(root / "source")):
             unflushed += bool(dirty)
             removed.append(arguments[0])
 

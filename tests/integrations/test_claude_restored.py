@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_lab import LONG_AGO, lines, write
+from archive_lab import LONG_AGO, LaterClock, lines, write
 from frameworks import require
 
 from vaultsession import RawKey, open_store
@@ -41,7 +41,7 @@ def test_the_sdk_finds_and_reads_what_was_put_back(tmp_path: Path, monkeypatch: 
     assert [session.session_id for session in seen[0]] == [SESSION]
     assert len(seen[1]) == len(events)
     with open_store(tmp_path / "vault", key=RawKey(bytes(range(32))), durability="os") as store:
-        done = list(archive(store, ArchiveOptions(sources=("claude-code",), remove=True)))
+        done = list(archive(store, ArchiveOptions(sources=("claude-code",), remove=True), clock=LaterClock()))
         assert all(not isinstance(each, Skipped) and each.removed for each in done)
         assert sdk.list_sessions() == []
         assert (store.info(SESSION).title, store.info(SESSION).labels["project"]) == ("A trip", "/home/me/app")

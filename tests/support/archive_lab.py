@@ -13,6 +13,7 @@ from vaultsession.admin.archive.original import bytes_of
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 from vaultsession.admin.importers import Skipped
 from vaultsession.store.store import SessionStore
+from vaultsession.util.clock import Clock, SystemClock
 
 LONG_AGO = 1_700_000_000
 
@@ -42,9 +43,17 @@ def append(path: Path, data: bytes, *, modified: int = LONG_AGO + 60) -> Path:
     return path
 
 
-def run(store: SessionStore[Any], source: Path | str, **options: Any) -> list[Archived]:
+class LaterClock(SystemClock):
+    """An hour later: what was made just now is old."""
+
+    def now(self) -> int:
+        return super().now() + 3_600_000_000
+
+
+def run(store: SessionStore[Any], source: Path | str, *, clock: Clock | None = None, **options: Any) -> list[Archived]:
     """What became of each file; nothing may be skipped."""
-    found = list(archive(store, ArchiveOptions(sources=(str(source),), **options), environ={}))
+    wanted = ArchiveOptions(sources=(str(source),), **options)
+    found = list(archive(store, wanted, environ={}, clock=clock or LaterClock()))
     skipped = [each for each in found if isinstance(each, Skipped)]
     assert not skipped, skipped
     return [each for each in found if isinstance(each, Archived)]

@@ -6,6 +6,7 @@ import base64
 import struct
 import zlib
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -57,6 +58,7 @@ def busiest_days(path: Path, most: int = 3) -> list[tuple[str, int]]:
 '''
 
 
+@cache
 def picture(width: int = 360, height: int = 200) -> str:
     """A small PNG as base64: dunes at dusk, more or less."""
     rows = bytearray()

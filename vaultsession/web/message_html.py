@@ -49,6 +49,8 @@ LARGEST_PICTURE = 8 << 20
 
 _LONGEST = 100_000
 """Characters of a text that are shown; all of it is in the message as JSON."""
+_MOST_RENDERED = 250_000
+"""Characters of a window that are read as Markdown, a few seconds where they were written to be slow; then as text."""
 _LONGEST_COLOURED = 20_000
 """Characters of code that are coloured: what colours it is slow on what was written to be slow."""
 _SUMMARY = 120
@@ -83,13 +85,15 @@ def window(id: str, first: int, records: Sequence[Json]) -> Markup:
     """Messages in order, the first of that number; a run of an agent's own notes is one line."""
     known = [(number, understand(record)) for number, record in enumerate(records, first)]
     pieces: list[str] = []
+    left = _MOST_RENDERED
     notes: list[tuple[int, Message]] = []
     for number, message in known:
         if message.parts and all(isinstance(part, Event) for part in message.parts):
             notes.append((number, message))
             continue
-        pieces += [*_noted(id, notes), _article(message, Place(id, number))]
-        notes = []
+        renderer = _Renderer(Place(id, number), left)
+        pieces += [*_noted(id, notes), _article(message, renderer)]
+        notes, left = [], renderer.left
     return Markup("\n".join([*pieces, *_noted(id, notes)]))  # noqa: S704 - its parts are escaped where they are made
 
 
@@ -152,11 +156,11 @@ def _clean(html: str) -> str:
 # -- a message ---------------------------------------------------------------------------------------------------------
 
 
-def _article(message: Message, place: Place, name: str = "") -> str:
+def _article(message: Message, renderer: _Renderer) -> str:
     role = message.role if re.fullmatch("user|assistant|system|tool", message.role) else "other"
-    number = place.number
+    place, number = renderer.place, renderer.place.number
     time = "" if message.at is None else f'<time datetime="{message.at.isoformat()}">{moment(message.at)}</time>'
-    body = "".join(_Renderer(place).parts(message, name))
+    body = "".join(renderer.parts(message))
     title = f"{escape(visible(message.role))} <small>{time}</small>"
     link = f'<a class="number" href="{escape(place.address("/session"))}" title="Link to this message">#{number}</a>'
     raw = f'<a class="raw" href="{escape(place.address("/message"))}" title="As JSON">{{&thinsp;}}</a>'
@@ -199,10 +203,14 @@ def _media(message: Message) -> Iterator[Media]:
 
 
 class _Renderer:
-    """The parts of one message; it counts the pictures, which are asked for by their numbers."""
+    """The parts of one message. It counts the pictures, which are asked for by their numbers.
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    ``left``: characters that may still be read as Markdown.
+    """
+
+    def __init__(self, place: Place, left: int) -> None:
+        self.place = place
+        self.left = left
         self._pictures = 0
 
     def parts(self, message: Message, name: str = "") -> Iterator[str]:
@@ -221,8 +229,9 @@ class _Renderer:
         return html
 
     def _text(self, part: Text) -> str:
-        if len(part.text) > _LONGEST:
+        if len(part.text) > min(_LONGEST, self.left):
             return self._plain(part.text)
+        self.left -= len(part.text)
         return _clean(_markdown().render(visible(part.text)))
 
     def _plain(self, text: str) -> str:
@@ -230,7 +239,7 @@ class _Renderer:
         rest = len(text) - _LONGEST
         more = (
             f'<p class="soft">{counted(rest, "character")} more: '
-            f'<a href="{escape(self._place.address("/message"))}">the whole message</a></p>'
+            f'<a href="{escape(self.place.address("/message"))}">the whole message</a></p>'
             if rest > 0
             else ""
         )
@@ -281,7 +290,7 @@ class _Renderer:
         if not media.data:
             where = f" · {_link(media.url, media.url)}" if media.url else ""
             return f'<p class="soft">{facts}{where}</p>'
-        address = escape(self._place.address("/media", m=number))
+        address = escape(self.place.address("/media", m=number))
         if media.type in IMAGES and (media.size or 0) <= LARGEST_PICTURE:
             label = escape(visible(media.name or media.type))
             return f'<figure><a href="{address}"><img loading="lazy" alt="{label}" src="{address}"></a></figure>'
@@ -303,7 +312,7 @@ def _link(url: str | None, title: str) -> str:
     shown = escape(visible(title))
     if url is None or not is_harmless(url):
         return shown
-    return f'<a rel="noopener noreferrer nofollow" target="_blank" href="{escape(url)}">{shown}</a>'
+    return f'<a rel="noopener noreferrer nofollow" target="_blank" href="{escape(visible(url))}">{shown}</a>'
 
 
 def _shortened(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
@@ -35,30 +35,31 @@ class Site:
         """What the last verification found wrong with a session."""
         return self.verdicts.get(key_of(self.store, id)) if self.verdicts else None
 
-    @cached_property
-    def templates(self) -> Environment:
-        """The templates. Whatever they show is escaped, and made visible."""
-        made = Environment(
-            loader=PackageLoader("vaultsession.web"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=lambda value: (
-                words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-            ),
-        )
-        shown: dict[str, Callable[..., str]] = {
-            "ago": words.ago,
-            "moment": words.moment,
-            "span": words.span,
-            "counted": words.counted,
-            "grouped": words.grouped,
-            "size": size,
-        }
-        made.filters |= shown
-        made.globals |= {"address": address, "site": self}
-        return made
+
+@cache
+def templates() -> Environment:
+    """The templates. Whatever they show is escaped, and made visible."""
+    made = Environment(
+        loader=PackageLoader("vaultsession.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: (
+            words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        ),
+    )
+    shown: dict[str, Callable[..., str]] = {
+        "ago": words.ago,
+        "moment": words.moment,
+        "span": words.span,
+        "counted": words.counted,
+        "grouped": words.grouped,
+        "size": size,
+    }
+    made.filters |= shown
+    made.globals["address"] = address
+    return made
 
 
 def address(path: str, **fields: object) -> str:
@@ -74,8 +75,8 @@ def site_of(request: Request) -> Site:
 
 def html(request: Request, template: str, *, status: int = 200, **values: object) -> HTMLResponse:
     """A page."""
-    made = site_of(request).templates.get_template(template)
-    return HTMLResponse(made.render(query=request.query_params, **values), status)
+    made = templates().get_template(template)
+    return HTMLResponse(made.render(site=site_of(request), query=request.query_params, **values), status)
 
 
 def id_of(request: Request) -> str:

@@ -16,7 +16,7 @@ from ..format.record import HEADER_SIZE
 from ..store.inspection import InspectedRecord, Inspection, inspected, key_of
 from ..store.pages import PagedListing
 from . import words
-from .site import html, id_of, site_of
+from .site import html, id_of, site_of, templates
 from .stream import Send, paced, streamed, worked
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def survey(request: Request) -> Response:
             for number, info in enumerate(PagedListing(site.store).pages(), 1):
                 counted.add(info)
                 progress(number, total)
-        made = site.templates.get_template("survey.html")
+        made = templates().get_template("survey.html")
         send("survey", made.render(survey=counted, keys=site.store.key_usage()))
 
     return streamed(worked(work))

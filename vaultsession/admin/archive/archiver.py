@@ -85,9 +85,10 @@ class Archiver:
         except (OSError, Changed) as error:
             return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
 
-    def is_quiet(self, status: os.stat_result) -> bool:
-        """Whether nobody is taken to be writing to a file."""
-        return self._is_quiet(status.st_mtime_ns)
+    def is_quiet(self, status: os.stat_result, age: int = 0) -> bool:
+        """Whether a file was neither written to nor put back lately: within ``QUIET``, and so many microseconds."""
+        changed = max(status.st_mtime_ns, status.st_ctime_ns) // 1000
+        return self._clock.now() - changed > max(age, QUIET * 1_000_000)
 
     def session_of(self, source: SourceFile, kind: FileKind) -> tuple[str, list[FilePart]]:
         """The id of the session of a file, and its parts as far as there are any.

@@ -86,13 +86,21 @@ class PartWriter:
         name, state, fields = part_id(self._id, self._number), _state(original, content), self._fields(content)
         if self._kind.facts is not None and self._kind.document is not None:
             state = {**self._kind.facts.state, **state}
-        write = self._elements.replace if self._replaces else self._elements.create
+        write = self._elements.replace if self._may_replace(name) else self._elements.create
         info = write(name, state, content.elements, fields)
         if self._last is not None:
             self._mark_more(self._last)
         self._follow(name, original, info, content)
         self._number += 1
         return True
+
+    def _may_replace(self, name: str) -> bool:
+        """Whether a session of that id is of this file, replaced or left over by a run that ended."""
+        if not (self._replaces or self._number):
+            return False
+        read = self._elements.read(name)
+        known = None if read is None else Original.of_state(read.state)
+        return known is not None and known.path == self._original.path
 
     def _append(self) -> bool:
         """One more record of the last part; whether there was anything to write."""

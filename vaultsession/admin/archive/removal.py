@@ -29,27 +29,29 @@ if sys.platform != "win32":
 _NOISE = 1 << 20
 
 
-def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = False) -> None:
+def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = False, age: int = 0) -> None:
     """Remove a file whose session was archived and flushed. ``Changed`` where it is left, and why; ``OSError``.
+
+    One that was changed in any way within the ``age``, in microseconds, is left, such as one that was put back.
 
     ``shred`` writes noise over it before: a disk that does not write in place, as no SSD does, keeps the old bytes.
     """
     disk, path = archiver.disk, source.path
     with opened(disk, path, READ_WRITE if shred else READ) as fd:
         before = disk.fstat(fd)
-        if not archiver.is_quiet(before):
-            raise Busy("it was written to a short time ago")
+        if not archiver.is_quiet(before, age):
+            raise Busy("it was written to, or put back, a short time ago")
         if shred and before.st_nlink > 1:
             raise Changed("it has another name (a hard link), which shredding would reach")
         compare(archiver, source, id, fd)
         with _held_alone(fd) as is_alone:
             _check(before, disk.fstat(fd))
-            if disk.stat(path).st_ino != before.st_ino:
-                raise Changed("another file has taken its place")
             aside = path + LEFTOVER
-            disk.link(path, aside)  # which fails where there is one
-            disk.unlink(path)
+            if _is_there(disk, aside):
+                raise Changed(f"{aside} is there: look at both")
+            disk.rename(path, aside)
             try:
+                _check(before, disk.stat(aside))  # another file may have taken its place in this moment
                 _check(before, disk.fstat(fd), is_alone=is_alone())
             except BaseException:
                 put_back(disk, aside)
@@ -59,6 +61,14 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
                 aside = path + SHREDDED
                 _overwrite(disk, fd, before.st_size)
             disk.unlink(aside)
+
+
+def _is_there(disk: Disk, path: str) -> bool:
+    try:
+        disk.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def finish_shredding(disk: Disk, path: str) -> None:

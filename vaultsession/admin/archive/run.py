@@ -111,9 +111,9 @@ def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) ->
 
 def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: ArchiveOptions) -> Archived:
     if options.dry_run:
-        return replace(done, removed=archiver.is_quiet(source.status))
+        return replace(done, removed=archiver.is_quiet(source.status, options.older_than))
     try:
-        remove(archiver, source, done.id, shred=options.shred)
+        remove(archiver, source, done.id, shred=options.shred, age=options.older_than)
     except Changed as error:
         return replace(done, problem=f"not removed: {error}", is_busy=isinstance(error, Busy))
     except OSError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archive_lab import LONG_AGO, append, event, lines, outcomes, run, sealed_bytes, write
+from archive_lab import LONG_AGO, LaterClock, append, event, lines, outcomes, run, sealed_bytes, write
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.archive import archiver as module
@@ -21,6 +20,7 @@ from vaultsession.admin.importers.sources import File
 from vaultsession.errors import InvalidSetting, LeaseTimeout
 
 KEY = RawKey(bytes(range(32)))
+SOON = LaterClock().now() // 1_000_000
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def test_a_session_that_grew_is_appended_to(store: SessionStore, source: Path) -
 
 
 def test_a_line_that_is_half_written_is_left_for_another_time(store: SessionStore, source: Path) -> None:
-    file = write(source / "s.jsonl", lines(event(1)) + b'{"half', modified=int(time.time()))
+    file = write(source / "s.jsonl", lines(event(1)) + b'{"half', modified=SOON)
     run(store, source)
     assert sealed_bytes(store, "s") == lines(event(1))
-    write(file, lines(event(1)) + b'{"half":1}\n', modified=int(time.time()))
+    write(file, lines(event(1)) + b'{"half":1}\n', modified=SOON)
     run(store, source)
     assert store.messages("s")[-1] == {"half": 1}
     write(file, file.read_bytes() + b'{"torn')
@@ -225,7 +225,7 @@ def test_links_fifos_and_vaults_are_not_read(store: SessionStore, source: Path, 
 
 def test_only_what_is_asked_for(store: SessionStore, source: Path) -> None:
     write(source / "old.jsonl", lines(event(1)))
-    write(source / "new.jsonl", lines(event(1)), modified=int(time.time()))
+    write(source / "new.jsonl", lines(event(1)), modified=SOON)
     write(source / "other.jsonl", lines(event(1, cwd="/home/me/elsewhere")))
     day = 86_400_000_000
     assert [done.id for done in run(store, source, older_than=day, project="/home/me/project", dry_run=True)] == ["old"]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_lab import append, event, lines, outcomes, run, sealed_bytes, write
+from archive_lab import LONG_AGO, LaterClock, append, event, lines, outcomes, run, sealed_bytes, write
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.archive import removal
 from vaultsession.admin.archive.discovery import LEFTOVER
+from vaultsession.admin.archive.restorer import Restorer
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 from vaultsession.admin.importers import Skipped
 from vaultsession.store.elements import Elements
+from vaultsession.util.clock import SystemClock
 
 KEY = RawKey(bytes(range(32)))
 
@@ -61,9 +62,39 @@ def test_a_file_of_an_earlier_run_is_compared_as_well(store: SessionStore, file:
 
 
 def test_a_file_that_was_written_to_a_short_time_ago_is_left(store: SessionStore, file: Path) -> None:
-    now = int(time.time())
+    now = LaterClock().now() // 1_000_000
     os.utime(file, (now, now))
-    assert problem(store, file) == "not removed: it was written to a short time ago"
+    assert problem(store, file) == "not removed: it was written to, or put back, a short time ago"
+
+
+def test_a_file_that_was_put_back_is_left_for_as_long_as_one_that_was_written_to(
+    store: SessionStore, file: Path
+) -> None:
+    run(store, file.parent, remove=True)
+    restored = Restorer(store).restore("s")
+    assert restored is not None
+    assert file.stat().st_mtime == LONG_AGO
+    (done,) = run(store, file.parent, remove=True, clock=SystemClock())
+    assert (done.removed, done.is_busy) == (False, True)
+    (done,) = run(store, file.parent, remove=True, older_than=7_200_000_000)
+    assert (done.removed, done.is_busy) == (False, True)
+    assert [each.removed for each in run(store, file.parent, remove=True, older_than=1_800_000_000)] == [True]
+
+
+def test_a_file_that_took_the_place_of_the_one_that_was_compared_stays(
+    store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = removal.compare
+
+    def replaces(archiver: Any, source: Any, id: str, fd: int) -> None:
+        compare(archiver, source, id, fd)
+        write(file.parent / "temporary", b"anew").rename(file)
+
+    monkeypatch.setattr(removal, "compare", replaces)
+    (done,) = run(store, file.parent, remove=True)
+    assert (done.removed, done.is_busy) == (False, True)
+    assert file.read_bytes() == b"anew"
+    assert os.listdir(file.parent) == ["s.jsonl"]
 
 
 @has_leases
