@@ -200,3 +200,30 @@ def test_either_of_the_two_defences_is_enough_by_itself():
             for _, attributes in page.elements:
                 assert not [name for name in attributes if name.startswith("on") or name in ("src", "style")], attack
                 assert re.match("https?:|mailto:|None", str(attributes.get("href"))), attack
+
+
+def test_what_json_does_not_carry_is_shown_as_well():
+    deep = []
+    for _ in range(3_000):
+        deep = [deep]
+    half = "half \ud83d of a character"
+    said = [
+        {"role": "user", "content": half},
+        {"role": half, "content": [{"type": "tool_use", "name": half, "input": {half: half}}], "n": float("nan")},
+        {"role": "user", "content": b"\xff\x00"},
+        {"role": "assistant", "content": 2**200, "deep": deep},
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {"deep": deep}}]},
+        {"odd": deep},
+        media("text/plain", HTML, half),
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"https://x/{half}"}}]},
+    ]
+    with open_store("memory://", lossless=True) as store:
+        store.create("a", messages=said, state={"deep": deep, half: half})
+        page = page_of(store)
+        check(page.get("/session?id=a").text)
+        for number in range(len(said)):
+            answer = page.get(f"/message?id=a&n={number}")
+            assert answer.status == 200
+            check(answer.text)
+        assert page.get("/media?id=a&n=6&m=0").status == 200
+        assert page.get("/search/events?q=half").events

@@ -26,6 +26,7 @@ from vaultsession import (
     WrongKey,
     open_store,
 )
+from vaultsession.admin.importers import ImportedSession, place, read
 from vaultsession.testing import ManualClock
 
 require("google.adk")
@@ -459,6 +460,28 @@ def test_hostile_values_in_an_event(value: Any, lossless: bool) -> None:
         assert repr(read.custom_metadata) == repr({"value": value})
 
     with open_store("memory://", lossless=lossless) as store:
+        over(store, body)
+
+
+def test_the_database_of_a_sqlite_service_is_imported_and_goes_on(tmp_path: Path) -> None:
+    async def written() -> Any:
+        service = SqliteSessionService(str(tmp_path / "theirs.db"))
+        session = await service.create_session(**ALICE, session_id="s", state={"n": 1, "user:u": 2, "app:a": 3})
+        await service.append_event(session, event("one", state={"n": 2}, timestamp=session.last_update_time + 1))
+        await service.append_event(session, event("two", timestamp=session.last_update_time + 2))
+        return await service.get_session(**ALICE, session_id="s")
+
+    async def body(service: Any) -> None:
+        session = await service.get_session(**ALICE, session_id="s")
+        assert (session.state, session.events) == (before.state, before.events)
+        await service.append_event(session, event("three"))
+        assert texts(await service.get_session(**ALICE, session_id="s")) == ["one", "two", "three"]
+        assert len((await service.list_sessions(**ALICE)).sessions) == 1
+
+    before = asyncio.run(written())
+    with open_store("memory://") as store:
+        found = [*read(str(tmp_path / "theirs.db"))]
+        assert [place(store, each) for each in found if isinstance(each, ImportedSession)] == ["imported"] * 3
         over(store, body)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,9 +30,11 @@ from vaultsession import (
     open_store,
     open_store_async,
 )
+from vaultsession.admin.importers import ImportedSession, Skipped, place, read
 from vaultsession.testing import ManualClock
 
 require("langgraph.graph")
+require("langgraph.checkpoint.sqlite")
 conformance = require("langgraph.checkpoint.conformance")
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage  # noqa: E402 - they are there
 from langgraph.checkpoint.base import empty_checkpoint  # noqa: E402 - as above
@@ -39,6 +42,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability  # noqa: E4
 from langgraph.checkpoint.memory import InMemorySaver  # noqa: E402 - as above
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer  # noqa: E402 - as above
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # noqa: E402 - as above
+from langgraph.checkpoint.sqlite import SqliteSaver  # noqa: E402 - as above
 from langgraph.graph import END, START, StateGraph  # noqa: E402 - as above
 from langgraph.graph.message import add_messages  # noqa: E402 - as above
 from langgraph.types import Command, interrupt  # noqa: E402 - as above
@@ -414,6 +418,54 @@ def test_pruning_without_them_leaves_one_and_runs_are_removed(saver: VaultSaver,
     assert [info.id for info in store.list()] == ["alice"]
     with pytest.raises(ValueError, match="strategy"):
         saver.prune(["alice"], strategy="everything")
+
+
+# -- moving in ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_database_of_a_sqlite_saver_is_imported(store: SessionStore, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "theirs.db", check_same_thread=False)
+    theirs = SqliteSaver(connection)
+    config: Any = {"configurable": {"thread_id": "alice"}}
+    odd: Any = {"configurable": {"thread_id": "100%"}}
+    made = graph(theirs, asks=True)
+    made.invoke({"messages": [("user", "größer 文字")]}, config)
+    made.invoke(Command(resume="cold"), config)
+    made.invoke({"messages": [("user", "Oslo")]}, config)  # and waits
+    put(theirs, {"configurable": {"thread_id": "100%", "checkpoint_ns": ""}}, n=1, many=[*range(20)], none=None, b=b"x")
+    connection.commit()
+    found = [*read(str(tmp_path / "theirs.db"))]
+    assert [type(each) for each in found] == [ImportedSession] * 2
+    assert [place(store, each) for each in found] == ["imported"] * 2
+    ours = VaultSaver(store)
+    for at in (config, odd):
+        before, after = [*theirs.list(at)], [*ours.list(at)]
+        for each in (*before, *after):
+            each.metadata.pop("thread_id", None)
+        assert [each._replace(parent_config=None) for each in after] == [
+            each._replace(parent_config=None) for each in before
+        ]
+        assert [each.parent_config for each in after] == [each.parent_config for each in before]
+    assert store.info("alice").message_count < 2 * 40
+    assert len({match.id for match in store.search("größer")}) == 1
+    resumed = graph(ours, asks=True).invoke(Command(resume="warm"), config)
+    assert told(resumed)[-1] == ("ai", "It is warm.")
+    connection.close()
+
+
+def test_what_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "theirs.db", check_same_thread=False)
+    sealed = SqliteSaver(connection, serde=EncryptedSerializer.from_pycryptodome_aes(key=bytes(32)))
+    put(sealed, number=1)
+    put(SqliteSaver(connection), {"configurable": {"thread_id": "bob"}}, number=1)
+    connection.execute("UPDATE checkpoints SET checkpoint = substr(checkpoint, 1, 40) WHERE thread_id = 'bob'")
+    connection.commit()
+    found = [*read(str(tmp_path / "theirs.db"), "langgraph")]
+    assert [type(each) for each in found] == [Skipped] * 2
+    assert ["encrypted" in each.reason for each in found] == [True, False]
+    lenient = [*read(str(tmp_path / "theirs.db"), "langgraph", lenient=True)]
+    assert [each.messages for each in lenient if isinstance(each, ImportedSession)] == [[], []]
+    connection.close()
 
 
 # -- where things go wrong ---------------------------------------------------------------------------------------------

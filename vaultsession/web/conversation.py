@@ -91,7 +91,7 @@ def media(request: Request) -> Response:
     headers = {"Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'"}
     if found.type in IMAGES:
         return Response(found.data, media_type=found.type, headers=headers)
-    name = quote(found.name or "file", safe="")
+    name = quote(found.name or "file", safe="", errors="replace")
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
     return Response(found.data, media_type="application/octet-stream", headers=headers)
 

@@ -312,7 +312,7 @@ def _link(url: str | None, title: str) -> str:
     shown = escape(visible(title))
     if url is None or not is_harmless(url):
         return shown
-    return f'<a rel="noopener noreferrer nofollow" target="_blank" href="{escape(url)}">{shown}</a>'
+    return f'<a rel="noopener noreferrer nofollow" target="_blank" href="{escape(visible(url))}">{shown}</a>'
 
 
 def _shortened(text: str) -> str:

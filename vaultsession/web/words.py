@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from ..util.clock import SystemClock, to_datetime
 
 _UNITS = ((31_557_600, "year"), (2_629_800, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Controls, and what changes the direction of the text behind it."""
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Controls, what changes the direction of the text behind it, and halves of characters, which no page can hold."""
 
 
 def visible(text: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from typing import IO, NamedTuple, Protocol
 
 from ...errors import InvalidSetting
-from . import json_file, json_lines, openai_agents, strands_files
+from . import google_adk, json_file, json_lines, langgraph, openai_agents, strands_files
 from .agents import TRANSCRIPTS
 from .session import Found, Skipped
 from .sources import File, files
+from .sqlite_file import MAGIC, connected, tables_of
 
 AUTO = "auto"
 _JSON, _LINES, _DATABASES = (".json",), (".jsonl", ".ndjson"), (".db", ".sqlite", ".sqlite3")
@@ -32,6 +34,8 @@ _FORMATS = {
     "json": _Format(_JSON, json_file.read),
     "jsonl": _Format(_LINES, json_lines.read),
     "openai-agents": _Format(_DATABASES, openai_agents.read),
+    "google-adk": _Format(_DATABASES, google_adk.read),
+    "langgraph": _Format(_DATABASES, langgraph.read),
     **{name: _Format(_LINES, agent.read) for name, agent in TRANSCRIPTS.items()},
     "langchain": _Format(_JSON, json_file.read_langchain),
     "strands": _Format(_JSON, strands_files.read),
@@ -79,8 +83,8 @@ def format_of(file: File) -> str:
     """The format that a file most probably has, by all its lines. Its reader says what is wrong, if it is none."""
     try:
         with file.open() as stream:
-            if stream.read(len(openai_agents.MAGIC)) == openai_agents.MAGIC:
-                return "openai-agents"
+            if stream.read(len(MAGIC)) == MAGIC:
+                return _database_of(file)
             stream.seek(0)
             if file.suffix in _LINES and (agent := json_lines.survey(stream).agent):
                 return agent
@@ -89,6 +93,19 @@ def format_of(file: File) -> str:
     if file.suffix in _JSON and strands_files.is_part(file):
         return "strands"
     return "jsonl" if file.suffix in _LINES else "openai-agents" if file.suffix in _DATABASES else "json"
+
+
+def _database_of(file: File) -> str:
+    """The format of a SQLite database, by its tables."""
+    try:
+        with connected(file) as database:
+            tables = tables_of(database)
+    except (sqlite3.Error, OSError, ValueError):
+        return "openai-agents"
+    for name, wanted in (("google-adk", google_adk.TABLES), ("langgraph", langgraph.TABLES)):
+        if all(tables.get(table, set()) >= columns for table, columns in wanted.items()):
+            return name
+    return "openai-agents"
 
 
 def _once(sessions: Found, prefix: str) -> Found:

@@ -12,26 +12,14 @@ is written to the file or beside it, and nothing that its schema could hold besi
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 from ...format.payload import Json
 from .encrypted_items import opener_of
 from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import ENCRYPTED, LARGEST, File, is_encrypted, objects, parse
-
-MAGIC = b"SQLite format 3\0"
-
-_HEADER = 100
-_WRITE_VERSION, _WAL = 18, 2
-"""Where the header says how it is written, and what it says of a write-ahead log."""
-_TRIES = 5
+from .sources import ENCRYPTED, File, is_encrypted, objects, parse
+from .sqlite_file import NotSqlite, connected, quoted, tables_of
 
 _SESSIONS = {"session_id", "created_at", "updated_at"}
 _MESSAGES = {"id", "session_id", "message_data"}
@@ -40,13 +28,8 @@ _MESSAGES = {"id", "session_id", "message_data"}
 def read(file: File, *, lenient: bool = False, source_key: str | None = None) -> Found:
     """The sessions of a database, in the order of their ids. ``source_key`` is that of an ``EncryptedSession``."""
     try:
-        with file.open() as opened:  # refuses what is no regular file
-            header = opened.read(_HEADER)
-        if not header.startswith(MAGIC):
-            yield Skipped(file.name, "no SQLite database")
-            return
-        with _connected(file.path, has_wal=header[_WRITE_VERSION] == _WAL) as database:
-            tables = _tables(database)
+        with connected(file) as database:
+            tables = tables_of(database)
             messages = next((name for name, columns in tables.items() if columns >= _MESSAGES), None)
             sessions = next(
                 (name for name, columns in tables.items() if columns >= _SESSIONS and not columns >= _MESSAGES), None
@@ -54,57 +37,12 @@ def read(file: File, *, lenient: bool = False, source_key: str | None = None) ->
             if messages is None or sessions is None:
                 yield Skipped(file.name, "a database without the tables of an OpenAI Agents SQLiteSession")
                 return
-            tables_of = _quoted(sessions), _quoted(messages)
-            yield from _sessions(database, *tables_of, file, lenient=lenient, source_key=source_key)
+            named = quoted(sessions), quoted(messages)
+            yield from _sessions(database, *named, file, lenient=lenient, source_key=source_key)
+    except NotSqlite:
+        yield Skipped(file.name, "no SQLite database")
     except (sqlite3.Error, OSError, ValueError) as error:
         yield Skipped(file.name, f"the database cannot be read: {error}")
-
-
-@contextlib.contextmanager
-def _connected(path: str, *, has_wal: bool) -> Iterator[sqlite3.Connection]:
-    """One view of all of it, which writes nothing beside it.
-
-    A database with a write-ahead log is read only by making files beside it, which SQLite leaves there. So one whose
-    log is empty is taken as it is, and of another one a private copy is read, with its log.
-    """
-    with contextlib.ExitStack() as stack:
-        options = "mode=ro"
-        if has_wal:
-            if os.path.exists(path + "-wal") and os.path.getsize(path + "-wal"):
-                path = _copied(path, stack.enter_context(tempfile.TemporaryDirectory(prefix="vaultsession-")))
-            else:
-                options = "immutable=1"
-        database = sqlite3.connect(f"file:{quote(path)}?{options}", uri=True, isolation_level=None)
-        stack.enter_context(contextlib.closing(database))
-        database.execute("PRAGMA query_only = ON")
-        database.execute("PRAGMA trusted_schema = OFF")
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
-        database.execute("BEGIN")  # one view of all of it, while others write
-        yield database
-
-
-def _copied(path: str, directory: str) -> str:
-    """A copy of a database and its log, of one moment. ``OSError`` where it changes all the while."""
-    copy = os.path.join(directory, "copy.db")
-    for _ in range(_TRIES):
-        before = _state(path)
-        for ending in ("", "-wal"):
-            with File(path + ending, path).open() as source, open(copy + ending, "wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-        if _state(path) == before:
-            return copy
-    raise OSError("it is being written to: try again")
-
-
-def _state(path: str) -> list[tuple[int, int, int]]:
-    status = [os.stat(path + ending) for ending in ("", "-wal")]
-    return [(each.st_ino, each.st_size, each.st_mtime_ns) for each in status]
-
-
-def _tables(database: sqlite3.Connection) -> dict[str, set[str]]:
-    names = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
-    columns = "SELECT name FROM pragma_table_info(?)"
-    return {name: {column for (column,) in database.execute(columns, (name,))} for name in names}
 
 
 def _sessions(
@@ -154,7 +92,3 @@ def _parsed(data: Any) -> Any:  # noqa: ANN401 - as the column says
         return parse(data if isinstance(data, bytes) else str(data).encode())
     except ValueError as error:
         return error
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -40,8 +40,8 @@ def import_(
         str,
         typer.Option(
             "--format",
-            help="auto looks at each file; json, jsonl, openai-agents, langchain, strands, claude-code, codex, "
-            "copilot-cli, pi.",
+            help="auto looks at each file; json, jsonl, openai-agents, google-adk, langgraph, langchain, strands, "
+            "claude-code, codex, copilot-cli, pi.",
         ),
     ] = "auto",
     id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",

@@ -7,7 +7,7 @@ from typing import Any
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from .binary_text import bytes_of, text_of
+from ...format.binary_text import bytes_of, text_of
 from .list_memory import ListMemory
 from .thread_log import RecordDraft, Value
 

@@ -27,8 +27,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import UnsupportedFormat
+from ...format.binary_text import readable
 from ...format.payload import Json
-from .binary_text import readable
 
 Value = Any
 """A value as a record has it: JSON."""

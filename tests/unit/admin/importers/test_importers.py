@@ -457,6 +457,8 @@ def test_each_format_can_be_asked_for_and_looks_at_its_own_files_only(tmp_path: 
         "json": ["a"],
         "jsonl": [],
         "openai-agents": ["in the database"],
+        "google-adk": [],
+        "langgraph": [],
         "claude-code": ["t"],
         "codex": [],
         "copilot-cli": [],
