@@ -62,7 +62,7 @@ class Archived:
     agent: str = ""
 
 
-class _Known(NamedTuple):
+class _FollowedFile(NamedTuple):
     """What is sealed of a file, and where: its beginning is not read again while it is the same file."""
 
     inode: tuple[int, int]
@@ -85,7 +85,7 @@ class Archiver:
         self.disk = disk or Disk()
         self._store = store
         self._dry_run = dry_run
-        self._known: dict[str, _Known] | None = {} if remembers else None
+        self._known: dict[str, _FollowedFile] | None = {} if remembers else None
         self._clock = clock or SystemClock()
 
     def archive(self, source: SourceFile) -> Archived:
@@ -183,12 +183,12 @@ class Archiver:
     ) -> Archived:
         added = writer.write()
         if self._known is not None and writer.parts and writer.hash is not None:
-            self._known[source.path] = _Known((status.st_dev, status.st_ino), id, writer.parts, writer.hash)
+            self._known[source.path] = _FollowedFile((status.st_dev, status.st_ino), id, writer.parts, writer.hash)
         if not added and outcome is ArchiveOutcome.APPENDED:
             outcome = ArchiveOutcome.UNCHANGED
         return Archived(source.path, id, outcome, status.st_size, added)
 
-    def _remembered(self, path: str, status: os.stat_result) -> _Known | None:
+    def _remembered(self, path: str, status: os.stat_result) -> _FollowedFile | None:
         """What is known of a file that is the same, and longer; forgotten until it is written again."""
         known = None if self._known is None else self._known.pop(path, None)
         if known is None or known.inode != (status.st_dev, status.st_ino) or status.st_size <= known.parts[-1].end:
