@@ -48,6 +48,8 @@ LINES = {
     "tail": Line("a", id=True),
     "chat": Line("a", stdin="hello\n"),
     "import": Line("others.json"),
+    "archive": Line("others.json"),
+    "restore": Line("--all"),
     "train": Line("--dry-run"),
     "migrate": Line("vault new-place", vault=False, key=None),
     "key passphrase": Line("--new-passphrase-file words", code=2, writes=False),  # it was opened by a key
