@@ -186,7 +186,7 @@ class VaultSessionStore(StoreOwner):
 
     def _load(self, name: str) -> list[Any] | None:
         try:
-            return self._handle.store.messages(name)
+            return self._handle.store.load(name).messages
         except SessionNotFound:
             return None
 
