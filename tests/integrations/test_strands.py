@@ -204,15 +204,14 @@ def test_an_update_meets_a_message_that_another_process_wrote(
     repository = VaultSessionRepository(store)
     begun(repository, "a")
     repository.create_message("s", "a", message("old", 0))
-    read, calls = store.messages, iter(range(1))
+    replace = store.replace_last
 
     def meanwhile(*args: Any, **options: Any) -> Any:
-        found = read(*args, **options)
-        if next(calls, None) is not None:
-            repository.create_message("s", "a", message("of another", 1))
-        return found
+        monkeypatch.undo()
+        repository.create_message("s", "a", message("of another", 1))
+        return replace(*args, **options)
 
-    monkeypatch.setattr(store, "messages", meanwhile)
+    monkeypatch.setattr(store, "replace_last", meanwhile)
     repository.update_message("s", "a", message("new", 0))
     assert [each.message["content"][0]["text"] for each in repository.list_messages("s", "a")] == ["new", "of another"]
 

@@ -147,13 +147,13 @@ class VaultSessionRepository(SessionRepository):
 
         try:
             for _attempt in range(_TRIES):
-                version = self._store.info(name).version
-                newest = [put(record) for record in self._store.messages(name, last=1)]
+                seen = self._store.snapshot(name, last=1)
+                newest = [put(record) for record in seen.messages]
                 if not newest or newest[0] is None:
                     self._store.update(name, put_in)
                     return
                 try:
-                    self._store.replace_last(name, 1, newest[0], if_version=version)
+                    self._store.replace_last(name, 1, newest[0], if_version=seen.messages.info.version)
                     return
                 except Conflict:
                     continue
@@ -178,7 +178,7 @@ class VaultSessionRepository(SessionRepository):
 
     def _state(self, session_id: str) -> Json:
         try:
-            state: Json = self._store.load(composed_id(session_id)).state
+            state: Json = self._store.snapshot(composed_id(session_id)).state
         except SessionNotFound:
             return {}
         return state
