@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
+import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..harness import interleaved, log, median
+from ..harness import Call, log, median
 from ..sample import Author, Message
 from .store import Store, bytes_in
 
 SIZES = (10, 1000)
 _TURNS = 64
+_WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ def measure(framework: str, stores: Sequence[Store], directory: str, rounds: int
             stored[store.name] = bytes_in(place)
         author = Author(size)
         turns = itertools.cycle([author.turn() for _ in range(_TURNS)])
-        loads = interleaved({name: each.load for name, each in opened.items()}, rounds)
-        writes = interleaved(
+        loads = in_turns({name: each.load for name, each in opened.items()}, rounds)
+        writes = in_turns(
             {name: lambda each=each, turns=turns: each.turn(_fresh(next(turns))) for name, each in opened.items()},
             rounds,
         )
@@ -59,6 +63,25 @@ def measure(framework: str, stores: Sequence[Store], directory: str, rounds: int
         AgentRow(framework, each.name, each.durable, each.encrypts, turn[each.name], load[each.name], stored[each.name])
         for each in stores
     ]
+
+
+def in_turns(calls: dict[str, Call], rounds: int) -> dict[str, list[float]]:
+    """Microseconds of every call, in an order that is drawn anew for each round: who follows a slow one is slower."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    chance, order = random.Random(7), [*calls]
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(rounds + _WARM_UP):
+            chance.shuffle(order)
+            for name in order:
+                began = time.perf_counter_ns()
+                calls[name]()
+                if number >= _WARM_UP:
+                    times[name].append((time.perf_counter_ns() - began) / 1000)
+    finally:
+        gc.enable()
+    return times
 
 
 def table(rows: Iterable[AgentRow]) -> str:

@@ -163,6 +163,10 @@ def test_a_very_large_picture_is_not_shown_by_itself():
     shown = message_html.window("a", 0, [media("image/png", large)])
     assert "<img" not in shown
     assert len(shown) < 2_000  # and no byte of it is in the page
+    as_json = message_html.as_json(media("image/png", large))
+    assert len(as_json) < 3_000
+    assert "characters more" in as_json
+    assert len(message_html.as_json([{"n": number} for number in range(200_000)])) < 2_000_000
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,19 @@ def test_a_long_one_scrolls_both_ways(long, browser):
     browser.until(lambda: browser.js("return document.activeElement.id") == "m1234")
 
 
+def test_the_way_back_leads_to_where_one_read(long, browser):
+    browser.open().go("/session", id="s", n=1500)
+    browser.until(lambda: browser.js("return document.activeElement.id") == "m1500")
+    browser.js("document.querySelector('#m1510').scrollIntoView({behavior: 'instant'})")
+    browser.until(lambda: "n=1510" in browser.driver.current_url or "n=1509" in browser.driver.current_url)
+    browser.js("location.href = '/vault'")
+    browser.until(lambda: browser.texts("h1") == ["Vault"])
+    browser.driver.back()
+    browser.until(lambda: browser.js("return document.activeElement.id") in ("m1509", "m1510"))
+    browser.type("G")
+    browser.until(lambda: "n=" not in browser.driver.current_url)
+
+
 def test_what_is_in_view_stays_while_more_comes_above(long, browser):
     browser.open().go("/session", id="s", n=1500)
     browser.until(lambda: browser.js("return document.activeElement.id") == "m1500")

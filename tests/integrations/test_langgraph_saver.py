@@ -327,6 +327,19 @@ def test_the_end_of_a_long_log_is_all_that_a_reader_needs(
     assert first.checkpoint["channel_values"]["messages"] == messages[:1]
 
 
+def test_memory_is_bounded_by_what_logs_have_become(store: SessionStore) -> None:
+    saver = VaultSaver(store)
+    saver._logs._folded.capacity = 60_000
+    configs = {}
+    for number in range(60):
+        for thread in "ab":
+            before = configs.get(thread, {"configurable": {"thread_id": thread}})
+            configs[thread] = put(saver, before, messages=[HumanMessage(f"{number} {'words ' * 60}", id=str(number))])
+    kept = [each.log.weight for each in saver._logs._folded._values.values()]
+    assert sum(kept) <= 60_000
+    assert values(saver, configs["a"])["messages"][0].content.startswith("59 ")
+
+
 def test_a_write_that_failed_is_not_believed(saver: VaultSaver, monkeypatch: pytest.MonkeyPatch) -> None:
     config = put(saver, messages=[HumanMessage("one " * 20, id="1")])
     two = [HumanMessage("one " * 20, id="1"), HumanMessage("two " * 20, id="2")]

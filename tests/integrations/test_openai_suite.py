@@ -9,6 +9,7 @@ from foreign_suite import run_suite, source_of
 from frameworks import require
 
 require("agents")
+require("pytest_asyncio")
 
 CONNECTIONS = "reaches into the connections of SQLiteSession"
 CORRUPT = "writes corrupt rows through a private connection; here damage is raised"
@@ -79,6 +80,5 @@ markers =
 def test_their_tests_pass_over_a_vault(tmp_path: Path) -> None:
     source = source_of("openai-agents", tmp_path)
     reaimed = Path(__file__).with_name("reaimed_openai.py")
-    needs = ("pytest-asyncio", "pytest-mock", "inline-snapshot", "aiosqlite")
-    passed, failed = run_suite(source, PATHS, reaimed=reaimed, expected=EXPECTED, needs=needs, ini=INI)
+    passed, failed = run_suite(source, PATHS, reaimed=reaimed, expected=EXPECTED, needs=["aiosqlite"], ini=INI)
     assert (passed > 900, failed) == (True, 37)

@@ -36,7 +36,8 @@ times the rest; 5 800, 2.8 and 31 at 24 times; 3 500 and 4.5 where all merge.)
 POSTPONED = 8
 """Where a pause is waited for, small records may take so many times as much before a writer merges in spite of it.
 
-Eight times as many bytes of small records make a cold load of 20 KB take about twice as long.
+That is 38 turns of 1.5 KB without a pause of a second between two of them; a cold load of those takes 0.49 ms of CPU,
+and 0.12 when they are merged.
 """
 
 

@@ -163,9 +163,14 @@ class Operations:
         elements = payload.elements(state, kept, boxes=self._writer.lossless)
         return self._put(key, head, self._writer.pack_document(elements), replace=replace, erase=erase)
 
-    def put_elements(self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool) -> Document:
-        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them."""
-        return self._put(key, head, self._writer.pack_document(elements), replace=replace)
+    def put_elements(
+        self, key: str, head: Head, elements: Sequence[bytes], *, replace: bool, largest: int = document.SEGMENT
+    ) -> Document:
+        """The same of a state and messages that are JSON already, as ``payload.elements`` gives them.
+
+        ``largest`` is the size of a record: larger ones are smaller when they are compressed, and read as a whole.
+        """
+        return self._put(key, head, self._writer.pack_document(elements, largest=largest), replace=replace)
 
     def fork(self, source: str, name: str, key: str, head_of: Callable[[Head], Head], *, until: int | None) -> Document:
         """The document of another session, or the beginning of it, under a head that is made of its head."""

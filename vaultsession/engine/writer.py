@@ -137,9 +137,9 @@ class Writer:
             return body
         return self._packed(body.text, body.messages, (own, shipped()))
 
-    def pack_document(self, elements: Sequence[bytes]) -> list[Packed]:
-        """A whole document, given as its state and its messages, in records of bounded size."""
-        bodies = list(document.segments(elements[0], elements[1:]))
+    def pack_document(self, elements: Sequence[bytes], *, largest: int = document.SEGMENT) -> list[Packed]:
+        """A whole document, given as its state and its messages, in records of about the ``largest`` size at most."""
+        bodies = list(document.segments(elements[0], elements[1:], largest=largest))
         return [self.pack(body, len(elements) - 1 if len(bodies) == 1 else None) for body in bodies]
 
     def draft(self, elements: Sequence[bytes], known: Bodies) -> Draft:

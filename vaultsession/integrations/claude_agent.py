@@ -32,7 +32,6 @@ from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
 
 with framework("claude-agent-sdk", extra="claude-agent", tried=("0.2.189", "0.3")):
     import anyio
-    import anyio.to_thread
     from claude_agent_sdk import fold_session_summary
 
 _log = logging.getLogger("vaultsession")
@@ -98,27 +97,31 @@ class VaultSessionStore(StoreOwner):
         name = _id_of(key)
         lock = self._locks.setdefault((threading.get_ident(), name), anyio.Lock())
         async with lock:
-            await _in_thread(self._append, key, name, entries)
+            await self._in_thread(self._append, key, name, entries)
 
     async def load(self, key: Key) -> list[Any] | None:
         """All entries; None where there never were any, or they have expired."""
-        return await _in_thread(self._load, _id_of(key))
+        return await self._in_thread(self._load, _id_of(key))
 
     async def list_sessions(self, project_key: str) -> list[Json]:
         """The main transcripts of a project and when each was written last, in milliseconds since 1970."""
-        return await _in_thread(self._list, project_key)
+        return await self._in_thread(self._list, project_key)
 
     async def list_session_summaries(self, project_key: str) -> list[Json]:
         """The summaries of the main transcripts of a project. One that is damaged is left out, and logged."""
-        return await _in_thread(self._summaries, project_key)
+        return await self._in_thread(self._summaries, project_key)
 
     async def delete(self, key: Key) -> None:
         """Remove a transcript; with the main one those of its sub-agents, the main one last."""
-        await _in_thread(self._delete, key)
+        await self._in_thread(self._delete, key)
 
     async def list_subkeys(self, key: Key) -> list[str]:
         """The subpaths of a session."""
-        return await _in_thread(self._subpaths, key)
+        return await self._in_thread(self._subpaths, key)
+
+    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What the call returns from a thread of the store. A cancelled task waits for it."""
+        return await self._handle.aio.run(lambda _: call(*arguments))
 
     # -- in a thread ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +189,7 @@ class VaultSessionStore(StoreOwner):
 
     def _load(self, name: str) -> list[Any] | None:
         try:
-            return self._handle.store.messages(name)
+            return self._handle.store.load(name).messages
         except SessionNotFound:
             return None
 
@@ -243,12 +246,6 @@ class VaultSessionStore(StoreOwner):
         except Unreadable as error:
             _log.warning("the transcript %r is left out of a listing: %s", name, error)
             return None
-
-
-async def _in_thread(call: Callable[..., T], *arguments: Any) -> T:
-    """What the call returns from its thread. A cancelled task waits for it."""
-    found: T = await anyio.to_thread.run_sync(call, *arguments)
-    return found
 
 
 def _id_of(key: Key) -> str:

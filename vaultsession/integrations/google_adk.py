@@ -46,8 +46,11 @@ with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     )
     from google.adk.sessions.session import Session
     from google.adk.sessions.state import State
+    from pydantic import TypeAdapter
 
 _log = logging.getLogger("vaultsession")
+
+_EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
 
 FRAMEWORK, APP, USER, SESSION = "framework", "app", "user", "session"
 """Labels of a session: ``google-adk``, and the three parts of its name."""
@@ -356,7 +359,7 @@ def _session(
         app_name=labels[APP],
         user_id=labels[USER],
         state=state,
-        events=[_event(event) for event in events],
+        events=_events(events),
         last_update_time=_updated(stored),
     )
     made._storage_update_marker = _mark(stored.info())  # noqa: SLF001 - the place that the framework has for it
@@ -374,13 +377,15 @@ def _json(event: Event) -> Json:
     return dumped
 
 
-def _event(event: Json) -> Event:
-    """The event again: read from JSON, in which bytes are base64."""
-    event = _unboxed(event)
+def _events(events: Sequence[Json]) -> list[Event]:
+    """The events again: read from JSON, in which bytes are base64."""
+    unboxed = [_unboxed(event) for event in events]
     try:
-        return Event.model_validate_json(orjson.dumps(event))
-    except (TypeError, ValueError):
-        return Event.model_validate_json(json.dumps(event))  # an integer or a float beyond what orjson knows
+        text: bytes | str = orjson.dumps(unboxed)
+    except TypeError:  # an integer beyond 64 bits
+        text = json.dumps(unboxed)
+    found: list[Event] = _EVENTS.validate_json(text)
+    return found
 
 
 def _unboxed(event: Json) -> Json:

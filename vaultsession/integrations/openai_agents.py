@@ -105,12 +105,12 @@ class VaultSession(StoreOwner):
         try:
             warm = self._handle.store.load_if_warm(self._id)
             if warm is not None and warm.info().size <= _ON_LOOP:
-                messages = warm.messages if last is None else warm.messages[-last:] if last else []
-            else:
-                messages = await self._handle.aio.messages(self._id, last=last)
+                return warm.messages if last is None else warm.messages[-last:] if last else []
+            if last is None:  # loaded, since what is loaded is kept for the next turn
+                return await self._handle.aio.run(lambda store: store.load(self._id).messages)
+            return await self._handle.aio.messages(self._id, last=last)
         except SessionNotFound:
             return []
-        return messages
 
     async def add_items(self, items: list[Any]) -> None:
         """Put items behind the history, in one record."""

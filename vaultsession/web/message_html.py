@@ -48,7 +48,10 @@ LARGEST_PICTURE = 8 << 20
 """Bytes of a picture that is shown in its place; a larger one is opened by its link."""
 
 _LONGEST = 100_000
-"""Characters of a text that are shown; all of it is in the message as JSON."""
+"""Characters of a text that are shown."""
+_BEGINNING = 1_000
+_LARGEST_JSON = 1_000_000
+"""Characters of JSON that are shown."""
 _MOST_RENDERED = 250_000
 """Characters of a window that are read as Markdown, a few seconds where they were written to be slow; then as text."""
 _LONGEST_COLOURED = 20_000
@@ -120,9 +123,20 @@ def coloured(text: str, language: str) -> str:
 
 
 def as_json(value: Json) -> Markup:
-    """A value as JSON, in colour."""
-    text = visible(json.dumps(readable(value), ensure_ascii=False, indent=2, default=repr))
-    return Markup(f"<pre>{coloured(text, 'json')}</pre>")  # noqa: S704 - what colours it escapes it
+    """A value as JSON, in colour. Of what is very long the beginning, and how much more there is."""
+    text = json.dumps(_cut(readable(value)), ensure_ascii=False, indent=2, default=repr)
+    more = f"\n… {counted(len(text) - _LARGEST_JSON, 'character')} more" if len(text) > _LARGEST_JSON else ""
+    shown = visible(text[:_LARGEST_JSON] + more)
+    return Markup(f"<pre>{coloured(shown, 'json')}</pre>")  # noqa: S704 - what colours it escapes it
+
+
+def _cut(value: Json) -> Json:
+    """The value, with the beginnings of its very long texts: the data of a picture fills no page."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_BEGINNING]}… {counted(len(value) - _BEGINNING, 'character')} more"
+    if isinstance(value, dict):
+        return {name: _cut(each) for name, each in value.items()}
+    return [_cut(each) for each in value] if isinstance(value, list) else value
 
 
 @cache
@@ -238,8 +252,7 @@ class _Renderer:
         """A text as it stands; of one that is very long the beginning."""
         rest = len(text) - _LONGEST
         more = (
-            f'<p class="soft">{counted(rest, "character")} more: '
-            f'<a href="{escape(self.place.address("/message"))}">the whole message</a></p>'
+            f'<p class="soft">{counted(rest, "character")} more: <code>vaultsession show</code> has all of it.</p>'
             if rest > 0
             else ""
         )

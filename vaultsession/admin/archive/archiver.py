@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ...errors import Damaged, SessionExists
 from ...store.elements import ElementDocument, Elements
@@ -62,16 +62,30 @@ class Archived:
     agent: str = ""
 
 
+class _FollowedFile(NamedTuple):
+    """What is sealed of a file, and where: its beginning is not read again while it is the same file."""
+
+    inode: tuple[int, int]
+    id: str
+    parts: list[FilePart]
+    hash: Hash
+
+
 class Archiver:
-    """Archives files into one store. Safe from any thread, for files that are not the same."""
+    """Archives files into one store. Safe from any thread, for files that are not the same.
+
+    One that ``remembers`` takes a file that it has sealed, and that has only become longer, to begin as it did.
+    """
 
     def __init__(
-        self, store: SessionStore[Any], *, disk: Disk | None = None, clock: Clock | None = None, dry_run: bool = False
-    ) -> None:
+        self, store: SessionStore[Any], *, disk: Disk | None = None, clock: Clock | None = None, dry_run: bool = False,
+        remembers: bool = False,
+    ) -> None:  # fmt: skip
         self.elements = Elements(store)
         self.disk = disk or Disk()
         self._store = store
         self._dry_run = dry_run
+        self._known: dict[str, _FollowedFile] | None = {} if remembers else None
         self._clock = clock or SystemClock()
 
     def archive(self, source: SourceFile) -> Archived:
@@ -125,26 +139,63 @@ class Archiver:
         status = os.fstat(stream.fileno())
         size = status.st_size
         kind = kind_of(source, size)
-        name, parts = self.session_of(source, kind)
         original = _original(source, status, kind)
+        known = self._remembered(source.path, status)
+        if known is not None:
+            writer = self._writer(known.id, kind, original, stream, size, known.parts, hash=known.hash)
+            return self._written(source, status, writer, known.id, ArchiveOutcome.APPENDED)
+        name, parts = self.session_of(source, kind)
         if self._dry_run:
             return self._foreseen(name, parts, stream, original, size)
         if not parts:
-            added = self._writer(name, kind, original, stream, size, []).write()
-            return Archived(source.path, name, ArchiveOutcome.ARCHIVED, size, added)
-        sealed = parts[-1].end
-        if sealed == size and _is_untouched(parts[-1].original, original):
+            writer = self._writer(name, kind, original, stream, size, [])
+            return self._written(source, status, writer, name, ArchiveOutcome.ARCHIVED)
+        if parts[-1].end == size and _is_untouched(parts[-1].original, original):
             return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
+        return self._compared(source, status, stream, kind, original, name, parts)
+
+    def _compared(
+        self,
+        source: SourceFile,
+        status: os.stat_result,
+        stream: IO[bytes],
+        kind: FileKind,
+        original: Original,
+        name: str,
+        parts: list[FilePart],
+    ) -> Archived:
+        """A file that is not as it was when it was sealed: it goes on from there, or it was written anew."""
+        size, sealed = status.st_size, parts[-1].end
         agreed = self._agreement(parts, stream, size)
         if agreed is None or (kind.document is not None and sealed < size):
             self._keep_before(name, kind, parts)
             added = self._writer(name, kind, original, stream, size, [], replaces=True).write()
             self._drop_after(name)
             return Archived(source.path, name, ArchiveOutcome.REPLACED, size, added)
-        added = self._writer(name, kind, original, stream, size, parts, hash=agreed).write()
-        if not added and sealed == size:
+        if sealed == size:
             self._refresh(parts[-1], original)
-        return Archived(source.path, name, ArchiveOutcome.APPENDED if added else ArchiveOutcome.UNCHANGED, size, added)
+            return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
+        writer = self._writer(name, kind, original, stream, size, parts, hash=agreed)
+        return self._written(source, status, writer, name, ArchiveOutcome.APPENDED)
+
+    def _written(
+        self, source: SourceFile, status: os.stat_result, writer: PartWriter, id: str, outcome: ArchiveOutcome
+    ) -> Archived:
+        added = writer.write()
+        if self._known is not None and writer.parts and writer.hash is not None:
+            self._known[source.path] = _FollowedFile((status.st_dev, status.st_ino), id, writer.parts, writer.hash)
+        if not added and outcome is ArchiveOutcome.APPENDED:
+            outcome = ArchiveOutcome.UNCHANGED
+        return Archived(source.path, id, outcome, status.st_size, added)
+
+    def _remembered(self, path: str, status: os.stat_result) -> _FollowedFile | None:
+        """What is known of a file that is the same, and longer; forgotten until it is written again."""
+        known = None if self._known is None else self._known.pop(path, None)
+        if known is None or known.inode != (status.st_dev, status.st_ino) or status.st_size <= known.parts[-1].end:
+            return None
+        last = known.parts[-1]
+        is_of_lines = last.original.layout == LINES and self.elements.version(last.id) == last.version
+        return known if is_of_lines else None
 
     def _foreseen(self, id: str, parts: list[FilePart], stream: IO[bytes], original: Original, size: int) -> Archived:
         """What would become of a file."""

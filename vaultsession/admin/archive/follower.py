@@ -57,7 +57,7 @@ class ArchiveFollower:
         self._options = options
         self._environ = environ
         self._clock = clock or SystemClock()
-        self._archiver = Archiver(store, clock=self._clock)
+        self._archiver = Archiver(store, clock=self._clock, remembers=True)
         self._places = places_of(options.sources, environ)
         self._minute = Minute()
         self._looked: int | None = None

@@ -59,10 +59,13 @@ class PartWriter:
         self._kind = kind
         self._original = original
         self._reader = reader
-        self._last = parts[-1] if parts else None
-        self._number = len(parts)
-        self._hash = hash
+        self.parts = [*parts]
+        self.hash = hash
         self._replaces = replaces
+
+    @property
+    def _last(self) -> FilePart | None:
+        return self.parts[-1] if self.parts else None
 
     def write(self) -> int:
         """Write all that there is; how many bytes of the file. Errors of the store, and ``Changed``."""
@@ -83,7 +86,7 @@ class PartWriter:
             content = Content(self._kind.agent)  # an empty file
         after = self._last.original.sha256 if self._last else ""
         original = self._grown(replace(self._original, start=start, after=after), content)
-        name, state, fields = part_id(self._id, self._number), _state(original, content), self._fields(content)
+        name, state, fields = part_id(self._id, len(self.parts)), _state(original, content), self._fields(content)
         if self._kind.facts is not None and self._kind.document is not None:
             state = {**self._kind.facts.state, **state}
         write = self._elements.replace if self._may_replace(name) else self._elements.create
@@ -91,12 +94,11 @@ class PartWriter:
         if self._last is not None:
             self._mark_more(self._last)
         self._follow(name, original, info, content)
-        self._number += 1
         return True
 
     def _may_replace(self, name: str) -> bool:
         """Whether a session of that id is of this file, replaced or left over by a run that ended."""
-        if not (self._replaces or self._number):
+        if not (self._replaces or len(self.parts)):
             return False
         read = self._elements.read(name)
         known = None if read is None else Original.of_state(read.state)
@@ -108,18 +110,20 @@ class PartWriter:
         if last is None:
             return False
         room = min(_BATCH, PART - last.original.size)
-        content = self._reader.read(last.end, room, first=last.messages, hash=self._hash)
+        content = self._reader.read(last.end, room, first=last.messages, hash=self.hash)
         if content is None:
             return False
         original = self._grown(last.original, content)
         messages = [orjson.loads(element) for element in content.elements]
         state = _state(original, content)
         info = self._elements.append(last.id, messages, state, if_version=last.version)
+        self.parts.pop()
         self._follow(last.id, original, info, content)
         return True
 
     def _follow(self, id: str, original: Original, info: SessionInfo, content: Content) -> None:
-        self._last, self._hash = FilePart(id, original, info.version, info.message_count), content.hash
+        self.parts.append(FilePart(id, original, info.version, info.message_count))
+        self.hash = content.hash
 
     def _mark_more(self, part: FilePart) -> None:
         """Say of a part that another one follows."""

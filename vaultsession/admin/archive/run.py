@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 
-from ...errors import InvalidDocument, InvalidSessionId, SessionExists, TooLarge, Unreadable
+from ...errors import (
+    Conflict,
+    InvalidDocument,
+    InvalidSessionId,
+    SessionExists,
+    SessionNotFound,
+    TooLarge,
+    Unreadable,
+)
 from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
@@ -31,7 +39,7 @@ _LARGE = 1 << 20
 T = TypeVar("T")
 R = TypeVar("R")
 
-_REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExists)
+_REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExists, Conflict, SessionNotFound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,9 @@
-"""VaultCipher: the key of a vault for what other checkpointers keep elsewhere."""
+"""VaultCipher: the key of a vault for what other checkpointers keep elsewhere.
+
+A sealed value is a header (1 byte version, 8 bytes id of the master key, 24 bytes random salt) and AES-256-GCM of the
+message, with the header as additional data and a nonce of zeros: its key is HKDF-SHA-512 of the master key, with the
+vault's id and the salt as salt and ``vaultsession/langgraph/v1`` as info, so that no key seals twice.
+"""
 
 from __future__ import annotations
 

@@ -36,18 +36,15 @@ _ALL_MESSAGES = 1 << 53
 
 
 class _Folded:
-    """A log, and which document of which session it is of."""
+    """A log, and which document of which session it is of. ``weight`` is what it had in memory then, in bytes."""
 
-    __slots__ = ("log", "name", "version")
+    __slots__ = ("log", "name", "version", "weight")
 
     def __init__(self, log: ThreadLog, name: tuple[object, ...], version: str) -> None:
         self.log = log
         self.name = name
         self.version = version
-
-    @property
-    def weight(self) -> int:
-        return self.log.weight
+        self.weight = log.weight * (2 if log.memory else 1)  # the lists that were put last hold as much again
 
 
 class ThreadLogs:
@@ -202,8 +199,7 @@ class ThreadLogs:
                 elif space is None and folded.log.first:
                     folded = _Folded(ThreadLog(), _name(info), "")
                 if folded.version == info.version:
-                    self._folded.keep(id, folded)
-                    return folded
+                    return self._kept(id, folded)
                 folded.log.take_all(self._store.messages(id, offset=folded.log.count))
                 again = self._info(id)
                 if (again.version, _name(again)) == (info.version, folded.name):
@@ -235,7 +231,7 @@ class ThreadLogs:
         session = self._store.create(id, messages=records, **cast("SessionFields", fields))
         folded = _Folded(ThreadLog(), _name(session.info()), session.version)
         folded.log.take_all(records)
-        self._folded.keep(id, folded)
+        self._kept(id, folded)
 
     def _follow(self, id: str, folded: _Folded, record: Json, info: SessionInfo) -> None:
         """Fold what this process has written."""
@@ -244,7 +240,13 @@ class ThreadLogs:
             return
         folded.log.take_all([record])
         folded.version = info.version
-        self._folded.keep(id, folded)
+        self._kept(id, folded)
+
+    def _kept(self, id: str, folded: _Folded) -> _Folded:
+        """The log, kept by what it weighs now."""
+        kept = _Folded(folded.log, folded.name, folded.version)
+        self._folded.keep(id, kept)
+        return kept
 
 
 def session_id(thread: str) -> str:

@@ -226,6 +226,17 @@ const conversation = messages && (() => {
     later().then(() => { if (follows) scrollTo({ top: document.body.scrollHeight, behavior: "smooth" }); });
   }
 
+  // The address says where one reads, for the way back and for the next time.
+  let noted;
+  function note() {
+    const query = new URLSearchParams({ id });
+    const seen = pieces().find((piece) => piece.getBoundingClientRect().bottom > 80);
+    const isWhole = first === 0 && end >= total;
+    if (seen && scrollY > 80 && (isWhole || end < total || !atBottom())) query.set("n", seen.dataset.first);
+    history.replaceState(null, "", `/session?${query}`);
+  }
+  addEventListener("scroll", () => { clearTimeout(noted); noted = setTimeout(note, 400); }, { passive: true });
+
   history.scrollRestoration = "manual";
   settle();
   const wanted = messages.dataset.wanted ?? location.hash.match(/^#m(\d+)$/)?.[1];

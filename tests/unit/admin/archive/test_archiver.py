@@ -155,6 +155,36 @@ def test_a_large_file_is_parts(store: SessionStore, source: Path, monkeypatch: p
     assert sealed_bytes(store, "s") == file.read_bytes()
 
 
+def test_an_archiver_that_remembers_reads_what_was_added(
+    store: SessionStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (original, part_writer):
+        monkeypatch.setattr(each, "PART", 1_000)
+    file = write(source / "s.jsonl", lines(*map(event, range(3))))
+    remembering = module.Archiver(store, remembers=True)
+
+    def archived() -> str:
+        (found,) = discover((str(file),), {})
+        assert not isinstance(found, Skipped)
+        return str(remembering.archive(found).outcome)
+
+    assert archived() == "archived"
+    reads: list[str] = []
+    read = remembering.elements.read
+    monkeypatch.setattr(remembering.elements, "read", lambda name: reads.append(name) or read(name))
+    for number in range(3, 20):
+        append(file, lines(event(number)) + b'{"odd": 1.0}\n')
+        assert archived() == "appended"
+    assert len(reads) < 10  # for new parts alone
+    assert sealed_bytes(store, "s") == file.read_bytes()
+    with store.edit("s~3") as session:
+        session.state["other"] = 1
+    assert archived() == "unchanged"
+    write(file.with_suffix(".new"), lines(*map(event, range(5, 90)))).rename(file)
+    assert archived() == "replaced"
+    assert sealed_bytes(store, "s") == file.read_bytes()
+
+
 def test_two_files_of_one_name_are_two_sessions(store: SessionStore, source: Path) -> None:
     for folder in ("a", "b"):
         write(source / folder / "s.jsonl", lines(event(ord(folder))))

@@ -242,11 +242,11 @@ def test_what_stands_in_the_log_alone_is_read_and_neither_is_written_to(tmp_path
 def test_a_database_that_is_written_to_all_the_while_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vaultsession.admin.importers import openai_agents  # noqa: PLC0415 - to be changed
+    from vaultsession.admin.importers import sqlite_file  # noqa: PLC0415 - to be changed
 
     writer = database(tmp_path / "a.db", {"role": "user", "content": "x"}, wal=True)
     states = iter(range(100))
-    monkeypatch.setattr(openai_agents, "_state", lambda path: [(next(states), 0, 0)])
+    monkeypatch.setattr(sqlite_file, "_state", lambda path: [(next(states), 0, 0)])
     sessions, (skipped,) = found(tmp_path)
     writer.close()
     assert sessions == {}
