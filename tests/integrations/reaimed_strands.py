@@ -1,7 +1,9 @@
 """Strands' tests, over ours: run before they are collected. A storage in a directory or in memory is a VaultStorage."""
 
+import hashlib
 import os
 import sys
+import tempfile
 import types
 
 import pytest
@@ -18,8 +20,12 @@ class MockedSessionRepository(VaultSessionRepository):
         super().__init__(open_store("memory://"))
 
 
+VAULTS = tempfile.TemporaryDirectory(prefix="vaultsession-", ignore_cleanup_errors=True)
+
+
 def local_file_storage(directory):
-    return VaultStorage.from_url(directory)
+    """In a directory of its own: their tests remove theirs while the store is open."""
+    return VaultStorage.from_url(os.path.join(VAULTS.name, hashlib.sha256(str(directory).encode()).hexdigest()))
 
 
 class InMemoryVaultStorage(VaultStorage):

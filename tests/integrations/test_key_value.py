@@ -7,6 +7,7 @@ import enum
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vaultsession import Damaged, InvalidSessionId, WrongKey, open_store
 
 require("key_value")
 
+from key_value.aio._utils.managed_entry import ManagedEntry  # noqa: E402
 from key_value.aio.errors import InvalidTTLError, SerializationError  # noqa: E402
 from key_value.aio.protocols.key_value import (  # noqa: E402
     AsyncCullProtocol,
@@ -31,6 +33,7 @@ from key_value.aio.stores.memory import MemoryStore  # noqa: E402
 
 from vaultsession.integrations.key_value import VaultKeyValueStore  # noqa: E402
 
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 Main = Callable[[Any], Awaitable[None]]
 KEYS = ["key", "", "a/b", "../../x", "%2F", "名前🙂", "\0", "x" * 5000, "x" * 4999 + "y", "k" * 255]
 KEYS.remove("")
@@ -266,6 +269,17 @@ def test_culling_removes_what_is_over_and_an_owner_sees_his(tmp_path: Path) -> N
             assert [info.id for info in store.list()] == ["of somebody else"]
             await keys.close()
             assert store.exists("of somebody else")
+
+    asyncio.run(main())
+
+
+def test_a_life_that_ends_before_the_write_leaves_no_value(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with in_memory(tmp_path) as store:
+            await store.put_many(["k", "l"], [{"v": 0}, {"v": 0}])
+            over = ManagedEntry(value={"v": 1}, created_at=EPOCH, expires_at=EPOCH)
+            await store._put_managed_entry(collection=store.default_collection, key="k", managed_entry=over)
+            assert await store.get_many(["k", "l"]) == [None, {"v": 0}]
 
     asyncio.run(main())
 

@@ -12,7 +12,7 @@ It expires with its ``ttl``, of which ``cull`` removes what is left, as does eve
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -100,14 +100,7 @@ class VaultKeyValueStore(
         return [_entry(found.get(each)) for each in ids]
 
     async def _put_managed_entry(self, *, key: str, collection: str, managed_entry: Any) -> None:
-        document = self._document(collection, key, managed_entry)
-        if _is_over(managed_entry):
-            await self._handle.aio.delete(document["id"])
-            return
-        try:
-            await _whole(self._handle.aio.save_many([document]))
-        except InvalidDocument:
-            await _whole(self._handle.aio.save_many([_plain(document)]))
+        await self._put({key: managed_entry}, collection)
 
     async def _put_managed_entries(
         self,
@@ -120,15 +113,20 @@ class VaultKeyValueStore(
         expires_at: datetime | None,
     ) -> None:
         del ttl, created_at, expires_at  # they stand in each entry
-        newest = dict(zip(keys, managed_entries, strict=True))
-        if any(map(_is_over, newest.values())):
-            await self._delete_managed_entries(collection=collection, keys=[*newest])
-            return
-        documents = [self._document(collection, key, entry) for key, entry in newest.items()]
+        await self._put(dict(zip(keys, managed_entries, strict=True)), collection)
+
+    async def _put(self, entries: Mapping[str, Any], collection: str) -> None:
+        """Write entries of one life span, or remove what is there where that has ended in the meantime."""
+        documents = [self._document(collection, key, entry) for key, entry in entries.items()]
         try:
-            await _whole(self._handle.aio.save_many(documents))
+            try:
+                await _whole(self._handle.aio.save_many(documents))
+            except InvalidDocument:
+                await _whole(self._handle.aio.save_many([_plain(document) for document in documents]))
         except InvalidDocument:
-            await _whole(self._handle.aio.save_many([_plain(document) for document in documents]))
+            if not any(entry.is_expired for entry in entries.values()):
+                raise
+            await self._delete_managed_entries(collection=collection, keys=[*entries])
 
     async def _delete_managed_entry(self, *, key: str, collection: str) -> bool:
         return await self._handle.aio.delete(_id(collection, key))
@@ -205,10 +203,6 @@ def _id(collection: str, key: str) -> str:
 
 def _labels(collection: str) -> dict[str, str]:
     return {**_LABELS, "collection": composed_id(collection)}
-
-
-def _is_over(entry: Any) -> bool:
-    return bool(entry.is_expired)
 
 
 def _entry(session: Session[Any] | None) -> Any:
