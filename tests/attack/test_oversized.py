@@ -102,6 +102,7 @@ def test_one_that_grows_under_an_open_store_is_damaged(vault: Path) -> None:
 # -- values of a server ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_value_of_a_database_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'sessions.db'}"
     with open_store(url, key=KEY) as store:

@@ -82,6 +82,8 @@ COMMANDS = [
     ("migrate", f"redis://alice:{CANARY}@[127.0.0.1:1/0", "elsewhere"),
     ("migrate", "vault", "elsewhere", "--rekey", "--to-key-command", f"false --password {CANARY}"),
     ("migrate", "vault", "elsewhere", "--rekey", "--from-key-command", f"false --password {CANARY}"),
+    ("archive", "lines.jsonl"),
+    ("restore", "--all"),
     ("chat", "x"),
     ("key", "add", "--new-key-file", "second"),
     ("key", "remove", "1", "--yes"),
@@ -103,8 +105,8 @@ QUICK = [
     COMMANDS[-13],
 ]
 
-ELSEWHERE = {"demo"}
-"""Commands that use no vault of the settings: a vault of its own, in a directory that goes."""
+ELSEWHERE = {"demo", "web"}
+"""One uses no vault of the settings: a vault of its own, in a directory that goes. One goes on until it is ended."""
 
 
 def test_every_command_is_among_them() -> None:

@@ -245,6 +245,7 @@ def test_a_rotation_drops_a_dictionary(furnished, run):
         assert store.load("refers").messages == SAID
 
 
+@pytest.mark.slow
 def test_a_leaked_passphrase_is_revoked_by_two_commands(furnished, run, tmp_path, monkeypatch):
     """What `--help` says of it, as run: with the old one and an old copy nothing opens that came later."""
     words, new = words_in(tmp_path / "words", "the leaked one"), words_in(tmp_path / "new", "nobody knows")

@@ -293,7 +293,7 @@ SCENARIOS: list[Callable[[Life], None]] = [
     the_index_is_damaged,
     a_writer_died,
 ]
-QUICK = (several_sessions, batches)
+QUICK = (several_sessions,)
 
 
 @pytest.fixture(autouse=True)
@@ -325,7 +325,6 @@ WRITTEN_BEHIND: list[Callable[[Life], None]] = [
     saves_that_write_little,
     a_writer_died,
 ]
-QUICK = (several_sessions, batches)
 
 
 @pytest.fixture

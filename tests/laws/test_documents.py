@@ -39,6 +39,7 @@ def runs(block: Block) -> list[Any]:
     return [quick, slow] if block.document == README else [slow]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("block", "times"), [each for block in RUNNING for each in runs(block)])
 def test_a_block_runs_and_a_second_time(block: Block, times: int, tmp_path: Path, executable: list[str]) -> None:
     if block.needs and not shutil.which(block.needs):

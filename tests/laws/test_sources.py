@@ -41,6 +41,11 @@ def parsed(source: str) -> ast.Module:
     return ast.parse(source)
 
 
+@functools.cache
+def classes(source: str) -> tuple[str, ...]:
+    return tuple(node.name for node in ast.walk(parsed(source)) if isinstance(node, ast.ClassDef))
+
+
 def dotted(node: ast.AST) -> str:
     """``a.b.c`` of an attribute chain, its last two names; else an empty text."""
     if isinstance(node, ast.Attribute):
@@ -86,8 +91,7 @@ def crowded(paths: Iterable[str]) -> dict[str, int]:
 
 
 def defined_again(sources: Iterable[str]) -> list[str]:
-    nodes = (node for source in sources for node in ast.walk(parsed(source)))
-    counts = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    counts = Counter(name for source in sources for name in classes(source))
     return [name for name, count in counts.items() if count > 1]
 
 

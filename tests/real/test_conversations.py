@@ -78,6 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ManualClock]
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_all_come_back_equal_from_a_store_that_has_never_seen_them(filled: tuple[Path, ManualClock]) -> None:
     path, clock = filled
     with opened(path, clock, cache_bytes=0) as store:
@@ -91,6 +92,7 @@ def test_all_come_back_equal_from_a_store_that_has_never_seen_them(filled: tuple
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_what_comes_back_is_spelled_as_it_was(filled: tuple[Path, ManualClock]) -> None:
     """Equal is not enough: 1 == 1.0 == True. The JSON must be the same, key order included."""
     path, clock = filled
@@ -102,6 +104,7 @@ def test_what_comes_back_is_spelled_as_it_was(filled: tuple[Path, ManualClock]) 
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_they_are_listed_and_counted_by_their_source(filled: tuple[Path, ManualClock]) -> None:
     path, clock = filled
     names: dict[str, list[str]] = {}
@@ -127,6 +130,7 @@ def test_they_are_listed_and_counted_by_their_source(filled: tuple[Path, ManualC
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_they_take_less_room_sealed_than_spelled(filled: tuple[Path, ManualClock]) -> None:
     path, clock = filled
     spelled = sum(len(json.dumps(conversation["messages"])) for conversation in conversations())
@@ -135,6 +139,7 @@ def test_they_take_less_room_sealed_than_spelled(filled: tuple[Path, ManualClock
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_built_turn_by_turn_they_take_little_more_room_than_written_whole(tmp_path: Path) -> None:
     """The whole sample, class by class: ``benchmarks.disk``."""
     clock, bars = ManualClock(), {20_000: 0.4, 200_000: 0.25}
@@ -161,6 +166,7 @@ def test_built_turn_by_turn_they_take_little_more_room_than_written_whole(tmp_pa
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_those_whose_time_ran_out_are_swept_and_no_others(tmp_path: Path) -> None:
     clock, sizes = ManualClock(), Counter[bool]()
     with opened(tmp_path / "vault", clock) as store:
@@ -176,6 +182,7 @@ def test_those_whose_time_ran_out_are_swept_and_no_others(tmp_path: Path) -> Non
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_a_vault_learns_a_dictionary_of_them_and_reads_all_that_it_wrote_before_and_after(tmp_path: Path) -> None:
     kept: dict[str, list[Any]] = {}
     with opened(tmp_path / "vault", ManualClock()) as store:
@@ -197,6 +204,7 @@ def test_a_vault_learns_a_dictionary_of_them_and_reads_all_that_it_wrote_before_
 
 
 @needs_conversations
+@pytest.mark.slow
 def test_records_of_the_kind_that_was_learned_take_three_fifths_of_what_they_took(tmp_path: Path) -> None:
     """Measured by ``train`` on sessions that it has not seen; more, source by source, in ``benchmarks.dictionaries``."""
     with opened(tmp_path / "vault", ManualClock()) as store:

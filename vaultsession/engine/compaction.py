@@ -11,7 +11,6 @@ import atexit
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable
 
 from ..errors import VaultError
@@ -27,34 +26,51 @@ MOST = 4096
 """Sessions that wait. Beyond that the one written to longest ago is left as it is."""
 
 
-class Compactor(ForkSafe):
+class Compactor:
     """Calls ``merge`` with each key that is due, a ``PAUSE`` after it was last said to be. Safe from any thread.
 
-    Its thread lives while something is due, and no longer. What fails is left for the next write.
+    All compactors of a process share one thread, which lives while something is due. What fails is left for the next
+    write.
     """
 
     def __init__(self, merge: Callable[[str], object]) -> None:
+        self.merge = merge
+        self.is_stopped = False
+
+    def postpone(self, key: str) -> None:
+        """A session is due: merge it when it has been left alone for a while."""
+        if not self.is_stopped:
+            _schedule.add(self, key)
+
+    def stop(self) -> None:
+        """Merge nothing more; a merge under way is finished first. Idempotent."""
+        self.is_stopped = True
+        _schedule.remove(self)
+
+
+class _Schedule(ForkSafe):
+    """What is due, the one left alone longest first, and the thread that merges it."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._merge = merge
-        self._is_stopped = False
         self._begin_anew()
-        _alive.add(self)
 
     def _begin_anew(self) -> None:
         """In the child of a fork nothing is due, and no thread runs."""
         self._guard = threading.RLock()
-        self._due: dict[str, float] = {}
-        self._stopped = Latch()
+        self._due: dict[tuple[Compactor, str], float] = {}
+        self._woken = Latch()
+        self._merging: tuple[Compactor, Latch] | None = None
         self._thread: threading.Thread | None = None
+        self._ends = False
 
-    def postpone(self, key: str) -> None:
-        """A session is due: merge it when it has been left alone for a while."""
+    def add(self, compactor: Compactor, key: str) -> None:
         with self._guard:
-            self._due.pop(key, None)
-            self._due[key] = time.monotonic()  # the last one, so that the first is the one left alone longest
+            self._due.pop((compactor, key), None)
+            self._due[compactor, key] = time.monotonic()  # behind all others: the first is the one left alone longest
             if len(self._due) > MOST:
                 del self._due[next(iter(self._due))]
-            if self._thread is None and not self._is_stopped:
+            if self._thread is None and not self._ends:
                 thread = threading.Thread(target=self._run, name="vaultsession-compaction", daemon=True)
                 try:
                     thread.start()
@@ -62,27 +78,42 @@ class Compactor(ForkSafe):
                     return
                 self._thread = thread
 
-    def stop(self) -> None:
-        """Merge nothing more; a merge under way is finished first. Idempotent."""
-        self._is_stopped = True
-        self._stopped.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+    def remove(self, compactor: Compactor) -> None:
+        """Forget what is due of a compactor, and wait for its merge that is under way."""
+        with self._guard:
+            for each in [each for each in self._due if each[0] is compactor]:
+                del self._due[each]
+            merging, thread = self._merging, self._thread
+        self._woken.set()  # with nothing due the thread ends
+        if merging is not None and merging[0] is compactor and thread is not threading.current_thread():
+            merging[1].wait()
+
+    def end(self) -> None:
+        """At the end of the process: a thread of Python's must not be in the middle of anything then."""
+        self._ends = True
+        with self._guard:
+            self._due.clear()
+            thread = self._thread
+        self._woken.set()
+        if thread is not None:
             thread.join()
 
     def _run(self) -> None:
         while (left := self._until_first()) is not None:
-            if self._stopped.wait(left):
-                return
-            for key in self._left_alone():
-                if self._stopped.is_set():
-                    return
+            if self._woken.wait(left):
+                self._woken.clear()
+                continue
+            while (due := self._left_alone()) is not None:
+                compactor, key, done = due
                 try:
-                    self._merge(key)
+                    compactor.merge(key)
                 except VaultError as error:
                     _log.debug("%s was not merged: %s", key, error)
                 except Exception:  # noqa: BLE001 - whatever it is, the records are whole
                     _log.exception("a session was not merged")
+                finally:
+                    self._merging = None
+                    done.set()
 
     def _until_first(self) -> float | None:
         """Seconds until the first one is due; None ends the thread, and the next that is due starts another."""
@@ -92,21 +123,17 @@ class Compactor(ForkSafe):
                 return None
             return max(0.0, next(iter(self._due.values())) + PAUSE - time.monotonic())
 
-    def _left_alone(self) -> list[str]:
+    def _left_alone(self) -> tuple[Compactor, str, Latch] | None:
+        """The first that is due now, taken; its latch is set when it is merged."""
         with self._guard:
-            before = time.monotonic() - PAUSE
-            keys = [key for key, since in self._due.items() if since <= before]
-            for key in keys:
-                del self._due[key]
-            return keys
+            for (compactor, key), since in self._due.items():
+                if since > time.monotonic() - PAUSE:
+                    return None
+                del self._due[compactor, key]
+                self._merging = compactor, Latch()
+                return compactor, key, self._merging[1]
+            return None
 
 
-_alive: weakref.WeakSet[Compactor] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for each in list(_alive):
-        each.stop()
-
-
-atexit.register(_stop_all)
+_schedule = _Schedule()
+atexit.register(_schedule.end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..util.health import HealthProbe
@@ -13,13 +13,22 @@ _PROBE_SECONDS = 2.0
 
 
 def report(
-    probe: HealthProbe, notes: Mapping[str, str], origin: StoreInfo, *, closed: bool, sweeper: Mapping[str, str | None]
+    probe: HealthProbe,
+    notes: Callable[[], Mapping[str, str]],
+    origin: StoreInfo,
+    *,
+    closed: bool,
+    sweeper: Mapping[str, str | None],
 ) -> dict[str, Any]:
-    """Whether all is well, where the store lies, the source of its key, and each component: a problem, or a note."""
+    """Whether all is well, where the store lies, the source of its key, and each component: a problem, or a note.
+
+    The notes are those of the look that the probe takes.
+    """
     components = {**({"store": "closed"} if closed else probe.take(_PROBE_SECONDS)), **sweeper}
+    noted = notes()
     return {
         "ok": all(problem is None for problem in components.values()),
         "where": origin.where,
         "key": origin.key,
-        **{name: problem or notes.get(name, "ok") for name, problem in components.items()},
+        **{name: problem or noted.get(name, "ok") for name, problem in components.items()},
     }

@@ -560,7 +560,7 @@ class SessionStore(Generic[StateT]):
         of reach, which is a problem only after 15 minutes, or at once where it cannot recover by itself.
         """
         sweeper = {} if self._sweeper is None else {"sweeper": self._sweeper.problem()}
-        return health.report(self._health, self._backend.notes(), self.origin, closed=self._closed, sweeper=sweeper)
+        return health.report(self._health, self._backend.notes, self.origin, closed=self._closed, sweeper=sweeper)
 
     @property
     def closed(self) -> bool:

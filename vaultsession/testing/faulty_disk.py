@@ -11,7 +11,7 @@ from typing import Any
 from ..util.disk import Disk
 
 CALLS = (
-    *("open", "close", "stat", "look", "fstat", "mkdir", "rmdir", "unlink", "listdir", "names", "rename"),
+    *("open", "close", "stat", "look", "fstat", "mkdir", "rmdir", "link", "unlink", "listdir", "names", "rename"),
     *("readlink", "pread", "pwrite", "fchmod", "flock", "fsync", "fdatasync"),
 )
 """The calls that are counted, by name."""

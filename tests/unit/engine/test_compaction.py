@@ -119,7 +119,7 @@ def test_closing_waits_for_a_merge_and_ends_the_thread(store: SessionStore) -> N
     for number in range(5):
         grown(store, f"s{number}", 8)
     store.close()
-    assert "vaultsession-compaction" not in {thread.name for thread in threading.enumerate()}
+    assert until(lambda: "vaultsession-compaction" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_what_fails_is_left_and_the_thread_goes_on() -> None:
@@ -137,13 +137,45 @@ def test_what_fails_is_left_and_the_thread_goes_on() -> None:
         compactor.postpone(key)
     assert until(lambda: len(merged) == 3)
     assert merged == ["b", "c", "a"]
-    assert until(lambda: compactor._thread is None)
+    assert until(lambda: compaction._schedule._thread is None)
     compactor.postpone("d")
     assert until(lambda: merged[-1] == "d")
     compactor.stop()
     compactor.postpone("e")
     time.sleep(3 * PAUSE)
     assert merged[-1] == "d"
+
+
+def test_all_stores_of_a_process_have_one_thread_and_one_that_closes_leaves_it_to_the_others() -> None:
+    """A thread a store would be as many as there are stores with conversations under way."""
+    merged: list[str] = []
+    compactors = [Compactor(merged.append) for _ in range(20)]
+    for number, compactor in enumerate(compactors):
+        compactor.postpone(str(number))
+    assert [thread.name for thread in threading.enumerate()].count("vaultsession-compaction") == 1
+    for compactor in compactors[::2]:
+        compactor.stop()
+    assert until(lambda: len(merged) == 10)
+    assert merged == [str(number) for number in range(1, 20, 2)]
+
+
+def test_one_that_closes_waits_for_its_own_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def merge(_key: str) -> None:
+        begun.set()
+        goes_on.wait(60)
+        ended.set()
+
+    slow, other = Compactor(merge), Compactor(lambda _: None)
+    slow.postpone("a")
+    assert begun.wait(60)
+    other.postpone("b")
+    other.stop()
+    assert not ended.is_set()
+    threading.Timer(2 * PAUSE, goes_on.set).start()
+    slow.stop()
+    assert ended.is_set()
 
 
 def test_no_more_wait_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:

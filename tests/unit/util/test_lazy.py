@@ -71,7 +71,9 @@ def test_what_is_deferred_is_the_module_that_the_type_checker_sees(name: str) ->
     for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             seen.update((alias.asname or alias.name, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level:
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            seen.update((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             folder = "".join(f".{part}" for part in (*name.split(".")[1 : -node.level], node.module) if part)
             seen.update((alias.asname or alias.name, f"{folder}.{alias.name}") for alias in node.names)
     deferred = {key: value for key, value in vars(module).items() if isinstance(value, LazyModule)}
