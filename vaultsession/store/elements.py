@@ -78,7 +78,7 @@ class Elements:
     def _put(
         self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields, *, replace: bool
     ) -> SessionInfo:
-        head = self._documents._new_head(id, {**fields, "ttl": None})  # noqa: SLF001 - the store's own other side
+        head = self._documents._new_head(id, {**fields, "expires_at": None, "ttl": None})  # noqa: SLF001 - the store's own other side
         head = head._replace(sliding=False, max_messages=None)
         key = self._documents.key(head.id)
         first = payload.elements(state, ())

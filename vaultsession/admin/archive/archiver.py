@@ -20,6 +20,7 @@ from ...store.elements import ElementDocument, Elements
 from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
+from ..importers.transcripts import id_of
 from .contents import Changed, ContentReader, FileKind, Hash, digest_of, kind_of
 from .discovery import SourceFile
 from .lines import Spelling
@@ -109,8 +110,7 @@ class Archiver:
 
         Where another file has the id, that and a digest of the path is the id.
         """
-        suffix = hashlib.sha256(source.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        for name in (kind.id, f"{kind.id}-{suffix}"):
+        for name in (kind.id, _told_apart(kind.id, source)):
             read = self.elements.read(name)
             if read is None:
                 return name, []
@@ -167,7 +167,8 @@ class Archiver:
         """A file that is not as it was when it was sealed: it goes on from there, or it was written anew."""
         size, sealed = status.st_size, parts[-1].end
         agreed = self._agreement(parts, stream, size)
-        if agreed is None or (kind.document is not None and sealed < size):
+        is_more = _is_alike(parts[-1].original, original) and (kind.document is None or sealed >= size)
+        if agreed is None or not is_more:
             self._keep_before(name, kind, parts)
             added = self._writer(name, kind, original, stream, size, [], replaces=True).write()
             self._drop_after(name)
@@ -204,7 +205,7 @@ class Archiver:
             outcome = ArchiveOutcome.ARCHIVED
         elif sealed == size and _is_untouched(parts[-1].original, original):
             outcome = ArchiveOutcome.UNCHANGED
-        elif self._agreement(parts, stream, size) is None:
+        elif self._agreement(parts, stream, size) is None or not _is_alike(parts[-1].original, original):
             outcome, sealed = ArchiveOutcome.REPLACED, 0
         else:
             outcome = ArchiveOutcome.APPENDED if sealed < size else ArchiveOutcome.UNCHANGED
@@ -256,6 +257,16 @@ class Archiver:
             number += 1
 
 
+def ids_by_name(source: SourceFile) -> list[str]:
+    """The ids that the session of a file may have, as far as its name says."""
+    names = dict.fromkeys((id_of(source.file), source.file.stem, source.name))
+    return [each for name in names for each in (name, _told_apart(name, source))]
+
+
+def _told_apart(id: str, source: SourceFile) -> str:
+    return f"{id}-{hashlib.sha256(source.path.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
 def _original(source: SourceFile, status: os.stat_result, kind: FileKind) -> Original:
     return Original(
         root=source.root,
@@ -272,6 +283,11 @@ def _original(source: SourceFile, status: os.stat_result, kind: FileKind) -> Ori
 
 def _is_untouched(known: Original, original: Original) -> bool:
     return (known.modified, known.mode) == (original.modified, original.mode)
+
+
+def _is_alike(known: Original, original: Original) -> bool:
+    """Whether a file is read in the way it was: what is read in another way is no more of the same messages."""
+    return (known.layout, known.style == TEXT) == (original.layout, original.style == TEXT)
 
 
 def _words(error: Exception) -> str:

@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Protocol
 
 from ..importers import json_file, json_lines
@@ -17,7 +17,7 @@ from ..importers.transcripts import Agent, TranscriptFacts, id_of
 from . import documents
 from .discovery import SourceFile
 from .lines import CHUNK, LONGEST_LINE, LinePiece, Oddity, Spelling, text_pieces
-from .original import DOCUMENT
+from .original import DOCUMENT, is_facts_key
 from .styles import TEXT
 from .values import strict
 
@@ -97,6 +97,8 @@ def kind_of(source: SourceFile, size: int) -> FileKind:
     if file.suffix == ".json" and size <= documents.LARGEST:
         found = _one(json_file.read(file))
         if found is not None:
+            state = {name: value for name, value in found.state.items() if not is_facts_key(name)}
+            found = replace(found, state=state)
             with file.open() as stream:
                 document = documents.document_of(stream.read(documents.LARGEST + 1), found.messages, found.state)
             if document is not None:

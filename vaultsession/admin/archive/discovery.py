@@ -16,6 +16,7 @@ from ..importers.agents import AGENTS
 from ..importers.session import Skipped
 from ..importers.sources import File
 from ..importers.transcripts import Agent
+from .original import is_below
 
 LEFTOVER = ".vaultsession-removing"
 SHREDDED = ".vaultsession-shredding"
@@ -106,14 +107,20 @@ def _named(source: str) -> Iterator[SourceFile | Skipped]:
         names = ", ".join(AGENTS)
         reason = error.strerror or error
         raise InvalidSetting(f"{source}: {reason}: name a file, a directory, or an agent ({names})") from None
+    if any(os.path.exists(os.path.join(above, FACTS)) for above in _with_above(path)):
+        raise InvalidSetting(f"{source} is a vault, or lies in one: what lies there is sealed already")
     if stat.S_ISREG(status.st_mode):
         yield SourceFile(os.path.dirname(path), os.path.basename(path), None, status)
     elif not stat.S_ISDIR(status.st_mode):
         raise InvalidSetting(f"{source} is neither a file nor a directory")
-    elif os.path.exists(os.path.join(path, FACTS)):
-        raise InvalidSetting(f"{source} is a vault: what lies in it is sealed already")
     else:
         yield from _below(path, "", None)
+
+
+def _with_above(path: str) -> Iterator[str]:
+    yield path
+    while path != (path := os.path.dirname(path)):
+        yield path
 
 
 def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | Skipped]:
@@ -144,6 +151,27 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
             else:
                 kind = "a link, and links are not followed" if stat.S_ISLNK(status.st_mode) else "no regular file"
                 yield Skipped(entry.path, kind)
+
+
+def is_source(root: str, name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a file of that name below the root is one that would be found again, without being named itself.
+
+    In the home of an agent that is what belongs to a session of it, and nothing that steers the agent.
+    """
+    path = os.path.join(root, *name.split("/"))
+    if "\0" in root or not os.path.isabs(root) or os.path.normpath(root) != root or not is_below(name):
+        return False
+    if any(part.startswith(".") for part in name.split("/")):
+        return False
+    for agent in AGENTS.values():
+        home = os.path.realpath(agent.home(environ))
+        if path.startswith(home + os.sep):
+            return _is_of(agent, os.path.relpath(path, home).replace(os.sep, "/"))
+    return is_wanted(name, None) or any(_is_of(agent, name) for agent in AGENTS.values())
+
+
+def _is_of(agent: Agent, name: str) -> bool:
+    return name.partition("/")[0] in agent.folders and agent.is_ours(name)
 
 
 def is_wanted(name: str, agent: Agent | None) -> bool:

@@ -55,7 +55,8 @@ def document_of(data: bytes, messages: Sequence[Json], state: Json) -> JsonDocum
     style, patch = _spelled(whole, data)
     if sum(8 + len(str(step)) for step in patch) > len(data) + _ODD:
         return None
-    return JsonDocument(elements, skeleton, [style, *patch])
+    document = JsonDocument(elements, skeleton, [style, *patch])
+    return document if spelled_document(elements, skeleton, state, document.oddity) == data else None
 
 
 def spelled_document(elements: Sequence[bytes], skeleton: Skeleton, state: Json, oddity: Oddity) -> bytes:

@@ -22,6 +22,8 @@ from ...errors import Damaged
 from ...format.payload import Json
 from .documents import Skeleton, spelled_document
 from .lines import Oddity, spelled
+from .styles import LINES as LINE_STYLES
+from .styles import TEXT
 
 ARCHIVE = "archive"
 PART = 6 << 20
@@ -71,6 +73,9 @@ class Original:
         if wrong or not {"root", "name", "mode", "modified", "accessed"} <= fields.keys():
             raise Damaged(f"the session says of its file what this version does not understand: {sorted(wrong)}")
         found = cls(**fields)
+        is_spelled = found.layout in (LINES, DOCUMENT) and found.style in {*LINE_STYLES, TEXT} and found.end.isascii()
+        if not is_spelled or found.start < 0 or found.size < 0:
+            raise Damaged("the session says of its file what this version does not understand")
         if not is_below(found.name):
             raise Damaged(f"the session names a file that lies nowhere: {found.name!r:.80}")
         return found
@@ -79,12 +84,21 @@ class Original:
 def is_below(name: str) -> bool:
     """Whether a name leads to a file below its root, and nowhere else."""
     parts = name.split("/")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
     return "\0" not in name and os.sep not in name.replace("/", "") and not {"", ".", ".."} & {*parts}
 
 
 def digest_text(digest: bytes) -> str:
     """A digest as it is kept."""
     return base64.b64encode(digest).decode().rstrip("=")
+
+
+def is_facts_key(name: str) -> bool:
+    """Whether a key of the state is one of those above: a field of a file that is called so is none."""
+    return name.partition("@")[0] == ARCHIVE
 
 
 def oddities_key(first: int) -> str:
@@ -102,10 +116,12 @@ def bytes_of(original: Original, state: Json, elements: Sequence[bytes]) -> byte
         if original.layout == DOCUMENT:
             return spelled_document(elements, original.skeleton, state, oddities[DOCUMENT])
         return b"".join(spelled(elements, original.style, original.end.encode("latin-1"), oddities))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise Damaged(f"the messages are no longer those that were archived: {error}") from None
 
 
 def _fits(kind: Any, value: object) -> bool:  # noqa: ANN401 - an annotation, as text
     kinds = {"str": str, "int": int, "bool": bool}
+    if type(value) is int and kind == "int":
+        return -(2**63) <= value < 2**63
     return type(value) is kinds[kind] if kind in kinds else value is None or isinstance(value, list)

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
-from .archiver import Archiver
+from .archiver import Archiver, ids_by_name
 from .contents import Busy, Changed
 from .discovery import LEFTOVER, SHREDDED, SourceFile
 from .original import bytes_of
@@ -71,11 +71,26 @@ def _is_there(disk: Disk, path: str) -> bool:
     return True
 
 
-def finish_shredding(disk: Disk, path: str) -> None:
-    """Go on with a file whose run ended while it was shredded: it had been sealed and compared. ``OSError``."""
+def finish_shredding(archiver: Archiver, source: SourceFile) -> None:
+    """Go on with a file whose run ended while it was shredded: it had been sealed and compared. ``OSError``.
+
+    ``source`` has its own name. What it held is gone, so that its session is looked for by that name alone: ``Changed``
+    where none is found that is of this file, and as long. Any file may have been given that other name.
+    """
+    disk, path = archiver.disk, source.path + SHREDDED
     with opened(disk, path, READ_WRITE) as fd:
-        _overwrite(disk, fd, disk.fstat(fd).st_size)
+        status = disk.fstat(fd)
+        if status.st_nlink > 1:
+            raise Changed("it has another name (a hard link), which shredding would reach")
+        if not any(_is_sealed(archiver, name, source.path, status.st_size) for name in ids_by_name(source)):
+            raise Changed("no session is found that is of this file: look at it, and remove it yourself")
+        _overwrite(disk, fd, status.st_size)
     disk.unlink(path)
+
+
+def _is_sealed(archiver: Archiver, id: str, path: str, size: int) -> bool:
+    parts = list(archiver.parts(id))
+    return bool(parts) and parts[0].original.path == path and parts[-1].end == size
 
 
 def compare(archiver: Archiver, source: SourceFile, id: str, fd: int) -> None:

@@ -44,11 +44,15 @@ _REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveOptions:
-    """Which files, and what for. ``older_than`` in microseconds since the last write; ``dry_run`` changes nothing."""
+    """Which files, and what for. ``older_than`` in microseconds since the last write; ``dry_run`` changes nothing.
+
+    ``keys`` are files that open the vault: sealed in it they would open nothing any more.
+    """
 
     sources: tuple[str, ...] = ()
     older_than: int = 0
     project: str | None = None
+    keys: tuple[str, ...] = ()
     remove: bool = False
     shred: bool = False
     dry_run: bool = False
@@ -136,21 +140,23 @@ def _renamed(archiver: Archiver, source: SourceFile, options: ArchiveOptions) ->
     """
     if not source.name.endswith((LEFTOVER, SHREDDED)):
         return source
-    if options.dry_run:
-        return Skipped(source.path, "a run ended while it removed this file: the next one goes on with it")
+    if options.dry_run or (source.name.endswith(SHREDDED) and not options.remove):
+        return Skipped(source.path, "a run ended while it removed this file: the next with --remove goes on with it")
     try:
         if source.name.endswith(SHREDDED):
-            finish_shredding(archiver.disk, source.path)
+            finish_shredding(archiver, replace(source, name=source.name.removesuffix(SHREDDED)))
             return None
         if not put_back(archiver.disk, source.path):
             return None
-    except (Changed, OSError) as error:
+    except (Changed, OSError, Unreadable) as error:
         return Skipped(source.path, str(error))
     return replace(source, name=source.name.removesuffix(LEFTOVER))
 
 
 def is_chosen(source: SourceFile, options: ArchiveOptions, clock: Clock) -> bool:
     """Whether a file is one of those that the options mean."""
+    if any(os.path.realpath(key) == os.path.realpath(source.path) for key in options.keys):
+        return False
     if options.older_than and clock.now() - source.status.st_mtime_ns // 1000 < options.older_than:
         return False
     return options.project is None or is_of_project(source, options.project)

@@ -20,11 +20,12 @@ from ...admin.archive.timers import timer
 from ...admin.importers import Skipped
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from ...util.clock import to_duration
+from ...vault.secret import KEY_FILE, PASSPHRASE_FILE
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import VaultOptions, absolute, takes_options
 
 _INTERRUPTED = "what was sealed stays, and the same command goes on"
 _COLUMNS = (
@@ -93,6 +94,7 @@ def archive(
         sources=tuple(sources or ()),
         older_than=0 if older_than is None else to_duration(older_than),
         project=project,
+        keys=_key_files(where),
         remove=remove,
         shred=shred,
         dry_run=dry_run,
@@ -122,6 +124,13 @@ def archive(
                 problems.append({"place": where.path, "reason": f"{error}; {_INTERRUPTED}"})
     _show(rows, problems, form, dry_run=dry_run)
     exit_codes.end(lost=False, partial=bool(problems))
+
+
+def _key_files(where: VaultOptions) -> tuple[str, ...]:
+    """The files that are named for a key or a passphrase."""
+    environ = where.environ
+    named = where.key_file, where.passphrase_file, environ.get(KEY_FILE), environ.get(PASSPHRASE_FILE)
+    return tuple(absolute(path) for path in named if path)
 
 
 def _note(done: Archived | Skipped, rows: dict[str, Counter[str]], problems: list[dict[str, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Annotated
 
@@ -16,9 +15,6 @@ from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, pe
 from ..output import Form, JsonForm
 from ..progress import bar
 from ..vault_options import VaultOptions, absolute, takes_options
-
-_EARLIER = re.compile(r"~before-\d+(~\d+)?$")
-"""What the id of a session ends with whose file was written anew since: `ARCHIVE.md`."""
 
 
 @takes_options
@@ -64,7 +60,7 @@ def restore(
             names = list(dict.fromkeys(ids))
         else:
             listed = store.list(**wanted)  # type: ignore[arg-type]  # its keys are those of Filters
-            names = [info.id for info in period.within(listed, newest_first=True) if not _EARLIER.search(info.id)]
+            names = [info.id for info in period.within(listed, newest_first=True) if not restorer.is_earlier(info.id)]
         for number, name in enumerate(names, 1):
             found = restorer.restore(name)
             if found is not None:
