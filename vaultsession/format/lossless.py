@@ -125,6 +125,7 @@ class _Speller:
         self._limit = self._left = limit
         self._waiting: deque[tuple[object, _Above | None]] = deque()
         self._met = 0
+        self._open: set[int] = set()
         self._above: _Above | None = None
 
     def parts(self, value: object) -> list[Any]:
@@ -149,10 +150,19 @@ class _Speller:
             raise TooLarge(f"{self._path}: more than {self._limit} bytes of JSON in one record")
         if type(value) is not list and type(value) is not dict:
             return _leaf(value)
+        if id(value) in self._open:  # found here, and not when it is too deep: it may hold itself many times
+            raise InvalidDocument(f"{self._path}: holds itself", path=self._path)
         if level == PART_LEVELS:
             self._waiting.append((value, self._above))
             self._met += 1
             return {"$r": self._met - 1}
+        self._open.add(id(value))
+        try:
+            return self._all_of(value, level)
+        finally:
+            self._open.discard(id(value))
+
+    def _all_of(self, value: Any, level: int) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, list):
             return [self._below(item, level, f"[{number}]") for number, item in enumerate(value)]
         return {self._key(name): self._below(item, level, f".{name}") for name, item in value.items()}

@@ -140,6 +140,10 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     short.append({"a": short})
     with pytest.raises(InvalidDocument, match="holds itself"):
         payload.elements({}, [{"a": short}], boxes=True)
+    often: Any = []
+    often += [often, {"a": often}] * 9
+    with pytest.raises(InvalidDocument, match="holds itself"):
+        payload.elements({}, [{"a": often}], limit=100_000, boxes=True)  # and not that it is too large
 
 
 def test_a_value_beyond_the_limit_is_refused_before_it_is_spelled() -> None:

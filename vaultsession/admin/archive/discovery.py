@@ -67,20 +67,28 @@ def discover(sources: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[S
             yield from _named(source)
 
 
-def changed_file(path: str, places: Mapping[str, Agent | None]) -> SourceFile | None:
-    """The file of a path below one of the places, if it is one that is archived."""
+def changed_files(path: str, places: Mapping[str, Agent | None]) -> Iterator[SourceFile]:
+    """The file of a path below one of the places, if it is one that is archived; of a directory those in it.
+
+    What was written into a directory before anybody watched it is told as the new directory alone.
+    """
     for root, agent in places.items():
         if path.startswith(root + os.sep):
             name = os.path.relpath(path, root).replace(os.sep, "/")
             hidden = any(part.startswith(".") for part in name.split("/"))
-            if hidden or name.endswith((LEFTOVER, SHREDDED)) or not is_wanted(name, agent):
-                return None
             try:
                 status = os.lstat(path)
             except OSError:
-                return None
-            return SourceFile(root, name, agent, status) if stat.S_ISREG(status.st_mode) else None
-    return None
+                return
+            if hidden or name.endswith((LEFTOVER, SHREDDED)):
+                return
+            if stat.S_ISREG(status.st_mode) and is_wanted(name, agent):
+                yield SourceFile(root, name, agent, status)
+            elif stat.S_ISDIR(status.st_mode):
+                for found in _below(root, name, agent):
+                    if isinstance(found, SourceFile) and not found.name.endswith((LEFTOVER, SHREDDED)):
+                        yield found
+            return
 
 
 def places_of(sources: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, Agent | None]:

@@ -14,7 +14,7 @@ from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ..importers.session import Skipped
 from .archiver import Archived, Archiver
-from .discovery import changed_file, places_of
+from .discovery import changed_files, places_of
 from .run import LEASE, ArchiveOptions, archive, archived, is_chosen
 
 _QUIET = 5_000
@@ -99,8 +99,8 @@ class ArchiveFollower:
 
     def _seal(self, paths: set[str]) -> None:
         """Files that were written to; none of them is removed, since it is in use."""
-        found = (changed_file(path, self._places) for path in sorted(paths))
-        chosen = [each for each in found if each is not None and is_chosen(each, self._options, self._clock)]
+        found = {each.path: each for path in paths for each in changed_files(path, self._places)}
+        chosen = [found[path] for path in sorted(found) if is_chosen(found[path], self._options, self._clock)]
         if chosen:
             with self._store.lease(LEASE):
                 for source in chosen:

@@ -79,3 +79,15 @@ def test_there_has_to_be_something_to_follow(store: SessionStore, tmp_path: Path
     file = write(tmp_path / "s.jsonl", lines(event(1)))
     with pytest.raises(InvalidSetting, match="no directory"):
         ArchiveFollower(store, options(file))
+
+
+def test_what_lies_in_a_new_directory_is_sealed(store: SessionStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    follower = ArchiveFollower(store, options(source), environ={})
+    write(source / "deep" / "er" / "new.jsonl", lines(event(1)))
+    write(source / "deep" / "no.txt", b"no")
+    write(source / "deep" / ".hidden" / "x.jsonl", lines(event(1)))
+    (source / "deep" / "link.jsonl").symlink_to(source / "deep" / "no.txt")
+    follower._seal({str(source / "deep"), str(source / "deep" / "er" / "new.jsonl"), str(source / "gone")})
+    assert [info.id for info in store.list()] == ["new"]
