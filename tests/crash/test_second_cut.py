@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("late_index")]
 @pytest.fixture(autouse=True)
 def _early_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge_policy, "DEAD_FLOOR", 1500)
+    monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 1200)
 
 
 def cut_twice(where: Path, first: Life, name: str, *, every: int, bound: int) -> int:

@@ -84,7 +84,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("As they are written", "vaultsession archive --follow"),
     ),
     "restore": (
-        Example("Where it was, to go on with it", "vaultsession restore 0b1c2d3e-5f60-4a7b-8c9d-0e1f2a3b4c5d"),
+        Example("Where it was, to go on with it", "vaultsession restore 0b1c2d3e-5f60-4a7b"),
         Example("Of one project, elsewhere", "vaultsession restore --label project=/home/me/app --to ~/old"),
     ),
     "touch": (

@@ -71,6 +71,7 @@ class ArchiveFollower:
         except ImportError:
             raise InvalidSetting("following needs watchfiles: pip install 'vaultsession[archive]'") from None
         self._look()
+        self._looked = None  # what is written before the watch begins is found by a second look, within a minute
         yield self._taken()
         said = self._clock.now()
         for changes in watch(
@@ -101,10 +102,14 @@ class ArchiveFollower:
         """Files that were written to; none of them is removed, since it is in use."""
         found = {each.path: each for path in paths for each in changed_files(path, self._places)}
         chosen = [found[path] for path in sorted(found) if is_chosen(found[path], self._options, self._clock)]
-        if chosen:
+        if not chosen:
+            return
+        try:
             with self._store.lease(LEASE):
                 for source in chosen:
                     self._minute.add(archived(self._archiver, source, replace(self._options, remove=False)))
+        except LeaseTimeout:  # another archiver is at work
+            self._looked = None
 
     def _taken(self) -> Minute:
         minute, self._minute = self._minute, Minute()

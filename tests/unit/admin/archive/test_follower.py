@@ -15,7 +15,7 @@ from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.archive import follower
 from vaultsession.admin.archive.follower import ArchiveFollower, Minute
 from vaultsession.admin.archive.run import ArchiveOptions
-from vaultsession.errors import InvalidSetting
+from vaultsession.errors import InvalidSetting, LeaseTimeout
 
 watchfiles = pytest.importorskip("watchfiles", reason="pip install 'vaultsession[archive]'")
 
@@ -51,7 +51,6 @@ def test_what_is_written_is_sealed(store: SessionStore, tmp_path: Path, monkeypa
     try:
         until(lambda: store.exists("s"))
         until(lambda: minutes)
-        time.sleep(0.2)  # until it watches
         append(file, lines(event(2)) + b'{"half', modified=now)
         until(lambda: store.info("s").message_count == 2)
         append(file, b'":1}\n', modified=now)
@@ -79,6 +78,25 @@ def test_there_has_to_be_something_to_follow(store: SessionStore, tmp_path: Path
     file = write(tmp_path / "s.jsonl", lines(event(1)))
     with pytest.raises(InvalidSetting, match="no directory"):
         ArchiveFollower(store, options(file))
+
+
+def test_where_another_archiver_is_at_work_it_goes_on_and_looks_at_all_the_next_time(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended with the error of the lease, and sealed nothing more."""
+    source = tmp_path / "source"
+    file = write(source / "s.jsonl", lines(event(1)))
+    follower = ArchiveFollower(store, options(source), environ={})
+    follower._looked = 1
+
+    def busy(*_: object, **__: object) -> None:
+        raise LeaseTimeout("another archiver")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "lease", busy)
+        follower._seal({str(file)})
+    assert follower._looked is None
+    assert not store.exists("s")
 
 
 def test_what_lies_in_a_new_directory_is_sealed(store: SessionStore, tmp_path: Path) -> None:
