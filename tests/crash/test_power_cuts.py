@@ -316,7 +316,7 @@ def test_a_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], N
 def test_every_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
     life = Life(where, f"slow: {scenario.__name__}")
     scenario(life)
-    assert life.survive(bound=16 * EFFORT) >= 120
+    assert life.survive(bound=12 * EFFORT) >= 100
 
 
 WRITTEN_BEHIND: list[Callable[[Life], None]] = [
@@ -361,7 +361,7 @@ def test_every_power_cut_leaves_old_or_new_where_records_are_written_into_room(
 ) -> None:
     life = Life(where, f"slow: {scenario.__name__}, with room")
     scenario(life)
-    assert life.survive(bound=16 * EFFORT) >= 120
+    assert life.survive(bound=12 * EFFORT) >= 100
 
 
 def any_act(chance: random.Random, life: Life) -> Act:
@@ -407,4 +407,4 @@ def test_a_power_cut_in_any_life_leaves_old_or_new(where: Path) -> None:
 
 @pytest.mark.slow
 def test_a_power_cut_in_many_lives_leaves_old_or_new(where: Path) -> None:
-    assert sum(any_life(where, seed, "slow: any life").survive(bound=8 * EFFORT) for seed in range(10)) >= 800
+    assert sum(any_life(where, seed, "slow: any life").survive(bound=8 * EFFORT) for seed in range(3 * EFFORT)) >= 240

@@ -16,7 +16,7 @@ from vaultsession import VaultError, open_store
 SCRIPT = Path(__file__).with_name("kernel_script.py")
 ERRORS = {"BackendUnavailable", "DurabilityUnknown"}
 MOST = 400
-EVERY = max(1, 4 // EFFORT)
+EVERY = max(1, 8 // EFFORT)
 """Of the calls, every so many fails: each takes a process. A sweep over all takes half an hour."""
 OF_ANY_PROGRAM = {"openat", "pread64"}
 """Calls that an interpreter makes for itself before it makes the first for us."""

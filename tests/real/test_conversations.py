@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from effort import EFFORT
 from sampling import sampled
 
 from vaultsession import RawKey, SessionStore, open_store
@@ -301,8 +302,8 @@ def test_a_session_of_a_hundred_thousand_messages(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_vault_of_a_hundred_thousand_sessions(tmp_path: Path) -> None:
-    count = 100_000
+def test_a_vault_of_very_many_sessions(tmp_path: Path) -> None:
+    count = 25_000 * EFFORT
     clock = ManualClock()
     with opened(tmp_path / "vault", clock) as store:
         for number in range(count):
@@ -322,7 +323,7 @@ def test_a_vault_of_a_hundred_thousand_sessions(tmp_path: Path) -> None:
         assert [info.id for info in mine] == [f"session-{count - 993 - 1000 * number}" for number in range(5)]
         page = store.list(limit=50, offset=count - 50)
         assert [info.id for info in page] == [f"session-{number}" for number in range(49, -1, -1)]
-        assert store.messages("session-77777") == [turn(77777)]
+        assert store.messages(f"session-{count - 3}") == [turn(count - 3)]
         clock.advance("2h")
         assert store.sweep() == count // 10
         assert store.count() == count - count // 10
