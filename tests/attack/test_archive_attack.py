@@ -266,3 +266,15 @@ def test_a_name_that_looks_like_that_of_an_earlier_one(store: SessionStore, sour
     write(file, lines(event(7)))
     run(store, source)
     assert [Restorer(store).is_earlier(name) for name in ("s~before-1", "t", "t~before-1")] == [False, False, True]
+
+
+@pytest.mark.parametrize("place", ["memory", "sqlite"])
+def test_nothing_is_removed_that_may_lie_in_memory_alone(source: Path, tmp_path: Path, place: str) -> None:
+    file = write(source / "s.jsonl", DATA)
+    url = "memory://" if place == "memory" else f"sqlite:///{tmp_path / 'sessions.db'}"
+    options: Any = {} if place == "memory" else {"fallback": "memory", "key": RawKey(bytes(range(32)))}
+    with open_store(url, **options) as store:
+        with pytest.raises(InvalidSetting, match="memory"):
+            found_with(store, source, remove=True)
+        assert file.exists()
+        assert run(store, source)[0].outcome == "archived"

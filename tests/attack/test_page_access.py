@@ -50,6 +50,12 @@ def test_nothing_is_answered_without_the_cookie(page):
             refused(page.get(address, headers={"cookie": cookie}), 401)
 
 
+@pytest.mark.parametrize("other", ['a={"x":1}', "a=b c", "x[]=1", "alone", "=x", 'a="b', f"vaultsession-{PORT}=x"])
+def test_a_cookie_of_another_page_of_this_machine_does_not_keep_the_own_one_out(page, other):
+    assert page.get("/", headers={"cookie": f"{other}; {page.cookie}"}).status == 200
+    assert page.get("/", headers={"cookie": f"{page.cookie}; {other}"}).status == 200
+
+
 @pytest.mark.parametrize(
     "host",
     ["evil.example", f"evil.example:{PORT}", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"{HOST}.evil.example", "", None],

@@ -46,6 +46,7 @@ class Traits(NamedTuple):
     ``waits``: whether a write waits for a medium or a server, so that several at once are quicker than one by one.
     ``slugs``: whether a session's key may say what it is called, as the name of a file does. Elsewhere it is the
     locator alone, so that nobody reads there what people call their sessions.
+    ``postpones``: whether a write that is acknowledged may wait in the memory of this process alone.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Traits(NamedTuple):
     shared: bool = False
     expires: bool = False
     slugs: bool = False
+    postpones: bool = False
 
 
 class Backend(ABC):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..store import configuration
     from ..store import open as store_open
     from ..store import settings as store_settings
-    from ..store.settings import Durability, Settings
+    from ..store.settings import Durability, Fallback, Settings
     from ..store.store import SessionStore
     from ..util import disk
     from ..util import place as place_parts
@@ -127,14 +127,17 @@ class VaultOptions:
         return named[0] if named else None
 
     def open(
-        self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None
-    ) -> SessionStore:
+        self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None,
+        fallback: Fallback | None = None,
+    ) -> SessionStore:  # fmt: skip
         """The store, with other settings where they are given. ``VaultNotFound``: no command but ``init`` makes one."""
         settings = self.settings
         if durability is not None:
             settings = replace(settings, durability=durability)
         if cache_bytes is not None:
             settings = replace(settings, cache_bytes=cache_bytes)
+        if fallback is not None:
+            settings = replace(settings, fallback=fallback)
         sources = key_sources.KeySources(self.environ)
         return store_open.open_store(self.path, key=key or self.key, settings=settings, sources=sources, create=False)
 

@@ -7,13 +7,14 @@ nothing of the old may stay. Compression has happened before, outside.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Literal
 
 import orjson
 
-from ..errors import Damaged, InvalidDocument, TooLarge
+from ..errors import Damaged, InvalidDocument, TooLarge, Unreadable
 from ..format import ContainerCipher, document, payload
 from ..format.dictionaries import SHIPPED, shipped
 from ..format.diff import Difference, smaller_delta
@@ -171,7 +172,7 @@ class Writer:
         head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
         if life != "same":
             is_first = life == "new" and newest is None
-            head = head._replace(rewrites=0 if is_first else min(cipher.generation, _MOST_REWRITES))
+            head = head._replace(rewrites=0 if is_first else self._rewrites(newest, cipher.generation))
         plain = b""
         for seq, packed in enumerate(bodies):
             body = self._fitting(packed, cipher)
@@ -432,6 +433,14 @@ class Writer:
         if newest is None or not self._reader.rows.is_genuine(newest._replace(key=key)):
             return self._clock.now()
         return max(self._clock.now(), newest.generation + 1)
+
+    def _rewrites(self, newest: Current, generation: int) -> int:
+        """What the count of rewrites begins with in another life: above what it was, however often it had grown."""
+        known = 0
+        if isinstance(newest, IndexRow):
+            with contextlib.suppress(Unreadable):  # of a row that was forged, or damaged, nothing is known
+                known = self._reader.opened(newest).head.rewrites + 1
+        return min(max(known, generation, self._clock.now()), _MOST_REWRITES)
 
     def _is_due(self, key: str, size: int, head: Head, run: int) -> bool:
         """Whether a container is merged by this write; where it can wait for a pause it is told to."""

@@ -36,6 +36,9 @@ class Elements:
     """The documents of a store. Safe from any thread."""
 
     def __init__(self, store: SessionStore[Any]) -> None:
+        traits = store._backend.traits  # noqa: SLF001 - as below
+        self.are_lasting = traits.durable and not traits.postpones
+        """Whether what is written outlives this process, whatever happens to it."""
         self._operations = store._operations  # noqa: SLF001 - the store's own other side
         self._documents = store._documents  # noqa: SLF001 - as above
 

@@ -16,7 +16,6 @@ import base64
 import hashlib
 import hmac
 import os
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -69,11 +68,9 @@ class Access:
 
     def admits(self, headers: Headers) -> bool:
         """Whether the cookie is among these headers."""
-        try:
-            cookies = SimpleCookie("; ".join(headers.getlist("cookie")))
-        except CookieError:
-            return False
-        return self._name in cookies and _same(cookies[self._name].value, self._cookie)
+        # Not by http.cookies: it stops at a cookie that is no token, as other pages of this machine may have set one.
+        cookies = (each.strip().partition("=") for each in ";".join(headers.getlist("cookie")).split(";"))
+        return any(_same(value, self._cookie) for name, _, value in cookies if name == self._name)
 
     def set_cookie(self, response: Response) -> None:
         """Let the browser in, until it is closed."""

@@ -196,3 +196,20 @@ def test_the_highest_generation_leaves_it_room_to_grow() -> None:
         store.import_([b'{"vaultsession":1,"id":"a","messages":[{}]}'])
         store.pop("a")
         assert store.info("a").rewrites == 2**62 + 1
+
+
+def test_no_life_has_the_count_of_an_earlier_one(store: SessionStore) -> None:
+    """An import in the place of a session, whose count has grown by more than containers were made since."""
+    store.create("a", messages=HISTORY)
+    met: list[tuple[SessionInfo, list[Any]]] = []
+    for number in range(12):
+        exported = list(store.export())
+        store.import_(exported, existing="replace")
+        for _ in range(number % 4):
+            store.replace_last("a", 2, MORE, {"role": "user", "content": f"{number}"})
+        page = store.messages("a", last=100)
+        for info, messages in met:
+            assert not page.info.only_grew_since(info) or page[: len(messages)] == messages
+        met.append((page.info, [*page]))
+    counts = [info.rewrites for info, _ in met]
+    assert sorted(set(counts)) == counts

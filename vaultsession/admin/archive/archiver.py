@@ -31,7 +31,8 @@ from .styles import COMPACT, TEXT
 QUIET = 15 * 60
 """Seconds without a write after which nobody is taken to be in the middle of one."""
 
-_BATCH = 2 << 20
+_TAIL = 4 << 10
+"""Bytes before the end of what is sealed by which a file is known again that has only become longer."""
 _MOST_BEFORE = 10_000
 
 
@@ -64,18 +65,20 @@ class Archived:
 
 
 class _FollowedFile(NamedTuple):
-    """What is sealed of a file, and where: its beginning is not read again while it is the same file."""
+    """What is sealed of a file, and where: all but the ``tail`` of it is not read again while it is the same file."""
 
     inode: tuple[int, int]
     id: str
     parts: list[FilePart]
     hash: Hash
+    tail: bytes
 
 
 class Archiver:
     """Archives files into one store. Safe from any thread, for files that are not the same.
 
-    One that ``remembers`` takes a file that it has sealed, and that has only become longer, to begin as it did.
+    One that ``remembers`` takes a file that it has sealed, and that has only become longer, to begin as it did, if it
+    is the same where that ended.
     """
 
     def __init__(
@@ -140,16 +143,16 @@ class Archiver:
         size = status.st_size
         kind = kind_of(source, size)
         original = _original(source, status, kind)
-        known = self._remembered(source.path, status)
+        known = self._remembered(source.path, status, stream)
         if known is not None:
             writer = self._writer(known.id, kind, original, stream, size, known.parts, hash=known.hash)
-            return self._written(source, status, writer, known.id, ArchiveOutcome.APPENDED)
+            return self._written(source, status, writer, known.id, ArchiveOutcome.APPENDED, stream)
         name, parts = self.session_of(source, kind)
         if self._dry_run:
             return self._foreseen(name, parts, stream, original, size)
         if not parts:
             writer = self._writer(name, kind, original, stream, size, [])
-            return self._written(source, status, writer, name, ArchiveOutcome.ARCHIVED)
+            return self._written(source, status, writer, name, ArchiveOutcome.ARCHIVED, stream)
         if parts[-1].end == size and _is_untouched(parts[-1].original, original):
             return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
         return self._compared(source, status, stream, kind, original, name, parts)
@@ -177,24 +180,28 @@ class Archiver:
             self._refresh(parts[-1], original)
             return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
         writer = self._writer(name, kind, original, stream, size, parts, hash=agreed)
-        return self._written(source, status, writer, name, ArchiveOutcome.APPENDED)
+        return self._written(source, status, writer, name, ArchiveOutcome.APPENDED, stream)
 
     def _written(
-        self, source: SourceFile, status: os.stat_result, writer: PartWriter, id: str, outcome: ArchiveOutcome
-    ) -> Archived:
+        self, source: SourceFile, status: os.stat_result, writer: PartWriter, id: str, outcome: ArchiveOutcome,
+        stream: IO[bytes],
+    ) -> Archived:  # fmt: skip
         added = writer.write()
         if self._known is not None and writer.parts and writer.hash is not None:
-            self._known[source.path] = _FollowedFile((status.st_dev, status.st_ino), id, writer.parts, writer.hash)
+            inode, tail = (status.st_dev, status.st_ino), _tail(stream, writer.parts[-1].end)
+            self._known[source.path] = _FollowedFile(inode, id, writer.parts, writer.hash, tail)
         if not added and outcome is ArchiveOutcome.APPENDED:
             outcome = ArchiveOutcome.UNCHANGED
         return Archived(source.path, id, outcome, status.st_size, added)
 
-    def _remembered(self, path: str, status: os.stat_result) -> _FollowedFile | None:
+    def _remembered(self, path: str, status: os.stat_result, stream: IO[bytes]) -> _FollowedFile | None:
         """What is known of a file that is the same, and longer; forgotten until it is written again."""
         known = None if self._known is None else self._known.pop(path, None)
         if known is None or known.inode != (status.st_dev, status.st_ino) or status.st_size <= known.parts[-1].end:
             return None
         last = known.parts[-1]
+        if _tail(stream, last.end) != known.tail:
+            return None
         is_of_lines = last.original.layout == LINES and self.elements.version(last.id) == last.version
         return known if is_of_lines else None
 
@@ -279,6 +286,14 @@ def _original(source: SourceFile, status: os.stat_result, kind: FileKind) -> Ori
         layout=DOCUMENT if kind.document else LINES,
         skeleton=kind.document.skeleton if kind.document else None,
     )
+
+
+def _tail(stream: IO[bytes], end: int) -> bytes:
+    """A digest of what stands before that place in a file."""
+    digest, start = hashlib.sha256(), max(0, end - _TAIL)
+    stream.seek(start)
+    digest_of(stream, end - start, digest)
+    return digest.digest()
 
 
 def _is_untouched(known: Original, original: Original) -> bool:

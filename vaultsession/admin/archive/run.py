@@ -15,6 +15,7 @@ from ...errors import (
     Conflict,
     InvalidDocument,
     InvalidSessionId,
+    InvalidSetting,
     SessionExists,
     SessionNotFound,
     TooLarge,
@@ -68,9 +69,14 @@ def archive(
     patience: float = 5.0,
     threads: int = THREADS,
 ) -> Iterator[Archived | Skipped]:
-    """Every file as it is done. ``LeaseTimeout`` where another archiver is at work; ``BackendUnavailable`` ends it."""
+    """Every file as it is done. ``LeaseTimeout`` where another archiver is at work; ``BackendUnavailable`` ends it.
+
+    ``InvalidSetting`` where files are to be removed and what is sealed may lie in memory alone.
+    """
     clock = clock or SystemClock()
     archiver = Archiver(store, disk=disk, clock=clock, dry_run=options.dry_run)
+    if options.remove and not archiver.elements.are_lasting:
+        raise InvalidSetting("no file is removed: this vault is in memory, or goes on there while its server is away")
     with contextlib.nullcontext() if options.dry_run else store.lease(LEASE, timeout=patience):
         chosen = _chosen(archiver, discover(options.sources, environ), options, clock)
         large = Lock()

@@ -93,7 +93,7 @@ class FallbackBackend(Backend):
         afresh: Callable[[], Backend] | None = None,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.traits = primary.traits
+        self.traits = primary.traits._replace(postpones=True)
         self._primary = primary
         self._merge = merge
         self._clock = clock

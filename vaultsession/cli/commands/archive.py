@@ -105,7 +105,8 @@ def archive(
     if remove and not dry_run:
         confirm("Remove each plaintext file once it is sealed and compared?", yes=yes)
     # What is removed has to be on the disk, and a cache would only hold what nobody asks for again.
-    with where.open(durability="sync" if remove else None, cache_bytes=0) as store:
+    # What waited in memory for a server would be lost with this process.
+    with where.open(durability="sync" if remove else None, cache_bytes=0, fallback="none") as store:
         if follow:
             for minute in ArchiveFollower(store, options).run():
                 output.line(_told(minute))

@@ -332,3 +332,24 @@ def test_a_file_that_shrinks_while_it_is_read_is_left(
     (done,) = run(store, source)
     assert (done.outcome, done.problem) == ("left", "it became shorter while it was read")
     assert store.count() == 0
+
+
+def test_an_archiver_that_remembers_sees_a_file_that_was_written_anew_in_place(
+    store: SessionStore, source: Path
+) -> None:
+    """Cut to nothing and written to again, as a longer one: the same file to the system."""
+    file, remembering = write(source / "s.jsonl", lines(event(1), event(2))), module.Archiver(store, remembers=True)
+    anew = lines(*map(event, range(5, 9)))
+
+    def archived() -> str:
+        (found,) = discover((str(file),), {})
+        assert not isinstance(found, Skipped)
+        return str(remembering.archive(found).outcome)
+
+    assert archived() == "archived"
+    write(file, anew, modified=LONG_AGO + 9)
+    assert archived() == "replaced"
+    assert (sealed_bytes(store, "s"), sealed_bytes(store, "s~before-1")) == (anew, lines(event(1), event(2)))
+    append(file, lines(event(9)))
+    assert archived() == "appended"
+    assert sealed_bytes(store, "s") == anew + lines(event(9))

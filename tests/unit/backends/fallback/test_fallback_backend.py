@@ -77,7 +77,7 @@ def test_nothing_is_noticed_of_it_while_the_server_answers(lab: Lab) -> None:
     lab.backend.commit(lab.key, lab.scribe.append("x"))
     assert lab.there() == lab.here() == ["first", "x"]
     assert lab.backend.health() == {"redis": None, "fallback": None}
-    assert lab.backend.traits == lab.server.traits
+    assert lab.backend.traits == lab.server.traits._replace(postpones=True)
     assert (lab.waiting(), lab.backend.stats()["fallback_outages"]) == (0, 0)
 
 
