@@ -118,13 +118,13 @@ def test_a_rotation_that_was_cut_is_gone_on_with(where: Path, act: Any) -> None:
 def test_every_power_cut_in_a_rotation_leaves_every_session_readable(where: Path, tenant_keys: bool) -> None:
     life = furnished(where, "slow: a rotation", tenant_keys=tenant_keys)
     life.act(rotates_and_prunes, lambda store: store.append("a", {"n": 3}), rotates)
-    assert life.survive(bound=10 * EFFORT) >= 200
+    assert life.survive(bound=5 * EFFORT) >= 80
 
 
 def test_every_rotation_that_was_cut_is_gone_on_with(where: Path) -> None:
     life = furnished(where, "slow: a rotation gone on with", tenant_keys=True)
     life.act(rotates)
-    assert explore(life, bound=8 * EFFORT) >= 120
+    assert explore(life, bound=4 * EFFORT) >= 40
 
 
 def test_a_power_cut_while_a_tenant_gets_its_key_loses_nothing(where: Path) -> None:
