@@ -70,8 +70,7 @@ class ArchiveFollower:
             from watchfiles import watch  # noqa: PLC0415 - an extra: imported when used
         except ImportError:
             raise InvalidSetting("following needs watchfiles: pip install 'vaultsession[archive]'") from None
-        self._look()
-        self._looked = None  # what is written before the watch begins is found by a second look, within a minute
+        self._look(again=True)  # within a minute: for what is written before the watch begins
         yield self._taken()
         said = self._clock.now()
         for changes in watch(
@@ -89,14 +88,14 @@ class ArchiveFollower:
         if self._minute:
             yield self._taken()
 
-    def _look(self) -> None:
-        """Every file of the sources. Where another archiver is at work, it is done the next time."""
+    def _look(self, *, again: bool = False) -> None:
+        """Every file of the sources. Where another archiver is at work, or ``again``, also the next time."""
         try:
             for done in archive(self._store, self._options, environ=self._environ, clock=self._clock):
                 self._minute.add(done)
         except LeaseTimeout:
             return
-        self._looked = self._clock.now()
+        self._looked = None if again else self._clock.now()
 
     def _seal(self, paths: set[str]) -> None:
         """Files that were written to; none of them is removed, since it is in use."""
