@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import fcntl
 import os
+import re
 import stat
 import uuid
 from collections import Counter
@@ -329,7 +330,7 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_is_documented() -> None:
     for field in dataclasses.fields(Settings):
-        assert f"\n    {field.name} " in (Settings.__doc__ or "")
+        assert re.search(rf"(?m)^ *{field.name} ", Settings.__doc__ or "")
 
 
 @pytest.mark.parametrize("suite", ["aes-256-gcm", "chacha20-poly1305", "aes-256-gcm-siv"])

@@ -124,6 +124,10 @@ class IndexRebuild:
         else:
             self.unwritten = None
 
+    def close(self) -> None:
+        """Let go of what is listed in memory."""
+        self._standby.clear()
+
     def problem(self) -> str | None:
         """Why the index cannot be used."""
         try:
