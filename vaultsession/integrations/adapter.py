@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
 
 from ..errors import InvalidSetting
 from ..format.ids import composed as composed_id
+from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place, open_store
 from ..store.store import SessionStore
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lent",
+    "SessionAdapter",
+    "StoreAdapter",
     "StoreHandle",
     "StoreOwner",
     "UntriedVersionWarning",
@@ -90,6 +93,10 @@ class StoreHandle:
             self._aio = AsyncSessionStore(self.store)
         return self._aio
 
+    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What a call returns from a thread of the store. It is finished even if the task is cancelled."""
+        return await self.aio.run(lambda _: call(*arguments))
+
     def close(self) -> None:
         """Close what the adapter opened. Idempotent."""
         if self._owned:
@@ -108,6 +115,10 @@ class StoreOwner:
     """Base of an adapter that has a handle: it closes what that opened, and is a context manager of both kinds."""
 
     _handle: StoreHandle
+
+    @property
+    def _store(self) -> SessionStore[Any]:
+        return self._handle.store
 
     def close(self) -> None:
         """Close the store, where it was opened here. Idempotent."""
@@ -132,6 +143,53 @@ class StoreOwner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+class StoreAdapter(StoreOwner):
+    """Base of an adapter that is made of a store, and of the fields of new sessions as ``create`` takes them."""
+
+    def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
+        self._handle = StoreHandle.of(store)
+        self._fields = fields
+
+    @classmethod
+    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
+        """In a store that stays the caller's."""
+        return cls(store, **fields)
+
+    @classmethod
+    def from_url(
+        cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
+    ) -> Self:
+        """In a store of its own, opened as ``open_store`` does, with its errors at once. ``close`` closes it."""
+        return StoreHandle.opened(path_or_url, settings).closed_unless(lambda handle: cls(handle, **fields or {}))
+
+
+class SessionAdapter(StoreOwner):
+    """Base of an adapter that is one session: made of its id, a store and the fields of a new session."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> None: ...
+
+    @classmethod
+    def from_store(cls, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> Self:
+        """In a store that stays the caller's."""
+        return cls(session_id, store, **fields)
+
+    @classmethod
+    def from_url(
+        cls,
+        session_id: str,
+        path_or_url: Place = None,
+        *,
+        fields: SessionFields | None = None,
+        **settings: Unpack[OpenFields],
+    ) -> Self:
+        """In a store of its own, opened as ``open_store`` does, with its errors at once. ``close`` closes it."""
+        return StoreHandle.opened(path_or_url, settings).closed_unless(
+            lambda handle: cls(session_id, handle, **fields or {})
+        )
 
 
 @contextmanager

@@ -48,7 +48,6 @@ class VaultCache(StoreOwner, BaseCache):
     ) -> None:
         super().__init__(default_timeout, ignore_delete_many_errors)
         self._handle = StoreHandle.of(store)
-        self._store = self._handle.store
         self._prefix = prefix
         self._pickled = pickled
         self._fields = fields

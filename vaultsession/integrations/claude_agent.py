@@ -19,16 +19,15 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar, Unpack
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 from ..errors import Conflict, InvalidSessionId, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
 from ..store.fields import SessionFields
-from ..store.open import OpenFields, Place
 from ..store.session import SessionInfo, Snapshot
 from ..util.lru import LRU
-from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
+from .adapter import Lent, StoreAdapter, composed_id, framework
 
 with framework("claude-agent-sdk", extra="claude-agent", tried=("0.2.189", "0.3")):
     import anyio
@@ -62,7 +61,7 @@ class _Known(NamedTuple):
     size: int
 
 
-class VaultSessionStore(StoreOwner):
+class VaultSessionStore(StoreAdapter):
     """A ``SessionStore`` of the SDK: all six methods. Safe from any thread, event loop and process.
 
     ``store`` stays its caller's. ``fields`` are those of ``SessionStore.create``, for each transcript that is made:
@@ -70,25 +69,9 @@ class VaultSessionStore(StoreOwner):
     """
 
     def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
-        self._handle = StoreHandle.of(store)
-        self._fields = fields
+        super().__init__(store, **fields)
         self._known: LRU[str, _Known] = LRU(capacity=_MOST_UUIDS, weigh=lambda known: 16 + known.size)
         self._locks: weakref.WeakValueDictionary[tuple[int, str], anyio.Lock] = weakref.WeakValueDictionary()
-
-    @classmethod
-    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """The transcripts in a store that is open."""
-        return cls(store, **fields)
-
-    @classmethod
-    def from_url(
-        cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
-    ) -> Self:
-        """The transcripts in a vault that is opened as by ``open_store``, and closed by ``close``.
-
-        ``WrongKey`` and all else that ``open_store`` raises, here and not when an agent runs.
-        """
-        return cls(StoreHandle.opened(path_or_url, settings), **fields or {})
 
     async def append(self, key: Key, entries: list[Any]) -> None:
         """Put entries behind the transcript, in the order of the calls; all or none, and each ``uuid`` once."""
@@ -97,31 +80,27 @@ class VaultSessionStore(StoreOwner):
         name = _id_of(key)
         lock = self._locks.setdefault((threading.get_ident(), name), anyio.Lock())
         async with lock:
-            await self._in_thread(self._append, key, name, entries)
+            await self._handle.run(self._append, key, name, entries)
 
     async def load(self, key: Key) -> list[Any] | None:
         """All entries; None where there never were any, or they have expired."""
-        return await self._in_thread(self._load, _id_of(key))
+        return await self._handle.run(self._load, _id_of(key))
 
     async def list_sessions(self, project_key: str) -> list[Json]:
         """The main transcripts of a project and when each was written last, in milliseconds since 1970."""
-        return await self._in_thread(self._list, project_key)
+        return await self._handle.run(self._list, project_key)
 
     async def list_session_summaries(self, project_key: str) -> list[Json]:
         """The summaries of the main transcripts of a project. One that is damaged is left out, and logged."""
-        return await self._in_thread(self._summaries, project_key)
+        return await self._handle.run(self._summaries, project_key)
 
     async def delete(self, key: Key) -> None:
         """Remove a transcript; with the main one those of its sub-agents, the main one last."""
-        await self._in_thread(self._delete, key)
+        await self._handle.run(self._delete, key)
 
     async def list_subkeys(self, key: Key) -> list[str]:
         """The subpaths of a session."""
-        return await self._in_thread(self._subpaths, key)
-
-    async def _in_thread(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What the call returns from a thread of the store. A cancelled task waits for it."""
-        return await self._handle.aio.run(lambda _: call(*arguments))
+        return await self._handle.run(self._subpaths, key)
 
     # -- in a thread ---------------------------------------------------------------------------------------------------
 

@@ -25,13 +25,12 @@ import orjson
 
 from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
-from ..store.aio import AsyncSessionStore
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session as StoredSession
 from ..store.session import SessionInfo
 from ..store.store import SessionStore
-from .adapter import StoreHandle, composed_id, framework
+from .adapter import Lent, StoreHandle, composed_id, framework
 
 with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     from google.adk.errors._stale_session_error import StaleSessionError
@@ -78,7 +77,7 @@ class VaultSessionService(BaseSessionService):
 
     def __init__(
         self,
-        store: SessionStore[Any] | AsyncSessionStore[Any] | None = None,
+        store: Lent | None = None,
         *,
         uri: str | None = None,
         agents_dir: str | None = None,
@@ -89,21 +88,18 @@ class VaultSessionService(BaseSessionService):
             raise InvalidSetting("give a store, or the uri of one")
         self._fields = fields
         self._handle = (
-            StoreHandle.opened((uri or "").removeprefix(_SCHEME), {}) if store is None else StoreHandle(store)
+            StoreHandle.opened((uri or "").removeprefix(_SCHEME), {}) if store is None else StoreHandle.of(store)
         )
 
     @classmethod
-    def from_store(cls, store: SessionStore[Any] | AsyncSessionStore[Any], **fields: Unpack[SessionFields]) -> Self:
+    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
         """A service over a store that is open, and stays its caller's."""
         return cls(store, **fields)
 
     @classmethod
     def from_url(cls, path_or_url: Place = None, **fields: Unpack[OpenFields]) -> Self:
         """A service over a vault that is opened for it as by ``open_store``, and closed with it."""
-        handle = StoreHandle.opened(path_or_url, fields)
-        made = cls(handle.store)
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(cls)
 
     async def close(self) -> None:
         """Close the store, if it was opened here. Idempotent."""
@@ -135,28 +131,28 @@ class VaultSessionService(BaseSessionService):
 
         ``AlreadyExistsError`` where it is there. An id that is not given is made.
         """
-        return await self._run(self._create, app_name, user_id, state or {}, (session_id or "").strip())
+        return await self._handle.run(self._create, app_name, user_id, state or {}, (session_id or "").strip())
 
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
         """The session with its events, or with those that the configuration asks for; None where there is none."""
-        return await self._run(self._get, app_name, user_id, session_id, config)
+        return await self._handle.run(self._get, app_name, user_id, session_id, config)
 
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """The sessions of a user, or of all, without their events: those changed last come last.
 
         One that cannot be read is left out, and logged by its id.
         """
-        return await self._run(self._list, app_name, user_id)
+        return await self._handle.run(self._list, app_name, user_id)
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Remove a session, if it is there."""
-        await self._run(self._delete, app_name, user_id, session_id)
+        await self._handle.run(self._delete, app_name, user_id, session_id)
 
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """The state that all sessions of a user share, without the prefix of its names."""
-        found: dict[str, Any] = await self._run(self._shared, app_name, user_id)
+        found: dict[str, Any] = await self._handle.run(self._shared, app_name, user_id)
         return found
 
     async def append_event(self, session: Session, event: Event) -> Event:
@@ -169,13 +165,10 @@ class VaultSessionService(BaseSessionService):
             return event
         self._apply_temp_state(session, event)
         event = self._trim_temp_delta_state(event)
-        if not await self._run(self._append, session, event):
+        if not await self._handle.run(self._append, session, event):
             return event
         session.last_update_time = event.timestamp
         return self._commit_event_to_session(session, event)
-
-    async def _run(self, verb: Any, *arguments: Any) -> Any:
-        return await self._handle.aio._run(verb, *arguments)  # noqa: SLF001 - the adapters' way to a store's threads
 
     # -- what they do, in a thread -------------------------------------------------------------------------------------
 

@@ -73,8 +73,9 @@ class VaultKeyValueStore(
         **settings: Unpack[OpenFields],
     ) -> Self:
         """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        handle = StoreHandle.opened(path_or_url, settings)
-        return cls(handle, default_collection=default_collection, **fields or {})
+        return StoreHandle.opened(path_or_url, settings).closed_unless(
+            lambda handle: cls(handle, default_collection=default_collection, **fields or {})
+        )
 
     async def close(self) -> None:
         """Close the store, where it was opened here. Idempotent."""

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from ..errors import InvalidDocument, SessionNotFound
 from ..store.fields import SessionFields
-from ..store.open import OpenFields, Place
-from .adapter import Lent, StoreHandle, StoreOwner, as_json, composed_id, framework
+from .adapter import Lent, SessionAdapter, StoreHandle, as_json, composed_id, framework
 
 with framework("langchain-core", extra="langchain", tried=("1.8", "1.9")):
     from langchain_core.chat_history import BaseChatMessageHistory
     from langchain_core.messages import messages_from_dict, messages_to_dict
 
 
-class VaultChatHistory(StoreOwner, BaseChatMessageHistory):
+class VaultChatHistory(SessionAdapter, BaseChatMessageHistory):
     """The messages of one session. ``fields`` are those of a session that is made: ``ttl``, ``user_id`` ….
 
     An absent or expired session has no messages; adding to it begins it anew. Each ``add_messages`` is one record.
@@ -32,23 +31,6 @@ class VaultChatHistory(StoreOwner, BaseChatMessageHistory):
         self._id = composed_id(session_id)
         self._fields: SessionFields = {**fields}
         self._fields["labels"] = {"framework": "langchain", **(fields.get("labels") or {})}
-
-    @classmethod
-    def from_store(cls, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(session_id, store, **fields)
-
-    @classmethod
-    def from_url(
-        cls,
-        session_id: str,
-        path_or_url: Place = None,
-        *,
-        fields: SessionFields | None = None,
-        **settings: Unpack[OpenFields],
-    ) -> Self:
-        """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        return cls(session_id, StoreHandle.opened(path_or_url, settings), **fields or {})
 
     @property
     def messages(self) -> list[Any]:

@@ -18,15 +18,14 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from ..errors import Conflict, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
 from ..store.fields import SessionFields
-from ..store.open import OpenFields, Place
 from ..store.session import Session
 from ..util.lru import LRU
-from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
+from .adapter import Lent, StoreAdapter, composed_id, framework
 
 with framework("pydantic-ai-slim", extra="pydantic-ai", tried=("2.68", "2.69")):
     from pydantic import TypeAdapter
@@ -45,7 +44,7 @@ _KNOWN = 4096
 """Entries of which it is remembered where they are."""
 
 
-class VaultConversationStore(StoreOwner, ConversationStore):
+class VaultConversationStore(StoreAdapter, ConversationStore):
     """The conversations of a vault. Several event loops and processes may use one.
 
     ::
@@ -60,21 +59,8 @@ class VaultConversationStore(StoreOwner, ConversationStore):
     """
 
     def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
-        self._handle = StoreHandle.of(store)
-        self._fields = fields
+        super().__init__(store, **fields)
         self._places: LRU[str, str] = LRU(most=_KNOWN)
-
-    @classmethod
-    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(store, **fields)
-
-    @classmethod
-    def from_url(
-        cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
-    ) -> Self:
-        """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        return cls(StoreHandle.opened(path_or_url, settings), **fields or {})
 
     # -- records -------------------------------------------------------------------------------------------------------
 

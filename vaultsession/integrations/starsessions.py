@@ -50,7 +50,9 @@ class VaultStore(StoreOwner, SessionStore):
         **settings: Unpack[OpenFields],
     ) -> Self:
         """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        return cls(StoreHandle.opened(path_or_url, settings), gc_ttl=gc_ttl, **fields or {})
+        return StoreHandle.opened(path_or_url, settings).closed_unless(
+            lambda handle: cls(handle, gc_ttl=gc_ttl, **fields or {})
+        )
 
     async def read(self, session_id: str, lifetime: int) -> bytes:
         """What was written; nothing where the session is absent or expired."""

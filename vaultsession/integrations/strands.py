@@ -17,16 +17,15 @@ import builtins
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Unpack
 
 from ..admin.importers.strands_files import AGENT, MULTI_AGENT, SESSION
 from ..errors import Conflict, InvalidDocument, SessionExists, SessionNotFound
 from ..format.payload import Json
 from ..store.fields import SessionFields
-from ..store.open import OpenFields, Place
 from ..store.session import Session as VaultSession
 from ..store.store import SessionStore
-from .adapter import Lent, StoreHandle, StoreOwner, as_json, composed_id, framework
+from .adapter import Lent, SessionAdapter, StoreAdapter, StoreHandle, as_json, composed_id, framework
 from .blob import blob_of, blob_state
 
 with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
@@ -203,7 +202,7 @@ class VaultSessionRepository(SessionRepository):
             self._store.append(name, *messages, state={**begun, **(state or {})}, create=True, **self._fields)
 
 
-class VaultSessionManager(StoreOwner, RepositorySessionManager):
+class VaultSessionManager(SessionAdapter, RepositorySessionManager):
     """The session of an agent, or of several, in a vault.
 
     ::
@@ -227,47 +226,13 @@ class VaultSessionManager(StoreOwner, RepositorySessionManager):
         except SessionException:  # another process has made it in this moment
             super().__init__(session_id, repository)
 
-    @classmethod
-    def from_store(cls, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(session_id, store, **fields)
 
-    @classmethod
-    def from_url(
-        cls,
-        session_id: str,
-        path_or_url: Place = None,
-        *,
-        fields: SessionFields | None = None,
-        **settings: Unpack[OpenFields],
-    ) -> Self:
-        """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        handle = StoreHandle.opened(path_or_url, settings)
-        return handle.closed_unless(lambda handle: cls(session_id, handle, **fields or {}))
-
-
-class VaultStorage(StoreOwner, Storage):
+class VaultStorage(StoreAdapter, Storage):
     """Bytes under keys, as ``SnapshotSessionManager`` and the agent's ``storage`` want them: a session for each key.
 
     Keys are as of Strands' own storages: "/a//b/" is "a/b", and a backslash or ".." is refused. A snapshot holds its
     whole history, so each turn writes it anew: ``VaultSessionManager`` costs the same however long the history is.
     """
-
-    def __init__(self, store: Lent, **fields: Unpack[SessionFields]) -> None:
-        self._handle = StoreHandle.of(store)
-        self._fields = fields
-
-    @classmethod
-    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(store, **fields)
-
-    @classmethod
-    def from_url(
-        cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
-    ) -> Self:
-        """In a store of its own, opened as ``open_store`` does. ``close`` closes it."""
-        return cls(StoreHandle.opened(path_or_url, settings), **fields or {})
 
     async def write(self, key: str, data: bytes) -> None:
         """Store the bytes, whatever is there. ``StorageError`` for an empty key."""

@@ -8,18 +8,15 @@ vault's id and the salt as salt and ``vaultsession/langgraph/v1`` as info, so th
 from __future__ import annotations
 
 import os
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ...errors import Damaged, UnsupportedFormat
 from ...format.keys import KEY_ID_SIZE, KEY_SIZE, MasterKey, derive
-from ...store.aio import AsyncSessionStore
 from ...store.open import OpenFields, Place
-from ...store.store import SessionStore
-from ..adapter import StoreHandle
-from .vault_owner import VaultOwner
+from ..adapter import Lent, StoreHandle, StoreOwner
 
 NAME = "vaultsession"
 _VERSION = b"\1"
@@ -29,24 +26,21 @@ _NONCE = bytes(12)
 """One key, one message: each has a salt of its own."""
 
 
-class VaultCipher(VaultOwner):
+class VaultCipher(StoreOwner):
     """A cipher for ``EncryptedSerializer``, under the master key of a vault: AES-256-GCM, a key for each message.
 
     ``SqliteSaver(connection, serde=EncryptedSerializer(VaultCipher(store)))`` seals what it keeps in its own database.
     After a rotation the vault still opens what was sealed before, until ``prune_keys``. Safe from any thread.
     """
 
-    def __init__(self, store: SessionStore[Any] | AsyncSessionStore[Any]) -> None:
-        self._own(store)
+    def __init__(self, store: Lent) -> None:
+        self._handle = StoreHandle.of(store)
         self._keyring = self._store._reader.keyring  # noqa: SLF001 - the cipher is a part of the store
 
     @classmethod
     def from_url(cls, path_or_url: Place = None, **fields: Unpack[OpenFields]) -> Self:
         """The cipher of a vault that is opened for it as by ``open_store``, and closed with it."""
-        handle = StoreHandle.opened(path_or_url, fields)
-        made = cls(handle.store)
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(cls)
 
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
         """The name of this cipher, and the message sealed."""

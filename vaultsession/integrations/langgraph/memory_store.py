@@ -11,15 +11,12 @@ from typing import Any, Self, Unpack, cast
 from ...errors import InvalidDocument, SessionNotFound, Unreadable
 from ...format import payload
 from ...format.payload import Json
-from ...store.aio import AsyncSessionStore
 from ...store.fields import DocumentFields, SessionFields
 from ...store.open import OpenFields, Place
 from ...store.session import Session, SessionInfo
-from ...store.store import SessionStore
-from ..adapter import StoreHandle, composed_id
+from ..adapter import Lent, StoreHandle, StoreOwner, composed_id
 from .serialized_values import SerializedValues
 from .thread_logs import FRAMEWORK
-from .vault_owner import VaultOwner
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # isort: skip - behind the saver, which asks for it
 from langgraph.store.base import (  # isort: skip - as above
@@ -50,7 +47,7 @@ _log = logging.getLogger("vaultsession")
 Space = tuple[str, ...]
 
 
-class VaultStore(VaultOwner, BaseStore):
+class VaultStore(StoreOwner, BaseStore):
     """Keeps items: one session each, whose labels are the namespaces that it is in, so that a search reads those alone.
 
     ``ttl_config`` and ``index`` are LangGraph's configurations: a life span in minutes that begins anew when an item is
@@ -63,13 +60,13 @@ class VaultStore(VaultOwner, BaseStore):
 
     def __init__(
         self,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         index: IndexConfig | None = None,
         ttl_config: TTLConfig | None = None,
         **fields: Unpack[SessionFields],
     ) -> None:
-        self._own(store)
+        self._handle = StoreHandle.of(store)
         self._fields = fields
         self._values = SerializedValues(JsonPlusSerializer())
         self.ttl_config = ttl_config
@@ -79,7 +76,7 @@ class VaultStore(VaultOwner, BaseStore):
     @classmethod
     def from_store(
         cls,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         index: IndexConfig | None = None,
         ttl_config: TTLConfig | None = None,
@@ -98,14 +95,9 @@ class VaultStore(VaultOwner, BaseStore):
         **fields: Unpack[OpenFields],
     ) -> Self:
         """A memory over a vault that is opened for it as by ``open_store``, and closed with it."""
-        handle = StoreHandle.opened(path_or_url, fields)
-        try:
-            made = cls(handle.store, index=index, ttl_config=ttl_config)
-        except BaseException:
-            handle.close()
-            raise
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(
+            lambda handle: cls(handle, index=index, ttl_config=ttl_config)
+        )
 
     def batch(self, ops: Iterable[Op]) -> list[Any]:
         """What each operation gives, in order. Reads see what was there before; of puts of one item the last counts."""
@@ -118,7 +110,7 @@ class VaultStore(VaultOwner, BaseStore):
 
     async def abatch(self, ops: Iterable[Op]) -> list[Any]:
         """See ``batch``."""
-        return await self._run(lambda: self.batch(ops))
+        return await self._handle.run(lambda: self.batch(ops))
 
     def _answer(self, op: Op) -> Any:
         if isinstance(op, GetOp):

@@ -10,16 +10,13 @@ from typing import Any, Self, Unpack, cast
 
 from ...errors import Unreadable
 from ...format.payload import Json
-from ...store.aio import AsyncSessionStore
 from ...store.fields import SessionFields
 from ...store.open import OpenFields, Place
-from ...store.store import SessionStore
-from ..adapter import StoreHandle, framework
+from ..adapter import Lent, StoreHandle, StoreOwner, framework
 from .serialized_values import SerializedValues
 from .stored_checkpoints import StoredCheckpoint, channel_histories, copied, walks
 from .thread_log import Beyond, RecordDraft, ThreadLog
 from .thread_logs import ThreadLogs
-from .vault_owner import VaultOwner
 
 with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):
     from langgraph.checkpoint.base import (
@@ -43,7 +40,7 @@ _APART = ("channel_values", "channel_versions")
 _SNAPSHOTS = "counters_since_delta_snapshot"
 
 
-class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
+class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
     """Keeps the checkpoints of a graph's threads: one session for each thread, with all of its namespaces.
 
     ``store`` stays its caller's; ``from_url`` opens one, which ``close`` or leaving its context closes. ``fields`` are
@@ -56,19 +53,19 @@ class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
 
     def __init__(
         self,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         serde: SerializerProtocol | None = None,
         **fields: Unpack[SessionFields],
     ) -> None:
         super().__init__(serde=serde)
-        self._own(store)
+        self._handle = StoreHandle.of(store)
         self._logs = ThreadLogs(self._store, fields)
 
     @classmethod
     def from_store(
         cls,
-        store: SessionStore[Any] | AsyncSessionStore[Any],
+        store: Lent,
         *,
         serde: SerializerProtocol | None = None,
         **fields: Unpack[SessionFields],
@@ -85,14 +82,7 @@ class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
         **fields: Unpack[OpenFields],
     ) -> Self:
         """A saver over a vault that is opened for it as by ``open_store``, with the same errors, and closed with it."""
-        handle = StoreHandle.opened(path_or_url, fields)
-        try:
-            made = cls(handle.store, serde=serde)
-        except BaseException:
-            handle.close()
-            raise
-        made._handle = handle
-        return made
+        return StoreHandle.opened(path_or_url, fields).closed_unless(lambda handle: cls(handle, serde=serde))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -324,7 +314,7 @@ class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
 
     async def aget_tuple(self, config: Config) -> CheckpointTuple | None:
         """See ``get_tuple``."""
-        return await self._run(lambda: self.get_tuple(config))
+        return await self._handle.run(lambda: self.get_tuple(config))
 
     async def alist(
         self,
@@ -336,40 +326,40 @@ class VaultSaver(VaultOwner, BaseCheckpointSaver[str]):
     ) -> AsyncIterator[CheckpointTuple]:
         """See ``list``."""
         found = self.list(config, filter=filter, before=before, limit=limit)
-        while (each := await self._run(lambda: next(found, None))) is not None:
+        while (each := await self._handle.run(lambda: next(found, None))) is not None:
             yield each
 
     async def aget_delta_channel_history(self, *, config: Config, channels: Sequence[str]) -> Mapping[str, Any]:
         """See ``get_delta_channel_history``."""
-        return await self._run(lambda: self.get_delta_channel_history(config=config, channels=channels))
+        return await self._handle.run(lambda: self.get_delta_channel_history(config=config, channels=channels))
 
     async def aput(
         self, config: Config, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> Config:
         """See ``put``. Finished even if its task is cancelled."""
-        return await self._run(lambda: self.put(config, checkpoint, metadata, new_versions))
+        return await self._handle.run(lambda: self.put(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """See ``put_writes``."""
-        await self._run(lambda: self.put_writes(config, writes, task_id, task_path))
+        await self._handle.run(lambda: self.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """See ``delete_thread``."""
-        await self._run(lambda: self.delete_thread(thread_id))
+        await self._handle.run(lambda: self.delete_thread(thread_id))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """See ``copy_thread``."""
-        await self._run(lambda: self.copy_thread(source_thread_id, target_thread_id))
+        await self._handle.run(lambda: self.copy_thread(source_thread_id, target_thread_id))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """See ``delete_for_runs``."""
-        await self._run(lambda: self.delete_for_runs(run_ids))
+        await self._handle.run(lambda: self.delete_for_runs(run_ids))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """See ``prune``."""
-        await self._run(lambda: self.prune(thread_ids, strategy=strategy))
+        await self._handle.run(lambda: self.prune(thread_ids, strategy=strategy))
 
     @property
     def _values(self) -> SerializedValues:
