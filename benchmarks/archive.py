@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -33,23 +32,12 @@ from vaultsession.admin.archive import archiver
 from vaultsession.admin.archive.restorer import Restorer
 from vaultsession.admin.archive.run import ArchiveOptions, archive
 
-from .dictionaries import WHERE, WINDOW
+from .dictionaries import WHERE, WINDOW, spelled_records
 
 KEY = RawKey.generate()
 MEGABYTE = 1_000_000
 OLD = 1_700_000_000
 HOMES = {"claude-code": ".claude/projects/-home-{copy}", "codex": ".codex/sessions/2026/11/{copy:02}"}
-
-
-def records(line: str) -> list[str]:
-    """The records of a conversation in their own bytes."""
-    decoder, place, found = json.JSONDecoder(), line.index('"messages":[') + len('"messages":['), []
-    while True:
-        _, end = decoder.raw_decode(line, place)
-        found.append(line[place:end])
-        if line[end] == "]":
-            return found
-        place = end + 1
 
 
 def transcripts() -> Iterator[tuple[str, bytes]]:
@@ -59,7 +47,7 @@ def transcripts() -> Iterator[tuple[str, bytes]]:
             decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
             with path.open("rb") as file, decompressor.stream_reader(file) as reader:
                 for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
-                    yield agent, "".join(record + "\n" for record in records(line)).encode()
+                    yield agent, "".join(record + "\n" for record in spelled_records(line)).encode()
 
 
 def fill(home: Path, size: int) -> tuple[int, int]:

@@ -55,6 +55,17 @@ def sources() -> Iterator[tuple[str, list[Conversation]]]:
             yield path.name.split(".jsonl")[0], [json.loads(line)["messages"] for line in lines]
 
 
+def spelled_records(line: str) -> list[str]:
+    """The records of a conversation in their own bytes."""
+    decoder, place, found = json.JSONDecoder(), line.index('"messages":[') + len('"messages":['), []
+    while True:
+        _, end = decoder.raw_decode(line, place)
+        found.append(line[place:end])
+        if line[end] == "]":
+            return found
+        place = end + 1
+
+
 def shuffled(found: Iterable[Conversation], seed: int) -> list[Conversation]:
     there = list(found)
     random.Random(seed).shuffle(there)

@@ -18,6 +18,7 @@ import pytest
 import zstandard
 from archive_lab import LONG_AGO, run, write
 
+from benchmarks.dictionaries import spelled_records
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.archive.restorer import Restorer
 from vaultsession.admin.importers import Skipped, place, read
@@ -35,17 +36,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not FILES, reason=f"no conversations in {WHERE}: set VAULTSESSION_TEST_CONVERSATIONS"),
 ]
-
-
-def records(line: str) -> list[str]:
-    """The records of a conversation in their own bytes."""
-    decoder, place, found = json.JSONDecoder(), line.index('"messages":[') + len('"messages":['), []
-    while True:
-        _, end = decoder.raw_decode(line, place)
-        found.append(line[place:end])
-        if line[end] == "]":
-            return found
-        place = end + 1
 
 
 def spelled(shape: str, name: str, found: list[str], number: int) -> tuple[str, bytes]:
@@ -69,7 +59,7 @@ def conversations() -> Iterator[tuple[str, str, bytes]]:
         source = path.name.removesuffix(".jsonl.zst")
         for number, line in enumerate(filter(None, data.decode().split("\n"))):
             name = f"{source}-{number}"
-            ending, spelling = spelled(source.split(".")[0], name, records(line), number)
+            ending, spelling = spelled(source.split(".")[0], name, spelled_records(line), number)
             yield source, name + ending, spelling
 
 
