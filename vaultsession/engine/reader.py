@@ -352,9 +352,7 @@ class Reader:
         find = self.dictionaries.find
         return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
-    def _tail(
-        self, key: str, fetch: ReadRange, *, first: int = TAIL, known: Document | None = None
-    ) -> _Tail | None:
+    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL, known: Document | None = None) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness.
 
         Of a container that only grew no more is read than what stands behind the end of the ``known`` document.
