@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
@@ -48,14 +47,16 @@ class History(NamedTuple):
     weight: int
 
 
-@dataclass(slots=True)
 class Names:
     """What a field of the messages of a document says, for messages that are there once. Grows with the document."""
 
-    field: str
-    document: bytes
-    found: set[str]
-    weight: int = OVERHEAD
+    __slots__ = ("document", "field", "found", "weight")
+
+    def __init__(self, field: str, document: bytes, found: set[str]) -> None:
+        self.field = field
+        self.document = document
+        self.found = found
+        self.weight = OVERHEAD
 
 
 class SessionCache:
