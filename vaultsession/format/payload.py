@@ -395,10 +395,7 @@ def pack(
         raise TooLarge(f"{len(text)} bytes of JSON in one record; the bound is {limit}")
     if level is None or len(text) < _WORTH_TRYING:
         return CODEC_NONE, text
-    ways: list[Dictionary | None] = [None]
-    for dictionary in dictionaries:
-        if len(text) <= dictionary.reach:
-            ways.append(dictionary)
+    ways: list[Dictionary | None] = [None, *[each for each in dictionaries if len(text) <= each.reach]]
     counts: Losses = {} if losses is None or len(ways) == 1 else losses  # no rival, no loss
     fewest = min([counts.get(way, 0) for way in ways])
     codec, packed, best = CODEC_NONE, text, ways[0]
