@@ -329,14 +329,13 @@ class Operations:
                 return self._begun(key, newest, born, messages, change, dedupe, accept)
             row, opened = self._living(newest, name)
             _compare(name, opened, expected)
-            fetch, addition, done = partial(self._backend.read, key), packed, stored
+            fetch, addition = partial(self._backend.read, key), packed
             names, fresh = None, messages
             if dedupe:
                 names = self._cache.names(opened, dedupe)
                 fresh = document.deduplicate(messages, names.found, dedupe)
                 addition = self._writer.pack(payload.body({}, fresh, boxes=boxes), len(fresh))
-            if stored is not NO_CHANGE:
-                done, addition = self._with_again(row, opened, addition, stored)
+            done, addition = self._with_again(row, opened, addition, stored)
             if not addition.messages and done == NO_CHANGE:
                 return None
             if accept is not None and (change.set or change.unset):
