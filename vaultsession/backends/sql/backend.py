@@ -247,7 +247,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             raise VaultNotFound(f"{self._database.where}: the vault is not there any more: was the database emptied?")
 
     def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
-        return problems(self._database, self._tables)
+        return problems(self._database)
 
 
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above

@@ -102,9 +102,9 @@ class Database(ForkSafe):
         except (_Duplicate, OutcomeUnknown) as error:
             raise self.refusal(error) from error
 
-    def rows(self, statement: sa.Select[Any], values: dict[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """The rows of a SELECT."""
-        return self.ask(lambda connection: connection.execute(statement, values).all())
+        return self.ask(lambda connection: connection.execute(statement).all())
 
     def walk(self, statement: sa.Select[Any], column: sa.ColumnElement[bytes], size: int) -> Iterator[Any]:
         """The rows of a SELECT whose first column this is, in its order and read in pages of so many."""
@@ -113,9 +113,7 @@ class Database(ForkSafe):
         while page:
             yield from page
             self.check_open()
-            page = (
-                self.rows(statement.where(column > sa.literal(page[-1][0], column.type))) if len(page) == size else ()
-            )
+            page = self.rows(statement.where(column > sa.literal(page[-1][0], column.type)))
 
     def change(self, act: Callable[[sa.Connection], bool]) -> bool:
         """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
