@@ -86,7 +86,6 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return self.confirmed(self._pages(query))
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._check_open()
         ((found,),) = self._database.rows(queries.count(self._tables, query))
         if not found:
@@ -100,14 +99,12 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, read in pages."""
         self._check_open()
         rows = self._tables.sessions.c
         statement = sa.select(rows.locator, rows.grave, rows.mac).where(rows.updated.is_(None))
         return filter(None, map(tombstone_of, self._database.walk(statement, rows.locator, _PAGE)))
 
     def stats(self) -> dict[str, int]:
-        """Sessions, their bytes, and tombstones."""
         self._check_open()
         rows = self._tables.sessions.c
         statement = sa.select(
@@ -122,7 +119,6 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             raise Damaged(f"{self._database.where}: sizes of sessions that are no numbers: reindex") from error
 
     def close(self) -> None:
-        """Let go of the database. Idempotent."""
         self._database.close()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
