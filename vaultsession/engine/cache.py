@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
@@ -48,14 +47,16 @@ class History(NamedTuple):
     weight: int
 
 
-@dataclass(slots=True)
 class Names:
     """What a field of the messages of a document says, for messages that are there once. Grows with the document."""
 
-    field: str
-    document: bytes
-    found: set[str]
-    weight: int = OVERHEAD
+    __slots__ = ("document", "field", "found", "weight")
+
+    def __init__(self, field: str, document: bytes, found: set[str]) -> None:
+        self.field = field
+        self.document = document
+        self.found = found
+        self.weight = OVERHEAD
 
 
 class SessionCache:
@@ -77,14 +78,9 @@ class SessionCache:
     def loaded(self, key: str) -> Document | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
         known = self.documents.get(key)
-        if known is not None:
-            row = self._backend.head(key)
-            if row is None:
-                self.documents.forget(key)
-                return None
-            if row.version == known.version:
-                self.hits += 1
-                return known
+        if known is not None and self._backend.is_newest(key, known.witness):
+            self.hits += 1
+            return known
         self.misses += 1
         loaded = self.read(key, lambda fetch: self._reader.load(key, fetch, known))
         if loaded is None:
@@ -95,8 +91,10 @@ class SessionCache:
 
     def current(self, key: str) -> Document | None:
         """The cached document if it is the newest; None says only that it must be read."""
-        known = self._current(self.documents, key)
-        self.hits += known is not None
+        known = self.documents.get(key)
+        if known is None or not self._backend.is_newest(key, known.witness):
+            return None
+        self.hits += 1
         return known
 
     def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[bytes]] | None:
@@ -231,8 +229,7 @@ class SessionCache:
         written = Document(
             key=row.key,
             header=opened.cipher.header,
-            seq=row.seq,
-            version=row.version,
+            witness=row.witness,
             size=row.size,
             head=opened.head,
             document=opened.document,
@@ -267,8 +264,7 @@ class SessionCache:
             Document(
                 key=known.key,
                 header=known.header,
-                seq=after.seq,
-                version=after.version,
+                witness=after.witness,
                 size=after.size,
                 head=opened.head,
                 document=opened.document,

@@ -68,13 +68,17 @@ class Document(NamedTuple):
 
     key: str
     header: bytes
-    seq: int
-    version: bytes
+    witness: Witness
     size: int
     head: Head
     document: bytes
     bodies: tuple[bytes, ...]
     weight: int
+
+    @property
+    def version(self) -> bytes:
+        """The version of the session."""
+        return self.witness.version
 
 
 class Tail(NamedTuple):
@@ -167,7 +171,7 @@ class Reader:
     def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
         return self._from_tail(
-            key, fetch, lambda tail, settled: self._document(key, tail, fetch, None if settled else known)
+            key, fetch, lambda tail, settled: self._document(key, tail, fetch, None if settled else known), known
         )
 
     def tail(
@@ -253,11 +257,13 @@ class Reader:
         self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
-    def _from_tail(self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T]) -> T | None:
+    def _from_tail(
+        self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T], known: Document | None = None
+    ) -> T | None:
         """What is taken from the tail, or else from the ``settled`` one; None where there is no session."""
         for _ in range(_PATIENCE):
             try:
-                tail = self._tail(key, fetch)
+                tail = self._tail(key, fetch, known=known)
                 try:
                     return None if tail is None else take(tail, False)
                 except Damaged:
@@ -288,8 +294,7 @@ class Reader:
         return Document(
             key=key,
             header=tail.cipher.header,
-            seq=last.seq,
-            version=last.tag,
+            witness=Witness(tail.cipher.generation, last.seq, last.tag),
             size=last.end,
             head=head,
             document=head.document or last.tag,
@@ -347,9 +352,14 @@ class Reader:
         find = self.dictionaries.find
         return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
 
-    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
-        """The newest record by the footer at the end, authenticated and not older than the witness."""
-        container = fetch(-first)
+    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL, known: Document | None = None) -> _Tail | None:
+        """The newest record by the footer at the end, authenticated and not older than the witness.
+
+        Of a container that only grew no more is read than what stands behind the end of the ``known`` document.
+        """
+        container = fetch(-first) if known is None else fetch(known.size - LINK_AND_FOOTER)
+        if known is not None and container is not None and container.header != known.header:
+            container = fetch(-first)
         if container is None or self._is_buried(key, container):
             return None
         cipher = self.cipher(key, container.header)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, RollbackDetected
@@ -151,7 +150,7 @@ class MemoryKeyStore:
     def change(self, change: Change) -> Keyring:
         """Other master keys."""
         with self._lock:
-            self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
+            self._keyring = self._keyring._replace(masters=tuple(change(self._keyring.masters)))
             self._changes += 1
             return self._keyring
 

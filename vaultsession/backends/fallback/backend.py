@@ -17,7 +17,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -157,7 +156,7 @@ class FallbackBackend(Backend):
                 return self._primary.count(query)
             except BackendUnavailable as error:
                 self._leave(error)
-        return sum(1 for _ in self.scan(replace(query, after=None, offset=0, limit=None)))
+        return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
 
     def _scanned(self, query: Query) -> Iterator[IndexRow]:
         """From the server, and from where it went away on from memory."""
@@ -166,7 +165,7 @@ class FallbackBackend(Backend):
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=row.place, offset=0, limit=limit)
+                    query = query._replace(after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
@@ -175,7 +174,7 @@ class FallbackBackend(Backend):
 
     def _mixed(self, query: Query) -> Iterator[IndexRow]:
         """Every head that matches, from where the query begins."""
-        every = replace(query, offset=0, limit=None)
+        every = query._replace(offset=0, limit=None)
         with self._memory.lock:
             waiting = frozenset(self._memory.waiting)
             ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]

@@ -37,7 +37,7 @@ from ...format.sealed import (
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ..protocol import Backend, Traits
 from . import index_queries
-from .container import has_no_record_behind, is_unchanged, refuse_vanished, stat_path
+from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanished, stat_path
 from .container_store import ContainerStore, Unflushed
 from .index import Index
 from .index_schema import forget
@@ -129,6 +129,16 @@ class FilesBackend(Backend):
             return self._containers.head(key)
         except OSError as error:
             raise self._containers.unavailable(key, error) from error
+
+    def is_newest(self, key: str, point: Witness) -> bool:
+        """Whether the session is at this point: one ``lstat``, and a read at its end. No head is opened to know it."""
+        state = self._open_file(key)
+        if state is None:
+            return super().is_newest(key, point)
+        try:
+            return is_unchanged(state, stat_path(self._disk, state)) and is_at(self._disk, state, point)
+        except OSError:
+            return False  # gone, or refused: whoever reads it says so
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""

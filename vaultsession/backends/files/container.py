@@ -179,20 +179,32 @@ def is_spoiled(state: FileState) -> bool:
     return not state.mode & _OWNER_WRITES
 
 
-def ends_with_row(disk: Disk, state: FileState) -> bool:
-    """Whether the 24 bytes before the end are the link and a footer of the row, and no record stands behind them.
+def is_at(disk: Disk, state: FileState, point: Witness) -> bool:
+    """Whether an unchanged file is at this point. Of a head that was not opened, nothing known may stand against it."""
+    if state.row is not None:
+        return state.row.version == point.version and has_no_record_behind(disk, state)
+    witness, tombstone = state.witness, state.tombstone
+    return (
+        (witness is None or witness[:2] < point[:2] or witness == point)
+        and (tombstone is None or tombstone.generation < point.generation)
+        and state.size >= record.HEADER_SIZE
+        and _ends_with(disk, state, point.version, state.size)
+    )
 
-    It is what a writer without keys can check.
-    """
-    row = state.row
-    if row is None:
-        return False
+
+def ends_with_row(disk: Disk, state: FileState) -> bool:
+    """Whether the container ends with the row. It is what a writer without keys can check."""
+    return state.row is not None and _ends_with(disk, state, state.row.version, state.row.size)
+
+
+def _ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
+    """Whether the 24 bytes before there are the link and a footer of the version, and no record stands behind them."""
     length = record.LINK_AND_FOOTER + preallocation.RECORD_START
-    end = disk.pread(state.descriptor.fd, length, row.size - record.LINK_AND_FOOTER)
+    end = disk.pread(state.descriptor.fd, length, at - record.LINK_AND_FOOTER)
     if len(end) < record.LINK_AND_FOOTER or any(end[record.LINK_AND_FOOTER :]):
         return False
     size, inverse = record.FOOTER.unpack_from(end, record.TAG_SIZE)
-    return end[: record.TAG_SIZE] == row.version and size ^ inverse == _FOOTER_MASK
+    return end[: record.TAG_SIZE] == version and size ^ inverse == _FOOTER_MASK
 
 
 def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:

@@ -17,6 +17,7 @@ from ...format.sealed import (
     Query,
     Tombstone,
     Update,
+    Witness,
 )
 from ..protocol import Backend, RecordedUpdate
 from .replicator import Replicator
@@ -36,6 +37,10 @@ class MirrorBackend(Backend):
 
     def head(self, key: str) -> IndexRow | None:
         return self.primary.head(key)
+
+    def is_newest(self, key: str, point: Witness) -> bool:
+        """Whether that is the newest point, of the primary."""
+        return self.primary.is_newest(key, point)
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         return self.primary.read(key, start, settled=settled)
