@@ -456,4 +456,7 @@ class Writer:
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
+        keyring = self._keys.current  # of no tenant: asked here, where every write comes by
+        own = tenant_id is not None and keyring.tenant_keys
+        key = self._keys.sealing(tenant_id) if own else keyring.masters[0]
+        return opened.cipher.sealed_as != (key.id, self._suite, self._padded)
