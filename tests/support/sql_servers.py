@@ -13,6 +13,7 @@ import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -42,6 +43,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited in vain until {what}"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def sqlite_file(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """A file of SQLite, as somebody else opens it: what is done is committed, and the connection closed."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat import bindings
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import aead
+
 from vaultsession.format import primitives
 
 
