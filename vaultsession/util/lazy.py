@@ -57,7 +57,7 @@ def names_in(package: str, namespace: dict[str, Any], homes: Mapping[str, str]) 
     return found
 
 
-class _Log:
+class _LazyLogger:
     """The logger of the package; ``logging`` takes 4 ms to import, and few processes have something to say."""
 
     __slots__ = ()
@@ -66,4 +66,4 @@ class _Log:
         return getattr(importlib.import_module("logging").getLogger(_PACKAGE), name)
 
 
-log: Logger = _Log()  # type: ignore[assignment]  # to be seen as what it stands for
+log: Logger = _LazyLogger()  # type: ignore[assignment]  # to be seen as what it stands for
