@@ -213,12 +213,14 @@ class VaultDirectory(MetadataStore):
 
     def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
-        with _storage(self.path):
-            try:
-                found = self.disk.stat(self._at(COPIES[0]))
-            except (FileNotFoundError, NotADirectoryError):
-                return "gone"
-            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        try:
+            found = self.disk.stat(self._at(COPIES[0]))
+        except (FileNotFoundError, NotADirectoryError):
+            return "gone"
+        except OSError:
+            with _storage(self.path):
+                raise
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def findings(self) -> tuple[str, ...]:
         """The directories that a backup left out, say."""
