@@ -106,11 +106,9 @@ class VaultDirectory(MetadataStore):
 
     @property
     def where(self) -> str:
-        """The path."""
         return self.path
 
     def exists(self) -> bool:
-        """Whether ``vault.json`` is there."""
         with _storage(self.path):
             try:
                 self.disk.stat(self._at(FACTS))
@@ -191,7 +189,6 @@ class VaultDirectory(MetadataStore):
                 return self.etag()  # the next change of the keyring waits for this lock
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
-        """Compare and swap, under the lock of the vault."""
         return self._put(name, data, expected, wait=True)
 
     def keep_older(self, value: bytes) -> None:

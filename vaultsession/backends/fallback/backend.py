@@ -112,7 +112,6 @@ class FallbackBackend(Backend):
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> IndexRow | None:
-        """The newest head, of the server or of memory."""
         return self._asked(key, lambda backend: backend.head(key), lambda row: self._memory.use(key, row))
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -150,7 +149,6 @@ class FallbackBackend(Backend):
         return self._scanned(query)
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._attend()
         self._check_open()
         if self._away is None and not self._memory.waiting:
@@ -388,13 +386,11 @@ class FallbackBackend(Backend):
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Those of the server, or of memory while that is away."""
         self._attend()
         self._check_open()
         return (self._primary if self._away is None else self._memory.backend).tombstones()
 
     def notes(self) -> Mapping[str, str]:
-        """Those of the server."""
         return self._primary.notes()
 
     def close(self) -> None:

@@ -153,7 +153,6 @@ class FilesBackend(Backend):
             raise self._containers.unavailable(key, error) from error
 
     def commit(self, key: str, update: Update) -> Commit:
-        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
         refused = self._begun_writing()
         begun = False
         containers = self._containers
@@ -185,7 +184,6 @@ class FilesBackend(Backend):
         return Commit.of(newest, change)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
-        """Remove those that ``update`` says; see ``Backend.delete_many``."""
         refused = self._begun_writing()
         try:
             begin = self._ensure_marker if refused is None else lambda: None
@@ -202,7 +200,6 @@ class FilesBackend(Backend):
         return self._pages(query)
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._flush_index()
         return self._rebuild.read(partial(index_queries.count, query=query))
 
