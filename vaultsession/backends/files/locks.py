@@ -189,7 +189,7 @@ class PathLock:
             raise
 
     def _wait(self, descriptor: OpenFile) -> None:
-        """Look for a moment, then wait in the kernel's queue. Where one that gave up is still in it, give up at once."""
+        """Look for a moment, then wait in the kernel's queue: not where one that gave up is still in it."""
         for _ in range(_LOOKS):
             time.sleep(_MOMENT)
             if try_lock(self._disk, descriptor.fd):
