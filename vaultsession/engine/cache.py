@@ -257,7 +257,7 @@ class SessionCache:
             bodies = ending.bodies if body is None else (*ending.bodies, body)
             weight = ending.weight + len(body or b"")
             self._keep_ending(after.key, Tail(after.version, opened.head, bodies, weight))
-        if known is None or known.version != before.version:
+        if known is None or known.witness.version != before.version:
             return
         self.documents.keep(
             after.key,

@@ -170,15 +170,22 @@ class Writer:
         """
         cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
-        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
+        rewrites, messages, raw, plain = head.rewrites, 0, 0, b""
         if life != "same":
             is_first = life == "new" and newest is None
-            head = head._replace(rewrites=0 if is_first else self._rewrites(newest, cipher.generation))
-        plain = b""
+            rewrites = 0 if is_first else self._rewrites(newest, cipher.generation)
         for seq, packed in enumerate(bodies):
             body = self._fitting(packed, cipher)
+            messages, raw = messages + body.messages, raw + len(body.text)
             head = head._replace(
-                messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
+                messages=messages,
+                raw=raw,
+                records=seq + 1,
+                dead=0,
+                full=HEADER_SIZE,
+                appended=0,
+                rewrites=rewrites,
+                document=unchanged,
             )
             plain = encode(head)
             kind = DELTA if seq else FULL
@@ -456,4 +463,7 @@ class Writer:
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
+        keyring = self._keys.current  # of no tenant: asked here, where every write comes by
+        own = tenant_id is not None and keyring.tenant_keys
+        key = self._keys.sealing(tenant_id) if own else keyring.masters[0]
+        return opened.cipher.sealed_as != (key.id, self._suite, self._padded)
