@@ -141,8 +141,7 @@ class Writer:
 
     def pack_document(self, elements: Sequence[bytes], *, largest: int = document.SEGMENT) -> list[Packed]:
         """A whole document, given as its state and its messages, in records of about the ``largest`` size at most."""
-        bodies = list(document.segments(elements[0], elements[1:], largest=largest))
-        return [self.pack(body, len(elements) - 1 if len(bodies) == 1 else None) for body in bodies]
+        return [self.pack(payload.join(part), len(part) - 1) for part in document.parts(elements, largest=largest)]
 
     def draft(self, elements: Sequence[bytes], known: Bodies) -> Draft:
         """A document that is about to be saved; ``known`` is what it was when it was loaded."""
