@@ -139,7 +139,7 @@ class ContainerStore:
             state = self._opened(key, indexed)
             if state is None:
                 return None, indexed.tombstone if indexed.witness is None else self._lost(key)
-        if state.is_extensible:
+        if state.row is not None and state.verified and not state.row.torn:
             return state, state.row
         row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
         if row is None:
