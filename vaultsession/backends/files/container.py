@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
 from ...format import record
@@ -37,11 +37,20 @@ _FOOTER_MASK = 0xFFFFFFFF
 _ATTEMPTS = 20
 _WALKED = 64 << 20
 _BEHIND = 64 << 10
+_SMALL = 16 << 10
+"""Bytes up to which a file is read at once where it is opened: most conversations fit."""
+
+
+class OpenContainer(NamedTuple):
+    """A container as it was seen, and all its bytes where it is so small that they were read when it was opened."""
+
+    state: FileState
+    data: bytes = b""
 
 
 def open_container(
     disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None, flushed: Witness | None = None
-) -> FileState | None:
+) -> OpenContainer | None:
     """Open what the path names, for writing where that is allowed; None: there is no such file.
 
     ``witness``, ``tombstone`` and the ``flushed`` point were read before: they may only grow between the two. A link, a
@@ -59,9 +68,14 @@ def open_container(
         if reason := why_not_private(status, linked=True):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
         refuse_oversized(path, status.st_size)
-        size = preallocation.end_of(disk, descriptor.fd, status.st_size)
-        header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
-        return FileState(
+        data = read_all(disk, descriptor.fd, status.st_size, 0) if status.st_size <= _SMALL else b""
+        if data and len(data) == status.st_size:
+            data = preallocation.without(data)
+            size, header = len(data), data[: record.HEADER_SIZE]
+        else:
+            size, data = preallocation.end_of(disk, descriptor.fd, status.st_size), b""
+            header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
+        state = FileState(
             path,
             descriptor,
             status.st_dev,
@@ -79,23 +93,27 @@ def open_container(
             unproved=witness != flushed,
             linked=status.st_nlink > 1,
         )
+        return OpenContainer(state, data)
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 
 
-def read_range(disk: Disk, state: FileState, start: int) -> Container:
+def read_range(disk: Disk, state: FileState, known: bytes, start: int) -> Container:
     """The container from ``start`` on, up to the size of the state: a consistent view while others append.
 
-    Of what stands behind the last record of a large one, read whole, only the beginning: it may be gigabytes of zeros.
+    ``known`` are its bytes where they were read already. Of what stands behind the last record of a large one, read
+    whole, only the beginning: it may be gigabytes of zeros.
     """
-    header, witness = state.header, known_witness(state)
-    if len(header) < record.HEADER_SIZE:
-        return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state), is_unproved(state))
-    offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
-    end = state.size
-    if start == 0 and end > _WALKED:
-        end = min(end, end_of_records(disk, state.descriptor.fd, end) + _BEHIND)
-    data = read_all(disk, state.descriptor.fd, max(0, end - offset), offset)
-    return Container(header, offset, data, witness, state.tombstone, is_spoiled(state), is_unproved(state))
+    header, size = state.header, state.size
+    offset = max(record.HEADER_SIZE, size + start if start < 0 else start)
+    if known or len(header) < record.HEADER_SIZE:
+        offset, data = min(offset, size), known[offset:]
+    else:
+        if start == 0 and size > _WALKED:
+            size = min(size, end_of_records(disk, state.descriptor.fd, size) + _BEHIND)
+        data = read_all(disk, state.descriptor.fd, max(0, size - offset), offset)
+    return Container(
+        header, offset, data, known_witness(state), state.tombstone, is_spoiled(state), is_unproved(state)
+    )
 
 
 def refuse_oversized(path: str, size: int) -> None:
