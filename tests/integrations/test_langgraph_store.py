@@ -306,6 +306,16 @@ def test_another_checkpointer_is_sealed_under_the_key_of_a_vault(tmp_path: Path)
     connection.close()
 
 
+def test_a_cipher_seals_under_the_newest_key_and_opens_what_another_process_sealed(tmp_path: Path) -> None:
+    with open_store(tmp_path / "vault", key=KEY) as vault, VaultCipher.from_url(tmp_path / "vault", key=KEY) as theirs:
+        cipher = VaultCipher(vault)
+        before = cipher.encrypt(b"before")
+        vault.rotate_key()
+        assert theirs.decrypt(*cipher.encrypt(b"after")) == b"after"
+        assert theirs.encrypt(b"")[1][1:9] == cipher.encrypt(b"")[1][1:9] != before[1][1:9]
+        assert cipher.decrypt(*before) == theirs.decrypt(*before) == b"before"
+
+
 def test_what_was_changed_or_is_of_another_vault_does_not_open(vault: SessionStore) -> None:
     cipher = VaultCipher(vault)
     name, sealed = cipher.encrypt(b"a text")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+from typer import Option
 
 from .lazy_group import CommandEntry, LazyGroup
 from .output import HELP_STYLE, HELP_WIDTH, line
-from .vault_options import KeyCommandLine, KeyFilePath, PassphraseFilePath, VaultOptions, VaultPath
+from .vault_options import Where, takes_options
 
 _BEGIN, _SESSIONS, _VAULT = "Begin", "Sessions", "The vault"
 
@@ -92,16 +91,14 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(epilog=EPILOG)
+@takes_options
 def root(
     context: typer.Context,
     *,
-    vault: VaultPath = None,
-    key_file: KeyFilePath = None,
-    key_command: KeyCommandLine = None,
-    passphrase_file: PassphraseFilePath = None,
-    version: Annotated[  # noqa: ARG001 - acted on by its callback
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    where: Where,
+    version: bool = Option(  # noqa: ARG001 - acted on by its callback
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     """Encrypted, compressed sessions of AI assistants, one file each. Begin with `vaultsession demo`."""
-    context.obj = VaultOptions(vault, key_file, key_command, passphrase_file)
+    context.obj = where

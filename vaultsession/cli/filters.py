@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, cast
 
-import typer
+from typer import Option
 
 from ..errors import InvalidSetting
+from ..store.fields import Filters
 from ..store.pages import Period
 from ..util.clock import SystemClock, to_datetime, to_duration
 
-if TYPE_CHECKING:
-    from ..store.fields import Filters
-
 _PANEL = "Which sessions"
 
-User = Annotated[
-    str | None, typer.Option("--user", metavar="ID", help="Only sessions of this user.", rich_help_panel=_PANEL)
-]
-Tenant = Annotated[
-    str | None, typer.Option("--tenant", metavar="ID", help="Only sessions of this tenant.", rich_help_panel=_PANEL)
-]
-Assistant = Annotated[
-    str | None,
-    typer.Option("--assistant", metavar="ID", help="Only sessions of this assistant.", rich_help_panel=_PANEL),
-]
-Label = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label", metavar="NAME=VALUE", help="Only with this label; may be repeated.", rich_help_panel=_PANEL
+
+def _filters(
+    user: str | None = Option(None, "--user", metavar="ID", help="Only sessions of this user.", rich_help_panel=_PANEL),
+    tenant: str | None = Option(
+        None, "--tenant", metavar="ID", help="Only sessions of this tenant.", rich_help_panel=_PANEL
     ),
-]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="WHEN", help="Only changed since: 2d, or 2026-11-20T09:00 (UTC).", rich_help_panel=_PANEL
+    assistant: str | None = Option(
+        None, "--assistant", metavar="ID", help="Only sessions of this assistant.", rich_help_panel=_PANEL
     ),
-]
-Before = Annotated[
-    str | None, typer.Option("--before", metavar="WHEN", help="Only changed before that.", rich_help_panel=_PANEL)
-]
+    label: list[str] | None = Option(
+        None, "--label", metavar="NAME=VALUE", help="Only with this label; may be repeated.", rich_help_panel=_PANEL
+    ),
+) -> Filters:
+    labels = {}
+    for text in label or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidSetting(f"a label is NAME=VALUE, not {text!r}")
+        labels[name] = value
+    given: Filters = {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels}
+    return cast("Filters", {name: value for name, value in given.items() if value})
 
 
-def period_of(since: str | None, before: str | None) -> Period:
-    """The period that the options say. ``InvalidSetting`` names the option that says no time."""
+def _period(
+    since: str | None = Option(
+        None, "--since", metavar="WHEN", help="Only changed since: 2d, or 2026-11-20T09:00 (UTC).",
+        rich_help_panel=_PANEL,
+    ),
+    before: str | None = Option(
+        None, "--before", metavar="WHEN", help="Only changed before that.", rich_help_panel=_PANEL
+    ),
+) -> Period:  # fmt: skip
     now = SystemClock().now()
     period = Period(_moment("--since", since, now), _moment("--before", before, now))
     if period.since is not None and period.before is not None and period.since >= period.before:
@@ -53,15 +53,9 @@ def period_of(since: str | None, before: str | None) -> Period:
     return period
 
 
-def filters(user: str | None, tenant: str | None, assistant: str | None, label: Sequence[str] | None) -> Filters:
-    """The filters of the store that the options say. ``InvalidSetting`` for a label that is none."""
-    labels = {}
-    for text in label or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidSetting(f"a label is NAME=VALUE, not {text!r}")
-        labels[name] = value
-    return {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels}
+Chosen = Annotated[Filters, _filters]
+"""Filters of the store, those that were given."""
+Changed = Annotated[Period, _period]
 
 
 def _moment(option: str, text: str | None, now: int) -> datetime | None:

@@ -19,6 +19,8 @@ from functools import cache
 from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from typer import Option
+
 from ..errors import InvalidSetting
 from ..util.clock import SystemClock, to_micros
 from ..util.lazy import LazyModule
@@ -68,7 +70,7 @@ class Form(Enum):
     JSONL = "jsonl"
 
     @classmethod
-    def chosen(cls, *, as_json: bool, as_jsonl: bool = False) -> Form:
+    def chosen(cls, *, as_json: bool = False, as_jsonl: bool = False) -> Form:
         """What the options say, else what stdout is."""
         if as_json and as_jsonl:
             raise InvalidSetting("give --json or --jsonl, not both")
@@ -77,9 +79,26 @@ class Form(Enum):
         return cls.TABLE if sys.stdout.isatty() else cls.TSV
 
 
-JsonForm = Annotated[Form, "--json"]
-AnyForm = Annotated[Form, "--json", "--jsonl"]
-"""The form of a command's output, and the options that choose it; ``vault_options.takes_options`` makes them of it."""
+_AS_JSON: bool = Option(False, "--json", help="One JSON document.")
+_AS_JSONL: bool = Option(False, "--jsonl", help="JSON lines, written as they come.")
+
+
+def _json_form(as_json: bool = _AS_JSON) -> Form:
+    return Form.chosen(as_json=as_json)
+
+
+def _lines_form(as_jsonl: bool = _AS_JSONL) -> Form:
+    return Form.chosen(as_jsonl=as_jsonl)
+
+
+def _any_form(as_json: bool = _AS_JSON, as_jsonl: bool = _AS_JSONL) -> Form:
+    return Form.chosen(as_json=as_json, as_jsonl=as_jsonl)
+
+
+JsonForm = Annotated[Form, _json_form]
+LinesForm = Annotated[Form, _lines_form]
+AnyForm = Annotated[Form, _any_form]
+"""The form of a command's output, and the options that choose it."""
 
 
 @dataclass(frozen=True, slots=True)

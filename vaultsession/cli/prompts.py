@@ -11,10 +11,11 @@ import typer
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, write_new
 from ..vault.key_places import KeyFile, Prompt
+from ..vault.key_sources import KeySources
 from ..vault.secret import Passphrase, RawKey, Secret
 from . import exit_codes
 from .output import say
-from .vault_options import absolute
+from .vault_options import VaultOptions, absolute
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be done.")]
@@ -67,6 +68,29 @@ def key_in_file(path: str, vault: str) -> tuple[RawKey, bool]:
     except OSError as error:
         raise BackendUnavailable(f"the new key could not be kept in {path}: {error.strerror or error}") from error
     return made, True
+
+
+class FirstSecret:
+    """Where the secret of a new vault comes from. ``place`` names it once it was asked for, ``file`` one of a key."""
+
+    def __init__(self, where: VaultOptions, vault: str, sources: KeySources, typed: Secret | None = None) -> None:
+        self.place = self.file = ""
+        self._where, self._vault, self._sources, self._typed = where, vault, sources, typed
+
+    def secret(self, vault_id: bytes) -> Secret:
+        """The secret, kept safe before it is used."""
+        if self._typed is not None:
+            self.place = "the passphrase that you typed"
+            return self._typed
+        if self._where.key_file:
+            key, is_new = key_in_file(self._where.key_file, self._vault)
+            self.file = absolute(self._where.key_file)
+            self.place = f"{'new ' if is_new else ''}key file {self.file}"
+            return key
+        source, found = self._sources.for_creation(self._where.key, vault_id, self._vault)
+        self.place = source.name
+        self.file = source.path if isinstance(source, KeyFile) else ""
+        return found
 
 
 def warn_of_loss(place: str) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from urllib.parse import unquote
 
 import typer
+from typer import Option
 
 from ..errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
 from ..util.home import expanded
 from ..util.lazy import LazyModule
-from .output import Form
 
 if TYPE_CHECKING:
     from .. import vault as vaults
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..util import disk
     from ..util import place as place_parts
     from ..vault import UnlockedVault, Vault, key_command, key_places, key_sources, location
+    from ..vault import secret as secrets
     from ..vault.key_sources import Key, KeySource
     from ..vault.location import VaultLocation
     from ..vault.secret import Secret
@@ -40,40 +41,7 @@ else:  # the help of a command does without the store
     key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
     place_parts = LazyModule(".util.place")
     key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
-
-_PANEL = "Vault and key"
-
-VaultPath = Annotated[
-    str | None,
-    typer.Option(
-        "--vault", "-V", metavar="PATH",
-        help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
-        rich_help_panel=_PANEL,
-    ),
-]  # fmt: skip
-KeyFilePath = Annotated[
-    str | None,
-    typer.Option("--key-file", metavar="FILE", help="A private file with the key.", rich_help_panel=_PANEL),
-]
-KeyCommandLine = Annotated[
-    str | None,
-    typer.Option("--key-command", metavar="COMMAND", help="A command that prints the key.", rich_help_panel=_PANEL),
-]
-PassphraseFilePath = Annotated[
-    str | None,
-    typer.Option("--passphrase-file", metavar="FILE", help="A private file with a passphrase.", rich_help_panel=_PANEL),
-]
-
-_OPTIONS: dict[str, Any] = {
-    "vault": VaultPath,
-    "key_file": KeyFilePath,
-    "key_command": KeyCommandLine,
-    "passphrase_file": PassphraseFilePath,
-}
-_FORMS = {
-    "--json": Annotated[bool, typer.Option("--json", help="One JSON document.")],
-    "--jsonl": Annotated[bool, typer.Option("--jsonl", help="JSON lines, written as they come.")],
-}
+    secrets = LazyModule(".vault.secret")
 
 
 @dataclass(frozen=True)
@@ -125,6 +93,13 @@ class VaultOptions:
         if len(named) > 1:
             raise InvalidSetting("give one of --key-file, --key-command and --passphrase-file")
         return named[0] if named else None
+
+    @property
+    def secret_files(self) -> tuple[str, ...]:
+        """The files that are named for a key or a passphrase, by the options and by the environment."""
+        environ = self.environ
+        named = self.key_file, self.passphrase_file, environ.get(secrets.KEY_FILE), environ.get(secrets.PASSPHRASE_FILE)
+        return tuple(absolute(path) for path in named if path)
 
     def open(
         self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None,
@@ -219,33 +194,58 @@ def local_path(place: str) -> str:
     raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
 
 
+_PANEL = "Vault and key"
+
+
+def _where(
+    context: typer.Context,
+    vault: str | None = Option(
+        None, "--vault", "-V", metavar="PATH", rich_help_panel=_PANEL,
+        help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
+    ),
+    key_file: str | None = Option(
+        None, "--key-file", metavar="FILE", rich_help_panel=_PANEL, help="A private file with the key."
+    ),
+    key_command: str | None = Option(
+        None, "--key-command", metavar="COMMAND", rich_help_panel=_PANEL, help="A command that prints the key."
+    ),
+    passphrase_file: str | None = Option(
+        None, "--passphrase-file", metavar="FILE", rich_help_panel=_PANEL, help="A private file with a passphrase."
+    ),
+) -> VaultOptions:  # fmt: skip
+    given = VaultOptions(vault, key_file, key_command, passphrase_file)
+    return given.under(context.obj if isinstance(context.obj, VaultOptions) else None)
+
+
+Where = Annotated[VaultOptions, _where]
+"""The options that say which vault and which key."""
+
+
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options that its parameters ``where: VaultOptions`` and ``form: JsonForm | AnyForm`` mean."""
-    own = inspect.signature(command, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    kept: list[tuple[str, Any, Any]] = []
-    for each in own.parameters.values():
-        if each.name == "form":
-            kept += [(option.replace("--", "as_"), _FORMS[option], False) for option in get_args(each.annotation)[1:]]
-        elif each.name != "where":
-            kept.append((each.name, each.annotation, each.default))
-    if "where" in own.parameters:
-        kept += [("context", typer.Context, inspect.Parameter.empty)]
-        kept += [(name, annotation, None) for name, annotation in _OPTIONS.items()]
+    """A command as typer reads it. A parameter ``Annotated[T, make]`` becomes the parameters of the function ``make``.
+
+    The command gets what ``make`` returns for what was typed. Parameters that may be positional come last in the help.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    makers: dict[str, Callable[..., Any]] = {}
+    shown: dict[str, inspect.Parameter] = {}
+    for each in sorted(own.values(), key=lambda each: each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD):
+        make = next(filter(inspect.isfunction, get_args(each.annotation)[1:]), None)
+        if make is None:
+            shown[each.name] = each
+        else:
+            makers[each.name] = make
+            shown |= inspect.signature(make, eval_str=True).parameters
 
     @functools.wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        if "where" in own.parameters:
-            outer = given.pop("context").obj
-            where = VaultOptions(**{name: given.pop(name) for name in _OPTIONS})
-            given["where"] = where.under(outer if isinstance(outer, VaultOptions) else None)
-        if "form" in own.parameters:
-            given["form"] = Form.chosen(as_json=given.pop("as_json", False), as_jsonl=given.pop("as_jsonl", False))
-        command(**given)
+        made = {
+            name: make(**{each: given[each] for each in inspect.signature(make).parameters})
+            for name, make in makers.items()
+        }
+        command(**{name: made[name] if name in made else given[name] for name in own})
 
-    parameters = [
-        inspect.Parameter(name, keyword, default=default, annotation=annotation) for name, annotation, default in kept
-    ]
-    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect's own protocol
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in shown.values()]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # inspect's own protocol
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run

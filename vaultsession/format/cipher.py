@@ -6,16 +6,20 @@ random, since a counter would repeat itself after "append, crash, append again" 
 
 from __future__ import annotations
 
-import hmac
 import os
 from typing import Any, Protocol
-
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
 
 from ..errors import Damaged, TooLarge, UnsupportedFormat
 from .head import LARGEST_HEAD
 from .keys import KEY_SIZE, Keyring, MasterKey, derive
+from .primitives import (
+    AESGCM,
+    AESGCMSIV,
+    ChaCha20Poly1305,
+    InvalidTag,
+    UnsupportedAlgorithm,
+    compare_digest,
+)
 from .record import (
     COMMITTED_SIZE,
     FOOTER_SIZE,
@@ -108,7 +112,7 @@ class ContainerCipher:
         """
         parsed = parse_header(header)
         keys = _derive(keyring.master(parsed.key_id), header[:COMMITTED_SIZE], parsed.salt, keyring.vault_id, locator)
-        if not hmac.compare_digest(keys[2 * KEY_SIZE :], parsed.commitment):
+        if not compare_digest(keys[2 * KEY_SIZE :], parsed.commitment):
             raise Damaged("the header does not fit its key and name: edited, swapped, or of another vault")
         return cls(header[:HEADER_SIZE], parsed, keys)
 

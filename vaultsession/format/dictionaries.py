@@ -19,13 +19,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from ..errors import TrainingRefused, UnknownDictionary, UnknownKey, VaultError
 from .cipher import Masters
 from .keys import TENANT_SIZE, MasterKey
 from .payload import Dictionary
+from .primitives import AESGCM, InvalidTag
 
 _log = logging.getLogger("vaultsession")
 

@@ -6,14 +6,13 @@ An id is never cleaned. It is accepted as it is and mapped injectively to a *loc
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import re
 from collections.abc import Callable
 from typing import NewType
 
 from ..errors import InvalidSessionId
+from .primitives import hmac_sha512
 
 LONGEST_ID = 1024
 """Bytes of UTF-8 that an id may have."""
@@ -76,12 +75,14 @@ def composed(*parts: str) -> str:
         return joined
     kept = data[: LONGEST_ID - 2 * _DIGEST_SIZE - 2].decode("utf-8", "ignore")
     # No id that fits has two percent signs in a row: they are escaped as %25.
+    import hashlib  # noqa: PLC0415 - for what hardly any id is
+
     return f"{kept}%%{hashlib.sha256(data).hexdigest()}"
 
 
 def locator(naming_key: bytes, session_id: SessionId) -> str:
     """The 32 characters that identify a session in this vault: keyed, injective, lower case, fixed length."""
-    number = int.from_bytes(hmac.digest(naming_key, session_id.encode(), "sha512")[:20], "big")
+    number = int.from_bytes(hmac_sha512(naming_key, session_id.encode())[:20], "big")
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(150, -10, -10)])
 
 

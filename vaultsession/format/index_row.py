@@ -9,13 +9,9 @@ and a page still opens in a third of the time that the containers' own keys woul
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import os
 from collections.abc import Iterable
 from typing import Any
-
-from cryptography.exceptions import InvalidTag
 
 from ..errors import Damaged, UnknownKey, UnsupportedFormat
 from . import record
@@ -23,6 +19,7 @@ from .cipher import Masters, aead
 from .head import Head, decode
 from .ids import LOCATOR, LOCATOR_LENGTH, locator_of
 from .keys import KEY_ID_SIZE, KEY_SIZE, Keyring, MasterKey
+from .primitives import Hash, InvalidTag, compare_digest, hmac_sha512, sha512
 from .sealed import GENERATIONS, IndexRow, Tombstone, columns_of
 
 _ROW = b"row"
@@ -57,7 +54,7 @@ class IndexRowCipher:
     def __init__(self, keyring: Masters) -> None:
         self._keyring = keyring
         self._signing_key = functools.lru_cache(_MASTERS)(self._derive_signing_key)
-        self._begins: tuple[Keyring, dict[bytes, Any]] = keyring.current, {}
+        self._begins: tuple[Keyring, dict[bytes, Hash]] = keyring.current, {}
         self._key_of = functools.lru_cache(_CONTAINERS)(self._derive_key)
         self._tags_of = functools.lru_cache(1024)(self._derive_tags)  # the same few owners and labels, over and over
 
@@ -112,7 +109,7 @@ class IndexRowCipher:
         self._keyring.refresh()
         return self._keyring.current.master(key_id)
 
-    def _begin(self, root: bytes) -> Any:  # noqa: ANN401 - hashlib's own type has no name
+    def _begin(self, root: bytes) -> Hash:
         """What the hashes of a master key begin with: for as long as the keyring stays as it is."""
         keyring, begins = self._begins
         if keyring is not self._keyring.current:
@@ -120,7 +117,7 @@ class IndexRowCipher:
         found = begins.get(root)
         if found is None:
             subkey = self._root(root).subkey(b"index", self._keyring.vault_id)
-            found = begins[root] = hashlib.sha512(_ROW_KEY + subkey)
+            found = begins[root] = sha512(_ROW_KEY + subkey)
         return found
 
     def _derive_key(self, root: bytes, header: bytes, locator: str) -> Any:  # noqa: ANN401 - the suites have no type in common
@@ -133,7 +130,7 @@ class IndexRowCipher:
             raise ValueError("a row without a header or a name")
         derived = self._begin(root).copy()
         derived.update(header + locator.encode())
-        return aead(header[_SUITE], derived.digest()[:KEY_SIZE])
+        return aead(header[_SUITE], derived.finalize()[:KEY_SIZE])
 
     def _tags(self, head: Head) -> tuple[bytes, ...]:
         owners = (head.user_id, head.tenant_id, head.assistant_id)
@@ -152,13 +149,11 @@ class IndexRowCipher:
 
     def _signer(self, tombstone: Tombstone, masters: Iterable[MasterKey]) -> MasterKey | None:
         key, generation = tombstone.key, tombstone.generation
-        return next(
-            (each for each in masters if hmac.compare_digest(tombstone.mac, self._mac(each, key, generation))), None
-        )
+        return next((each for each in masters if compare_digest(tombstone.mac, self._mac(each, key, generation))), None)
 
     def _mac(self, master: MasterKey, key: str, generation: int) -> bytes:
         text = b"tombstone" + generation.to_bytes(8, "little") + locator_of(key).encode()
-        return hmac.digest(self._signing_key(master), text, "sha512")[: record.TAG_SIZE]
+        return hmac_sha512(self._signing_key(master), text)[: record.TAG_SIZE]
 
     def _derive_signing_key(self, master: MasterKey) -> bytes:
         return master.subkey(b"tombstone", self._keyring.vault_id)

@@ -5,7 +5,6 @@ An ordered keyring: the first master key seals, all of them open. The naming roo
 
 from __future__ import annotations
 
-import hmac
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from ..errors import UnknownKey
 from . import ids
+from .primitives import hmac_sha512
 
 KEY_SIZE = 32
 KEY_ID_SIZE = 8
@@ -119,7 +119,7 @@ class Keyring:
         """
         named = name.encode()
         text = kind.encode() + b"\0" + len(named).to_bytes(4, "little") + named + value.encode()
-        return hmac.digest(self.tag_key, text, "sha512")[:16]
+        return hmac_sha512(self.tag_key, text)[:16]
 
     def _from_root(self, purpose: bytes) -> bytes:
         return expand(self.naming_root, b"vaultsession/root/v1\0" + purpose + b"\0" + self.vault_id, KEY_SIZE)

@@ -7,17 +7,13 @@ voucher key stands in the key set too: without it nobody makes a vault key that 
 
 from __future__ import annotations
 
-import hmac
 import os
 import struct
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from ..errors import Damaged, InvalidSetting
 from ..format.keys import KEY_SIZE, VAULT_ID_SIZE, derive
+from ..format.primitives import AESGCM, InvalidTag, compare_digest, generate_private, private_key, public_key
 from .secret import Secret, SecretKind, Stretching
 
 LONGEST_LABEL = 64
@@ -62,9 +58,7 @@ class SlotKeys(NamedTuple):
         """The vault key that lies in the slot. ``Damaged`` unless it was sealed by a holder of the voucher key."""
         *_, ephemeral, sealed = _KEYS.unpack_from(raw, _FACTS.size)
         try:
-            shared = X25519PrivateKey.from_private_bytes(self.private).exchange(
-                X25519PublicKey.from_public_bytes(ephemeral)
-            )
+            shared = private_key(self.private).exchange(public_key(ephemeral))
             return AESGCM(_wrapping_key(shared, self.voucher, ephemeral, raw, vault_id)).decrypt(_ONCE, sealed, None)
         except (InvalidTag, ValueError):  # ValueError: a point of low order
             raise Damaged(f"the vault key in slot {id_of(raw).hex()} of the keyring file was altered") from None
@@ -82,7 +76,7 @@ def make(secret: Secret, vault_key: bytes, vault_id: bytes, label: str, now: int
     how = Stretching.of(secret)
     facts = _FACTS.pack(os.urandom(8), how.kind, len(named), 0, *how[1:], now, named, os.urandom(32))
     sealing_key, commitment = _secret_keys(secret, facts)
-    pair = X25519PrivateKey.generate()
+    pair = generate_private()
     keys = SlotKeys(pair.private_bytes_raw(), os.urandom(KEY_SIZE))
     committed = facts + commitment + pair.public_key().public_bytes_raw()
     nonce = os.urandom(12)
@@ -94,8 +88,8 @@ def renew(raw: bytes, vault_key: bytes, voucher: bytes, vault_id: bytes) -> byte
     """The slot with this vault key in it: what it has of its own stays."""
     _, public, _, _, _, _ = _KEYS.unpack_from(raw, _FACTS.size)
     try:
-        ephemeral = X25519PrivateKey.generate()
-        shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
+        ephemeral = generate_private()
+        shared = ephemeral.exchange(public_key(public))
     except ValueError:  # authentic, and yet a point of low order
         raise Damaged(f"the public key of slot {id_of(raw).hex()} is none") from None
     point = ephemeral.public_key().public_bytes_raw()
@@ -107,7 +101,7 @@ def unlock(raw: bytes, secret: Secret, vault_id: bytes) -> SlotKeys | None:
     """What the slot keeps for this secret; None for another's. ``Damaged`` if the secret is right and the rest not."""
     commitment, _, nonce, sealed, _, _ = _KEYS.unpack_from(raw, _FACTS.size)
     sealing_key, expected = _secret_keys(secret, raw[: _FACTS.size])
-    if not hmac.compare_digest(commitment, expected):
+    if not compare_digest(commitment, expected):
         return None
     try:
         plain = AESGCM(sealing_key).decrypt(nonce, sealed, raw[:_COMMITTED] + vault_id)

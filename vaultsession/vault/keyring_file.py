@@ -7,18 +7,14 @@ slot without its secret. Every field is checked, and what the encoder would not 
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import os
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from ..errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from ..format.keys import KEY_SIZE, Keyring, MasterKey, derive
+from ..format.primitives import AESGCM, InvalidTag, compare_digest, hmac_sha512, sha512
 from . import key_slot
 from .key_slot import LATEST, SLOT_SIZE, Slot, SlotKeys
 from .secret import MOST_WORK, Passphrase, Secret
@@ -71,7 +67,7 @@ class KeyringFile:
         _, salt, nonce = _SEALED.unpack_from(body, start)
         start += _SEALED.size
         set_key, mac_key = _file_keys(vault_key, salt, body[: _FILE.size])
-        if not hmac.compare_digest(mac, _mac(mac_key, before)):
+        if not compare_digest(mac, _mac(mac_key, before)):
             raise Damaged("the keyring file was altered: its MAC is wrong")
         try:
             plain = AESGCM(set_key).decrypt(nonce, body[start:], body[:start])
@@ -89,7 +85,7 @@ class KeyringFile:
     def follows(self, descent_key: bytes) -> bool:
         """Whether its maker knew the vault key, of which this is the descent key, that was replaced last."""
         body, proof = self.data[: -_CHECKSUM_SIZE - 2 * _MAC_SIZE], self.data[-_CHECKSUM_SIZE - 2 * _MAC_SIZE :]
-        return hmac.compare_digest(proof[:_MAC_SIZE], _mac(descent_key, body))
+        return compare_digest(proof[:_MAC_SIZE], _mac(descent_key, body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +237,7 @@ def parse(data: bytes) -> KeyringFile:
     """A keyring file as far as it can be read without a key, or ``Damaged`` or ``UnsupportedFormat``."""
     if not len(_MAGIC) + 1 + _CHECKSUM_SIZE <= len(data) <= LARGEST_FILE or not data.startswith(_MAGIC):
         raise Damaged(f"not a keyring file ({len(data)} bytes)")
-    if not hmac.compare_digest(_checksum(data[:-_CHECKSUM_SIZE]), data[-_CHECKSUM_SIZE:]):
+    if not compare_digest(_checksum(data[:-_CHECKSUM_SIZE]), data[-_CHECKSUM_SIZE:]):
         raise Damaged("the keyring file is torn or damaged: its checksum is wrong")
     if (version := data[len(_MAGIC)]) != VERSION:
         raise UnsupportedFormat(
@@ -348,16 +344,16 @@ def _file_keys(vault_key: bytes, salt: bytes, header: bytes) -> tuple[bytes, byt
 
 
 def _mac(mac_key: bytes, data: bytes) -> bytes:
-    return hmac.digest(mac_key, data, "sha512")[:_MAC_SIZE]
+    return hmac_sha512(mac_key, data)[:_MAC_SIZE]
 
 
 def _mark(descent_key: bytes) -> int:
     """63 bits, which is what an index keeps as a number."""
-    return int.from_bytes(hashlib.sha512(b"vaultsession/mark/v1\0" + descent_key).digest()[:8], "little") >> 1
+    return int.from_bytes(sha512(b"vaultsession/mark/v1\0" + descent_key).finalize()[:8], "little") >> 1
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.sha512(data).digest()[:_CHECKSUM_SIZE]
+    return sha512(data).finalize()[:_CHECKSUM_SIZE]
 
 
 def _raw_slots(data: bytes) -> tuple[bytes, ...]:

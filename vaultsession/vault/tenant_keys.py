@@ -22,11 +22,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from ..errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
 from ..format.keys import KEY_ID_SIZE, KEY_SIZE, TENANT_SIZE, Keyring, MasterKey
+from ..format.primitives import AESGCM, InvalidTag
 
 VERSION = 1
 MOST_KEYS = 65535

@@ -47,6 +47,13 @@ from .layout import FilesLayout
 from .locks import PathLock
 from .quarantine import Quarantine
 
+_LOOKUP = (
+    "SELECT 'sessions', key, witness, mark, generation, seq, version FROM sessions WHERE locator = :locator"
+    " UNION ALL SELECT 'lost', key, witness, NULL, NULL, NULL, NULL FROM lost WHERE locator = :locator"
+    " UNION ALL SELECT 'tombstones', key, NULL, NULL, generation, mac, NULL FROM tombstones WHERE locator = :locator"
+)
+"""All that there is of a session, in one transaction: its first row counts, and none behind it is looked for."""
+
 _FORK_SECONDS = 1.0
 _SETTLED = "settled"
 
@@ -395,17 +402,16 @@ class Index:
                     raise
                 return _UNKNOWN
             try:  # not ``translated``, which is a third of what this costs: called for each file that is opened
-                text = "SELECT key, witness, mark, generation, seq, version FROM sessions WHERE locator = ?"
-                if found := connection.execute(text, (locator,)).fetchone():
-                    # A row stands above every tombstone of its session: a file below the one is below the other.
-                    flushed, name = unpack_witness(found[1]), found[0] if is_key_of(found[0], locator) else None
-                    return IndexedSession(witness_of(flushed, found[2], self.boot, *found[3:]), None, name, flushed)
-                text = "SELECT key, witness FROM lost WHERE locator = ?"
-                if found := connection.execute(text, (locator,)).fetchone():
-                    name = found[0] if is_key_of(found[0], locator) else None
-                    return IndexedSession(unpack_witness(found[1]), None, name)
-                text = "SELECT key, generation, mac FROM tombstones WHERE locator = ?"
-                found = connection.execute(text, (locator,)).fetchone()
-                return IndexedSession(None, tombstone_from(*found), None) if found else _UNKNOWN
+                found = connection.execute(_LOOKUP, {"locator": locator}).fetchone()
+                if found is None:
+                    return _UNKNOWN
+                table, key, witness, mark, *point = found
+                if table == "tombstones":
+                    return IndexedSession(None, tombstone_from(key, *point[:2]), None)
+                # A row stands above every tombstone of its session: a file below the one is below the other.
+                flushed, name = unpack_witness(witness), key if is_key_of(key, locator) else None
+                if table == "lost":
+                    return IndexedSession(flushed, None, name)
+                return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, name, flushed)
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error

@@ -14,11 +14,11 @@ import re
 import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of
+from ...format.primitives import blake2b
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
 from .layout import refusal

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from typer import Argument, Option
 
 from ...errors import InvalidSetting
 from .. import output
 from ..completers import SessionId
 from ..output import JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 
 @takes_options
 def append(
-    where: VaultOptions,
+    where: Where,
     *,
     id: SessionId,
-    source: Annotated[
-        str | None, typer.Argument(metavar="-", help="- reads JSON lines from stdin, one message each.")
-    ] = None,
-    role: Annotated[str, typer.Option("--role", help="Who says it.")] = "user",
-    content: Annotated[
-        str | None, typer.Option("--content", show_default=False, help="What is said; stdin where it is left out.")
-    ] = None,
-    create: Annotated[bool, typer.Option("--create", help="Make the session where there is none.")] = False,
-    dedupe: Annotated[bool, typer.Option("--dedupe", help="Leave out messages whose id is there already.")] = False,
+    source: str | None = Argument(None, metavar="-", help="- reads JSON lines from stdin, one message each."),
+    role: str = Option("user", "--role", help="Who says it."),
+    content: str | None = Option(None, "--content", help="What is said; stdin where it is left out."),
+    create: bool = Option(False, "--create", help="Make the session where there is none."),
+    dedupe: bool = Option(False, "--dedupe", help="Leave out messages whose id is there already."),
     form: JsonForm,
 ) -> None:
     """Append messages to a session.

@@ -8,9 +8,9 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from typer import Argument, Option
 
 from ...admin.archive.archiver import Archived, ArchiveOutcome
 from ...admin.archive.follower import ArchiveFollower, Minute
@@ -20,12 +20,11 @@ from ...admin.archive.timers import timer
 from ...admin.importers import Skipped
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from ...util.clock import to_duration
-from ...vault.secret import KEY_FILE, PASSPHRASE_FILE
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, absolute, takes_options
+from ..vault_options import VaultOptions, Where, takes_options
 
 _INTERRUPTED = "what was sealed stays, and the same command goes on"
 _COLUMNS = (
@@ -47,32 +46,27 @@ class TimerKind(Enum):
 
 @takes_options
 def archive(
-    where: VaultOptions,
+    where: Where,
     *,
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="claude-code, codex, copilot-cli, gemini-cli, pi, or a path; without any, every agent that is here.",
-        ),
-    ] = None,
-    older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="SPAN", help="Only files not written to for so long: 14d.")
-    ] = None,
-    project: Annotated[
-        str | None, typer.Option("--project", metavar="DIR", help="Only sessions of work in this directory.")
-    ] = None,
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Remove each file after its session was read back and compared with it.")
-    ] = False,
-    shred: Annotated[
-        bool, typer.Option("--shred", help="Write noise over what is removed. An SSD keeps the old bytes all the same.")
-    ] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, and seal what is written.")] = False,
-    print_timer: Annotated[
-        TimerKind | None,
-        typer.Option("--print-timer", help="Print what runs this command every hour, and change nothing."),
-    ] = None,
+    sources: list[str] | None = Argument(
+        None,
+        metavar="SOURCE",
+        help="claude-code, codex, copilot-cli, gemini-cli, pi, or a path; without any, every agent that is here.",
+    ),
+    older_than: str | None = Option(
+        None, "--older-than", metavar="SPAN", help="Only files not written to for so long: 14d."
+    ),
+    project: str | None = Option(None, "--project", metavar="DIR", help="Only sessions of work in this directory."),
+    remove: bool = Option(
+        False, "--remove", help="Remove each file after its session was read back and compared with it."
+    ),
+    shred: bool = Option(
+        False, "--shred", help="Write noise over what is removed. An SSD keeps the old bytes all the same."
+    ),
+    follow: bool = Option(False, "--follow", "-f", help="Go on, and seal what is written."),
+    print_timer: TimerKind | None = Option(
+        None, "--print-timer", help="Print what runs this command every hour, and change nothing."
+    ),
     yes: Yes = False,
     dry_run: DryRun = False,
     form: JsonForm,
@@ -94,7 +88,7 @@ def archive(
         sources=tuple(sources or ()),
         older_than=0 if older_than is None else to_duration(older_than),
         project=project,
-        keys=_key_files(where),
+        keys=where.secret_files,
         remove=remove,
         shred=shred,
         dry_run=dry_run,
@@ -125,13 +119,6 @@ def archive(
                 problems.append({"place": where.path, "reason": f"{error}; {_INTERRUPTED}"})
     _show(rows, problems, form, dry_run=dry_run)
     exit_codes.end(lost=False, partial=bool(problems))
-
-
-def _key_files(where: VaultOptions) -> tuple[str, ...]:
-    """The files that are named for a key or a passphrase."""
-    environ = where.environ
-    named = where.key_file, where.passphrase_file, environ.get(KEY_FILE), environ.get(PASSPHRASE_FILE)
-    return tuple(absolute(path) for path in named if path)
 
 
 def _note(done: Archived | Skipped, rows: dict[str, Counter[str]], problems: list[dict[str, str]]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument, Option
 
 from ...store.fields import ConversationOptions
 from ...store.store import SessionStore
@@ -18,8 +18,8 @@ from ..chat.chat_loop import COMMANDS, Ask, ChatLoop, OnText
 from ..chat.echo import echo
 from ..chat.line_input import PipedInput, TerminalInput
 from ..completers import complete_id
-from ..output import Form
-from ..vault_options import VaultOptions, takes_options
+from ..output import Form, LinesForm
+from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,27 +31,17 @@ else:  # dear, and most agents are not asynchronous
 
 @takes_options
 def chat(
-    where: VaultOptions,
+    where: Where,
     *,
-    id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ID]", show_default=False, help="The session; a new one by default.", autocompletion=complete_id
-        ),
-    ] = None,
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            "--agent", metavar="MODULE:CALLABLE", show_default=False, help="Who answers; by default an offline echo."
-        ),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option("--system", metavar="TEXT", show_default=False, help="Told to the agent at first.")
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option("--window", min=1, show_default=False, help="Messages that the agent sees; else all.")
-    ] = None,
-    form: Annotated[Form, "--jsonl"],
+    id: str | None = Argument(
+        None, metavar="[ID]", help="The session; a new one by default.", autocompletion=complete_id
+    ),
+    agent: str | None = Option(
+        None, "--agent", metavar="MODULE:CALLABLE", help="Who answers; by default an offline echo."
+    ),
+    system: str | None = Option(None, "--system", metavar="TEXT", help="Told to the agent at first."),
+    window: int | None = Option(None, "--window", min=1, help="Messages that the agent sees; else all."),
+    form: LinesForm,
 ) -> None:
     """Talk with an agent; every turn is kept.
 

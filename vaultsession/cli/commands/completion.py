@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
 
-import typer
+from typer import Argument
 from typer.completion import get_completion_script  # type: ignore[attr-defined]  # there, and not in __all__
 
 from .. import output
@@ -39,7 +38,7 @@ class Shell(Enum):
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+    shell: Shell = Argument(..., metavar="SHELL", help="bash, zsh or fish."),
 ) -> None:
     """Print what makes a shell complete commands, options and ids.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
-import typer
+from typer import Argument, Option
 
 from .. import output
 from ..completers import SessionId
 from ..output import JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
     from ...store.fields import SessionFields
@@ -17,21 +17,14 @@ if TYPE_CHECKING:
 
 @takes_options
 def copy(
-    where: VaultOptions,
+    where: Where,
     *,
     id: SessionId,
-    new: Annotated[
-        str | None, typer.Argument(metavar="NEW", show_default=False, help="The id of the fork; else a new one.")
-    ] = None,
-    until: Annotated[
-        int | None,
-        typer.Option("--until", metavar="N", min=0, show_default=False, help="Only the first N messages."),
-    ] = None,
-    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Another title.")] = None,
-    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="Another user.")] = None,
-    ttl: Annotated[
-        str | None, typer.Option("--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d.")
-    ] = None,
+    new: str | None = Argument(None, metavar="NEW", help="The id of the fork; else a new one."),
+    until: int | None = Option(None, "--until", metavar="N", min=0, help="Only the first N messages."),
+    title: str | None = Option(None, "--title", metavar="TEXT", help="Another title."),
+    user: str | None = Option(None, "--user", metavar="ID", help="Another user."),
+    ttl: str | None = Option(None, "--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d."),
     form: JsonForm,
 ) -> None:
     """Fork a session: the same state and history, a life of its own.

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.text import Text
+from typer import Option
 
 from ...backends.files import preallocation
 from ...errors import Damaged, WrongKey
@@ -40,7 +40,7 @@ _HEX_BYTES = 48
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the vault and its key where they are.")] = False,
+    keep: bool = Option(False, "--keep", help="Leave the vault and its key where they are."),
 ) -> None:
     """See a vault at work, in a few seconds.
 

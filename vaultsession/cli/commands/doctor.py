@@ -10,10 +10,10 @@ from ...admin.doctor import Finding, Severity, examine
 from ...errors import KeyUnavailable, VaultError
 from ...vault import Vault
 from ...vault.key_sources import KeySources
-from ...vault.secret import KEY_FILE, PASSPHRASE_FILE, Secret
+from ...vault.secret import Secret
 from .. import exit_codes, output
 from ..output import AnyForm, Form
-from ..vault_options import VaultOptions, absolute, takes_options
+from ..vault_options import VaultOptions, Where, takes_options
 
 WELL = "Nothing was found: the vault is well."
 STYLES = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red",
@@ -21,7 +21,7 @@ STYLES = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red",
 
 
 @takes_options
-def doctor(where: VaultOptions, *, form: AnyForm) -> None:
+def doctor(where: Where, *, form: AnyForm) -> None:
     """Look for what is wrong with a vault.
 
     Nothing is changed, and without a key the structure alone is looked at.
@@ -63,8 +63,7 @@ def candidates(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Sec
 
 def _key_files(where: VaultOptions, directory: Vault) -> Iterator[str]:
     """Files with secrets that this process would use."""
-    named = (where.key_file, where.passphrase_file, where.environ.get(KEY_FILE), where.environ.get(PASSPHRASE_FILE))
-    yield from (absolute(path) for path in named if path)
+    yield from where.secret_files
     try:
         yield KeySources().key_file(directory.identity().vault_id).path
     except VaultError:

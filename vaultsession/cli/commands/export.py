@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ...errors import InvalidSetting, PartialFailure, SessionNotFound
 from .. import output
 from ..completers import complete_id
 from ..destination import destination
-from ..filters import Assistant, Label, Tenant, User, filters
+from ..filters import Chosen
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 
 @takes_options
 def export(
-    where: VaultOptions,
+    where: Where,
     *,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every living session.")] = False,
-    user: User = None,
-    tenant: Tenant = None,
-    assistant: Assistant = None,
-    label: Label = None,
-    into: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Into this file, which nobody else can read.")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="FILE may be there already: it is replaced.")] = False,
+    ids: list[str] | None = Argument(
+        None, metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id
+    ),
+    everything: bool = Option(False, "--all", help="Every living session."),
+    wanted: Chosen,
+    into: str | None = Option(
+        None, "--output", "-o", metavar="FILE", help="Into this file, which nobody else can read."
+    ),
+    replace: bool = Option(False, "--replace", help="FILE may be there already: it is replaced."),
 ) -> None:
     """Write sessions as JSON lines, in the clear.
 
@@ -41,7 +36,6 @@ def export(
 
     Exit code 3 where a session could not be read: the others are written. 4 where an ID is not there: nothing is.
     """
-    wanted = {name: value for name, value in filters(user, tenant, assistant, label).items() if value}
     if (bool(ids) + everything + bool(wanted)) != 1:
         raise InvalidSetting("say what to export: the ids of sessions, or filters such as --user, or --all")
     if into is None and sys.stdout.isatty():
@@ -54,7 +48,7 @@ def export(
             if not store.exists(name):  # before a line is written
                 raise SessionNotFound(f"there is no session {name!r}")
         with destination(into, replace=replace) as stream:
-            lines = store.export(chosen, progress=lambda done: progress(done, None), **wanted)  # type: ignore[arg-type]  # its keys are those of Filters
+            lines = store.export(chosen, progress=lambda done: progress(done, None), **wanted)
             try:
                 for line in lines:
                     stream.write(line)

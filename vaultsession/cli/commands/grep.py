@@ -6,21 +6,22 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from ...errors import InvalidSetting, PartialFailure
 from ...format.messages import understand
 from ...format.messages.plain import said
 from .. import exit_codes, output
-from ..filters import Assistant, Label, Tenant, User, filters
+from ..filters import Chosen
 from ..output import AnyForm, Form
 from ..progress import bar
 from ..transcript import ROLES
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
     from ...engine.search import Match, Needle
@@ -35,24 +36,16 @@ _LONGEST = 160
 
 @takes_options
 def grep(
-    where: VaultOptions,
+    where: Where,
     *,
-    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="A regular expression, as Python reads it.")],
-    user: User = None,
-    tenant: Tenant = None,
-    assistant: Assistant = None,
-    label: Label = None,
-    fixed: Annotated[bool, typer.Option("--fixed", "-F", help="PATTERN is a text, taken as it stands.")] = False,
-    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Upper and lower case alike.")] = False,
-    around: Annotated[
-        int, typer.Option("--context", "-C", metavar="N", min=0, help="So many messages before and behind as well.")
-    ] = 0,
-    state: Annotated[bool, typer.Option("--state", help="Look through the state as well.")] = False,
-    ids_only: Annotated[bool, typer.Option("--ids", "-l", help="Only the ids of the sessions, one a line.")] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", "-n", metavar="N", min=1, show_default=False, help="Stop after so many matches."),
-    ] = None,
+    pattern: str = Argument(..., metavar="PATTERN", help="A regular expression, as Python reads it."),
+    wanted: Chosen,
+    fixed: bool = Option(False, "--fixed", "-F", help="PATTERN is a text, taken as it stands."),
+    ignore_case: bool = Option(False, "--ignore-case", "-i", help="Upper and lower case alike."),
+    around: int = Option(0, "--context", "-C", metavar="N", min=0, help="So many messages before and behind as well."),
+    state: bool = Option(False, "--state", help="Look through the state as well."),
+    ids_only: bool = Option(False, "--ids", "-l", help="Only the ids of the sessions, one a line."),
+    limit: int | None = Option(None, "--limit", "-n", metavar="N", min=1, help="Stop after so many matches."),
     form: AnyForm,
 ) -> None:
     """Find messages by what they say.
@@ -67,7 +60,6 @@ def grep(
         raise InvalidSetting("--context has no place among ids or tab-separated values: give --json or --jsonl")
     needle = _needle(pattern, fixed=fixed, ignore_case=ignore_case)
     as_text = isinstance(needle, str)
-    wanted = filters(user, tenant, assistant, label)
     with where.open() as store, bar("Search", shown=form is Form.JSON) as progress:
         found = _Found(
             store.search(

@@ -7,9 +7,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace as changed
-from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ...admin.importers import Found, Placed, Skipped, place, read, read_lines
 from ...errors import InvalidDocument, InvalidSessionId, InvalidSetting, KeyUnavailable, TooLarge, Unreadable
@@ -21,45 +20,33 @@ from .. import exit_codes, output
 from ..output import Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 _INTERRUPTED = "what was imported stays, and the same command goes on"
 
 
 @takes_options
 def import_(
-    where: VaultOptions,
+    where: Where,
     *,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", help="A file, a directory with everything below it, or - for JSON lines from stdin."
-        ),
-    ],
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="auto looks at each file; json, jsonl, openai-agents, google-adk, langgraph, langchain, strands, "
-            "claude-code, codex, copilot-cli, pi.",
-        ),
-    ] = "auto",
-    id_prefix: Annotated[str, typer.Option("--id-prefix", metavar="TEXT", help="Put in front of each id.")] = "",
-    user: Annotated[
-        str | None, typer.Option("--user", metavar="ID", help="Whose sessions they are, where they do not say.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace sessions whose ids are there; else they stay as they are.")
-    ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Take what can be read of a session, and mark in it what cannot.")
-    ] = False,
-    source_key_file: Annotated[
-        str | None,
-        typer.Option(
-            "--source-key-file", metavar="FILE", help="A private file with the key of the SDK's EncryptedSession."
-        ),
-    ] = None,
+    source: str = Argument(
+        ..., metavar="SOURCE", help="A file, a directory with everything below it, or - for JSON lines from stdin."
+    ),
+    format: str = Option(
+        "auto",
+        "--format",
+        help="auto looks at each file; json, jsonl, openai-agents, google-adk, langgraph, langchain, strands, "
+        "claude-code, codex, copilot-cli, pi.",
+    ),
+    id_prefix: str = Option("", "--id-prefix", metavar="TEXT", help="Put in front of each id."),
+    user: str | None = Option(None, "--user", metavar="ID", help="Whose sessions they are, where they do not say."),
+    replace: bool = Option(
+        False, "--replace", help="Replace sessions whose ids are there; else they stay as they are."
+    ),
+    lenient: bool = Option(False, "--lenient", help="Take what can be read of a session, and mark in it what cannot."),
+    source_key_file: str | None = Option(
+        None, "--source-key-file", metavar="FILE", help="A private file with the key of the SDK's EncryptedSession."
+    ),
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:

@@ -6,10 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.text import Text
+from typer import Argument, Option
 
 from ...admin.doctor import opened_read_only
 from ...admin.doctor.readonly import key_of
@@ -34,7 +35,7 @@ from ...store.session import SessionFacts
 from ...util.disk import Disk
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import VaultOptions, Where, takes_options
 from .ls import spelled
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
@@ -54,15 +55,12 @@ _COLUMNS = (
 
 @takes_options
 def inspect(
-    where: VaultOptions,
+    where: Where,
     *,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A container: sessions/….vss of a vault, or a copy; or the id of a session."
-        ),
-    ],
-    bodies: Annotated[bool, typer.Option("--bodies", help="What the records hold, as JSON; needs the key.")] = False,
+    file: str = Argument(
+        ..., metavar="FILE", help="A container: sessions/….vss of a vault, or a copy; or the id of a session."
+    ),
+    bodies: bool = Option(False, "--bodies", help="What the records hold, as JSON; needs the key."),
     form: JsonForm,
 ) -> None:
     """Show what a session file is made of.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
 
-import typer
+from typer import Option
 
 from ...errors import InvalidSetting
 from ...store.pages import PagedListing, Sort
 from .. import output
-from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, period_of
+from ..filters import Changed, Chosen
 from ..output import AnyForm, Column, Form
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 ON_A_TERMINAL = 50
 
@@ -43,46 +42,38 @@ _SHOWN = {Sort.created: "created_at", Sort.size: "size"}
 
 @takes_options
 def ls(
-    where: VaultOptions,
+    where: Where,
     *,
-    user: User = None,
-    tenant: Tenant = None,
-    assistant: Assistant = None,
-    label: Label = None,
-    since: Since = None,
-    before: Before = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", "-n", metavar="N", min=1, show_default=False, help="At most so many; 50 on a terminal, else all."
-        ),
-    ] = None,
-    sort: Annotated[
-        Sort,
-        typer.Option(
-            "--sort",
-            metavar="FACT",
-            help="By updated, created, messages, size or title; all but updated read every session's facts first.",
-        ),
-    ] = Sort.updated,
-    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="CURSOR", help="Go on behind an earlier page.")
-    ] = None,
-    count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
-    long: Annotated[bool, typer.Option("--long", "-l", help="All facts.")] = False,
+    wanted: Chosen,
+    period: Changed,
+    limit: int | None = Option(
+        None,
+        "--limit",
+        "-n",
+        metavar="N",
+        min=1,
+        help="At most so many; 50 on a terminal, else all.",
+    ),
+    sort: Sort = Option(
+        Sort.updated,
+        "--sort",
+        metavar="FACT",
+        help="By updated, created, messages, size or title; all but updated read every session's facts first.",
+    ),
+    reverse: bool = Option(False, "--reverse", "-r", help="The other way round."),
+    after: str | None = Option(None, "--after", metavar="CURSOR", help="Go on behind an earlier page."),
+    count: bool = Option(False, "--count", help="Only how many there are."),
+    long: bool = Option(False, "--long", "-l", help="All facts."),
     form: AnyForm,
 ) -> None:
     """List living sessions, newest first.
 
     From the index: no conversation is opened, and no life extended.
     """
-    period = period_of(since, before)
     if after is not None and (sort is not Sort.updated or period or count):
         raise InvalidSetting("--after goes on with a listing by the last change: leave out --sort, --since and --count")
     if limit is None and form is Form.TABLE and not count:
         limit = ON_A_TERMINAL
-    wanted = filters(user, tenant, assistant, label)
     with where.open() as store:
         listing = PagedListing(store, wanted, oldest_first=reverse and sort is Sort.updated)
         if count:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from ...admin.migrate import MigrationReport, losses, plan
 from ...admin.migrate import migrate as migrate_vault
@@ -19,12 +19,11 @@ from ...util.disk import Disk
 from ...vault import UnlockedVault, Vault
 from ...vault.key_sources import KeySources
 from ...vault.location import VaultLocation
-from ...vault.secret import Secret
 from .. import exit_codes, output
 from ..output import Form, JsonForm
 from ..progress import bar
-from ..prompts import DryRun, key_in_file, warn_of_loss
-from ..vault_options import VaultOptions, absolute, takes_options
+from ..prompts import DryRun, FirstSecret, warn_of_loss
+from ..vault_options import VaultOptions, Where, takes_options
 
 _LOST = frozenset({"damaged", "different"})
 _FROM, _TO = "Key of FROM", "Key of TO, with --rekey"
@@ -34,32 +33,27 @@ _FROM, _TO = "Key of FROM", "Key of TO, with --rekey"
 def migrate(
     context: typer.Context,
     *,
-    source: Annotated[str, typer.Argument(metavar="FROM", help="The vault: a path or a URL.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="Where it shall lie as well: a path or a URL.")],
-    rekey: Annotated[bool, typer.Option("--rekey", help="Seal all anew, for a vault with other keys.")] = False,
-    from_key_file: Annotated[
-        str | None, typer.Option("--from-key-file", metavar="FILE", rich_help_panel=_FROM, help="A private file.")
-    ] = None,
-    from_key_command: Annotated[
-        str | None,
-        typer.Option("--from-key-command", metavar="COMMAND", rich_help_panel=_FROM, help="A command that prints it."),
-    ] = None,
-    from_passphrase_file: Annotated[
-        str | None,
-        typer.Option("--from-passphrase-file", metavar="FILE", rich_help_panel=_FROM, help="A file with a passphrase."),
-    ] = None,
-    to_key_file: Annotated[
-        str | None,
-        typer.Option("--to-key-file", metavar="FILE", rich_help_panel=_TO, help="A private file; made if missing."),
-    ] = None,
-    to_key_command: Annotated[
-        str | None,
-        typer.Option("--to-key-command", metavar="COMMAND", rich_help_panel=_TO, help="A command that prints it."),
-    ] = None,
-    to_passphrase_file: Annotated[
-        str | None,
-        typer.Option("--to-passphrase-file", metavar="FILE", rich_help_panel=_TO, help="A file with a passphrase."),
-    ] = None,
+    source: str = Argument(..., metavar="FROM", help="The vault: a path or a URL."),
+    target: str = Argument(..., metavar="TO", help="Where it shall lie as well: a path or a URL."),
+    rekey: bool = Option(False, "--rekey", help="Seal all anew, for a vault with other keys."),
+    from_key_file: str | None = Option(
+        None, "--from-key-file", metavar="FILE", rich_help_panel=_FROM, help="A private file."
+    ),
+    from_key_command: str | None = Option(
+        None, "--from-key-command", metavar="COMMAND", rich_help_panel=_FROM, help="A command that prints it."
+    ),
+    from_passphrase_file: str | None = Option(
+        None, "--from-passphrase-file", metavar="FILE", rich_help_panel=_FROM, help="A file with a passphrase."
+    ),
+    to_key_file: str | None = Option(
+        None, "--to-key-file", metavar="FILE", rich_help_panel=_TO, help="A private file; made if missing."
+    ),
+    to_key_command: str | None = Option(
+        None, "--to-key-command", metavar="COMMAND", rich_help_panel=_TO, help="A command that prints it."
+    ),
+    to_passphrase_file: str | None = Option(
+        None, "--to-passphrase-file", metavar="FILE", rich_help_panel=_TO, help="A file with a passphrase."
+    ),
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:
@@ -123,7 +117,7 @@ def _locations(*places: str) -> Iterator[list[VaultLocation]]:
         yield found
 
 
-def _unlocked_if_at_hand(where: VaultOptions, vault: Vault) -> UnlockedVault | None:
+def _unlocked_if_at_hand(where: Where, vault: Vault) -> UnlockedVault | None:
     """The vault unlocked; None where no key was named, and none was found."""
     try:
         return vault.unlock(where.candidates(vault, os.environ))
@@ -144,26 +138,14 @@ def _rekeyed(
 ) -> MigrationReport:
     clock = SystemClock()
     sources = KeySources(environ={})  # what the environment names is the key of FROM
-    place = theirs.vault.path
     if theirs.vault.exists():
         candidates = sources.candidates(where.key, theirs.vault.identity().vault_id)
         other = theirs.vault.unlock(candidates)
     else:
-        named: list[str] = []
-
-        def secret(vault_id: bytes) -> Secret:
-            if where.key_file:
-                key, is_new = key_in_file(where.key_file, place)
-                named.append(f"{'new ' if is_new else ''}key file {absolute(where.key_file)}")
-                return key
-            source, found = sources.for_creation(where.key, vault_id, place)
-            named.append(source.name)
-            return found
-
-        readable = vault.keyring.readable_names
+        first, keyring = FirstSecret(where, theirs.vault.path, sources), vault.keyring
         other = theirs.vault.create(
-            secret, readable_names=readable, now=clock.now(), tenant_keys=vault.keyring.tenant_keys
+            first.secret, readable_names=keyring.readable_names, now=clock.now(), tenant_keys=keyring.tenant_keys
         )
-        warn_of_loss(named[0])
+        warn_of_loss(first.place)
     settings = Settings.from_environment()
     return rekey_vault(ours, theirs, vault, other, clock, settings=settings, progress=progress)

@@ -25,7 +25,7 @@ from ...vault.replication import lacking_dictionaries
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import VaultOptions, Where, takes_options
 
 app = typer.Typer(help="The mirror of a vault at a second place.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
 
@@ -58,7 +58,7 @@ _FRESHNESS = (
 
 @app.command("status")
 @takes_options
-def status(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
+def status(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     """Compare the mirror with the vault. Nothing is changed, at either place.
 
     Exit code 0 where they are level, 3 where they are not, 1 where the mirror is out of reach.
@@ -85,7 +85,7 @@ def status(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
 
 @app.command("sync")
 @takes_options
-def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
+def sync(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     """Bring the mirror to what the vault has.
 
     Sessions travel sealed. On the mirror nothing is removed or replaced but by what was made with the keys of the
@@ -125,7 +125,7 @@ def sync(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> 
 
 @app.command("verify")
 @takes_options
-def verify(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
+def verify(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     """Open and authenticate every record of every session of the mirror, and compare it with the vault.
 
     Nothing is changed, at either place.
@@ -147,7 +147,7 @@ def verify(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -
 
 @app.command("restore")
 @takes_options
-def restore(where: VaultOptions, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
+def restore(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     """Make a lost vault of its mirror, in an empty directory: the one that --vault names.
 
     Each session is authenticated, record by record, before it is put in place; what does not authenticate is named and

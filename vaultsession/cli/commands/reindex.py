@@ -6,11 +6,11 @@ import contextlib
 
 from .. import output
 from ..output import JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 
 @takes_options
-def reindex(where: VaultOptions, *, form: JsonForm) -> None:
+def reindex(where: Where, *, form: JsonForm) -> None:
     """Derive the index anew.
 
     It comes from the sessions themselves, of which none is changed.

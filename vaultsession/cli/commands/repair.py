@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Annotated
 
-import typer
+from typer import Option
 
 from ...admin.repair import Repair, Repaired, RepairOutcome
 from ...vault.secret import Secret
 from .. import output
 from ..output import Form, JsonForm
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 from .doctor import WELL, candidates, end, print_finding
 
 
 @takes_options
 def repair(
-    where: VaultOptions,
+    where: Where,
     *,
-    recover: Annotated[
-        list[str] | None,
-        typer.Option("--recover", metavar="ID", help="Recover this session to its last authentic record; repeatable."),
-    ] = None,
-    quarantine_damaged: Annotated[
-        bool, typer.Option("--quarantine-damaged", help="Move damaged sessions to quarantine; none is deleted.")
-    ] = False,
-    accept_restored: Annotated[
-        bool,
-        typer.Option(
-            "--accept-restored",
-            help="Take what only the index contradicts, as after a restored backup: nothing proves then that it is the "
-            "newest.",
-        ),
-    ] = False,
+    recover: list[str] | None = Option(
+        None, "--recover", metavar="ID", help="Recover this session to its last authentic record; repeatable."
+    ),
+    quarantine_damaged: bool = Option(
+        False, "--quarantine-damaged", help="Move damaged sessions to quarantine; none is deleted."
+    ),
+    accept_restored: bool = Option(
+        False,
+        "--accept-restored",
+        help="Take what only the index contradicts, as after a restored backup: nothing proves then that it is the "
+        "newest.",
+    ),
     yes: Yes = False,
     dry_run: DryRun = False,
     form: JsonForm,

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from ...admin.archive.restorer import RestoreOutcome, Restorer
 from ...errors import InvalidSetting
 from .. import exit_codes, output
 from ..completers import complete_id
-from ..filters import Assistant, Before, Label, Since, Tenant, User, filters, period_of
+from ..filters import Changed, Chosen
 from ..output import Form, JsonForm
 from ..progress import bar
-from ..vault_options import VaultOptions, absolute, takes_options
+from ..vault_options import Where, absolute, takes_options
 
 
 @takes_options
 def restore(
-    where: VaultOptions,
+    where: Where,
     *,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every archived session.")] = False,
-    user: User = None,
-    tenant: Tenant = None,
-    assistant: Assistant = None,
-    label: Label = None,
-    since: Since = None,
-    before: Before = None,
-    into: Annotated[
-        str | None, typer.Option("--to", metavar="DIR", help="Below this directory, and not where the files were.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Also over another file that is there, unless it is newer.")
-    ] = False,
+    ids: list[str] | None = Argument(
+        None, metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id
+    ),
+    everything: bool = Option(False, "--all", help="Every archived session."),
+    wanted: Chosen,
+    period: Changed,
+    into: str | None = Option(None, "--to", metavar="DIR", help="Below this directory, and not where the files were."),
+    replace: bool = Option(False, "--replace", help="Also over another file that is there, unless it is newer."),
     form: JsonForm,
 ) -> None:
     """Put the files of archived sessions back, byte for byte.
@@ -48,10 +38,7 @@ def restore(
 
     Exit code 3 where a file could not be put back: the others are. 4 where an ID is not there.
     """
-    wanted = {name: value for name, value in filters(user, tenant, assistant, label).items() if value}
-    period = period_of(since, before)
-    chosen = bool(wanted) or since is not None or before is not None
-    if (bool(ids) + everything + chosen) != 1:
+    if (bool(ids) + everything + bool(wanted or period)) != 1:
         raise InvalidSetting("say what to restore: the ids of sessions, or filters such as --since, or --all")
     done = []
     with where.open(cache_bytes=0) as store, bar("Restoring", shown=form is Form.TABLE) as progress:
@@ -59,7 +46,7 @@ def restore(
         if ids:
             names = list(dict.fromkeys(ids))
         else:
-            listed = store.list(**wanted)  # type: ignore[arg-type]  # its keys are those of Filters
+            listed = store.list(**wanted)
             names = [info.id for info in period.within(listed, newest_first=True) if not restorer.is_earlier(info.id)]
         for number, name in enumerate(names, 1):
             found = restorer.restore(name)

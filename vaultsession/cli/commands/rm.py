@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+from typer import Argument, Option
 
 from .. import exit_codes, output
 from ..completers import complete_id
 from ..output import Form, JsonForm
 from ..prompts import DryRun, Yes, confirm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 
 @takes_options
 def rm(
-    where: VaultOptions,
+    where: Where,
     *,
-    ids: Annotated[list[str], typer.Argument(metavar="ID", help="The sessions.", autocompletion=complete_id)],
-    shred: Annotated[
-        bool, typer.Option("--shred", help="Overwrite the file before it goes, and its copies in quarantine.")
-    ] = False,
+    ids: list[str] = Argument(..., metavar="ID", help="The sessions.", autocompletion=complete_id),
+    shred: bool = Option(False, "--shred", help="Overwrite the file before it goes, and its copies in quarantine."),
     yes: Yes = False,
     dry_run: DryRun = False,
     form: JsonForm,

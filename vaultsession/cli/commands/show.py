@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
 
-import typer
 from rich.padding import Padding
 from rich.text import Text
+from typer import Option
 
 from ...errors import InvalidSetting
 from ...format.messages import understand
@@ -17,27 +16,21 @@ from ..completers import SessionId
 from ..destination import destination
 from ..output import AnyForm, Form
 from ..pager import paged
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 from .ls import spelled
 
 
 @takes_options
 def show(
-    where: VaultOptions,
+    where: Where,
     *,
     id: SessionId,
-    last: Annotated[
-        int | None, typer.Option("--last", metavar="N", min=0, show_default=False, help="Only the newest N messages.")
-    ] = None,
-    state: Annotated[bool, typer.Option("--state", help="The state as well.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="On a terminal: messages as the JSON that they are.")] = False,
-    html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="Into one page that opens offline.")
-    ] = None,
-    markdown: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Into one Markdown document.")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="FILE may be there already: it is replaced.")] = False,
+    last: int | None = Option(None, "--last", metavar="N", min=0, help="Only the newest N messages."),
+    state: bool = Option(False, "--state", help="The state as well."),
+    raw: bool = Option(False, "--raw", help="On a terminal: messages as the JSON that they are."),
+    html: str | None = Option(None, "--html", metavar="FILE", help="Into one page that opens offline."),
+    markdown: str | None = Option(None, "--markdown", metavar="FILE", help="Into one Markdown document."),
+    replace: bool = Option(False, "--replace", help="FILE may be there already: it is replaced."),
     form: AnyForm,
 ) -> None:
     """Show a session: its facts and its messages.
@@ -84,26 +77,20 @@ def _whole(
     facts: output.Record, state: output.Record | None, messages: Sequence[output.Record], *, raw: bool, at_end: bool
 ) -> None:
     with paged(at_end=at_end):
-        _written(facts, state, messages, raw=raw)
-
-
-def _written(
-    facts: output.Record, state: output.Record | None, messages: Sequence[output.Record], *, raw: bool
-) -> None:
-    shown = {name: value for name, value in facts.items() if value not in (None, {}, False)}
-    output.facts(shown, spelled(facts))
-    console = output.data()
-    if state is not None:
-        console.print(Text("\nstate", style="bold"))
-        console.print(Padding(Text(output.to_json(state, indent=2)), (0, 0, 0, 2)))
-    left_out = facts["message_count"] - len(messages)
-    if left_out > 0:
-        console.print(Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
-    output.line("")
-    if raw:
-        output.lines(messages)
-    else:
-        transcript.write(messages, left_out)
+        shown = {name: value for name, value in facts.items() if value not in (None, {}, False)}
+        output.facts(shown, spelled(facts))
+        console = output.data()
+        if state is not None:
+            console.print(Text("\nstate", style="bold"))
+            console.print(Padding(Text(output.to_json(state, indent=2)), (0, 0, 0, 2)))
+        left_out = facts["message_count"] - len(messages)
+        if left_out > 0:
+            console.print(Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
+        output.line("")
+        if raw:
+            output.lines(messages)
+        else:
+            transcript.write(messages, left_out)
 
 
 def _write_file(

@@ -11,14 +11,14 @@ from ...util.clock import SystemClock, to_datetime
 from .. import exit_codes, histogram, output
 from ..histogram import AGES, SIZES, Bar
 from ..output import Form, JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 _MOST = 10_000
 """Sessions whose sizes and ages are looked at: a histogram is a look, and takes no longer than one."""
 
 
 @takes_options
-def stats(where: VaultOptions, *, form: JsonForm) -> None:
+def stats(where: Where, *, form: JsonForm) -> None:
     """Count sessions and bytes, and say whether all is well.
 
     On a terminal and in JSON also how many there are of each size and age, and of each of the last 14 days, of the

@@ -10,7 +10,7 @@ from .. import output
 from ..output import JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 BelieveClock = Annotated[
     bool, typer.Option("--believe-clock", help="Sweep also where the clock is a year beyond the newest change.")
@@ -18,7 +18,7 @@ BelieveClock = Annotated[
 
 
 @takes_options
-def sweep(where: VaultOptions, *, dry_run: DryRun = False, believe_clock: BelieveClock = False, form: JsonForm) -> None:
+def sweep(where: Where, *, dry_run: DryRun = False, believe_clock: BelieveClock = False, form: JsonForm) -> None:
     """Remove sessions that have expired, and only those."""
     with where.open() as store, bar("Sweeping") as progress:
         swept = store.sweep(dry_run=dry_run, believe_clock=believe_clock, progress=lambda done: progress(done, None))

@@ -7,9 +7,9 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from typer import Option
 
 from ...errors import InvalidSetting
 from ...format.messages import understand
@@ -18,7 +18,7 @@ from ...store.watch import SessionWatch
 from .. import output, transcript
 from ..completers import SessionId
 from ..output import AnyForm, Form
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 INTERVAL = 0.1
 """Seconds between two looks."""
@@ -26,11 +26,11 @@ INTERVAL = 0.1
 
 @takes_options
 def tail(
-    where: VaultOptions,
+    where: Where,
     *,
     id: SessionId,
-    number: Annotated[int, typer.Option("--last", "-n", metavar="N", min=0, help="So many messages at first.")] = 10,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that come, until Ctrl-C.")] = False,
+    number: int = Option(10, "--last", "-n", metavar="N", min=0, help="So many messages at first."),
+    follow: bool = Option(False, "--follow", "-f", help="Go on with those that come, until Ctrl-C."),
     form: AnyForm,
 ) -> None:
     """Show the newest messages of a session.

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from typer import Option
 
 from .. import output
 from ..completers import SessionId
 from ..output import JsonForm
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 
 @takes_options
 def touch(
-    where: VaultOptions,
+    where: Where,
     *,
     id: SessionId,
-    ttl: Annotated[
-        str | None, typer.Option("--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d.")
-    ] = None,
+    ttl: str | None = Option(None, "--ttl", metavar="SPAN", help="Another life span: seconds, or 30m, 24h, 7d."),
     form: JsonForm,
 ) -> None:
     """Extend a session by its life span, from now on.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from typer import Option
 
 from .. import output
 from ..output import JsonForm
 from ..progress import bar
 from ..prompts import DryRun
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
     from ...engine.trainer import Trained
@@ -21,16 +21,12 @@ _KIB = 1024
 
 @takes_options
 def train(
-    where: VaultOptions,
+    where: Where,
     *,
-    size: Annotated[
-        int, typer.Option("--size", metavar="KIB", min=4, max=256, help="How large it may become, in KiB.")
-    ] = 112,
-    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="Learn from this user only.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="Learn from this tenant only.")] = None,
-    assistant: Annotated[
-        str | None, typer.Option("--assistant", metavar="ID", help="Learn from this assistant only.")
-    ] = None,
+    size: int = Option(112, "--size", metavar="KIB", min=4, max=256, help="How large it may become, in KiB."),
+    user: str | None = Option(None, "--user", metavar="ID", help="Learn from this user only."),
+    tenant: str | None = Option(None, "--tenant", metavar="ID", help="Learn from this tenant only."),
+    assistant: str | None = Option(None, "--assistant", metavar="ID", help="Learn from this assistant only."),
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:

@@ -7,9 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
-import typer
+from typer import Argument
 
 from ...admin.doctor import key_of, known_keys, opened_read_only
 from ...backends.protocol import Backend
@@ -21,7 +20,7 @@ from .. import exit_codes, output
 from ..completers import complete_id
 from ..output import Column, JsonForm
 from ..progress import bar
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import VaultOptions, Where, takes_options
 
 _COLUMNS = (
     Column("session", style="bold"),
@@ -36,11 +35,9 @@ _LOST = frozenset({"damaged", "missing"})
 
 @takes_options
 def verify(
-    where: VaultOptions,
+    where: Where,
     *,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Only these sessions.", autocompletion=complete_id)
-    ] = None,
+    ids: list[str] | None = Argument(None, metavar="ID", help="Only these sessions.", autocompletion=complete_id),
     form: JsonForm,
 ) -> None:
     """Open and authenticate every record of every session.

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Annotated
 
-import typer
+from typer import Option
 
 from ...errors import InvalidSetting
 from .. import output
-from ..vault_options import VaultOptions, takes_options
+from ..vault_options import Where, takes_options
 
 _EXTRA = ("starlette", "uvicorn", "jinja2", "markdown_it", "nh3", "pygments")
 
 
 @takes_options
 def web(
-    where: VaultOptions,
+    where: Where,
     *,
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, show_default=False, help="Else one that is free.")
-    ] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
-    write: Annotated[
-        bool, typer.Option("--write", help="With what changes sessions: title, labels, fork, touch, export, delete.")
-    ] = False,
+    port: int = Option(0, "--port", metavar="N", min=0, max=65535, show_default=False, help="Else one that is free."),
+    no_browser: bool = Option(False, "--no-browser", help="Only print the address."),
+    write: bool = Option(
+        False, "--write", help="With what changes sessions: title, labels, fork, touch, export, delete."
+    ),
 ) -> None:
     """Read the conversations of a vault in a browser.
 

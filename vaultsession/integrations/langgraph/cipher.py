@@ -35,7 +35,7 @@ class VaultCipher(StoreOwner):
 
     def __init__(self, store: Lent) -> None:
         self._handle = StoreHandle.of(store)
-        self._keyring = self._store._reader.keyring  # noqa: SLF001 - the cipher is a part of the store
+        self._keys = self._store._reader.keys  # noqa: SLF001 - the cipher is a part of the store
 
     @classmethod
     def from_url(cls, path_or_url: Place = None, **fields: Unpack[OpenFields]) -> Self:
@@ -44,7 +44,8 @@ class VaultCipher(StoreOwner):
 
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
         """The name of this cipher, and the message sealed."""
-        master = self._keyring.sealing(None)
+        self._keys.refresh()  # a key that was retired meanwhile seals nothing more
+        master = self._keys.sealing(None)
         header = _VERSION + master.id + os.urandom(_SALT)
         return NAME, header + self._cipher(master, header).encrypt(_NONCE, plaintext, header)
 
@@ -55,12 +56,12 @@ class VaultCipher(StoreOwner):
             raise UnsupportedFormat(f"sealed by {ciphername!r:.40}", found=ciphername, supported=NAME)
         if len(header) < _HEADER:
             raise Damaged("a sealed value that was cut")
-        master = self._keyring.master(header[len(_VERSION) : len(_VERSION) + KEY_ID_SIZE])
+        master = self._keys.master(header[len(_VERSION) : len(_VERSION) + KEY_ID_SIZE])
         try:
             return self._cipher(master, header).decrypt(_NONCE, sealed, header)
         except InvalidTag:
             raise Damaged("a sealed value does not authenticate") from None
 
     def _cipher(self, master: MasterKey, header: bytes) -> AESGCM:
-        salt = self._keyring.vault_id + header[-_SALT:]
+        salt = self._keys.vault_id + header[-_SALT:]
         return AESGCM(derive(master.secret, salt, b"vaultsession/langgraph/v1", KEY_SIZE))

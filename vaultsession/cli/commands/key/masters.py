@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
+from typer import Option
 
 from ... import exit_codes, output
 from ...output import Column, Form, JsonForm
 from ...progress import bar
 from ...prompts import Yes, confirm
-from ...vault_options import VaultOptions, takes_options
+from ...vault_options import Where, takes_options
 
 _COLUMNS = (Column("key", style="bold", whole=True), Column("state"), Column("sessions", right=True))
 
 
 @takes_options
-def masters(where: VaultOptions, *, form: JsonForm) -> None:
+def masters(where: Where, *, form: JsonForm) -> None:
     """List the keys that sessions are sealed under, and how many lie under each."""
     with where.open() as store:
         records = [{"key": use.id, "state": use.state, "sessions": use.sessions} for use in store.key_usage()]
@@ -26,15 +26,12 @@ def masters(where: VaultOptions, *, form: JsonForm) -> None:
 
 @takes_options
 def rotate(
-    where: VaultOptions,
+    where: Where,
     *,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete the old keys when nothing needs them.")] = False,
-    drop: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--drop-dictionary", metavar="NUMBER", help="Seal sessions without it, and delete it. Repeatable."
-        ),
-    ] = None,
+    prune: bool = Option(False, "--prune", help="Delete the old keys when nothing needs them."),
+    drop: list[int] | None = Option(
+        None, "--drop-dictionary", metavar="NUMBER", help="Seal sessions without it, and delete it. Repeatable."
+    ),
     yes: Yes = False,
     form: JsonForm,
 ) -> None:
@@ -70,7 +67,7 @@ def rotate(
 
 
 @takes_options
-def prune(where: VaultOptions, *, yes: Yes = False, form: JsonForm) -> None:
+def prune(where: Where, *, yes: Yes = False, form: JsonForm) -> None:
     """Delete the retired keys. Refused while something here lies under one of them, or cannot be read.
 
     Copies of `tenants/` that were made before the rotation open no more: make another one.

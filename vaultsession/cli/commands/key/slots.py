@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from typer import Argument, Option
 
 from ....errors import InvalidSetting, KeyUnavailable, WrongKey
 from ....util.clock import SystemClock, to_datetime
@@ -12,7 +12,7 @@ from ....vault.key_places import PassphraseFile, Prompt
 from ... import output
 from ...output import Column, Form, JsonForm
 from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_of_loss
-from ...vault_options import VaultOptions, absolute, takes_options
+from ...vault_options import VaultOptions, Where, absolute, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ _KINDS = {"RAW": "raw key", "ARGON2ID": "passphrase (Argon2id)", "SCRYPT": "pass
 
 
 @takes_options
-def list_slots(where: VaultOptions, *, form: JsonForm) -> None:
+def list_slots(where: Where, *, form: JsonForm) -> None:
     """List the key slots. It needs no key, and says so where there was none to prove them."""
     with where.locked_vault() as vault:
         opened = where.proved(vault)
@@ -43,17 +43,16 @@ def list_slots(where: VaultOptions, *, form: JsonForm) -> None:
 
 @takes_options
 def add(
-    where: VaultOptions,
+    where: Where,
     *,
-    new_passphrase: Annotated[bool, typer.Option("--new-passphrase", help="A passphrase, typed twice.")] = False,
-    new_passphrase_file: Annotated[
-        str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="A passphrase from a private file.")
-    ] = None,
-    new_key_file: Annotated[
-        str | None,
-        typer.Option("--new-key-file", metavar="FILE", help="The key in this private file, made where it is missing."),
-    ] = None,
-    label: Annotated[str, typer.Option("--label", help="What you want to call it.")] = "",
+    new_passphrase: bool = Option(False, "--new-passphrase", help="A passphrase, typed twice."),
+    new_passphrase_file: str | None = Option(
+        None, "--new-passphrase-file", metavar="FILE", help="A passphrase from a private file."
+    ),
+    new_key_file: str | None = Option(
+        None, "--new-key-file", metavar="FILE", help="The key in this private file, made where it is missing."
+    ),
+    label: str = Option("", "--label", help="What you want to call it."),
     form: JsonForm,
 ) -> None:
     """Add a secret that opens the vault. It needs one that does so already."""
@@ -72,9 +71,9 @@ def add(
 
 @takes_options
 def remove(
-    where: VaultOptions,
+    where: Where,
     *,
-    slot: Annotated[str, typer.Argument(metavar="SLOT", help="Its id, or as much of its front as is unique.")],
+    slot: str = Argument(..., metavar="SLOT", help="Its id, or as much of its front as is unique."),
     yes: Yes = False,
     dry_run: DryRun = False,
     form: JsonForm,
@@ -105,11 +104,11 @@ def remove(
 
 @takes_options
 def passphrase(
-    where: VaultOptions,
+    where: Where,
     *,
-    new_passphrase_file: Annotated[
-        str | None, typer.Option("--new-passphrase-file", metavar="FILE", help="The new one, from a private file.")
-    ] = None,
+    new_passphrase_file: str | None = Option(
+        None, "--new-passphrase-file", metavar="FILE", help="The new one, from a private file."
+    ),
     form: JsonForm,
 ) -> None:
     """Change the passphrase that opens the vault: at once, since no session is sealed under it.

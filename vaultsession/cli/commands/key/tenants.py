@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from typer import Argument, Option
 
 from ....errors import InvalidSetting
 from ....util.disk import Disk
@@ -13,14 +11,14 @@ from ....vault.replication import follow_tenants
 from ... import output
 from ...output import JsonForm
 from ...prompts import Yes, confirm
-from ...vault_options import VaultOptions, absolute, takes_options
+from ...vault_options import Where, absolute, takes_options
 
 
 @takes_options
 def destroy(
-    where: VaultOptions,
+    where: Where,
     *,
-    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Whose keys.")],
+    tenant: str = Option(..., "--tenant", metavar="NAME", help="Whose keys."),
     yes: Yes = False,
     form: JsonForm,
 ) -> None:
@@ -51,9 +49,9 @@ def destroy(
 
 @takes_options
 def restore(
-    where: VaultOptions,
+    where: Where,
     *,
-    copy: Annotated[str, typer.Argument(metavar="COPY", help="The directory that has a copy of tenants/.")],
+    copy: str = Argument(..., metavar="COPY", help="The directory that has a copy of tenants/."),
     form: JsonForm,
 ) -> None:
     """Bring the keys of tenants back from a copy. What the vault has of the same tenants is kept.
