@@ -347,10 +347,8 @@ class Reader:
         ending = Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD)
         return ending, found, firsts[::-1]
 
-    def body(
-        self, cipher: ContainerCipher, record: Record, unpack: Callable[..., bytes] = payload.unpack
-    ) -> bytes:
-        """The JSON in a record of which there is one, as ``unpack`` gives it. ``Damaged`` for a FULL or DELTA without."""
+    def body(self, cipher: ContainerCipher, record: Record, unpack: Callable[..., bytes] = payload.unpack) -> bytes:
+        """The JSON in a record of which there is one, as ``unpack`` gives it. ``Damaged`` for one without a body."""
         if not record.body:
             raise Damaged("an authentic record lacks the body of its kind: it was not written by this package")
         return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=self.dictionaries.find)

@@ -111,9 +111,7 @@ def read_range(disk: Disk, state: FileState, known: bytes, start: int) -> Contai
         if start == 0 and size > _WALKED:
             size = min(size, end_of_records(disk, state.descriptor.fd, size) + _BEHIND)
         data = read_all(disk, state.descriptor.fd, max(0, size - offset), offset)
-    return Container(
-        header, offset, data, known_witness(state), state.tombstone, is_spoiled(state), is_unproved(state)
-    )
+    return Container(header, offset, data, known_witness(state), state.tombstone, is_spoiled(state), is_unproved(state))
 
 
 def refuse_oversized(path: str, size: int) -> None:
