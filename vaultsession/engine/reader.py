@@ -279,15 +279,16 @@ class Reader:
 
     def _document(self, key: str, tail: _Tail, fetch: ReadRange, known: Document | None) -> Document:
         last, head = tail.last, decode(tail.plain)
+        version = link = last.tag
+        end = last.end
         grown = (
             known is not None
             and known.header == tail.cipher.header
             and known.head.full == head.full
-            and known.size <= last.end
+            and known.size <= end
         )
         start = known.size if known is not None and grown else head.full
         found: list[bytes] = []
-        link = last.tag
         for record in self._back(tail, fetch, start):
             if record.kind != HEAD:
                 found.append(self.body(tail.cipher, record))
@@ -299,10 +300,10 @@ class Reader:
             key=key,
             header=tail.cipher.header,
             seq=last.seq,
-            version=last.tag,
-            size=last.end,
+            version=version,
+            size=end,
             head=head,
-            document=head.document or last.tag,
+            document=head.document or version,
             bodies=bodies,
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
@@ -358,9 +359,9 @@ class Reader:
         container = fetch(-first)
         if container is None or self._is_buried(key, container):
             return None
-        cipher = self.cipher(key, container.header)
-        last = record_before(container, container.size)
-        if last is None and (start := needs_more(container, container.size)) is not None:
+        cipher, end = self.cipher(key, container.header), container.size
+        last = record_before(container, end)
+        if last is None and (start := needs_more(container, end)) is not None:
             container = _again(fetch, start, cipher.header)
             last = record_before(container, container.size)
         if last is None:
@@ -436,8 +437,6 @@ class Reader:
         while record.offset >= start:
             if (record.offset == HEADER_SIZE) is not (record.seq == 0):
                 raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
-            if witness is not None:
-                refuse_fork(record, witness)
             yield record
             end = record.offset
             if end == start:
@@ -450,6 +449,8 @@ class Reader:
             if before is None or before.seq != record.seq - 1:
                 raise Damaged(f"the record that ends at offset {end} is not whole")
             tail.cipher.open_head(before)
+            if witness is not None:
+                refuse_fork(before, witness)
             record = before
         if record.end != start:
             raise Damaged(f"no record begins at offset {start}")

@@ -111,7 +111,8 @@ def read_range(disk: Disk, state: FileState, known: bytes, start: int) -> Contai
         if start == 0 and size > _WALKED:
             size = min(size, end_of_records(disk, state.descriptor.fd, size) + _BEHIND)
         data = read_all(disk, state.descriptor.fd, max(0, size - offset), offset)
-    return Container(header, offset, data, known_witness(state), state.tombstone, is_spoiled(state), is_unproved(state))
+    (witness, unproved), spoiled = known_witness(state), not state.mode & _OWNER_WRITES
+    return Container(header, offset, data, witness, state.tombstone, spoiled, unproved)
 
 
 def refuse_oversized(path: str, size: int) -> None:
@@ -131,17 +132,15 @@ def end_of_records(disk: Disk, fd: int, size: int) -> int:
     return end
 
 
-def known_witness(state: FileState) -> Witness | None:
-    """The newest version known of this inode: that of a verified row, else what the index named before.
+def known_witness(state: FileState) -> tuple[Witness | None, bool]:
+    """The newest version known of this inode, and whether it vouches for no body.
 
-    A head that was only read does not count: it would vouch for a body that was not.
+    That of a verified row, else what the index named before. A head that was only read does not count: it would vouch
+    for a body that was not.
     """
-    return state.row.witness if state.row is not None and state.is_extensible else state.witness
-
-
-def is_unproved(state: FileState) -> bool:
-    """Whether the known witness vouches for no body."""
-    return state.unproved and not state.is_extensible
+    if state.row is not None and state.is_extensible:
+        return state.row.witness, False
+    return state.witness, state.unproved
 
 
 def stat_path(disk: Disk, state: FileState) -> os.stat_result | Stat:
@@ -177,6 +176,7 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
     """
     refuse_oversized(state.path, file_size)
     size = preallocation.end_behind(disk, state.descriptor.fd, state.size, file_size)
+    witness, unproved = known_witness(state)
     whole = len(state.header) == record.HEADER_SIZE and size >= record.HEADER_SIZE
     return state._replace(
         size=size,
@@ -184,15 +184,10 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
         mode=mode,
         header=state.header if whole else read_all(disk, state.descriptor.fd, min(record.HEADER_SIZE, size), 0),
         row=None,
-        witness=known_witness(state),
-        unproved=is_unproved(state),
+        witness=witness,
+        unproved=unproved,
         verified=False,
     )
-
-
-def is_spoiled(state: FileState) -> bool:
-    """Whether a writer that could neither complete nor replace the container has marked it."""
-    return not state.mode & _OWNER_WRITES
 
 
 def ends_with_row(disk: Disk, state: FileState) -> bool:

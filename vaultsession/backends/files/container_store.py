@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
-from ...format.ids import LOCATOR, locator_of
+from ...format.ids import LOCATOR, is_key_of, locator_of
 from ...format.sealed import (
     Commit,
     Container,
@@ -147,13 +147,13 @@ class ContainerStore:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
         state, data = self._known(key, is_still_extensible), b""
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
-            indexed = self._indexed(key)
+            indexed = self._index.lookup(key[LOCATOR])
             self._unasked.pop(key, None)
             if indexed.problem is not None:
                 self._unasked[key] = indexed.problem
             found = self._opened(key, indexed)
             if found is None:
-                return None, indexed.tombstone if indexed.witness is None else self._lost(key)
+                return None, _named(indexed.tombstone, key) if indexed.witness is None else self._lost(key)
             state, data = found
         if state.is_extensible:
             return state, state.row
@@ -292,17 +292,11 @@ class ContainerStore:
         state = self._known(key, has_no_record_behind)
         if state is not None:
             return OpenContainer(state)
-        indexed = self._indexed(key)
+        indexed = self._index.lookup(key[LOCATOR])
         found = self._opened(key, indexed)
         if found is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
             raise gone(lost)
         return found
-
-    def _indexed(self, key: str) -> IndexedSession:
-        """What the index has of a session, its tombstone under this key."""
-        indexed = self._index.lookup(key[LOCATOR])
-        grave = indexed.tombstone
-        return indexed if grave is None else indexed._replace(tombstone=grave._replace(key=key))
 
     def _opened(self, key: str, indexed: IndexedSession) -> OpenContainer | None:
         """The container as it is now; None: there is none.
@@ -310,10 +304,10 @@ class ContainerStore:
         Of a key the locator counts: where no file has this slug, the one is taken whose name the index has. That of a
         session which came from a server, and with no key, is the bare locator.
         """
-        known = indexed.witness, indexed.tombstone, indexed.flushed
+        known = indexed.witness, _named(indexed.tombstone, key), indexed.flushed
         found = open_container(self._disk, self._layout.session(key), *known)
-        if found is None and indexed.key is not None and indexed.key != key:
-            found = open_container(self._disk, self._layout.session(indexed.key), *known)
+        if found is None and (name := indexed.key) is not None and name != key and is_key_of(name, key[LOCATOR]):
+            found = open_container(self._disk, self._layout.session(name), *known)
         return found
 
     def _lost(self, key: str) -> LostRow | Tombstone:
@@ -447,6 +441,11 @@ class ContainerStore:
         """Put a row into the index, under the name of its file."""
         name = _name_at(path, row.key)
         self._index.add(row if name == row.key else row._replace(key=name), flushed=flushed)
+
+
+def _named(tombstone: Tombstone | None, key: str) -> Tombstone | None:
+    """The tombstone under the key that is asked for."""
+    return None if tombstone is None else tombstone._replace(key=key)
 
 
 def gone(row: LostRow) -> Damaged:
