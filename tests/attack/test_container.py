@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from functools import cache
 
 import orjson
@@ -230,8 +229,8 @@ def _same(moved: list[bytes], parts: list[bytes]) -> int:
 
 
 def relatives() -> dict[str, Shelf]:
-    other_vault = replace(KEYRING, vault_id=bytes(16))
-    other_key = replace(KEYRING, masters=(MasterKey(b"master-9", bytes(32)), *KEYRING.masters))
+    other_vault = KEYRING._replace(vault_id=bytes(16))
+    other_key = KEYRING._replace(masters=(MasterKey(b"master-9", bytes(32)), *KEYRING.masters))
     return {
         "another session": live(Shelf("another session")),
         "another generation": live(Shelf()),
@@ -254,12 +253,12 @@ def test_a_container_under_the_name_of_another_session_is_damaged():
 
 
 def test_a_container_of_another_vault_is_damaged():
-    other = live(Shelf(keyring=replace(KEYRING, vault_id=bytes(16))))
+    other = live(Shelf(keyring=KEYRING._replace(vault_id=bytes(16))))
     refuse(consume(victim().key, other.data), Damaged)
 
 
 def test_a_container_under_a_key_that_is_not_held_is_locked_and_not_damaged():
-    refuse(consume(victim().key, victim().data, keyring=replace(KEYRING, masters=KEYRING.masters[1:])), UnknownKey)
+    refuse(consume(victim().key, victim().data, keyring=KEYRING._replace(masters=KEYRING.masters[1:])), UnknownKey)
 
 
 def test_a_foreign_slug_in_front_of_the_locator_changes_nothing():
@@ -518,7 +517,7 @@ GRAVES = {
 @pytest.mark.parametrize("tail", [b"", b"torn"])
 def test_a_genuine_tombstone_at_or_above_the_generation_means_absent(later, forgery, verdict, tail):
     generation = victim().states[0].witness.generation + later
-    keyring = replace(KEYRING, vault_id=bytes(16)) if forgery == "vault" else KEYRING
+    keyring = KEYRING._replace(vault_id=bytes(16)) if forgery == "vault" else KEYRING
     tombstone = IndexRowCipher(keyring).tombstone("0" * 32 if forgery == "key" else victim().key, generation)
     if forgery == "mac":
         tombstone = tombstone._replace(mac=bytes(16))

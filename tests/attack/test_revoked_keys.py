@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +115,7 @@ def a_slot_again(known: UnlockedKeyring) -> bytes:
 
 
 def a_rotation(known: UnlockedKeyring) -> bytes:
-    old = (dataclasses.replace(master, retired=True) for master in known.keyring.masters)
+    old = (master._replace(retired=True) for master in known.keyring.masters)
     return known.replace_masters([MasterKey.generate(), *old])
 
 

@@ -121,6 +121,23 @@ def test_a_session_whose_file_is_gone_is_damaged_for_every_verb_and_reported(
         assert store.append("alice", NEW, create=True).message_count == 1
 
 
+def test_a_rollback_to_what_a_reader_has_in_memory_is_refused_each_time(
+    vault: Path, opened: Opened, tmp_path: Path
+) -> None:
+    with opened() as reader, opened() as writer:
+        writer.create("s", messages=[{"n": 0}])
+        shutil.copy(container(vault, "s"), tmp_path / "before")
+        assert reader.load("s").messages == [{"n": 0}]
+        writer.append("s", NEW)
+        writer.list()  # the index is told
+        path = container(vault, "s")
+        path.unlink()
+        shutil.copy(tmp_path / "before", path)
+        for _ in range(3):
+            with pytest.raises(RollbackDetected):
+                reader.load("s")
+
+
 def test_a_file_that_comes_back_as_it_was_is_read(vault: Path, opened: Opened, tmp_path: Path) -> None:
     with opened() as store:
         store.create("alice", messages=[NEW])

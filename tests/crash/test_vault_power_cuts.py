@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +30,7 @@ def facts(vault: UnlockedVault) -> tuple[Any, ...]:
 
 
 def rotated(masters: tuple[MasterKey, ...]) -> tuple[MasterKey, ...]:
-    return (MasterKey.generate(), *(dataclasses.replace(master, retired=True) for master in masters))
+    return (MasterKey.generate(), *(master._replace(retired=True) for master in masters))
 
 
 def a_life_of_keys(disk: Any, path: Path) -> list[tuple[Any, ...]]:

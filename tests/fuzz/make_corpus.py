@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import zstandard
@@ -73,7 +72,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "one-slot": first,
             "two-slots": second,
             "passphrase": with_words,
-            "tenants-have-keys": keyring_file.create(replace(KEYRING, tenant_keys=True), KEY).data,
+            "tenants-have-keys": keyring_file.create(KEYRING._replace(tenant_keys=True), KEY).data,
             "two-masters": unlocked.replace_masters((MasterKey.generate(), *KEYRING.masters)),
             "torn": first[:-40],
             "empty": b"",

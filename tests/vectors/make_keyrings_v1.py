@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), *("..",) * 2), os.path.dirname(__file__)]
 
@@ -46,9 +45,9 @@ def said(keyring: Keyring) -> dict[str, object]:
 
 def main() -> None:
     """Write what is missing."""
-    first = keyring_file.create(replace(KEYRING, tenant_keys=True), KEY, label="laptop", now=MOMENT)
+    first = keyring_file.create(KEYRING._replace(tenant_keys=True), KEY, label="laptop", now=MOMENT)
     two = next_of(first, first.add_slot(Passphrase(WORDS, CHEAP), label="für den Safe", now=MOMENT + 1))
-    retired = [replace(master, retired=True) for master in two.keyring.masters]
+    retired = [master._replace(retired=True) for master in two.keyring.masters]
     rotated = next_of(two, two.replace_masters([NEW, *retired]))
     pruned = next_of(rotated, rotated.replace_masters([NEW]))
     tenant = TenantKeys(TenantKeys.digest_of(rotated.keyring, "acme")).grown(retired[0].id).destroyed()

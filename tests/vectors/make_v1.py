@@ -10,7 +10,6 @@ import json
 import os
 import struct
 import sys
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -218,7 +217,7 @@ def valid() -> None:
     }
     vector("valid_every_head_field", (made := Building().full({}, [], **facts)).data(), made.seen())
     vector("valid_rewritten", (made := Building().full({}, [{}], rewrites=MOMENT)).data(), made.seen())
-    retired = replace(KEYRING, masters=KEYRING.masters[::-1])
+    retired = KEYRING._replace(masters=KEYRING.masters[::-1])
     vector("valid_under_a_retired_key", (made := three(keyring=retired)).data(), made.seen())
     vector("valid_highest_generation", (made := three(generation=2**63 - 1)).data(), made.seen())
 
@@ -253,9 +252,9 @@ def headers() -> None:
     vector("header_generation_edited", flipped(data, 16), "Damaged")
     vector("header_salt_flipped", flipped(data, 24), "Damaged")
     vector("header_commitment_flipped", flipped(data, 79, 7), "Damaged")
-    vector("header_other_vault", three(keyring=replace(KEYRING, vault_id=bytes(16))).data(), "Damaged")
+    vector("header_other_vault", three(keyring=KEYRING._replace(vault_id=bytes(16))).data(), "Damaged")
     vector("header_other_session", three(session="another session").data(), "Damaged")
-    wrong = replace(KEYRING, masters=(MasterKey(b"vsf1-new", bytes(32)),))
+    wrong = KEYRING._replace(masters=(MasterKey(b"vsf1-new", bytes(32)),))
     vector("header_key_of_the_same_id", three(keyring=wrong).data(), "Damaged")
     vector("header_of_another_generation", three().data()[:80] + data[80:], "Damaged")
 
@@ -506,7 +505,7 @@ def rows() -> dict[str, Any]:
         (place, GENERATION, bytes(16), False),
         (place, 1 << 63, sealer.tombstone(row.key, 1 << 63).mac, False),
         (place, (1 << 63) - 1, sealer.tombstone(row.key, (1 << 63) - 1).mac, True),
-        (place, 5, IndexRowCipher(replace(KEYRING, masters=KEYRING.masters[1:])).tombstone(row.key, 5).mac, True),
+        (place, 5, IndexRowCipher(KEYRING._replace(masters=KEYRING.masters[1:])).tombstone(row.key, 5).mac, True),
     ]
     tags = [("user", "", "alice"), ("tenant", "", "alice"), ("label", "client", "desktop"), ("label", "é", ""),
             ("label", "", "édesktop"), ("tenant key", "", "acme")]  # fmt: skip

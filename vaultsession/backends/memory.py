@@ -57,7 +57,6 @@ class MemoryBackend(Backend):
         self._closed = False
 
     def head(self, key: str) -> IndexRow | None:
-        """The newest head."""
         with not_ours(self._lock):
             session = self._used(locator_of(key))
             return None if session is None else session.row
@@ -81,7 +80,6 @@ class MemoryBackend(Backend):
             )
 
     def commit(self, key: str, update: Update) -> Commit:
-        """Put behind the newest what ``update`` makes of it."""
         key = locator_of(key)
         with not_ours(self._commits):
             with not_ours(self._lock):
@@ -108,26 +106,22 @@ class MemoryBackend(Backend):
             self._tombstones.pop(key, None)
 
     def scan(self, query: Query) -> Heads:
-        """Heads in the order asked for, as of now."""
         rows = filter(query.is_behind_cursor, self._matching(query))
         end = None if query.limit is None else query.offset + query.limit
         ordered = sorted(rows, key=lambda row: row.place, reverse=query.newest_first)
         return iter(ordered[query.offset : end])
 
     def count(self, query: Query) -> int:
-        """How many match."""
         return len(self._matching(query))
 
     def reindex(self) -> None:
         """There is no index that could differ from the sessions."""
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Those of sessions that are not there."""
         with not_ours(self._lock):
             return iter([each for key, each in self._tombstones.items() if key not in self._sessions])
 
     def stats(self) -> dict[str, int]:
-        """Sessions, their bytes, and tombstones."""
         with not_ours(self._lock):
             size = sum(len(session.data) for session in self._sessions.values())
             return {"sessions": len(self._sessions), "bytes": size, "tombstones": len(self._tombstones)}

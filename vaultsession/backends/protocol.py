@@ -31,6 +31,7 @@ from ..format.sealed import (
     ReadHead,
     Tombstone,
     Update,
+    Witness,
     Write,
 )
 from ..util.parallel import parallel_map
@@ -69,7 +70,12 @@ class Backend(ABC):
 
     @abstractmethod
     def head(self, key: str) -> IndexRow | None:
-        """The newest head. Cheap enough to call on every cached load."""
+        """The newest head."""
+
+    def is_newest(self, key: str, point: Witness) -> bool:
+        """Whether the session is at this point, which was read or written before. Called on every cached load."""
+        row = self.head(key)
+        return row is not None and row.version == point.version
 
     @abstractmethod
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:

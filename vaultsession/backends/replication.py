@@ -110,14 +110,7 @@ Accept = Callable[[Current, Write | Delete], bool]
 """Whether a change may follow what the target has: asked of a caller with the keys, who can prove it."""
 
 
-def follow(
-    source: Source,
-    target: Backend,
-    key: str,
-    *,
-    anew: bool = False,
-    accept: Accept | None = None,
-) -> Outcome:
+def follow(source: Source, target: Backend, key: str, *, anew: bool = False, accept: Accept | None = None) -> Outcome:
     """``replicate``: what became of the session."""
     outcome: Outcome = replicate(source, target, key, anew=anew, accept=accept).note
     return outcome

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,14 +47,16 @@ class History(NamedTuple):
     weight: int
 
 
-@dataclass(slots=True)
 class Names:
     """What a field of the messages of a document says, for messages that are there once. Grows with the document."""
 
-    field: str
-    document: bytes
-    found: set[str]
-    weight: int = OVERHEAD
+    __slots__ = ("document", "field", "found", "weight")
+
+    def __init__(self, field: str, document: bytes, found: set[str]) -> None:
+        self.field = field
+        self.document = document
+        self.found = found
+        self.weight = OVERHEAD
 
 
 class SessionCache:
@@ -77,14 +78,9 @@ class SessionCache:
     def loaded(self, key: str) -> Document | None:
         """The newest document, or None where there is none: from the cache, extended, or read anew."""
         known = self.documents.get(key)
-        if known is not None:
-            row = self._backend.head(key)
-            if row is None:
-                self.documents.forget(key)
-                return None
-            if row.version == known.version:
-                self.hits += 1
-                return known
+        if known is not None and self._backend.is_newest(key, known.witness):
+            self.hits += 1
+            return known
         self.misses += 1
         loaded = self.read(key, self._reader.load if known is None else partial(self._reader.load, known=known))
         if loaded is None:
@@ -95,8 +91,10 @@ class SessionCache:
 
     def current(self, key: str) -> Document | None:
         """The cached document if it is the newest; None says only that it must be read."""
-        known = self._current(self.documents, key)
-        self.hits += known is not None
+        known = self.documents.get(key)
+        if known is None or not self._backend.is_newest(key, known.witness):
+            return None
+        self.hits += 1
         return known
 
     def page(self, key: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[bytes]] | None:
@@ -231,8 +229,7 @@ class SessionCache:
         written = Document(
             key=row.key,
             header=opened.cipher.header,
-            seq=row.seq,
-            version=row.version,
+            witness=row.witness,
             size=row.size,
             head=opened.head,
             document=opened.document,
@@ -250,25 +247,24 @@ class SessionCache:
         ``trim``: how many of the oldest messages it drops.
         """
         after = opened.row
-        kept = self.histories.get(after.key)
+        kept = self.histories.peek(after.key)
         if kept is not None and isinstance(before, IndexRow) and kept.version == before.version and body is not None:
             self._keep_history(after.key, after.version, [*kept.messages, *payload.split(body)[1:]][trim:])
         if not isinstance(before, IndexRow) or after.generation != before.generation or after.seq == before.seq:
             return
-        ending = self.endings.get(after.key)
+        ending = self.endings.peek(after.key)
         if ending is not None and ending.version == before.version:
             bodies = ending.bodies if body is None else (*ending.bodies, body)
             weight = ending.weight + len(body or b"")
             self._keep_ending(after.key, Tail(after.version, opened.head, bodies, weight))
-        if known is None or known.version != before.version:
+        if known is None or known.witness.version != before.version:
             return
         self.documents.keep(
             after.key,
             Document(
                 key=known.key,
                 header=known.header,
-                seq=after.seq,
-                version=after.version,
+                witness=after.witness,
                 size=after.size,
                 head=opened.head,
                 document=opened.document,

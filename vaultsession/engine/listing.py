@@ -8,7 +8,6 @@ import contextlib
 import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Literal, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
@@ -45,7 +44,7 @@ def proved(backend: Backend, reader: Reader, query: Query, take: Callable[[Itera
     Where one does not authenticate the index is rebuilt, once, and ``take`` asked again. The oldest come first:
     a session that is written meanwhile moves behind what is still to be read, so that none is passed over.
     """
-    query = replace(query, newest_first=False)
+    query = query._replace(newest_first=False)
 
     def opened() -> Iterator[Proved]:
         return (Proved(row, *reader.rows.open(row)) for row in backend.scan(query))

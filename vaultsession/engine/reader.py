@@ -75,13 +75,17 @@ class Document(NamedTuple):
 
     key: str
     header: bytes
-    seq: int
-    version: bytes
+    witness: Witness
     size: int
     head: Head
     document: bytes
     bodies: tuple[bytes, ...]
     weight: int
+
+    @property
+    def version(self) -> bytes:
+        """The version of the session."""
+        return self.witness.version
 
 
 class Tail(NamedTuple):
@@ -173,9 +177,8 @@ class Reader:
 
     def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
-        return self._from_tail(
-            key, fetch, lambda tail, settled: self._document(key, tail, fetch, None if settled else known)
-        )
+        take = lambda tail, settled: self._document(key, tail, fetch, None if settled else known)  # noqa: E731 - a closure
+        return self._from_tail(key, fetch, take, known=known)
 
     def tail(
         self, key: str, fetch: ReadRange, *, wanted: int, offset: int | None = None
@@ -206,7 +209,7 @@ class Reader:
 
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
         """
-        known = self._opened.get(row.version)
+        known = self._opened.peek(row.version)
         if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
             return known  # ``torn``, the last column, is an observation
         header, head = self.rows.open(row)
@@ -262,12 +265,18 @@ class Reader:
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
     def _from_tail(
-        self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T], *, first: int = TAIL
+        self,
+        key: str,
+        fetch: ReadRange,
+        take: Callable[[_Tail, bool], T],
+        *,
+        first: int = TAIL,
+        known: Document | None = None,
     ) -> T | None:
         """What is taken from the tail, or else from the ``settled`` one; None where there is no session."""
         for _ in range(_PATIENCE):
             try:
-                tail = self._tail(key, fetch, first=first)
+                tail = self._tail(key, fetch, first=first, known=known)
                 try:
                     return None if tail is None else take(tail, False)
                 except Damaged:
@@ -299,8 +308,7 @@ class Reader:
         return Document(
             key=key,
             header=tail.cipher.header,
-            seq=last.seq,
-            version=version,
+            witness=Witness(tail.cipher.generation, last.seq, version),
             size=end,
             head=head,
             document=head.document or version,
@@ -354,9 +362,14 @@ class Reader:
             raise Damaged("an authentic record lacks the body of its kind: it was not written by this package")
         return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=self.dictionaries.find)
 
-    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL) -> _Tail | None:
-        """The newest record by the footer at the end, authenticated and not older than the witness."""
-        container = fetch(-first)
+    def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL, known: Document | None = None) -> _Tail | None:
+        """The newest record by the footer at the end, authenticated and not older than the witness.
+
+        Of a container that only grew no more is read than what stands behind the end of the ``known`` document.
+        """
+        container = fetch(-first) if known is None else fetch(known.size - LINK_AND_FOOTER)
+        if known is not None and container is not None and container.header != known.header:
+            container = fetch(-first)
         if container is None or self._is_buried(key, container):
             return None
         cipher, end = self.cipher(key, container.header), container.size
@@ -431,7 +444,7 @@ class Reader:
         Also ``Damaged`` if the record that the witness names is met, and is another one.
         """
         container, record = tail.container, tail.last
-        witness, window = container.witness, _GROWTH * len(container.data)
+        witness, window = container.witness, max(TAIL, _GROWTH * len(container.data))
         if witness is not None and witness.generation != tail.cipher.generation:
             witness = None
         while record.offset >= start:

@@ -26,7 +26,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..backends.protocol import Backend
@@ -268,4 +267,4 @@ def _retired_but(masters: tuple[MasterKey, ...], first: bytes) -> tuple[MasterKe
     """All retired that stand behind the first; all as they are if another rotation has begun since."""
     if masters[0].id != first:
         return masters
-    return (masters[0], *(replace(master, retired=True) for master in masters[1:]))
+    return (masters[0], *(master._replace(retired=True) for master in masters[1:]))

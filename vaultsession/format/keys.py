@@ -6,8 +6,8 @@ An ordered keyring: the first master key seals, all of them open. The naming roo
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
@@ -23,16 +23,18 @@ TENANT_SIZE = 5
 """Bytes at the front of a key id that say whose it is, where it is a key of a tenant; the others are random."""
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
+class MasterKey(NamedTuple):
     """One key that sessions are sealed under: ``id`` (8 bytes) stands in their headers, ``secret`` (32) nowhere.
 
     A retired key opens and never seals.
     """
 
     id: bytes
-    secret: bytes = field(repr=False)
+    secret: bytes
     retired: bool = False
+
+    def __repr__(self) -> str:
+        return f"MasterKey(id={self.id!r}, retired={self.retired})"
 
     @classmethod
     def generate(cls) -> MasterKey:
@@ -44,8 +46,16 @@ class MasterKey:
         return derive(self.secret, vault_id, b"vaultsession/master/v1\0" + purpose, KEY_SIZE)
 
 
-@dataclass(frozen=True)
-class Keyring:
+class _KeyringFields(NamedTuple):
+    vault_id: bytes
+    readable_names: bool
+    created: int
+    naming_root: bytes
+    masters: tuple[MasterKey, ...]
+    tenant_keys: bool = False
+
+
+class Keyring(_KeyringFields):
     """What unlocking a vault yields: its identity, its naming root and its master keys.
 
     ``vault_id`` is 16 random bytes, ``readable_names`` says whether keys carry a slug, ``created`` is in microseconds
@@ -53,12 +63,8 @@ class Keyring:
     Immutable, hence safe from any thread.
     """
 
-    vault_id: bytes
-    readable_names: bool
-    created: int
-    naming_root: bytes = field(repr=False)
-    masters: tuple[MasterKey, ...]
-    tenant_keys: bool = False
+    def __repr__(self) -> str:
+        return f"Keyring(vault_id={self.vault_id!r}, masters={self.masters!r})"
 
     @classmethod
     def generate(cls, *, readable_names: bool = True, created: int = 0, tenant_keys: bool = False) -> Keyring:

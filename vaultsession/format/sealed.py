@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import Damaged
@@ -181,8 +180,7 @@ class Container(NamedTuple):
         return self.offset + len(self.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """Which heads, in which order. Every tag must match.
 
     ``alive_at`` keeps those not expired at that time, ``expired_at`` those that are. ``after`` is the

@@ -18,7 +18,8 @@ same sessions.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -58,7 +59,6 @@ class BackendContract(SessionPromises, ListingPromises):
         keys = [scribe.key(name) for name in "ab"]
         for key in keys:
             backend.commit(key, scribe.create(key))
-        failures: list[BaseException] = []
         done = threading.Event()
 
         def write(name: int) -> None:
@@ -75,8 +75,7 @@ class BackendContract(SessionPromises, ListingPromises):
                     assert scribe.reader.load(key, partial(backend.read, key)) is not None
                 assert backend.count(Query()) == 2
 
-        self._run([partial(write, name) for name in range(4)], [look], done, failures)
-        assert failures == []
+        _run([partial(write, name) for name in range(4)], [look], done)
         for parity, key in enumerate(keys):
             _, *texts = scribe.texts(backend, key) or []
             for name in range(4):
@@ -87,7 +86,6 @@ class BackendContract(SessionPromises, ListingPromises):
     def test_one_of_several_creators_wins(self, backend: Any, scribe: Sealer) -> None:
         """Compare-and-swap is an update that raises."""
         key = scribe.key("a")
-        failures: list[BaseException] = []
         won: list[str] = []
 
         def create(name: int) -> None:
@@ -102,8 +100,7 @@ class BackendContract(SessionPromises, ListingPromises):
                 return
             won.append(str(name))
 
-        self._run([partial(create, name) for name in range(8)], [], threading.Event(), failures)
-        assert failures == []
+        _run([partial(create, name) for name in range(8)])
         assert len(won) == 1
         assert scribe.texts(backend, key) == won
 
@@ -158,28 +155,20 @@ class BackendContract(SessionPromises, ListingPromises):
                 verb()
         del rows
 
-    def _run(
-        self,
-        writers: list[Callable[[], None]],
-        readers: list[Callable[[], None]],
-        done: threading.Event,
-        failures: list[BaseException],
-    ) -> None:
-        def guarded(work: Callable[[], None]) -> None:
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001 - reported by the test
-                failures.append(error)
 
-        writer = [threading.Thread(target=guarded, args=(work,)) for work in writers]
-        reader = [threading.Thread(target=guarded, args=(work,)) for work in readers]
-        for thread in (*writer, *reader):
-            thread.start()
-        for thread in writer:
-            thread.join()
-        done.set()
-        for thread in reader:
-            thread.join()
+def _run(
+    writers: Sequence[Callable[[], None]],
+    readers: Sequence[Callable[[], None]] = (),
+    done: threading.Event | None = None,
+) -> None:
+    """Each in a thread of its own, readers until the writers are ``done``; what one raises."""
+    with ThreadPoolExecutor(len(writers) + len(readers)) as threads:
+        running = [threads.submit(work) for work in (*readers, *writers)]
+        wait(running[len(readers) :])
+        if done is not None:
+            done.set()
+    for each in running:
+        each.result()
 
 
 def _nothing() -> list[Current]:

@@ -78,7 +78,7 @@ class LoadedCopy:
 
 
 class Model:
-    """The sessions of a vault, expired ones included until they are swept."""
+    """The sessions of a vault, expired ones included until they are swept. Verbs have the names of the store's."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -102,17 +102,17 @@ class Model:
         """A copy, and no life extended."""
         return copy.deepcopy(self._living(name))
 
-    def tail(self, name: str, last: int) -> list[Json]:
-        """The newest messages."""
-        known = self._living(name)
-        self._read(known)
-        return known.messages[max(0, len(known.messages) - last) :]
+    def exists(self, name: str) -> bool:
+        """Whether it lives."""
+        return self.alive(name) is not None
 
-    def page(self, name: str, offset: int, limit: int | None) -> list[Json]:
-        """Messages from an offset on."""
+    def messages(self, name: str, *, last: int | None = None, offset: int = 0, limit: int | None = None) -> list[Json]:
+        """The newest messages, or those from an offset on."""
         known = self._living(name)
         self._read(known)
-        return known.messages[offset:] if limit is None else known.messages[offset : offset + limit]
+        if last is not None:
+            return known.messages[max(0, len(known.messages) - last) :]
+        return known.messages[offset : None if limit is None else offset + limit]
 
     def matching(self, filters: Mapping[str, Any]) -> list[ModelSession]:
         """Living sessions that match."""
@@ -121,13 +121,13 @@ class Model:
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
-    def create(self, name: str, state: Json, messages: Sequence[Json], facts: SessionFields) -> ModelSession:
+    def create(self, name: str, *, state: Json, messages: Sequence[Json], **facts: Any) -> ModelSession:  # noqa: ANN401 - fields
         """A new session."""
         if self.alive(name) is not None:
             raise SessionExists
         return self._keep(self._born(name, state, messages, facts))
 
-    def put(self, name: str, state: Json, messages: Sequence[Json], facts: SessionFields) -> ModelSession:
+    def save(self, name: str, *, state: Json, messages: Sequence[Json], **facts: Any) -> ModelSession:  # noqa: ANN401 - as above
         """A document in the place of whatever is there."""
         born, before = self._born(name, state, messages, facts), self.alive(name)
         return self._keep(born if before is None else replace(born, created=before.created))
@@ -136,7 +136,7 @@ class Model:
         """Remember what someone holds."""
         return LoadedCopy(session, known.id, known.document, known.ttl)
 
-    def save(self, held: LoadedCopy, *, overwrite: bool) -> ModelSession:
+    def save_loaded(self, held: LoadedCopy, *, overwrite: bool) -> ModelSession:
         """What someone holds, compared and swapped."""
         session, now = held.session, self._clock.now()
         before = self._sessions.get(held.id)
@@ -173,7 +173,7 @@ class Model:
         self._sessions[held.id] = known
         return copy.deepcopy(known)
 
-    def fork(self, name: str, new: str, until: int | None) -> ModelSession:
+    def copy(self, name: str, new: str, *, until: int | None) -> ModelSession:
         """The document of another session, or its beginning, with a life of its own."""
         known, now = self.load(name), self._clock.now()
         if self.alive(new) is not None:
@@ -216,20 +216,19 @@ class Model:
     def append(
         self,
         name: str,
-        messages: Sequence[Json],
-        *,
-        create: bool,
+        *messages: Json,
+        create: bool = False,
         dedupe: bool = False,
         state: Json | None = None,
         unset: Sequence[str] = (),
         expected: int | None = None,
-        facts: SessionFields | None = None,
+        **facts: Any,  # noqa: ANN401 - as above
     ) -> ModelSession:
         """Messages behind the history, and keys of the state; ``expected`` is the document that has to be there."""
         known = self.alive(name)
         if known is None and create and expected is None:
             added = _unknown(messages, []) if dedupe else messages
-            return self._keep(self._born(name, state or {}, added, facts or {}))
+            return self._keep(self._born(name, state or {}, added, facts))
         known = self._living(name)
         if expected is not None and known.document != expected:
             raise Conflict
@@ -242,7 +241,7 @@ class Model:
             self._changed(known)
         return copy.deepcopy(known)
 
-    def replace_last(self, name: str, n: int, messages: Sequence[Json]) -> ModelSession:
+    def replace_last(self, name: str, n: int, *messages: Json) -> ModelSession:
         """Messages in the place of the newest."""
         known = self._living(name)
         first = max(0, len(known.messages) - n)
@@ -267,9 +266,9 @@ class Model:
         known.messages = []
         return self._changed(known)
 
-    def merge(self, name: str, changes: Json, *, unset: Sequence[str] = (), create: bool = False) -> ModelSession:
+    def update(self, name: str, changes: Json, *, unset: Sequence[str] = (), create: bool = False) -> ModelSession:
         """Keys of the state, set and unset."""
-        return self.append(name, [], create=create, state=changes, unset=unset)
+        return self.append(name, create=create, state=changes, unset=unset)
 
     def change(self, name: str, key: str, value: Any) -> ModelSession:  # noqa: ANN401 - any JSON
         """One key set by a function."""

@@ -16,6 +16,7 @@ one vault are then used in turn, so that each meets what the other has written.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -34,6 +35,14 @@ _KEYS = st.lists(st.sampled_from(["hello", "pop", "set", "changed", "edited"]), 
 _PLACE = st.integers(0, 4)
 _STORE = st.integers(0, 7)
 _LIFE_SPANS = st.sampled_from([None, *strategies.LIFE_SPANS])
+_WHERE: dict[str, Any] = {"which": _STORE, "place": _PLACE}
+_DOCUMENT: dict[str, Any] = {
+    **_WHERE,
+    "state": strategies.json_documents(),
+    "messages": strategies.conversations(max_size=5),
+    "facts": strategies.facts(),
+}
+_FEW = st.lists(strategies.messages(), max_size=2)
 
 
 class SessionMachine(Upkeep):
@@ -111,156 +120,94 @@ class SessionMachine(Upkeep):
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
-    @rule(
-        target=loaded,
-        which=_STORE,
-        place=_PLACE,
-        state=strategies.json_documents(),
-        messages=strategies.conversations(max_size=5),
-        facts=strategies.facts(),
-    )
+    @rule(target=loaded, **_DOCUMENT)
     def create(self, which: int, place: int, state: Json, messages: list[Json], facts: SessionFields) -> Any:  # noqa: ANN401 - what multiple() gives
         """A new session."""
-        name = self.ids[place]
-        made = self._agree(
-            lambda: self.model.create(name, state, messages, facts),
-            lambda: self._store(which).create(name, state=state, messages=messages, **facts),
-        )
-        return self._kept(made)
+        return self._kept(self._both("create", which, place, state=state, messages=messages, **facts))
 
-    @rule(
-        target=loaded,
-        which=_STORE,
-        place=_PLACE,
-        state=strategies.json_documents(),
-        messages=strategies.conversations(max_size=5),
-        facts=strategies.facts(),
-    )
+    @rule(target=loaded, **_DOCUMENT)
     def save_document(self, which: int, place: int, state: Json, messages: list[Json], facts: SessionFields) -> Any:  # noqa: ANN401 - as above
         """A whole document under an id."""
-        name = self.ids[place]
-        made = self._agree(
-            lambda: self.model.put(name, state, messages, facts),
-            lambda: self._store(which).save(name, state=state, messages=messages, **facts),
-        )
-        return self._kept(made)
+        return self._kept(self._both("save", which, place, state=state, messages=messages, **facts))
 
-    @rule(target=loaded, which=_STORE, place=_PLACE, other=_PLACE, until=st.none() | st.integers(0, 6))
+    @rule(target=loaded, **_WHERE, other=_PLACE, until=st.none() | st.integers(0, 6))
     def copy(self, which: int, place: int, other: int, until: int | None) -> Any:  # noqa: ANN401 - as above
         """A fork of a session, or of its beginning."""
-        name, new = self.ids[place], self.ids[other]
-        made = self._agree(
-            lambda: self.model.fork(name, new, until), lambda: self._store(which).copy(name, new, until=until)
-        )
-        return self._kept(made)
+        return self._kept(self._both("copy", which, place, self.ids[other], until=until))
 
-    @rule(target=loaded, which=_STORE, place=_PLACE)
+    @rule(target=loaded, **_WHERE)
     def load(self, which: int, place: int) -> Any:  # noqa: ANN401 - as above
         """A session, to be saved some time later."""
-        name = self.ids[place]
-        return self._kept(self._agree(lambda: self.model.load(name), lambda: self._store(which).load(name)))
+        return self._kept(self._both("load", which, place))
 
-    @rule(which=_STORE, place=_PLACE)
+    @rule(**_WHERE)
     def load_warm(self, which: int, place: int) -> None:
         """A session from the cache, if it is there."""
         name = self.ids[place]
         found = self._store(which).load_if_warm(name)
         if found is not None:
-            expected = self.model.load(name)
-            self._compare(found, expected)
+            self._compare(found, self.model.load(name))
 
     @rule(which=_STORE, held=loaded, changes=st.data(), overwrite=st.booleans())
     def save(self, which: int, held: LoadedCopy, changes: st.DataObject, overwrite: bool) -> None:
         """A session that was loaded before, changed. Compared and swapped, unless it overwrites."""
         self._change(held.session, changes)
         self._agree(
-            lambda: self.model.save(held, overwrite=overwrite),
+            lambda: self.model.save_loaded(held, overwrite=overwrite),
             lambda: self._store(which).save(held.session, overwrite=overwrite),
         )
 
-    @rule(which=_STORE, place=_PLACE)
+    @rule(**_WHERE)
     def delete(self, which: int, place: int) -> None:
         """Remove a session."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.delete(name), lambda: self._store(which).delete(name))
+        self._both("delete", which, place)
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
-    @rule(
-        which=_STORE,
-        place=_PLACE,
-        messages=st.lists(strategies.messages(), max_size=4),
-        create=st.booleans(),
-        dedupe=st.booleans(),
-    )
+    @rule(**_WHERE, messages=st.lists(strategies.messages(), max_size=4), create=st.booleans(), dedupe=st.booleans())
     def append(self, which: int, place: int, messages: list[Json], create: bool, dedupe: bool) -> None:
         """Messages behind the history."""
-        name = self.ids[place]
-        self._agree(
-            lambda: self.model.append(name, messages, create=create, dedupe=dedupe),
-            lambda: self._store(which).append(name, *messages, create=create, dedupe=dedupe),
-        )
+        self._both("append", which, place, *messages, create=create, dedupe=dedupe)
 
-    @rule(
-        which=_STORE,
-        place=_PLACE,
-        messages=st.lists(strategies.messages(), max_size=2),
-        state=strategies.json_documents(),
-        unset=_KEYS,
-        facts=strategies.facts(),
-    )
+    @rule(**{**_DOCUMENT, "messages": _FEW}, unset=_KEYS)
     def write(
         self, which: int, place: int, messages: list[Json], state: Json, unset: Sequence[str], facts: SessionFields
     ) -> None:
         """Messages and keys of the state at once, perhaps of a session that is made."""
-        name = self.ids[place]
-        unset = self._some_there(name, unset)
-        self._agree(
-            lambda: self.model.append(name, messages, create=True, state=state, unset=unset, facts=facts),
-            lambda: self._store(which).append(name, *messages, create=True, state=state, unset=unset, **facts),
-        )
+        unset = self._some_there(place, unset)
+        self._both("append", which, place, *messages, create=True, state=state, unset=unset, **facts)
 
     @rule(
-        which=_STORE,
-        held=loaded,
-        messages=st.lists(strategies.messages(), max_size=2),
-        state=strategies.json_documents(),
-        unset=_KEYS,
-        create=st.booleans(),
+        which=_STORE, held=loaded, messages=_FEW, state=strategies.json_documents(), unset=_KEYS, create=st.booleans()
     )
     def write_expecting(
         self, which: int, held: LoadedCopy, messages: list[Json], state: Json, unset: list[str], create: bool
     ) -> None:
         """The same, of the document that was loaded before; a conflict where there is another."""
+        fields: Any = {"create": create, "state": state, "unset": unset}
         document, version = held.document, held.session.version
         self._agree(
-            lambda: self.model.append(held.id, messages, create=create, state=state, unset=unset, expected=document),
-            lambda: self._store(which).append(
-                held.id, *messages, create=create, state=state, unset=unset, if_version=version
-            ),
+            lambda: self.model.append(held.id, *messages, expected=document, **fields),
+            lambda: self._store(which).append(held.id, *messages, if_version=version, **fields),
         )
 
-    @rule(which=_STORE, place=_PLACE, n=st.integers(0, 4), messages=st.lists(strategies.messages(), max_size=2))
+    @rule(**_WHERE, n=st.integers(0, 4), messages=_FEW)
     def replace_last(self, which: int, place: int, n: int, messages: list[Json]) -> None:
         """Messages in the place of the newest."""
-        name = self.ids[place]
-        self._agree(
-            lambda: self.model.replace_last(name, n, messages),
-            lambda: self._store(which).replace_last(name, n, *messages),
-        )
+        self._both("replace_last", which, place, n, *messages)
 
-    @rule(which=_STORE, place=_PLACE)
+    @rule(**_WHERE)
     def info(self, which: int, place: int) -> None:
         """What is known without the document, and the version that a load has."""
         name = self.ids[place]
-        self._agree(lambda: self.model.info(name), lambda: self._store(which).info(name))
-        if self.model.alive(name) is not None:
+        self._both("info", which, place)
+        if self.model.exists(name):
             info = self._store(which).info(name)
-            self.compare(which, name)
+            self._both("load", which, place)
             _same(self._store(which).load(name).version, info.version, "the version")
             self._hold_to_its_word(info)
 
-    @rule(which=_STORE, place=_PLACE, turns=st.integers(500, 600))
+    @rule(**_WHERE, turns=st.integers(500, 600))
     def append_many(self, which: int, place: int, turns: int) -> None:
         """So many small appends that the container is replaced."""
         name = self.ids[place]
@@ -271,35 +218,22 @@ class SessionMachine(Upkeep):
                 info = self._store(which).append(name, message, create=True)
             return info
 
-        self._agree(lambda: self.model.append(name, messages, create=True, dedupe=False), real)
+        self._agree(lambda: self.model.append(name, *messages, create=True), real)
 
-    @rule(which=_STORE, place=_PLACE, n=st.integers(0, 5))
+    @rule(**_WHERE, n=st.integers(0, 5))
     def pop(self, which: int, place: int, n: int) -> None:
         """The newest messages, removed."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.pop(name, n), lambda: self._store(which).pop(name, n))
+        self._both("pop", which, place, n)
 
-    @rule(which=_STORE, place=_PLACE)
+    @rule(**_WHERE)
     def clear(self, which: int, place: int) -> None:
         """The history, emptied."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.clear(name), lambda: self._store(which).clear(name))
+        self._both("clear", which, place)
 
-    @rule(
-        which=_STORE,
-        place=_PLACE,
-        changes=strategies.json_documents(),
-        unset=_KEYS,
-        create=st.booleans(),
-    )
+    @rule(**_WHERE, changes=strategies.json_documents(), unset=_KEYS, create=st.booleans())
     def merge(self, which: int, place: int, changes: Json, unset: Sequence[str], create: bool) -> None:
         """Keys of the state, set and unset."""
-        name = self.ids[place]
-        unset = self._some_there(name, unset)
-        self._agree(
-            lambda: self.model.merge(name, changes, unset=unset, create=create),
-            lambda: self._store(which).update(name, changes, unset=unset, create=create),
-        )
+        self._both("update", which, place, changes, unset=self._some_there(place, unset), create=create)
 
     @rule(which=_STORE, other=_STORE, place=_PLACE, value=strategies.json_values(), interferes=st.booleans())
     def update(self, which: int, other: int, place: int, value: Any, interferes: bool) -> None:  # noqa: ANN401 - any JSON
@@ -315,7 +249,7 @@ class SessionMachine(Upkeep):
         def expected() -> Any:  # noqa: ANN401 - as the model's verbs
             self.model.load(name)
             if interferes:
-                self.model.append(name, [{"role": "user", "content": "in between"}], create=False, dedupe=False)
+                self.model.append(name, {"role": "user", "content": "in between"})
             return self.model.change(name, "changed", value)
 
         self._agree(expected, lambda: self._store(which).update(name, change))
@@ -328,7 +262,7 @@ class SessionMachine(Upkeep):
         def expected() -> None:
             held = self.model.load(name)
             if interferes:
-                self.model.merge(name, {"edited": "in between"})
+                self.model.update(name, {"edited": "in between"})
                 raise Conflict
             self.model.edit(held, title)
 
@@ -341,21 +275,19 @@ class SessionMachine(Upkeep):
 
         self._agree(expected, real)
 
-    @rule(which=_STORE, place=_PLACE, ttl=_LIFE_SPANS)
+    @rule(**_WHERE, ttl=_LIFE_SPANS)
     def touch(self, which: int, place: int, ttl: int | None) -> None:
         """Another life."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.touch(name, ttl), lambda: self._store(which).touch(name, ttl))
+        self._both("touch", which, place, ttl)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    @rule(**_WHERE, last=st.integers(0, 6))
     def read_tail(self, which: int, place: int, last: int) -> None:
         """The newest messages."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.tail(name, last), lambda: self._store(which).messages(name, last=last))
+        self._both("messages", which, place, last=last)
 
-    @rule(which=_STORE, place=_PLACE, last=st.integers(0, 6))
+    @rule(**_WHERE, last=st.integers(0, 6))
     def take_snapshot(self, which: int, place: int, last: int) -> None:
         """The state and the newest messages, of one version."""
         name = self.ids[place]
@@ -371,20 +303,15 @@ class SessionMachine(Upkeep):
 
         self._agree(expected, real)
 
-    @rule(which=_STORE, place=_PLACE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
+    @rule(**_WHERE, offset=st.integers(0, 6), limit=st.none() | st.integers(0, 6))
     def read_page(self, which: int, place: int, offset: int, limit: int | None) -> None:
         """A page of the history."""
-        name = self.ids[place]
-        self._agree(
-            lambda: self.model.page(name, offset, limit),
-            lambda: self._store(which).messages(name, offset=offset, limit=limit),
-        )
+        self._both("messages", which, place, offset=offset, limit=limit)
 
-    @rule(which=_STORE, place=_PLACE)
+    @rule(**_WHERE)
     def exists(self, which: int, place: int) -> None:
         """Whether it lives."""
-        name = self.ids[place]
-        self._agree(lambda: self.model.alive(name) is not None, lambda: self._store(which).exists(name))
+        self._both("exists", which, place)
 
     @rule(
         which=_STORE,
@@ -420,12 +347,8 @@ class SessionMachine(Upkeep):
     @rule(which=_STORE)
     def compare_all(self, which: int) -> None:
         """Every session, whole."""
-        for name in self.ids:
-            self.compare(which, name)
-
-    def compare(self, which: int, name: str) -> None:
-        """One session, whole."""
-        self._agree(lambda: self.model.load(name), lambda: self._store(which).load(name))
+        for place in range(len(self.ids)):
+            self._both("load", which, place)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -445,10 +368,15 @@ class SessionMachine(Upkeep):
                 _same(messages[: len(then)], then, "what the history began with when it had only grown")
         read.append((info, messages))
 
-    def _some_there(self, name: str, unset: Sequence[str]) -> Sequence[str]:
+    def _some_there(self, place: int, unset: Sequence[str]) -> Sequence[str]:
         """The keys to unset, if any, and one that the state has: of those that are drawn hardly one is there."""
-        known = self.model.alive(name)
+        known = self.model.alive(self.ids[place])
         return [*unset, *[*known.state][:1]] if unset and known is not None else unset
+
+    def _both(self, verb: str, which: int, place: int, *given: Any, **fields: Any) -> Any:  # noqa: ANN401 - as the verb
+        """What the store gave for a verb about a session, in which the model has to agree."""
+        call = methodcaller(verb, self.ids[place], *given, **fields)
+        return self._agree(lambda: call(self.model), lambda: call(self._store(which)))
 
     def _agree(self, expected: Callable[[], Any], real: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever a verb gives
         """What the store gave; model and store must give the same, or raise the same."""

@@ -36,7 +36,6 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..backends.files.locks import lock_rarely, try_lock, unlock
@@ -95,26 +94,21 @@ class Files(NamedTuple):
         return cls(TENANTS, (name.removeprefix(TENANT),), tenant_keys.LARGEST_FILE)
 
 
-@dataclass(frozen=True, slots=True)
 class VaultDirectory(MetadataStore):
     """The metadata of a vault in a directory that is one, or shall become one. Safe from any thread and process."""
 
-    path: str
-    disk: Disk = field(default_factory=Disk)
-    allow_network: bool = False
-    _is_local: bool = field(default=False, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: str, disk: Disk | None = None, *, allow_network: bool = False) -> None:
         # Once and for all: the process may change its directory, and a link to the vault may be turned elsewhere.
-        object.__setattr__(self, "path", os.path.realpath(self.path))
+        self.path = os.path.realpath(path)
+        self.disk = disk or Disk()
+        self.allow_network = allow_network
+        self._is_local = False
 
     @property
     def where(self) -> str:
-        """The path."""
         return self.path
 
     def exists(self) -> bool:
-        """Whether ``vault.json`` is there."""
         with _storage(self.path):
             try:
                 self.disk.stat(self._at(FACTS))
@@ -195,7 +189,6 @@ class VaultDirectory(MetadataStore):
                 return self.etag()  # the next change of the keyring waits for this lock
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
-        """Compare and swap, under the lock of the vault."""
         return self._put(name, data, expected, wait=True)
 
     def keep_older(self, value: bytes) -> None:
@@ -431,7 +424,7 @@ class VaultDirectory(MetadataStore):
                 self.path,
                 kind,
             )
-        object.__setattr__(self, "_is_local", True)  # asked once: the table of mounts is long on some hosts
+        self._is_local = True  # asked once: the table of mounts is long on some hosts
 
     def _at(self, *names: str) -> str:
         return os.path.join(self.path, *names)

@@ -30,15 +30,12 @@ class EngineMetadata(MetadataStore):
 
     @property
     def where(self) -> str:
-        """Where the engine is; no password is in it."""
         return self.engine.where
 
     def exists(self) -> bool:
-        """Whether there is a vault to open."""
         return self.engine.metadata(VAULT) is not None
 
     def read(self, name: str) -> tuple[Copy, ...]:
-        """The value, as one copy."""
         data = self.engine.metadata(check_name(name))
         if data is None and name == VAULT:
             raise VaultNotFound(f"there is no vault at {self.where}: make one with `vaultsession init`")
@@ -56,7 +53,6 @@ class EngineMetadata(MetadataStore):
         return names
 
     def create(self, make: Callable[[], bytes]) -> bytes:
-        """Put the value in place, made when there is none yet."""
         if self.exists():
             raise Conflict(f"{self.where}: there is a vault already: open it")
         value = make()
@@ -116,23 +112,19 @@ class RememberedMetadata(EngineMetadata):
     last: dict[str, bytes] = field(default_factory=dict)
 
     def proved(self, value: bytes) -> None:
-        """Keep the value "vault"."""
         self.last[VAULT] = value
 
     def create(self, make: Callable[[], bytes]) -> bytes:
-        """Put the value in place, and keep it."""
         self.last[VAULT] = value = EngineMetadata.create(self, make)
         return value
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
-        """Compare and swap, and keep what was put."""
         done = EngineMetadata.put_if(self, name, data, expected)
         if done:
             self.last[name] = data
         return done
 
     def delete(self, name: str) -> None:
-        """Remove a dictionary here and there."""
         EngineMetadata.delete(self, name)
         self.last.pop(name, None)
 

@@ -7,30 +7,37 @@ from __future__ import annotations
 
 import codecs
 import errno
-import getpass
 import os
-import shlex
 import stat
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, is_masters, opened, read_all, why_not_trusted
+from ..util.lazy import LazyModule
 from .secret import KEY, KEY_COMMAND, Passphrase, RawKey, key_from
+
+if TYPE_CHECKING:
+    import getpass
+    import shlex
+else:  # for people, and for what is refused
+    getpass, shlex = LazyModule("getpass"), LazyModule("shlex")
 
 LONGEST_FILE = 4096
 """Bytes that the file of a key or a passphrase holds at most."""
 _MOST_STEPS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentKey:
+class EnvironmentKey(NamedTuple):
     """A raw key in an environment variable."""
 
     variable: str = KEY
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    environ: Mapping[str, str] = os.environ
+
+    def __repr__(self) -> str:
+        return f"EnvironmentKey({self.variable!r})"
 
     @property
     def name(self) -> str:
@@ -43,12 +50,11 @@ class EnvironmentKey:
         return key_from(self.name, spelled) if spelled else None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class KeyFile(NamedTuple):
     """A raw key in a file that only its owner can read."""
 
     path: str
-    disk: Disk = field(default_factory=Disk, repr=False)
+    disk: Disk = Disk()
 
     @property
     def name(self) -> str:
@@ -71,12 +77,11 @@ class KeyFile:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class PassphraseFile:
+class PassphraseFile(NamedTuple):
     """A passphrase in a file that only its owner can read; one trailing newline is not part of it."""
 
     path: str
-    disk: Disk = field(default_factory=Disk, repr=False)
+    disk: Disk = Disk()
 
     @property
     def name(self) -> str:
@@ -96,12 +101,11 @@ class PassphraseFile:
             raise InvalidSetting(f"{self.name}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """A person at a terminal, asked once."""
 
     question: str = "Passphrase of the vault: "
-    ask: Callable[[str], str] = field(default=getpass.getpass, repr=False)
+    ask: Callable[[str], str] | None = None
     name: str = "prompt on the terminal"
 
     def secret(self) -> Passphrase | None:
@@ -111,7 +115,7 @@ class Prompt:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", getpass.GetPassWarning)  # never ask where the words would be shown
-                words = self.ask(self.question)
+                words = (self.ask or getpass.getpass)(self.question)
         except (EOFError, OSError, getpass.GetPassWarning) as error:
             raise KeyUnavailable(f"{self.name}: {type(error).__name__}") from error
         return Passphrase(words) if words else None

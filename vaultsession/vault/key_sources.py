@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
@@ -80,20 +79,22 @@ Key = str | bytes | RawKey | Passphrase | KeySource | None
 """What people may give as a key. Text and bytes are a raw key (``RawKey.parse``), never a passphrase."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeySources:
+class KeySources(NamedTuple):
     """The sources of this process: its environment, its user's configuration directory, its terminal.
 
     ``config`` None is the user's own, and empty for a user without a home. ``os_keyring`` stands in for the backend
     that the package ``keyring`` would choose, ``prompt`` for a person at a terminal.
     """
 
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
-    disk: Disk = field(default_factory=Disk, repr=False)
+    environ: Mapping[str, str] = os.environ
+    disk: Disk = Disk()
     config: str | None = None
     os_keyring: KeyringEntries | None = None
     ask_os_keyring: bool = True
     prompt: KeySource | None = None
+
+    def __repr__(self) -> str:
+        return "KeySources()"  # the environment may hold a key
 
     def candidates(self, key: Key, vault_id: bytes, *, takes_passphrase: bool = True) -> Iterator[tuple[str, Secret]]:
         """``(name, secret)`` of each source that has one, asked as the iteration reaches it.

@@ -5,59 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, RollbackDetected
 from ..format.keys import Keyring, MasterKey
 from .keyring_file import FIRST_COUNTER
 from .vault import UnlockedVault, Vault
 
+if TYPE_CHECKING:
+    from ..backends.files import FilesBackend
+
 _log = logging.getLogger("vaultsession")
 
 _COUNTER, _MARK = "keyring counter", "keyring mark"
 
 Change = Callable[[tuple[MasterKey, ...]], Iterable[MasterKey]]
-
-
-class KeyStore(Protocol):
-    """Where keys are kept. A change counts, and returns, when it cannot be lost. Safe from any thread."""
-
-    def etag(self) -> object:
-        """A value that differs once the keyring has changed; quick to get."""
-        ...
-
-    def load(self) -> Keyring:
-        """The keyring as it is kept now. ``RollbackDetected`` if it went back."""
-        ...
-
-    def change(self, change: Change) -> Keyring:
-        """Other master keys, made of those of the moment so that none gets lost."""
-        ...
-
-    def tenants(self) -> Sequence[str]:
-        """The names of the tenants that have keys of their own."""
-        ...
-
-    def tenant(self, name: str) -> bytes | None:
-        """The sealed keys of a tenant."""
-        ...
-
-    def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Replace them if they are what is expected (None: absent); False if not. The old bytes are overwritten."""
-        ...
-
-
-class NumberStore(Protocol):
-    """What keeps numbers beside the sessions: an index."""
-
-    def remembered(self, name: str) -> int | None:
-        """The number of that name; None where there is none, or none any more."""
-        ...
-
-    def remember(self, name: str, value: int) -> None:
-        """Keep a number, flushed."""
-        ...
 
 
 class KeyringMemory:
@@ -67,7 +29,7 @@ class KeyringMemory:
     removed one, since an attacker who can make it unreadable can also remove it.
     """
 
-    def __init__(self, index: NumberStore | None = None) -> None:
+    def __init__(self, index: FilesBackend | None = None) -> None:
         self.index = index
 
     def why_older(self, vault: UnlockedVault) -> str | None:
@@ -119,7 +81,7 @@ class KeyringMemory:
 
 
 class VaultKeyStore:
-    """The keys of an unlocked vault.
+    """The keys of an unlocked vault. A change counts, and returns, when it cannot be lost. Safe from any thread.
 
     ``patient`` is for a store that goes on without its server: while that is away the keys are as they were seen last.
     What is sealed meanwhile under a key that others have retired opens all the same, until they prune it. What this
@@ -146,7 +108,7 @@ class VaultKeyStore:
         self._lock = threading.Lock()
 
     def etag(self) -> object:
-        """That of the vault."""
+        """A value that differs once the keyring has changed; quick to get."""
         try:
             self._etag = self._vault.etag()
         except BackendUnavailable:
@@ -155,13 +117,13 @@ class VaultKeyStore:
         return self._etag
 
     def load(self) -> Keyring:
-        """The keyring as it is now."""
+        """The keyring as it is kept now. ``RollbackDetected`` if it went back."""
         with self._lock:
             self._opened = self._vault.reload(self._opened)
             return self._opened.keyring
 
     def change(self, change: Change) -> Keyring:
-        """Other master keys."""
+        """Other master keys, made of those of the moment so that none gets lost."""
         with self._lock:
             self._opened = self._vault.replace_keys(self._opened, change)
             self._memory.remember(self._opened)
@@ -169,7 +131,7 @@ class VaultKeyStore:
 
 
 class MemoryKeyStore:
-    """Keys that end with the process."""
+    """Keys that end with the process; see ``VaultKeyStore``."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
@@ -188,7 +150,7 @@ class MemoryKeyStore:
     def change(self, change: Change) -> Keyring:
         """Other master keys."""
         with self._lock:
-            self._keyring = replace(self._keyring, masters=tuple(change(self._keyring.masters)))
+            self._keyring = self._keyring._replace(masters=tuple(change(self._keyring.masters)))
             self._changes += 1
             return self._keyring
 
@@ -207,3 +169,7 @@ class MemoryKeyStore:
                 return False
             self._tenants[name] = data
             return True
+
+
+KeyStore = VaultKeyStore | MemoryKeyStore
+"""Where the keys of a store are kept."""

@@ -10,7 +10,7 @@ import functools
 import os
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from ..format.keys import KEY_SIZE, Keyring, MasterKey, derive
@@ -39,14 +39,13 @@ _CHECKSUM_SIZE = 16
 _TAG_SIZE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class KeyringFile:
+class KeyringFile(NamedTuple):
     """A keyring file whose checksum and structure are right, still locked: nothing in it is proved yet."""
 
     vault_id: bytes
     counter: int
     slots: tuple[Slot, ...]
-    data: bytes = field(repr=False)
+    data: bytes
 
     def unlock(self, secret: Secret) -> UnlockedKeyring:
         """All of it. ``WrongKey`` if no slot's commitment matches, ``Damaged`` if one does and the rest fails."""
@@ -88,8 +87,7 @@ class KeyringFile:
         return compare_digest(proof[:_MAC_SIZE], _mac(descent_key, body))
 
 
-@dataclass(frozen=True, slots=True)
-class UnlockedKeyring:
+class UnlockedKeyring(NamedTuple):
     """An authentic keyring file, opened: ``slot`` is the one that opened it, ``slot_keys`` what its secret gave.
 
     ``vouchers`` has the voucher key of each slot, ``former`` the descent keys of earlier vault keys, newest first.
@@ -100,11 +98,14 @@ class UnlockedKeyring:
     counter: int
     slots: tuple[Slot, ...]
     slot: Slot
-    slot_keys: SlotKeys = field(repr=False)
-    vault_key: bytes = field(repr=False)
-    vouchers: tuple[bytes, ...] = field(repr=False)
-    former: tuple[bytes, ...] = field(repr=False)
-    data: bytes = field(repr=False)
+    slot_keys: SlotKeys
+    vault_key: bytes
+    vouchers: tuple[bytes, ...]
+    former: tuple[bytes, ...]
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"UnlockedKeyring(keyring={self.keyring!r}, counter={self.counter}, slot={self.slot!r})"
 
     @property
     def descent_key(self) -> bytes:
@@ -206,7 +207,7 @@ class UnlockedKeyring:
         With a new first one the vault key is new too, for every slot that there is; ``WrongKey`` if that has to be
         opened by a slot that was removed.
         """
-        keyring = replace(self.keyring, masters=tuple(masters))
+        keyring = self.keyring._replace(masters=tuple(masters))
         raw = _raw_slots(self.data)
         if not keyring.masters or keyring.first.id == self.keyring.first.id:
             return self._encode(raw, self.vouchers, keyring)

@@ -11,9 +11,8 @@ import base64
 import binascii
 import os
 import unicodedata
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -56,7 +55,6 @@ class SecretKind(IntEnum):
     SCRYPT = 3
 
 
-@dataclass(frozen=True, slots=True)
 class RawKey:
     """32 random bytes that open a slot. ``InvalidSetting`` for anything that looks like a password or a placeholder.
 
@@ -65,9 +63,10 @@ class RawKey:
     True
     """
 
-    secret: bytes = field(repr=False)
+    __slots__ = ("secret",)
 
-    def __post_init__(self) -> None:
+    def __init__(self, secret: bytes) -> None:
+        self.secret: Final = secret
         if type(self.secret) is not bytes or len(self.secret) != RAW_KEY_SIZE:
             raise InvalidSetting(
                 f"a raw key is exactly {RAW_KEY_SIZE} bytes; a password goes through a passphrase source"
@@ -80,6 +79,15 @@ class RawKey:
             raise InvalidSetting(
                 "this key repeats itself and is not random: generate one, or use a passphrase source for a password"
             )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RawKey) and self.secret == other.secret
+
+    def __hash__(self) -> int:
+        return hash(self.secret)
+
+    def __repr__(self) -> str:
+        return "RawKey()"
 
     @classmethod
     def generate(cls) -> RawKey:
@@ -107,21 +115,26 @@ class RawKey:
         return self.secret.hex()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class _CostFields(NamedTuple):
+    memory: int
+    passes: int
+    lanes: int
+
+
+class Cost(_CostFields):
     """What guessing a passphrase costs (Argon2id): memory in KiB, passes over it, lanes. Floored and capped."""
 
-    memory: int = 64 * 1024
-    passes: int = 3
-    lanes: int = 4
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not self.fits(self.memory, self.passes, self.lanes):
+    def __new__(cls, memory: int = 64 * 1024, passes: int = 3, lanes: int = 4) -> Self:
+        """``InvalidSetting`` beyond the bounds."""
+        if not cls.fits(memory, passes, lanes):
             raise InvalidSetting(
                 f"a passphrase costs {LEAST_MEMORY} to {MOST_MEMORY} KiB, {LEAST_PASSES} to {MOST_PASSES} passes, "
                 f"1 to {MOST_LANES} lanes, and at most {MOST_WORK} KiB times passes; "
-                f"not {self.memory} KiB, {self.passes} passes and {self.lanes} lanes"
+                f"not {memory} KiB, {passes} passes and {lanes} lanes"
             )
+        return super().__new__(cls, memory, passes, lanes)
 
     @staticmethod
     def fits(memory: int, passes: int, lanes: int) -> bool:
@@ -134,7 +147,6 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Passphrase:
     """Words that a person chose. ``cost`` is what a slot made from it costs; an existing slot knows its own.
 
@@ -142,10 +154,11 @@ class Passphrase:
     Passphrase(cost=Cost(memory=65536, passes=3, lanes=4))
     """
 
-    words: str = field(repr=False)
-    cost: Cost = Cost()
+    __slots__ = ("cost", "words")
 
-    def __post_init__(self) -> None:
+    def __init__(self, words: str, cost: Cost | None = None) -> None:
+        self.words: Final = words
+        self.cost: Final = cost or Cost()
         if not self.words:
             raise InvalidSetting("a passphrase cannot be empty")
         try:
@@ -154,6 +167,15 @@ class Passphrase:
             raise InvalidSetting("a passphrase is valid Unicode text") from None
         if size > LONGEST_PASSPHRASE:
             raise InvalidSetting(f"a passphrase has at most {LONGEST_PASSPHRASE} bytes, this one has {size}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Passphrase) and (self.words, self.cost) == (other.words, other.cost)
+
+    def __hash__(self) -> int:
+        return hash((self.words, self.cost))
+
+    def __repr__(self) -> str:
+        return f"Passphrase(cost={self.cost!r})"
 
     def encoded(self) -> bytes:
         """What is stretched: UTF-8 of the NFC form, since keyboards differ in how they compose an accent."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -55,8 +54,7 @@ class TenantKey(NamedTuple):
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class TenantKeys:
+class TenantKeys(NamedTuple):
     """All keys of one tenant, oldest first; at most the last one seals. Immutable."""
 
     digest: bytes
@@ -93,7 +91,7 @@ class TenantKeys:
         if self.find(key_id) is not None:
             return self.grown(made_under)
         fresh = TenantKey(MasterKey(key_id, os.urandom(KEY_SIZE)), made_under, State.SEALS)
-        return replace(self, keys=(*(_retired(key) for key in self.keys), fresh))
+        return self._replace(keys=(*(_retired(key) for key in self.keys), fresh))
 
     def merged(self, other: TenantKeys) -> TenantKeys:
         """With the keys of another file of this tenant in front. What one of them destroyed is destroyed.
@@ -110,7 +108,7 @@ class TenantKeys:
                 found[key.master.id] = key
             elif mine.state is not State.DESTROYED and mine.master.secret != key.master.secret:
                 raise Damaged(f"key {key.master.id.hex()} of a tenant has two secrets in two files: keep both files")
-        return replace(self, keys=(*more, *found.values()))
+        return self._replace(keys=(*more, *found.values()))
 
     def destroyed(self) -> TenantKeys:
         """Without any secret."""
@@ -118,7 +116,7 @@ class TenantKeys:
             TenantKey(MasterKey(key.master.id, _NO_SECRET, retired=True), key.made_under, State.DESTROYED)
             for key in self.keys
         )
-        return replace(self, keys=tuple(gone))
+        return self._replace(keys=tuple(gone))
 
     def encode(self, keyring: Keyring) -> bytes:
         """The bytes of the file, sealed under the first master key."""
@@ -178,7 +176,7 @@ def sealed_under(data: bytes) -> bytes:
 def _retired(key: TenantKey) -> TenantKey:
     if key.state is State.DESTROYED:
         return key
-    return TenantKey(replace(key.master, retired=True), key.made_under, State.RETIRED)
+    return TenantKey(key.master._replace(retired=True), key.made_under, State.RETIRED)
 
 
 def _key(key_id: bytes, secret: bytes, made_under: bytes, state: int) -> TenantKey:

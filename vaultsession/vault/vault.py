@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..errors import Conflict, DurabilityUnknown, KeyUnavailable, WrongKey
 from ..format.keys import Keyring, MasterKey
@@ -22,8 +22,7 @@ Candidates = Iterable[tuple[str, Secret]]
 _TRIES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class UnlockedVault:
+class UnlockedVault(NamedTuple):
     """An unlocked keyring, and which candidate opened it. ``findings``: what was wrong with a copy, in sentences.
 
     ``etag`` is that of the vault while it held this keyring, where that is known. Compare ``counter`` with the highest
@@ -56,8 +55,7 @@ class UnlockedVault:
         return self.unlocked.slots
 
 
-@dataclass(frozen=True, slots=True)
-class Vault:
+class Vault(NamedTuple):
     """Who a vault is, and its keys. Immutable; safe from any thread and process.
 
     A change counts, and returns, when it cannot be lost. It is made of the metadata of the moment: of two changes at
@@ -142,7 +140,7 @@ class Vault:
         found = self._read()
         unlocked = found.authentic(vault.unlocked)
         self.storage.proved(found.value(unlocked.data))
-        return replace(vault, unlocked=unlocked)
+        return vault._replace(unlocked=unlocked)
 
     def add_slot(self, vault: UnlockedVault, secret: Secret, *, label: str = "", now: int = 0) -> UnlockedVault:
         """One more secret that opens this vault; its slot is the last."""
@@ -231,7 +229,7 @@ class Vault:
             current = found.authentic(vault.unlocked)
             data = make(current)
             if self.storage.put_if(VAULT, found.value(data), found.to_replace(current.data, _is_ours(current))):
-                return replace(vault, unlocked=current.reopen(keyring_file.parse(data)))
+                return vault._replace(unlocked=current.reopen(keyring_file.parse(data)))
         raise DurabilityUnknown(f"{self.path}: the key slots were changed by others {_TRIES} times in a row: try again")
 
     def _read(self) -> KeyringCopies:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from vaultsession import SessionNotFound, SessionStore
+from vaultsession.backends.files.backend import FilesBackend
+from vaultsession.format.cipher import ContainerCipher
 from vaultsession.testing.clock import ManualClock
 
 
@@ -48,6 +50,30 @@ def test_appends_of_another_store_are_seen_at_once(open_files: Any, ahead: int) 
         writer.append("a", {"n": number})
     assert reader.load("a").messages == [{"n": number} for number in range(-1, ahead)]
     assert reader.messages("a", last=1) == [{"n": ahead - 1}]
+
+
+def test_of_what_another_store_appended_only_that_is_read_and_opened_once(
+    open_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = open_files(), open_files()
+    writer.create("a", messages=[{"n": number, "text": "x" * 50} for number in range(100)])
+    reader.load("a")
+    opened, read = [], []
+    open_head, backend_read = ContainerCipher.open_head, FilesBackend.read
+    monkeypatch.setattr(ContainerCipher, "open_head", lambda *a: opened.append(a) or open_head(*a))
+
+    def reading(self: FilesBackend, *args: Any, **how: Any) -> Any:
+        read.append(backend_read(self, *args, **how))
+        return read[-1]
+
+    monkeypatch.setattr(FilesBackend, "read", reading)
+    info = writer.append("a", {"n": 100})
+    opened.clear()
+    assert len(reader.load("a").messages) == 101
+    assert (len(opened), len(read)) == (1, 1)
+    assert len(read[0].data) < info.size
+    assert reader.load("a").version == info.version
+    assert (len(opened), len(read)) == (1, 1)
 
 
 def test_every_change_of_another_store_is_seen_at_once(open_files: Any, clock: ManualClock) -> None:

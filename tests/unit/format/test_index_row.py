@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
@@ -73,10 +72,10 @@ def test_a_row_is_sealed_in_the_suite_of_its_container(suite, cipher):
 
 def test_a_row_hangs_on_the_first_master_key_and_opens_as_long_as_that_is_held(shelf, row):
     new = MasterKey.generate()
-    rotated = IndexRowCipher(replace(KEYRING, masters=(new, *KEYRING.masters)))
+    rotated = IndexRowCipher(KEYRING._replace(masters=(new, *KEYRING.masters)))
     assert rotated.open(row) == ROWS.open(row)
     with pytest.raises(Damaged):
-        IndexRowCipher(replace(KEYRING, masters=(new,))).open(row)
+        IndexRowCipher(KEYRING._replace(masters=(new,))).open(row)
     again = rotated.seal(row.key, shelf.data[:80], *row[1:4], row.size, shelf.states[-1].head, b"[]")
     assert index_row.root_of(again) == new.id
     with pytest.raises(Damaged):
@@ -84,7 +83,7 @@ def test_a_row_hangs_on_the_first_master_key_and_opens_as_long_as_that_is_held(s
 
 
 def test_a_row_under_a_key_of_which_nothing_is_known_yet_is_looked_at_once_more(shelf, row):
-    store = MemoryKeyStore(replace(KEYRING, masters=(MasterKey.generate(),)))
+    store = MemoryKeyStore(KEYRING._replace(masters=(MasterKey.generate(),)))
     rows = IndexRowCipher(LiveKeyring(store.load(), store, store.etag()))
     store.change(lambda masters: (*KEYRING.masters, *masters))
     assert rows.open(row) == ROWS.open(row)
@@ -160,7 +159,7 @@ def test_every_flipped_bit_of_a_blob_is_refused(row):
 
 def test_a_row_of_another_vault_is_damaged(row):
     with pytest.raises(Damaged):
-        IndexRowCipher(replace(KEYRING, vault_id=bytes(16))).open(row)
+        IndexRowCipher(KEYRING._replace(vault_id=bytes(16))).open(row)
 
 
 def test_torn_is_an_observation_and_not_sealed(row):
@@ -173,15 +172,15 @@ def test_a_tombstone_is_for_a_locator_and_a_generation():
     assert ROWS.is_genuine(tombstone._replace(key="other~" + "0" * 32))
     assert not ROWS.is_genuine(tombstone._replace(key="1" * 32))
     assert not ROWS.is_genuine(tombstone._replace(generation=6))
-    assert not IndexRowCipher(replace(KEYRING, masters=(MasterKey.generate(),))).is_genuine(tombstone)
-    assert not IndexRowCipher(replace(KEYRING, vault_id=bytes(16))).is_genuine(tombstone)
+    assert not IndexRowCipher(KEYRING._replace(masters=(MasterKey.generate(),))).is_genuine(tombstone)
+    assert not IndexRowCipher(KEYRING._replace(vault_id=bytes(16))).is_genuine(tombstone)
 
 
 def test_a_tombstone_is_genuine_as_long_as_the_key_that_signed_it_is_held():
     tombstone = ROWS.tombstone("0" * 32, 5)
     new = MasterKey.generate()
-    rotated = IndexRowCipher(replace(KEYRING, masters=(new, *KEYRING.masters)))
-    pruned = IndexRowCipher(replace(KEYRING, masters=(new,)))
+    rotated = IndexRowCipher(KEYRING._replace(masters=(new, *KEYRING.masters)))
+    pruned = IndexRowCipher(KEYRING._replace(masters=(new,)))
     assert rotated.is_genuine(tombstone)
     assert not pruned.is_genuine(tombstone)
     again = rotated.resigned(tombstone)
@@ -196,7 +195,7 @@ def test_a_tombstone_under_a_key_of_which_nothing_is_known_yet_is_looked_at_once
     rows = IndexRowCipher(LiveKeyring(KEYRING, store, store.etag()))
     new = MasterKey.generate()
     store.change(lambda masters: (new, *masters))
-    assert rows.is_genuine(IndexRowCipher(replace(KEYRING, masters=(new,))).tombstone("0" * 32, 5))
+    assert rows.is_genuine(IndexRowCipher(KEYRING._replace(masters=(new,))).tombstone("0" * 32, 5))
 
 
 @pytest.mark.parametrize("generation", [-1, 1 << 64])

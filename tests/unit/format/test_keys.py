@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import replace
 
 import pytest
 from shelf import KEYRING
@@ -45,14 +44,14 @@ def test_what_is_sealed_hangs_on_a_master_key_and_the_vault_id():
 
 
 def test_another_vault_with_the_same_root_has_other_keys():
-    other = replace(KEYRING, vault_id=bytes(16))
+    other = KEYRING._replace(vault_id=bytes(16))
     purposes = ("naming_key", "tag_key")
     derived = {getattr(keyring, purpose) for keyring in (KEYRING, other) for purpose in purposes}
     assert len(derived) == 4
 
 
 def test_rotating_masters_leaves_names_and_tags():
-    rotated = replace(KEYRING, masters=(MasterKey.generate(), *KEYRING.masters))
+    rotated = KEYRING._replace(masters=(MasterKey.generate(), *KEYRING.masters))
     assert rotated.naming_key == KEYRING.naming_key
     assert rotated.tag("user", "", "alice") == KEYRING.tag("user", "", "alice")
 

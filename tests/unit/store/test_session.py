@@ -10,6 +10,7 @@ from vaultsession.engine.reader import Document
 from vaultsession.errors import InvalidDocument, InvalidSetting
 from vaultsession.format import payload
 from vaultsession.format.head import Head, check_head
+from vaultsession.format.sealed import Witness
 from vaultsession.store.session import Session, SessionInfo
 
 HEAD = Head(
@@ -112,7 +113,7 @@ def test_an_assigned_ttl_lets_the_life_begin_anew(session):
 
 def test_what_was_saved_is_followed(session):
     session.ttl = 5
-    saved = Document("k", b"", 0, b"", 0, HEAD._replace(updated=9), b"\xcd" * 16, BODIES, 0)
+    saved = Document("k", b"", Witness(1, 0, b""), 0, HEAD._replace(updated=9), b"\xcd" * 16, BODIES, 0)
     session._follow(saved)
     assert (session.version, session.updated_at.year, pending(session)[1]) == ("cd" * 16, 1970, False)
     assert session.messages == [{"i": 0}, {"i": 1}]

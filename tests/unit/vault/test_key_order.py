@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 import sys
-from dataclasses import replace
 
 import pytest
 from places import Nobody, backend, print_command, private_file
@@ -114,7 +113,7 @@ def test_the_package_keyring_is_not_imported_where_the_key_file_opens_the_vault(
     directory = vault_at(str(tmp_path / "vault"))
     without = KeySources({}, config=str(tmp_path / "config"), ask_os_keyring=False, prompt=Nobody())
     made = directory.create(lambda vault_id: without.for_creation(None, vault_id, directory.path)[1])
-    known = replace(without, ask_os_keyring=True)
+    known = without._replace(ask_os_keyring=True)
     opened = directory.unlock(known.candidates(None, made.keyring.vault_id))
     assert opened.source.startswith("key file")
     assert importing.names == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
 from vaults import KEY, OTHER, files, patched, resealed, unlock, vault_at
@@ -82,7 +81,7 @@ def test_a_forged_copy_with_a_high_counter_does_not_serve(directory, made, path)
 
 
 def rotated(masters):
-    return (MasterKey.generate(), *(replace(master, retired=True) for master in masters))
+    return (MasterKey.generate(), *(master._replace(retired=True) for master in masters))
 
 
 def test_a_removed_key_does_not_open_through_a_copy_from_before_a_rotation(directory, made, path):

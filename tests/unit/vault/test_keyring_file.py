@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import struct
 import unicodedata
-from dataclasses import replace
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -141,9 +140,9 @@ def test_a_slot_that_is_not_there_is_not_removed(unlocked):
 
 def test_master_keys_are_replaced_and_the_rest_stays(unlocked):
     first = MasterKey.generate()
-    old = replace(unlocked.keyring.first, retired=True)
+    old = unlocked.keyring.first._replace(retired=True)
     again = keyring_file.parse(unlocked.replace_masters([first, old])).unlock(KEY)
-    assert again.keyring == replace(unlocked.keyring, masters=(first, old))
+    assert again.keyring == unlocked.keyring._replace(masters=(first, old))
     assert again.counter == 2
 
 
@@ -166,7 +165,7 @@ def test_an_altered_file_is_reopened_by_nobody(unlocked):
 def rotated(unlocked: keyring_file.UnlockedKeyring) -> keyring_file.KeyringFile:
     first, *old = unlocked.keyring.masters
     return keyring_file.parse(
-        unlocked.replace_masters([MasterKey.generate(), replace(first, retired=True), *old]),
+        unlocked.replace_masters([MasterKey.generate(), first._replace(retired=True), *old]),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from vaultsession.errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
@@ -98,7 +96,7 @@ def test_a_file_of_another_vault_is_damage() -> None:
     with pytest.raises(Damaged):
         again(alices(), Keyring.generate())
     with pytest.raises(Damaged):
-        again(alices(), replace(KEYRING, vault_id=bytes(16)))
+        again(alices(), KEYRING._replace(vault_id=bytes(16)))
 
 
 def test_the_number_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +112,8 @@ def test_the_number_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_lies_under_the_first_master_key_and_opens_as_long_as_that_is_held() -> None:
     held = alices()
     new = MasterKey.generate()
-    rotated = replace(KEYRING, masters=(new, replace(KEYRING.first, retired=True)))
-    pruned = replace(KEYRING, masters=(new,))
+    rotated = KEYRING._replace(masters=(new, KEYRING.first._replace(retired=True)))
+    pruned = KEYRING._replace(masters=(new,))
     assert again(held, rotated) == held
     with pytest.raises(UnknownKey, match="after the keys were rotated"):
         again(held, pruned)
@@ -154,6 +152,6 @@ def test_what_one_of_two_files_destroyed_is_destroyed() -> None:
 def test_an_id_with_two_secrets_is_damage() -> None:
     held = alices()
     (key,) = held.keys
-    forged = replace(held, keys=(key._replace(master=replace(key.master, secret=bytes(range(32)))),))
+    forged = held._replace(keys=(key._replace(master=key.master._replace(secret=bytes(range(32)))),))
     with pytest.raises(Damaged, match="two secrets"):
         held.merged(forged)

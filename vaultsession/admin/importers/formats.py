@@ -11,7 +11,7 @@ from . import google_adk, json_file, json_lines, langgraph, openai_agents, stran
 from .agents import TRANSCRIPTS
 from .session import Found, Skipped
 from .sources import File, files
-from .sqlite_file import MAGIC, connected, tables_of
+from .sqlite_file import MAGIC, connected, has_tables, tables_of
 
 AUTO = "auto"
 _JSON, _LINES, _DATABASES = (".json",), (".jsonl", ".ndjson"), (".db", ".sqlite", ".sqlite3")
@@ -103,7 +103,7 @@ def _database_of(file: File) -> str:
     except (sqlite3.Error, OSError, ValueError):
         return "openai-agents"
     for name, wanted in (("google-adk", google_adk.TABLES), ("langgraph", langgraph.TABLES)):
-        if all(tables.get(table, set()) >= columns for table, columns in wanted.items()):
+        if has_tables(tables, wanted):
             return name
     return "openai-agents"
 

@@ -19,7 +19,7 @@ from ...format import ids
 from ...format.payload import Json
 from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import File, objects, parse
-from .sqlite_file import NotSqlite, connected, tables_of
+from .sqlite_file import Tables, read_database
 
 TABLES = {"sessions": {"app_name", "user_id", "id", "state"}, "events": {"session_id", "event_data"}}
 """What such a database has, at least."""
@@ -29,20 +29,14 @@ NAME, SHARED = "google-adk", "google-adk.state"
 
 def read(file: File, *, lenient: bool = False) -> Found:
     """The sessions of a database, in the order of their apps, users and ids."""
-    try:
-        with connected(file) as database:
-            tables = tables_of(database)
-            if not all(tables.get(name, set()) >= columns for name, columns in TABLES.items()):
-                yield Skipped(file.name, "a database without the tables of a session service of the ADK")
-                return
-            yield from _sessions(database, file, lenient=lenient)
-            for table in ("app_states", "user_states"):
-                if table in tables:
-                    yield from _shared(database, table, file)
-    except NotSqlite:
-        yield Skipped(file.name, "no SQLite database")
-    except (sqlite3.Error, OSError, ValueError) as error:
-        yield Skipped(file.name, f"the database cannot be read: {error}")
+
+    def sessions(database: sqlite3.Connection, tables: Tables) -> Found:
+        yield from _sessions(database, file, lenient=lenient)
+        for table in ("app_states", "user_states"):
+            if table in tables:
+                yield from _shared(database, table, file)
+
+    return read_database(file, "a session service of the ADK", TABLES, sessions)
 
 
 def _sessions(database: sqlite3.Connection, file: File, *, lenient: bool) -> Found:

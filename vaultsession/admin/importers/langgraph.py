@@ -22,7 +22,7 @@ from ...format.payload import Json
 from . import msgpack_parts
 from .session import Found, ImportedSession, ImportGap, Skipped
 from .sources import File
-from .sqlite_file import NotSqlite, connected, tables_of
+from .sqlite_file import Tables, read_database
 
 TABLES = {
     "checkpoints": {"thread_id", "checkpoint_ns", "checkpoint_id", "parent_checkpoint_id", "type", "checkpoint"},
@@ -38,25 +38,19 @@ _ALL_MESSAGES = 1 << 53
 
 def read(file: File, *, lenient: bool = False) -> Found:
     """The threads of a database, in the order of their ids."""
-    try:
-        with connected(file) as database:
-            tables = tables_of(database)
-            if not all(tables.get(name, set()) >= columns for name, columns in TABLES.items()):
-                yield Skipped(file.name, "a database without the tables of LangGraph's SqliteSaver")
-                return
-            path = "task_path" if "task_path" in tables["writes"] else "''"
-            for (thread,) in database.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id"):
-                yield _thread(database, thread, path, file, lenient=lenient)
-            lost = database.execute(
-                "SELECT count(*) FROM writes WHERE (thread_id, checkpoint_ns, checkpoint_id) NOT IN"
-                " (SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints)"
-            ).fetchone()[0]
-            if lost:
-                yield Skipped(file.name, f"{lost} writes belong to no checkpoint that is there")
-    except NotSqlite:
-        yield Skipped(file.name, "no SQLite database")
-    except (sqlite3.Error, OSError, ValueError) as error:
-        yield Skipped(file.name, f"the database cannot be read: {error}")
+
+    def threads(database: sqlite3.Connection, tables: Tables) -> Found:
+        path = "task_path" if "task_path" in tables["writes"] else "''"
+        for (thread,) in database.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id"):
+            yield _thread(database, thread, path, file, lenient=lenient)
+        orphans = (
+            "SELECT count(*) FROM writes WHERE (thread_id, checkpoint_ns, checkpoint_id) NOT IN"
+            " (SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints)"
+        )
+        if lost := database.execute(orphans).fetchone()[0]:
+            yield Skipped(file.name, f"{lost} writes belong to no checkpoint that is there")
+
+    return read_database(file, "LangGraph's SqliteSaver", TABLES, threads)
 
 
 def _thread(

@@ -19,30 +19,26 @@ from ...format.payload import Json
 from .encrypted_items import opener_of
 from .session import Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import ENCRYPTED, File, is_encrypted, objects, parse
-from .sqlite_file import NotSqlite, connected, quoted, tables_of
+from .sqlite_file import Tables, quoted, read_database
 
+_WHAT = "an OpenAI Agents SQLiteSession"
 _SESSIONS = {"session_id", "created_at", "updated_at"}
 _MESSAGES = {"id", "session_id", "message_data"}
 
 
 def read(file: File, *, lenient: bool = False, source_key: str | None = None) -> Found:
     """The sessions of a database, in the order of their ids. ``source_key`` is that of an ``EncryptedSession``."""
-    try:
-        with connected(file) as database:
-            tables = tables_of(database)
-            messages = next((name for name, columns in tables.items() if columns >= _MESSAGES), None)
-            sessions = next(
-                (name for name, columns in tables.items() if columns >= _SESSIONS and not columns >= _MESSAGES), None
-            )
-            if messages is None or sessions is None:
-                yield Skipped(file.name, "a database without the tables of an OpenAI Agents SQLiteSession")
-                return
-            named = quoted(sessions), quoted(messages)
-            yield from _sessions(database, *named, file, lenient=lenient, source_key=source_key)
-    except NotSqlite:
-        yield Skipped(file.name, "no SQLite database")
-    except (sqlite3.Error, OSError, ValueError) as error:
-        yield Skipped(file.name, f"the database cannot be read: {error}")
+
+    def sessions(database: sqlite3.Connection, tables: Tables) -> Found:
+        messages = next((name for name, columns in tables.items() if columns >= _MESSAGES), None)
+        others = (name for name, columns in tables.items() if columns >= _SESSIONS and not columns >= _MESSAGES)
+        if messages is None or (named := next(others, None)) is None:
+            yield Skipped(file.name, f"a database without the tables of {_WHAT}")
+        else:
+            names = quoted(named), quoted(messages)
+            yield from _sessions(database, *names, file, lenient=lenient, source_key=source_key)
+
+    return read_database(file, _WHAT, {}, sessions)
 
 
 def _sessions(

@@ -10,9 +10,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
+from .session import Found, Skipped
 from .sources import LARGEST, File
 
 MAGIC = b"SQLite format 3\0"
@@ -25,6 +26,32 @@ _TRIES = 5
 
 class NotSqlite(ValueError):
     """The file is no SQLite database."""
+
+
+Tables = Mapping[str, set[str]]
+"""The columns of tables, by their names."""
+
+
+def read_database(
+    file: File, what: str, wanted: Tables, sessions: Callable[[sqlite3.Connection, Tables], Found]
+) -> Found:
+    """The sessions of a database that has the tables of ``what``. What cannot be read is skipped."""
+    try:
+        with connected(file) as database:
+            tables = tables_of(database)
+            if has_tables(tables, wanted):
+                yield from sessions(database, tables)
+            else:
+                yield Skipped(file.name, f"a database without the tables of {what}")
+    except NotSqlite:
+        yield Skipped(file.name, "no SQLite database")
+    except (sqlite3.Error, OSError, ValueError) as error:
+        yield Skipped(file.name, f"the database cannot be read: {error}")
+
+
+def has_tables(tables: Tables, wanted: Tables) -> bool:
+    """Whether there are these tables, with these columns at least."""
+    return all(tables.get(name, set()) >= columns for name, columns in wanted.items())
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -113,7 +112,6 @@ class FallbackBackend(Backend):
     # -- reads ---------------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> IndexRow | None:
-        """The newest head, of the server or of memory."""
         return self._asked(key, lambda backend: backend.head(key), lambda row: self._memory.use(key, row))
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -151,7 +149,6 @@ class FallbackBackend(Backend):
         return self._scanned(query)
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._attend()
         self._check_open()
         if self._away is None and not self._memory.waiting:
@@ -159,7 +156,7 @@ class FallbackBackend(Backend):
                 return self._primary.count(query)
             except BackendUnavailable as error:
                 self._leave(error)
-        return sum(1 for _ in self.scan(replace(query, after=None, offset=0, limit=None)))
+        return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
 
     def _scanned(self, query: Query) -> Iterator[IndexRow]:
         """From the server, and from where it went away on from memory."""
@@ -168,7 +165,7 @@ class FallbackBackend(Backend):
                 for row in self._primary.scan(query):
                     yield row
                     limit = None if query.limit is None else query.limit - 1
-                    query = replace(query, after=row.place, offset=0, limit=limit)
+                    query = query._replace(after=row.place, offset=0, limit=limit)
             except BackendUnavailable as error:
                 self._leave(error)
             else:
@@ -177,7 +174,7 @@ class FallbackBackend(Backend):
 
     def _mixed(self, query: Query) -> Iterator[IndexRow]:
         """Every head that matches, from where the query begins."""
-        every = replace(query, offset=0, limit=None)
+        every = query._replace(offset=0, limit=None)
         with self._memory.lock:
             waiting = frozenset(self._memory.waiting)
             ours = [row for row in self._memory.backend.scan(every) if row.key in waiting]
@@ -389,13 +386,11 @@ class FallbackBackend(Backend):
             return {**components, "fallback": self._memory.problem(self._away, self._since)}
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Those of the server, or of memory while that is away."""
         self._attend()
         self._check_open()
         return (self._primary if self._away is None else self._memory.backend).tombstones()
 
     def notes(self) -> Mapping[str, str]:
-        """Those of the server."""
         return self._primary.notes()
 
     def close(self) -> None:

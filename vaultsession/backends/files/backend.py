@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import logging
 import os
 import weakref
@@ -37,7 +38,7 @@ from ...format.sealed import (
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ..protocol import Backend, Traits
 from . import index_queries
-from .container import has_no_record_behind, is_unchanged, refuse_vanished, stat_path
+from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanished, stat_path
 from .container_store import ContainerStore, Unflushed
 from .index import Index
 from .index_schema import forget
@@ -130,6 +131,16 @@ class FilesBackend(Backend):
         except OSError as error:
             raise self._containers.unavailable(key, error) from error
 
+    def is_newest(self, key: str, point: Witness) -> bool:
+        """Whether the session is at this point: one ``lstat``, and a read at its end. No head is opened to know it."""
+        state = self._open_file(key)
+        if state is None:
+            return super().is_newest(key, point)
+        try:
+            return is_unchanged(state, stat_path(self._disk, state)) and is_at(self._disk, state, point)
+        except OSError:
+            return False  # gone, or refused: whoever reads it says so
+
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""
         if self._closed:
@@ -144,8 +155,7 @@ class FilesBackend(Backend):
             raise self._containers.unavailable(key, error) from error
 
     def commit(self, key: str, update: Update) -> Commit:
-        """Put behind the newest what ``update`` makes of it; see ``Backend.commit``."""
-        refused = self._begun_writing()
+        refused = None if self._markers.held and not self._closed else self._begun_writing()
         begun = False
         containers = self._containers
         stripe = containers.stripes.of(key[LOCATOR])
@@ -158,12 +168,15 @@ class FilesBackend(Backend):
                 change = update(newest)
                 if not isinstance(change, Write | Delete):
                     return Commit.of(newest, change)
-                if isinstance(change, Write):
-                    containers.refuse_unasked(key, refused)
+                if isinstance(change, Write) and (refused is not None or containers.unasked):
+                    self._refuse(key, refused)
                 if refused is None and not self._markers.flushed:
                     self._ensure_marker()
                 begun = True
-                change, unflushed = self._written(key, state, newest, change)
+                if isinstance(change, Delete) or change.instead is None:
+                    unflushed = containers.write(key, state, newest, change)
+                else:
+                    change, unflushed = self._written(key, state, newest, change, change.instead)
             if unflushed is not None:
                 containers.flush(unflushed)
         except BaseException as error:
@@ -173,10 +186,10 @@ class FilesBackend(Backend):
                 if isinstance(error, OSError):
                     raise containers.unavailable(key, error) from error
             raise
-        return Commit.of(newest, change)
+        after = change.head if isinstance(change, Write) else change.tombstone
+        return Commit(newest, after, change, change.note)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
-        """Remove those that ``update`` says; see ``Backend.delete_many``."""
         refused = self._begun_writing()
         try:
             begin = self._ensure_marker if refused is None else lambda: None
@@ -193,7 +206,6 @@ class FilesBackend(Backend):
         return self._pages(query)
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._flush_index()
         return self._rebuild.read(partial(index_queries.count, query=query))
 
@@ -418,8 +430,6 @@ class FilesBackend(Backend):
 
     def _begun_writing(self) -> str | None:
         """Why nothing can be written on a full medium, where a removal makes room; None: a marker is taken."""
-        if self._markers.held and not self._closed:
-            return None
         try:
             self._begin_writing()
         except BackendUnavailable as error:
@@ -428,24 +438,28 @@ class FilesBackend(Backend):
             return str(error)
         return None
 
+    def _refuse(self, key: str, refused: str | None) -> None:
+        """``BackendUnavailable`` where nothing may be written: as ``refused``, or what was acknowledged is not known.
+
+        Under the stripe.
+        """
+        if refused is not None:
+            raise BackendUnavailable(refused) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if (problem := self._containers.unasked.get(key)) is not None:
+            raise BackendUnavailable(problem)
+
     def _written(
-        self, key: str, state: FileState | None, newest: Current, change: Write | Delete
-    ) -> tuple[Write | Delete, Unflushed | None]:
+        self, key: str, state: FileState | None, newest: Current, change: Write, instead: Callable[[], Write]
+    ) -> tuple[Write, Unflushed | None]:
         """What was written, and what of it is to be flushed. Where there is no room for a whole container, a record."""
         containers = self._containers
-        instead = None if isinstance(change, Delete) or change.offset else change.instead
-        if isinstance(change, Delete) or instead is None:
-            return change, containers.write(key, state, newest, change)
-        smaller: Write | None = None
-        if not self._disk.has_room(self._layout.sessions, len(change.data)):
-            smaller = instead()._replace(note=change.note)
-        else:
+        if self._disk.has_room(self._layout.sessions, len(change.data)):
             try:
                 return change, containers.write(key, state, newest, change)
             except OSError as error:
                 if error.errno not in FULL:
                     raise
-                smaller = instead()._replace(note=change.note)
+        smaller = instead()._replace(note=change.note)
         return smaller, containers.write(key, state, newest, smaller)
 
     def _begin_writing(self) -> None:

@@ -17,6 +17,7 @@ from ...format.sealed import (
     Query,
     Tombstone,
     Update,
+    Witness,
 )
 from ..protocol import Backend, RecordedUpdate
 from .replicator import Replicator
@@ -35,11 +36,13 @@ class MirrorBackend(Backend):
         self.traits = primary.traits
 
     def head(self, key: str) -> IndexRow | None:
-        """The newest head, of the primary."""
         return self.primary.head(key)
 
+    def is_newest(self, key: str, point: Witness) -> bool:
+        """Whether that is the newest point, of the primary."""
+        return self.primary.is_newest(key, point)
+
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container, of the primary."""
         return self.primary.read(key, start, settled=settled)
 
     def commit(self, key: str, update: Update) -> Commit:
@@ -52,7 +55,6 @@ class MirrorBackend(Backend):
                 self._mark(key)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
-        """As ``commit``, of many."""
         changed: set[str] = set()
 
         def recorded(key: str, newest: Current) -> Delete | Keep | None:
@@ -68,15 +70,12 @@ class MirrorBackend(Backend):
                 self._mark(key)
 
     def scan(self, query: Query) -> Heads:
-        """Those of the primary."""
         return self.primary.scan(query)
 
     def count(self, query: Query) -> int:
-        """Those of the primary."""
         return self.primary.count(query)
 
     def reindex(self) -> object:
-        """The primary's index."""
         return self.primary.reindex()
 
     def stats(self) -> dict[str, int]:
@@ -95,15 +94,12 @@ class MirrorBackend(Backend):
         return {**self.primary.health(), "mirror": self.mirror.status().problem}
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Those of the primary."""
         return self.primary.tombstones()
 
     def unindexed(self) -> Iterator[str]:
-        """Those of the primary."""
         return self.primary.unindexed()
 
     def lost(self) -> Iterator[str]:
-        """Those of the primary."""
         return self.primary.lost()
 
     def notes(self) -> dict[str, str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import threading
 import time
 import weakref
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
 from ...util.clock import Clock
+from ...util.fork import ForkSafe
 from ...util.latch import Latch
 from ..protocol import Backend
 from ..replication import Accept, Gap, Outcome, differing, follow
@@ -69,7 +69,7 @@ class _Ended(Exception):
     """Leave what is not done: the next opening finds it by comparison."""
 
 
-class Replicator:
+class Replicator(ForkSafe):
     """What keeps one follower of one primary level. Safe from any thread.
 
     ``open_follower`` is called by the thread. ``drain`` is how many seconds ``close`` gives to what still waits; a
@@ -101,9 +101,11 @@ class Replicator:
         self._accept = accept
         self._first = first_comparison
         self._closed = False
-        self._begin()
+        self._follower: Follower | None = None
+        self._begin_anew()
+        super().__init__()
         self._start()
-        _alive.add(self)
+        _open.add(self)
 
     def mark(self, key: str) -> None:
         """A session of the primary has changed."""
@@ -144,7 +146,7 @@ class Replicator:
         if self._closed:
             return
         self._closed = True
-        _alive.discard(self)
+        _open.discard(self)
         self._until = time.monotonic() + self._drain_seconds
         self._closing.set()
         self._queue.filled.set()
@@ -157,13 +159,15 @@ class Replicator:
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin_anew(self) -> None:
+        """In the child of a fork: a thread of its own, when it writes. The parent's connections are not even closed."""
+        _abandoned.append(self._follower)
+        self._follower = None
         self._queue = ReplicationQueue(self._most)
         self._closing = Latch()
         self._until = 0.0
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._follower: Follower | None = None
         self._comparing = False
         self._error: str | None = None
         self._stuck = False
@@ -326,22 +330,12 @@ class Replicator:
             with contextlib.suppress(Exception):
                 follower.backend.close()
 
-    def _after_fork(self) -> None:
-        """In the child: its own thread, when it writes. The parent's connections are not touched, not even closed."""
-        if self._follower is not None:
-            _abandoned.append(self._follower)
-        self._begin()
+
+_open: weakref.WeakSet[Replicator] = weakref.WeakSet()
+_abandoned: list[Follower | None] = []
 
 
-_alive: weakref.WeakSet[Replicator] = weakref.WeakSet()
-_abandoned: list[Follower] = []
-
-
-def _each(act: Callable[[Replicator], None]) -> None:
-    for mirror in list(_alive):
-        act(mirror)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _each(Replicator._after_fork))  # noqa: SLF001 - our own class
-atexit.register(_each, Replicator.close)  # registered after that of the files backend, hence called before it
+@atexit.register  # after that of the files backend, hence called before it
+def _close_all() -> None:
+    for mirror in list(_open):
+        mirror.close()

@@ -7,12 +7,12 @@ that cannot be read is no reason to take the follower for unreachable.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from ...errors import VaultError
-from ...format.sealed import Commit, Container, Heads, IndexRow, Query, Update
 from ..protocol import Backend
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -20,29 +20,18 @@ class MirrorSource:
     """A source that remembers whether an error was its own. For one thread, which sets ``failed`` back."""
 
     def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.traits = backend.traits
         self.failed = False
+        self.head = self._own(backend.head)
+        self.read = self._own(backend.read)
+        self.commit = self._own(backend.commit)
+        self.scan = self._own(backend.scan)
 
-    def head(self, key: str) -> IndexRow | None:
-        """See ``Backend``, as with all that follow."""
-        return self._own(lambda: self._backend.head(key))
+    def _own(self, verb: Callable[P, T]) -> Callable[P, T]:
+        def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return verb(*args, **kwargs)
+            except VaultError:
+                self.failed = True
+                raise
 
-    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container."""
-        return self._own(lambda: self._backend.read(key, start, settled=settled))
-
-    def commit(self, key: str, update: Update) -> Commit:
-        """A look within the critical section."""
-        return self._own(lambda: self._backend.commit(key, update))
-
-    def scan(self, query: Query) -> Heads:
-        """The listing."""
-        return self._own(lambda: self._backend.scan(query))
-
-    def _own(self, act: Callable[[], T]) -> T:
-        try:
-            return act()
-        except VaultError:
-            self.failed = True
-            raise
+        return asked

@@ -102,7 +102,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
         self._listing.rebuild()
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone that the server still has."""
         self._server.check_open()
         return self._listing.tombstones()
 
@@ -116,7 +115,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
         return {"sessions": sessions, "bytes": size}
 
     def close(self) -> None:
-        """Close the connections. Idempotent."""
         self._server.close()
 
     def confirm(self) -> None:

@@ -6,7 +6,7 @@ from ...errors import BackendUnavailable, Damaged, UnsupportedFormat, VaultNotFo
 from ...format.sealed import ReadHead
 from ..protocol import LARGEST_VALUE
 from .backend import RedisBackend
-from .health import role_of
+from .health import refuse_replica
 from .layout import CLUSTER_SHARDS, SCHEMA, RedisLayout, parse_schema, schema_text
 from .leases import RedisLeases
 from .scripts import REPLACE, VALUE
@@ -25,7 +25,7 @@ def connect(url: str) -> RedisEngine:
     server = Server(location)
     try:
         server.ask("PING")
-        _refuse_replica(server)
+        refuse_replica(server)
         shards = CLUSTER_SHARDS if location.cluster else 1
         return RedisEngine(server, RedisLayout(location.prefix, _shards(server, location.prefix) or shards))
     except BaseException:
@@ -85,12 +85,6 @@ class RedisEngine:
             raise BackendUnavailable(f"{self.where}: what was just written is gone: is something else clearing it?")
         self._layout = RedisLayout(self._layout.prefix, shards)
         self._claimed = True
-
-
-def _refuse_replica(server: Server) -> None:
-    problem = role_of(server)
-    if problem is not None:
-        raise BackendUnavailable(f"{server.where} is {problem}")
 
 
 def _shards(server: Server, prefix: str) -> int | None:

@@ -40,9 +40,10 @@ def problems(server: Server) -> tuple[dict[str, str | None], dict[str, str]]:
     return found, {} if kept is None else {"persistence": kept}
 
 
-def role_of(server: Server) -> str | None:
-    """Why the server cannot be written to, or None."""
-    return _first(server.info(), _role)
+def refuse_replica(server: Server) -> None:
+    """``BackendUnavailable`` for a server that cannot be written to."""
+    if problem := _first(server.info(), _role):
+        raise BackendUnavailable(f"{server.where} is {problem}")
 
 
 def _first(nodes: list[dict[str, Any]], problem_of: Any) -> str | None:  # noqa: ANN401 - one of the functions below

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis import exceptions
@@ -23,6 +23,8 @@ from .scripts import Script
 from .url import RedisUrl
 
 Word = bytes | str | int | float
+
+T = TypeVar("T")
 
 _CLIENT_FAILURES = (
     exceptions.RedisError,
@@ -57,7 +59,7 @@ class Server:
         """A command that only looks: asked once more where the connection was lost."""
         self.check_open()
 
-        def run() -> Any:  # noqa: ANN401 - as above
+        def run() -> object:
             with self._failures(repeatable=True):
                 return self._client.execute_command(*words)
 
@@ -65,40 +67,35 @@ class Server:
 
     def look(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
         """A script that may be run twice: asked once more where the connection was lost."""
-        return _twice(lambda: self.change(script, keys, *arguments))
+        self.check_open()
+        return self.repeat(script, keys, *arguments)
 
     def repeat(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
-        """``look``, also once this is closed: for a lease that outlives its store."""
-        return _twice(lambda: self._run(script, keys, *arguments))
-
-    def change(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
-        """A script, once. ``AnswerLost`` where it may have been run."""
-        self.check_open()
-        return self._run(script, keys, *arguments)
-
-    def _run(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
-        with self._failures():
-            try:
-                return self._said("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except exceptions.NoScriptError:
-                return self._said("EVAL", script.text, len(keys), *keys, *arguments)
+        """The same once this is closed: for a lease that outlives its store."""
+        return _twice(lambda: self._run(self._said, script, keys, *arguments))
 
     def commit(self, script: Script, keys: Sequence[str | bytes], *arguments: Word) -> Any:  # noqa: ANN401 - as above
-        """``change``, and as many replicas have it as the url asks for; else ``DurabilityUnknown``."""
-        if not self._wait:
-            return self.change(script, keys, *arguments)
+        """A script, once. ``AnswerLost`` where it may have been run.
+
+        ``DurabilityUnknown`` where fewer replicas have it than the URL asks for.
+        """
         self.check_open()
-        with self._failures():
-            try:
-                answer, reached = self._waited("EVALSHA", script.digest, len(keys), *keys, *arguments)
-            except exceptions.NoScriptError:
-                answer, reached = self._waited("EVAL", script.text, len(keys), *keys, *arguments)
+        if not self._wait:
+            return self._run(self._said, script, keys, *arguments)
+        answer, reached = self._run(self._waited, script, keys, *arguments)
         if reached < self._wait and answer in (1, [1, 1]):
             raise DurabilityUnknown(
                 f"{self.where}: it is written, and {reached} of {self._wait} replicas have it: wait for the others, or "
                 "ask for fewer"
             )
         return answer
+
+    def _run(self, say: Callable[..., T], script: Script, keys: Sequence[str | bytes], *arguments: Word) -> T:
+        with self._failures():
+            try:
+                return say("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except exceptions.NoScriptError:
+                return say("EVAL", script.text, len(keys), *keys, *arguments)
 
     def names(self, pattern: str) -> Iterator[bytes]:
         """Names of keys, of every node; one may be given twice."""
@@ -256,7 +253,7 @@ def _was_never_sent(error: BaseException) -> bool:
     return any(isinstance(cause, kinds) for cause in _causes(error)) or "connecting to" in str(error)
 
 
-def _twice(run: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it answers
+def _twice(run: Callable[[], T]) -> T:
     try:
         return run()
     except BackendUnavailable as error:

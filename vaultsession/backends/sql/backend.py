@@ -7,7 +7,7 @@ described from the container. Rows that are listed prove themselves.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,18 +45,16 @@ _LARGEST_PAGE = 4096
 class SqlBackend(OptimisticBackend[KnownRow]):
     """Sealed sessions in the tables of one database. Safe from any thread, any process and any host.
 
-    ``close`` is what closes the database. After it every verb is a ``RuntimeError``.
+    To close it closes the database. After that every verb is a ``RuntimeError``.
     """
 
-    def __init__(self, database: Database, tables: Tables, describe: ReadHead, *, close: Callable[[], None]) -> None:
+    def __init__(self, database: Database, tables: Tables, describe: ReadHead) -> None:
         super().__init__()
         self.traits = Traits(database.dialect, durable=True, waits=True, shared=database.dialect != "sqlite")
         self._database = database
         self._tables = tables
         self._sessions = SessionTables(tables, database.dialect)
         self._describe = describe
-        self._close = close
-        self._closed = False
 
     # -- one session ---------------------------------------------------------------------------------------------------
 
@@ -64,15 +62,11 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         """The newest head; one short statement where it is known."""
         self._check_open()
         key = locator_of(key)
-        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, key))
-        if stands is None or stands[1]:
-            self._forget(key)
-            if stands is None:
-                self.confirm()
-            return None
         known = self._known(key)
-        if known is None or known.stamp != stands[0]:
+        if known is None or not self._stands(key, known):
             known = self._look(key)
+        if known.newest is None:
+            self.confirm()
         return known.newest if isinstance(known.newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -92,10 +86,8 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return self.confirmed(self._pages(query))
 
     def count(self, query: Query) -> int:
-        """How many heads ``scan`` would give without a limit."""
         self._check_open()
-        statement = queries.count(self._tables, query)
-        found: int = self._database.ask(lambda connection: connection.execute(statement).scalar_one())
+        ((found,),) = self._database.rows(queries.count(self._tables, query))
         if not found:
             self.confirm()
         return int(found)
@@ -107,18 +99,18 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return rebuild(self._database, self._tables, self._sessions, self._seen, self._describe)
 
     def tombstones(self) -> Iterator[Tombstone]:
-        """Every tombstone of a session that is not there, read in pages."""
         self._check_open()
-        return self._tombstone_pages()
+        rows = self._tables.sessions.c
+        statement = sa.select(rows.locator, rows.grave, rows.mac).where(rows.updated.is_(None))
+        return filter(None, map(tombstone_of, self._database.walk(statement, rows.locator, _PAGE)))
 
     def stats(self) -> dict[str, int]:
-        """Sessions, their bytes, and tombstones."""
         self._check_open()
         rows = self._tables.sessions.c
         statement = sa.select(
             sa.func.count(rows.updated), sa.func.coalesce(sa.func.sum(rows.size), 0), sa.func.count()
         ).select_from(self._tables.sessions)
-        living, size, entries = self._database.ask(lambda connection: connection.execute(statement).one())
+        ((living, size, entries),) = self._database.rows(statement)
         if not entries:
             self.confirm()
         try:
@@ -127,10 +119,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             raise Damaged(f"{self._database.where}: sizes of sessions that are no numbers: reindex") from error
 
     def close(self) -> None:
-        """Let go of the database. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._close()
+        self._database.close()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -162,8 +151,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return known
 
     def _stands(self, key: str, state: KnownRow) -> bool:
-        stands = self._database.ask(lambda connection: self._sessions.stamp(connection, key))
-        return state.stamp == (None if stands is None else stands[0])
+        return state.stamp == self._database.ask(lambda connection: self._sessions.stamp(connection, key))
 
     def _swap(self, key: str, state: KnownRow, change: Write | Delete) -> bool:
         self._forget(key)
@@ -212,7 +200,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             self._check_open()
             size = most if left is None else min(left, most)
             statement = queries.page(self._tables, query, after, size, skip)
-            rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
+            rows = self._database.rows(statement)
             for row in rows:
                 head = self._listed(row)
                 if head is not None:
@@ -223,17 +211,6 @@ class SqlBackend(OptimisticBackend[KnownRow]):
                 left -= size
             after, skip = (rows[-1].updated, rows[-1].locator), 0
             most = min(2 * most, _LARGEST_PAGE)
-
-    def _tombstone_pages(self) -> Iterator[Tombstone]:
-        after = b""
-        while True:
-            self._check_open()
-            statement = queries.tombstones(self._tables, after, _PAGE)
-            rows = self._database.ask(lambda connection, statement=statement: connection.execute(statement).all())  # type: ignore[misc] # a lambda with a default is not inferred
-            yield from filter(None, map(tombstone_of, rows))
-            if len(rows) < _PAGE:
-                return
-            after = rows[-1].locator
 
     def _listed(self, row: Any) -> IndexRow | None:  # noqa: ANN401 - nine values of whatever type a file gives
         """The head that a row holds. What no honest writer wrote is described from its container, if there is one."""
@@ -250,8 +227,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return newest
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("the store is closed")
+        self._database.check_open()
 
     def confirm(self) -> None:
         """The paper that says of which version the tables are: no vault is without it. And that each table is there."""
@@ -267,7 +243,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             raise VaultNotFound(f"{self._database.where}: the vault is not there any more: was the database emptied?")
 
     def _inspect(self) -> tuple[dict[str, str | None], dict[str, str]]:
-        return problems(self._database, self._tables)
+        return problems(self._database)
 
 
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
@@ -290,7 +266,7 @@ def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
 
 
 def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above
-    """The tombstone of a row of ``queries.tombstones``; None for values that none of us wrote."""
+    """The tombstone of a row's locator, generation and mac; None for values that none of us wrote."""
     locator, generation, mac = row
     try:
         return tombstone_from(parse_locator(locator), generation, mac)

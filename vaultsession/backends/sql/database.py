@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -48,6 +48,7 @@ class Database(ForkSafe):
         self._begin = "BEGIN IMMEDIATE" if location.dialect == "sqlite" else "BEGIN"
         self._connector: PostgresConnector | None = None
         self._abandoned: object = None
+        self._closed = False
         try:
             self.engine = sa.create_engine(
                 location.url,
@@ -101,6 +102,19 @@ class Database(ForkSafe):
         except (_Duplicate, OutcomeUnknown) as error:
             raise self.refusal(error) from error
 
+    def rows(self, statement: sa.Select[Any]) -> Sequence[Any]:
+        """The rows of a SELECT."""
+        return self.ask(lambda connection: connection.execute(statement).all())
+
+    def walk(self, statement: sa.Select[Any], column: sa.ColumnElement[bytes], size: int) -> Iterator[Any]:
+        """The rows of a SELECT whose first column this is, in its order and read in pages of so many."""
+        statement = statement.order_by(column).limit(size)
+        page = self.rows(statement)
+        while page:
+            yield from page
+            self.check_open()
+            page = self.rows(statement.where(column > sa.literal(page[-1][0], column.type)))
+
     def change(self, act: Callable[[sa.Connection], bool]) -> bool:
         """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
 
@@ -134,9 +148,16 @@ class Database(ForkSafe):
         """What the database said, as an error that names it."""
         return BackendUnavailable(f"{self.where}: {self._reason(error)}")
 
+    def check_open(self) -> None:
+        """``RuntimeError`` once it is closed: asked by every verb. Leases may outlive their store."""
+        if self._closed:
+            raise RuntimeError("the store is closed")
+
     def close(self) -> None:
-        """Let go of every connection."""
-        self.engine.dispose()
+        """Let go of every connection. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self.engine.dispose()
 
     def _begin_anew(self) -> None:
         """The connections are the parent's, and are neither used nor closed."""

@@ -51,7 +51,6 @@ class SqlEngine:
         self._tables = Tables(location.prefix)
         self._leases = SqlLeases(self._database, self._tables)
         self._made = False
-        self._closed = False
 
     @property
     def where(self) -> str:
@@ -60,13 +59,13 @@ class SqlEngine:
 
     def metadata(self, name: str) -> bytes | None:
         """A small value that belongs to the vault as a whole."""
-        self._check_open()
+        self._database.check_open()
         named = _name(name)
         return self._metadata(named) if self.is_made() else None
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
         """Replace it if it is what is expected (None: absent); False if it is not."""
-        self._check_open()
+        self._database.check_open()
         metadata, named = self._tables.metadata, _name(name)
         if expected is not None and not self.is_made():
             return False
@@ -93,9 +92,9 @@ class SqlEngine:
 
     def backend(self, describe: ReadHead) -> SqlBackend:
         """The sessions. Closing the backend closes the engine."""
-        self._check_open()
+        self._database.check_open()
         self._make()
-        return SqlBackend(self._database, self._tables, describe, close=self.close)
+        return SqlBackend(self._database, self._tables, describe)
 
     def leases(self) -> Leases:
         """Turn leases among all that use this database."""
@@ -103,9 +102,7 @@ class SqlEngine:
 
     def close(self) -> None:
         """Let go of every connection. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._database.close()
+        self._database.close()
 
     # -- the tables ----------------------------------------------------------------------------------------------------
 
@@ -236,22 +233,18 @@ class SqlEngine:
         size = sa.func.length(metadata.data)
         within = sa.case((size <= LARGEST_VALUE, metadata.data), else_=sa.null())
         statement = sa.select(within, size).where(metadata.name == named)
-        row = self._database.ask(lambda connection: connection.execute(statement).first())
-        if row is None:
+        rows = self._database.rows(statement)
+        if not rows:
             return None
-        found: object = row[0]
+        found, length = rows[0]
         if isinstance(found, bytes):
             return found
-        if found is None and isinstance(row[1], int) and row[1] > LARGEST_VALUE:
+        if found is None and isinstance(length, int) and length > LARGEST_VALUE:
             raise Damaged(
                 f"{self.where}: the value {named.decode()!r} has more than {LARGEST_VALUE >> 20} MiB: restore it from "
                 "a backup"
             )
         raise Damaged(f"{self.where}: the value {named.decode()!r} holds no bytes: restore it from a backup")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("the store is closed")
 
 
 def _name(text: str) -> bytes:

@@ -8,19 +8,12 @@ import sqlalchemy as sa
 
 from ...errors import VaultError
 from .database import Database
-from .tables import Tables
 
 
-def problems(database: Database, tables: Tables) -> tuple[dict[str, str | None], dict[str, str]]:
+def problems(database: Database) -> tuple[dict[str, str | None], dict[str, str]]:
     """Why it cannot be used, and what a power cut takes of what it acknowledged; under the name of its dialect."""
-
-    def look(connection: sa.Connection) -> tuple[str | None, str | None]:
-        for table in tables.schema.sorted_tables:
-            connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).all()
-        return _asked[database.dialect](connection)
-
     try:
-        problem, note = database.ask(look)
+        problem, note = database.ask(_asked[database.dialect])
     except VaultError as error:
         problem, note = str(error), None
     return {database.dialect: problem}, {} if note is None else {database.dialect: note}

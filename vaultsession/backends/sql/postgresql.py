@@ -9,33 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .url import LOCK_WAIT
 
+if TYPE_CHECKING:
+    from psycopg import Connection
+
 _REFUSED = "startup parameter"
 """In what a pooler says of ``options``."""
-
-
-class _Cursor(Protocol):
-    def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row."""
-        ...
-
-
-class _Connection(Protocol):
-    """The part of ``psycopg.Connection`` that is used here."""
-
-    prepare_threshold: int | None
-    info: Any
-
-    def execute(self, query: str) -> _Cursor:
-        """Run it."""
-        ...
-
-    def commit(self) -> None:
-        """End the transaction that ``execute`` began."""
-        ...
 
 
 class PostgresConnector:
@@ -52,13 +34,13 @@ class PostgresConnector:
         """What begins a transaction with the limits, in one round trip."""
         return self._begin if self.is_pooled else "BEGIN"
 
-    def connect(self, connect: Callable[..., Any], arguments: dict[str, Any]) -> _Connection:
+    def connect(self, connect: Callable[..., Any], arguments: dict[str, Any]) -> Connection[Any]:
         """``connect`` is the driver's function. What that raises passes through."""
         given = {"options": self._options} | arguments
         if self.is_pooled and "options" not in arguments:
             del given["options"]
         try:
-            connection: _Connection = connect(**given)
+            connection: Connection[Any] = connect(**given)
         except Exception as error:
             if "options" in arguments or _REFUSED not in str(error):
                 raise

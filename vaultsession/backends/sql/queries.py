@@ -48,17 +48,6 @@ def count(tables: Tables, query: Query) -> sa.Select[int]:
     return sa.select(sa.func.count()).select_from(tables.sessions).where(*_conditions(tables, query))
 
 
-def tombstones(tables: Tables, after: bytes, size: int) -> sa.Select[tuple[bytes, int, bytes]]:
-    """At most ``size`` rows of sessions that were removed, behind a locator: locator, generation and mac."""
-    rows = tables.sessions.c
-    return (
-        sa.select(rows.locator, rows.grave, rows.mac)
-        .where(rows.updated.is_(None), rows.locator > sa.literal(after, rows.locator.type))
-        .order_by(rows.locator)
-        .limit(size)
-    )
-
-
 def _conditions(tables: Tables, query: Query) -> list[sa.ColumnElement[bool]]:
     """What the rows of a query have: they live, and every tag is theirs."""
     rows = tables.sessions.c

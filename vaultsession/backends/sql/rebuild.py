@@ -92,8 +92,9 @@ class _Pieces:
         pieces = tables.pieces.c
         self._ending, self._data = pieces.ending, pieces.data
         here = pieces.locator == sa.literal(row.locator, pieces.locator.type)
-        newest = sa.select(pieces.generation).where(here).order_by(pieces.generation.desc()).limit(1)
-        generation = database.ask(lambda connection: connection.execute(newest).scalar())
+        newest = sa.select(pieces.generation, self._ending).where(here)
+        newest = newest.order_by(pieces.generation.desc(), self._ending.desc()).limit(1)
+        generation, ending = next(iter(database.rows(newest)), (None, None))
         self._here = (here, pieces.generation == sa.literal(generation, pieces.generation.type))
         has_tail = isinstance(row.tail, bytes) and isinstance(row.begin, int)
         self._tail = [(row.begin + len(row.tail), row.tail)] if has_tail else []
@@ -101,9 +102,7 @@ class _Pieces:
         living = None if row.header is None else witness_from(stamp.generation, row.seq, stamp.version)
         self._known = seen.sight(key).joined(living, tombstone_from(key, row.grave, row.mac))
         first = sa.select(self._data).where(*self._here).order_by(self._ending).limit(1)
-        last = sa.select(self._ending).where(*self._here).order_by(self._ending.desc()).limit(1)
-        found = database.ask(lambda connection: connection.execute(first).scalar())
-        ending = database.ask(lambda connection: connection.execute(last).scalar())
+        (found,) = next(iter(database.rows(first)), (None,))
         if not isinstance(found, bytes) and self._tail and row.begin == 0:
             found = row.tail
         self.header = found[: record.HEADER_SIZE] if isinstance(found, bytes) else b""
@@ -114,8 +113,7 @@ class _Pieces:
         statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
         wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
         statement = statement.where(self._ending > wanted)
-        rows = self._database.ask(lambda connection: connection.execute(statement).all())
-        pieces = [(row[0], row[1]) for row in rows] + self._tail
+        pieces = [*map(tuple, self._database.rows(statement)), *self._tail]
         if not pieces:
             return Container(self.header, self.end, b"", *self._known)
         begin, data = joined(self._key, pieces)
@@ -125,40 +123,22 @@ class _Pieces:
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
     rows = tables.sessions.c
-    statement = (
-        sa.select(
-            rows.locator,
-            rows.generation,
-            rows.version,
-            rows.seq,
-            rows.header,
-            rows.grave,
-            rows.mac,
-            rows.begin,
-            rows.tail,
-        )
-        .order_by(rows.locator)
-        .limit(_PAGE)
+    stamp, others = (
+        (rows.generation, rows.version),
+        (rows.seq, rows.header, rows.grave, rows.mac, rows.begin, rows.tail),
     )
-    page = database.ask(lambda connection: connection.execute(statement).all())
-    while page:
-        for locator, generation, version, *rest in page:
-            yield _Row(locator, Stamp(generation, version), *rest)
-        behind = statement.where(rows.locator > sa.literal(page[-1][0], rows.locator.type))
-        page = database.ask(lambda connection, behind=behind: connection.execute(behind).all())  # type: ignore[misc] # as above
+    for locator, generation, version, *rest in database.walk(
+        sa.select(rows.locator, *stamp, *others), rows.locator, _PAGE
+    ):
+        yield _Row(locator, Stamp(generation, version), *rest)
 
 
 def _strays(database: Database, tables: Tables) -> Iterator[_Row]:
     """Containers without a row."""
     pieces, rows = tables.pieces.c, tables.sessions.c
     has_row = sa.exists().where(rows.locator == pieces.locator)
-    statement = sa.select(pieces.locator).where(~has_row).order_by(pieces.locator).limit(1)
-    found = database.ask(lambda connection: connection.execute(statement).all())
-    while found:
-        (locator,) = found[0]
+    for (locator,) in database.walk(sa.select(pieces.locator).where(~has_row), pieces.locator, 1):
         yield _Row(locator)
-        behind = statement.where(pieces.locator > sa.literal(locator, pieces.locator.type))
-        found = database.ask(lambda connection, behind=behind: connection.execute(behind).all())  # type: ignore[misc] # as above
 
 
 def _key_of(row: _Row) -> str | None:

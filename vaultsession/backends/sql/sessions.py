@@ -64,9 +64,7 @@ class SessionTables:
         here = sessions.locator == sa.bindparam("here")
         is_piece = sa.and_(pieces.locator == sessions.locator, pieces.generation == sessions.generation)
         start = sa.bindparam("start", type_=sa.BigInteger)
-        self._stamp = sa.select(
-            sessions.generation, sessions.version, sa.and_(sessions.header.is_(None), sessions.tail.is_(None))
-        ).where(here)
+        self._stamp = sa.select(sessions.generation, sessions.version).where(here)
         self._from, self._last = (
             sa.select(
                 sessions.generation,
@@ -115,10 +113,10 @@ class SessionTables:
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
-    def stamp(self, connection: sa.Connection, locator: str) -> tuple[Stamp, bool] | None:
-        """What stands there, and whether it was removed; None: nothing was ever there."""
+    def stamp(self, connection: sa.Connection, locator: str) -> Stamp | None:
+        """What stands there; None: nothing was ever there."""
         row = connection.execute(self._stamp, {"here": locator.encode()}).one_or_none()
-        return None if row is None else (Stamp(row[0], row[1]), bool(row[2]))
+        return None if row is None else Stamp(*row)
 
     def find(
         self,
@@ -250,7 +248,7 @@ class SessionTables:
         The row is waited for: a transaction that still holds it is over then, one way or the other.
         """
         held = connection.execute(self._stamp.with_for_update(), {"here": locator_of(key).encode()}).one_or_none()
-        now = None if held is None else Stamp(held[0], held[1])
+        now = None if held is None else Stamp(*held)
         if now == was:
             return False
         if now is None:

@@ -35,13 +35,13 @@ class Trips:
         self.asked: list[Script] = []
         self.before: Callable[[Script], None] = lambda _: None
         self.after: Callable[[Script], None] = lambda _: None
-        self._change = backend._server.change
-        backend._server.change = self
+        self._run = backend._server._run
+        backend._server._run = self
 
-    def __call__(self, script: Script, *words: Any) -> Any:
+    def __call__(self, say: Callable[..., Any], script: Script, *words: Any) -> Any:
         self.before(script)
         self.asked.append(script)
-        answer = self._change(script, *words)
+        answer = self._run(say, script, *words)
         self.after(script)
         return answer
 
