@@ -66,8 +66,8 @@ T = TypeVar("T")
 class IndexedSession(NamedTuple):
     """One session in the index: the newest version known to be there, its tombstone, and the key of its row.
 
-    ``flushed`` is the newest version that a power cut leaves as well. ``problem``: why the index could not be asked. The
-    key is as it stands in the index: to be compared before it is used.
+    ``flushed`` is the newest version that a power cut leaves as well. ``problem``: why the index could not be asked.
+    The key is as it stands in the index: to be compared before it is used.
     """
 
     witness: Witness | None
