@@ -247,17 +247,17 @@ class SessionCache:
         ``trim``: how many of the oldest messages it drops.
         """
         after = opened.row
-        kept = self.histories.get(after.key)
+        kept = self.histories.peek(after.key)
         if kept is not None and isinstance(before, IndexRow) and kept.version == before.version and body is not None:
             self._keep_history(after.key, after.version, [*kept.messages, *payload.split(body)[1:]][trim:])
         if not isinstance(before, IndexRow) or after.generation != before.generation or after.seq == before.seq:
             return
-        ending = self.endings.get(after.key)
+        ending = self.endings.peek(after.key)
         if ending is not None and ending.version == before.version:
             bodies = ending.bodies if body is None else (*ending.bodies, body)
             weight = ending.weight + len(body or b"")
             self._keep_ending(after.key, Tail(after.version, opened.head, bodies, weight))
-        if known is None or known.version != before.version:
+        if known is None or known.witness.version != before.version:
             return
         self.documents.keep(
             after.key,

@@ -322,31 +322,32 @@ class Operations:
         if change.set or change.unset:
             assigned = payload.changes(change.set, boxes=boxes)
             stored = change._replace(set=assigned, unset=[*map(lossless.spell_key, change.unset)])
-        known = self._cache.documents.get(key)
+        known = self._cache.documents.peek(key)
 
         def update(newest: Current) -> Write | None:
             if born is not None and expected is None and not self._is_alive(newest):
                 return self._begun(key, newest, born, messages, change, dedupe, accept)
             row, opened = self._living(newest, name)
             _compare(name, opened, expected)
-            fetch, addition = self._cache.fetch(key), packed
+            fetch, addition = partial(self._backend.read, key), packed
             names, fresh = None, messages
             if dedupe:
                 names = self._cache.names(opened, dedupe)
                 fresh = document.deduplicate(messages, names.found, dedupe)
                 addition = self._writer.pack(payload.body({}, fresh, boxes=boxes), len(fresh))
-            wanted, addition = self._with_again(row, opened, addition, stored)
-            if not addition.messages and wanted == NO_CHANGE:
+            done, addition = self._with_again(row, opened, addition, stored)
+            if not addition.messages and done == NO_CHANGE:
                 return None
             if accept is not None and (change.set or change.unset):
                 loaded = self._reader.load(key, fetch)
                 state = document.state_of(loaded.bodies) if loaded else {}
                 change.apply_to_state(state)
                 accept(state)
-            done, written = self._writer.with_trim(opened.head, addition, self._history(opened), wanted)
+            if stored is not NO_CHANGE or opened.head.max_messages is not None:
+                done, addition = self._writer.with_trim(opened.head, addition, self._history(opened), done)
             rewritten = bool((change.pop and opened.head.messages) or done.trim)
-            sealed = self._writer.delta_record(row, opened, written, done, fetch, known=known, rewritten=rewritten)
-            return sealed._replace(note=(written.text, done, names, fresh))
+            sealed = self._writer.delta_record(row, opened, addition, done, fetch, known=known, rewritten=rewritten)
+            return sealed._replace(note=(addition.text, done, names, fresh))
 
         commit = self._backend.commit(key, update)
         opened = self._reader.opened(_row(commit))

@@ -202,7 +202,7 @@ class Reader:
 
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
         """
-        known = self._opened.get(row.version)
+        known = self._opened.peek(row.version)
         if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
             return known  # ``torn``, the last column, is an observation
         header, head = self.rows.open(row)

@@ -111,23 +111,24 @@ class Writer:
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""
+        known = self._reader.dictionaries
         counted = text.count(b"\n") if messages is None else messages
-        return self._packed(text, counted, self._reader.dictionaries.current)
+        return self._packed(text, counted, known.of_all or known.current)
 
     def _packed(self, text: bytes, messages: int, dictionaries: Sequence[payload.Dictionary]) -> Packed:
         codec, data = payload.pack(
             text, level=self.level, limit=self._largest_body, dictionaries=dictionaries, losses=self._losses
         )
-        return Packed(text, codec, data, messages)
+        return Packed(text, codec, data, messages, dictionaries)
 
     def _fitting(self, body: Packed, cipher: ContainerCipher) -> Packed:
         """The body with a dictionary that this container may refer to: its tenant's own, and none that is dropped.
 
         Asked once the container is known: bodies are compressed before that.
         """
-        if self.level is None:
-            return body
         dictionaries = self._reader.dictionaries
+        if self.level is None or (body.tried is dictionaries.of_all and not dictionaries.is_stale):
+            return body
         own = dictionaries.own_of(cipher.sealed_as[0])
         number = payload.dictionary_of(body.data) if body.codec == CODEC_DICTIONARY else None
         if own is None:
@@ -261,7 +262,7 @@ class Writer:
 
         ``rewritten``: messages that stood there before are gone, or are others.
         """
-        was = opened.head
+        was, now = opened.head, self._clock.now()
         messages, dead, small = was.messages + addition.messages, was.dead, 0
         if change is not NO_CHANGE:
             messages -= change.pop + change.trim
@@ -273,8 +274,8 @@ class Writer:
             raw=was.raw + len(addition.text),
             dead=dead,
             appended=was.appended + small,
-            updated=self.now(was),
-            expires=self.expiry(was),
+            updated=max(now, was.updated),
+            expires=self.extended(was) if was.sliding else was.expires,
             rewritten=rewritten,
         )
         record = partial(self._record, newest, opened, DELTA, head, addition)
@@ -333,7 +334,7 @@ class Writer:
             codec, body = record.codec, record.body
             if without and codec == CODEC_DICTIONARY and payload.dictionary_of(body) in without:
                 text = payload.unpack(codec, body, limit=self._largest_body, find=self._reader.dictionaries.find)
-                _, codec, body, _ = self._fitting(self.pack(text), cipher)
+                _, codec, body, *_ = self._fitting(self.pack(text), cipher)
             sealed = cipher.seal(record.kind, seq, offset, link, plain, codec=codec, body=body)
             parts.append(sealed)
             link = sealed[-LINK_AND_FOOTER:-FOOTER_SIZE]
@@ -455,4 +456,7 @@ class Writer:
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""
-        return opened.cipher.sealed_as != (self._keys.sealing(tenant_id).id, self._suite, self._padded)
+        keyring = self._keys.current  # of no tenant: asked here, where every write comes by
+        own = tenant_id is not None and keyring.tenant_keys
+        key = self._keys.sealing(tenant_id) if own else keyring.masters[0]
+        return opened.cipher.sealed_as != (key.id, self._suite, self._padded)

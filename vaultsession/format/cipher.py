@@ -21,9 +21,13 @@ from .primitives import (
     compare_digest,
 )
 from .record import (
+    BOUND_SIZE,
     COMMITTED_SIZE,
+    FOOTER,
+    FOOTER_MASK,
     FOOTER_SIZE,
     FORMAT,
+    FRAME,
     FRAME_SIZE,
     HEADER,
     HEADER_SIZE,
@@ -39,8 +43,6 @@ from .record import (
     TAG_SIZE,
     Header,
     Record,
-    bound_part,
-    build_record,
     parse_header,
 )
 
@@ -149,12 +151,13 @@ class ContainerCipher:
         body_size = 0 if body is None else len(body) + TAG_SIZE
         if body_size > LARGEST_RECORD - FRAME_SIZE - LARGEST_HEAD - FOOTER_SIZE:
             raise TooLarge(f"a record of {body_size} bytes; the bound is {LARGEST_RECORD}")
-        bound = bound_part(kind=kind, codec=codec, seq=seq, body_size=body_size, head_size=len(head) + TAG_SIZE)
+        bound = FRAME.pack(len(head) + TAG_SIZE, body_size, kind, codec, 0, seq, b"")[:BOUND_SIZE]
         place = _place(bound, offset, link)
         sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + place)
         body_tag = sealed_body[-TAG_SIZE:] if sealed_body else bytes(TAG_SIZE)
         sealed_head = self._head.encrypt(nonce, head, b"h" + place + body_tag)
-        return build_record(bound, nonce, sealed_body, sealed_head)
+        size = FRAME_SIZE + body_size + len(sealed_head) + FOOTER_SIZE
+        return b"".join((bound, nonce, sealed_body, sealed_head, FOOTER.pack(size, size ^ FOOTER_MASK)))
 
     def open_head(self, record: Record) -> bytes:
         """The plaintext of the record's head: proves the record's place in the chain and the tag of its body."""

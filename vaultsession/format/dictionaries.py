@@ -89,7 +89,10 @@ class Dictionaries:
     def __init__(self, keys: Masters, shelf: DictionaryStore | None = None) -> None:
         self.keys = keys
         self._shelf = shelf
-        self._is_stale = False
+        self.is_stale = False
+        """Whether it is to be chosen again: the keyring has changed."""
+        self.of_all: tuple[Dictionary, ...] | None = None
+        """Those that were chosen, if records of every container may refer to them; None where ``own_of`` says it."""
         self._known: dict[int, Dictionary] = {}
         self._keys_of: dict[int, bytes] = {}
         self._retired: set[int] = set()
@@ -109,14 +112,14 @@ class Dictionaries:
 
     def own_of(self, key_id: bytes) -> Dictionary | None:
         """The newest of the tenant whose key this is: it serves that tenant alone, and goes with its keys."""
-        if self._is_stale:
+        if self.is_stale:
             self.choose()
         own = self._of_tenants.get(key_id[:TENANT_SIZE]) if self._of_tenants else None
         return None if own is None or any(master.id == key_id for master in self.keys.current.masters) else own
 
     def choose(self) -> None:
         """Compress with the newest that the vault holds from now on. One that cannot be read is passed over."""
-        self._is_stale = False
+        self.is_stale = False
         try:
             numbers = self._shelf.dictionaries() if self._shelf else tuple(self._known)
         except VaultError as error:
@@ -140,10 +143,11 @@ class Dictionaries:
             else:
                 of_tenants.setdefault(key_id[:TENANT_SIZE], known)
         self._newest, self._of_tenants = newest, of_tenants
+        self.of_all = None if of_tenants else self.current
 
     def mark_stale(self) -> None:
-        """Look again before the next record is compressed: the keyring has changed."""
-        self._is_stale = True
+        """Look again before the next record is sealed: the keyring has changed."""
+        self.is_stale = True
 
     def numbers(self) -> Sequence[int]:
         """The numbers of those that the vault holds."""

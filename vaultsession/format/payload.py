@@ -84,12 +84,16 @@ _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
 
 
 class Packed(NamedTuple):
-    """One body, compressed, and its text, since a record may have to be put together anew."""
+    """One body, compressed, and its text, since a record may have to be put together anew.
+
+    ``tried`` are the dictionaries that it may refer to.
+    """
 
     text: bytes
     codec: int
     data: bytes
     messages: int
+    tried: Sequence[Dictionary]
 
 
 class _Contexts(threading.local):
@@ -391,32 +395,20 @@ def pack(
         raise TooLarge(f"{len(text)} bytes of JSON in one record; the bound is {limit}")
     if level is None or len(text) < _WORTH_TRYING:
         return CODEC_NONE, text
-    ways: list[Dictionary | None] = [None]
-    ways += [dictionary for dictionary in dictionaries if len(text) <= dictionary.reach]
-    if len(ways) == 1:
-        losses = None  # no rival, no loss
-    if losses is not None:
-        ways = _promising(ways, losses)
+    ways: list[Dictionary | None] = [None, *[each for each in dictionaries if len(text) <= each.reach]]
+    counts: Losses = {} if losses is None or len(ways) == 1 else losses  # no rival, no loss
+    fewest = min([counts.get(way, 0) for way in ways])
     codec, packed, best = CODEC_NONE, text, ways[0]
     for way in ways:
-        squeezed = _compressor(level).compress(text) if way is None else way.compress(text, level)
-        if len(squeezed) < len(packed):
-            codec, packed, best = CODEC_ZSTD if way is None else CODEC_DICTIONARY, squeezed, way
-    if losses is not None and codec != CODEC_NONE:
-        losses[best] = 0
+        lost = counts.get(way, 0)
+        counts[way] = lost + 1  # until it wins
+        if lost < LOSSES or lost == fewest or not lost % EVERY:  # never none: who lost least is tried
+            squeezed = _compressor(level).compress(text) if way is None else way.compress(text, level)
+            if len(squeezed) < len(packed):
+                codec, packed, best = CODEC_ZSTD if way is None else CODEC_DICTIONARY, squeezed, way
+    if codec != CODEC_NONE:
+        counts[best] = 0
     return codec, packed
-
-
-def _promising(ways: Sequence[Dictionary | None], losses: Losses) -> list[Dictionary | None]:
-    """The ways that are worth a try, each counted as lost until it wins. Never none: who lost least is among them."""
-    fewest = min([losses.get(way, 0) for way in ways])
-    found = []
-    for way in ways:
-        lost = losses.get(way, 0)
-        losses[way] = lost + 1
-        if lost < LOSSES or lost == fewest or not lost % EVERY:
-            found.append(way)
-    return found
 
 
 def prepare(level: int | None, dictionaries: Sequence[Dictionary] = ()) -> None:

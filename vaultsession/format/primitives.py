@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.bindings import _rust
 from cryptography.hazmat.primitives.hashes import SHA512
 
 if TYPE_CHECKING:
@@ -32,13 +31,15 @@ else:
         from hashlib import blake2b
         from hmac import compare_digest
     try:
+        from cryptography.hazmat.bindings import _rust
+
         AESGCM, AESGCMSIV, ChaCha20Poly1305 = (
             getattr(_rust.openssl.aead, name) for name in ("AESGCM", "AESGCMSIV", "ChaCha20Poly1305")
         )
         Hash, HMAC, _x25519 = _rust.openssl.hashes.Hash, _rust.openssl.hmac.HMAC, _rust.openssl.x25519
         generate_private, private_key = _x25519.generate_key, _x25519.from_private_bytes
         public_key = _x25519.from_public_bytes
-    except AttributeError:  # pragma: no cover - not ``cryptography`` as it is today
+    except (ImportError, AttributeError):  # not ``cryptography`` as it is today: its compiled part is no promise
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
         from cryptography.hazmat.primitives.hashes import Hash

@@ -49,6 +49,8 @@ BOUND_SIZE = 20
 
 FOOTER = struct.Struct("<II")
 FOOTER_SIZE = FOOTER.size
+FOOTER_MASK = 0xFFFFFFFF
+"""The second half of a footer is the first one, which is the size of its record, with all bits inverted."""
 LINK_AND_FOOTER = VERSION_SIZE + FOOTER_SIZE
 """The bytes in front of a record that prove what it follows."""
 
@@ -56,7 +58,6 @@ SMALLEST_RECORD = FRAME_SIZE + TAG_SIZE + FOOTER_SIZE
 LARGEST_RECORD = 128 << 20
 LARGEST_CONTAINER = 4 << 30
 
-_MASK = 0xFFFFFFFF
 _NO_BODY_TAG = bytes(TAG_SIZE)
 
 
@@ -128,17 +129,6 @@ def first_link(header: bytes) -> bytes:
     return header[COMMITTED_SIZE + SALT_SIZE :][:VERSION_SIZE]
 
 
-def build_record(bound: bytes, nonce: bytes, body: bytes, head: bytes) -> bytes:
-    """The bytes of a record, footer included."""
-    size = FRAME_SIZE + len(body) + len(head) + FOOTER_SIZE
-    return b"".join((bound, nonce, body, head, FOOTER.pack(size, size ^ _MASK)))
-
-
-def bound_part(*, kind: int, codec: int, seq: int, body_size: int, head_size: int) -> bytes:
-    """The 20 bytes of a frame that are associated data of head and body."""
-    return FRAME.pack(head_size, body_size, kind, codec, 0, seq, b"")[:BOUND_SIZE]
-
-
 def record_at(container: Container, offset: int) -> Record | None:
     """The whole record that begins there, or None: lengths that do not fit, or a footer that does not agree.
 
@@ -155,7 +145,7 @@ def record_at(container: Container, offset: int) -> Record | None:
     if (
         reserved
         or 0 < body_size < TAG_SIZE
-        or FOOTER.unpack_from(data, at + size - FOOTER_SIZE) != (size, size ^ _MASK)
+        or FOOTER.unpack_from(data, at + size - FOOTER_SIZE) != (size, size ^ FOOTER_MASK)
     ):
         return None
     if offset == HEADER_SIZE:
@@ -190,7 +180,7 @@ def claimed_size(frame: bytes) -> int | None:
 
 def ends_so(footer: bytes, size: int) -> bool:
     """Whether these are the footer of a record of that size."""
-    return footer == FOOTER.pack(size, size ^ _MASK)
+    return footer == FOOTER.pack(size, size ^ FOOTER_MASK)
 
 
 def record_before(container: Container, end: int) -> Record | None:
@@ -236,5 +226,5 @@ def _footer_size(container: Container, end: int) -> int | None:
     if at < 0 or end > container.size:
         return None
     size, inverse = FOOTER.unpack_from(container.data, at)
-    plausible = size ^ inverse == _MASK and SMALLEST_RECORD <= size <= LARGEST_RECORD
+    plausible = size ^ inverse == FOOTER_MASK and SMALLEST_RECORD <= size <= LARGEST_RECORD
     return size if plausible and size <= end - HEADER_SIZE else None

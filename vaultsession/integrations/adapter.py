@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from types import TracebackType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..store.aio import AsyncSessionStore
 
 __all__ = [
+    "AsyncStoreOwner",
     "Lent",
     "SessionAdapter",
     "StoreAdapter",
@@ -30,6 +31,7 @@ __all__ = [
     "as_json",
     "composed_id",
     "framework",
+    "labelled",
     "warn_of_untried",
 ]
 
@@ -111,14 +113,45 @@ class StoreHandle:
         self.close()
 
 
-class StoreOwner:
-    """Base of an adapter that has a handle: it closes what that opened, and is a context manager of both kinds."""
+class _Itself:
+    """An attribute of a class that is the class."""
+
+    def __get__(self, adapter: object, owner: type[T]) -> type[T]:
+        return owner
+
+
+class HandleOwner:
+    """Base of an adapter that has a handle.
+
+    ``from_store``, as the class itself, makes one in a store that stays the caller's.
+    """
 
     _handle: StoreHandle
+    from_store = _Itself()
 
     @property
     def _store(self) -> SessionStore[Any]:
         return self._handle.store
+
+
+class AsyncStoreOwner(HandleOwner):
+    """Base of one whose framework awaits ``close``: an asynchronous context manager."""
+
+    async def close(self) -> None:
+        """Close the store, where it was opened here. Idempotent."""
+        await self._handle.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class StoreOwner(HandleOwner):
+    """Base of one that closes what its handle opened, and is a context manager of both kinds."""
 
     def close(self) -> None:
         """Close the store, where it was opened here. Idempotent."""
@@ -153,11 +186,6 @@ class StoreAdapter(StoreOwner):
         self._fields = fields
 
     @classmethod
-    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(store, **fields)
-
-    @classmethod
     def from_url(
         cls, path_or_url: Place = None, *, fields: SessionFields | None = None, **settings: Unpack[OpenFields]
     ) -> Self:
@@ -171,11 +199,6 @@ class SessionAdapter(StoreOwner):
     if TYPE_CHECKING:
 
         def __init__(self, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> None: ...
-
-    @classmethod
-    def from_store(cls, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(session_id, store, **fields)
 
     @classmethod
     def from_url(
@@ -227,6 +250,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     while numbers and not numbers[-1]:
         numbers.pop()
     return tuple(numbers)
+
+
+def labelled(fields: SessionFields, labels: Mapping[str, str]) -> SessionFields:
+    """The fields of a new session with these labels as well."""
+    return {**fields, "labels": {**(fields.get("labels") or {}), **labels}}
 
 
 def as_json(value: T) -> T:

@@ -20,7 +20,7 @@ from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session
-from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
+from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework, labelled
 
 with framework("cachelib", extra="cachelib", tried=("0.17", "0.18")):
     from cachelib import BaseCache
@@ -51,11 +51,6 @@ class VaultCache(StoreOwner, BaseCache):
         self._prefix = prefix
         self._pickled = pickled
         self._fields = fields
-
-    @classmethod
-    def from_store(cls, store: Lent, **options: Any) -> Self:
-        """In a store that stays the caller's; the options of the class."""
-        return cls(store, **options)
 
     @classmethod
     def from_url(
@@ -138,8 +133,7 @@ class VaultCache(StoreOwner, BaseCache):
             return self._write(key, {"pickle": pickled}, seconds, is_new=is_new)
 
     def _write(self, key: str, state: Json, seconds: int, *, is_new: bool) -> bool:
-        labels = {**(self._fields.get("labels") or {}), **self._labels()}
-        fields: SessionFields = {**self._fields, "labels": labels, "ttl": seconds or None, "sliding": False}
+        fields = labelled(self._fields, self._labels()) | SessionFields(ttl=seconds or None, sliding=False)
         if not is_new:
             self._store.save(self._id(key), state=state, **fields)
             return True

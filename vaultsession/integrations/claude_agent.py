@@ -27,7 +27,7 @@ from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.session import SessionInfo, Snapshot
 from ..util.lru import LRU
-from .adapter import Lent, StoreAdapter, composed_id, framework
+from .adapter import Lent, StoreAdapter, composed_id, framework, labelled
 
 with framework("claude-agent-sdk", extra="claude-agent", tried=("0.2.189", "0.3")):
     import anyio
@@ -130,8 +130,7 @@ class VaultSessionStore(StoreAdapter):
         if known is not None:
             info = store.append(name, *fresh, state=state, if_version=known.info.version)
         else:
-            labels = {**(self._fields.get("labels") or {}), **_labels_of(key)}
-            fields: SessionFields = {**self._fields, "labels": labels}
+            fields = labelled(self._fields, _labels_of(key))
             info = store.create(name, state={**key, **state}, messages=fresh, **fields).info()
         uuids.update(_uuids_of(fresh))
         return _Known(info, summary, uuids, len(uuids))

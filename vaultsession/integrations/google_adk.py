@@ -18,7 +18,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
 import orjson
@@ -27,10 +26,10 @@ from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionExists, S
 from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
+from ..store.pages import PagedListing
 from ..store.session import Session as StoredSession
 from ..store.session import SessionInfo
-from ..store.store import SessionStore
-from .adapter import Lent, StoreHandle, composed_id, framework
+from .adapter import AsyncStoreOwner, Lent, StoreHandle, composed_id, framework
 
 with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     from google.adk.errors._stale_session_error import StaleSessionError
@@ -67,7 +66,7 @@ _STALE = (
 )
 
 
-class VaultSessionService(BaseSessionService):
+class VaultSessionService(AsyncStoreOwner, BaseSessionService):
     """Keeps the sessions of apps and users, each in a session of the vault.
 
     ``store`` stays its caller's; ``from_url`` opens one, and so does ``uri`` (``vault:///path``), which is how
@@ -92,26 +91,9 @@ class VaultSessionService(BaseSessionService):
         )
 
     @classmethod
-    def from_store(cls, store: Lent, **fields: Unpack[SessionFields]) -> Self:
-        """A service over a store that is open, and stays its caller's."""
-        return cls(store, **fields)
-
-    @classmethod
     def from_url(cls, path_or_url: Place = None, **fields: Unpack[OpenFields]) -> Self:
         """A service over a vault that is opened for it as by ``open_store``, and closed with it."""
         return StoreHandle.opened(path_or_url, fields).closed_unless(cls)
-
-    async def close(self) -> None:
-        """Close the store, if it was opened here. Idempotent."""
-        await self._handle.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def turn(
         self, *, app_name: str, user_id: str, session_id: str, timeout: float | None = None
@@ -201,30 +183,24 @@ class VaultSessionService(BaseSessionService):
         found: list[Session] = []
         users: dict[str, dict[str, Any]] = {}
         common = self._shared(app)
-        after: str | None = None
-        while True:
-            page = self._store.list(labels=labels, limit=500, after=after)
-            for info in page:
-                owner = info.labels[USER]
-                try:
-                    stored = self._load(info.id)
-                    if owner not in users:
-                        users[owner] = self._shared(app, owner)
-                except Unreadable as error:
-                    _log.warning("session %r was left out of a listing: %s", info.id, error)
-                    continue
-                if stored is not None:
-                    found.append(_session(stored, (), common, users[owner]))
-            after = page.after
-            if after is None:
-                break
+        for info in PagedListing(self._store, {"labels": labels}).pages():
+            owner = info.labels[USER]
+            try:
+                stored = self._load(info.id)
+                if owner not in users:
+                    users[owner] = self._shared(app, owner)
+            except Unreadable as error:
+                _log.warning("session %r was left out of a listing: %s", info.id, error)
+                continue
+            if stored is not None:
+                found.append(_session(stored, (), common, users[owner]))
         found.sort(key=lambda session: (session.last_update_time, session.user_id, session.id))
         return ListSessionsResponse(sessions=found)
 
     def _delete(self, app: str, user: str, name: str) -> None:
         id = _id(app, user, name)  # noqa: A001 - the word that every user of a session store knows
         with contextlib.suppress(SessionNotFound):
-            self._info(id)
+            _check(self._store.info(id).labels, id)
             self._store.delete(id)
 
     def _append(self, session: Session, event: Event) -> bool:
@@ -300,15 +276,6 @@ class VaultSessionService(BaseSessionService):
                 )
 
     # -- steps ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def _store(self) -> SessionStore[Any]:
-        return self._handle.store
-
-    def _info(self, id: str) -> SessionInfo:
-        info = self._store.info(id)
-        _check(info.labels, id)
-        return info
 
     def _load(self, id: str) -> StoredSession[Any] | None:
         try:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from ..errors import InvalidDocument, PartialFailure
 from ..store.fields import DocumentFields, SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session
-from .adapter import Lent, StoreHandle, as_json, composed_id, framework
+from .adapter import AsyncStoreOwner, Lent, StoreHandle, as_json, composed_id, framework
 
 with framework("py-key-value-aio", extra="key-value", tried=("0.4.6", "0.5")):
     from key_value.aio._utils.managed_entry import ManagedEntry
@@ -39,8 +38,9 @@ _LABELS = {"framework": _PREFIX}
 
 
 class VaultKeyValueStore(
-    BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDestroyCollectionStore, BaseDestroyStore, BaseCullStore
-):
+    AsyncStoreOwner, BaseEnumerateKeysStore, BaseEnumerateCollectionsStore, BaseDestroyCollectionStore,
+    BaseDestroyStore, BaseCullStore,
+):  # fmt: skip
     """Keys in collections, in a vault. Several event loops and processes may use one.
 
     ::
@@ -59,11 +59,6 @@ class VaultKeyValueStore(
         super().__init__(default_collection=default_collection, seed=seed, stable_api=True)
 
     @classmethod
-    def from_store(cls, store: Lent, *, default_collection: str | None = None, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(store, default_collection=default_collection, **fields)
-
-    @classmethod
     def from_url(
         cls,
         path_or_url: Place = None,
@@ -77,18 +72,9 @@ class VaultKeyValueStore(
             lambda handle: cls(handle, default_collection=default_collection, **fields or {})
         )
 
-    async def close(self) -> None:
-        """Close the store, where it was opened here. Idempotent."""
-        await self._handle.aclose()
-
     async def __aenter__(self) -> Self:
         await self.setup()
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     # -- entries -------------------------------------------------------------------------------------------------------
 

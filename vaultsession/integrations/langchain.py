@@ -43,11 +43,7 @@ class VaultChatHistory(SessionAdapter, BaseChatMessageHistory):
 
     async def aget_messages(self) -> list[Any]:
         """``messages``, awaited."""
-        try:
-            found: list[Any] = messages_from_dict(await self._handle.aio.messages(self._id))
-        except SessionNotFound:
-            return []
-        return found
+        return await self._handle.run(lambda: self.messages)
 
     def add_messages(self, messages: Sequence[Any]) -> None:
         """Put messages behind the history, all or none."""
@@ -59,11 +55,7 @@ class VaultChatHistory(SessionAdapter, BaseChatMessageHistory):
 
     async def aadd_messages(self, messages: Sequence[Any]) -> None:
         """``add_messages``, awaited."""
-        said = messages_to_dict(messages)
-        try:
-            await self._handle.aio.append(self._id, *said, create=True, **self._fields)
-        except InvalidDocument:
-            await self._handle.aio.append(self._id, *as_json(said), create=True, **self._fields)
+        await self._handle.run(self.add_messages, messages)
 
     def clear(self) -> None:
         """Remove all messages: nothing of them stays in the session's file."""
@@ -72,5 +64,4 @@ class VaultChatHistory(SessionAdapter, BaseChatMessageHistory):
 
     async def aclear(self) -> None:
         """``clear``, awaited."""
-        with suppress(SessionNotFound):
-            await self._handle.aio.clear(self._id)
+        await self._handle.run(self.clear)

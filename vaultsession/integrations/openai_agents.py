@@ -45,9 +45,10 @@ _DIGESTED = re.compile("%%[0-9a-f]{64}")
 class VaultSession(StoreOwner):
     """A conversation of an agent: items in the session of that id.
 
-    ``store`` stays its caller's and may serve any number of sessions. ``fields`` are those of ``SessionStore.create``,
-    for when the session is made: ``user_id``, ``labels``, ``ttl`` …. ``InvalidSessionId`` for an id that is empty or no
-    Unicode; one beyond 1024 bytes is kept under its digest. One event loop, or several, may use it.
+    ``store`` stays its caller's and may serve any number of sessions: the way for a server. ``fields`` are those of
+    ``SessionStore.create``, for when the session is made: ``user_id``, ``labels``, ``ttl`` …. ``InvalidSessionId`` for
+    an id that is empty or no Unicode; one beyond 1024 bytes is kept under its digest. One event loop, or several, may
+    use it.
     """
 
     def __init__(
@@ -66,18 +67,6 @@ class VaultSession(StoreOwner):
         self._fields = fields
         self._handle = StoreHandle.of(store)
         self._is_closed = False
-
-    @classmethod
-    def from_store(
-        cls,
-        session_id: str,
-        store: Lent,
-        *,
-        session_settings: SessionSettings | dict[str, Any] | None = None,
-        **fields: Unpack[SessionFields],
-    ) -> Self:
-        """The session of that id in a store that is open: the way for a server, which has one store."""
-        return cls(session_id, store, session_settings=session_settings, **fields)
 
     @classmethod
     def from_url(

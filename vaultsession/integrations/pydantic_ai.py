@@ -25,7 +25,7 @@ from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.session import Session
 from ..util.lru import LRU
-from .adapter import Lent, StoreAdapter, composed_id, framework
+from .adapter import Lent, StoreAdapter, composed_id, framework, labelled
 
 with framework("pydantic-ai-slim", extra="pydantic-ai", tried=("2.68", "2.69")):
     from pydantic import TypeAdapter
@@ -95,7 +95,8 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
         """
         name, added = composed_id(record.conversation_id), [_entry_json(entry) for entry in new_entries]
         state = {_RECORD: _RECORDS.dump_python(record, mode="json")}
-        labels = {**(self._fields.get("labels") or {}), **_labels(record.scope)}
+        fields = labelled(self._fields, _labels(record.scope))
+        labels = fields.get("labels") or {}
         while True:
             session = await self._load(name)
             stored = None if session is None else self._record(session)
@@ -104,7 +105,6 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
             shared = await self._shared(record, stored, session, added)
             try:
                 if session is None:
-                    fields: SessionFields = {**self._fields, "labels": labels}
                     await self._handle.aio.create(name, state=state, messages=[*shared, *added], **fields)
                 elif session.labels == {**session.labels, **labels}:
                     version = session.version

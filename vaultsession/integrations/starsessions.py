@@ -36,11 +36,6 @@ class VaultStore(StoreOwner, SessionStore):
         self._fields["labels"] = {"framework": "starsessions", **(fields.get("labels") or {})}
 
     @classmethod
-    def from_store(cls, store: Lent, *, gc_ttl: int = 3600 * 24 * 30, **fields: Unpack[SessionFields]) -> Self:
-        """In a store that stays the caller's."""
-        return cls(store, gc_ttl=gc_ttl, **fields)
-
-    @classmethod
     def from_url(
         cls,
         path_or_url: Place = None,

@@ -25,7 +25,7 @@ from ..format.payload import Json
 from ..store.fields import SessionFields
 from ..store.session import Session as VaultSession
 from ..store.store import SessionStore
-from .adapter import Lent, SessionAdapter, StoreAdapter, StoreHandle, as_json, composed_id, framework
+from .adapter import Lent, SessionAdapter, StoreAdapter, StoreHandle, as_json, composed_id, framework, labelled
 from .blob import blob_of, blob_state
 
 with framework("strands-agents", extra="strands", tried=("1.62", "1.63")):
@@ -237,8 +237,7 @@ class VaultStorage(StoreAdapter, Storage):
     async def write(self, key: str, data: bytes) -> None:
         """Store the bytes, whatever is there. ``StorageError`` for an empty key."""
         name = _checked(key).strip("/")
-        labels = {**(self._fields.get("labels") or {}), LABEL: "strands", KIND: "blob", **_folders(name)}
-        fields: SessionFields = {**self._fields, "title": name, "labels": labels}
+        fields = labelled(self._fields, {LABEL: "strands", KIND: "blob", **_folders(name)}) | SessionFields(title=name)
         await self._handle.aio.save(_blob_id(key), state=blob_state(data), **fields)
 
     async def read(self, key: str) -> bytes | None:

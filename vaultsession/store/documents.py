@@ -10,7 +10,7 @@ from ..engine.operations import Existing, Operations
 from ..engine.reader import Document
 from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionExists, SessionNotFound
 from ..format import document, ids, payload
-from ..format.document import Change
+from ..format.document import NO_CHANGE, Change
 from ..format.head import Head
 from ..format.keys import Keyring
 from ..format.payload import Json
@@ -112,7 +112,7 @@ class Documents(Generic[StateT]):
         if fields and not create:
             raise InvalidSetting(f"{', '.join(fields)}: of a session that is made, so with create=True alone")
         names = (unset,) if isinstance(unset, str) else (*unset,)
-        if not all(isinstance(name, str) for name in names):
+        if names and not all(isinstance(name, str) for name in names):
             raise InvalidDocument(f"unset names keys of the state, not {names!r:.80}", path="state")
         born = self._new_head(id, cast("ImportedFields", fields)) if create else None
         if born is not None and state is None:
@@ -121,7 +121,7 @@ class Documents(Generic[StateT]):
             self.key(id),
             id,
             messages,
-            change=Change(pop=pop, set={} if state is None else dict(state), unset=names),
+            change=Change(pop, dict(state or {}), names) if pop or state or names else NO_CHANGE,
             born=born,
             dedupe=dedupe if isinstance(dedupe, str) else "id" if dedupe else None,
             expected=if_version,

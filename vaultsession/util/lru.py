@@ -15,7 +15,7 @@ class LRU(Generic[K, V]):
     """A bounded mapping. Safe from any thread.
 
     ``most`` bounds the number of values, ``capacity`` the sum of what ``weigh`` says of each; None is no bound. A value
-    heavier than the whole capacity is not kept. ``get`` and ``keep`` are uses, ``in`` is none.
+    heavier than the whole capacity is not kept. ``get`` and ``keep`` are uses, ``peek`` and ``in`` are none.
 
         >>> ciphers = LRU[str, bytes](most=2)
         >>> [ciphers.keep(name, b"") for name in "abc"]
@@ -31,6 +31,8 @@ class LRU(Generic[K, V]):
         self._weigh = weigh
         self._values: OrderedDict[K, V] = OrderedDict()  # a dict looks for its oldest behind all that were forgotten
         self._lock = threading.RLock()
+        self.peek = self._values.get
+        """The value, or None: where what is looked at is kept anew in a moment, or need not be the last to go."""
 
     def __len__(self) -> int:
         return len(self._values)

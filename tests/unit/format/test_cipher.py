@@ -131,9 +131,7 @@ def test_an_authentic_record_of_another_kind_is_of_another_version(kind):
         cipher.open_head(record)
     assert raised.value.found == kind
     with pytest.raises(Damaged):
-        cipher.open_head(
-            record._replace(seq=1, bound=v1.bound_part(kind=kind, codec=0, seq=1, body_size=0, head_size=20))
-        )
+        cipher.open_head(record._replace(seq=1, bound=v1.FRAME.pack(20, 0, kind, 0, 0, 1, b"")[: v1.BOUND_SIZE]))
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ HEADER = struct.pack("<4sBBH8sQ24s32s", b"VSF1", 1, 2, 1, b"8 bytes.", 77, b"s" 
 
 
 def record(body: bytes = b"", head: bytes = b"h" * 16, *, seq: int = 0, kind: int = 1) -> bytes:
-    bound = v1.bound_part(kind=kind, codec=1, seq=seq, body_size=len(body), head_size=len(head))
-    return v1.build_record(bound, b"n" * 12, body, head)
+    frame = struct.pack("<IIBBHQ12s", len(head), len(body), kind, 1, 0, seq, b"n" * 12)
+    size = len(frame + body + head) + 8
+    return frame + body + head + struct.pack("<II", size, size ^ 0xFFFFFFFF)
 
 
 def test_sizes_are_those_of_the_text():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import logging
 import os
 import weakref
@@ -153,7 +154,7 @@ class FilesBackend(Backend):
             raise self._containers.unavailable(key, error) from error
 
     def commit(self, key: str, update: Update) -> Commit:
-        refused = self._begun_writing()
+        refused = None if self._markers.held and not self._closed else self._begun_writing()
         begun = False
         containers = self._containers
         stripe = containers.stripes.of(key[LOCATOR])
@@ -166,12 +167,15 @@ class FilesBackend(Backend):
                 change = update(newest)
                 if not isinstance(change, Write | Delete):
                     return Commit.of(newest, change)
-                if isinstance(change, Write):
-                    containers.refuse_unasked(key, refused)
+                if isinstance(change, Write) and (refused is not None or containers.unasked):
+                    self._refuse(key, refused)
                 if refused is None and not self._markers.flushed:
                     self._ensure_marker()
                 begun = True
-                change, unflushed = self._written(key, state, newest, change)
+                if isinstance(change, Delete) or change.instead is None:
+                    unflushed = containers.write(key, state, newest, change)
+                else:
+                    change, unflushed = self._written(key, state, newest, change, change.instead)
             if unflushed is not None:
                 containers.flush(unflushed)
         except BaseException as error:
@@ -181,7 +185,8 @@ class FilesBackend(Backend):
                 if isinstance(error, OSError):
                     raise containers.unavailable(key, error) from error
             raise
-        return Commit.of(newest, change)
+        after = change.head if isinstance(change, Write) else change.tombstone
+        return Commit(newest, after, change, change.note)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
         refused = self._begun_writing()
@@ -424,8 +429,6 @@ class FilesBackend(Backend):
 
     def _begun_writing(self) -> str | None:
         """Why nothing can be written on a full medium, where a removal makes room; None: a marker is taken."""
-        if self._markers.held and not self._closed:
-            return None
         try:
             self._begin_writing()
         except BackendUnavailable as error:
@@ -434,24 +437,28 @@ class FilesBackend(Backend):
             return str(error)
         return None
 
+    def _refuse(self, key: str, refused: str | None) -> None:
+        """``BackendUnavailable`` where nothing may be written: as ``refused``, or what was acknowledged is not known.
+
+        Under the stripe.
+        """
+        if refused is not None:
+            raise BackendUnavailable(refused) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if (problem := self._containers.unasked.get(key)) is not None:
+            raise BackendUnavailable(problem)
+
     def _written(
-        self, key: str, state: FileState | None, newest: Current, change: Write | Delete
-    ) -> tuple[Write | Delete, Unflushed | None]:
+        self, key: str, state: FileState | None, newest: Current, change: Write, instead: Callable[[], Write]
+    ) -> tuple[Write, Unflushed | None]:
         """What was written, and what of it is to be flushed. Where there is no room for a whole container, a record."""
         containers = self._containers
-        instead = None if isinstance(change, Delete) or change.offset else change.instead
-        if isinstance(change, Delete) or instead is None:
-            return change, containers.write(key, state, newest, change)
-        smaller: Write | None = None
-        if not self._disk.has_room(self._layout.sessions, len(change.data)):
-            smaller = instead()._replace(note=change.note)
-        else:
+        if self._disk.has_room(self._layout.sessions, len(change.data)):
             try:
                 return change, containers.write(key, state, newest, change)
             except OSError as error:
                 if error.errno not in FULL:
                     raise
-                smaller = instead()._replace(note=change.note)
+        smaller = instead()._replace(note=change.note)
         return smaller, containers.write(key, state, newest, smaller)
 
     def _begin_writing(self) -> None:

@@ -33,7 +33,6 @@ from .layout import vanished
 from .open_files import FileState, OpenFile
 
 _OWNER_WRITES = 0o200
-_FOOTER_MASK = 0xFFFFFFFF
 _ATTEMPTS = 20
 _WALKED = 64 << 20
 _BEHIND = 64 << 10
@@ -149,9 +148,18 @@ def has_no_record_behind(disk: Disk, state: FileState) -> bool:
     return not state.preallocated or preallocation.is_empty(disk, state.descriptor.fd, state.size)
 
 
-def is_still_extensible(disk: Disk, state: FileState) -> bool:
-    """The same, for a writer: of an extensible container its end is compared in the same read."""
-    return ends_with_row(disk, state) if state.is_extensible else has_no_record_behind(disk, state)
+def changed(disk: Disk, state: FileState, *, to_write: bool) -> os.stat_result | Stat | None:
+    """What the path names now; None: the container, as it was seen last. ``FileNotFoundError`` where it is gone.
+
+    ``to_write``: of an extensible container its end is compared in the same read.
+    """
+    now = stat_path(disk, state)
+    if not is_unchanged(state, now):
+        return now
+    row = state.row
+    if to_write and row is not None and state.verified and not row.torn:
+        return None if ends_with(disk, state, row.version, row.size) else now
+    return None if has_no_record_behind(disk, state) else now
 
 
 def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileState:
@@ -188,23 +196,21 @@ def is_at(disk: Disk, state: FileState, point: Witness) -> bool:
         (witness is None or witness[:2] < point[:2] or witness == point)
         and (tombstone is None or tombstone.generation < point.generation)
         and state.size >= record.HEADER_SIZE
-        and _ends_with(disk, state, point.version, state.size)
+        and ends_with(disk, state, point.version, state.size)
     )
 
 
-def ends_with_row(disk: Disk, state: FileState) -> bool:
-    """Whether the container ends with the row. It is what a writer without keys can check."""
-    return state.row is not None and _ends_with(disk, state, state.row.version, state.row.size)
+def ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
+    """Whether the 24 bytes before there are the link and a footer of the version, and no record stands behind them.
 
-
-def _ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
-    """Whether the 24 bytes before there are the link and a footer of the version, and no record stands behind them."""
+    It is what a writer without keys can check.
+    """
     length = record.LINK_AND_FOOTER + preallocation.RECORD_START
     end = disk.pread(state.descriptor.fd, length, at - record.LINK_AND_FOOTER)
     if len(end) < record.LINK_AND_FOOTER or any(end[record.LINK_AND_FOOTER :]):
         return False
     size, inverse = record.FOOTER.unpack_from(end, record.TAG_SIZE)
-    return end[: record.TAG_SIZE] == version and size ^ inverse == _FOOTER_MASK
+    return end[: record.TAG_SIZE] == version and size ^ inverse == record.FOOTER_MASK
 
 
 def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:

@@ -6,7 +6,6 @@ is half-way, before it is reported or acted on.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,19 +28,16 @@ from ...format.sealed import (
 )
 from ...util.disk import Disk, read_all
 from .container import (
+    changed,
     extend,
-    has_no_record_behind,
-    is_still_extensible,
-    is_unchanged,
     mark_spoiled,
     open_container,
     read_range,
     replace,
     resized,
-    stat_path,
 )
 from .index import Index, IndexedSession
-from .layout import FilesLayout, is_path_of, key_in, refusal, stripe_of
+from .layout import SUFFIX, FilesLayout, key_in, refusal, stripe_of
 from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
@@ -98,22 +94,13 @@ class ContainerStore:
         self._read_head = read_head
         self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
-        self._unasked: dict[str, str] = {}
+        self.unasked: dict[str, str] = {}
+        """Why it is not known what was acknowledged of a session: nothing is written of it."""
 
     def close(self) -> None:
         """Close every file. Readers that are under way keep theirs until they are done."""
         self.stripes.close()
         self.open_files.clear()
-
-    def refuse_unasked(self, key: str, refused: str | None) -> None:
-        """``BackendUnavailable`` where nothing may be written: as ``refused``, or what was acknowledged is not known.
-
-        Under the stripe.
-        """
-        if refused is not None:
-            raise BackendUnavailable(refused) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if (problem := self._unasked.get(key)) is not None:
-            raise BackendUnavailable(problem)
 
     def unavailable(self, key: str, error: OSError) -> VaultError:
         """The error for a session whose container the disk refuses."""
@@ -143,12 +130,12 @@ class ContainerStore:
 
     def newest(self, key: str) -> tuple[FileState | None, Current]:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
-        state = self._known(key, is_still_extensible)
+        state = self._known(key, to_write=True)
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
             indexed = self._indexed(key)
-            self._unasked.pop(key, None)
+            self.unasked.pop(key, None)
             if indexed.problem is not None:
-                self._unasked[key] = indexed.problem
+                self.unasked[key] = indexed.problem
             state = self._opened(key, indexed)
             if state is None:
                 return None, indexed.tombstone if indexed.witness is None else self._lost(key)
@@ -160,7 +147,7 @@ class ContainerStore:
         if state.linked:
             row = row._replace(torn=True)
         state = state._replace(row=row, verified=True)
-        if key not in self._unasked:
+        if key not in self.unasked:
             self.open_files.put(key, state)
         return state, row
 
@@ -285,7 +272,7 @@ class ContainerStore:
 
     def _current(self, key: str) -> FileState | None:
         """What the path names now, at its present size; None: nothing."""
-        state = self._known(key, has_no_record_behind)
+        state = self._known(key, to_write=False)
         if state is None:
             indexed = self._indexed(key)
             state = self._opened(key, indexed)
@@ -323,21 +310,21 @@ class ContainerStore:
             raise Damaged(f"{key} was acknowledged, and its file is gone; nothing was changed")
         return row
 
-    def _known(self, key: str, is_still: Callable[[Disk, FileState], bool]) -> FileState | None:
-        """What the path names now, if that is a container whose descriptor is open: as known where it ``is_still`` so.
+    def _known(self, key: str, *, to_write: bool) -> FileState | None:
+        """What the path names now, if that is a container whose descriptor is open.
 
         Where the inode is known, the index is not asked again what it acknowledged. It might name a record behind the
         last one that was seen here, of the same inode; but then the container is longer than it was, for it only grows,
         and that is the proof on which a cached head rests as well. A replacement shows as another inode.
         """
-        state = self.open_files.get(key)
+        state = self.open_files.peek(key)
         if state is not None:
             try:
-                now = stat_path(self._disk, state)
+                now = changed(self._disk, state, to_write=to_write)
             except FileNotFoundError:
                 self.open_files.drop(key)
                 return None  # opened by its path next: it may be there again
-            if is_unchanged(state, now) and is_still(self._disk, state):
+            if now is None:
                 return state
             if (now.st_ino, now.st_dev, now.st_nlink) == (state.inode, state.device, 1):
                 return resized(self._disk, state, now.st_size, now.st_mode)
@@ -439,8 +426,9 @@ class ContainerStore:
 
     def _list(self, row: IndexRow, path: str, *, flushed: bool) -> None:
         """Put a row into the index, under the name of its file."""
-        name = _name_at(path, row.key)
-        self._index.add(row if name == row.key else row._replace(key=name), flushed=flushed)
+        if not path.endswith(f"{os.sep}{row.key}{SUFFIX}"):
+            row = row._replace(key=_name_at(path, row.key))
+        self._index.add(row, flushed=flushed)
 
 
 def gone(row: LostRow) -> Damaged:
@@ -454,7 +442,7 @@ def gone(row: LostRow) -> Damaged:
 
 def _name_at(path: str, key: str) -> str:
     """What the file of a session is called, which may be asked for by another slug."""
-    return key if is_path_of(key, path) else key_in(os.path.basename(path)) or key
+    return key_in(os.path.basename(path)) or key
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

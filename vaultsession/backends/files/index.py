@@ -154,9 +154,11 @@ class Index:
 
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
-        entry = IndexEntry(row, None, row.witness if flushed else None, boot=self.boot)
-        self._buffer.add(row.key[LOCATOR], entry)
-        self._wake_up()
+        key, generation, seq, version = row[:4]
+        witness = Witness(generation, seq, version) if flushed else None
+        self._buffer.add(key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
+        if not self._is_due:
+            self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         """A session was removed. Written later."""

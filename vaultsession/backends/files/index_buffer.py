@@ -21,7 +21,8 @@ class IndexBuffer:
     def add(self, locator: str, entry: IndexEntry) -> None:
         """Merge an entry into what waits of the session."""
         with self._mutex:
-            self._waiting[locator] = _merge(self._waiting.get(locator), entry)
+            before = self._waiting.get(locator)
+            self._waiting[locator] = entry if before is None else _merge(before, entry)
 
     def get(self, locator: str) -> IndexEntry | None:
         """Everything about a session that is not known to be written."""

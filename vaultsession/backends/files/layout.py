@@ -16,7 +16,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 STRIPES = 64
 WRITERS = 64
 
-_SUFFIX = ".vss"
+SUFFIX = ".vss"
 _TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
 _COPY = re.compile(r"[^./][^/]*?(?<![0-9a-z])([0-9a-v]{32})(?![0-9a-z])[^/]*\.vss")
 _REMOVAL = re.compile(r"\.([0-9a-v]{32})\.([0-9a-f]{16})\.([0-9a-f]{32})\.(gone|shred)")
@@ -62,7 +62,7 @@ class FilesLayout:
         """The container of a session. ``ValueError`` for what is no key: nothing else becomes part of a path."""
         if not is_key(key):
             raise ValueError(f"{key!r:.120} is not the key of a session")
-        return f"{self.sessions}{os.sep}{key}{_SUFFIX}"
+        return f"{self.sessions}{os.sep}{key}{SUFFIX}"
 
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
@@ -98,13 +98,8 @@ def stripe_of(locator: str) -> int:
 
 def key_in(name: str) -> str | None:
     """The key of a container by its file name; None for any other file."""
-    key, suffix = name[: -len(_SUFFIX)], name[-len(_SUFFIX) :]
-    return key if suffix == _SUFFIX and is_key(key) else None
-
-
-def is_path_of(key: str, path: str) -> bool:
-    """Whether the path of a container names it by this key, slug and all."""
-    return path.endswith(f"{os.sep}{key}{_SUFFIX}")
+    key, suffix = name[: -len(SUFFIX)], name[-len(SUFFIX) :]
+    return key if suffix == SUFFIX and is_key(key) else None
 
 
 def locator_within(name: str) -> str | None:

@@ -110,6 +110,8 @@ class OpenFiles:
         self._states: LRU[str, FileState] = LRU()
         self.get = self._states.get
         """The state of a key, to be compared with the path before it is believed; None where its file is not open."""
+        self.peek = self._states.peek
+        """The same where the state is put back in a moment."""
         self._mutex = threading.RLock()
         budget.join(self)
 

@@ -13,6 +13,7 @@ from ...format import payload
 from ...format.payload import Json
 from ...store.fields import DocumentFields, SessionFields
 from ...store.open import OpenFields, Place
+from ...store.pages import PagedListing
 from ...store.session import Session, SessionInfo
 from ..adapter import Lent, StoreHandle, StoreOwner, composed_id
 from .serialized_values import SerializedValues
@@ -72,18 +73,6 @@ class VaultStore(StoreOwner, BaseStore):
         self.ttl_config = ttl_config
         self._embeddings = ensure_embeddings(index.get("embed")) if index else None
         self._paths = (index.get("fields") or ["$"]) if index else []
-
-    @classmethod
-    def from_store(
-        cls,
-        store: Lent,
-        *,
-        index: IndexConfig | None = None,
-        ttl_config: TTLConfig | None = None,
-        **fields: Unpack[SessionFields],
-    ) -> Self:
-        """A memory over a store that is open, and stays its caller's."""
-        return cls(store, index=index, ttl_config=ttl_config, **fields)
 
     @classmethod
     def from_url(
@@ -236,13 +225,7 @@ class VaultStore(StoreOwner, BaseStore):
     def _listed(self, space: Space) -> Iterator[SessionInfo]:
         """The items in a namespace and below, those changed last first."""
         labels = {FRAMEWORK: NAME} | ({_depth(len(space)): _path(space)} if space else {})
-        after: str | None = None
-        while True:
-            page = self._store.list(labels=labels, limit=200, after=after)
-            yield from page
-            after = page.after
-            if after is None:
-                return
+        return PagedListing(self._store, {"labels": labels}).pages()
 
     def _namespaces(self, op: ListNamespacesOp) -> list[Space]:
         spaces = set()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Self, Unpack, cast
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, cast
 
 from ...errors import Unreadable
 from ...format.payload import Json
@@ -36,8 +36,24 @@ Config = Any
 
 _log = logging.getLogger("vaultsession")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _APART = ("channel_values", "channel_versions")
 _SNAPSHOTS = "counters_since_delta_snapshot"
+
+
+def _awaited(
+    verb: Callable[Concatenate[VaultSaver, P], T],
+) -> Callable[Concatenate[VaultSaver, P], Coroutine[Any, Any, T]]:
+    """The verb of a saver, awaited: it runs in a thread, and is finished even if its task is cancelled."""
+
+    @wraps(verb)
+    async def run(saver: VaultSaver, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        call = partial(getattr(saver, verb.__name__), *args, **kwargs)
+        return await saver._handle.run(call)  # noqa: SLF001 - a method of the class
+
+    return run
 
 
 class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
@@ -61,17 +77,6 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
         super().__init__(serde=serde)
         self._handle = StoreHandle.of(store)
         self._logs = ThreadLogs(self._store, fields)
-
-    @classmethod
-    def from_store(
-        cls,
-        store: Lent,
-        *,
-        serde: SerializerProtocol | None = None,
-        **fields: Unpack[SessionFields],
-    ) -> Self:
-        """A saver over a store that is open, and stays its caller's."""
-        return cls(store, serde=serde, **fields)
 
     @classmethod
     def from_url(
@@ -312,10 +317,6 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
 
     # -- asyncio -------------------------------------------------------------------------------------------------------
 
-    async def aget_tuple(self, config: Config) -> CheckpointTuple | None:
-        """See ``get_tuple``."""
-        return await self._handle.run(lambda: self.get_tuple(config))
-
     async def alist(
         self,
         config: Config | None,
@@ -329,37 +330,14 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
         while (each := await self._handle.run(lambda: next(found, None))) is not None:
             yield each
 
-    async def aget_delta_channel_history(self, *, config: Config, channels: Sequence[str]) -> Mapping[str, Any]:
-        """See ``get_delta_channel_history``."""
-        return await self._handle.run(lambda: self.get_delta_channel_history(config=config, channels=channels))
-
-    async def aput(
-        self, config: Config, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
-    ) -> Config:
-        """See ``put``. Finished even if its task is cancelled."""
-        return await self._handle.run(lambda: self.put(config, checkpoint, metadata, new_versions))
-
-    async def aput_writes(
-        self, config: Config, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """See ``put_writes``."""
-        await self._handle.run(lambda: self.put_writes(config, writes, task_id, task_path))
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """See ``delete_thread``."""
-        await self._handle.run(lambda: self.delete_thread(thread_id))
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """See ``copy_thread``."""
-        await self._handle.run(lambda: self.copy_thread(source_thread_id, target_thread_id))
-
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """See ``delete_for_runs``."""
-        await self._handle.run(lambda: self.delete_for_runs(run_ids))
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """See ``prune``."""
-        await self._handle.run(lambda: self.prune(thread_ids, strategy=strategy))
+    aget_tuple = _awaited(get_tuple)
+    aget_delta_channel_history = _awaited(get_delta_channel_history)
+    aput = _awaited(put)
+    aput_writes = _awaited(put_writes)
+    adelete_thread = _awaited(delete_thread)
+    acopy_thread = _awaited(copy_thread)
+    adelete_for_runs = _awaited(delete_for_runs)
+    aprune = _awaited(prune)
 
     @property
     def _values(self) -> SerializedValues:

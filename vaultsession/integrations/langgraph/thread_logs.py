@@ -12,6 +12,7 @@ from ...errors import Conflict, InvalidDocument, SessionExists, SessionNotFound,
 from ...format.ids import LONGEST_ID
 from ...format.payload import Json
 from ...store.fields import SessionFields
+from ...store.pages import PagedListing
 from ...store.session import SessionInfo
 from ...store.store import SessionStore
 from ...util.lru import LRU
@@ -161,14 +162,8 @@ class ThreadLogs:
 
     def threads(self) -> Iterator[str]:
         """The ids of all threads, those changed last first."""
-        after: str | None = None
-        while True:
-            page = self._store.list(labels={FRAMEWORK: NAME}, limit=500, after=after)
-            for info in page:
-                yield info.labels.get(THREAD, info.id)
-            after = page.after
-            if after is None:
-                return
+        listing = PagedListing(self._store, {"labels": {FRAMEWORK: NAME}})
+        return (info.labels.get(THREAD, info.id) for info in listing.pages())
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
