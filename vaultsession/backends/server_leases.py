@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import threading
 import time
@@ -19,10 +18,9 @@ from ..errors import VaultError
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..util.fork import ForkSafe
 from ..util.latch import Latch
+from ..util.lazy import log
 from ..util.lru import LRU
 from .leases import OVERTAKING, LeaseAttempt, take_in_turn
-
-_log = logging.getLogger("vaultsession")
 
 LIFE = 30.0
 """Seconds that a lease outlives its last renewal: for as long a holder that died keeps others waiting."""
@@ -113,9 +111,9 @@ class ServerLeases(ForkSafe, ABC):
             thread.join()
         try:
             if not self._give_back(name, token):
-                _log.warning(_ENDED)
+                log.warning(_ENDED)
         except VaultError as error:
-            _log.warning("the lease of a session was not given back and ends by itself: %s", error)
+            log.warning("the lease of a session was not given back and ends by itself: %s", error)
 
     def _renew_all(self, ended: Latch) -> None:
         while not ended.wait(self._renewal):
@@ -124,8 +122,8 @@ class ServerLeases(ForkSafe, ABC):
             for token, name in held:
                 try:
                     if not self._renew(name, token):
-                        _log.warning(_ENDED)
+                        log.warning(_ENDED)
                         with self._guard:
                             self._held.pop(token, None)
                 except VaultError as error:
-                    _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)
+                    log.warning("the lease of a session was not renewed, and will be tried again: %s", error)

@@ -6,7 +6,6 @@ everything as it was. Each of them reads top to bottom.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
@@ -31,12 +30,11 @@ from ..format.head import Head
 from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
+from ..util.lazy import log
 from .cache import SessionCache
 from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
-
-_log = logging.getLogger("vaultsession")
 
 Existing = Literal["error", "skip", "replace"]
 
@@ -512,7 +510,7 @@ class Operations:
         try:
             row = self._commit_touch(key, update).after
         except (BackendUnavailable, DurabilityUnknown) as error:
-            _log.warning("a sliding session could not be extended: %s", error)
+            log.warning("a sliding session could not be extended: %s", error)
             return expires
         return row.expires if isinstance(row, IndexRow) else expires
 

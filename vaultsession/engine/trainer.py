@@ -8,7 +8,6 @@ vault with keys of tenants each is of one tenant, sealed under its key, and gone
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,9 @@ from ..format.dictionaries import FIRST, LARGEST_DICTIONARY, shipped
 from ..format.payload import REACH, Dictionary
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
+from ..util.lazy import log
 from .cache import SessionCache
 from .reader import Reader
-
-_log = logging.getLogger("vaultsession")
 
 SIZES = range(4 * 1024, LARGEST_DICTIONARY + 1)
 
@@ -160,7 +158,7 @@ class Trainer:
             try:
                 found = _spread(self._elements(row, share), share)
             except (Unreadable, TooLarge) as error:
-                _log.warning("nothing is learned from %s: %s", row.key, error)
+                log.warning("nothing is learned from %s: %s", row.key, error)
                 found = []
             if found:
                 yield found

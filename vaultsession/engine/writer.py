@@ -170,15 +170,22 @@ class Writer:
         """
         cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
-        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
+        rewrites, messages, raw, plain = head.rewrites, 0, 0, b""
         if life != "same":
             is_first = life == "new" and newest is None
-            head = head._replace(rewrites=0 if is_first else self._rewrites(newest, cipher.generation))
-        plain = b""
+            rewrites = 0 if is_first else self._rewrites(newest, cipher.generation)
         for seq, packed in enumerate(bodies):
             body = self._fitting(packed, cipher)
+            messages, raw = messages + body.messages, raw + len(body.text)
             head = head._replace(
-                messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
+                messages=messages,
+                raw=raw,
+                records=seq + 1,
+                dead=0,
+                full=HEADER_SIZE,
+                appended=0,
+                rewrites=rewrites,
+                document=unchanged,
             )
             plain = encode(head)
             kind = DELTA if seq else FULL

@@ -6,7 +6,6 @@ rows, under a key of the vault.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -92,6 +91,7 @@ _OTHERS = Head._fields[_ALWAYS:]
 _UNSET: tuple[Any, ...] = Head("", 0, 0)[_ALWAYS:]
 _TYPES = (str, *[int] * (_ALWAYS - 1))
 _LIMIT = 1 << 63
+_DOCUMENT_DIGITS = 32
 _FIELDS: dict[str, tuple[int, type, Callable[[Any], object] | None]] = {
     name: (_OTHERS.index(name), kind, is_one)
     for name, kind, is_one in (
@@ -105,7 +105,7 @@ _FIELDS: dict[str, tuple[int, type, Callable[[Any], object] | None]] = {
         ("sliding", bool, bool),
         ("max_messages", int, lambda most: 0 <= most < _LIMIT),
         ("rewrites", int, lambda count: 0 < count < _LIMIT),
-        ("document", str, re.compile("[0-9a-f]{32}").fullmatch),
+        ("document", str, lambda text: len(text) == _DOCUMENT_DIGITS and not text.strip("0123456789abcdef")),
     )
 }
 """Where in a head each field stands, its type, and what else tells a value that a writer gives it."""

@@ -6,7 +6,6 @@ is half-way, before it is reported or acted on.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -27,6 +26,7 @@ from ...format.sealed import (
     Write,
 )
 from ...util.disk import Disk, read_all
+from ...util.lazy import log
 from .container import (
     changed,
     extend,
@@ -42,8 +42,6 @@ from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
 from .removal import Removals
-
-_log = logging.getLogger("vaultsession")
 
 BATCH = min(32, CONTAINERS.most)
 """Sessions that are deleted under their stripes together.
@@ -370,7 +368,7 @@ class ContainerStore:
                 placed = replace(self._disk, self._layout.temporary(locator_of(key)), path, data, flush=True)
                 self.open_files.put(key, placed._replace(row=row._replace(torn=False)))
         except (OSError, VaultError) as failure:
-            _log.warning("%s could not be written anew: %s", path, str(failure))
+            log.warning("%s could not be written anew: %s", path, str(failure))
             return False
         return True
 
