@@ -16,7 +16,7 @@ Duration = float | str | timedelta
 """Seconds, a timedelta, or a text such as "90s", "30m", "24h", "7d", "2w"."""
 
 _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
+_DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?"
 _LONGEST = 1000 * 366 * _UNITS["d"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +76,7 @@ def to_duration(value: Duration) -> int:
     if isinstance(value, timedelta):
         micros = value // timedelta(microseconds=1)
     elif isinstance(value, str):
-        if match := _DURATION.fullmatch(value.strip().lower()):
+        if match := re.fullmatch(_DURATION, value.strip().lower()):
             micros = float(match[1]) * _UNITS[match[2] or "s"]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         micros = value * 1_000_000

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, RollbackDetected
 from ..format.keys import Keyring, MasterKey
+from ..util.lazy import log
 from .keyring_file import FIRST_COUNTER
 from .vault import UnlockedVault, Vault
 
 if TYPE_CHECKING:
     from ..backends.files import FilesBackend
-
-_log = logging.getLogger("vaultsession")
 
 _COUNTER, _MARK = "keyring counter", "keyring mark"
 
@@ -54,7 +52,7 @@ class KeyringMemory:
                 vault = reload(vault)
                 problem = self.why_older(vault)
         except BackendUnavailable as error:
-            _log.warning("whether the key slots are the newest copy could not be looked at: %s", str(error))
+            log.warning("whether the key slots are the newest copy could not be looked at: %s", str(error))
             return
         if problem is not None:
             raise RollbackDetected(
@@ -77,7 +75,7 @@ class KeyringMemory:
                 self.index.remember(_MARK, vault.unlocked.mark)
                 self.index.remember(_COUNTER, vault.counter)
         except BackendUnavailable as error:
-            _log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
+            log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
 
 
 class VaultKeyStore:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
 from ...util.disk import PRIVATE_FILE, READ, Disk, opened
+from ...util.lazy import log
 from ...util.reentry import not_ours
 from . import index_queries, preallocation
 from .container_store import ContainerStore
@@ -41,8 +41,6 @@ from .index_schema import (
 from .layout import FilesLayout, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
-
-_log = logging.getLogger("vaultsession")
 
 BATCH = 500
 """Names or rows in memory at once: SQLite takes 999 values in one statement."""
@@ -164,7 +162,7 @@ class IndexRebuild:
             except OSError as error:
                 raise refusal(self._layout.sessions, error) from error
             if because:
-                _log.warning("the index is rebuilt: %s", because)
+                log.warning("the index is rebuilt: %s", because)
             if has_sessions:
                 self._mark_dirty()
             if not self._index.start_over(damaged, self._quarantine):
@@ -195,7 +193,7 @@ class IndexRebuild:
             with contextlib.suppress(OSError):  # else one may come back, and the next rebuild removes it
                 self._disk.sync_directory(self._layout.sessions)
         if any(report):
-            _log.info("the index was rebuilt: %s", report)
+            log.info("the index was rebuilt: %s", report)
         return report
 
     def make_witnesses(self) -> None:
