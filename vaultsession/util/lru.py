@@ -87,7 +87,6 @@ class LRU(Generic[K, V]):
             return value
 
     def clear(self) -> None:
-        """Let go of everything."""
         with self._lock:
             self._values.clear()
             self.weight = 0
