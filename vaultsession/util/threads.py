@@ -90,7 +90,6 @@ class _Pool(ForkSafe):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """In the child of a fork no thread runs."""
         self._guard = threading.Lock()
         self._shares: weakref.WeakSet[SharedThreads] = weakref.WeakSet()
         self._threads: ThreadPoolExecutor | None = None
