@@ -41,11 +41,9 @@ class EnvironmentKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The variable."""
         return f"environment variable {self.variable}"
 
     def secret(self) -> RawKey | None:
-        """The key that the variable spells."""
         spelled = self.environ.get(self.variable)
         return key_from(self.name, spelled) if spelled else None
 
@@ -58,11 +56,9 @@ class KeyFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"key file {short(self.path)}"
 
     def secret(self) -> RawKey | None:
-        """The key in the file."""
         data = read_private(self.disk, self.path, self.name)
         return None if data is None else key_from(self.name, data)
 
@@ -70,10 +66,8 @@ class KeyFile(NamedTuple):
         """Whether something is at the path, of use or not."""
         try:
             self.disk.stat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
         return True
 
 
@@ -85,11 +79,9 @@ class PassphraseFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"passphrase file {short(self.path)}"
 
     def secret(self) -> Passphrase | None:
-        """The passphrase in the file."""
         data = read_private(self.disk, self.path, self.name)
         if data is None:
             return None

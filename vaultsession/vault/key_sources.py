@@ -71,7 +71,6 @@ class Given(NamedTuple):
     name: str = "the key argument"
 
     def secret(self) -> Secret:
-        """The secret."""
         return self.value
 
 

@@ -116,10 +116,10 @@ class SessionRepair:
 
     def copy_named(self, name: str) -> Container:
         """The bytes of a file of ``sessions/``, of which the index remembers nothing. ``SessionNotFound``."""
-        state = open_container(self._disk, os.path.join(self._layout.sessions, name), None, None)
-        if state is None:
+        found = open_container(self._disk, os.path.join(self._layout.sessions, name), None, None)
+        if found is None:
             raise SessionNotFound(f"{name} is gone")
-        return read_range(self._disk, state, 0)
+        return read_range(self._disk, *found, 0)
 
     def move_to_quarantine(self, key: str) -> str:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
