@@ -92,7 +92,8 @@ def archive(
         confirm("Remove each plaintext file once it is sealed and compared?", yes=yes)
     # What is removed has to be on the disk, and a cache would only hold what nobody asks for again.
     # What waited in memory for a server would be lost with this process.
-    with where.open(durability="sync" if remove else None, cache_bytes=0, fallback="none") as store:
+    durability = "sync" if remove else where.settings.durability
+    with where.open(durability=durability, cache_bytes=0, fallback="none") as store:
         if follow:
             for minute in ArchiveFollower(store, options).run():
                 output.line(_told(minute))
