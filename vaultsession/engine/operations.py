@@ -99,7 +99,7 @@ class Operations:
 
     def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
-        loaded = self._unless_lost(name, lambda: self._cache.loaded(key))
+        loaded = self._unless_lost(key, name, self._cache.loaded)
         if loaded is None:
             raise absent(name)
         expires = self._after_read(key, name, loaded.head)
@@ -115,7 +115,7 @@ class Operations:
 
     def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[Json]]:
         """The head, the document's version and a page of the history, from what is cached, else from the tail."""
-        read = self._unless_lost(name, lambda: self._cache.page(key, wanted=wanted, offset=offset))
+        read = self._unless_lost(key, name, partial(self._cache.page, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
         head, version, found = read
@@ -123,7 +123,7 @@ class Operations:
 
     def snapshot(self, key: str, name: str, *, wanted: int) -> tuple[Head, bytes, Json, list[Json]]:
         """The head, the document's version, its state and its newest messages."""
-        read = self._unless_lost(name, lambda: self._cache.snapshot(key, wanted=wanted))
+        read = self._unless_lost(key, name, partial(self._cache.snapshot, wanted=wanted))
         if read is None:
             raise absent(name)
         head, version, state, found = read
@@ -140,7 +140,7 @@ class Operations:
 
     def read_afresh(self, key: str) -> Document | None:
         """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
-        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        read = self._cache.read(key, self._reader.load)
         return read if read is not None and self._is_alive(self._backend.head(key)) else None
 
     def forget(self, key: str) -> None:
@@ -149,7 +149,7 @@ class Operations:
 
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
-        return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
+        return self._unless_lost(key, name, lambda key: self._living(self._backend.head(key), name))[1]
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
@@ -533,10 +533,10 @@ class Operations:
             raise expired(name)
         return newest, self._reader.opened(newest)
 
-    def _unless_lost(self, name: str, read: Callable[[], T]) -> T:
+    def _unless_lost(self, key: str, name: str, read: Callable[[str], T]) -> T:
         """What is read. Of what has expired nothing is lost: ``SessionExpired`` where the container of such is gone."""
         try:
-            return read()
+            return read(key)
         except Damaged as error:
             if self._has_expired(error.lost):
                 raise expired(name) from None

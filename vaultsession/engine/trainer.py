@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import zstandard
 
@@ -167,13 +168,13 @@ class Trainer:
 
     def _elements(self, row: IndexRow, share: int) -> list[bytes]:
         """The elements of a session's bodies, unparsed; of a long one its newest messages."""
-        key, reader = row.key, self._reader
-        head = reader.rows.open(row)[1]
+        key = row.key
+        head = self._reader.rows.open(row)[1]
         if head.raw > _WHOLE:
             wanted = max(1, head.messages * share // head.raw)
-            read = self._cache.read(key, lambda fetch: reader.tail(key, fetch, wanted=wanted))
+            read = self._cache.read(key, partial(self._reader.tail, wanted=wanted))
             return [] if read is None else read[1]
-        loaded = self._cache.read(key, lambda fetch: reader.load(key, fetch))
+        loaded = self._cache.read(key, self._reader.load)
         bodies = () if loaded is None else loaded.bodies
         return [element for body in bodies for element in payload.split(body) if element != _NOTHING]
 

@@ -13,8 +13,6 @@ import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
-from operator import contains
 from typing import Any
 
 from ..errors import Damaged, InvalidDocument, TooLarge
@@ -63,9 +61,12 @@ def unbox(value: Any) -> Any:  # noqa: ANN401 - whatever was boxed
 def unbox_each(messages: list[Any]) -> list[Any]:
     """The messages, each that lies in a box as it was: 20 ns for one that does not."""
     try:
-        return [*map(unbox, messages)] if any(map(contains, messages, repeat(BOX))) else messages
+        for message in messages:  # any(…) takes half as long again
+            if BOX in message:
+                return [*map(unbox, messages)]
     except TypeError:
         raise Damaged("an authentic record holds a message that is no object: not written by this package") from None
+    return messages
 
 
 def spell_key(name: str) -> str:

@@ -428,17 +428,23 @@ def unpack(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) 
 
     Called on authenticated bytes only. ``TooLarge``, ``Damaged``, ``UnsupportedFormat``, ``UnknownDictionary``.
     """
-    if codec == CODEC_NONE:
-        text = data
-    elif codec == CODEC_ZSTD:
-        text = _inflated(data, limit, _decompressor())
+    if codec == CODEC_ZSTD:
+        decompressor = _contexts.decompressor or _decompressor()
     elif codec == CODEC_DICTIONARY:
-        text = _inflated(data, limit, find(dictionary_of(data)).decompressor)
-    else:
+        decompressor = find(dictionary_of(data)).decompressor
+    elif codec != CODEC_NONE:
         raise UnsupportedFormat(f"codec {codec} is of another version", found=codec, supported=sorted(CODECS))
-    if len(text) > limit:
-        raise TooLarge(f"a record of {len(text)} bytes; the bound is {limit}")
-    return text
+    elif len(data) > limit:
+        raise TooLarge(f"a record of {len(data)} bytes; the bound is {limit}")
+    else:
+        return data
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+        if size > limit:  # "unknown" is 2**64 - 1, and refused with it
+            raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
+        return decompressor.decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise Damaged("an authentic record does not inflate: it was not written by this package") from None
 
 
 def first_of(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) -> bytes:
@@ -474,16 +480,6 @@ def dictionary_of(data: bytes) -> int:
             supported=sorted(CODECS),
         )
     return number
-
-
-def _inflated(data: bytes, limit: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
-    try:
-        size = zstandard.get_frame_parameters(data).content_size
-        if size > limit:  # "unknown" is 2**64 - 1, and refused with it
-            raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
-        return decompressor.decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError:
-        raise Damaged("an authentic record does not inflate: it was not written by this package") from None
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:

@@ -70,10 +70,8 @@ class KeyFile(NamedTuple):
         """Whether something is at the path, of use or not."""
         try:
             self.disk.stat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
         return True
 
 

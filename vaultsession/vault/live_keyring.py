@@ -33,12 +33,12 @@ _VARIANTS = 16
 class LiveKeyring:
     """The keys of a vault, current. Safe from any thread.
 
-    Without a store it is the keyring given, for ever. ``etag`` is that of the store from before the keyring was read;
-    without one the first refresh reads it once more.
+    Without a store its changes end with it. ``etag`` is that of the store from before the keyring was read; without one
+    the first refresh reads it once more.
     """
 
     def __init__(self, keyring: Keyring, store: KeyStore | None = None, etag: object = None) -> None:
-        self._store = store
+        self._store = store or MemoryKeyStore(keyring)
         self.current = keyring
         """The keyring as it was seen last."""
         self._etag = etag
@@ -56,15 +56,12 @@ class LiveKeyring:
 
     def refresh(self) -> None:
         """Read the keyring again if it has changed. What the store raises passes through, and nothing is forgotten."""
-        store = self._store
-        if store is None:
-            return
-        etag = store.etag()
+        etag = self._store.etag()
         if etag == self._etag:
             return
         with not_ours(self._lock):
             if etag != self._etag:
-                self._follow(store.load(), etag)
+                self._follow(self._store.load(), etag)
 
     def master(self, key_id: bytes) -> MasterKey:
         """The key of that id. ``UnknownKey`` after a refresh; ``destroyed`` where it was a tenant's."""
@@ -112,14 +109,13 @@ class LiveKeyring:
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
         with not_ours(self._lock):
-            store = self._store or MemoryKeyStore(self.current)
-            keyring = store.change(change)
+            keyring = self._store.change(change)
             self._follow(keyring, None)
             return keyring
 
     def tenants(self) -> Sequence[str]:
         """The names of the files of tenants that have keys of their own."""
-        return self._store.tenants() if self._store is not None else ()
+        return self._store.tenants()
 
     def tenant(self, tenant_id: str) -> TenantKeys | None:
         """The keys of a tenant as they are kept now."""
@@ -175,14 +171,14 @@ class LiveKeyring:
 
     def _at(self, name: str) -> tuple[TenantKeys, bytes | None]:
         """The keys in the file of that name, and the file; none, and None."""
-        data = self._store.tenant(name) if self._store is not None else None
+        data = self._store.tenant(name)
         if data is None:
             return tenant_keys.TenantKeys(b""), None
         try:
             held = tenant_keys.TenantKeys.decode(data, self.current, name)
         except (Damaged, UnknownKey):  # it was being overwritten while it was read, or the keyring has changed
             self.refresh()
-            data = self._store.tenant(name) if self._store is not None else None
+            data = self._store.tenant(name)
             if data is None:
                 return tenant_keys.TenantKeys(b""), None
             held = tenant_keys.TenantKeys.decode(data, self.current, name)
@@ -198,8 +194,6 @@ class LiveKeyring:
 
         None from ``make`` leaves them as they are.
         """
-        if self._store is None:
-            raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
         written: tuple[TenantKeys, bytes] | None = None
         for _ in range(_TRIES):
             (known, before), written = written or find(), None

@@ -148,13 +148,9 @@ class FallbackBackend(Backend):
 
     def count(self, query: Query) -> int:
         self._attend()
-        self._check_open()
-        if self._away is None and not self._memory.waiting:
-            try:
-                return self._primary.count(query)
-            except BackendUnavailable as error:
-                self._leave(error)
-        return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
+        if self._away is None and self._memory.waiting:
+            return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
+        return self._either(lambda backend: backend.count(query))
 
     def _scanned(self, query: Query) -> Iterator[IndexRow]:
         """From the server, and from where it went away on from memory."""
@@ -357,14 +353,7 @@ class FallbackBackend(Backend):
     def stats(self) -> dict[str, int]:
         """Those of the server, or of memory while that is away; and how many sessions wait and are remembered."""
         self._attend()
-        self._check_open()
-        counts: dict[str, int] | None = None
-        if self._away is None:
-            try:
-                counts = self._primary.stats()
-            except BackendUnavailable as error:
-                self._leave(error)
-        counts = self._memory.backend.stats() if counts is None else counts
+        counts = self._either(lambda backend: backend.stats())
         ours = {
             "fallback_waiting": len(self._memory.waiting),
             "fallback_remembered": len(self._memory),
@@ -385,8 +374,7 @@ class FallbackBackend(Backend):
 
     def tombstones(self) -> Iterator[Tombstone]:
         self._attend()
-        self._check_open()
-        return (self._primary if self._away is None else self._memory.backend).tombstones()
+        return self._either(lambda backend: backend.tombstones())
 
     def notes(self) -> Mapping[str, str]:
         return self._primary.notes()
@@ -407,6 +395,16 @@ class FallbackBackend(Backend):
                 named = ", ".join(lost[:_NAMED]) + (" and more" if len(lost) > _NAMED else "")
                 log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
         self._primary.close()
+
+    def _either(self, ask: Callable[[Backend], T]) -> T:
+        """The answer of the server, or of memory while that is away."""
+        self._check_open()
+        if self._away is None:
+            try:
+                return ask(self._primary)
+            except BackendUnavailable as error:
+                self._leave(error)
+        return ask(self._memory.backend)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import LOCATOR, is_key_of, locator_of
+from ...format.ids import LOCATOR, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
@@ -67,6 +67,7 @@ class IndexedSession(NamedTuple):
     """One session in the index: the newest version known to be there, its tombstone, and the key of its row.
 
     ``flushed`` is the newest version that a power cut leaves as well. ``problem``: why the index could not be asked.
+    The key is as it stands in the index: to be compared before it is used.
     """
 
     witness: Witness | None
@@ -411,9 +412,9 @@ class Index:
                 if table == "tombstones":
                     return IndexedSession(None, tombstone_from(key, *point[:2]), None)
                 # A row stands above every tombstone of its session: a file below the one is below the other.
-                flushed, name = unpack_witness(witness), key if is_key_of(key, locator) else None
+                flushed = unpack_witness(witness)
                 if table == "lost":
-                    return IndexedSession(flushed, None, name)
-                return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, name, flushed)
+                    return IndexedSession(flushed, None, key)
+                return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, key, flushed)
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error
