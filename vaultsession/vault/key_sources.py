@@ -75,6 +75,26 @@ class Given(NamedTuple):
         return self.value
 
 
+class EnvironmentKey(NamedTuple):
+    """A raw key in an environment variable."""
+
+    variable: str = KEY
+    environ: Mapping[str, str] = os.environ
+
+    def __repr__(self) -> str:
+        return f"EnvironmentKey({self.variable!r})"
+
+    @property
+    def name(self) -> str:
+        """The variable."""
+        return f"environment variable {self.variable}"
+
+    def secret(self) -> RawKey | None:
+        """The key that the variable spells."""
+        spelled = self.environ.get(self.variable)
+        return key_from(self.name, spelled) if spelled else None
+
+
 Key = str | bytes | RawKey | Passphrase | KeySource | None
 """What people may give as a key. Text and bytes are a raw key (``RawKey.parse``), never a passphrase."""
 
@@ -158,7 +178,7 @@ class KeySources(NamedTuple):
         if key is not None:
             return [source_of(key)]
         makers: dict[str, Callable[[str], KeySource]] = {
-            KEY: lambda _: key_places.EnvironmentKey(KEY, self.environ),
+            KEY: lambda _: EnvironmentKey(KEY, self.environ),
             KEY_FILE: lambda path: key_places.KeyFile(expanded(path), self.disk),
             KEY_COMMAND: lambda command: key_command.KeyCommand(command),  # noqa: PLW0108 - its name would import it
             PASSPHRASE_FILE: lambda path: key_places.PassphraseFile(expanded(path), self.disk),
