@@ -180,17 +180,22 @@ def tail(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
 
 def segments(first: bytes, messages: Sequence[bytes], *, largest: int = SEGMENT) -> Iterator[bytes]:
     """The bodies of a history: one FULL or DELTA beginning with ``first``, then DELTAs of bounded size."""
-    if len(first) + sum(map(len, messages)) <= largest:
-        yield payload.join([first, *messages])
+    return map(payload.join, parts([first, *messages], largest=largest))
+
+
+def parts(elements: Sequence[bytes], *, largest: int = SEGMENT) -> Iterator[Sequence[bytes]]:
+    """The elements of each of these bodies."""
+    if sum(map(len, elements)) <= largest:
+        yield elements
         return
-    part, size = [first], len(first)
-    for message in messages:
+    part, size = [elements[0]], len(elements[0])
+    for message in elements[1:]:
         if size + len(message) > largest and len(part) > 1:
-            yield payload.join(part)
+            yield part
             part, size = [_NOTHING], len(_NOTHING)
         part.append(message)
         size += len(message)
-    yield payload.join(part)
+    yield part
 
 
 def merged(bodies: Bodies) -> list[bytes]:

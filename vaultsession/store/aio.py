@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
 from ..format.payload import Json
-from ..util.event_loop import finished, in_thread, result_of, settled
+from ..util.event_loop import called, finished, in_thread, result_of, settled
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
@@ -297,7 +297,7 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         context = contextvars.copy_context()  # for spans: their parent is the caller's
-        return await settled(self._threads.submit(functools.partial(context.run, verb, *args, **kwargs)))
+        return await called(self._threads, functools.partial(context.run, verb, *args, **kwargs))
 
 
 def _entered(

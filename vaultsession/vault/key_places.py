@@ -38,11 +38,9 @@ class KeyFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"key file {short(self.path)}"
 
     def secret(self) -> RawKey | None:
-        """The key in the file."""
         data = read_private(self.disk, self.path, self.name)
         return None if data is None else key_from(self.name, data)
 
@@ -63,11 +61,9 @@ class PassphraseFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"passphrase file {short(self.path)}"
 
     def secret(self) -> Passphrase | None:
-        """The passphrase in the file."""
         data = read_private(self.disk, self.path, self.name)
         if data is None:
             return None

@@ -71,7 +71,6 @@ class Given(NamedTuple):
     name: str = "the key argument"
 
     def secret(self) -> Secret:
-        """The secret."""
         return self.value
 
 
@@ -86,11 +85,9 @@ class EnvironmentKey(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The variable."""
         return f"environment variable {self.variable}"
 
     def secret(self) -> RawKey | None:
-        """The key that the variable spells."""
         spelled = self.environ.get(self.variable)
         return key_from(self.name, spelled) if spelled else None
 

@@ -54,17 +54,14 @@ class SqlEngine:
 
     @property
     def where(self) -> str:
-        """Scheme, host, database and prefix."""
         return self._location.where
 
     def metadata(self, name: str) -> bytes | None:
-        """A small value that belongs to the vault as a whole."""
         self._database.check_open()
         named = _name(name)
         return self._metadata(named) if self.is_made() else None
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Replace it if it is what is expected (None: absent); False if it is not."""
         self._database.check_open()
         metadata, named = self._tables.metadata, _name(name)
         if expected is not None and not self.is_made():
@@ -91,17 +88,14 @@ class SqlEngine:
             ) from lost
 
     def backend(self, describe: ReadHead) -> SqlBackend:
-        """The sessions. Closing the backend closes the engine."""
         self._database.check_open()
         self._make()
         return SqlBackend(self._database, self._tables, describe)
 
     def leases(self) -> Leases:
-        """Turn leases among all that use this database."""
         return self._leases
 
     def close(self) -> None:
-        """Let go of every connection. Idempotent."""
         self._database.close()
 
     # -- the tables ----------------------------------------------------------------------------------------------------
@@ -165,7 +159,6 @@ class SqlEngine:
         return known >= {index.name for index in table.indexes}
 
     def _make(self) -> None:
-        """Make what is missing."""
         if self.is_made():
             return
         for attempt in range(_TRIES):

@@ -107,7 +107,6 @@ class _Pieces:
         self.end = ending if isinstance(ending, int) else 0
 
     def fetch(self, start: int) -> Container | None:
-        """See ``sealed.Fetch``."""
         statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
         wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
         statement = statement.where(self._ending > wanted)

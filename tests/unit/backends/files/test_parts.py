@@ -157,6 +157,18 @@ def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_is_free_in_a_moment_is_waited_for_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = locks.open_lock(Disk(), str(tmp_path / "lock"))
+    assert locks.try_lock(Disk(), held.fd)
+    monkeypatch.setattr(locks.time, "sleep", lambda _: locks.unlock(Disk(), held.fd))
+    monkeypatch.setattr(locks, "within", pytest.fail)
+    waiting = locks.PathLock(Disk(), str(tmp_path / "lock"))
+    with waiting.mutex, waiting:
+        assert not locks.try_lock(Disk(), held.fd)
+
+
 @pytest.mark.parametrize("disk", [Disk(), NoFlock()], ids=["flock", "filelock"])
 def test_a_lock_whose_holder_was_stopped_is_waited_for_and_then_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, disk: Any
