@@ -197,7 +197,8 @@ class SessionCache:
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
         for each in self._caches:
-            each.forget(key)
+            if each.peek(key) is not None:
+                each.forget(key)
 
     def stats(self) -> dict[str, int]:
         """Documents, bytes, and how often what was asked for was here."""
