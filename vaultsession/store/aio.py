@@ -120,10 +120,6 @@ class AsyncSessionStore(Generic[StateT]):
         warm = self._store.load_if_warm(id)
         return warm if warm is not None else await self._run(self._store.load, id)
 
-    async def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
-        """See ``SessionStore.get``."""
-        return await self._run(self._store.get, id, default)
-
     @shows_fields(SessionFields)
     async def copy(
         self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
@@ -131,6 +127,7 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **fields)
 
+    get = _awaited(SessionStore.get)
     delete = _awaited(SessionStore.delete)
     exists = _awaited(SessionStore.exists)
     append = _awaited(SessionStore.append)
