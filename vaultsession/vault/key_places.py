@@ -11,13 +11,13 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, is_masters, opened, read_all, why_not_trusted
 from ..util.lazy import LazyModule
-from .secret import KEY, KEY_COMMAND, Passphrase, RawKey, key_from
+from .secret import KEY_COMMAND, Passphrase, RawKey, key_from
 
 if TYPE_CHECKING:
     import getpass
@@ -28,24 +28,6 @@ else:  # for people, and for what is refused
 LONGEST_FILE = 4096
 """Bytes that the file of a key or a passphrase holds at most."""
 _MOST_STEPS = 256
-
-
-class EnvironmentKey(NamedTuple):
-    """A raw key in an environment variable."""
-
-    variable: str = KEY
-    environ: Mapping[str, str] = os.environ
-
-    def __repr__(self) -> str:
-        return f"EnvironmentKey({self.variable!r})"
-
-    @property
-    def name(self) -> str:
-        return f"environment variable {self.variable}"
-
-    def secret(self) -> RawKey | None:
-        spelled = self.environ.get(self.variable)
-        return key_from(self.name, spelled) if spelled else None
 
 
 class KeyFile(NamedTuple):
