@@ -144,7 +144,7 @@ def test_a_silent_keyring_is_waited_for_and_then_given_up(monkeypatch, tmp_path,
     silent = backend(base=Silent)
     entry = OsKeyring(VAULT_ID, silent)
     try:
-        for ask in (entry.secret, lambda: entry.keep(KEY), entry.forget):
+        for ask in (entry.secret, lambda: entry.keep(KEY)):
             with pytest.raises(KeyUnavailable, match=r"did not answer within 0\.02 s"):
                 ask()
         assert "waiting for the keyring of the operating system" in caplog.text
