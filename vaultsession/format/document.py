@@ -30,6 +30,9 @@ record, 12 % in two.
 LARGE = SEGMENT // 2
 """Bytes of a body from which on merging it with others would save next to nothing."""
 
+_TURN = 4 * 1024
+"""Bytes of a body up to which all of it is split where its last messages are asked for."""
+
 _NOTHING = b"{}"
 _NAMES = frozenset({str})
 
@@ -171,15 +174,17 @@ def tail(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
     if wanted <= 0:
         return found
     for body in bodies:
-        enough = payload.last_of(body, wanted + skip)
+        enough = payload.last_of(body, wanted + skip) if len(body) > _TURN else None
         if enough is not None:
             found[:0] = enough[:wanted]
             break
         first, *added = payload.split(body)
         usable = len(added) - skip
         if usable > 0:
-            found[:0] = added[:usable]
+            found[:0] = added[max(0, usable - wanted) : usable]
             wanted -= usable
+            if wanted <= 0:
+                break
         # A FULL's state is no change; it ends the walk in any case, since nothing stands before it.
         popped = 0 if first == _NOTHING else _popped(first)
         skip = max(0, -usable) + popped
