@@ -78,7 +78,6 @@ class LocalLeases:
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
-        """See ``Leases.lease``."""
         self._take(key, timeout)
         try:
             yield

@@ -51,7 +51,6 @@ class RollbackGuard:
             self._join(key, newest.witness, None)
 
     def note(self, key: str, witness: Witness) -> None:
-        """Remember a point."""
         self._join(key, witness, None)
 
     def sight(self, key: str) -> Sight:

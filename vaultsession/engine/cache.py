@@ -174,6 +174,7 @@ class SessionCache:
         self._grow(opened.row.key, kept, messages)
 
     def _grow(self, key: str, kept: Names, messages: Sequence[Json]) -> None:
+        self._names.forget(key)  # what it weighs is to be what it weighed when it was kept
         added = document.names_in(messages, kept.field)
         kept.found |= added
         kept.weight += sum(map(len, added)) + _NAME * len(added)
@@ -197,7 +198,8 @@ class SessionCache:
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
         for each in self._caches:
-            each.forget(key)
+            if each.peek(key) is not None:
+                each.forget(key)
 
     def stats(self) -> dict[str, int]:
         """Documents, bytes, and how often what was asked for was here."""

@@ -460,7 +460,7 @@ class Operations:
         def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
                 return None
-            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known)
 
         commit = self._backend.commit(key, update)
         if commit.change is None:

@@ -198,21 +198,28 @@ def segments(
 
     ``follows``: it goes on with one that is long already.
     """
-    left = sum(map(len, messages))
-    if not follows and len(first) + left <= largest:
-        yield payload.join([first, *messages])
+    return map(payload.join, parts([first, *messages], largest=largest, follows=follows))
+
+
+def parts(elements: Sequence[bytes], *, largest: int = SEGMENT, follows: bool = False) -> Iterator[Sequence[bytes]]:
+    """The elements of each of these bodies."""
+    left = sum(map(len, elements))
+    if not follows and left <= largest:
+        yield elements
         return
+    first, *messages = elements
     part, size, is_last = [first], len(first), False
+    left -= size
     for message in messages:
         begins_last = not is_last and left <= largest // NEWEST
         if len(part) > 1 and (begins_last or size + len(message) > largest):
-            yield payload.join(part)
+            yield part
             part, size = [_NOTHING], len(_NOTHING)
         is_last = is_last or begins_last
         part.append(message)
         size += len(message)
         left -= len(message)
-    yield payload.join(part)
+    yield part
 
 
 def merged(bodies: Bodies) -> list[bytes]:

@@ -69,6 +69,7 @@ Json = dict[str, Any]
 """A JSON object."""
 
 _OBJECTS = frozenset({dict})
+_TEXT = frozenset({str})
 _LEAVES = frozenset({str, int, bool, type(None)})
 """What the serialiser either refuses or writes so that it comes back equal, where it is of just that type.
 
@@ -220,9 +221,10 @@ def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: 
     Most messages are text in a flat object: all fields of all of them are looked at together, at the speed of C.
     """
     if _OBJECTS.issuperset(map(type, values)):
-        fields: list[object] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]  # of dicts
-        texts = [field for field in fields if type(field) is str]
-        nested = [] if len(texts) == len(fields) else [field for field in fields if type(field) not in _LEAVES]
+        fields: list[Any] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]  # of dicts
+        kinds = set(map(type, fields))
+        texts = fields if kinds == _TEXT else [field for field in fields if type(field) is str]
+        nested = [] if kinds <= _LEAVES else [field for field in fields if type(field) not in _LEAVES]
         left = limit - len(fields) - sum(map(len, texts))
         for field in nested:
             left = _left(field, left)

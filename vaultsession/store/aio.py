@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
 from ..format.payload import Json
-from ..util.event_loop import finished, in_thread, result_of, settled
+from ..util.event_loop import called, finished, in_thread, result_of, settled
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
@@ -120,10 +120,6 @@ class AsyncSessionStore(Generic[StateT]):
         warm = self._store.load_if_warm(id)
         return warm if warm is not None else await self._run(self._store.load, id)
 
-    async def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
-        """See ``SessionStore.get``."""
-        return await self._run(self._store.get, id, default)
-
     @shows_fields(SessionFields)
     async def copy(
         self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
@@ -131,6 +127,7 @@ class AsyncSessionStore(Generic[StateT]):
         """See ``SessionStore.copy``."""
         return await self._run(self._store.copy, id, new_id, until=until, **fields)
 
+    get = _awaited(SessionStore.get)
     delete = _awaited(SessionStore.delete)
     exists = _awaited(SessionStore.exists)
     append = _awaited(SessionStore.append)
@@ -297,7 +294,7 @@ class AsyncSessionStore(Generic[StateT]):
 
     async def _run(self, verb: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         context = contextvars.copy_context()  # for spans: their parent is the caller's
-        return await settled(self._threads.submit(functools.partial(context.run, verb, *args, **kwargs)))
+        return await called(self._threads, functools.partial(context.run, verb, *args, **kwargs))
 
 
 def _entered(

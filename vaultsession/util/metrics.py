@@ -70,7 +70,6 @@ class Metrics:
         self.known = self._latencies.get
 
     def latency(self, verb: str) -> Latency:
-        """The durations of a verb."""
         return self._latencies.setdefault(verb, Latency())
 
     def summary(self) -> dict[str, dict[str, float]]:

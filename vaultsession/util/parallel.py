@@ -63,7 +63,6 @@ class _Allowance(ForkSafe):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """In the child of a fork no thread runs."""
         self._guard = threading.Lock()
         self._left = MOST
 

@@ -71,8 +71,25 @@ class Given(NamedTuple):
     name: str = "the key argument"
 
     def secret(self) -> Secret:
-        """The secret."""
         return self.value
+
+
+class EnvironmentKey(NamedTuple):
+    """A raw key in an environment variable."""
+
+    variable: str = KEY
+    environ: Mapping[str, str] = os.environ
+
+    def __repr__(self) -> str:
+        return f"EnvironmentKey({self.variable!r})"
+
+    @property
+    def name(self) -> str:
+        return f"environment variable {self.variable}"
+
+    def secret(self) -> RawKey | None:
+        spelled = self.environ.get(self.variable)
+        return key_from(self.name, spelled) if spelled else None
 
 
 Key = str | bytes | RawKey | Passphrase | KeySource | None
@@ -158,7 +175,7 @@ class KeySources(NamedTuple):
         if key is not None:
             return [source_of(key)]
         makers: dict[str, Callable[[str], KeySource]] = {
-            KEY: lambda _: key_places.EnvironmentKey(KEY, self.environ),
+            KEY: lambda _: EnvironmentKey(KEY, self.environ),
             KEY_FILE: lambda path: key_places.KeyFile(expanded(path), self.disk),
             KEY_COMMAND: lambda command: key_command.KeyCommand(command),  # noqa: PLW0108 - its name would import it
             PASSPHRASE_FILE: lambda path: key_places.PassphraseFile(expanded(path), self.disk),

@@ -138,30 +138,24 @@ class MemoryKeyStore:
         self._lock = threading.Lock()
 
     def etag(self) -> object:
-        """How often the keyring was changed."""
         return self._changes
 
     def load(self) -> Keyring:
-        """The keyring."""
         return self._keyring
 
     def change(self, change: Change) -> Keyring:
-        """Other master keys."""
         with self._lock:
             self._keyring = self._keyring._replace(masters=tuple(change(self._keyring.masters)))
             self._changes += 1
             return self._keyring
 
     def tenants(self) -> Sequence[str]:
-        """Those that have keys."""
         return tuple(self._tenants)
 
     def tenant(self, name: str) -> bytes | None:
-        """A tenant's keys."""
         return self._tenants.get(name)
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Compare and swap."""
         with self._lock:
             if self._tenants.get(name) != expected:
                 return False

@@ -78,7 +78,6 @@ class KeyringFile(NamedTuple):
         return UnlockedKeyring(keyring, self.counter, self.slots, slot, keys, vault_key, vouchers, former, self.data)
 
     def raw_slot(self, slot_id: bytes) -> bytes | None:
-        """The bytes of the slot of that id."""
         return next((raw for raw in _raw_slots(self.data) if key_slot.id_of(raw) == slot_id), None)
 
     def follows(self, descent_key: bytes) -> bool:

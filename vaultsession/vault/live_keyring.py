@@ -65,13 +65,13 @@ class LiveKeyring:
 
     def master(self, key_id: bytes) -> MasterKey:
         """The key of that id. ``UnknownKey`` after a refresh; ``destroyed`` where it was a tenant's."""
+        for master in self.current.masters:
+            if master.id == key_id:
+                return master
         tenant = self._tenants.get(tenant_keys.name_of(key_id))
         known = tenant.find(key_id) if tenant is not None else None
         if known is not None:
             return _usable(known.master, known.state)
-        for master in self.current.masters:
-            if master.id == key_id:
-                return master
         self.refresh()
         try:
             return self.current.master(key_id)

@@ -67,7 +67,6 @@ class VaultLocation(NamedTuple):
 
     @classmethod
     def of(cls, engine: Engine) -> VaultLocation:
-        """The vault that an engine keeps."""
         from .engine_metadata import EngineMetadata  # noqa: PLC0415 - a vault in a directory needs none
 
         return cls(Vault(EngineMetadata(engine)), engine.backend, engine.leases, engine.close)

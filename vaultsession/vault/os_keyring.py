@@ -60,11 +60,9 @@ class OsKeyring:
 
     @property
     def name(self) -> str:
-        """The entry."""
         return f"OS keyring, entry {_SERVICE}/{self.vault_id.hex()}"
 
     def secret(self) -> RawKey | None:
-        """The key in the entry."""
         found = self._ask(lambda backend: backend.get_password(_SERVICE, self.vault_id.hex()))
         return None if found is None else key_from(self.name, found)
 

@@ -92,7 +92,6 @@ class _TenantsOf(MemoryKeyStore):
         self._vault = vault
 
     def tenant(self, name: str) -> bytes | None:
-        """Those in the copy."""
         return self._vault.tenant(name)
 
 

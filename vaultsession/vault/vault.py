@@ -36,12 +36,10 @@ class UnlockedVault(NamedTuple):
 
     @property
     def slot(self) -> Slot:
-        """The slot that opened it."""
         return self.unlocked.slot
 
     @property
     def keyring(self) -> Keyring:
-        """The keys of the vault."""
         return self.unlocked.keyring
 
     @property
@@ -51,7 +49,6 @@ class UnlockedVault(NamedTuple):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The public facts of every slot."""
         return self.unlocked.slots
 
 

@@ -24,7 +24,6 @@ class FallbackLeases:
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
-        """See ``Leases.lease``."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with contextlib.ExitStack() as held:
             held.enter_context(self._local.lease(key, timeout))

@@ -229,7 +229,8 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
-    refuse_vanished(disk, os.path.dirname(path))
+    directory = path.rpartition(os.sep)[0]
+    refuse_vanished(disk, directory)
     descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
@@ -243,7 +244,7 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
         raise
     if flush:
         try:
-            disk.sync_directory(os.path.dirname(path))
+            disk.sync_directory(directory)
         except OSError as error:
             raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
     return FileState(

@@ -116,7 +116,6 @@ class Replicator(ForkSafe):
         self._queue.mark_everything()
 
     def status(self) -> MirrorStatus:
-        """How things stand."""
         oldest = self._queue.oldest
         return MirrorStatus(
             where=self.where,

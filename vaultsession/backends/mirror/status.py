@@ -53,7 +53,6 @@ class MirrorStatus:
         return words if self.error is None else f"{words}; {self.error}"
 
     def fields(self) -> dict[str, object]:
-        """For output."""
         return asdict(self)
 
 

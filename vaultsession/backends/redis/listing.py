@@ -53,13 +53,11 @@ class RedisListing:
         self._rebuild_row = rebuild_row
 
     def scan(self, query: Query) -> Iterator[IndexRow]:
-        """Rows in the order asked for."""
         rows = (row for row in self._ordered(query) if query.matches(row))
         end = None if query.limit is None else query.offset + query.limit
         return islice(rows, query.offset, end)
 
     def count(self, query: Query) -> int:
-        """How many rows ``scan`` would give without cursor and limit."""
         if query.tags or (query.alive_at is not None and query.expired_at is not None):
             whole = Query(query.tags, alive_at=query.alive_at, expired_at=query.expired_at)
             return sum(1 for _ in self.scan(whole))

@@ -19,7 +19,7 @@ from ...format.sealed import Container, ReadHead
 from ...util.lazy import log
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import SessionTables, Stamp, joined, tombstone_from, witness_from
+from .sessions import STATED, SessionTables, Stamp, joined, tombstone_from, witness_from
 from .tables import Tables
 
 _PAGE = 256
@@ -107,7 +107,6 @@ class _Pieces:
         self.end = ending if isinstance(ending, int) else 0
 
     def fetch(self, start: int) -> Container | None:
-        """See ``sealed.Fetch``."""
         statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
         wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
         statement = statement.where(self._ending > wanted)
@@ -121,13 +120,8 @@ class _Pieces:
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
     rows = tables.sessions.c
-    stamp, others = (
-        (rows.generation, rows.version),
-        (rows.seq, rows.header, rows.grave, rows.mac, rows.begin, rows.tail),
-    )
-    for locator, generation, version, *rest in database.walk(
-        sa.select(rows.locator, *stamp, *others), rows.locator, _PAGE
-    ):
+    statement = sa.select(rows.locator, *(rows[name] for name in STATED), rows.tail)
+    for locator, generation, version, *rest in database.walk(statement, rows.locator, _PAGE):
         yield _Row(locator, Stamp(generation, version), *rest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -229,17 +230,7 @@ def _show_proofs(
     form: Form, proofs: list[Proof], wants: list[str], *, restored: int | None = None, partial: bool = False
 ) -> None:
     """What was found, and the exit code that says so."""
-    records = [
-        {
-            "key": proof.key,
-            "found": str(proof.found),
-            "records": proof.records,
-            "bytes": proof.size,
-            "problem": proof.problem,
-            "restored": proof.restored,
-        }
-        for proof in proofs
-    ]
+    records = list(map(asdict, proofs))
     problems = [record for record in records if record["problem"]]
     counts = Counter(str(proof.found) for proof in proofs)
     totals = {found: counts[found] for found in _PROOFS} | ({} if restored is None else {"restored": restored})
