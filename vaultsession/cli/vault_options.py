@@ -156,9 +156,10 @@ class VaultOptions:
         self, vault: Vault, environ: Mapping[str, str] | None = None, *, prompts: bool = True
     ) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open a vault, each asked for as the iteration reaches it; or of a prompt, too."""
-        takes_passphrase = prompts and any(slot.takes_passphrase for slot in vault.slots())
         sources = key_sources.KeySources(self.environ if environ is None else environ)
-        return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
+        return sources.candidates(
+            self.key, vault.identity().vault_id, takes_passphrase=lambda: prompts and vault.takes_passphrase()
+        )
 
     def proved(self, vault: Vault) -> UnlockedVault | None:
         """The vault unlocked by a key that is at hand; None where there is none. Nobody is asked."""
