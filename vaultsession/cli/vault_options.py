@@ -10,8 +10,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Unpack, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
 from urllib.parse import unquote
 
 import typer
@@ -44,21 +43,22 @@ else:  # the help of a command does without the store
     secrets = LazyModule(".vault.secret")
 
 
-@dataclass(frozen=True)
-class VaultOptions:
-    """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
-
+class _NamedPlaces(NamedTuple):
     vault: str | None = None
     key_file: str | None = None
     key_command: str | None = None
     passphrase_file: str | None = None
+
+
+class VaultOptions(_NamedPlaces):
+    """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
 
     def under(self, outer: VaultOptions | None) -> VaultOptions:
         """This, and what it leaves open from the options before the command."""
         if outer is None:
             return self
         path = self.vault or outer.vault
-        return replace(self if self.names_a_key else outer, vault=path)
+        return (self if self.names_a_key else outer)._replace(vault=path)
 
     @property
     def names_a_key(self) -> bool:
@@ -146,9 +146,10 @@ class VaultOptions:
         self, vault: Vault, environ: Mapping[str, str] | None = None, *, prompts: bool = True
     ) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open a vault, each asked for as the iteration reaches it; or of a prompt, too."""
-        takes_passphrase = prompts and any(slot.takes_passphrase for slot in vault.slots())
         sources = key_sources.KeySources(self.environ if environ is None else environ)
-        return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
+        return sources.candidates(
+            self.key, vault.identity().vault_id, takes_passphrase=lambda: prompts and vault.takes_passphrase()
+        )
 
     def proved(self, vault: Vault) -> UnlockedVault | None:
         """The vault unlocked by a key that is at hand; None where there is none. Nobody is asked."""
