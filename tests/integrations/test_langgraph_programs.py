@@ -17,11 +17,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage  # noqa
 from langgraph.checkpoint.memory import InMemorySaver  # noqa: E402 - as above
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # noqa: E402 - as above
 
-from vaultsession.integrations.langgraph import (  # noqa: E402 - as above
-    VaultSaver,
-    thread_log,
-    thread_logs,
-)
+from vaultsession.format import thread_log  # noqa: E402 - as above
+from vaultsession.integrations.langgraph import VaultSaver, thread_logs  # noqa: E402 - as above
 
 CHANNELS = ("messages", "notes", "number", "delta", "branch:to:agent")
 QUICK, ALL = 40, 1000

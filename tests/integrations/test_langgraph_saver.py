@@ -47,7 +47,8 @@ from langgraph.graph import END, START, StateGraph  # noqa: E402 - as above
 from langgraph.graph.message import add_messages  # noqa: E402 - as above
 from langgraph.types import Command, interrupt  # noqa: E402 - as above
 
-from vaultsession.integrations.langgraph import VaultSaver, thread_log  # noqa: E402 - as above
+from vaultsession.format import thread_log  # noqa: E402 - as above
+from vaultsession.integrations.langgraph import VaultSaver  # noqa: E402 - as above
 
 KEY = RawKey(bytes(range(200, 232)))
 ALICE: Any = {"configurable": {"thread_id": "alice", "checkpoint_ns": ""}}

@@ -80,7 +80,7 @@ def loaded(name: str) -> dict:
     found = new_reading().load(KEYS["key"], fetch_of(name))
     assert found is not None
     state, messages = parse(found.bodies)
-    told = {"generation": parse_header(found.header).generation, "seq": found.seq, "size": found.size}
+    told = {"generation": parse_header(found.header).generation, "seq": found.witness.seq, "size": found.size}
     return {**told, "version": found.version.hex(), "head": as_json(found.head), "state": state, "messages": messages}
 
 

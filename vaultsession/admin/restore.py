@@ -60,9 +60,9 @@ class Proof:
 
     key: str
     found: MirroredSession
-    problem: str = ""
     records: int = 0
-    size: int = 0
+    bytes: int = 0
+    problem: str = ""
     restored: bool = False
 
 
@@ -114,7 +114,7 @@ def restore(follower: Backend, target: Backend, reader: Reader) -> Iterator[Proo
             yield proof if write is None else _put(target, proof, write)
         except Unreadable as error:
             problem = f"what is in its place cannot be read: {error}"
-            yield Proof(proof.key, MirroredSession.DAMAGED, problem, size=proof.size)
+            yield replace(proof, found=MirroredSession.DAMAGED, records=0, problem=problem)
 
 
 def _compared(proof: Proof, gap: Gap) -> Proof:
@@ -153,10 +153,10 @@ def _proof(follower: Backend, reader: Reader, row: IndexRow) -> tuple[Proof, Wri
     if container is None:
         if isinstance(newest_of(follower, row.key), Tombstone):
             return Proof(row.key, MirroredSession.OK), None  # removed since it was listed
-        return Proof(row.key, MirroredSession.DAMAGED, "it is listed, and its container is gone"), None
+        return Proof(row.key, MirroredSession.DAMAGED, problem="it is listed, and its container is gone"), None
     verified = verify_container(reader, row.key, container)
     found = _FOUND.get(verified.verdict, MirroredSession.DAMAGED)
-    proof = Proof(row.key, found, verified.problem, verified.records, container.size)
+    proof = Proof(row.key, found, verified.records, container.size, verified.problem)
     ours = verified.row
     if ours is None or verified.head is None:
         return proof, None

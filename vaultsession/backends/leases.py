@@ -13,8 +13,8 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
 from ..errors import LeaseTimeout
 from ..util.deadline import pause
@@ -34,24 +34,17 @@ class Leases(Protocol):
         ...
 
 
-class LeaseAttempt(Protocol):
+class LeaseAttempt(NamedTuple):
     """One attempt at one lease, in a place where processes can only look again and again whether it is free."""
 
-    def is_first(self) -> bool:
-        """Whether nobody needs to be stood back for, as far as is seen without a change."""
-        ...
-
-    def take(self) -> bool:
-        """Take the lease unless it is held."""
-        ...
-
-    def become_next(self) -> bool:
-        """Be the next unless another is."""
-        ...
-
-    def stand_back(self) -> None:
-        """Be the next no more."""
-        ...
+    is_first: Callable[[], bool]
+    """Whether nobody needs to be stood back for, as far as is seen without a change."""
+    take: Callable[[], bool]
+    """Take the lease unless it is held."""
+    become_next: Callable[[], bool]
+    """Be the next unless another is."""
+    stand_back: Callable[[], None]
+    """Be the next no more."""
 
 
 def take_in_turn(turn: LeaseAttempt, timeout: float | None) -> None:
@@ -85,7 +78,6 @@ class LocalLeases:
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
-        """See ``Leases.lease``."""
         self._take(key, timeout)
         try:
             yield

@@ -131,7 +131,6 @@ class MemoryBackend(Backend):
         return {"memory": None}
 
     def close(self) -> None:
-        """Forget everything. Idempotent."""
         with not_ours(self._lock):
             self._closed = True
             self._sessions.clear()

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from ..errors import VaultError
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..util.fork import ForkSafe
 from ..util.latch import Latch
+from ..util.lazy import log
 from ..util.lru import LRU
-from .leases import OVERTAKING, take_in_turn
-
-_log = logging.getLogger("vaultsession")
+from .leases import OVERTAKING, LeaseAttempt, take_in_turn
 
 LIFE = 30.0
 """Seconds that a lease outlives its last renewal: for as long a holder that died keeps others waiting."""
@@ -58,7 +55,7 @@ class ServerLeases(ForkSafe, ABC):
         """See ``Leases.lease``. ``BackendUnavailable`` where the server does not answer."""
         name, token = locator_of(key), os.urandom(16)
         place = hashlib.sha256(b"next " + name.encode()).hexdigest()[:LOCATOR_LENGTH]
-        turn = _ServerAttempt(
+        turn = LeaseAttempt(
             is_first=lambda: not self._returned_lately(name),  # to look whether others wait would cost a round trip
             take=lambda: self._take(name, token),
             become_next=lambda: self._take(place, token) and self._hold(place, token),
@@ -114,9 +111,9 @@ class ServerLeases(ForkSafe, ABC):
             thread.join()
         try:
             if not self._give_back(name, token):
-                _log.warning(_ENDED)
+                log.warning(_ENDED)
         except VaultError as error:
-            _log.warning("the lease of a session was not given back and ends by itself: %s", error)
+            log.warning("the lease of a session was not given back and ends by itself: %s", error)
 
     def _renew_all(self, ended: Latch) -> None:
         while not ended.wait(self._renewal):
@@ -125,17 +122,8 @@ class ServerLeases(ForkSafe, ABC):
             for token, name in held:
                 try:
                     if not self._renew(name, token):
-                        _log.warning(_ENDED)
+                        log.warning(_ENDED)
                         with self._guard:
                             self._held.pop(token, None)
                 except VaultError as error:
-                    _log.warning("the lease of a session was not renewed, and will be tried again: %s", error)
-
-
-class _ServerAttempt(NamedTuple):
-    """See ``LeaseAttempt``."""
-
-    is_first: Callable[[], bool]
-    take: Callable[[], bool]
-    become_next: Callable[[], bool]
-    stand_back: Callable[[], None]
+                    log.warning("the lease of a session was not renewed, and will be tried again: %s", error)

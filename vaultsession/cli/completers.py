@@ -66,7 +66,7 @@ def _secrets(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secre
     """Keys that are there: nothing is asked for, no command is run, and no passphrase is derived from."""
     named = where.key_file or where.environ.get(secret_names.KEY_FILE)
     sources: list[KeySource] = [key_places.KeyFile(absolute(named))] if named else []
-    sources.append(key_places.EnvironmentKey(environ=where.environ))
+    sources.append(key_sources.EnvironmentKey(environ=where.environ))
     with contextlib.suppress(VaultError):
         sources.append(key_sources.KeySources(where.environ).key_file(directory.identity().vault_id))
     for source in sources:

@@ -10,7 +10,6 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from rich.cells import cell_len
@@ -119,7 +118,7 @@ def _noted(page: _Page, notes: Counter[str]) -> list[str]:
 def _message(page: _Page, message: Message, number: int | None, indent: int) -> Iterator[str]:
     if not (message.parts and all(isinstance(part, Event) for part in message.parts)):
         facts = [] if number is None else [str(number)]
-        facts += [] if message.at is None else [_local(message.at)]
+        facts += [] if message.at is None else [f"{message.at.astimezone():%Y-%m-%d %H:%M}"]
         role = page.painted(output.escaped(message.role), _speaking(message.role))
         yield f"{' ' * indent}{role}{page.painted('  ' + '  '.join(facts), 'dim') if facts else ''}"
         indent += 2
@@ -132,7 +131,3 @@ def _message(page: _Page, message: Message, number: int | None, indent: int) -> 
             yield from page.wrapped(shown, indent, style)
     for reply in message.replies:
         yield from _message(page, reply, None, indent + 2)
-
-
-def _local(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"

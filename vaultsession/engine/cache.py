@@ -5,9 +5,9 @@ Another process may have written; a backend knows an unchanged version from one 
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from ..backends.protocol import Backend
@@ -82,7 +82,7 @@ class SessionCache:
             self.hits += 1
             return known
         self.misses += 1
-        loaded = self.read(key, lambda fetch: self._reader.load(key, fetch, known))
+        loaded = self.read(key, self._reader.load if known is None else partial(self._reader.load, known=known))
         if loaded is None:
             self.forget(key)
         else:
@@ -111,7 +111,7 @@ class SessionCache:
                 self.hits += 1
                 return known.head, known.head.document or known.version, found
         self.misses += 1
-        read = self.read(key, lambda fetch: self._reader.tail(key, fetch, wanted=wanted, offset=offset))
+        read = self.read(key, partial(self._reader.tail, wanted=wanted, offset=offset))
         if read is None:
             return None
         ending, found = read
@@ -135,7 +135,7 @@ class SessionCache:
             found = document.tail(reversed(known.bodies), min(wanted, known.head.messages))
             return known.head, known.document, document.state_of(known.bodies), found
         self.misses += 1
-        read = self.read(key, lambda fetch: self._reader.snapshot(key, fetch, wanted=wanted))
+        read = self.read(key, partial(self._reader.snapshot, wanted=wanted))
         if read is None:
             return None
         ending, found, firsts = read
@@ -174,6 +174,7 @@ class SessionCache:
         self._grow(opened.row.key, kept, messages)
 
     def _grow(self, key: str, kept: Names, messages: Sequence[Json]) -> None:
+        self._names.forget(key)  # what it weighs is to be what it weighed when it was kept
         added = document.names_in(messages, kept.field)
         kept.found |= added
         kept.weight += sum(map(len, added)) + _NAME * len(added)
@@ -197,7 +198,8 @@ class SessionCache:
     def forget(self, key: str) -> None:
         """Keep nothing of a session."""
         for each in self._caches:
-            each.forget(key)
+            if each.peek(key) is not None:
+                each.forget(key)
 
     def stats(self) -> dict[str, int]:
         """Documents, bytes, and how often what was asked for was here."""
@@ -213,16 +215,16 @@ class SessionCache:
         for each in self._caches:
             each.clear()
 
-    def read(self, key: str, reader: Callable[[ReadRange], T]) -> T:
+    def read(self, key: str, reader: Callable[[str, ReadRange], T]) -> T:
         """What the reader makes of the container; damage is believed only when no writer was half-way."""
         try:
-            return reader(self.fetch(key))
+            return reader(key, partial(self._backend.read, key))
         except Damaged:
-            return reader(functools.partial(self._backend.read, key, settled=True))
+            return reader(key, partial(self._backend.read, key, settled=True))
 
     def fetch(self, key: str) -> ReadRange:
         """The container's bytes, without a lock. Inside a critical section these are the newest."""
-        return functools.partial(self._backend.read, key)
+        return partial(self._backend.read, key)
 
     def keep(self, row: IndexRow, opened: OpenHead, bodies: tuple[bytes, ...]) -> Document:
         """The document that this process has just written whole; it is kept."""

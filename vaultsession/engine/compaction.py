@@ -8,7 +8,6 @@ records as they are; they cost readers a little, and the next store that writes 
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,8 +15,7 @@ from collections.abc import Callable
 from ..errors import VaultError
 from ..util.fork import ForkSafe
 from ..util.latch import Latch
-
-_log = logging.getLogger("vaultsession")
+from ..util.lazy import log
 
 PAUSE = 1.0
 """Seconds since the last write of this store to a session, after which it is merged."""
@@ -108,9 +106,9 @@ class _Schedule(ForkSafe):
                 try:
                     compactor.merge(key)
                 except VaultError as error:
-                    _log.debug("%s was not merged: %s", key, error)
+                    log.debug("%s was not merged: %s", key, error)
                 except Exception:  # noqa: BLE001 - whatever it is, the records are whole
-                    _log.exception("a session was not merged")
+                    log.exception("a session was not merged")
                 finally:
                     self._merging = None
                     done.set()

@@ -6,10 +6,11 @@ heads carry what is estimated here.
 
 from __future__ import annotations
 
-from ..format import document, head_size
+from ..format import document
 from ..format.diff import Difference
 from ..format.document import Change
 from ..format.head import Head
+from ..format.index_row import AROUND
 from ..format.payload import Packed
 from ..format.record import HEADER_SIZE, SMALLEST_RECORD, TAG_SIZE
 from ..format.sealed import IndexRow
@@ -32,6 +33,9 @@ no other is likely to be writing; before that, only where small records take so 
 processes on four sessions: 6 200 appends a second, 1.7 ms at the 99th percentile, 43 at worst; 6 350, 1.6 and 62 at 256
 times the rest; 5 800, 2.8 and 31 at 24 times; 3 500 and 4.5 where all merge.)
 """
+
+_BESIDE = SMALLEST_RECORD + TAG_SIZE - AROUND
+"""What a record takes beside its body, but for what the blob of its row takes."""
 
 POSTPONED = 8
 """Where a pause is waited for, small records may take so many times as much before a writer merges in spite of it.
@@ -90,7 +94,7 @@ def mergeable(newest: IndexRow, addition: Packed) -> int:
 
 def overhead(newest: IndexRow) -> int:
     """What a record takes beside its body, but for a digit or two: its head will be about as long as the newest."""
-    return SMALLEST_RECORD + TAG_SIZE + head_size(newest)
+    return len(newest.blob) + _BESIDE
 
 
 def is_wasteful(dead: int, living: int) -> bool:

@@ -6,7 +6,6 @@ everything as it was. Each of them reads top to bottom.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
@@ -31,12 +30,11 @@ from ..format.head import Head
 from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
+from ..util.lazy import log
 from .cache import SessionCache
 from .compaction import Compactor
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
-
-_log = logging.getLogger("vaultsession")
 
 Existing = Literal["error", "skip", "replace"]
 
@@ -101,7 +99,7 @@ class Operations:
 
     def load(self, key: str, name: str) -> Document:
         """The living document, and its life extended if it slides."""
-        loaded = self._unless_lost(name, lambda: self._cache.loaded(key))
+        loaded = self._unless_lost(key, name, self._cache.loaded)
         if loaded is None:
             raise absent(name)
         expires = self._after_read(key, name, loaded.head)
@@ -117,7 +115,7 @@ class Operations:
 
     def messages(self, key: str, name: str, *, wanted: int, offset: int | None) -> tuple[Head, bytes, list[Json]]:
         """The head, the document's version and a page of the history, from what is cached, else from the tail."""
-        read = self._unless_lost(name, lambda: self._cache.page(key, wanted=wanted, offset=offset))
+        read = self._unless_lost(key, name, partial(self._cache.page, wanted=wanted, offset=offset))
         if read is None:
             raise absent(name)
         head, version, found = read
@@ -125,7 +123,7 @@ class Operations:
 
     def snapshot(self, key: str, name: str, *, wanted: int) -> tuple[Head, bytes, Json, list[Json]]:
         """The head, the document's version, its state and its newest messages."""
-        read = self._unless_lost(name, lambda: self._cache.snapshot(key, wanted=wanted))
+        read = self._unless_lost(key, name, partial(self._cache.snapshot, wanted=wanted))
         if read is None:
             raise absent(name)
         head, version, state, found = read
@@ -142,7 +140,7 @@ class Operations:
 
     def read_afresh(self, key: str) -> Document | None:
         """The living document from the storage, whatever is cached; it is not kept, and no life is extended."""
-        read = self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        read = self._cache.read(key, self._reader.load)
         return read if read is not None and self._is_alive(self._backend.head(key)) else None
 
     def forget(self, key: str) -> None:
@@ -151,7 +149,7 @@ class Operations:
 
     def info(self, key: str, name: str) -> OpenHead:
         """What is known of the living session without its document. Its life is not extended."""
-        return self._unless_lost(name, lambda: self._living(self._backend.head(key), name))[1]
+        return self._unless_lost(key, name, lambda key: self._living(self._backend.head(key), name))[1]
 
     # -- whole documents -----------------------------------------------------------------------------------------------
 
@@ -462,7 +460,7 @@ class Operations:
         def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
                 return None
-            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key))
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known)
 
         commit = self._backend.commit(key, update)
         if commit.change is None:
@@ -512,7 +510,7 @@ class Operations:
         try:
             row = self._commit_touch(key, update).after
         except (BackendUnavailable, DurabilityUnknown) as error:
-            _log.warning("a sliding session could not be extended: %s", error)
+            log.warning("a sliding session could not be extended: %s", error)
             return expires
         return row.expires if isinstance(row, IndexRow) else expires
 
@@ -535,10 +533,10 @@ class Operations:
             raise expired(name)
         return newest, self._reader.opened(newest)
 
-    def _unless_lost(self, name: str, read: Callable[[], T]) -> T:
+    def _unless_lost(self, key: str, name: str, read: Callable[[str], T]) -> T:
         """What is read. Of what has expired nothing is lost: ``SessionExpired`` where the container of such is gone."""
         try:
-            return read()
+            return read(key)
         except Damaged as error:
             if self._has_expired(error.lost):
                 raise expired(name) from None

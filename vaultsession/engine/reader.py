@@ -44,6 +44,13 @@ OVERHEAD = 1024
 SHORT_TAIL = 4 * 1024
 """Bytes read at first where only the newest head is asked for: most turns fit."""
 
+PAGE_TAIL = 16 * 1024
+PAGE = 64
+"""Bytes read at first where so few messages are asked for: a page of a conversation, sealed."""
+
+_GROWTH = 4
+"""What is read next, further back, is so many times as much as what was read at first."""
+
 _REMEMBERED = 4096
 _PATIENCE = 20
 
@@ -128,7 +135,7 @@ class Reader:
         self.rows = IndexRowCipher(self.keys)
         self.largest_body = largest_body
         self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
-        self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
+        self._opened: LRU[str, OpenHead] = LRU(most=_REMEMBERED)
 
     @classmethod
     def of_vault(
@@ -170,9 +177,8 @@ class Reader:
 
     def load(self, key: str, fetch: ReadRange, known: Document | None = None) -> Document | None:
         """The document, extending what is ``known`` where the container only grew; None if there is none."""
-        return self._from_tail(
-            key, fetch, lambda tail, settled: self._document(key, tail, fetch, None if settled else known), known
-        )
+        take = lambda tail, settled: self._document(key, tail, fetch, None if settled else known)  # noqa: E731 - a closure
+        return self._from_tail(key, fetch, take, known=known)
 
     def tail(
         self, key: str, fetch: ReadRange, *, wanted: int, offset: int | None = None
@@ -181,7 +187,8 @@ class Reader:
 
         Reads from the end as far back as the first of them.
         """
-        return self._from_tail(key, fetch, lambda tail, _: self._page(tail, fetch, wanted, offset))
+        first = PAGE_TAIL if wanted <= PAGE else TAIL
+        return self._from_tail(key, fetch, lambda tail, _: self._page(tail, fetch, wanted, offset), first=first)
 
     def snapshot(self, key: str, fetch: ReadRange, *, wanted: int) -> tuple[Tail, list[bytes], list[bytes]] | None:
         """The newest messages, unparsed, the bodies read for them, and the first elements of all, oldest first.
@@ -202,7 +209,7 @@ class Reader:
 
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
         """
-        known = self._opened.peek(row.version)
+        known = self._opened.peek(row.key)
         if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
             return known  # ``torn``, the last column, is an observation
         header, head = self.rows.open(row)
@@ -211,7 +218,7 @@ class Reader:
     def remember(self, row: IndexRow, head: Head, cipher: ContainerCipher, *, run: int = 0) -> OpenHead:
         """Keep what was opened or sealed, so that the next writer need not open it again."""
         known = OpenHead(row, head, cipher, head.document or row.version, run)
-        self._opened.keep(row.version, known)
+        self._opened.keep(row.key, known)
         return known
 
     def cipher(self, key: str, header: bytes) -> ContainerCipher:
@@ -253,17 +260,24 @@ class Reader:
         row = self.rows.seal(
             key, tail.cipher.header, tail.cipher.generation, last.seq, last.tag, last.end, head, tail.plain
         )
-        known = self._opened.get(row.version)
-        self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
+        known = self._opened.peek(key)
+        run = known.run if known is not None and known.row.version == row.version else 0
+        self.remember(row, head, tail.cipher, run=run)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
     def _from_tail(
-        self, key: str, fetch: ReadRange, take: Callable[[_Tail, bool], T], known: Document | None = None
+        self,
+        key: str,
+        fetch: ReadRange,
+        take: Callable[[_Tail, bool], T],
+        *,
+        first: int = TAIL,
+        known: Document | None = None,
     ) -> T | None:
         """What is taken from the tail, or else from the ``settled`` one; None where there is no session."""
         for _ in range(_PATIENCE):
             try:
-                tail = self._tail(key, fetch, known=known)
+                tail = self._tail(key, fetch, first=first, known=known)
                 try:
                     return None if tail is None else take(tail, False)
                 except Damaged:
@@ -275,15 +289,16 @@ class Reader:
 
     def _document(self, key: str, tail: _Tail, fetch: ReadRange, known: Document | None) -> Document:
         last, head = tail.last, decode(tail.plain)
+        version = link = last.tag
+        end = last.end
         grown = (
             known is not None
             and known.header == tail.cipher.header
             and known.head.full == head.full
-            and known.size <= last.end
+            and known.size <= end
         )
         start = known.size if known is not None and grown else head.full
         found: list[bytes] = []
-        link = last.tag
         for record in self._back(tail, fetch, start):
             if record.kind != HEAD:
                 found.append(self.body(tail.cipher, record))
@@ -294,10 +309,10 @@ class Reader:
         return Document(
             key=key,
             header=tail.cipher.header,
-            witness=Witness(tail.cipher.generation, last.seq, last.tag),
-            size=last.end,
+            witness=Witness(tail.cipher.generation, last.seq, version),
+            size=end,
             head=head,
-            document=head.document or last.tag,
+            document=head.document or version,
             bodies=bodies,
             weight=sum(map(len, bodies)) + OVERHEAD,
         )
@@ -338,19 +353,15 @@ class Reader:
 
         found = document.tail(bodies(), min(wanted, head.messages))
         firsts = [document.first_of(body) for body in met]
-        firsts += [document.first_of(self._unpacked(tail.cipher, record, payload.first_of)) for record in records]
+        firsts += [document.first_of(self.body(tail.cipher, record, payload.first_of)) for record in records]
         ending = Tail(tail.last.tag, head, tuple(reversed(met)), sum(map(len, met)) + OVERHEAD)
         return ending, found, firsts[::-1]
 
-    def body(self, cipher: ContainerCipher, record: Record) -> bytes:
-        """The JSON in a record of which there is one. ``Damaged`` for a FULL or a DELTA without."""
-        return self._unpacked(cipher, record, payload.unpack)
-
-    def _unpacked(self, cipher: ContainerCipher, record: Record, unpack: Callable[..., bytes]) -> bytes:
+    def body(self, cipher: ContainerCipher, record: Record, unpack: Callable[..., bytes] = payload.unpack) -> bytes:
+        """The JSON in a record of which there is one, as ``unpack`` gives it. ``Damaged`` for one without a body."""
         if not record.body:
             raise Damaged("an authentic record lacks the body of its kind: it was not written by this package")
-        find = self.dictionaries.find
-        return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=find)
+        return unpack(record.codec, cipher.open_body(record), limit=self.largest_body, find=self.dictionaries.find)
 
     def _tail(self, key: str, fetch: ReadRange, *, first: int = TAIL, known: Document | None = None) -> _Tail | None:
         """The newest record by the footer at the end, authenticated and not older than the witness.
@@ -362,9 +373,9 @@ class Reader:
             container = fetch(-first)
         if container is None or self._is_buried(key, container):
             return None
-        cipher = self.cipher(key, container.header)
-        last = record_before(container, container.size)
-        if last is None and (start := needs_more(container, container.size)) is not None:
+        cipher, end = self.cipher(key, container.header), container.size
+        last = record_before(container, end)
+        if last is None and (start := needs_more(container, end)) is not None:
             container = _again(fetch, start, cipher.header)
             last = record_before(container, container.size)
         if last is None:
@@ -434,27 +445,26 @@ class Reader:
         Also ``Damaged`` if the record that the witness names is met, and is another one.
         """
         container, record = tail.container, tail.last
-        witness, window = container.witness, 4 * TAIL
+        witness, window = container.witness, max(TAIL, _GROWTH * len(container.data))
         if witness is not None and witness.generation != tail.cipher.generation:
             witness = None
         while record.offset >= start:
             if (record.offset == HEADER_SIZE) is not (record.seq == 0):
                 raise Damaged(f"record {record.seq} begins at offset {record.offset}: the chain has a gap")
-            if witness is not None:
-                refuse_fork(record, witness)
             yield record
             end = record.offset
             if end == start:
                 return
-            more = needs_more(container, end)
-            if more is not None:
+            before = record_before(container, end)
+            if before is None and (more := needs_more(container, end)) is not None:
                 wanted = max(start - LINK_AND_FOOTER, HEADER_SIZE)
                 container = _again(fetch, max(wanted, min(more, end - window)), tail.cipher.header)
-                window *= 2
-            before = record_before(container, end)
+                before, window = record_before(container, end), 2 * window
             if before is None or before.seq != record.seq - 1:
                 raise Damaged(f"the record that ends at offset {end} is not whole")
             tail.cipher.open_head(before)
+            if witness is not None:
+                refuse_fork(before, witness)
             record = before
         if record.end != start:
             raise Damaged(f"no record begins at offset {start}")

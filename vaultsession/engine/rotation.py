@@ -20,7 +20,6 @@ from then on. The second look opens every session. They are deleted at the end, 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -36,14 +35,13 @@ from ..format.index_row import root_of
 from ..format.keys import MasterKey
 from ..format.payload import CODEC_DICTIONARY, dictionary_of
 from ..format.sealed import Current, Delete, IndexRow, Query, ReadRange, Tombstone, Write
+from ..util.lazy import log
 from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
 from .cache import SessionCache
 from .listing import proved
 from .reader import Reader
 from .writer import Writer
-
-_log = logging.getLogger("vaultsession")
 
 Progress = Callable[[int, int], object]
 
@@ -192,7 +190,7 @@ class Rotator:
         ) as outcomes:
             for number, (key, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VaultError):
-                    _log.warning("still under its old key: %s: %s", key, outcome)
+                    log.warning("still under its old key: %s: %s", key, outcome)
                     left.append(key)
                 else:
                     replaced += outcome

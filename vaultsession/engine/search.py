@@ -151,7 +151,7 @@ class Search:
         """The newest document, without a place in the cache and without extending its life."""
         key = self._key(id)
         known = self._cache.current(key)
-        return known or self._cache.read(key, lambda fetch: self._reader.load(key, fetch))
+        return known or self._cache.read(key, self._reader.load)
 
 
 def _matches(probe: Probe, id: str, bodies: document.Bodies, *, state: bool) -> Iterator[Match]:

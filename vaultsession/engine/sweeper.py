@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from ..errors import SweepRefused, VaultError
 from ..util.fork import ForkSafe
 from ..util.latch import Latch
-
-_log = logging.getLogger("vaultsession")
+from ..util.lazy import log
 
 _SETTLING = 1.0
 """Seconds before the first sweep in a forked child: whatever else begins anew there has done so by then."""
@@ -55,7 +53,7 @@ class Sweeper(ForkSafe):
         try:
             self._start(max(self._interval, _SETTLING))
         except RuntimeError as error:
-            _log.warning("nothing is swept in the child of a fork: %s", error)
+            log.warning("nothing is swept in the child of a fork: %s", error)
 
     def _run(self, first: float) -> None:
         stopped, delay = self._stopped, first
@@ -65,9 +63,9 @@ class Sweeper(ForkSafe):
                 removed, self._refusal = self._sweep(), None
             except VaultError as error:
                 self._refusal = str(error) if isinstance(error, SweepRefused) else None
-                _log.warning("sweep failed, will try again in %g s: %s", self._interval, error)
+                log.warning("sweep failed, will try again in %g s: %s", self._interval, error)
             except Exception:  # noqa: BLE001 - whatever it is, the next sweep may do
-                _log.exception("sweep failed, will try again in %g s", self._interval)
+                log.exception("sweep failed, will try again in %g s", self._interval)
             else:
                 if removed:
-                    _log.info("swept %d expired sessions", removed)
+                    log.info("swept %d expired sessions", removed)

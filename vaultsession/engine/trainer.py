@@ -8,10 +8,10 @@ vault with keys of tenants each is of one tenant, sealed under its key, and gone
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import zstandard
 
@@ -22,10 +22,9 @@ from ..format.dictionaries import FIRST, LARGEST_DICTIONARY, shipped
 from ..format.payload import REACH, Dictionary
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
+from ..util.lazy import log
 from .cache import SessionCache
 from .reader import Reader
-
-_log = logging.getLogger("vaultsession")
 
 SIZES = range(4 * 1024, LARGEST_DICTIONARY + 1)
 
@@ -160,7 +159,7 @@ class Trainer:
             try:
                 found = _spread(self._elements(row, share), share)
             except (Unreadable, TooLarge) as error:
-                _log.warning("nothing is learned from %s: %s", row.key, error)
+                log.warning("nothing is learned from %s: %s", row.key, error)
                 found = []
             if found:
                 yield found
@@ -169,13 +168,13 @@ class Trainer:
 
     def _elements(self, row: IndexRow, share: int) -> list[bytes]:
         """The elements of a session's bodies, unparsed; of a long one its newest messages."""
-        key, reader = row.key, self._reader
-        head = reader.rows.open(row)[1]
+        key = row.key
+        head = self._reader.rows.open(row)[1]
         if head.raw > _WHOLE:
             wanted = max(1, head.messages * share // head.raw)
-            read = self._cache.read(key, lambda fetch: reader.tail(key, fetch, wanted=wanted))
+            read = self._cache.read(key, partial(self._reader.tail, wanted=wanted))
             return [] if read is None else read[1]
-        loaded = self._cache.read(key, lambda fetch: reader.load(key, fetch))
+        loaded = self._cache.read(key, self._reader.load)
         bodies = () if loaded is None else loaded.bodies
         return [element for body in bodies for element in payload.split(body) if element != _NOTHING]
 

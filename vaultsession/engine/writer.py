@@ -141,8 +141,7 @@ class Writer:
 
     def pack_document(self, elements: Sequence[bytes], *, largest: int = document.SEGMENT) -> list[Packed]:
         """A whole document, given as its state and its messages, in records of about the ``largest`` size at most."""
-        bodies = list(document.segments(elements[0], elements[1:], largest=largest))
-        return [self.pack(body, len(elements) - 1 if len(bodies) == 1 else None) for body in bodies]
+        return [self.pack(payload.join(part), len(part) - 1) for part in document.parts(elements, largest=largest)]
 
     def draft(self, elements: Sequence[bytes], known: Bodies) -> Draft:
         """A document that is about to be saved; ``known`` is what it was when it was loaded."""
@@ -170,15 +169,22 @@ class Writer:
         """
         cipher = self._fresh(key, newest, head)
         parts, link, offset = [cipher.header], first_link(cipher.header), HEADER_SIZE
-        head = head._replace(messages=0, raw=0, records=0, dead=0, full=offset, appended=0, document=unchanged)
+        rewrites, messages, raw, plain = head.rewrites, 0, 0, b""
         if life != "same":
             is_first = life == "new" and newest is None
-            head = head._replace(rewrites=0 if is_first else self._rewrites(newest, cipher.generation))
-        plain = b""
+            rewrites = 0 if is_first else self._rewrites(newest, cipher.generation)
         for seq, packed in enumerate(bodies):
             body = self._fitting(packed, cipher)
+            messages, raw = messages + body.messages, raw + len(body.text)
             head = head._replace(
-                messages=head.messages + body.messages, raw=head.raw + len(body.text), records=head.records + 1
+                messages=messages,
+                raw=raw,
+                records=seq + 1,
+                dead=0,
+                full=HEADER_SIZE,
+                appended=0,
+                rewrites=rewrites,
+                document=unchanged,
             )
             plain = encode(head)
             kind = DELTA if seq else FULL
@@ -281,20 +287,20 @@ class Writer:
         record = partial(self._record, newest, opened, DELTA, head, addition)
         is_stale = newest.torn or self._is_stale(opened, was.tenant_id)
         if is_stale or self._is_due(newest.key, newest.size + len(addition.data), head, opened.run):
-            loaded = known if known is not None and known.version == newest.version else None
-            bodies = loaded.bodies if loaded is not None else self._bodies(newest, fetch)
-            merged = self._merged(newest, head, [*bodies, addition.text])
+            merged = self._merged(newest, head, [*self._bodies(newest, fetch, known), addition.text])
             return merged if is_stale else merged._replace(instead=record)
         return record()
 
-    def compacted(self, newest: IndexRow, opened: OpenHead, fetch: ReadRange) -> Write | None:
+    def compacted(
+        self, newest: IndexRow, opened: OpenHead, fetch: ReadRange, known: Document | None = None
+    ) -> Write | None:
         """The same document, of the same version, its small records merged in a new container; its bodies are the note.
 
         None where few have piled up.
         """
         if not is_worn(newest.size, opened.head, RUN):
             return None
-        texts = document.merged(self._bodies(newest, fetch))
+        texts = document.merged(self._bodies(newest, fetch, known))
         packed = [self.pack(text) for text in texts]
         merged = self.new_container(newest.key, newest, opened.head, packed, unchanged=opened.document)
         return merged._replace(note=tuple(texts))
@@ -372,9 +378,10 @@ class Writer:
             return head.expires
         return max(self._clock.now() + head.ttl, head.expires or 0)
 
-    def _bodies(self, newest: IndexRow, fetch: ReadRange) -> Bodies:
-        """The document that a row speaks of, inside its critical section."""
-        loaded = self._reader.load(newest.key, fetch)
+    def _bodies(self, newest: IndexRow, fetch: ReadRange, known: Document | None = None) -> Bodies:
+        """The document that a row speaks of, inside its critical section: the one that is known, if it is that."""
+        is_newest = known is not None and known.version == newest.version
+        loaded = known if is_newest else self._reader.load(newest.key, fetch)
         if loaded is None:
             raise Damaged(f"the container of {newest.key} is gone, though its row is there")
         return loaded.bodies

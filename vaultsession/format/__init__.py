@@ -4,6 +4,6 @@
 """
 
 from .cipher import ContainerCipher
-from .index_row import IndexRowCipher, head_size
+from .index_row import IndexRowCipher
 
-__all__ = ["ContainerCipher", "IndexRowCipher", "head_size"]
+__all__ = ["ContainerCipher", "IndexRowCipher"]

@@ -12,7 +12,6 @@ locked, and whole again once the dictionary is.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import struct
 import threading
@@ -20,12 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ..errors import TrainingRefused, UnknownDictionary, UnknownKey, VaultError
+from ..util.lazy import log
 from .cipher import Masters
 from .keys import TENANT_SIZE, MasterKey
 from .payload import Dictionary
 from .primitives import AESGCM, InvalidTag
-
-_log = logging.getLogger("vaultsession")
 
 SHIPPED = 1 << 15
 """Number of the dictionary that comes with the package: the first that zstd leaves to private use."""
@@ -123,7 +121,7 @@ class Dictionaries:
         try:
             numbers = self._shelf.dictionaries() if self._shelf else tuple(self._known)
         except VaultError as error:
-            _log.warning("the dictionaries of the vault cannot be looked at: %s", error)
+            log.warning("the dictionaries of the vault cannot be looked at: %s", error)
             return
         newest: Dictionary | None = None
         of_tenants: dict[bytes, Dictionary] = {}
@@ -136,7 +134,7 @@ class Dictionaries:
                     continue
                 known, key_id = self._owned(number)
             except VaultError as error:
-                _log.warning("new records are not compressed with dictionary %s: %s", number, error)
+                log.warning("new records are not compressed with dictionary %s: %s", number, error)
                 continue
             if any(master.id == key_id for master in self.keys.current.masters):
                 newest = newest or known

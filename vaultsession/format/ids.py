@@ -36,8 +36,7 @@ _DIGEST_SIZE = 32
 _SLUG_LENGTH = 40
 _NOT_IN_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 """Only letters of ASCII have a lower case here: U+212A has one in Unicode that is of ASCII, and U+0130 one of two."""
-_KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
-_LOCATOR = re.compile(rb"[0-9a-v]{32}")
+_SLUG_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def parse(text: object) -> SessionId:
@@ -95,17 +94,20 @@ def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
 
 def is_key(text: str) -> bool:
     """Whether the text has the shape of a key. Names that come back from a listing are checked before they are used."""
-    return _KEY.fullmatch(text) is not None
+    slug, tilde, place = text.rpartition("~")
+    if len(place) != LOCATOR_LENGTH or place.strip(_DIGITS):
+        return False
+    return not tilde or (0 < len(slug) <= _SLUG_LENGTH and not slug.strip(_SLUG_CHARACTERS))
 
 
 def is_key_of(text: object, locator: str) -> bool:
     """Whether this is a key of the session with that locator. For what stands in an index, of whatever type."""
-    return isinstance(text, str) and _KEY.fullmatch(text) is not None and text[-LOCATOR_LENGTH:] == locator
+    return isinstance(text, str) and is_key(text) and text[-LOCATOR_LENGTH:] == locator
 
 
 def parse_locator(name: object) -> str:
     """A locator from the bytes that a storage gives, or ``ValueError``: whatever else stands there names no session."""
-    if not isinstance(name, bytes) or _LOCATOR.fullmatch(name) is None:
+    if not isinstance(name, bytes) or len(name) != LOCATOR_LENGTH or name.strip(_DIGITS.encode()):
         raise ValueError("no locator")
     return name.decode("ascii")
 

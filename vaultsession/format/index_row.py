@@ -29,7 +29,8 @@ _SUITE = 5
 _ROOT = slice(0, KEY_ID_SIZE)
 _HEADER = slice(_ROOT.stop, _ROOT.stop + record.HEADER_SIZE)
 _NONCE = slice(_HEADER.stop, _HEADER.stop + record.NONCE_SIZE)
-_AROUND = _NONCE.stop + record.TAG_SIZE
+AROUND = _NONCE.stop + record.TAG_SIZE
+"""Bytes of a row's blob beside the head, which is as long there as in its record."""
 _MASTERS = 64
 _CONTAINERS = 256
 """Row keys that are kept, of the containers that are written to over and over."""
@@ -39,11 +40,6 @@ _NOBODY = (None, None, None)
 def root_of(row: IndexRow) -> bytes:
     """The id of the master key that a row says that it hangs on."""
     return row.blob[_ROOT]
-
-
-def head_size(row: IndexRow) -> int:
-    """Bytes that the head of a row takes where it is encoded, as its record holds it."""
-    return len(row.blob) - _AROUND
 
 
 class IndexRowCipher:

@@ -38,7 +38,6 @@ class MasterKey(NamedTuple):
 
     @classmethod
     def generate(cls) -> MasterKey:
-        """A new random master key."""
         return cls(os.urandom(KEY_ID_SIZE), os.urandom(KEY_SIZE))
 
     def subkey(self, purpose: bytes, vault_id: bytes) -> bytes:
@@ -68,7 +67,6 @@ class Keyring(_KeyringFields):
 
     @classmethod
     def generate(cls, *, readable_names: bool = True, created: int = 0, tenant_keys: bool = False) -> Keyring:
-        """The keyring of a new vault: random identity, random root, one random master key."""
         return cls(
             vault_id=os.urandom(VAULT_ID_SIZE),
             readable_names=readable_names,

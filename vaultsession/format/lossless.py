@@ -7,14 +7,12 @@ value stand the parts of it that are nested too deeply, each in the place of a `
 
 from __future__ import annotations
 
-import base64
+import binascii
 import math
 import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
-from operator import contains
 from typing import Any
 
 from ..errors import Damaged, InvalidDocument, TooLarge
@@ -28,10 +26,11 @@ PART_LEVELS = 200
 
 _KEY = BOX + ":"
 _TEXT_KEY = "$s:"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED = re.compile("[\\\\\ud800-\udfff]")
-_ESCAPE = re.compile(r"\\(?:(\\)|u(d[89a-f][0-9a-f]{2}))?")
-_HEX = re.compile("-?[0-9a-f]+")
+# As text: ``re`` compiles them on first use, and keeps them.
+_SURROGATE = "[\ud800-\udfff]"
+_ESCAPED = "[\\\\\ud800-\udfff]"
+_ESCAPE = r"\\(?:(\\)|u(d[89a-f][0-9a-f]{2}))?"
+_HEX = "-?[0-9a-f]+"
 
 Json = dict[str, Any]
 
@@ -62,14 +61,17 @@ def unbox(value: Any) -> Any:  # noqa: ANN401 - whatever was boxed
 def unbox_each(messages: list[Any]) -> list[Any]:
     """The messages, each that lies in a box as it was: 20 ns for one that does not."""
     try:
-        return [*map(unbox, messages)] if any(map(contains, messages, repeat(BOX))) else messages
+        for message in messages:  # any(…) takes half as long again
+            if BOX in message:
+                return [*map(unbox, messages)]
     except TypeError:
         raise Damaged("an authentic record holds a message that is no object: not written by this package") from None
+    return messages
 
 
 def spell_key(name: str) -> str:
     """A key of the state as it is stored: as it is, but for one with lone surrogates, and one that looks spelled."""
-    return _KEY + _escape(name) if name.startswith(BOX) or _SURROGATE.search(name) else name
+    return _KEY + _escape(name) if name.startswith(BOX) or re.search(_SURROGATE, name) else name
 
 
 def unbox_state(state: Json) -> Json:
@@ -99,9 +101,9 @@ def _leaf(value: object) -> Any:  # noqa: ANN401 - JSON
         case None | bool():
             return value
         case str() if type(value) is str:
-            return {"$s": _escape(value)} if _SURROGATE.search(value) else value
+            return {"$s": _escape(value)} if re.search(_SURROGATE, value) else value
         case bytes() if type(value) is bytes:
-            return {"$b": base64.b64encode(value).decode()}
+            return {"$b": binascii.b2a_base64(value, newline=False).decode()}
         case int() if type(value) is int:
             return value if -(2**63) <= value < 2**64 else {"$i": format(value, "x")}
         case float() if type(value) is float:
@@ -178,7 +180,7 @@ class _Speller:
         if type(name) is not str:
             raise _Unfit(f"a key is a str, not {type(name).__name__} ({name!r:.40})")
         self._left -= len(name)
-        if _SURROGATE.search(name):
+        if re.search(_SURROGATE, name):
             return _TEXT_KEY + _escape(name)
         return "$" + name if name.startswith("$") else name
 
@@ -248,11 +250,11 @@ def _unspelled(name: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return _ESCAPED.sub(lambda found: r"\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
+    return re.sub(_ESCAPED, lambda found: r"\\" if found[0] == "\\" else f"\\u{ord(found[0]):04x}", text)
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(_unescaped, text)
+    return re.sub(_ESCAPE, _unescaped, text)
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -264,7 +266,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _integer(text: str) -> int:
-    if not _HEX.fullmatch(text):
+    if not re.fullmatch(_HEX, text):
         raise _damaged()
     return int(text, 16)
 
@@ -276,7 +278,7 @@ def _number(text: str) -> float:
 
 _GIVEN: Mapping[str, Callable[[str], object]] = {
     "$s": _unescape,
-    "$b": lambda text: base64.b64decode(text, validate=True),
+    "$b": lambda text: binascii.a2b_base64(text, strict_mode=True),
     "$i": _integer,
     "$f": _number,
 }

@@ -69,6 +69,7 @@ Json = dict[str, Any]
 """A JSON object."""
 
 _OBJECTS = frozenset({dict})
+_TEXT = frozenset({str})
 _LEAVES = frozenset({str, int, bool, type(None)})
 """What the serialiser either refuses or writes so that it comes back equal, where it is of just that type.
 
@@ -77,7 +78,7 @@ Not a float: it writes null for those that JSON does not have. Keys it refuses u
 
 _LONGEST_PATH = 120
 
-_BOXED = b"{" + lossless.MARK
+BOXED = b"{" + lossless.MARK
 """What the JSON of a message in a box begins with."""
 
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
@@ -170,7 +171,7 @@ def boxed_element(element: bytes) -> bytes:
 
 def unboxed_element(element: bytes) -> bytes:
     """The JSON of a stored message as it was; as it is stored where JSON does not carry it."""
-    if not element.startswith(_BOXED):
+    if not element.startswith(BOXED):
         return element
     message = lossless.unbox(parse(element))
     return orjson.dumps(message) if _is_plain(message) else element
@@ -220,9 +221,10 @@ def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: 
     Most messages are text in a flat object: all fields of all of them are looked at together, at the speed of C.
     """
     if _OBJECTS.issuperset(map(type, values)):
-        fields: list[object] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]  # of dicts
-        texts = [field for field in fields if type(field) is str]
-        nested = [] if len(texts) == len(fields) else [field for field in fields if type(field) not in _LEAVES]
+        fields: list[Any] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]  # of dicts
+        kinds = set(map(type, fields))
+        texts = fields if kinds == _TEXT else [field for field in fields if type(field) is str]
+        nested = [] if kinds <= _LEAVES else [field for field in fields if type(field) not in _LEAVES]
         left = limit - len(fields) - sum(map(len, texts))
         for field in nested:
             left = _left(field, left)
@@ -428,17 +430,23 @@ def unpack(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) 
 
     Called on authenticated bytes only. ``TooLarge``, ``Damaged``, ``UnsupportedFormat``, ``UnknownDictionary``.
     """
-    if codec == CODEC_NONE:
-        text = data
-    elif codec == CODEC_ZSTD:
-        text = _inflated(data, limit, _decompressor())
+    if codec == CODEC_ZSTD:
+        decompressor = _contexts.decompressor or _decompressor()
     elif codec == CODEC_DICTIONARY:
-        text = _inflated(data, limit, find(dictionary_of(data)).decompressor)
-    else:
+        decompressor = find(dictionary_of(data)).decompressor
+    elif codec != CODEC_NONE:
         raise UnsupportedFormat(f"codec {codec} is of another version", found=codec, supported=sorted(CODECS))
-    if len(text) > limit:
-        raise TooLarge(f"a record of {len(text)} bytes; the bound is {limit}")
-    return text
+    elif len(data) > limit:
+        raise TooLarge(f"a record of {len(data)} bytes; the bound is {limit}")
+    else:
+        return data
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+        if size > limit:  # "unknown" is 2**64 - 1, and refused with it
+            raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
+        return decompressor.decompress(data, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise Damaged("an authentic record does not inflate: it was not written by this package") from None
 
 
 def first_of(codec: int, data: bytes, *, limit: int, find: Find = _no_dictionary) -> bytes:
@@ -474,16 +482,6 @@ def dictionary_of(data: bytes) -> int:
             supported=sorted(CODECS),
         )
     return number
-
-
-def _inflated(data: bytes, limit: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
-    try:
-        size = zstandard.get_frame_parameters(data).content_size
-        if size > limit:  # "unknown" is 2**64 - 1, and refused with it
-            raise TooLarge(f"a record of {size} bytes when inflated; the bound is {limit}")
-        return decompressor.decompress(data, allow_extra_data=False)
-    except zstandard.ZstdError:
-        raise Damaged("an authentic record does not inflate: it was not written by this package") from None
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:

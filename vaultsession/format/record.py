@@ -73,13 +73,16 @@ class Header(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record as its bytes claim it. ``link`` is the tag of the record before it, or ``commitment[:16]``."""
+    """One record as its bytes claim it. ``link`` is the tag of the record before it, or ``commitment[:16]``.
+
+    ``place`` is what head and body are bound to, see ``place_of``.
+    """
 
     offset: int
     kind: int
     codec: int
     seq: int
-    bound: bytes
+    place: bytes
     nonce: bytes
     body: bytes
     head: bytes
@@ -129,6 +132,15 @@ def first_link(header: bytes) -> bytes:
     return header[COMMITTED_SIZE + SALT_SIZE :][:VERSION_SIZE]
 
 
+def place_of(bound: bytes, offset: int, link: bytes) -> bytes:
+    """Where a record belongs: its frame, its offset, and the record that it follows.
+
+    The offset is in it because heads name the offset of the last FULL: were records to open anywhere, a dead one that
+    is doubled in front would move the others, and another record would stand where the FULL is said to begin.
+    """
+    return bound + offset.to_bytes(8, "little") + link
+
+
 def record_at(container: Container, offset: int) -> Record | None:
     """The whole record that begins there, or None: lengths that do not fit, or a footer that does not agree.
 
@@ -139,14 +151,13 @@ def record_at(container: Container, offset: int) -> Record | None:
     if at < 0 or len(data) - at < SMALLEST_RECORD:
         return None
     head_size, body_size, kind, codec, reserved, seq, nonce = FRAME.unpack_from(data, at)
-    size = FRAME_SIZE + body_size + head_size + FOOTER_SIZE
-    if not (TAG_SIZE <= head_size <= LARGEST_HEAD and size <= LARGEST_RECORD and size <= len(data) - at):
+    body = at + FRAME_SIZE
+    head = body + body_size
+    footer = head + head_size
+    size = footer + FOOTER_SIZE - at
+    if not (TAG_SIZE <= head_size <= LARGEST_HEAD and size <= LARGEST_RECORD and footer + FOOTER_SIZE <= len(data)):
         return None
-    if (
-        reserved
-        or 0 < body_size < TAG_SIZE
-        or FOOTER.unpack_from(data, at + size - FOOTER_SIZE) != (size, size ^ FOOTER_MASK)
-    ):
+    if reserved or 0 < body_size < TAG_SIZE or FOOTER.unpack_from(data, footer) != (size, size ^ FOOTER_MASK):
         return None
     if offset == HEADER_SIZE:
         link = first_link(container.header)
@@ -154,19 +165,8 @@ def record_at(container: Container, offset: int) -> Record | None:
         link = data[at - LINK_AND_FOOTER : at - FOOTER_SIZE]
     else:
         return None
-    body = at + FRAME_SIZE
-    head = body + body_size
-    return Record(
-        offset=offset,
-        kind=kind,
-        codec=codec,
-        seq=seq,
-        bound=data[at : at + BOUND_SIZE],
-        nonce=nonce,
-        body=data[body:head],
-        head=data[head : head + head_size],
-        link=link,
-    )
+    place = place_of(data[at : at + BOUND_SIZE], offset, link)
+    return Record(offset, kind, codec, seq, place, nonce, data[body:head], data[head:footer], link)
 
 
 def claimed_size(frame: bytes) -> int | None:
@@ -223,7 +223,7 @@ def records_from(container: Container, offset: int) -> Iterator[Record]:
 
 def _footer_size(container: Container, end: int) -> int | None:
     at = end - container.offset - FOOTER_SIZE
-    if at < 0 or end > container.size:
+    if not 0 <= at <= len(container.data) - FOOTER_SIZE:
         return None
     size, inverse = FOOTER.unpack_from(container.data, at)
     plausible = size ^ inverse == FOOTER_MASK and SMALLEST_RECORD <= size <= LARGEST_RECORD

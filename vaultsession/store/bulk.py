@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -28,7 +27,7 @@ from ..errors import (
 from ..format import document
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
-from ..util.lazy import LazyModule
+from ..util.lazy import LazyModule, log
 from ..util.parallel import parallel_map
 from .documents import Documents
 from .fields import DocumentFields
@@ -45,8 +44,6 @@ else:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_log = logging.getLogger("vaultsession")
 
 MOST_AHEAD = 366 * 86_400_000_000
 """Microseconds that a clock may stand beyond the newest change of a vault that is swept."""
@@ -237,7 +234,7 @@ def sweep(
             progress(swept)
         for key, outcome in outcomes.items():
             if isinstance(outcome, Unreadable):
-                _log.warning("not swept: %s: %s", key, outcome)
+                log.warning("not swept: %s: %s", key, outcome)
             elif isinstance(outcome, VaultError):
                 raise outcome
     return swept

@@ -99,18 +99,15 @@ class _ConversationBase(ABC):
         with contextlib.suppress(SessionNotFound):
             await self._call(self._store.clear, self.session_id)
 
-    def _sent(
-        self, message: str | Json, max_iterations: int | None, on_text: OnText | None
+    def _begun(
+        self, said: Sequence[str | Json], max_iterations: int | None, on_text: OnText | None
     ) -> Coroutine[Any, Any, Reply]:
-        """A turn that begins with a message. What is wrong with the arguments is raised before anything is awaited."""
-        return self._turn([message_of(message)], self._bound(max_iterations), on_text)
+        """A turn that begins with a message, or with the history as it stands.
 
-    def _answered(self, max_iterations: int | None, on_text: OnText | None) -> Coroutine[Any, Any, Reply]:
-        """A turn that begins with the history as it stands."""
-        return self._turn([], self._bound(max_iterations), on_text)
-
-    def _bound(self, max_iterations: int | None) -> int:
-        return self._max_iterations if max_iterations is None else checked_iterations(max_iterations)
+        What is wrong with the arguments is raised before anything is awaited.
+        """
+        bound = self._max_iterations if max_iterations is None else checked_iterations(max_iterations)
+        return self._turn([*map(message_of, said)], bound, on_text)
 
     async def _turn(self, asked: Sequence[Json], bound: int, on_text: OnText | None) -> Reply:
         if asked:
@@ -237,11 +234,11 @@ class Conversation(_ConversationBase):
         ``on_text`` is called with the assistant's text as it comes, messages set apart by an empty line; if it raises,
         the stream breaks. What the agent raises is raised here, after ``on_failure`` was followed.
         """
-        return self._in_turn(self._sent(message, max_iterations, on_text))
+        return self._in_turn(self._begun([message], max_iterations, on_text))
 
     def answer(self, *, max_iterations: int | None = None, on_text: OnText | None = None) -> Reply:
         """Have the history answered as it stands: after a failure, or to go on. ``SessionNotFound``."""
-        return self._in_turn(self._answered(max_iterations, on_text))
+        return self._in_turn(self._begun((), max_iterations, on_text))
 
     def is_answered(self) -> bool:
         """Whether the agent has nothing to answer: False behind a user, a tool, or an answer that was interrupted."""
@@ -299,11 +296,11 @@ class AsyncConversation(_ConversationBase):
         self, message: str | Json, *, max_iterations: int | None = None, on_text: OnText | None = None
     ) -> Reply:
         """See ``Conversation.send``. What ``on_text`` returns is awaited where it can be."""
-        return await self._in_turn(self._sent(message, max_iterations, on_text))
+        return await self._in_turn(self._begun([message], max_iterations, on_text))
 
     async def answer(self, *, max_iterations: int | None = None, on_text: OnText | None = None) -> Reply:
         """See ``Conversation.answer``."""
-        return await self._in_turn(self._answered(max_iterations, on_text))
+        return await self._in_turn(self._begun((), max_iterations, on_text))
 
     async def is_answered(self) -> bool:
         """See ``Conversation.is_answered``."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Damaged, SessionNotFound
+from ..format.cipher import ContainerCipher
 from ..format.head import Head, decode
 from ..format.record import HEADER_SIZE, KINDS, PADDED, Record, parse_header, records_from
+from ..format.sealed import Container
 
 if TYPE_CHECKING:
     from .store import SessionStore
@@ -47,6 +50,14 @@ class Inspection:
         return max(0, self.size - end)
 
 
+def proved_records(container: Container, cipher: ContainerCipher) -> Iterator[tuple[Record, Head]]:
+    """Each record whose head authenticates, with its head. ``Damaged`` for the first that does not."""
+    for number, record in enumerate(records_from(container, HEADER_SIZE)):
+        if record.seq != number:
+            raise Damaged(f"record {record.seq} at offset {record.offset} stands in the place of record {number}")
+        yield record, decode(cipher.open_head(record))
+
+
 def key_of(store: SessionStore[Any], id: str) -> str:
     """The key that a session lies under, by which a verification names it. ``InvalidSessionId``."""
     return store._key(id)  # noqa: SLF001 - an inspection is a part of the store
@@ -64,18 +75,13 @@ def inspected(store: SessionStore[Any], id: str) -> Inspection:
     found: list[Record] = []
     head: Head | None = None
     problem: str | None = None
-    for number, record in enumerate(records_from(container, HEADER_SIZE)):
-        if record.seq != number:
-            problem = f"record {record.seq} stands in the place of record {number}"
-            break
-        try:
-            head = decode(cipher.open_head(record))
+    try:
+        for record, head in proved_records(container, cipher):  # noqa: B007 - the newest head is asked for
             if record.body:
                 cipher.open_body(record)
-        except Damaged as error:
-            problem = str(error)
-            break
-        found.append(record)
+            found.append(record)
+    except Damaged as error:
+        problem = str(error)
     full = 0 if head is None else head.full
     return Inspection(
         key,

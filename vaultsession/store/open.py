@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
@@ -22,6 +21,7 @@ from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
 from ..util.home import expanded
+from ..util.lazy import log
 from ..util.metrics import Tracing
 from ..vault import Candidates, UnlockedVault, Vault
 from ..vault.key_sources import Key, KeySource, KeySources
@@ -38,8 +38,6 @@ from .typed_state import Shape, StateT
 if TYPE_CHECKING:
     from ..vault.engine_metadata import RememberedMetadata
     from .aio import AsyncSessionStore
-
-_log = logging.getLogger("vaultsession")
 
 
 class OpenFields(SettingFields, total=False):
@@ -289,13 +287,11 @@ def _unlock(
             pass
 
     def candidates(vault_id: bytes) -> Candidates:
-        # Only the prompt needs this, and a key that was given needs no prompt: the slots are read once less.
-        takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
-        return sources.candidates(key, vault_id, takes_passphrase=takes_passphrase)
+        return sources.candidates(key, vault_id, takes_passphrase=place.takes_passphrase)
 
     vault = place.unlock(candidates)
     for finding in vault.findings:
-        _log.warning("vault %s: %s", place.path, finding)
+        log.warning("vault %s: %s", place.path, finding)
     return vault, vault.source
 
 
@@ -311,8 +307,8 @@ def _create(place: Vault, key: Key, settings: Settings, clock: Clock, sources: K
         secret, readable_names=settings.names == "readable", now=clock.now(), tenant_keys=settings.tenant_keys
     )
     # A key that was named lies where its owner put it; one that was made here is news: without it the vault is lost.
-    level = logging.INFO if sources.is_configured(key) else logging.WARNING
-    _log.log(level, "made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)
+    say = log.info if sources.is_configured(key) else log.warning
+    say("made a new vault in %s; keep a copy of its key: %s", place.path, made[0].name)
     return vault, made[0].name
 
 

@@ -31,8 +31,7 @@ from ..util.clock import Clock, Duration, to_duration
 from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing, timed
-from . import bulk, health
-from .bulk import Imported, Verified
+from . import health
 from .documents import Documents
 from .fields import (
     ConversationFields,
@@ -55,13 +54,14 @@ if TYPE_CHECKING:
     from ..engine.rotation import KeyUse, Progress, Rotation
     from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
+    from . import bulk
     from . import conversation as conversations
     from .conversation import Conversation
     from .steps import Agent
 else:
     erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
-    conversations = LazyModule(".store.conversation")
+    bulk, conversations = map(LazyModule, (".store.bulk", ".store.conversation"))
 
 
 class SessionStore(Generic[StateT]):
@@ -438,7 +438,7 @@ class SessionStore(Generic[StateT]):
         *,
         existing: Existing = "error",
         progress: Callable[[int], object] | None = None,
-    ) -> Imported:
+    ) -> bulk.Imported:
         """Write exported sessions, with their ids, times, owners and life spans as they were.
 
         ``lines`` is a file opened for reading bytes, or any iterable of lines. Each session is written whole before the
@@ -463,7 +463,7 @@ class SessionStore(Generic[StateT]):
         return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
 
     @timed
-    def verify(self, *, progress: Callable[[int], object] | None = None) -> Verified:
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> bulk.Verified:
         """Open and authenticate every record of every session that is listed, expired ones included. Changes nothing.
 
         What is wrong is returned and not raised. ``progress`` is called with the number of sessions that are done.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+from .lazy import log
 
-_log = logging.getLogger("vaultsession")
+T = TypeVar("T")
 
 ANNOUNCED = 3.0
 """Seconds after which the log says what is waited for."""
@@ -24,7 +23,7 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
     """
     question = Question(ask)
     if not question.is_over(min(seconds, ANNOUNCED)):
-        _log.warning("waiting for %s, at most %g s", what, seconds)
+        log.warning("waiting for %s, at most %g s", what, seconds)
         if not question.is_over(seconds - ANNOUNCED):
             raise TimeoutError(f"{what} did not answer within {seconds:g} s")
     if question.error is not None:

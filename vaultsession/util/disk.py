@@ -73,13 +73,11 @@ class Disk:
 
         @staticmethod
         def pread(fd: int, size: int, offset: int) -> bytes:
-            """Read at an offset."""
             os.lseek(fd, offset, os.SEEK_SET)
             return os.read(fd, size)
 
         @staticmethod
         def pwrite(fd: int, data: bytes, offset: int) -> int:
-            """Write at an offset."""
             os.lseek(fd, offset, os.SEEK_SET)
             return os.write(fd, data)
 
@@ -120,7 +118,6 @@ class Disk:
             os.fdatasync(fd)
 
     def fcntl(self, fd: int, command: int) -> None:
-        """``fcntl(2)``, where there is one."""
         fcntl.fcntl(fd, command)
 
     def replace(self, source: str, target: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from .threads import SharedThreads
 
 T = TypeVar("T")
 
@@ -37,6 +40,27 @@ async def settled(future: Future[T]) -> T:
         future.exception()  # retrieved, as under asyncio
         raise
     return future.result()
+
+
+async def called(threads: SharedThreads, call: Callable[[], T]) -> T:
+    """What a call returns from one of the threads. A task that is cancelled waits for it, as with ``settled``."""
+    if _trio() is not None:
+        return await settled(threads.submit(call))
+    outcome: _Outcome[T] = _Outcome(loop=asyncio.get_running_loop())
+    mailbox = threads.mailbox
+    if mailbox is None or mailbox.loop is not outcome.get_loop():
+        mailbox = threads.mailbox = Mailbox(outcome.get_loop())
+
+    def work() -> None:
+        try:
+            result = call()
+        except BaseException as error:  # noqa: BLE001 - the caller's
+            mailbox.put(outcome, None, error)
+        else:
+            mailbox.put(outcome, result, None)
+
+    threads.start(work)
+    return await _waited_for(outcome)
 
 
 async def finished(future: Future[T]) -> T:
@@ -70,15 +94,44 @@ class _Outcome(asyncio.Future[T]):
         return False
 
 
+class Mailbox:
+    """What threads hand to one loop: outcomes that come together wake it up once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._arrived: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._is_called = False
+
+    def put(self, outcome: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+        """Have the loop settle the outcome. From any thread."""
+        self._arrived.append((outcome, result, error))
+        if not self._is_called:
+            self._is_called = True
+            try:
+                self.loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop was closed: nobody waits any more
+                self._arrived.clear()
+
+    def _deliver(self) -> None:
+        self._is_called = False  # before it is looked: what comes from now on calls again
+        while self._arrived:
+            _follow(*self._arrived.popleft())
+
+
 async def _settled_in_asyncio(future: Future[T]) -> T:
     loop = asyncio.get_running_loop()
     outcome: _Outcome[T] = _Outcome(loop=loop)
 
     def tell(_: object) -> None:
+        error = future.exception()
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_follow, outcome, future)
+            loop.call_soon_threadsafe(_follow, outcome, None if error else future.result(), error)
 
     future.add_done_callback(tell)
+    return await _waited_for(outcome)
+
+
+async def _waited_for(outcome: _Outcome[T]) -> T:
     try:
         return await outcome
     except asyncio.CancelledError:
@@ -87,10 +140,9 @@ async def _settled_in_asyncio(future: Future[T]) -> T:
         raise
 
 
-def _follow(outcome: asyncio.Future[T], future: Future[T]) -> None:
-    error = future.exception()
+def _follow(outcome: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
     if error is None:
-        outcome.set_result(future.result())
+        outcome.set_result(result)
     elif isinstance(error, StopIteration):  # no future takes it
         refused = RuntimeError("a function that was given to the store raised StopIteration")
         refused.__cause__ = error

@@ -26,17 +26,14 @@ class Latch:
         self._waiting: list[queue.SimpleQueue[None]] = []
 
     def is_set(self) -> bool:
-        """Whether it is."""
         return self._is_set
 
     def set(self) -> None:
-        """Let go of all that wait."""
         self._is_set = True
         for each in list(self._waiting):
             each.put(None)
 
     def clear(self) -> None:
-        """Have those that come wait again."""
         self._is_set = False
 
     def wait(self, seconds: float | None = None) -> bool:

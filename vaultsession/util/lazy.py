@@ -18,7 +18,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -52,3 +55,15 @@ def names_in(package: str, namespace: dict[str, Any], homes: Mapping[str, str]) 
         return value
 
     return found
+
+
+class _LazyLogger:
+    """The logger of the package; ``logging`` takes 4 ms to import, and few processes have something to say."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as of the logger
+        return getattr(importlib.import_module("logging").getLogger(_PACKAGE), name)
+
+
+log: Logger = _LazyLogger()  # type: ignore[assignment]  # to be seen as what it stands for

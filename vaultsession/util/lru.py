@@ -54,15 +54,15 @@ class LRU(Generic[K, V]):
         """Put the value in place of what was there. Returns what went because it no longer fits, with its keys."""
         gone = []
         with self._lock:
-            weight = 0 if self._weigh is None else self._weigh(value)
-            if self.capacity is not None and weight > self.capacity:
-                self.forget(key)
-                return [(key, value)]
-            if self._weigh is not None and key in self._values:
-                weight -= self._weigh(self._values[key])
+            if self._weigh is not None:
+                weight = self._weigh(value)
+                if self.capacity is not None and weight > self.capacity:
+                    self.forget(key)
+                    return [(key, value)]
+                before = self._values.get(key)
+                self.weight += weight if before is None else weight - self._weigh(before)
             self._values[key] = value
             self._values.move_to_end(key)
-            self.weight += weight
             while (self.most is not None and len(self._values) > self.most) or (
                 self.capacity is not None and self.weight > self.capacity
             ):
@@ -87,7 +87,6 @@ class LRU(Generic[K, V]):
             return value
 
     def clear(self) -> None:
-        """Let go of everything."""
         with self._lock:
             self._values.clear()
             self.weight = 0

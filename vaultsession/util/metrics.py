@@ -6,17 +6,16 @@ Kept are the durations of the last calls of each verb, so percentiles are exact,
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from .lazy import log
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_log = logging.getLogger("vaultsession")
 
 RECENT = 1024
 """Calls of a verb whose durations are kept."""
@@ -71,7 +70,6 @@ class Metrics:
         self.known = self._latencies.get
 
     def latency(self, verb: str) -> Latency:
-        """The durations of a verb."""
         return self._latencies.setdefault(verb, Latency())
 
     def summary(self) -> dict[str, dict[str, float]]:
@@ -98,8 +96,7 @@ def timed(function: Callable[P, T]) -> Callable[P, T]:
         except BaseException as error:
             latency.note(clock() - started)
             latency.errors += 1
-            if _log.isEnabledFor(logging.DEBUG):
-                _log.debug("%s of %r: %s", name, _id_of(args), type(error).__name__)
+            log.debug("%s of %r: %s", name, _id_of(args), type(error).__name__)
             raise
         latency.note(clock() - started)
         return result

@@ -23,33 +23,35 @@ THREADS = 8
 MOST = 4 * THREADS
 """Threads of all batches of a process together."""
 AHEAD = 3 * THREADS
-"""Items that may have been begun before the caller has taken what came of the first of them."""
+"""Items that may have been begun before the caller has what came of the first of them; with fewer threads fewer."""
 
 
-def parallel_map(work: Callable[[T], R], items: Iterable[T], *, overlap: bool) -> Generator[R, None, None]:
-    """What the work gives for each item, in order; in eight threads if ``overlap``. To be exhausted, or closed.
+def parallel_map(
+    work: Callable[[T], R], items: Iterable[T], *, overlap: bool, threads: int = THREADS
+) -> Generator[R, None, None]:
+    """What the work gives for each item, in order; in so many threads if ``overlap``. To be exhausted, or closed.
 
     Fewer threads, or none, where other batches of this process have theirs already.
 
     What the work raises ends the iteration: what is under way is waited for, and the rest of the items is not begun.
     """
-    count = _allowance.take(THREADS) if overlap else 0
+    count = _allowance.take(threads) if overlap else 0
     if not count:
         yield from map(work, items)
         return
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - a millisecond that only a batch pays
 
-    threads = ThreadPoolExecutor(count, thread_name_prefix="vaultsession-batch")
+    pool = ThreadPoolExecutor(count, thread_name_prefix="vaultsession-batch")
     begun: deque[Future[R]] = deque()
     try:
         for item in items:
-            begun.append(threads.submit(work, item))
-            if len(begun) == AHEAD:
+            begun.append(pool.submit(work, item))
+            if len(begun) == AHEAD * threads // THREADS:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
     finally:
-        threads.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
         _allowance.give_back(count)
 
 
@@ -61,7 +63,6 @@ class _Allowance(ForkSafe):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """In the child of a fork no thread runs."""
         self._guard = threading.Lock()
         self._left = MOST
 

@@ -28,28 +28,31 @@ class SharedThreads:
         self._running = 0
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_closed = False
+        self.mailbox: Any = None
+        """Of the loop that asked last, for ``event_loop.called``."""
         _pool.join(self)
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """What the call will return. ``RuntimeError`` after ``close``."""
         future: Future[T] = Future()
 
-        def run() -> None:
-            try:
-                if future.set_running_or_notify_cancel():
-                    _settle(future, call)
-            finally:
-                self._next()
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                _settle(future, call)
 
+        self.start(work)
+        return future
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have some work done, which raises nothing. ``RuntimeError`` after ``close``."""
         with self._guard:
             if self._is_closed:
                 raise RuntimeError("the store is closed")
+            self._waiting.append(work)
             if self._running == MOST_OF_ONE:
-                self._waiting.append(run)
-                return future
+                return
             self._running += 1
-        _pool.submit(run)
-        return future
+        _pool.submit(self._work_off)
 
     def close(self) -> None:
         """Take no more calls; those that were taken are done. Idempotent."""
@@ -61,13 +64,20 @@ class SharedThreads:
         if is_idle:
             _pool.leave(self)
 
-    def _next(self) -> None:
-        with self._guard:
-            if self._waiting:
-                _pool.submit(self._waiting.popleft())
+    def _work_off(self) -> None:
+        """Do what waits, one after the other; where other stores wait for a thread, one of it and then theirs."""
+        while True:
+            with self._guard:
+                if not self._waiting:
+                    self._running -= 1
+                    is_over = self._is_closed and not self._running
+                    break
+                work = self._waiting.popleft()
+            work()
+            del work  # what it refers to is not kept while the next one is waited for
+            if _pool.is_waited_for():
+                _pool.submit(self._work_off)
                 return
-            self._running -= 1
-            is_over = self._is_closed and not self._running
         if is_over:
             _pool.leave(self)
 
@@ -80,10 +90,10 @@ class _Pool(ForkSafe):
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        """In the child of a fork no thread runs."""
         self._guard = threading.Lock()
         self._shares: weakref.WeakSet[SharedThreads] = weakref.WeakSet()
         self._threads: ThreadPoolExecutor | None = None
+        self._begun = 0
 
     def join(self, share: SharedThreads) -> None:
         with self._guard:
@@ -100,7 +110,19 @@ class _Pool(ForkSafe):
         with self._guard:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="vaultsession")
-            self._threads.submit(work)
+            self._begun += 1
+            self._threads.submit(self._run, work)
+
+    def is_waited_for(self) -> bool:
+        """Whether all threads are busy, and there is more to do."""
+        return self._begun > MOST
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._guard:
+                self._begun -= 1
 
 
 def _settle(future: Future[Any], call: Callable[[], Any]) -> None:

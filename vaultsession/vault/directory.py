@@ -32,11 +32,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..backends.files.locks import lock_rarely, try_lock, unlock
 from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError, VaultNotFound
@@ -58,9 +57,15 @@ from ..util.disk import (
     write_new,
 )
 from ..util.file_system import Reach, reach_of
-from . import keyring_file, tenant_keys
+from ..util.lazy import LazyModule, log
+from . import keyring_file
 from .identity import FACTS, LARGEST_FACTS, Identity
 from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, bounded, check_name, parse_name, split
+
+if TYPE_CHECKING:
+    from . import tenant_keys
+else:
+    tenant_keys = LazyModule(".vault.tenant_keys")
 
 SESSIONS, LOCKS, QUARANTINE = "sessions", "locks", "quarantine"
 DIRECTORIES = (SESSIONS, LOCKS, QUARANTINE)
@@ -69,8 +74,6 @@ DICTIONARIES, TENANTS = "dictionaries", "tenants"
 COPIES = ("keyring", "keyring.bak")
 OLDER_KEYRING = "keyring.older"
 NEW = ".new"
-
-_log = logging.getLogger("vaultsession")
 
 _LOCK = "vault"
 _OWN_NAMES = frozenset({*DIRECTORIES, *COPIES, FACTS + NEW, *(name + NEW for name in COPIES)})
@@ -210,12 +213,14 @@ class VaultDirectory(MetadataStore):
 
     def etag(self) -> object:
         """Which file the keyring is now: one ``lstat``, since every change puts another in its place."""
-        with _storage(self.path):
-            try:
-                found = self.disk.stat(self._at(COPIES[0]))
-            except (FileNotFoundError, NotADirectoryError):
-                return "gone"
-            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        try:
+            found = self.disk.stat(self._at(COPIES[0]))
+        except (FileNotFoundError, NotADirectoryError):
+            return "gone"
+        except OSError:
+            with _storage(self.path):
+                raise
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def findings(self) -> tuple[str, ...]:
         """The directories that a backup left out, say."""
@@ -419,7 +424,7 @@ class VaultDirectory(MetadataStore):
                 "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
             )
         if reach is Reach.UNKNOWN:
-            _log.warning(
+            log.warning(
                 "%s lies on a file system (%s) that may be another host's: use the vault from one host only",
                 self.path,
                 kind,

@@ -7,16 +7,14 @@ between identity and keys. An engine answers for its own durability; there is no
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..backends.protocol import Engine
 from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultNotFound
+from ..util.lazy import log
 from .identity import Identity
 from .metadata import DICTIONARY, OLDER, TENANT, VAULT, Copy, MetadataStore, check_name, parse_list, split
-
-_log = logging.getLogger("vaultsession")
 
 _TRIES = 100
 _LISTS = {DICTIONARY: "dictionaries", TENANT: "tenants"}
@@ -142,7 +140,7 @@ class RememberedMetadata(EngineMetadata):
             self.create(lambda: value)
             for name in self.last.keys() - {VAULT}:
                 EngineMetadata.put_if(self, name, self.last[name], ())
-            _log.warning("%s came back without the metadata of this vault: it was put back", self.where)
+            log.warning("%s came back without the metadata of this vault: it was put back", self.where)
             return
         if Identity.decode(self.identity()).vault_id != Identity.decode(split(value)[0]).vault_id:
             raise BackendUnavailable(f"{self.where}: another vault is there now: restore the one that was there")

@@ -38,7 +38,6 @@ class KeyCommand:
         return self._words()[0].partition("=")[0]
 
     def secret(self) -> RawKey:
-        """The key that the command prints."""
         return key_from(self.name, _run(self._words(), self.timeout, self.name))
 
     def _words(self) -> list[str]:

@@ -11,13 +11,13 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, is_masters, opened, read_all, why_not_trusted
 from ..util.lazy import LazyModule
-from .secret import KEY, KEY_COMMAND, Passphrase, RawKey, key_from
+from .secret import KEY_COMMAND, Passphrase, RawKey, key_from
 
 if TYPE_CHECKING:
     import getpass
@@ -30,26 +30,6 @@ LONGEST_FILE = 4096
 _MOST_STEPS = 256
 
 
-class EnvironmentKey(NamedTuple):
-    """A raw key in an environment variable."""
-
-    variable: str = KEY
-    environ: Mapping[str, str] = os.environ
-
-    def __repr__(self) -> str:
-        return f"EnvironmentKey({self.variable!r})"
-
-    @property
-    def name(self) -> str:
-        """The variable."""
-        return f"environment variable {self.variable}"
-
-    def secret(self) -> RawKey | None:
-        """The key that the variable spells."""
-        spelled = self.environ.get(self.variable)
-        return key_from(self.name, spelled) if spelled else None
-
-
 class KeyFile(NamedTuple):
     """A raw key in a file that only its owner can read."""
 
@@ -58,11 +38,9 @@ class KeyFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"key file {short(self.path)}"
 
     def secret(self) -> RawKey | None:
-        """The key in the file."""
         data = read_private(self.disk, self.path, self.name)
         return None if data is None else key_from(self.name, data)
 
@@ -70,10 +48,8 @@ class KeyFile(NamedTuple):
         """Whether something is at the path, of use or not."""
         try:
             self.disk.stat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
         return True
 
 
@@ -85,11 +61,9 @@ class PassphraseFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path."""
         return f"passphrase file {short(self.path)}"
 
     def secret(self) -> Passphrase | None:
-        """The passphrase in the file."""
         data = read_private(self.disk, self.path, self.name)
         if data is None:
             return None

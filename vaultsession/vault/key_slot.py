@@ -126,7 +126,6 @@ def parse(raw: bytes) -> tuple[Slot, int]:
 
 
 def id_of(raw: bytes) -> bytes:
-    """The id of a slot."""
     return raw[:8]
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BackendUnavailable, RollbackDetected
 from ..format.keys import Keyring, MasterKey
+from ..util.lazy import log
 from .keyring_file import FIRST_COUNTER
 from .vault import UnlockedVault, Vault
 
 if TYPE_CHECKING:
     from ..backends.files import FilesBackend
-
-_log = logging.getLogger("vaultsession")
 
 _COUNTER, _MARK = "keyring counter", "keyring mark"
 
@@ -54,7 +52,7 @@ class KeyringMemory:
                 vault = reload(vault)
                 problem = self.why_older(vault)
         except BackendUnavailable as error:
-            _log.warning("whether the key slots are the newest copy could not be looked at: %s", str(error))
+            log.warning("whether the key slots are the newest copy could not be looked at: %s", str(error))
             return
         if problem is not None:
             raise RollbackDetected(
@@ -77,7 +75,7 @@ class KeyringMemory:
                 self.index.remember(_MARK, vault.unlocked.mark)
                 self.index.remember(_COUNTER, vault.counter)
         except BackendUnavailable as error:
-            _log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
+            log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
 
 
 class VaultKeyStore:
@@ -140,30 +138,24 @@ class MemoryKeyStore:
         self._lock = threading.Lock()
 
     def etag(self) -> object:
-        """How often the keyring was changed."""
         return self._changes
 
     def load(self) -> Keyring:
-        """The keyring."""
         return self._keyring
 
     def change(self, change: Change) -> Keyring:
-        """Other master keys."""
         with self._lock:
             self._keyring = self._keyring._replace(masters=tuple(change(self._keyring.masters)))
             self._changes += 1
             return self._keyring
 
     def tenants(self) -> Sequence[str]:
-        """Those that have keys."""
         return tuple(self._tenants)
 
     def tenant(self, name: str) -> bytes | None:
-        """A tenant's keys."""
         return self._tenants.get(name)
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Compare and swap."""
         with self._lock:
             if self._tenants.get(name) != expected:
                 return False

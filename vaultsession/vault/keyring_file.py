@@ -78,7 +78,6 @@ class KeyringFile(NamedTuple):
         return UnlockedKeyring(keyring, self.counter, self.slots, slot, keys, vault_key, vouchers, former, self.data)
 
     def raw_slot(self, slot_id: bytes) -> bytes | None:
-        """The bytes of the slot of that id."""
         return next((raw for raw in _raw_slots(self.data) if key_slot.id_of(raw) == slot_id), None)
 
     def follows(self, descent_key: bytes) -> bool:
@@ -122,19 +121,15 @@ class UnlockedKeyring(NamedTuple):
             return self
         try:
             return file.open(self.vault_key, self.slot, self.slot_keys)
-        except Damaged as error:
-            raw = file.raw_slot(self.slot.id)
-            if raw is None and file.follows(self.descent_key):
+        except Damaged:
+            if file.raw_slot(self.slot.id) is None and file.follows(self.descent_key):
                 raise WrongKey(
                     f"key slot {self.slot.name}, which opened this vault, was removed and the keys of the vault were "
                     "rotated: open it with another key"
                 ) from None
-            if raw is None:
+            later = self._by_slot(file)
+            if later is None:
                 raise
-            try:
-                later = file.open(self.slot_keys.open(raw, file.vault_id), self.slot, self.slot_keys)
-            except Damaged:
-                raise error from None
         if self.descent_key not in later.former:
             raise Damaged("the keyring file has a vault key that does not descend from the one that is known")
         return later
@@ -151,14 +146,18 @@ class UnlockedKeyring(NamedTuple):
 
     def is_ancestor(self, file: KeyringFile) -> bool:
         """Whether a file was made under a vault key that this one descends from, as far as the slot opens it."""
+        older = self._by_slot(file)
+        return older is not None and older.descent_key in self.former
+
+    def _by_slot(self, file: KeyringFile) -> UnlockedKeyring | None:
+        """A file under another vault key, opened by the same slot; None where that is not in it, or opens nothing."""
         raw = file.raw_slot(self.slot.id)
-        if raw is None:
-            return False
         try:
-            older = file.open(self.slot_keys.open(raw, file.vault_id), self.slot, self.slot_keys)
+            if raw is not None:
+                return file.open(self.slot_keys.open(raw, file.vault_id), self.slot, self.slot_keys)
         except Damaged:
-            return False
-        return older.descent_key in self.former
+            pass
+        return None
 
     def is_kin(self, file: KeyringFile) -> bool:
         """Whether a file that this one does not lead to was made by someone who knew an earlier vault key of both."""

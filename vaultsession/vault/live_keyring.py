@@ -7,19 +7,23 @@ that no writer goes on sealing under a key that was retired.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..errors import Damaged, DurabilityUnknown, UnknownKey
 from ..format.keys import Keyring, MasterKey
+from ..util.lazy import LazyModule, log
 from ..util.lru import LRU
 from ..util.reentry import not_ours
 from .key_store import Change, KeyStore, MemoryKeyStore
-from .tenant_keys import State, TenantKeys, name_of, sealed_under
 
-_log = logging.getLogger("vaultsession")
+if TYPE_CHECKING:
+    from . import tenant_keys
+    from .tenant_keys import State, TenantKeys
+else:  # few vaults have them
+    tenant_keys = LazyModule(".vault.tenant_keys")
 
 _REMEMBERED = 4096
 _TRIES = 100
@@ -29,12 +33,12 @@ _VARIANTS = 16
 class LiveKeyring:
     """The keys of a vault, current. Safe from any thread.
 
-    Without a store it is the keyring given, for ever. ``etag`` is that of the store from before the keyring was read;
-    without one the first refresh reads it once more.
+    Without a store its changes end with it. ``etag`` is that of the store from before the keyring was read; without one
+    the first refresh reads it once more.
     """
 
     def __init__(self, keyring: Keyring, store: KeyStore | None = None, etag: object = None) -> None:
-        self._store = store
+        self._store = store or MemoryKeyStore(keyring)
         self.current = keyring
         """The keyring as it was seen last."""
         self._etag = etag
@@ -52,30 +56,27 @@ class LiveKeyring:
 
     def refresh(self) -> None:
         """Read the keyring again if it has changed. What the store raises passes through, and nothing is forgotten."""
-        store = self._store
-        if store is None:
-            return
-        etag = store.etag()
+        etag = self._store.etag()
         if etag == self._etag:
             return
         with not_ours(self._lock):
             if etag != self._etag:
-                self._follow(store.load(), etag)
+                self._follow(self._store.load(), etag)
 
     def master(self, key_id: bytes) -> MasterKey:
         """The key of that id. ``UnknownKey`` after a refresh; ``destroyed`` where it was a tenant's."""
-        tenant = self._tenants.get(name_of(key_id))
-        known = tenant.find(key_id) if tenant is not None else None
-        if known is not None:
-            return _usable(known.master, known.state)
         for master in self.current.masters:
             if master.id == key_id:
                 return master
+        tenant = self._tenants.get(tenant_keys.name_of(key_id))
+        known = tenant.find(key_id) if tenant is not None else None
+        if known is not None:
+            return _usable(known.master, known.state)
         self.refresh()
         try:
             return self.current.master(key_id)
         except UnknownKey:
-            found = self._at(name_of(key_id))[0].find(key_id)
+            found = self._at(tenant_keys.name_of(key_id))[0].find(key_id)
             if found is None:
                 raise
         return _usable(found.master, found.state)
@@ -88,8 +89,8 @@ class LiveKeyring:
         keyring = self.current
         if tenant_id is None or not keyring.tenant_keys:
             return keyring.masters[0]
-        digest = TenantKeys.digest_of(keyring, tenant_id)
-        held = self._tenants.get(name_of(digest))
+        digest = tenant_keys.TenantKeys.digest_of(keyring, tenant_id)
+        held = self._tenants.get(tenant_keys.name_of(digest))
         found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
         if found is not None:
             return found
@@ -102,25 +103,19 @@ class LiveKeyring:
         self.master(key_id)
         if any(master.id == key_id for master in self.current.masters):
             return self.current.first
-        return self._replaced(partial(self._at, name_of(key_id)), partial(self._grown, None)).keys[-1].master
+        name = tenant_keys.name_of(key_id)
+        return self._replaced(partial(self._at, name), partial(self._grown, None)).keys[-1].master
 
     def change(self, change: Change) -> Keyring:
         """Other master keys, made of those of the moment."""
         with not_ours(self._lock):
-            store = self._store or MemoryKeyStore(self.current)
-            keyring = store.change(change)
+            keyring = self._store.change(change)
             self._follow(keyring, None)
             return keyring
 
     def tenants(self) -> Sequence[str]:
         """The names of the files of tenants that have keys of their own."""
-        return self._store.tenants() if self._store is not None else ()
-
-    def tenant(self, tenant_id: str) -> TenantKeys | None:
-        """The keys of a tenant as they are kept now."""
-        self.refresh()
-        held, data = self._of_tenant(tenant_id)
-        return None if data is None else held
+        return self._store.tenants()
 
     def destroy(self, tenant_id: str) -> TenantKeys | None:
         """Destroy the keys of a tenant; what they were, without their secrets. None: it has none.
@@ -144,7 +139,7 @@ class LiveKeyring:
             try:
                 self._replaced(partial(self._at, name), lambda _: None)
             except (Damaged, UnknownKey) as error:
-                _log.warning("the keys of a tenant lie under an old key: %s", error)
+                log.warning("the keys of a tenant lie under an old key: %s", error)
                 left.append(f"tenants/{name}")
         return left
 
@@ -160,27 +155,27 @@ class LiveKeyring:
     def _of_tenant(self, tenant_id: str) -> tuple[TenantKeys, bytes | None]:
         """The keys of a tenant and their file; None: it has none. The file is the first that no other tenant has."""
         for variant in range(_VARIANTS):
-            digest = TenantKeys.digest_of(self.current, tenant_id, variant)
-            held, data = self._at(name_of(digest))
+            digest = tenant_keys.TenantKeys.digest_of(self.current, tenant_id, variant)
+            held, data = self._at(tenant_keys.name_of(digest))
             if data is None:
-                return TenantKeys(digest), None
+                return tenant_keys.TenantKeys(digest), None
             if held.digest == digest:
                 return held, data
         raise Damaged(f"the names of the files of {_VARIANTS} tenants are one, by a chance that is none")
 
     def _at(self, name: str) -> tuple[TenantKeys, bytes | None]:
         """The keys in the file of that name, and the file; none, and None."""
-        data = self._store.tenant(name) if self._store is not None else None
+        data = self._store.tenant(name)
         if data is None:
-            return TenantKeys(b""), None
+            return tenant_keys.TenantKeys(b""), None
         try:
-            held = TenantKeys.decode(data, self.current, name)
+            held = tenant_keys.TenantKeys.decode(data, self.current, name)
         except (Damaged, UnknownKey):  # it was being overwritten while it was read, or the keyring has changed
             self.refresh()
-            data = self._store.tenant(name) if self._store is not None else None
+            data = self._store.tenant(name)
             if data is None:
-                return TenantKeys(b""), None
-            held = TenantKeys.decode(data, self.current, name)
+                return tenant_keys.TenantKeys(b""), None
+            held = tenant_keys.TenantKeys.decode(data, self.current, name)
         self._tenants.keep(held.name, held)
         return held, data
 
@@ -193,15 +188,13 @@ class LiveKeyring:
 
         None from ``make`` leaves them as they are.
         """
-        if self._store is None:
-            raise UnknownKey("this keyring stands alone: there is no place for a tenant's keys")
         written: tuple[TenantKeys, bytes] | None = None
         for _ in range(_TRIES):
             (known, before), written = written or find(), None
             after = make(known)
             held = known if after is None else after
             first = self.current.first.id
-            if after is None and (before is None or sealed_under(before) == first):
+            if after is None and (before is None or tenant_keys.sealed_under(before) == first):
                 return held
             data = held.encode(self.current)
             if not self._store.put_tenant(held.name, data, before):
@@ -220,7 +213,7 @@ class LiveKeyring:
 
 
 def _usable(master: MasterKey, state: State) -> MasterKey:
-    if state is State.DESTROYED:
+    if state is tenant_keys.State.DESTROYED:
         raise UnknownKey(
             f"sealed under key {master.id.hex()} of a tenant whose keys were destroyed: nobody can read it any more",
             destroyed=True,

@@ -30,8 +30,8 @@ TENANT = "tenant/"
 OLDER = "older-vault"
 MOST_TENANTS = 1 << 20
 _NAMES = {
-    DICTIONARY: re.compile(r"[1-9][0-9]{4,9}", re.ASCII),
-    TENANT: re.compile(rf"[0-9a-f]{{{2 * TENANT_SIZE}}}", re.ASCII),
+    DICTIONARY: r"[1-9][0-9]{4,9}",
+    TENANT: rf"[0-9a-f]{{{2 * TENANT_SIZE}}}",
 }
 _MOST = {DICTIONARY: 2 * MOST_DICTIONARIES, TENANT: MOST_TENANTS}  # two that train at once may add one too many
 
@@ -41,7 +41,7 @@ def parse_name(prefix: str, text: str) -> str | None:
 
     None for a text of another form: it is no name of ours, and becomes no path and no key.
     """
-    return prefix + text if _NAMES[prefix].fullmatch(text) else None
+    return prefix + text if re.fullmatch(_NAMES[prefix], text) else None
 
 
 def check_name(name: str) -> str:

@@ -6,7 +6,6 @@ With the vault unlocked each value is proved before it is sent, and only an auth
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterable, Sequence
 
 from ..backends.replication import Outcome
@@ -14,14 +13,13 @@ from ..errors import Conflict, Damaged, DurabilityUnknown, UnknownDictionary, Un
 from ..format.cipher import Masters
 from ..format.dictionaries import Dictionaries, key_id_of
 from ..format.keys import Keyring
+from ..util.lazy import log
 from .key_store import MemoryKeyStore
 from .keyring_file import KeyringFile
 from .live_keyring import LiveKeyring
 from .metadata import parse_metadata
 from .tenant_keys import TenantKeys
 from .vault import UnlockedVault, Vault
-
-_log = logging.getLogger("vaultsession")
 
 _TRIES = 100
 
@@ -51,7 +49,7 @@ def follow_dictionaries(source: Vault, target: Vault, opened: UnlockedVault | No
             continue
         data = proved_dictionary(number, source.dictionary(number), keys)
         if data is None:
-            _log.warning("dictionary %d of %s does not prove itself: it was not copied", number, source.path)
+            log.warning("dictionary %d of %s does not prove itself: it was not copied", number, source.path)
         elif not target.add_dictionary(number, data):
             target.level_dictionary(number, data)
 
@@ -94,7 +92,6 @@ class _TenantsOf(MemoryKeyStore):
         self._vault = vault
 
     def tenant(self, name: str) -> bytes | None:
-        """Those in the copy."""
         return self._vault.tenant(name)
 
 

@@ -7,10 +7,8 @@ read: hostile parameters cost neither gigabytes nor minutes.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
-import unicodedata
 from enum import IntEnum
 from typing import Final, NamedTuple, Self
 
@@ -179,6 +177,8 @@ class Passphrase:
 
     def encoded(self) -> bytes:
         """What is stretched: UTF-8 of the NFC form, since keyboards differ in how they compose an accent."""
+        import unicodedata  # noqa: PLC0415 - few vaults have a passphrase
+
         return unicodedata.normalize("NFC", self.words).encode()
 
 
@@ -283,8 +283,12 @@ def _decode(text: bytes) -> bytes | None:
         if len(text) == 2 * RAW_KEY_SIZE:
             return binascii.unhexlify(text)
         standard = text.removesuffix(b"=").translate(bytes.maketrans(b"-_", b"+/"))
-        decoded = base64.b64decode(standard + b"=", validate=True)
+        decoded = binascii.a2b_base64(standard + b"=", strict_mode=True)
     except (binascii.Error, ValueError):
         return None
     # Encoding again refuses what decoders let pass: stray bits in the last digit, more than one padding sign.
-    return decoded if len(decoded) == RAW_KEY_SIZE and base64.b64encode(decoded) == standard + b"=" else None
+    return (
+        decoded
+        if len(decoded) == RAW_KEY_SIZE and binascii.b2a_base64(decoded, newline=False) == standard + b"="
+        else None
+    )

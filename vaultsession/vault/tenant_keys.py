@@ -70,7 +70,6 @@ class TenantKeys(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its file is called."""
         return name_of(self.digest)
 
     def sealing(self, made_under: bytes) -> MasterKey | None:
@@ -80,7 +79,6 @@ class TenantKeys(NamedTuple):
         return newest.master if newest is not None and fits else None
 
     def find(self, key_id: bytes) -> TenantKey | None:
-        """The key of that id."""
         return next((key for key in self.keys if key.master.id == key_id), None)
 
     def grown(self, made_under: bytes) -> TenantKeys:

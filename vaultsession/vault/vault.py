@@ -36,12 +36,10 @@ class UnlockedVault(NamedTuple):
 
     @property
     def slot(self) -> Slot:
-        """The slot that opened it."""
         return self.unlocked.slot
 
     @property
     def keyring(self) -> Keyring:
-        """The keys of the vault."""
         return self.unlocked.keyring
 
     @property
@@ -51,7 +49,6 @@ class UnlockedVault(NamedTuple):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The public facts of every slot."""
         return self.unlocked.slots
 
 
@@ -84,6 +81,10 @@ class Vault(NamedTuple):
     def slots(self) -> tuple[Slot, ...]:
         """The public facts of the key slots, without a key and hence not proved."""
         return self._read().newest.slots
+
+    def takes_passphrase(self) -> bool:
+        """Whether a passphrase may open it, as far as its slots say."""
+        return any(slot.takes_passphrase for slot in self.slots())
 
     def create(
         self,

@@ -17,7 +17,6 @@ from .site import address, html, id_of, number_of, site_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..store.session import SessionInfo
     from ..store.store import SessionStore
 
 
@@ -45,7 +44,7 @@ def asked(request: Request) -> Response:
         action=action,
         change=change,
         info=info,
-        labels=_spelled(info),
+        labels="\n".join(f"{label}={value}" for label, value in info.labels.items()),
         until=number_of(request, "until"),
         token=site.access.form_token(action, name),
     )
@@ -142,8 +141,3 @@ CHANGES = {
         "Delete", "Delete for good", "The session is removed at once. Nothing brings it back but a backup.", _delete
     ),
 }  # fmt: skip
-
-
-def _spelled(info: SessionInfo) -> str:
-    """The labels as the form has them."""
-    return "\n".join(f"{name}={value}" for name, value in info.labels.items())

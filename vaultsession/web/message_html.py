@@ -146,14 +146,13 @@ def _formatter() -> Any:  # noqa: ANN401 - of a library without types
 
 @cache
 def _markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _fenced})
+    parser = MarkdownIt(
+        "commonmark",
+        {"html": False, "breaks": True, "highlight": lambda code, language, _: coloured(code, language[:40])},
+    )
     parser.enable(["table", "strikethrough"]).disable("image")
     parser.validateLink = is_harmless  # type: ignore[method-assign]  # as its documentation says
     return parser
-
-
-def _fenced(code: str, language: str, _: object) -> str:
-    return coloured(code, language[:40])
 
 
 def _clean(html: str) -> str:

@@ -25,7 +25,7 @@ _MOST = 1_000
 def sessions(request: Request) -> Response:
     """A page of sessions. ``after`` goes on behind an earlier one."""
     query, store = request.query_params, site_of(request).store
-    wanted, period = filters_of(query), _period(query)
+    wanted, period = filters_of(query), Period(_day(query.get("since")), _day(query.get("before")))
     order = query.get("sort", "updated")
     oldest = order == "oldest"
     try:
@@ -64,10 +64,6 @@ def filters_of(query: QueryParams) -> Filters:
         labels[name.strip()] = value.strip()
     user, tenant, assistant = (query.get(name) or None for name in ("user", "tenant", "assistant"))
     return {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels or None}
-
-
-def _period(query: QueryParams) -> Period:
-    return Period(_day(query.get("since")), _day(query.get("before")))
 
 
 def _day(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ import heapq
 from bisect import bisect_right
 from collections import Counter
 from datetime import timedelta
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
@@ -215,21 +216,11 @@ def _pieces(found: Inspection) -> list[Piece]:
     """
     groups: list[tuple[int, str, str]] = [(HEADER_SIZE, "header", f"header, {HEADER_SIZE} bytes")]
     step = max(1, -(-len(found.records) // _MOST_DRAWN))
-    pending: list[InspectedRecord] = []
-
-    def flush() -> None:
-        if pending:
-            first, last = pending[0], pending[-1]
-            bytes_ = sum(each.size for each in pending)
-            named = f"record {first.seq}" if first is last else f"records {first.seq} to {last.seq}"
-            groups.append((bytes_, _kind(first), f"{named}, {_kind(first).upper()}, {size(bytes_)}"))
-            pending.clear()
-
-    for each in found.records:
-        if pending and (len(pending) == step or _kind(pending[0]) != _kind(each)):
-            flush()
-        pending.append(each)
-    flush()
+    for kind, run in groupby(found.records, _kind):
+        while some := [*islice(run, step)]:
+            bytes_ = sum(each.size for each in some)
+            named = f"record {some[0].seq}" if len(some) == 1 else f"records {some[0].seq} to {some[-1].seq}"
+            groups.append((bytes_, kind, f"{named}, {kind.upper()}, {size(bytes_)}"))
     if found.behind:
         groups.append((found.behind, "torn", f"{size(found.behind)} that are no whole record"))
     whole = sum(bytes_ for bytes_, _, _ in groups)

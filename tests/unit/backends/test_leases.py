@@ -12,7 +12,6 @@ import pytest
 
 from vaultsession import BackendUnavailable, LeaseTimeout, SessionStore
 from vaultsession.backends import leases
-from vaultsession.backends.server_leases import _ServerAttempt as ServerTurn
 
 
 def test_a_lease_excludes_another_and_is_free_afterwards(store: SessionStore) -> None:
@@ -130,7 +129,7 @@ class OneAmongMany:
             self.refused += 1
             return False
 
-        return ServerTurn(lambda: True, take, become_next, stand_back)
+        return leases.LeaseAttempt(lambda: True, take, become_next, stand_back)
 
 
 def test_who_waits_is_not_starved_by_one_that_takes_it_again_and_again() -> None:
@@ -143,7 +142,7 @@ def test_a_waiter_that_was_stopped_holds_nobody_up(monkeypatch: pytest.MonkeyPat
     """A process that waited for a lease got SIGSTOP. It is the next for ever, and the lease is free."""
     monkeypatch.setattr(leases, "OVERTAKING", 0.02)
     begun = time.monotonic()
-    turn = ServerTurn(lambda: False, lambda: True, lambda: False, lambda: pytest.fail("it never was the next"))
+    turn = leases.LeaseAttempt(lambda: False, lambda: True, lambda: False, lambda: pytest.fail("it never was the next"))
     leases.take_in_turn(turn, timeout=None)
     assert time.monotonic() - begun > 0.02
 

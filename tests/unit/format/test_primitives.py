@@ -17,7 +17,8 @@ from vaultsession.format import primitives
 def loaded_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(bindings, "_rust", types.ModuleType("_rust"))
     spec = importlib.util.spec_from_file_location("vaultsession.format.other_primitives", primitives.__file__)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -25,7 +26,8 @@ def loaded_without_the_compiled_part(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_another_compiled_part_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     other = loaded_without_the_compiled_part(monkeypatch)
-    assert other.AESGCM is aead.AESGCM and other.ChaCha20Poly1305 is aead.ChaCha20Poly1305
+    assert other.AESGCM is aead.AESGCM
+    assert other.ChaCha20Poly1305 is aead.ChaCha20Poly1305
     assert other.generate_private == X25519PrivateKey.generate
 
 
@@ -38,7 +40,8 @@ def test_digests_and_keys_are_those_of_the_standard_library(compiled: bool, monk
         begun.update(data)
         assert begun.finalize() == hashlib.sha512(key + data).digest()
     assert module.blake2b(b"text", digest_size=16).digest() == hashlib.blake2b(b"text", digest_size=16).digest()
-    assert module.compare_digest(b"a", b"a") and not module.compare_digest(b"a", b"b")
+    assert module.compare_digest(b"a", b"a")
+    assert not module.compare_digest(b"a", b"b")
     ours, theirs = module.generate_private(), X25519PrivateKey.generate()
     shared = ours.exchange(module.public_key(theirs.public_key().public_bytes_raw()))
     assert shared == theirs.exchange(X25519PrivateKey.from_private_bytes(ours.private_bytes_raw()).public_key())

@@ -15,7 +15,8 @@ from places import private_file
 from vaultsession.errors import InvalidSetting, KeyUnavailable
 from vaultsession.util.disk import Disk
 from vaultsession.vault import key_places
-from vaultsession.vault.key_places import EnvironmentKey, KeyFile, PassphraseFile, Prompt
+from vaultsession.vault.key_places import KeyFile, PassphraseFile, Prompt
+from vaultsession.vault.key_sources import EnvironmentKey
 from vaultsession.vault.secret import Passphrase, RawKey
 
 VAULT_ID = bytes(range(16))

@@ -135,9 +135,6 @@ class Archiver:
             if read is None and original.more:
                 raise Damaged(f"{id}: part {number + 1} of the file is not in the vault")
 
-    def _is_quiet(self, modified: int) -> bool:
-        return self._clock.now() - modified // 1000 > QUIET * 1_000_000
-
     def _archived(self, source: SourceFile, stream: IO[bytes]) -> Archived:
         status = os.fstat(stream.fileno())
         size = status.st_size
@@ -148,39 +145,36 @@ class Archiver:
             writer = self._writer(known.id, kind, original, stream, size, known.parts, hash=known.hash)
             return self._written(source, status, writer, known.id, ArchiveOutcome.APPENDED, stream)
         name, parts = self.session_of(source, kind)
+        outcome, agreed = self._outcome(parts, stream, original, size)
+        sealed = parts[-1].end if parts and outcome is not ArchiveOutcome.REPLACED else 0
         if self._dry_run:
-            return self._foreseen(name, parts, stream, original, size)
-        if not parts:
-            writer = self._writer(name, kind, original, stream, size, [])
-            return self._written(source, status, writer, name, ArchiveOutcome.ARCHIVED, stream)
-        if parts[-1].end == size and _is_untouched(parts[-1].original, original):
-            return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
-        return self._compared(source, status, stream, kind, original, name, parts)
-
-    def _compared(
-        self,
-        source: SourceFile,
-        status: os.stat_result,
-        stream: IO[bytes],
-        kind: FileKind,
-        original: Original,
-        name: str,
-        parts: list[FilePart],
-    ) -> Archived:
-        """A file that is not as it was when it was sealed: it goes on from there, or it was written anew."""
-        size, sealed = status.st_size, parts[-1].end
-        agreed = self._agreement(parts, stream, size)
-        is_more = _is_alike(parts[-1].original, original) and (kind.document is None or sealed >= size)
-        if agreed is None or not is_more:
+            return Archived(source.path, name, outcome, size, size - sealed)
+        if outcome is ArchiveOutcome.UNCHANGED:
+            if not _is_untouched(parts[-1].original, original):
+                self._refresh(parts[-1], original)
+            return Archived(source.path, name, outcome, size)
+        if outcome is ArchiveOutcome.REPLACED:
             self._keep_before(name, kind, parts)
             added = self._writer(name, kind, original, stream, size, [], replaces=True).write()
             self._drop_after(name)
-            return Archived(source.path, name, ArchiveOutcome.REPLACED, size, added)
-        if sealed == size:
-            self._refresh(parts[-1], original)
-            return Archived(source.path, name, ArchiveOutcome.UNCHANGED, size)
+            return Archived(source.path, name, outcome, size, added)
         writer = self._writer(name, kind, original, stream, size, parts, hash=agreed)
-        return self._written(source, status, writer, name, ArchiveOutcome.APPENDED, stream)
+        return self._written(source, status, writer, name, outcome, stream)
+
+    def _outcome(
+        self, parts: list[FilePart], stream: IO[bytes], original: Original, size: int
+    ) -> tuple[ArchiveOutcome, Hash | None]:
+        """What becomes of a file, by what is sealed of it; the digest of the last part, where it goes on from that."""
+        if not parts:
+            return ArchiveOutcome.ARCHIVED, None
+        last = parts[-1]
+        if last.end == size and _is_untouched(last.original, original):
+            return ArchiveOutcome.UNCHANGED, None
+        agreed = self._agreement(parts, stream, size)
+        is_more = _is_alike(last.original, original) and (original.layout != DOCUMENT or last.end >= size)
+        if agreed is None or not is_more:
+            return ArchiveOutcome.REPLACED, None
+        return ArchiveOutcome.UNCHANGED if last.end == size else ArchiveOutcome.APPENDED, agreed
 
     def _written(
         self, source: SourceFile, status: os.stat_result, writer: PartWriter, id: str, outcome: ArchiveOutcome,
@@ -205,28 +199,15 @@ class Archiver:
         is_of_lines = last.original.layout == LINES and self.elements.version(last.id) == last.version
         return known if is_of_lines else None
 
-    def _foreseen(self, id: str, parts: list[FilePart], stream: IO[bytes], original: Original, size: int) -> Archived:
-        """What would become of a file."""
-        sealed = parts[-1].end if parts else 0
-        if not parts:
-            outcome = ArchiveOutcome.ARCHIVED
-        elif sealed == size and _is_untouched(parts[-1].original, original):
-            outcome = ArchiveOutcome.UNCHANGED
-        elif self._agreement(parts, stream, size) is None or not _is_alike(parts[-1].original, original):
-            outcome, sealed = ArchiveOutcome.REPLACED, 0
-        else:
-            outcome = ArchiveOutcome.APPENDED if sealed < size else ArchiveOutcome.UNCHANGED
-        return Archived(original.path, id, outcome, size, size - sealed)
-
     def _writer(
         self, id: str, kind: FileKind, original: Original, stream: IO[bytes], size: int, parts: list[FilePart],
         *, hash: Hash | None = None, replaces: bool = False,
     ) -> PartWriter:  # fmt: skip
         known = parts[-1].original if parts else None
         spelling = Spelling(known.style, known.end) if known is not None and known.size else Spelling()
-        settled = self._is_quiet(original.modified)
-        reader = ContentReader(stream, size, kind, spelling, is_settled=settled)
-        return PartWriter(self.elements, id, kind, original, reader, parts=parts, hash=hash, replaces=replaces)
+        is_settled = self._clock.now() - original.modified // 1000 > QUIET * 1_000_000
+        reader = ContentReader(stream, size, kind, spelling, is_settled=is_settled)
+        return PartWriter(self.elements, id, kind, original, reader, parts=[*parts], hash=hash, replaces=replaces)
 
     def _refresh(self, part: FilePart, original: Original) -> None:
         """Keep the mode and the times that a file has now, its bytes being what they were."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import orjson
@@ -39,29 +39,21 @@ def part_id(id: str, number: int) -> str:
     return id if number == 0 else f"{id}~{number + 1}"
 
 
+@dataclass
 class PartWriter:
-    """Seals what a file has behind the parts that there are. ``replaces``: in the place of other sessions."""
+    """Seals what a file has behind the ``parts`` that there are, whose last digest is ``hash``.
 
-    def __init__(
-        self,
-        elements: Elements,
-        id: str,
-        kind: FileKind,
-        original: Original,
-        reader: ContentReader,
-        *,
-        parts: list[FilePart],
-        hash: Hash | None = None,
-        replaces: bool = False,
-    ) -> None:
-        self._elements = elements
-        self._id = id
-        self._kind = kind
-        self._original = original
-        self._reader = reader
-        self.parts = [*parts]
-        self.hash = hash
-        self._replaces = replaces
+    ``replaces``: in the place of other sessions.
+    """
+
+    _elements: Elements
+    _id: str
+    _kind: FileKind
+    _original: Original
+    _reader: ContentReader
+    parts: list[FilePart]
+    hash: Hash | None = None
+    replaces: bool = False
 
     @property
     def _last(self) -> FilePart | None:
@@ -91,14 +83,15 @@ class PartWriter:
             state = {**self._kind.facts.state, **state}
         write = self._elements.replace if self._may_replace(name) else self._elements.create
         info = write(name, state, content.elements, fields)
-        if self._last is not None:
-            self._mark_more(self._last)
+        if (last := self._last) is not None:
+            more = replace(last.original, more=True).to_state()
+            self._elements.append(last.id, (), more, if_version=last.version)
         self._follow(name, original, info, content)
         return True
 
     def _may_replace(self, name: str) -> bool:
         """Whether a session of that id is of this file, replaced or left over by a run that ended."""
-        if not (self._replaces or len(self.parts)):
+        if not (self.replaces or len(self.parts)):
             return False
         read = self._elements.read(name)
         known = None if read is None else Original.of_state(read.state)
@@ -124,11 +117,6 @@ class PartWriter:
     def _follow(self, id: str, original: Original, info: SessionInfo, content: Content) -> None:
         self.parts.append(FilePart(id, original, info.version, info.message_count))
         self.hash = content.hash
-
-    def _mark_more(self, part: FilePart) -> None:
-        """Say of a part that another one follows."""
-        state = replace(part.original, more=True).to_state()
-        self._elements.append(part.id, (), state, if_version=part.version)
 
     def _grown(self, known: Original, content: Content) -> Original:
         """What a part is with a content more."""

@@ -73,7 +73,7 @@ def _agreement(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int,
             one, other = old + dropped, new + apart - dropped
             anchor = expected[one : one + _ANCHOR]
             if anchor == actual[other : other + _ANCHOR] and (
-                len(anchor) == _ANCHOR or _is_end(expected, one, actual, other)
+                len(anchor) == _ANCHOR or len(expected) - one == len(actual) - other
             ):
                 return dropped, apart - dropped
     if len(anchor := expected[old : old + _FAR_ANCHOR]) == _FAR_ANCHOR and (found := actual.find(anchor, new)) >= 0:
@@ -81,10 +81,6 @@ def _agreement(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int,
     if len(anchor := actual[new : new + _FAR_ANCHOR]) == _FAR_ANCHOR and (found := expected.find(anchor, old)) >= 0:
         return found - old, 0
     return _rest(expected, old, actual, new)
-
-
-def _is_end(expected: bytes, old: int, actual: bytes, new: int) -> bool:
-    return len(expected) - old == len(actual) - new
 
 
 def _rest(expected: bytes, old: int, actual: bytes, new: int) -> tuple[int, int]:

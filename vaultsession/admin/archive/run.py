@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from ...errors import (
     Conflict,
@@ -24,6 +22,7 @@ from ...errors import (
 from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
+from ...util.parallel import parallel_map
 from ..importers.session import Skipped
 from .archiver import Archived, ArchiveOutcome, Archiver
 from .contents import Busy, Changed, is_of_project
@@ -36,9 +35,6 @@ LEASE = "vaultsession archive"
 THREADS = 2
 """Files that are worked on at once. Of those that are ``_LARGE`` one is: its part in memory is."""
 _LARGE = 1 << 20
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _REFUSALS = (InvalidDocument, InvalidSessionId, TooLarge, Unreadable, SessionExists, Conflict, SessionNotFound)
 
@@ -87,7 +83,8 @@ def archive(
             with large if found.status.st_size > _LARGE else contextlib.nullcontext():
                 return archived(archiver, found, options)
 
-        yield from _side_by_side(work, chosen, threads)
+        # A file is compressed and flushed while another one is read.
+        yield from parallel_map(work, chosen, overlap=threads > 1, threads=threads)
 
 
 def _chosen(
@@ -97,23 +94,6 @@ def _chosen(
         source = found if isinstance(found, Skipped) else _renamed(archiver, found, options)
         if isinstance(source, Skipped) or (source is not None and is_chosen(source, options, clock)):
             yield source
-
-
-def _side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """What the work gives for each item, in order; a file is compressed and flushed while another one is read."""
-    if threads == 1:
-        yield from map(work, items)
-        return
-    pool, begun = ThreadPoolExecutor(threads, thread_name_prefix="vaultsession-archive"), deque[Future[R]]()
-    try:
-        for item in items:
-            begun.append(pool.submit(work, item))
-            if len(begun) > 2 * threads:
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def archived(archiver: Archiver, source: SourceFile, options: ArchiveOptions) -> Archived:

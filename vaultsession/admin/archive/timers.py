@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import plistlib
 import shlex
 from collections.abc import Sequence
 from typing import Literal
-from xml.sax.saxutils import escape
 
 Timer = Literal["systemd", "launchd"]
 
@@ -37,33 +37,22 @@ WantedBy=timers.target
 """
 
 _LAUNCHD = """\
-<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <!-- ~/Library/LaunchAgents/vaultsession.archive.plist
      Then: launchctl bootstrap gui/$UID ~/Library/LaunchAgents/vaultsession.archive.plist -->
-<plist version="1.0">
-<dict>
-  <key>Label</key>
-  <string>vaultsession.archive</string>
-  <key>ProgramArguments</key>
-  <array>
-{arguments}
-  </array>
-  <key>StartInterval</key>
-  <integer>3600</integer>
-  <key>ProcessType</key>
-  <string>Background</string>
-</dict>
-</plist>
-"""
+<plist"""
 
 
 def timer(kind: Timer, command: Sequence[str]) -> str:
     """The files of a timer that runs the command every hour, with where they belong and how they are put in use."""
     if kind == "systemd":
         return _SYSTEMD.format(command=" ".join(map(_word, command)))
-    arguments = "\n".join(f"    <string>{escape(word)}</string>" for word in command)
-    return _LAUNCHD.format(arguments=arguments)
+    plan = {
+        "Label": "vaultsession.archive",
+        "ProgramArguments": [*command],
+        "StartInterval": 3600,
+        "ProcessType": "Background",
+    }
+    return plistlib.dumps(plan, sort_keys=False).decode().replace("<plist", _LAUNCHD, 1)
 
 
 def _word(word: str) -> str:

@@ -13,7 +13,7 @@ import orjson
 
 from ...format.payload import Json
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=str, parse_int=lambda digits: _integer(digits))  # noqa: PLW0108 - defined below
+_DECODER = json.JSONDecoder(strict=False, parse_constant=str, parse_int=lambda digits: _near(digits))  # noqa: PLW0108 - defined below
 _BLANKS = " \t\r\n"
 _LONGEST_DIGITS = 18
 
@@ -55,11 +55,9 @@ def lenient(data: bytes) -> tuple[list[Value], bytes]:
     return found, text[taken:].encode("utf-8", "surrogateescape")
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _LONGEST_DIGITS else _near(digits)
-
-
 def _near(digits: str) -> int | float:
+    if len(digits) <= _LONGEST_DIGITS:
+        return int(digits)
     try:
         exact = int(digits)
         return exact if -(2**63) <= exact < 2**64 else float(digits)

@@ -27,7 +27,8 @@ Opener = Callable[[object], bytes]
 
 def opener_of(source_key: str, session_id: str) -> Opener:
     """What opens the items of one session."""
-    cipher = Fernet(base64.urlsafe_b64encode(_derived(source_key, session_id)))
+    derived = HKDF(SHA256(), _SIZE, salt=session_id.encode(), info=_INFO).derive(_master(source_key))
+    cipher = Fernet(base64.urlsafe_b64encode(derived))
 
     def opened(envelope: object) -> bytes:
         if not isinstance(envelope, dict) or "__enc__" not in envelope:
@@ -41,10 +42,6 @@ def opener_of(source_key: str, session_id: str) -> Opener:
             raise ValueError("encrypted with another key, for another session, or damaged") from None
 
     return opened
-
-
-def _derived(source_key: str, session_id: str) -> bytes:
-    return HKDF(SHA256(), _SIZE, salt=session_id.encode(), info=_INFO).derive(_master(source_key))
 
 
 def _master(source_key: str) -> bytes:

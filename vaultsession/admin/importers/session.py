@@ -29,7 +29,6 @@ _CONTENTS = frozenset({"content", "text", "message", "parts", "value", "payload"
 
 _EXPORTED = "vaultsession"
 """The field by which a line of an export is known: see ``format/jsonl``."""
-"""Numbers from here on are milliseconds: as seconds they would lie behind the year 5000."""
 _LATEST = 253_402_300_799_000_000  # the year 9999
 
 

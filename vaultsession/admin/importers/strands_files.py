@@ -17,6 +17,7 @@ import heapq
 import os
 import posixpath
 import re
+from operator import itemgetter
 
 from ...format.ids import composed
 from ...format.payload import Json
@@ -109,7 +110,7 @@ class _StrandsFolder:
 
     def messages(self) -> list[Json]:
         """All, by number within an agent and by time between agents."""
-        ordered = ([record for _, record in sorted(each, key=_number)] for each in self._histories.values())
+        ordered = ([record for _, record in sorted(each, key=itemgetter(0))] for each in self._histories.values())
         return list(heapq.merge(*ordered, key=lambda record: str(record.get("created_at"))))
 
     def span(self) -> tuple[int | None, int | None]:
@@ -118,7 +119,3 @@ class _StrandsFolder:
         times = (moment(each.get(name)) for each in everything for name in ("created_at", "updated_at"))
         created = moment(self.state[SESSION].get("created_at"))
         return created, max((time for time in times if time is not None), default=None)
-
-
-def _number(pair: tuple[int, Json]) -> int:
-    return pair[0]

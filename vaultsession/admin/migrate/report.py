@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -77,6 +77,4 @@ class MigrationReport:
 
     def fields(self) -> dict[str, object]:
         """Ready for JSON."""
-        names = ("sessions", "copied", "current", "updated", "removed", "tombstones", "bytes", "verified",
-                 "authenticated", "metadata")  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problems"}

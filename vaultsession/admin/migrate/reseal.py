@@ -6,6 +6,7 @@ there already. Tombstones stay behind: they speak of names that the other vault 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 
 from ...backends.protocol import Backend
@@ -33,23 +34,15 @@ def reseal(
     return _Reseal(source, ours, target, theirs, writer, progress).run()
 
 
+@dataclass
 class _Reseal:
-    def __init__(
-        self,
-        source: Backend,
-        ours: Reader,
-        target: Backend,
-        theirs: Reader,
-        writer: Writer,
-        progress: Progress,
-    ) -> None:
-        self._source = source
-        self._ours = ours
-        self._target = target
-        self._theirs = theirs
-        self._writer = writer
-        self._progress = progress
-        self._report = MigrationReport()
+    _source: Backend
+    _ours: Reader
+    _target: Backend
+    _theirs: Reader
+    _writer: Writer
+    _progress: Progress
+    _report: MigrationReport = field(default_factory=MigrationReport)
 
     def run(self) -> MigrationReport:
         """All of it."""

@@ -16,6 +16,7 @@ from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
+from ...engine.verify import Verdict, check
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
 from ...format import document
@@ -28,7 +29,6 @@ from ...util.disk import Disk
 from ...vault import UnlockedVault, Vault
 from ...vault.directory import COPIES, QUARANTINE, number_in
 from ...vault.key_store import KeyringMemory
-from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
 """A generation counts microseconds since 1970: no index that we wrote remembers one like this."""
@@ -112,18 +112,14 @@ class SessionRepair:
         """Move a file of ``sessions/`` to quarantine, whole. Where it went; ``BackendUnavailable`` where no room is."""
         path = os.path.join(self._layout.sessions, name)
         self._refuse_without_room(self._disk.stat(path).st_size)
-        aside = f"{QUARANTINE}/{name}.{os.urandom(8).hex()}"
-        self._disk.replace(path, os.path.join(self._layout.root, aside))
-        for directory in (self._layout.quarantine, self._layout.sessions):
-            self._disk.sync_directory(directory)
-        return aside
+        return self._put_aside(path)
 
     def copy_named(self, name: str) -> Container:
         """The bytes of a file of ``sessions/``, of which the index remembers nothing. ``SessionNotFound``."""
-        state = open_container(self._disk, os.path.join(self._layout.sessions, name), None, None)
-        if state is None:
+        found = open_container(self._disk, os.path.join(self._layout.sessions, name), None, None)
+        if found is None:
             raise SessionNotFound(f"{name} is gone")
-        return read_range(self._disk, state, 0)
+        return read_range(self._disk, *found, 0)
 
     def move_to_quarantine(self, key: str) -> str:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
@@ -141,7 +137,6 @@ class SessionRepair:
                 f"(`vaultsession repair --recover {key}` makes it the newest)"
             )
         self._refuse_without_room(before.st_size)
-        aside = f"{QUARANTINE}/{os.path.basename(path)}.{os.urandom(8).hex()}"
         guard = self._layout.stripe(stripe_of(locator_of(key)))
         stripe = open_lock(self._disk, guard)
         lock_rarely(self._disk, stripe.fd, guard)
@@ -149,13 +144,18 @@ class SessionRepair:
             now = self._disk.stat(path)
             if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
                 raise BackendUnavailable(f"{key} was changed in this moment; nothing was done")
-            self._disk.replace(path, os.path.join(self._layout.root, aside))
+            aside = self._put_aside(path)
             self.backend.forget(key)
         finally:
             unlock(self._disk, stripe.fd)
+        return f"moved to {aside}; nothing of it was removed"
+
+    def _put_aside(self, path: str) -> str:
+        aside = f"{QUARANTINE}/{os.path.basename(path)}.{os.urandom(8).hex()}"
+        self._disk.replace(path, os.path.join(self._layout.root, aside))
         for directory in (self._layout.quarantine, self._layout.sessions):
             self._disk.sync_directory(directory)
-        return f"moved to {aside}; nothing of it was removed"
+        return aside
 
     def _describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         if key not in self._recovering:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,13 +35,12 @@ from ...format.sealed import (
     Write,
 )
 from ...util.clock import Clock
+from ...util.lazy import log
 from ..memory import MemoryBackend
 from ..protocol import Backend, RecordedUpdate
 from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
 from .pending_session import Fork, MemorySnapshot, Merge, PendingSession
-
-_log = logging.getLogger("vaultsession")
 
 T = TypeVar("T")
 
@@ -150,13 +148,9 @@ class FallbackBackend(Backend):
 
     def count(self, query: Query) -> int:
         self._attend()
-        self._check_open()
-        if self._away is None and not self._memory.waiting:
-            try:
-                return self._primary.count(query)
-            except BackendUnavailable as error:
-                self._leave(error)
-        return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
+        if self._away is None and self._memory.waiting:
+            return sum(1 for _ in self.scan(query._replace(after=None, offset=0, limit=None)))
+        return self._either(lambda backend: backend.count(query))
 
     def _scanned(self, query: Query) -> Iterator[IndexRow]:
         """From the server, and from where it went away on from memory."""
@@ -240,7 +234,7 @@ class FallbackBackend(Backend):
             self._outages += 1
             self._pause = _FIRST_PAUSE
             self._next_look = self._tick() + self._pause
-        _log.warning("going on in memory, where what is written waits until the server is back: %s", error)
+        log.warning("going on in memory, where what is written waits until the server is back: %s", error)
 
     def _answers(self) -> bool:
         try:
@@ -260,7 +254,7 @@ class FallbackBackend(Backend):
                 self._prepare()
         except VaultError as error:
             if str(error) != str(self._away):
-                _log.warning("the server answers, and is taken to be away: %s", error)
+                log.warning("the server answers, and is taken to be away: %s", error)
             self._away = error
             return False
         return True
@@ -302,7 +296,7 @@ class FallbackBackend(Backend):
                 return
             self._away = None
             waiting = len(self._memory.waiting)
-        _log.warning("the server is back; %d sessions are left to be carried over", waiting)
+        log.warning("the server is back; %d sessions are left to be carried over", waiting)
 
     def _carry(self, key: str) -> bool:
         """Bring the server what waits of a session. False where the server is away after all."""
@@ -317,7 +311,7 @@ class FallbackBackend(Backend):
             with self._memory.lock:
                 waiting = self._memory.waiting[key]
                 if waiting.problem is None:
-                    _log.warning("not carried over, and kept in memory: %s: %s", key, error)
+                    log.warning("not carried over, and kept in memory: %s: %s", key, error)
                 waiting.problem = str(error)
                 passing = isinstance(error, DurabilityUnknown | Conflict)
                 waiting.due = self._tick() + (_FIRST_PAUSE if passing else _LONGEST_PAUSE)
@@ -340,9 +334,9 @@ class FallbackBackend(Backend):
             if self._afresh is None:
                 raise
             theirs = _follow(ours, self._afresh(), key, waiting, merge)
-            _log.warning("the server had lost the newest records of %s, and was given them again", key)
+            log.warning("the server had lost the newest records of %s, and was given them again", key)
         if isinstance(ours.row, Tombstone) and isinstance(theirs.row, IndexRow):
-            _log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
+            log.warning("%s was removed here while the server was away, and stays: someone else has changed it", key)
         with self._memory.lock:
             if newest_of(self._memory.backend, key) != ours.row:
                 waiting.carried(ours, theirs.row)
@@ -359,14 +353,7 @@ class FallbackBackend(Backend):
     def stats(self) -> dict[str, int]:
         """Those of the server, or of memory while that is away; and how many sessions wait and are remembered."""
         self._attend()
-        self._check_open()
-        counts: dict[str, int] | None = None
-        if self._away is None:
-            try:
-                counts = self._primary.stats()
-            except BackendUnavailable as error:
-                self._leave(error)
-        counts = self._memory.backend.stats() if counts is None else counts
+        counts = self._either(lambda backend: backend.stats())
         ours = {
             "fallback_waiting": len(self._memory.waiting),
             "fallback_remembered": len(self._memory),
@@ -387,8 +374,7 @@ class FallbackBackend(Backend):
 
     def tombstones(self) -> Iterator[Tombstone]:
         self._attend()
-        self._check_open()
-        return (self._primary if self._away is None else self._memory.backend).tombstones()
+        return self._either(lambda backend: backend.tombstones())
 
     def notes(self) -> Mapping[str, str]:
         return self._primary.notes()
@@ -407,8 +393,18 @@ class FallbackBackend(Backend):
                 lost = self._memory.close()
             if lost:
                 named = ", ".join(lost[:_NAMED]) + (" and more" if len(lost) > _NAMED else "")
-                _log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
+                log.error("%d sessions waited for their server, and are lost with this process: %s", len(lost), named)
         self._primary.close()
+
+    def _either(self, ask: Callable[[Backend], T]) -> T:
+        """The answer of the server, or of memory while that is away."""
+        self._check_open()
+        if self._away is None:
+            try:
+                return ask(self._primary)
+            except BackendUnavailable as error:
+                self._leave(error)
+        return ask(self._memory.backend)
 
     def _check_open(self) -> None:
         if self._closed:

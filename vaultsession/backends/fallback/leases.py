@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 
 from ...errors import BackendUnavailable
+from ...util.lazy import log
 from ..leases import Leases, LocalLeases
-
-_log = logging.getLogger("vaultsession")
 
 
 class FallbackLeases:
@@ -26,7 +24,6 @@ class FallbackLeases:
 
     @contextlib.contextmanager
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
-        """See ``Leases.lease``."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with contextlib.ExitStack() as held:
             held.enter_context(self._local.lease(key, timeout))
@@ -35,7 +32,7 @@ class FallbackLeases:
                 held.enter_context(self._primary.lease(key, left))
             except BackendUnavailable as error:
                 if not self._warned:
-                    _log.warning("leases exclude the threads of this process alone: %s", error)
+                    log.warning("leases exclude the threads of this process alone: %s", error)
                 self._warned = True
             else:
                 self._warned = False

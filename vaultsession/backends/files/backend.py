@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from ...format.sealed import (
     Write,
 )
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
+from ...util.lazy import log
 from ..protocol import Backend, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanished, stat_path
@@ -47,8 +47,6 @@ from .open_files import FileState
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, RebuildReport, batches
 from .writers import WriterMarkers
-
-_log = logging.getLogger("vaultsession")
 
 _PAGE = 500
 _PAGE_OF_EXPIRED = 5000
@@ -143,7 +141,8 @@ class FilesBackend(Backend):
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""
-        self._check_open()
+        if self._closed:
+            self._check_open()
         try:
             if not settled:
                 return self._containers.read(key, start)
@@ -270,7 +269,7 @@ class FilesBackend(Backend):
     def remembered(self, name: str) -> int | None:
         """A number that ``remember`` kept in the index; None also where that was replaced since."""
         self._check_open()
-        return self._rebuild.read(partial(index_queries.meta, name=name))
+        return self._rebuild.read(index_queries.meta).get(name)
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
@@ -338,7 +337,7 @@ class FilesBackend(Backend):
                 self._rebuild.repaired(partial(self._index.sync, self._markers.new_token))
                 clean = not (self._containers.index_is_behind or self._index.was_replaced)
         except (VaultError, OSError) as error:
-            _log.warning("the index was not written; the next opening rebuilds it: %s", str(error))
+            log.warning("the index was not written; the next opening rebuilds it: %s", str(error))
         finally:
             self._closed = True
             _alive.discard(self)
@@ -391,7 +390,7 @@ class FilesBackend(Backend):
             self._recover()
         except (OSError, VaultError) as error:
             # Sessions can be read without an index: the next listing, or the next opening, tries again.
-            _log.warning("the index of %s was not rebuilt: %s", self._layout.root, str(error))
+            log.warning("the index of %s was not rebuilt: %s", self._layout.root, str(error))
 
     def _recover(self) -> None:
         """Make an index if there is none, and rebuild what writers that died did not index."""
@@ -404,7 +403,7 @@ class FilesBackend(Backend):
                 rebuild = partial(self._rebuild.rebuild, everything=False, outdated=outdated)
                 report = self._rebuild.repaired(rebuild)
                 if outdated:
-                    _log.warning(
+                    log.warning(
                         "the index of %s was of another moment than the vault, like a restored one: it agrees now; "
                         "%d sessions that it named are gone, removed since or lost",
                         self._layout.root,
@@ -422,7 +421,7 @@ class FilesBackend(Backend):
         """
         for _ in range(2):
             tokens = self._markers.tokens()
-            kept = self._rebuild.read(index_queries.all_meta) if tokens else {}
+            kept = self._rebuild.read(index_queries.meta) if tokens else {}
             if all(kept.get(name) == token for name, token in tokens.items()):
                 return False
         return True

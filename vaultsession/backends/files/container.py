@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
 from ...format import record
@@ -36,11 +36,20 @@ _OWNER_WRITES = 0o200
 _ATTEMPTS = 20
 _WALKED = 64 << 20
 _BEHIND = 64 << 10
+_SMALL = 16 << 10
+"""Bytes up to which a file is read at once where it is opened: most conversations fit."""
+
+
+class OpenContainer(NamedTuple):
+    """A container as it was seen, and all its bytes where it is so small that they were read when it was opened."""
+
+    state: FileState
+    data: bytes = b""
 
 
 def open_container(
     disk: Disk, path: str, witness: Witness | None, tombstone: Tombstone | None, flushed: Witness | None = None
-) -> FileState | None:
+) -> OpenContainer | None:
     """Open what the path names, for writing where that is allowed; None: there is no such file.
 
     ``witness``, ``tombstone`` and the ``flushed`` point were read before: they may only grow between the two. A link, a
@@ -58,9 +67,14 @@ def open_container(
         if reason := why_not_private(status, linked=True):
             raise BackendUnavailable(f"{path}: {reason}; nothing was read")
         refuse_oversized(path, status.st_size)
-        size = preallocation.end_of(disk, descriptor.fd, status.st_size)
-        header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
-        return FileState(
+        data = read_all(disk, descriptor.fd, status.st_size, 0) if status.st_size <= _SMALL else b""
+        if data and len(data) == status.st_size:
+            data = preallocation.without(data)
+            size, header = len(data), data[: record.HEADER_SIZE]
+        else:
+            size, data = preallocation.end_of(disk, descriptor.fd, status.st_size), b""
+            header = read_all(disk, descriptor.fd, min(record.HEADER_SIZE, size), 0)
+        state = FileState(
             path,
             descriptor,
             status.st_dev,
@@ -78,23 +92,26 @@ def open_container(
             unproved=witness != flushed,
             linked=status.st_nlink > 1,
         )
+        return OpenContainer(state, data)
     raise BackendUnavailable(f"{path}: replaced faster than it could be opened")
 
 
-def read_range(disk: Disk, state: FileState, start: int) -> Container:
+def read_range(disk: Disk, state: FileState, known: bytes, start: int) -> Container:
     """The container from ``start`` on, up to the size of the state: a consistent view while others append.
 
-    Of what stands behind the last record of a large one, read whole, only the beginning: it may be gigabytes of zeros.
+    ``known`` are its bytes where they were read already. Of what stands behind the last record of a large one, read
+    whole, only the beginning: it may be gigabytes of zeros.
     """
-    header, witness = state.header, known_witness(state)
-    if len(header) < record.HEADER_SIZE:
-        return Container(header, len(header), b"", witness, state.tombstone, is_spoiled(state), is_unproved(state))
-    offset = max(record.HEADER_SIZE, state.size + start if start < 0 else start)
-    end = state.size
-    if start == 0 and end > _WALKED:
-        end = min(end, end_of_records(disk, state.descriptor.fd, end) + _BEHIND)
-    data = read_all(disk, state.descriptor.fd, max(0, end - offset), offset)
-    return Container(header, offset, data, witness, state.tombstone, is_spoiled(state), is_unproved(state))
+    header, size = state.header, state.size
+    offset = max(record.HEADER_SIZE, size + start if start < 0 else start)
+    if known or len(header) < record.HEADER_SIZE:
+        offset, data = min(offset, size), known[offset:]
+    else:
+        if start == 0 and size > _WALKED:
+            size = min(size, end_of_records(disk, state.descriptor.fd, size) + _BEHIND)
+        data = read_all(disk, state.descriptor.fd, max(0, size - offset), offset)
+    (witness, unproved), spoiled = known_witness(state), not state.mode & _OWNER_WRITES
+    return Container(header, offset, data, witness, state.tombstone, spoiled, unproved)
 
 
 def refuse_oversized(path: str, size: int) -> None:
@@ -114,17 +131,15 @@ def end_of_records(disk: Disk, fd: int, size: int) -> int:
     return end
 
 
-def known_witness(state: FileState) -> Witness | None:
-    """The newest version known of this inode: that of a verified row, else what the index named before.
+def known_witness(state: FileState) -> tuple[Witness | None, bool]:
+    """The newest version known of this inode, and whether it vouches for no body.
 
-    A head that was only read does not count: it would vouch for a body that was not.
+    That of a verified row, else what the index named before. A head that was only read does not count: it would vouch
+    for a body that was not.
     """
-    return state.row.witness if state.row is not None and state.is_extensible else state.witness
-
-
-def is_unproved(state: FileState) -> bool:
-    """Whether the known witness vouches for no body."""
-    return state.unproved and not state.is_extensible
+    if state.row is not None and state.is_extensible:
+        return state.row.witness, False
+    return state.witness, state.unproved
 
 
 def stat_path(disk: Disk, state: FileState) -> os.stat_result | Stat:
@@ -169,6 +184,7 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
     """
     refuse_oversized(state.path, file_size)
     size = preallocation.end_behind(disk, state.descriptor.fd, state.size, file_size)
+    witness, unproved = known_witness(state)
     whole = len(state.header) == record.HEADER_SIZE and size >= record.HEADER_SIZE
     return state._replace(
         size=size,
@@ -176,15 +192,10 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
         mode=mode,
         header=state.header if whole else read_all(disk, state.descriptor.fd, min(record.HEADER_SIZE, size), 0),
         row=None,
-        witness=known_witness(state),
-        unproved=is_unproved(state),
+        witness=witness,
+        unproved=unproved,
         verified=False,
     )
-
-
-def is_spoiled(state: FileState) -> bool:
-    """Whether a writer that could neither complete nor replace the container has marked it."""
-    return not state.mode & _OWNER_WRITES
 
 
 def is_at(disk: Disk, state: FileState, point: Witness) -> bool:
@@ -218,7 +229,8 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
-    refuse_vanished(disk, os.path.dirname(path))
+    directory = path.rpartition(os.sep)[0]
+    refuse_vanished(disk, directory)
     descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
     try:
         write_all(disk, descriptor.fd, data, 0)
@@ -232,7 +244,7 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
         raise
     if flush:
         try:
-            disk.sync_directory(os.path.dirname(path))
+            disk.sync_directory(directory)
         except OSError as error:
             raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
     return FileState(

@@ -6,14 +6,13 @@ is half-way, before it is reported or acted on.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
-from ...format.ids import LOCATOR, locator_of
+from ...format.ids import LOCATOR, is_key_of, locator_of
 from ...format.sealed import (
     Commit,
     Container,
@@ -27,7 +26,9 @@ from ...format.sealed import (
     Write,
 )
 from ...util.disk import Disk, read_all
+from ...util.lazy import log
 from .container import (
+    OpenContainer,
     changed,
     extend,
     mark_spoiled,
@@ -42,8 +43,6 @@ from .locks import PathLock, Stripes
 from .open_files import CONTAINERS, FileState, OpenFiles
 from .quarantine import Quarantine
 from .removal import Removals
-
-_log = logging.getLogger("vaultsession")
 
 BATCH = min(32, CONTAINERS.most)
 """Sessions that are deleted under their stripes together.
@@ -122,26 +121,28 @@ class ContainerStore:
 
     def read(self, key: str, start: int) -> Container | None:
         """The container from ``start`` on; None: there is none."""
-        state = self._current(key)
-        if state is None:
+        found = self._current(key)
+        if found is None:
             return None
+        state, data = found
         self.open_files.put(key, state)
-        return read_range(self._disk, state, start)
+        return read_range(self._disk, state, data, start)
 
     def newest(self, key: str) -> tuple[FileState | None, Current]:
         """The newest, verified so that a record may follow it, and its container. Under the stripe."""
-        state = self._known(key, to_write=True)
+        state, data = self._known(key, to_write=True), b""
         if state is None or not state.writable:  # it could not be opened for writing: perhaps it can by now
-            indexed = self._indexed(key)
+            indexed = self._index.lookup(key[LOCATOR])
             self.unasked.pop(key, None)
             if indexed.problem is not None:
                 self.unasked[key] = indexed.problem
-            state = self._opened(key, indexed)
-            if state is None:
-                return None, indexed.tombstone if indexed.witness is None else self._lost(key)
-        if state.is_extensible:
+            found = self._opened(key, indexed)
+            if found is None:
+                return None, _named(indexed.tombstone, key) if indexed.witness is None else self._lost(key)
+            state, data = found
+        if state.row is not None and state.verified and not state.row.torn:
             return state, state.row
-        row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
+        row = self._read_head(key, partial(read_range, self._disk, state, data), thorough=True)
         if row is None:
             return state, state.tombstone
         if state.linked:
@@ -261,42 +262,38 @@ class ContainerStore:
     # -- within --------------------------------------------------------------------------------------------------------
 
     def _head(self, key: str, *, thorough: bool) -> IndexRow | None:
-        state = self._current(key)
-        if state is None:
+        found = self._current(key)
+        if found is None:
             return None
+        state = found.state
         if state.row is None or (thorough and not state.verified):
-            row = self._read_head(key, partial(read_range, self._disk, state), thorough=thorough)
+            row = self._read_head(key, partial(read_range, self._disk, *found), thorough=thorough)
             state = state._replace(row=row)
         self.open_files.put(key, state)
         return state.row
 
-    def _current(self, key: str) -> FileState | None:
+    def _current(self, key: str) -> OpenContainer | None:
         """What the path names now, at its present size; None: nothing."""
         state = self._known(key, to_write=False)
-        if state is None:
-            indexed = self._indexed(key)
-            state = self._opened(key, indexed)
-            if state is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
-                raise gone(lost)
-        return state
-
-    def _indexed(self, key: str) -> IndexedSession:
-        """What the index has of a session, its tombstone under this key."""
+        if state is not None:
+            return OpenContainer(state)
         indexed = self._index.lookup(key[LOCATOR])
-        grave = indexed.tombstone
-        return indexed if grave is None else indexed._replace(tombstone=grave._replace(key=key))
+        found = self._opened(key, indexed)
+        if found is None and indexed.witness is not None and isinstance(lost := self._lost(key), LostRow):
+            raise gone(lost)
+        return found
 
-    def _opened(self, key: str, indexed: IndexedSession) -> FileState | None:
+    def _opened(self, key: str, indexed: IndexedSession) -> OpenContainer | None:
         """The container as it is now; None: there is none.
 
         Of a key the locator counts: where no file has this slug, the one is taken whose name the index has. That of a
         session which came from a server, and with no key, is the bare locator.
         """
-        known = indexed.witness, indexed.tombstone, indexed.flushed
-        state = open_container(self._disk, self._layout.session(key), *known)
-        if state is None and indexed.key is not None and indexed.key != key:
-            state = open_container(self._disk, self._layout.session(indexed.key), *known)
-        return state
+        known = indexed.witness, _named(indexed.tombstone, key), indexed.flushed
+        found = open_container(self._disk, self._layout.session(key), *known)
+        if found is None and (name := indexed.key) is not None and name != key and is_key_of(name, key[LOCATOR]):
+            found = open_container(self._disk, self._layout.session(name), *known)
+        return found
 
     def _lost(self, key: str) -> LostRow | Tombstone:
         """The row of a session whose container is gone, unless it was being removed.
@@ -355,22 +352,23 @@ class ContainerStore:
         try:
             with stripe.mutex, stripe:
                 self.open_files.drop(key)
-                state = open_container(self._disk, path, unflushed.state.witness, None)
-                if state is None:
+                found = open_container(self._disk, path, unflushed.state.witness, None)
+                if found is None:
                     return True  # removed since, on purpose
+                state = found.state
                 if (state.inode, state.device) != (unflushed.state.inode, unflushed.state.device):
                     # Replaced since, by a writer that had read this record: what is there now holds it.
                     self._disk.fsync(state.descriptor.fd)
                     self._disk.sync_directory(self._layout.sessions)
                     return True
-                row = self._read_head(key, partial(read_range, self._disk, state), thorough=True)
+                row = self._read_head(key, partial(read_range, self._disk, *found), thorough=True)
                 if row is None or row.size != state.size:
                     return False
                 data = read_all(self._disk, state.descriptor.fd, state.size, 0)
                 placed = replace(self._disk, self._layout.temporary(locator_of(key)), path, data, flush=True)
                 self.open_files.put(key, placed._replace(row=row._replace(torn=False)))
         except (OSError, VaultError) as failure:
-            _log.warning("%s could not be written anew: %s", path, str(failure))
+            log.warning("%s could not be written anew: %s", path, str(failure))
             return False
         return True
 
@@ -429,6 +427,11 @@ class ContainerStore:
         if not path.endswith(f"{os.sep}{row.key}{SUFFIX}"):
             row = row._replace(key=_name_at(path, row.key))
         self._index.add(row, flushed=flushed)
+
+
+def _named(tombstone: Tombstone | None, key: str) -> Tombstone | None:
+    """The tombstone under the key that is asked for."""
+    return None if tombstone is None else tombstone._replace(key=key)
 
 
 def gone(row: LostRow) -> Damaged:

@@ -15,12 +15,11 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ...errors import BackendUnavailable, VaultError
-from ...format.ids import LOCATOR, is_key_of, locator_of
+from ...format.ids import LOCATOR, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
 from ...util.reentry import Lock, is_ours, not_ours
 from . import index_queries
-from .index_buffer import IndexBuffer
 from .index_schema import (
     FOREIGN,
     SIDE_FILES,
@@ -32,7 +31,6 @@ from .index_schema import (
     create,
     inode_of,
     newest_witness,
-    put_all_meta,
     put_meta,
     rebuild_tags,
     tombstone_from,
@@ -67,6 +65,7 @@ class IndexedSession(NamedTuple):
     """One session in the index: the newest version known to be there, its tombstone, and the key of its row.
 
     ``flushed`` is the newest version that a power cut leaves as well. ``problem``: why the index could not be asked.
+    The key is as it stands in the index: to be compared before it is used.
     """
 
     witness: Witness | None
@@ -112,6 +111,48 @@ class IndexConnection:
         if self.open is not None:
             self.open.close()
             self.open = None
+
+
+class IndexBuffer:
+    """Entries that wait to be written, one a session, and those of the transaction under way. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, IndexEntry] = {}
+        self._taken: dict[str, IndexEntry] = {}
+        self._mutex = threading.RLock()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._taken)
+
+    def add(self, locator: str, entry: IndexEntry) -> None:
+        """Merge an entry into what waits of the session."""
+        with self._mutex:
+            before = self._waiting.get(locator)
+            self._waiting[locator] = entry if before is None else _merge(before, entry)
+
+    def get(self, locator: str) -> IndexEntry | None:
+        """Everything about a session that is not known to be written."""
+        with self._mutex:
+            waiting, taken = self._waiting.get(locator), self._taken.get(locator)
+        return taken if waiting is None else _merge(taken, waiting)
+
+    def take(self) -> dict[str, IndexEntry]:
+        """All entries, to be written: ``written`` or ``restore`` comes next."""
+        with self._mutex:
+            self._taken, self._waiting = self._waiting, {}
+            return self._taken
+
+    def written(self) -> None:
+        """The entries that were taken are in the index."""
+        self._taken = {}
+
+    def restore(self) -> None:
+        """The entries that were taken could not be written: they wait again."""
+        with self._mutex:
+            for locator, entry in self._taken.items():
+                since = self._waiting.get(locator)
+                self._waiting[locator] = entry if since is None else _merge(entry, since)
+            self._taken = {}
 
 
 class Index:
@@ -205,7 +246,7 @@ class Index:
             connection = self._writer.get()
             durable = self._durable or others
             with translated(self._path, self._writer.inode):
-                if index_queries.meta(connection, UNTAGGED) is not None:  # a rebuild failed at its last step
+                if UNTAGGED in index_queries.meta(connection):  # a rebuild failed at its last step
                     with transaction(connection):
                         rebuild_tags(connection)
                 # The checkpoint is for the size of the log: a passive one, since the others wait for a reader that was
@@ -367,7 +408,7 @@ class Index:
             ):
                 apply_all(connection, entries)
                 if durable:  # another thread may have written the entries and flushed nothing: there has to be a commit
-                    put_meta(connection, _SETTLED, 1)
+                    put_meta(connection, {_SETTLED: 1})
         except BaseException:
             self._buffer.restore()
             raise
@@ -376,7 +417,7 @@ class Index:
 
     def _put_flushed(self, connection: sqlite3.Connection, values: Mapping[str, int], *, durable: bool) -> None:
         with self._flushed(connection, durable=durable), transaction(connection):
-            put_all_meta(connection, values)
+            put_meta(connection, values)
 
     @contextlib.contextmanager
     def _flushed(self, connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
@@ -411,9 +452,37 @@ class Index:
                 if table == "tombstones":
                     return IndexedSession(None, tombstone_from(key, *point[:2]), None)
                 # A row stands above every tombstone of its session: a file below the one is below the other.
-                flushed, name = unpack_witness(witness), key if is_key_of(key, locator) else None
+                flushed = unpack_witness(witness)
                 if table == "lost":
-                    return IndexedSession(flushed, None, name)
-                return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, name, flushed)
+                    return IndexedSession(flushed, None, key)
+                return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, key, flushed)
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error
+
+
+def _merge(before: IndexEntry | None, after: IndexEntry) -> IndexEntry:
+    """Two entries about one session as one."""
+    if before is None:
+        return after
+    if (  # one flushed write behind another, as nearly all are
+        before.tombstone is None
+        and after.tombstone is None
+        and before.row is not None
+        and after.row is not None
+        and after.witness is not None
+        and before.row[1:3] <= after.row[1:3]
+        and (before.witness is None or before.witness <= after.witness)
+        and before.boot == after.boot
+    ):
+        return after
+    tombstone = after.tombstone or before.tombstone
+    row = after.row
+    if row is None or (before.row is not None and before.row[1:3] > row[1:3]):
+        row = before.row
+    witness = newest_witness(before.witness, after.witness)
+    if tombstone is not None:
+        if row is not None and row.generation <= tombstone.generation:
+            row = None
+        if witness is not None and witness.generation <= tombstone.generation:
+            witness = None
+    return IndexEntry(row, tombstone, witness, boot=after.boot or before.boot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -11,9 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...util.fork import ForkSafe
+from ...util.lazy import log
 from ...util.reentry import not_ours
-
-_log = logging.getLogger("vaultsession")
 
 BATCH_SECONDS = 0.05
 _MAX_DELAY = 5.0
@@ -86,7 +84,7 @@ class IndexThread:
         try:
             due.flush_due()
         except Exception as error:  # noqa: BLE001 - whatever it is, this thread goes on for all
-            _log.warning("the index was not written, and will be: %s", str(error))
+            log.warning("the index was not written, and will be: %s", str(error))
             self.wake(due)
             return False
         return True

@@ -17,9 +17,10 @@ STRIPES = 64
 WRITERS = 64
 
 SUFFIX = ".vss"
-_TEMPORARY = re.compile(r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp")
-_COPY = re.compile(r"[^./][^/]*?(?<![0-9a-z])([0-9a-v]{32})(?![0-9a-z])[^/]*\.vss")
-_REMOVAL = re.compile(r"\.([0-9a-v]{32})\.([0-9a-f]{16})\.([0-9a-f]{32})\.(gone|shred)")
+# As text: ``re`` compiles them on first use, and keeps them.
+_TEMPORARY = r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp"
+_COPY = r"[^./][^/]*?(?<![0-9a-z])([0-9a-v]{32})(?![0-9a-z])[^/]*\.vss"
+_REMOVAL = r"\.([0-9a-v]{32})\.([0-9a-f]{16})\.([0-9a-f]{32})\.(gone|shred)"
 _BASE = 32
 
 
@@ -104,19 +105,19 @@ def key_in(name: str) -> str | None:
 
 def locator_within(name: str) -> str | None:
     """The locator of the session of which a file may be a copy that somebody named: ``key (conflict).vss``."""
-    found = _COPY.fullmatch(name)
+    found = re.fullmatch(_COPY, name)
     return found[1] if found and key_in(name) is None else None
 
 
 def temporary_in(name: str) -> str | None:
     """The locator of a temporary file by its name; None for any other file."""
-    found = _TEMPORARY.fullmatch(name)
+    found = re.fullmatch(_TEMPORARY, name)
     return found[1] if found else None
 
 
 def removal_in(name: str) -> Removal | None:
     """The removal that a file name speaks of; None for any other file."""
-    found = _REMOVAL.fullmatch(name)
+    found = re.fullmatch(_REMOVAL, name)
     if found is None:
         return None
     locator, generation, mac, end = found.groups()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ...errors import BackendUnavailable, LeaseTimeout
 from ...format.ids import locator_of
 from ...util.disk import Disk
-from ..leases import take_in_turn
+from ..leases import LeaseAttempt, take_in_turn
 from .layout import FilesLayout
 from .locks import open_lock, try_lock, unlock
 from .open_files import OpenFile
@@ -29,23 +29,23 @@ class FileLeases:
     def lease(self, key: str, timeout: float | None) -> Iterator[None]:
         """See ``Leases.lease``. ``BackendUnavailable`` where there is no lock, or another thing in its place."""
         path = self._layout.lease(locator_of(key))
-        attempt: _FileAttempt | None = None
+        held: _LeaseFiles | None = None
         try:
             try:
-                attempt = _FileAttempt(self._disk, path)
-                take_in_turn(attempt, timeout)
+                held = _LeaseFiles(self._disk, path)
+                take_in_turn(LeaseAttempt(held.is_first, held.take, held.become_next, held.stand_back), timeout)
             except LeaseTimeout:
                 raise  # an OSError too
             except OSError as error:
                 raise BackendUnavailable(f"cannot lock {error.filename or path}: {error.strerror or error}") from error
             yield
         finally:
-            if attempt is not None:  # perhaps interrupted just after it was taken
-                attempt.end()
+            if held is not None:  # perhaps interrupted just after it was taken
+                held.end()
 
 
-class _FileAttempt:
-    """See ``LeaseAttempt``. Descriptors of its own, which exclude each other within a process too."""
+class _LeaseFiles:
+    """The file of a lease, and that of the next. Descriptors of its own, which exclude each other in a process too."""
 
     def __init__(self, disk: Disk, path: str) -> None:
         self._disk = disk
@@ -54,30 +54,25 @@ class _FileAttempt:
         self._next: OpenFile | None = None
 
     def is_first(self) -> bool:
-        """Whether nobody has ever waited here."""
         try:
             self._disk.stat(self._next_path)
-        except FileNotFoundError:
+        except FileNotFoundError:  # nobody has ever waited here
             return True
         return False
 
     def take(self) -> bool:
-        """Lock the file of the lease."""
         return try_lock(self._disk, self._lease.fd)
 
     def become_next(self) -> bool:
-        """Lock the file of the next."""
         if self._next is None:
             self._next = open_lock(self._disk, self._next_path)
         return try_lock(self._disk, self._next.fd)
 
     def stand_back(self) -> None:
-        """Unlock the file of the next."""
         if self._next is not None:
             self._unlock(self._next)
 
     def end(self) -> None:
-        """Unlock the file of the lease."""
         self._unlock(self._lease)
 
     def _unlock(self, file: OpenFile) -> None:

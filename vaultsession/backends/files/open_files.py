@@ -112,7 +112,6 @@ class OpenFiles:
         """The state of a key, to be compared with the path before it is believed; None where its file is not open."""
         self.peek = self._states.peek
         """The same where the state is put back in a moment."""
-        self._mutex = threading.RLock()
         budget.join(self)
 
     def __len__(self) -> int:
@@ -120,9 +119,8 @@ class OpenFiles:
 
     def put(self, key: str, state: FileState) -> None:
         """Replace the state of a key."""
-        with self._mutex:
-            is_new = key not in self._states
-            self._states.keep(key, state)
+        is_new = key not in self._states  # two threads may both count it: the budget counts again before it closes any
+        self._states.keep(key, state)
         if is_new:
             self._budget.keep()
 

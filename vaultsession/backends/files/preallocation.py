@@ -66,6 +66,8 @@ def end_behind(disk: Disk, fd: int, known: int, size: int) -> int:
 
 def without(data: bytes) -> bytes:
     """The container in the bytes of a whole file."""
+    if not data.endswith(b"\0"):
+        return data
     end = _length(data)
     return data[:end] if end >= record.HEADER_SIZE and len(data) - end <= LIMIT else data
 

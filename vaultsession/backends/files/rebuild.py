@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import os
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone
 from ...util.disk import PRIVATE_FILE, READ, Disk, opened
+from ...util.lazy import log
 from ...util.reentry import not_ours
 from . import index_queries, preallocation
 from .container_store import ContainerStore
@@ -32,17 +32,14 @@ from .index_schema import (
     IndexEntry,
     apply_all,
     lose_row,
-    put_all_meta,
     put_meta,
     put_witness,
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, key_in, refusal, removal_in, temporary_in, vanished
+from .layout import FilesLayout, Removal, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
-
-_log = logging.getLogger("vaultsession")
 
 BATCH = 500
 """Names or rows in memory at once: SQLite takes 999 values in one statement."""
@@ -164,7 +161,7 @@ class IndexRebuild:
             except OSError as error:
                 raise refusal(self._layout.sessions, error) from error
             if because:
-                _log.warning("the index is rebuilt: %s", because)
+                log.warning("the index is rebuilt: %s", because)
             if has_sessions:
                 self._mark_dirty()
             if not self._index.start_over(damaged, self._quarantine):
@@ -172,7 +169,7 @@ class IndexRebuild:
             try:
                 self.rebuild(everything=True, empty=True)
                 if tokens := self._tokens():
-                    self._index.write(partial(put_all_meta, values=tokens))
+                    self._index.write(partial(put_meta, values=tokens))
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was rebuilt") from again
 
@@ -195,7 +192,7 @@ class IndexRebuild:
             with contextlib.suppress(OSError):  # else one may come back, and the next rebuild removes it
                 self._disk.sync_directory(self._layout.sessions)
         if any(report):
-            _log.info("the index was rebuilt: %s", report)
+            log.info("the index was rebuilt: %s", report)
         return report
 
     def make_witnesses(self) -> None:
@@ -220,13 +217,13 @@ class IndexRebuild:
         scanned = changed = unreadable = 0
         entries: dict[str, IndexEntry] = {}
         temporaries: list[tuple[str, str]] = []
-        removals: list[str] = []
+        removals: list[tuple[str, Removal]] = []
         renamed: set[str] = set()
         self._index.flush()  # the buffer is met among the rows, and not written over what is rebuilt
         try:
             for names in batches(self._disk.names(self._layout.sessions)):
                 temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
-                removals += [name for name in names if removal_in(name) is not None]
+                removals += [(name, removal) for name in names if (removal := removal_in(name)) is not None]
                 keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
                 rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
@@ -248,10 +245,10 @@ class IndexRebuild:
                     changed += self._write(entries, tagged=not empty)
             changed += self._write(entries, tagged=not empty)
             orphans = sum(self._remove_temporary(name, locator) for name, locator in temporaries)
-            orphans += sum(map(self._complete_removal, removals))
+            orphans += sum(self._complete_removal(name, removal) for name, removal in removals)
             removed, lost = self._remove_rows(renamed, outdated=outdated)
         finally:  # also after a failure, or where an earlier rebuild failed before its last step
-            if everything or self._index.read(partial(index_queries.meta, name=UNTAGGED)) is not None:
+            if everything or UNTAGGED in self._index.read(index_queries.meta):
                 self._index.rebuild_tags()
         if progress is not None:
             progress(total, total)
@@ -262,7 +259,7 @@ class IndexRebuild:
 
         def write(connection: sqlite3.Connection) -> None:
             if not tagged:
-                put_meta(connection, UNTAGGED, 1)
+                put_meta(connection, {UNTAGGED: 1})
             apply_all(connection, entries, tagged=tagged)
 
         count = len(entries)
@@ -332,10 +329,7 @@ class IndexRebuild:
             return True
         return False
 
-    def _complete_removal(self, name: str) -> bool:
-        removal = removal_in(name)
-        if removal is None:
-            return False
+    def _complete_removal(self, name: str, removal: Removal) -> bool:
         stripe = self._containers.stripes.of(removal.locator)
         with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
             return self._containers.removals.complete(name, removal)

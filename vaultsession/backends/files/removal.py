@@ -114,5 +114,5 @@ class Removals:
     def _is_genuine(self, name: str, removal: Removal, key: str) -> bool:
         """Whether the tombstone in a name covers the container that has it. ``Unreadable``: that is none any more."""
         path = os.path.join(self._layout.sessions, name)
-        state = open_container(self._disk, path, None, removal.tombstone._replace(key=key))
-        return state is None or self._read_head(key, partial(read_range, self._disk, state), thorough=False) is None
+        found = open_container(self._disk, path, None, removal.tombstone._replace(key=key))
+        return found is None or self._read_head(key, partial(read_range, self._disk, *found), thorough=False) is None

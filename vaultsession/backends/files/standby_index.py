@@ -5,7 +5,6 @@ It is brought up to the containers each time it is asked, lists, and proves noth
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -15,11 +14,10 @@ from ...errors import Unreadable, VaultError
 from ...format.ids import locator_of
 from ...format.sealed import IndexRow
 from ...util.disk import Disk
+from ...util.lazy import log
 from ...util.reentry import not_ours
 from .index_schema import IndexEntry, apply, create_tables, remove_row, translated
 from .layout import FilesLayout, key_in, refusal, vanished
-
-_log = logging.getLogger("vaultsession")
 
 T = TypeVar("T")
 
@@ -39,7 +37,7 @@ class StandbyIndex:
         """The result of a query. ``reason`` is why the index itself was not asked."""
         with not_ours(self._mutex), translated(":memory:", 0):
             if self._connection is None:
-                _log.warning("sessions are listed without the index, which may take long: %s", reason)
+                log.warning("sessions are listed without the index, which may take long: %s", reason)
                 self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 create_tables(self._connection)
             self._refresh(self._connection)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, Lea
 from ...util.clock import Clock
 from ...util.fork import ForkSafe
 from ...util.latch import Latch
+from ...util.lazy import log
 from ..protocol import Backend
 from ..replication import Accept, Gap, Outcome, differing, follow
 from .queue import MOST_KEYS, ReplicationQueue
@@ -32,8 +32,6 @@ from .status import MirrorStatus
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
-
-_log = logging.getLogger("vaultsession")
 
 GATHER_SECONDS = 0.05
 FIRST_COMPARISON = 1.0
@@ -113,12 +111,7 @@ class Replicator(ForkSafe):
         if self._thread is None:  # after a fork
             self._start()
 
-    def compare(self) -> None:
-        """Ask for a comparison of everything, soon and in the background."""
-        self._queue.mark_everything()
-
     def status(self) -> MirrorStatus:
-        """How things stand."""
         oldest = self._queue.oldest
         return MirrorStatus(
             where=self.where,
@@ -132,15 +125,6 @@ class Replicator(ForkSafe):
             extra=self._extra,
         )
 
-    def wait(self, seconds: float) -> bool:
-        """Whether nothing waits any more, within so many seconds."""
-        until = time.monotonic() + seconds
-        while len(self._queue) or self._queue.everything or self._comparing:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.005)
-        return True
-
     def close(self) -> None:
         """Give what waits its time, then leave it to the next opening. Idempotent; never longer than ``drain``."""
         if self._closed:
@@ -153,9 +137,9 @@ class Replicator(ForkSafe):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(self._drain_seconds)
             if self._thread.is_alive():
-                _log.warning("the mirror %s does not answer; it is caught up with another time", self.where)
+                log.warning("the mirror %s does not answer; it is caught up with another time", self.where)
         if left := len(self._queue):
-            _log.warning("%d sessions are not mirrored yet: the next opening compares with %s", left, self.where)
+            log.warning("%d sessions are not mirrored yet: the next opening compares with %s", left, self.where)
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -312,7 +296,7 @@ class Replicator(ForkSafe):
 
     def _refuse(self, key: str, why: str) -> None:
         if key not in self._refused and len(self._refused) < _REMEMBERED:
-            _log.warning("not mirrored: %s: %s", key, why)
+            log.warning("not mirrored: %s: %s", key, why)
             self._refused = {**self._refused, key: why}
 
     def _note(self, error: Exception) -> None:
@@ -321,7 +305,7 @@ class Replicator(ForkSafe):
 
     def _tell(self, state: RetryCallState) -> None:
         if state.attempt_number == 1:
-            _log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
+            log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
 
     def _let_go(self) -> None:
         """Close the follower, however unwell it is."""

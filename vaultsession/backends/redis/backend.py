@@ -218,7 +218,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
         return Container(header, offset, data, known.witness, known.tombstone), row
 
     def _fetch(self, key: str, start: int, *, witnessed: bool = True) -> Container | None:
-        """``read`` for ``describe``, which is not called on the way."""
         return self._read(key, start, witnessed=witnessed)[0]
 
     def _behind(self, key: str, container: Container) -> ReadRange:
@@ -278,7 +277,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
     def _commit_of(
         self, key: str, state: RedisState, change: Write | Delete, stored: bytes
     ) -> tuple[list[str], tuple[bytes | str | int, ...]]:
-        """Keys and arguments of ``COMMIT``."""
         shard, container, newest = self._layout.session(key)
         keys = [container, newest, all_of(shard), expiring(shard)]
         said = self._parsed(key, state.stored)

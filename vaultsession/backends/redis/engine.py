@@ -43,11 +43,9 @@ class RedisEngine:
 
     @property
     def where(self) -> str:
-        """The server and the prefix, without a password."""
         return self._server.where
 
     def metadata(self, name: str) -> bytes | None:
-        """A metadata file of the vault."""
         return _get(self._server, self._layout.metadata(name))
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
@@ -63,16 +61,13 @@ class RedisEngine:
         return bool(done)
 
     def backend(self, describe: ReadHead) -> RedisBackend:
-        """The sessions."""
         self._claim()
         return RedisBackend(self._server, self._layout, describe)
 
     def leases(self) -> RedisLeases:
-        """Turn leases among all that use this prefix."""
         return RedisLeases(self._server, self._layout)
 
     def close(self) -> None:
-        """Close the connections. Idempotent."""
         self._server.close()
 
     def _claim(self, *, again: bool = False) -> None:

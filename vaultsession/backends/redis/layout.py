@@ -56,7 +56,6 @@ class RedisLayout:
         return f"{self.prefix}:{{{number}}}:"
 
     def every(self) -> list[str]:
-        """All shards."""
         return [self.of(number) for number in range(self.shards)]
 
     def parse(self, name: bytes, kind: str) -> tuple[str, bytes] | None:
@@ -79,11 +78,9 @@ class RedisLayout:
         return f"{self.prefix}:schema"
 
     def metadata(self, name: str) -> str:
-        """A metadata file of the vault."""
         return f"{self.prefix}:metadata:{name}"
 
     def lease(self, key: str) -> str:
-        """A turn lease."""
         return f"{self.prefix}:lease:{locator_of(key)}"
 
 

@@ -8,7 +8,6 @@ nothing. Pages are read with their rows in one step, and no more than a page of 
 from __future__ import annotations
 
 import heapq
-import logging
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,11 +15,10 @@ from typing import NamedTuple
 
 from ...format.ids import parse_locator
 from ...format.sealed import IndexRow, Query, Tombstone
+from ...util.lazy import log
 from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, tagged, unpack
 from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
 from .server import Server
-
-_log = logging.getLogger("vaultsession")
 
 _PAGE = 500
 _HEX = re.compile(rb"[0-9a-f]{32}")
@@ -55,13 +53,11 @@ class RedisListing:
         self._rebuild_row = rebuild_row
 
     def scan(self, query: Query) -> Iterator[IndexRow]:
-        """Rows in the order asked for."""
         rows = (row for row in self._ordered(query) if query.matches(row))
         end = None if query.limit is None else query.offset + query.limit
         return islice(rows, query.offset, end)
 
     def count(self, query: Query) -> int:
-        """How many rows ``scan`` would give without cursor and limit."""
         if query.tags or (query.alive_at is not None and query.expired_at is not None):
             whole = Query(query.tags, alive_at=query.alive_at, expired_at=query.expired_at)
             return sum(1 for _ in self.scan(whole))
@@ -83,7 +79,7 @@ class RedisListing:
             if locator is not None and not self._rebuild_row(locator):
                 unreadable += 1
         if unreadable:
-            _log.warning("%d sessions cannot be read and are not listed", unreadable)
+            log.warning("%d sessions cannot be read and are not listed", unreadable)
         for shard in self._layout.every():
             for _ in self._walk(shard, all_of(shard), False, None):
                 pass
@@ -237,7 +233,7 @@ class RedisListing:
         Where a session says nothing that can be understood its container is asked first: what is there is listed.
         """
         if entry.row is None and entry.locator is not None and not self._rebuild_row(entry.locator):
-            _log.warning("session %s cannot be read and is not listed", entry.locator)
+            log.warning("session %s cannot be read and is not listed", entry.locator)
             return
         keys = (name, b"%sn:%s" % (shard.encode(), entry.member))
         self._server.look(CORRECT, keys, entry.member, entry.stored or b"", "" if score is None else score)

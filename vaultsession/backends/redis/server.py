@@ -122,7 +122,6 @@ class Server:
             raise RuntimeError("the store is closed")
 
     def close(self) -> None:
-        """Let go of every connection. Idempotent."""
         self._closed = True
         with contextlib.suppress(*_CLIENT_FAILURES):
             if isinstance(self._client, RedisCluster):

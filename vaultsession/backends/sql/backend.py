@@ -6,7 +6,6 @@ described from the container. Rows that are listed prove themselves.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +26,7 @@ from ...format.sealed import (
     Tombstone,
     Write,
 )
+from ...util.lazy import log
 from ..optimistic import OptimisticBackend
 from ..protocol import Traits
 from . import queries
@@ -35,8 +35,6 @@ from .health import problems
 from .rebuild import SqlRebuildReport, rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import SCHEMA_PAPER, Tables
-
-_log = logging.getLogger("vaultsession")
 
 _PAGE = 256
 _LARGEST_PAGE = 4096
@@ -185,7 +183,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         try:
             self._database.change(look)
         except VaultError as error:
-            _log.warning("whether a change of %s was committed could not be looked at: %s", key, error)
+            log.warning("whether a change of %s was committed could not be looked at: %s", key, error)
             verdict[:] = [None]
         if verdict[0] is None:
             raise DurabilityUnknown(
@@ -222,7 +220,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         except (ValueError, Unreadable):
             newest = None
         if not isinstance(newest, IndexRow):
-            _log.warning("%s: a row that is none is not listed; reindex derives it anew", self._database.where)
+            log.warning("%s: a row that is none is not listed; reindex derives it anew", self._database.where)
             return None
         return newest
 

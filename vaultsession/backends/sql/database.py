@@ -103,7 +103,6 @@ class Database(ForkSafe):
             raise self.refusal(error) from error
 
     def rows(self, statement: sa.Select[Any]) -> Sequence[Any]:
-        """The rows of a SELECT."""
         return self.ask(lambda connection: connection.execute(statement).all())
 
     def walk(self, statement: sa.Select[Any], column: sa.ColumnElement[bytes], size: int) -> Iterator[Any]:
@@ -154,7 +153,6 @@ class Database(ForkSafe):
             raise RuntimeError("the store is closed")
 
     def close(self) -> None:
-        """Let go of every connection. Idempotent."""
         if not self._closed:
             self._closed = True
             self.engine.dispose()

@@ -54,17 +54,14 @@ class SqlEngine:
 
     @property
     def where(self) -> str:
-        """Scheme, host, database and prefix."""
         return self._location.where
 
     def metadata(self, name: str) -> bytes | None:
-        """A small value that belongs to the vault as a whole."""
         self._database.check_open()
         named = _name(name)
         return self._metadata(named) if self.is_made() else None
 
     def put_metadata(self, name: str, data: bytes, expected: bytes | None) -> bool:
-        """Replace it if it is what is expected (None: absent); False if it is not."""
         self._database.check_open()
         metadata, named = self._tables.metadata, _name(name)
         if expected is not None and not self.is_made():
@@ -91,17 +88,14 @@ class SqlEngine:
             ) from lost
 
     def backend(self, describe: ReadHead) -> SqlBackend:
-        """The sessions. Closing the backend closes the engine."""
         self._database.check_open()
         self._make()
         return SqlBackend(self._database, self._tables, describe)
 
     def leases(self) -> Leases:
-        """Turn leases among all that use this database."""
         return self._leases
 
     def close(self) -> None:
-        """Let go of every connection. Idempotent."""
         self._database.close()
 
     # -- the tables ----------------------------------------------------------------------------------------------------
@@ -146,7 +140,8 @@ class SqlEngine:
         foreign = [each for each in foreign if not self._can_read(connection, each)]
         if foreign:
             self._refuse_foreign([each.name for each in foreign])
-        return there == names and all(self._is_indexed(connection, each) for each in self._tables.schema.sorted_tables)
+        tables = self._tables.schema.sorted_tables
+        return there == names and not any(self._missing_indexes(connection, each) for each in tables)
 
     @staticmethod
     def _can_read(connection: sa.Connection, table: sa.Table) -> bool:
@@ -160,12 +155,11 @@ class SqlEngine:
         return True
 
     @staticmethod
-    def _is_indexed(connection: sa.Connection, table: sa.Table) -> bool:
+    def _missing_indexes(connection: sa.Connection, table: sa.Table) -> list[sa.Index]:
         known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
-        return known >= {index.name for index in table.indexes}
+        return [index for index in table.indexes if index.name not in known]
 
     def _make(self) -> None:
-        """Make what is missing."""
         if self.is_made():
             return
         for attempt in range(_TRIES):
@@ -210,10 +204,8 @@ class SqlEngine:
             connection.execute(metadata.insert(), {"name": named, "data": SCHEMA})
         for table in self._tables.schema.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
-            known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
-            for index in table.indexes:
-                if index.name not in known:
-                    connection.execute(CreateIndex(index))
+            for index in self._missing_indexes(connection, table):
+                connection.execute(CreateIndex(index))
         return True
 
     def _refuse_foreign_file(self, connection: sa.Connection) -> None:

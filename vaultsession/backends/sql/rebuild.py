@@ -6,7 +6,6 @@ and of which there is no piece, is removed.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,12 +16,11 @@ from ...errors import Unreadable
 from ...format import record
 from ...format.ids import parse_locator
 from ...format.sealed import Container, ReadHead
+from ...util.lazy import log
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import SessionTables, Stamp, joined, tombstone_from, witness_from
+from .sessions import STATED, SessionTables, Stamp, joined, tombstone_from, witness_from
 from .tables import Tables
-
-_log = logging.getLogger("vaultsession")
 
 _PAGE = 256
 
@@ -65,7 +63,7 @@ def rebuild(
         try:
             head = None if key is None else describe(key, pieces.fetch, thorough=False)
         except Unreadable as error:
-            _log.warning("%s: its row was left as it is: %s", key, error)
+            log.warning("%s: its row was left as it is: %s", key, error)
             unreadable += 1
             continue
         if head is None:
@@ -79,7 +77,7 @@ def rebuild(
         except OutcomeUnknown as error:
             raise database.refusal(error) from error
     report = SqlRebuildReport(scanned, changed, removed, unreadable)
-    _log.info("the rows were rebuilt from the sessions: %s", report)
+    log.info("the rows were rebuilt from the sessions: %s", report)
     return report
 
 
@@ -109,7 +107,6 @@ class _Pieces:
         self.end = ending if isinstance(ending, int) else 0
 
     def fetch(self, start: int) -> Container | None:
-        """See ``sealed.Fetch``."""
         statement = sa.select(self._ending, self._data).where(*self._here).order_by(self._ending)
         wanted = start if start >= 0 else self.end + sum(len(data) for _, data in self._tail) + start
         statement = statement.where(self._ending > wanted)
@@ -123,13 +120,8 @@ class _Pieces:
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
     rows = tables.sessions.c
-    stamp, others = (
-        (rows.generation, rows.version),
-        (rows.seq, rows.header, rows.grave, rows.mac, rows.begin, rows.tail),
-    )
-    for locator, generation, version, *rest in database.walk(
-        sa.select(rows.locator, *stamp, *others), rows.locator, _PAGE
-    ):
+    statement = sa.select(rows.locator, *(rows[name] for name in STATED), rows.tail)
+    for locator, generation, version, *rest in database.walk(statement, rows.locator, _PAGE):
         yield _Row(locator, Stamp(generation, version), *rest)
 
 

@@ -92,7 +92,8 @@ class ChatLoop:
         elif command == "/count":
             output.line(self._counted())
         elif command == "/list":
-            self._list()
+            records = [info.facts() for info in self._store.list(limit=_LISTED)]
+            output.show(records, COLUMNS, Form.TABLE if self._is_person else Form.TSV)
         elif command == "/switch":
             self._enter(argument.strip() or None)
         elif command == "/retry":
@@ -146,10 +147,6 @@ class ChatLoop:
             transcript.write(new)
 
     # -- commands ------------------------------------------------------------------------------------------------------
-
-    def _list(self) -> None:
-        records = [info.facts() for info in self._store.list(limit=_LISTED)]
-        output.show(records, COLUMNS, Form.TABLE if self._is_person else Form.TSV)
 
     def _counted(self) -> str:
         count = self._store.conversation(self._id, agent=echo).message_count()

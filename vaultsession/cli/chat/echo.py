@@ -12,7 +12,7 @@ _ASKED = re.compile(r"\bwhat(?:['\u2019]s| is) my name\b", re.IGNORECASE)
 
 def echo(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
     """A stream of words."""
-    said = [message["content"] for message in messages if _is_said(message)]
+    said = [each["content"] for each in messages if each.get("role") == "user" and isinstance(each.get("content"), str)]
     heard = said[-1] if said else ""
     yield from re.findall(r"\s*\S+|\s+$", _answer(heard, said))
 
@@ -24,7 +24,3 @@ def _answer(heard: str, said: Sequence[str]) -> str:
     if named := _NAME.search(heard):
         return f"Hello {named[1]}, I will remember that."
     return f"You said: {heard}" if heard.strip() else "I am listening."
-
-
-def _is_said(message: dict[str, Any]) -> bool:
-    return message.get("role") == "user" and isinstance(message.get("content"), str)

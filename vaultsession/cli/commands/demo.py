@@ -106,7 +106,8 @@ class _Demo:
         command = [sys.executable, "-m", "vaultsession", "-V", self._vault, "--key-file", self._key_file]
         command += ["chat", _ID, "--agent", f"{__name__}:never_ends"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VAULTSESSION_")}
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (_package_root(), environ.get("PYTHONPATH"))))
+        root = os.path.abspath(__file__).rpartition(os.path.join("", "vaultsession", "cli", ""))[0]
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ) as process:  # noqa: S603 - this very program
             if process.stdin is None or process.stdout is None:
                 raise RuntimeError("the process has no pipes")
@@ -184,10 +185,6 @@ class _Demo:
     def _session_file(self) -> str:
         sessions = os.path.join(self._vault, "sessions")
         return next(entry.path for entry in os.scandir(sessions) if entry.name.startswith("alice-first-chat~"))
-
-
-def _package_root() -> str:
-    return os.path.abspath(__file__).rpartition(os.path.join("", "vaultsession", "cli", ""))[0]
 
 
 def _say(text: str, style: str = "") -> None:

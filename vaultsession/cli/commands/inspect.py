@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -18,7 +17,7 @@ from ...backends.files import preallocation
 from ...backends.files.container import end_of_records
 from ...errors import Damaged, InvalidSetting, SessionNotFound, UnknownDictionary
 from ...format import ContainerCipher, payload
-from ...format.head import Head, decode
+from ...format.head import Head
 from ...format.ids import locator_of
 from ...format.record import (
     FORMAT,
@@ -27,10 +26,12 @@ from ...format.record import (
     LARGEST_CONTAINER,
     LARGEST_RECORD,
     PADDED,
+    Record,
     parse_header,
     records_from,
 )
 from ...format.sealed import Container
+from ...store.inspection import proved_records
 from ...store.session import SessionFacts
 from ...util.disk import Disk
 from .. import exit_codes, output
@@ -94,7 +95,7 @@ def inspect(
     if unlocked:
         records, problem, head = _authenticated(where, file, container, bodies=bodies)
     else:
-        records, problem, head = list(_claimed(container)), None, None
+        records, problem, head = list(map(_claim, records_from(container, HEADER_SIZE))), None, None
     end = records[-1]["offset"] + records[-1]["size"] if records else HEADER_SIZE
     torn = container.size - end
     if problem is None and torn:
@@ -137,20 +138,19 @@ def _read(file: str) -> Container:
     return Container(data[:HEADER_SIZE], min(len(data), HEADER_SIZE), data[HEADER_SIZE:])
 
 
-def _claimed(container: Container) -> Iterator[dict[str, Any]]:
-    """What the records claim of themselves."""
-    for record in records_from(container, HEADER_SIZE):
-        yield {
-            "seq": record.seq,
-            "offset": record.offset,
-            "size": record.size,
-            "type": KINDS.get(record.kind, str(record.kind)),
-            "codec": _CODECS.get(record.codec, str(record.codec)) if record.body else "-",
-            "body": len(record.body),
-            "head": len(record.head),
-            "tag": record.tag.hex(),
-            "authentic": None,
-        }
+def _claim(record: Record) -> dict[str, Any]:
+    """What a record claims of itself."""
+    return {
+        "seq": record.seq,
+        "offset": record.offset,
+        "size": record.size,
+        "type": KINDS.get(record.kind, str(record.kind)),
+        "codec": _CODECS.get(record.codec, str(record.codec)) if record.body else "-",
+        "body": len(record.body),
+        "head": len(record.head),
+        "tag": record.tag.hex(),
+        "authentic": None,
+    }
 
 
 def _authenticated(
@@ -168,25 +168,17 @@ def _authenticated(
         cipher = ContainerCipher.open(container.header, vault.reader.keyring, locator_of(named.group()))
         find = vault.reader.dictionaries.find
     found: list[dict[str, Any]] = []
-    head = None
-    claims = _claimed(container)
-    for number, record in enumerate(records_from(container, HEADER_SIZE)):
-        claim = next(claims)
-        if record.seq != number:
-            return found, f"record {record.seq} at offset {record.offset} stands in the place of record {number}", None
-        try:
-            head = decode(cipher.open_head(record))
+    head: Head | None = None
+    problem: str | None = None
+    try:
+        for record, head in proved_records(container, cipher):  # noqa: B007 - the newest head is asked for
             text = payload.unpack(record.codec, cipher.open_body(record), limit=LARGEST_RECORD, find=find)
-        except (Damaged, UnknownDictionary) as problem:
-            return found, str(problem), _facts(head)
-        body = {"bodies": payload.parse(text) if text else None} if bodies else {}
-        found.append({**claim, "authentic": True, "raw": len(text), **body})
-    return found, None, _facts(head)
-
-
-def _facts(head: Head | None) -> dict[str, Any] | None:
-
-    return None if head is None else {**SessionFacts(head).facts(), "dead": head.dead, "full": head.full}
+            body = {"bodies": payload.parse(text) if text else None} if bodies else {}
+            found.append({**_claim(record), "authentic": True, "raw": len(text), **body})
+    except (Damaged, UnknownDictionary) as error:
+        problem = str(error)
+    facts = None if head is None else {**SessionFacts(head).facts(), "dead": head.dead, "full": head.full}
+    return found, problem, facts
 
 
 _KIND_STYLES = {"FULL": "cyan", "DELTA": "green", "HEAD": "magenta"}

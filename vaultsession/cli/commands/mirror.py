@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -157,10 +158,8 @@ def restore(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None
     """
     disk = Disk()
     with contextlib.ExitStack() as stack:
-        theirs = VaultLocation.at(_place(where, mirror), disk)
-        stack.callback(theirs.close)
-        ours = VaultLocation.at(where.path, disk)
-        stack.callback(ours.close)
+        theirs = stack.enter_context(contextlib.closing(VaultLocation.at(_place(where, mirror), disk)))
+        ours = stack.enter_context(contextlib.closing(VaultLocation.at(where.path, disk)))
         opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
         reader = Reader.of_vault(ours.vault, opened)
         wants = [_TENANTS] if opened.keyring.tenant_keys and not ours.vault.tenants() else []
@@ -185,13 +184,11 @@ def _both(where: VaultOptions, mirror: str | None) -> Iterator[_Both]:
     """The vault, unlocked, and where its mirror is."""
     place, disk, allow = _place(where, mirror), Disk(), where.settings.allow_network
     with contextlib.ExitStack() as stack:
-        ours = VaultLocation.at(where.path, disk, allow_network=allow)
-        stack.callback(ours.close)
+        ours = stack.enter_context(contextlib.closing(VaultLocation.at(where.path, disk, allow_network=allow)))
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: `vaultsession mirror restore` makes one")
         opened = ours.vault.unlock(where.candidates(ours.vault))
-        theirs = VaultLocation.at(place, disk, allow_network=allow)
-        stack.callback(theirs.close)
+        theirs = stack.enter_context(contextlib.closing(VaultLocation.at(place, disk, allow_network=allow)))
         yield ours, theirs, Reader.of_vault(ours.vault, opened), opened
 
 
@@ -229,17 +226,7 @@ def _show_proofs(
     form: Form, proofs: list[Proof], wants: list[str], *, restored: int | None = None, partial: bool = False
 ) -> None:
     """What was found, and the exit code that says so."""
-    records = [
-        {
-            "key": proof.key,
-            "found": str(proof.found),
-            "records": proof.records,
-            "bytes": proof.size,
-            "problem": proof.problem,
-            "restored": proof.restored,
-        }
-        for proof in proofs
-    ]
+    records = list(map(asdict, proofs))
     problems = [record for record in records if record["problem"]]
     counts = Counter(str(proof.found) for proof in proofs)
     totals = {found: counts[found] for found in _PROOFS} | ({} if restored is None else {"restored": restored})

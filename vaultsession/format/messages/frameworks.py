@@ -34,7 +34,6 @@ def is_of_langchain(record: Record) -> bool:
 
 
 def langchain(record: Record) -> Message:
-    """A message of LangChain."""
     kind, data = str(record["type"]), record["data"]
     if kind in ("tool", "function"):
         failed = data["status"] == "error" if word(data.get("status")) else None
@@ -56,7 +55,6 @@ def is_of_pydantic_ai(record: Record) -> bool:
 
 
 def pydantic_ai(record: Record) -> Message:
-    """A message of Pydantic AI."""
     inner = _inner(record)
     parts: list[Part] = []
     roles = set()

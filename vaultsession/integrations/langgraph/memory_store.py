@@ -11,13 +11,13 @@ from typing import Any, Self, Unpack, cast
 from ...errors import InvalidDocument, SessionNotFound, Unreadable
 from ...format import payload
 from ...format.payload import Json
+from ...format.thread_log import FRAMEWORK
 from ...store.fields import DocumentFields, SessionFields
 from ...store.open import OpenFields, Place
 from ...store.pages import PagedListing
 from ...store.session import Session, SessionInfo
 from ..adapter import Lent, StoreHandle, StoreOwner, composed_id
 from .serialized_values import SerializedValues
-from .thread_logs import FRAMEWORK
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # isort: skip - behind the saver, which asks for it
 from langgraph.store.base import (  # isort: skip - as above

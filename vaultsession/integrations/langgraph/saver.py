@@ -10,12 +10,12 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, cast
 
 from ...errors import Unreadable
 from ...format.payload import Json
+from ...format.thread_log import Beyond, RecordDraft, ThreadLog
 from ...store.fields import SessionFields
 from ...store.open import OpenFields, Place
 from ..adapter import Lent, StoreHandle, StoreOwner, framework
 from .serialized_values import SerializedValues
 from .stored_checkpoints import StoredCheckpoint, channel_histories, copied, walks
-from .thread_log import Beyond, RecordDraft, ThreadLog
 from .thread_logs import ThreadLogs
 
 with framework("langgraph-checkpoint", extra="langgraph", tried=("4.3", "4.4")):

@@ -8,8 +8,8 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ...format.binary_text import bytes_of, text_of
+from ...format.thread_log import RecordDraft, Value
 from .list_memory import ListMemory
-from .thread_log import RecordDraft, Value
 
 _MSGPACK = "msgpack"
 _FIX_ARRAY, _ARRAY_16, _ARRAY_32 = 0x90, b"\xdc", b"\xdd"

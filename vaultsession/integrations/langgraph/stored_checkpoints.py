@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from langgraph.checkpoint.base import writes_sort_key
 
 from ...format.payload import Json
-from .thread_log import LoggedCheckpoint, RecordDraft, ThreadLog, Value
+from ...format.thread_log import LoggedCheckpoint, RecordDraft, ThreadLog, Value
 
 
 class StoredCheckpoint:

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from ...errors import Conflict, InvalidDocument, SessionExists, SessionNotFound, UnsupportedFormat
-from ...format.ids import LONGEST_ID
 from ...format.payload import Json
+from ...format.thread_log import (
+    ALL_MESSAGES,
+    FORMAT,
+    FRAMEWORK,
+    LOG,
+    NAME,
+    THREAD,
+    Beyond,
+    ThreadLog,
+    labels_of,
+    new_log,
+    session_id,
+)
 from ...store.fields import SessionFields
 from ...store.pages import PagedListing
 from ...store.session import SessionInfo
 from ...store.store import SessionStore
 from ...util.lru import LRU
-from ..adapter import composed_id
-from .thread_log import Beyond, ThreadLog
 
 T = TypeVar("T")
 
-FRAMEWORK, LOG, THREAD = "framework", "log", "thread"
-"""Labels of a thread's session: ``langgraph``; the format of its log and which log it is; its id, where that is odd."""
-
-NAME = "langgraph"
-_FORMAT = "1"
 _LOCKS = 64
 _TRIES = 100
 _LOOK = 12
 """Records at the end that are looked at first, for where to begin reading."""
 _SHORT = 48
 """Records that are read from the first one on in any case."""
-_ALL_MESSAGES = 1 << 53
-"""A log is never cut at its beginning, whatever the store does with other sessions."""
 
 
 class _Folded:
@@ -126,7 +128,7 @@ class ThreadLogs:
                     session = self._store.load(id)
                     if session.version == folded.version:
                         session.messages = list(records)
-                        session.labels = {**session.labels, LOG: _new_log()}
+                        session.labels = {**session.labels, LOG: new_log()}
                         self._store.save(session)
                         return
                 except (Conflict, SessionNotFound):
@@ -153,7 +155,7 @@ class ThreadLogs:
         id, new_id = session_id(source), session_id(target)  # noqa: A001 - as above
         try:
             self._info(id)
-            labels = {**(self._fields.get("labels") or {}), **_labels(target, new_id)}
+            labels = {**(self._fields.get("labels") or {}), **labels_of(target)}
             self._store.copy(id, new_id, labels=labels)
         except SessionExists:
             raise
@@ -177,8 +179,10 @@ class ThreadLogs:
         if labels.get(FRAMEWORK) != NAME:
             raise InvalidDocument(f"session {id!r:.80} is no thread of LangGraph: choose another thread_id, or vault")
         found = labels.get(LOG, "").partition(".")[0]
-        if found != _FORMAT:
-            raise UnsupportedFormat(f"the log of thread {id!r:.80} is of format {found!r}", found=found, supported="1")
+        if found != FORMAT:
+            raise UnsupportedFormat(
+                f"the log of thread {id!r:.80} is of format {found!r}", found=found, supported=FORMAT
+            )
         return info
 
     def _current(self, id: str, space: str | None) -> _Folded | None:
@@ -221,8 +225,8 @@ class ThreadLogs:
         return _Folded(ThreadLog(), _name(info), "")
 
     def _begin(self, id: str, thread: str, owners: SessionFields, records: list[Json]) -> None:
-        fields: dict[str, Any] = {**owners, **self._fields, "max_messages": _ALL_MESSAGES}
-        fields["labels"] = {**(fields.get("labels") or {}), **_labels(thread, id)}
+        fields: dict[str, Any] = {**owners, **self._fields, "max_messages": ALL_MESSAGES}
+        fields["labels"] = {**(fields.get("labels") or {}), **labels_of(thread)}
         session = self._store.create(id, messages=records, **cast("SessionFields", fields))
         folded = _Folded(ThreadLog(), _name(session.info()), session.version)
         folded.log.take_all(records)
@@ -242,22 +246,6 @@ class ThreadLogs:
         kept = _Folded(folded.log, folded.name, folded.version)
         self._folded.keep(id, kept)
         return kept
-
-
-def session_id(thread: str) -> str:
-    """The id of a thread's session: its own where it can be one."""
-    if "%" not in thread and len(thread.encode("utf-8", "surrogatepass")) <= LONGEST_ID:
-        return thread
-    return composed_id(thread)
-
-
-def _labels(thread: str, id: str) -> dict[str, str]:
-    labels = {FRAMEWORK: NAME, LOG: _new_log()}
-    return labels if id == thread else {**labels, THREAD: thread}
-
-
-def _new_log() -> str:
-    return f"{_FORMAT}.{os.urandom(6).hex()}"
 
 
 def _name(info: SessionInfo) -> tuple[object, ...]:

@@ -16,8 +16,8 @@ import pytest
 from files_lab import FailingDisk
 
 from vaultsession.backends import FilesBackend
-from vaultsession.backends.files import index, index_buffer, index_queries, index_schema, index_thread, locks, writers
-from vaultsession.backends.files.index_buffer import IndexBuffer
+from vaultsession.backends.files import index, index_queries, index_schema, index_thread, locks, writers
+from vaultsession.backends.files.index import IndexBuffer
 from vaultsession.backends.files.index_schema import IndexEntry
 from vaultsession.backends.files.layout import STRIPES, FilesLayout, key_in, stripe_of, temporary_in
 from vaultsession.backends.files.quarantine import Quarantine
@@ -155,6 +155,18 @@ def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
     disk.broken = set()
     with lock.mutex, lock:
         pass
+
+
+def test_a_lock_that_is_free_in_a_moment_is_waited_for_without_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = locks.open_lock(Disk(), str(tmp_path / "lock"))
+    assert locks.try_lock(Disk(), held.fd)
+    monkeypatch.setattr(locks.time, "sleep", lambda _: locks.unlock(Disk(), held.fd))
+    monkeypatch.setattr(locks, "within", pytest.fail)
+    waiting = locks.PathLock(Disk(), str(tmp_path / "lock"))
+    with waiting.mutex, waiting:
+        assert not locks.try_lock(Disk(), held.fd)
 
 
 @pytest.mark.parametrize("disk", [Disk(), NoFlock()], ids=["flock", "filelock"])
@@ -553,9 +565,9 @@ def test_the_quarantine_is_bounded_and_the_oldest_go_first(path: Path) -> None:
 
 def test_witnesses_are_compared_as_they_are_stored() -> None:
     one, other = Witness(1, 2, b"b" * 16), Witness(1, 3, b"a" * 16)
-    assert index_buffer.newest_witness(None, None) is None
-    assert index_buffer.newest_witness(one, None) == one == index_buffer.newest_witness(None, one)
-    assert index_buffer.newest_witness(one, other) == other == index_buffer.newest_witness(other, one)
+    assert index_schema.newest_witness(None, None) is None
+    assert index_schema.newest_witness(one, None) == one == index_schema.newest_witness(None, one)
+    assert index_schema.newest_witness(one, other) == other == index_schema.newest_witness(other, one)
     assert index_schema.unpack_witness(index_schema.pack_witness(other)) == other
     assert index_schema.pack_witness(one) < index_schema.pack_witness(other)
 

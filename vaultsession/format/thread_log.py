@@ -1,4 +1,4 @@
-"""ThreadLog: what the records of a thread say, folded; and RecordDraft, a record that is to be put behind them.
+"""ThreadLog: the records of a thread of LangGraph, folded; and RecordDraft, a record that is to be put behind them.
 
 A record is a checkpoint or the writes of a task. Nothing is updated in place::
 
@@ -22,13 +22,22 @@ checkpoint needs is read from there on.
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...errors import UnsupportedFormat
-from ...format.binary_text import readable
-from ...format.payload import Json
+from ..errors import UnsupportedFormat
+from .binary_text import readable
+from .ids import LONGEST_ID, composed
+from .payload import Json
+
+FRAMEWORK, LOG, THREAD = "framework", "log", "thread"
+"""Labels of a thread's session: ``langgraph``; the format of its log and which log it is; its id, where that is odd."""
+
+NAME, FORMAT = "langgraph", "1"
+ALL_MESSAGES = 1 << 53
+"""A log is never cut at its beginning, whatever the store does with other sessions."""
 
 Value = Any
 """A value as a record has it: JSON."""
@@ -337,3 +346,21 @@ class RecordDraft:
         if len(text) >= SHARED:
             self._numbers[text] = number
         return number
+
+
+def session_id(thread: str) -> str:
+    """The id of a thread's session: its own where it can be one."""
+    if "%" not in thread and len(thread.encode("utf-8", "surrogatepass")) <= LONGEST_ID:
+        return thread
+    return composed(thread)
+
+
+def labels_of(thread: str) -> dict[str, str]:
+    """The labels of a thread whose log begins now."""
+    labels = {FRAMEWORK: NAME, LOG: new_log()}
+    return labels if session_id(thread) == thread else {**labels, THREAD: thread}
+
+
+def new_log() -> str:
+    """The label of a log that begins now."""
+    return f"{FORMAT}.{os.urandom(6).hex()}"
