@@ -78,7 +78,7 @@ Not a float: it writes null for those that JSON does not have. Keys it refuses u
 
 _LONGEST_PATH = 120
 
-_BOXED = b"{" + lossless.MARK
+BOXED = b"{" + lossless.MARK
 """What the JSON of a message in a box begins with."""
 
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
@@ -172,7 +172,7 @@ def boxed_element(element: bytes) -> bytes:
 
 def unboxed_element(element: bytes) -> bytes:
     """The JSON of a stored message as it was; as it is stored where JSON does not carry it."""
-    if not element.startswith(_BOXED):
+    if not element.startswith(BOXED):
         return element
     message = lossless.unbox(parse(element))
     return orjson.dumps(message) if _is_plain(message) else element
