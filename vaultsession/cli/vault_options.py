@@ -10,8 +10,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
 from urllib.parse import unquote
 
 import typer
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from ..store import configuration
     from ..store import open as store_open
     from ..store import settings as store_settings
-    from ..store.settings import Durability, Fallback, Settings
+    from ..store.settings import SettingFields, Settings
     from ..store.store import SessionStore
     from ..util import disk
     from ..util import place as place_parts
@@ -102,19 +101,9 @@ class VaultOptions(_NamedPlaces):
         named = self.key_file, self.passphrase_file, environ.get(secrets.KEY_FILE), environ.get(secrets.PASSPHRASE_FILE)
         return tuple(absolute(path) for path in named if path)
 
-    def open(
-        self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None,
-        fallback: Fallback | None = None,
-    ) -> SessionStore:  # fmt: skip
+    def open(self, *, key: Key = None, **changes: Unpack[SettingFields]) -> SessionStore:
         """The store, with other settings where they are given. ``VaultNotFound``: no command but ``init`` makes one."""
-        settings = self.settings
-        if durability is not None:
-            settings = replace(settings, durability=durability)
-        if cache_bytes is not None:
-            settings = replace(settings, cache_bytes=cache_bytes)
-        if fallback is not None:
-            settings = replace(settings, fallback=fallback)
-        sources = key_sources.KeySources(self.environ)
+        settings, sources = self.settings.replaced(changes), key_sources.KeySources(self.environ)
         return store_open.open_store(self.path, key=key or self.key, settings=settings, sources=sources, create=False)
 
     def location(self, place: str | None = None) -> VaultLocation:

@@ -44,13 +44,6 @@ else:
     key_places, oskeyring = LazyModule(".vault.key_places"), LazyModule(".vault.os_keyring")
 
 
-def _user_config() -> str:
-    try:
-        return user_directory("config")
-    except InvalidSetting:
-        return ""
-
-
 class KeySource(Protocol):
     """A place that a secret may come from."""
 
@@ -171,7 +164,13 @@ class KeySources(NamedTuple):
         return key_places.KeyFile(os.path.abspath(path), self.disk)
 
     def _config_directory(self) -> str:
-        return _user_config() if self.config is None else self.config
+        """Where the files of keys lie; empty for a user without a home."""
+        if self.config is not None:
+            return self.config
+        try:
+            return user_directory("config")
+        except InvalidSetting:
+            return ""
 
     def _configured(self, key: Key) -> list[KeySource]:
         if key is not None:
