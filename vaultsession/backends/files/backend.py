@@ -269,7 +269,7 @@ class FilesBackend(Backend):
     def remembered(self, name: str) -> int | None:
         """A number that ``remember`` kept in the index; None also where that was replaced since."""
         self._check_open()
-        return self._rebuild.read(partial(index_queries.meta, name=name))
+        return self._rebuild.read(index_queries.meta).get(name)
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
@@ -421,7 +421,7 @@ class FilesBackend(Backend):
         """
         for _ in range(2):
             tokens = self._markers.tokens()
-            kept = self._rebuild.read(index_queries.all_meta) if tokens else {}
+            kept = self._rebuild.read(index_queries.meta) if tokens else {}
             if all(kept.get(name) == token for name, token in tokens.items()):
                 return False
         return True

@@ -31,7 +31,6 @@ from .index_schema import (
     create,
     inode_of,
     newest_witness,
-    put_all_meta,
     put_meta,
     rebuild_tags,
     tombstone_from,
@@ -247,7 +246,7 @@ class Index:
             connection = self._writer.get()
             durable = self._durable or others
             with translated(self._path, self._writer.inode):
-                if index_queries.meta(connection, UNTAGGED) is not None:  # a rebuild failed at its last step
+                if UNTAGGED in index_queries.meta(connection):  # a rebuild failed at its last step
                     with transaction(connection):
                         rebuild_tags(connection)
                 # The checkpoint is for the size of the log: a passive one, since the others wait for a reader that was
@@ -409,7 +408,7 @@ class Index:
             ):
                 apply_all(connection, entries)
                 if durable:  # another thread may have written the entries and flushed nothing: there has to be a commit
-                    put_meta(connection, _SETTLED, 1)
+                    put_meta(connection, {_SETTLED: 1})
         except BaseException:
             self._buffer.restore()
             raise
@@ -418,7 +417,7 @@ class Index:
 
     def _put_flushed(self, connection: sqlite3.Connection, values: Mapping[str, int], *, durable: bool) -> None:
         with self._flushed(connection, durable=durable), transaction(connection):
-            put_all_meta(connection, values)
+            put_meta(connection, values)
 
     @contextlib.contextmanager
     def _flushed(self, connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:

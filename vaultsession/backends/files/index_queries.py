@@ -104,13 +104,7 @@ def is_empty(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute(text).fetchone()[0])
 
 
-def meta(connection: sqlite3.Connection, name: str) -> int | None:
-    """The number kept under a name; None where there is none, as in an index that was rebuilt since."""
-    found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return None if found is None else int(found[0])
-
-
-def all_meta(connection: sqlite3.Connection) -> dict[str, int]:
+def meta(connection: sqlite3.Connection) -> dict[str, int]:
     """Every number that is kept, by its name."""
     return {name: int(value) for name, value in connection.execute("SELECT name, value FROM meta")}
 

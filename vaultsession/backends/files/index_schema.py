@@ -404,15 +404,9 @@ def remove_tombstone(connection: sqlite3.Connection, locator: str, tombstone: To
     connection.execute(text, (locator, tombstone.generation, tombstone.mac))
 
 
-def put_meta(connection: sqlite3.Connection, name: str, value: int) -> None:
-    """Keep a number under a name."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-
-def put_all_meta(connection: sqlite3.Connection, values: Mapping[str, int]) -> None:
+def put_meta(connection: sqlite3.Connection, values: Mapping[str, int]) -> None:
     """Keep each number under its name. Within a transaction."""
-    for name, value in values.items():
-        put_meta(connection, name, value)
+    connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
 
 
 def rebuild_tags(connection: sqlite3.Connection) -> None:

@@ -32,13 +32,12 @@ from .index_schema import (
     IndexEntry,
     apply_all,
     lose_row,
-    put_all_meta,
     put_meta,
     put_witness,
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, key_in, refusal, removal_in, temporary_in, vanished
+from .layout import FilesLayout, Removal, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
 
@@ -170,7 +169,7 @@ class IndexRebuild:
             try:
                 self.rebuild(everything=True, empty=True)
                 if tokens := self._tokens():
-                    self._index.write(partial(put_all_meta, values=tokens))
+                    self._index.write(partial(put_meta, values=tokens))
             except IndexDamaged as again:
                 raise BackendUnavailable(f"{again}, while it was rebuilt") from again
 
@@ -218,13 +217,13 @@ class IndexRebuild:
         scanned = changed = unreadable = 0
         entries: dict[str, IndexEntry] = {}
         temporaries: list[tuple[str, str]] = []
-        removals: list[str] = []
+        removals: list[tuple[str, Removal]] = []
         renamed: set[str] = set()
         self._index.flush()  # the buffer is met among the rows, and not written over what is rebuilt
         try:
             for names in batches(self._disk.names(self._layout.sessions)):
                 temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
-                removals += [name for name in names if removal_in(name) is not None]
+                removals += [(name, removal) for name in names if (removal := removal_in(name)) is not None]
                 keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
                 rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
@@ -246,10 +245,10 @@ class IndexRebuild:
                     changed += self._write(entries, tagged=not empty)
             changed += self._write(entries, tagged=not empty)
             orphans = sum(self._remove_temporary(name, locator) for name, locator in temporaries)
-            orphans += sum(map(self._complete_removal, removals))
+            orphans += sum(self._complete_removal(name, removal) for name, removal in removals)
             removed, lost = self._remove_rows(renamed, outdated=outdated)
         finally:  # also after a failure, or where an earlier rebuild failed before its last step
-            if everything or self._index.read(partial(index_queries.meta, name=UNTAGGED)) is not None:
+            if everything or UNTAGGED in self._index.read(index_queries.meta):
                 self._index.rebuild_tags()
         if progress is not None:
             progress(total, total)
@@ -260,7 +259,7 @@ class IndexRebuild:
 
         def write(connection: sqlite3.Connection) -> None:
             if not tagged:
-                put_meta(connection, UNTAGGED, 1)
+                put_meta(connection, {UNTAGGED: 1})
             apply_all(connection, entries, tagged=tagged)
 
         count = len(entries)
@@ -330,10 +329,7 @@ class IndexRebuild:
             return True
         return False
 
-    def _complete_removal(self, name: str) -> bool:
-        removal = removal_in(name)
-        if removal is None:
-            return False
+    def _complete_removal(self, name: str, removal: Removal) -> bool:
         stripe = self._containers.stripes.of(removal.locator)
         with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
             return self._containers.removals.complete(name, removal)

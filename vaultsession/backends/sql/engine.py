@@ -140,7 +140,8 @@ class SqlEngine:
         foreign = [each for each in foreign if not self._can_read(connection, each)]
         if foreign:
             self._refuse_foreign([each.name for each in foreign])
-        return there == names and all(self._is_indexed(connection, each) for each in self._tables.schema.sorted_tables)
+        tables = self._tables.schema.sorted_tables
+        return there == names and not any(self._missing_indexes(connection, each) for each in tables)
 
     @staticmethod
     def _can_read(connection: sa.Connection, table: sa.Table) -> bool:
@@ -154,9 +155,9 @@ class SqlEngine:
         return True
 
     @staticmethod
-    def _is_indexed(connection: sa.Connection, table: sa.Table) -> bool:
+    def _missing_indexes(connection: sa.Connection, table: sa.Table) -> list[sa.Index]:
         known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
-        return known >= {index.name for index in table.indexes}
+        return [index for index in table.indexes if index.name not in known]
 
     def _make(self) -> None:
         if self.is_made():
@@ -203,10 +204,8 @@ class SqlEngine:
             connection.execute(metadata.insert(), {"name": named, "data": SCHEMA})
         for table in self._tables.schema.sorted_tables:
             connection.execute(CreateTable(table, if_not_exists=True))
-            known = {index["name"] for index in sa.inspect(connection).get_indexes(table.name)}
-            for index in table.indexes:
-                if index.name not in known:
-                    connection.execute(CreateIndex(index))
+            for index in self._missing_indexes(connection, table):
+                connection.execute(CreateIndex(index))
         return True
 
     def _refuse_foreign_file(self, connection: sa.Connection) -> None:

@@ -7,6 +7,8 @@ is rarer than it thinks. Adding nought to the column keeps it from that, in ever
 
 from __future__ import annotations
 
+import operator
+
 import sqlalchemy as sa
 
 from ...format.sealed import Query
@@ -20,20 +22,14 @@ def page(tables: Tables, query: Query, after: tuple[object, object] | None, size
     rows = tables.sessions.c
     updated: sa.ColumnElement[int] = rows.updated + 0 if query.tags else rows.updated
     statement = sa.select(*(rows[name] for name in COLUMNS)).where(*_conditions(tables, query))
+    ways = (operator.le, operator.lt, sa.desc) if query.newest_first else (operator.ge, operator.gt, sa.asc)
+    is_no_earlier, is_behind, order = ways
     if after is not None:
-        moment, locator = (sa.literal(after[0], sa.BigInteger), sa.literal(after[1], rows.locator.type))
-        if query.newest_first:
-            statement = statement.where(
-                updated <= moment, sa.or_(updated < moment, sa.and_(updated == moment, rows.locator < locator))
-            )
-        else:
-            statement = statement.where(
-                updated >= moment, sa.or_(updated > moment, sa.and_(updated == moment, rows.locator > locator))
-            )
-    if query.newest_first:
-        statement = statement.order_by(updated.desc(), rows.locator.desc())
-    else:
-        statement = statement.order_by(updated, rows.locator)
+        moment, locator = sa.literal(after[0], sa.BigInteger), sa.literal(after[1], rows.locator.type)
+        is_there = sa.and_(updated == moment, is_behind(rows.locator, locator))
+        # The first condition says no more than the second: it is the one that an index is entered by.
+        statement = statement.where(is_no_earlier(updated, moment), sa.or_(is_behind(updated, moment), is_there))
+    statement = statement.order_by(order(updated), order(rows.locator))
     return statement.limit(size).offset(skip) if skip else statement.limit(size)
 
 

@@ -19,7 +19,7 @@ from ...format.sealed import Container, ReadHead
 from ...util.lazy import log
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import SessionTables, Stamp, joined, tombstone_from, witness_from
+from .sessions import STATED, SessionTables, Stamp, joined, tombstone_from, witness_from
 from .tables import Tables
 
 _PAGE = 256
@@ -120,13 +120,8 @@ class _Pieces:
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
     rows = tables.sessions.c
-    stamp, others = (
-        (rows.generation, rows.version),
-        (rows.seq, rows.header, rows.grave, rows.mac, rows.begin, rows.tail),
-    )
-    for locator, generation, version, *rest in database.walk(
-        sa.select(rows.locator, *stamp, *others), rows.locator, _PAGE
-    ):
+    statement = sa.select(rows.locator, *(rows[name] for name in STATED), rows.tail)
+    for locator, generation, version, *rest in database.walk(statement, rows.locator, _PAGE):
         yield _Row(locator, Stamp(generation, version), *rest)
 
 

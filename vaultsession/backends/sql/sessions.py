@@ -22,9 +22,11 @@ from .tables import Bytes, Tables
 PIECE = 1 << 20
 """Bytes of the largest piece: a statement stays far below what servers accept by default (16 MiB)."""
 
-
 TAIL = 4096
 """Bytes of the largest tail: a row with it still fits a page of InnoDB, and is rewritten with every append."""
+
+STATED = ("generation", "version", "seq", "header", "grave", "mac", "begin")
+"""Columns of a row that say what its container is; the tail goes with the last of its pieces."""
 
 
 class Stamp(NamedTuple):
@@ -64,23 +66,10 @@ class SessionTables:
         here = sessions.locator == sa.bindparam("here")
         is_piece = sa.and_(pieces.locator == sessions.locator, pieces.generation == sessions.generation)
         start = sa.bindparam("start", type_=sa.BigInteger)
+        tail = sa.case((sa.or_(pieces.ending.is_(None), pieces.ending == sessions.begin), sessions.tail))
         self._stamp = sa.select(sessions.generation, sessions.version).where(here)
         self._from, self._last = (
-            sa.select(
-                sessions.generation,
-                sessions.version,
-                sessions.seq,
-                sessions.size,
-                sessions.header,
-                sessions.grave,
-                sessions.mac,
-                sessions.begin,
-                sa.case((sa.or_(pieces.ending.is_(None), pieces.ending == sessions.begin), sessions.tail)).label(
-                    "tail"
-                ),
-                pieces.ending,
-                pieces.data,
-            )
+            sa.select(*(sessions[name] for name in STATED), tail, pieces.ending, pieces.data)
             .select_from(tables.sessions.outerjoin(tables.pieces, sa.and_(is_piece, pieces.ending > first)))
             .where(here)
             .order_by(pieces.ending)
@@ -133,16 +122,16 @@ class SessionTables:
         rows = connection.execute(statement, {"here": locator_of(key).encode(), "start": start}).all()
         if not rows:
             return None
-        generation, version, seq, _, header, buried, mac, begin = rows[0][:8]
+        generation, version, seq, header, buried, mac, begin, _, _, _ = rows[0]
         if not isinstance(generation, int) or not isinstance(version, bytes):
             raise Damaged(f"the row of {key} holds values of another type; nothing was changed")
         known = seen.joined(witness_from(generation, seq, version), tombstone_from(key, buried, mac))
-        tail = rows[-1][8]
+        tail = rows[-1][-3]
         if header is None and tail is None and begin is None:
             return FoundRow(Stamp(generation, version), None, known.tombstone)
         if not isinstance(begin, int) or not isinstance(tail, bytes):
             raise Damaged(f"the end of {key} is gone; nothing was changed")
-        pieces = [(row[9], row[10]) for row in rows if row[9] is not None]
+        pieces = [(ending, data) for *_, ending, data in rows if ending is not None]
         container = _container(key, start, header, [*pieces, (begin + len(tail), tail)])._replace(
             witness=known.witness, tombstone=known.tombstone
         )
@@ -290,15 +279,9 @@ def columns(row: IndexRow) -> dict[str, Any]:
 
 def removed(tombstone: Tombstone) -> dict[str, Any]:
     """The row of a session that was removed."""
-    generation = tombstone.generation
+    _, generation, mac = tombstone
     bare = ("seq", "updated", "expires", "size", "tags", "head", "header", "begin", "tail")
-    return {
-        "generation": generation,
-        "version": tombstone.mac,
-        "grave": generation,
-        "mac": tombstone.mac,
-        **dict.fromkeys(bare),
-    }
+    return {**dict.fromkeys(bare), "generation": generation, "version": mac, "grave": generation, "mac": mac}
 
 
 def pieces_of(sealed: Write) -> Iterator[tuple[int, bytes]]:
