@@ -1,4 +1,4 @@
-"""What ``import vaultsession`` costs beyond the four packages that it imports.
+"""What ``import vaultsession`` costs beyond the three packages that it imports.
 
 Byte code is at hand, as it is where a package was installed: without it each process would compile what it imports, and
 the figure would be three times as large wherever the environment says PYTHONDONTWRITEBYTECODE.
@@ -12,7 +12,7 @@ import sys
 
 from ..harness import Report, median
 
-_PACKAGES = "import cryptography.hazmat.primitives.ciphers.aead, zstandard, orjson, platformdirs"
+_PACKAGES = "import cryptography.hazmat.primitives.kdf.hkdf, zstandard, orjson"
 _BOTH = f"{_PACKAGES}; import vaultsession; vaultsession.open_store"
 _CODE = """
 import sys, time

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirror_lab import Shaky, contents, eventually, mirrored
+from mirror_lab import Shaky, compare, contents, eventually, is_level, mirrored
 
 from vaultsession import RawKey, open_store
 from vaultsession.backends import MemoryBackend
@@ -80,7 +80,7 @@ def test_forged_tombstones_empty_no_running_mirror_and_health_says_so(scene: Sce
     eventually(lambda: store.mirror.status().succeeded)
     for key in scene.keys:
         tombstone(scene.vault, key)
-    store.mirror.compare()
+    compare(store.mirror)
     eventually(lambda: set(store.mirror.status().refused) == set(scene.keys))
     assert "not made with its keys" in (store.health()["mirror"] or "")
     assert contents(scene.copy) == before
@@ -103,7 +103,7 @@ def test_a_store_opened_with_a_mirror_proves_what_it_sends(tmp_path: Path) -> No
     place, copy = f"sqlite:///{tmp_path}/vault.db", tmp_path / "mirror"
     with open_store(place, key=KEY, mirror=str(copy)) as store:
         store.create("a")
-        assert store._backend.mirror.wait(30)
+        assert is_level(store._backend.mirror, 30)
         key = store._key("a")
     with open_store(place, key=KEY, mirror=None) as store:
         tombstone(store._backend, key)  # type: ignore[arg-type]  # every backend commits alike

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirror_lab import Shaky, contents, eventually, mirrored
+from mirror_lab import Shaky, compare, contents, eventually, is_level, mirrored
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.restore import MirroredSession, Proof, restore, verify
@@ -194,8 +194,8 @@ def test_a_running_vault_takes_nothing_from_its_mirror(
     harm(mirror, keys[0], keys[1])
     store = mirrored(vault, mirror)
     eventually(lambda: store.mirror.status().succeeded)
-    store.mirror.compare()
-    assert store.mirror.wait(30)
+    compare(store.mirror)
+    assert is_level(store.mirror, 30)
     assert contents(vault) == before
     pen.write("a", "goes on")
     assert pen.texts(vault, keys[0])[-1] == "goes on"
@@ -217,7 +217,7 @@ def test_forged_tombstones_and_rows_stop_a_mirror_and_remove_nothing(
     eventually(lambda: set(store.mirror.status().refused) == {keys[0], keys[1]})
     assert "newer" in (store.health()["mirror"] or "")
     assert contents(vault).keys() == before.keys()
-    assert store.mirror.wait(30)
+    assert is_level(store.mirror, 30)
     assert pen.texts(mirror, keys[2]) == pen.texts(vault, keys[2])
     store.mirror.close()
 

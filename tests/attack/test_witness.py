@@ -13,8 +13,9 @@ import pytest
 from files_lab import AfterTheNextStart
 
 from vaultsession import RawKey, SessionStore, open_store
-from vaultsession.admin.doctor import Severity, Verdict, check, examine, known_keys, opened_read_only
+from vaultsession.admin.doctor import Severity, examine, known_keys, opened_read_only
 from vaultsession.admin.migrate import migrate
+from vaultsession.engine.verify import Verdict, check
 from vaultsession.errors import Damaged, RollbackDetected, SessionNotFound
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk

@@ -79,3 +79,18 @@ def contents(backend: Any) -> dict[str, bytes]:
         container = backend.read(row.key)
         found[row.key[-32:]] = container.header + container.data
     return found
+
+
+def compare(mirror: Replicator) -> None:
+    """Have everything compared, soon and in the background."""
+    mirror._queue.mark_everything()
+
+
+def is_level(mirror: Replicator, seconds: float) -> bool:
+    """Whether nothing waits any more, within so many seconds."""
+    until = time.monotonic() + seconds
+    while (status := mirror.status()).behind or status.comparing:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True

@@ -338,7 +338,10 @@ async def awaited(path: Path, message: dict[str, Any]) -> None:
     assert_type(await store.copy("a"), Session)
     assert_type(await store.load_many(["a"]), Mapping[str, Session])
     assert_type(await store.verify(), Verified)
-    assert_type(await open_store_async(path, state_type=Progress), AsyncSessionStore[Progress])
+    typed = await open_store_async(path, state_type=Progress)
+    assert_type(typed, AsyncSessionStore[Progress])
+    assert_type(await typed.create("a", state=Progress()), Session[Progress])
+    assert_type(await typed.load_many(["a"]), Mapping[str, Session[Progress]])
     async with store.edit("a") as draft:
         assert_type(draft, Session)
     async with store.lease("a") as nothing:

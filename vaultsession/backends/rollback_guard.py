@@ -50,9 +50,6 @@ class RollbackGuard:
         elif isinstance(newest, IndexRow) and not newest.torn:
             self._join(key, newest.witness, None)
 
-    def note(self, key: str, witness: Witness) -> None:
-        self._join(key, witness, None)
-
     def sight(self, key: str) -> Sight:
         """What was seen of a session."""
         return self._sights.get(locator_of(key)) or UNSEEN

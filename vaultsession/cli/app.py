@@ -16,49 +16,39 @@ class Commands(LazyGroup):
     """Every command, in the order of need. A line is the first of the command's own help."""
 
     entries = (
-        CommandEntry("demo", "demo", _BEGIN, "See a vault at work, in a few seconds."),
-        CommandEntry("init", "init", _BEGIN, "Make a new vault."),
-        CommandEntry("ls", "ls", _SESSIONS, "List living sessions, newest first."),
-        CommandEntry("show", "show", _SESSIONS, "Show a session: its facts and its messages."),
-        CommandEntry("web", "web", _SESSIONS, "Read the conversations of a vault in a browser."),
-        CommandEntry("grep", "grep", _SESSIONS, "Find messages by what they say."),
-        CommandEntry("tail", "tail", _SESSIONS, "Show the newest messages of a session."),
-        CommandEntry("chat", "chat", _SESSIONS, "Talk with an agent; every turn is kept."),
-        CommandEntry("append", "append", _SESSIONS, "Append messages to a session."),
-        CommandEntry("copy", "copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
-        CommandEntry("export", "export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
-        CommandEntry("import", "import_", _SESSIONS, "Import sessions that another program kept."),
-        CommandEntry("archive", "archive", _SESSIONS, "Seal the plaintext sessions that agents leave behind."),
-        CommandEntry("restore", "restore", _SESSIONS, "Put the files of archived sessions back, byte for byte."),
-        CommandEntry("touch", "touch", _SESSIONS, "Extend a session by its life span, from now on."),
-        CommandEntry("rm", "rm", _SESSIONS, "Remove sessions."),
-        CommandEntry("sweep", "sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
-        CommandEntry("stats", "stats", _VAULT, "Count sessions and bytes, and say whether all is well."),
-        CommandEntry("verify", "verify", _VAULT, "Open and authenticate every record of every session."),
-        CommandEntry("doctor", "doctor", _VAULT, "Look for what is wrong with a vault."),
-        CommandEntry("repair", "repair", _VAULT, "Mend what `doctor` finds and can be mended."),
+        CommandEntry("demo", _BEGIN, "See a vault at work, in a few seconds."),
+        CommandEntry("init", _BEGIN, "Make a new vault."),
+        CommandEntry("ls", _SESSIONS, "List living sessions, newest first."),
+        CommandEntry("show", _SESSIONS, "Show a session: its facts and its messages."),
+        CommandEntry("web", _SESSIONS, "Read the conversations of a vault in a browser."),
+        CommandEntry("grep", _SESSIONS, "Find messages by what they say."),
+        CommandEntry("tail", _SESSIONS, "Show the newest messages of a session."),
+        CommandEntry("chat", _SESSIONS, "Talk with an agent; every turn is kept."),
+        CommandEntry("append", _SESSIONS, "Append messages to a session."),
+        CommandEntry("copy", _SESSIONS, "Fork a session: the same state and history, a life of its own."),
+        CommandEntry("export", _SESSIONS, "Write sessions as JSON lines, in the clear."),
+        CommandEntry("import", _SESSIONS, "Import sessions that another program kept."),
+        CommandEntry("archive", _SESSIONS, "Seal the plaintext sessions that agents leave behind."),
+        CommandEntry("restore", _SESSIONS, "Put the files of archived sessions back, byte for byte."),
+        CommandEntry("touch", _SESSIONS, "Extend a session by its life span, from now on."),
+        CommandEntry("rm", _SESSIONS, "Remove sessions."),
+        CommandEntry("sweep", _SESSIONS, "Remove sessions that have expired, and only those."),
+        CommandEntry("stats", _VAULT, "Count sessions and bytes, and say whether all is well."),
+        CommandEntry("verify", _VAULT, "Open and authenticate every record of every session."),
+        CommandEntry("doctor", _VAULT, "Look for what is wrong with a vault."),
+        CommandEntry("repair", _VAULT, "Mend what `doctor` finds and can be mended."),
         CommandEntry(
-            "train",
-            "train",
-            _VAULT,
-            "Learn a compression dictionary from the newest sessions, and say what it is worth.",
+            "train", _VAULT, "Learn a compression dictionary from the newest sessions, and say what it is worth."
         ),
+        CommandEntry("migrate", _VAULT, "Copy a vault to another place: files, Redis or a database, in any direction."),
+        CommandEntry("inspect", _VAULT, "Show what a session file is made of."),
+        CommandEntry("reindex", _VAULT, "Derive the index anew."),
         CommandEntry(
-            "migrate", "migrate", _VAULT, "Copy a vault to another place: files, Redis or a database, in any direction."
+            "key", _VAULT, "Keys: the secrets that open a vault, and the keys that its sessions are sealed under."
         ),
-        CommandEntry("inspect", "inspect", _VAULT, "Show what a session file is made of."),
-        CommandEntry("reindex", "reindex", _VAULT, "Derive the index anew."),
-        CommandEntry(
-            "key",
-            "key",
-            _VAULT,
-            "Keys: the secrets that open a vault, and the keys that its sessions are sealed under.",
-        ),
-        CommandEntry("mirror", "mirror", _VAULT, "The mirror of a vault at a second place."),
-        CommandEntry("config", "config", _VAULT, "Show the settings, and where the configuration file is looked for."),
-        CommandEntry(
-            "completion", "completion", _BEGIN, "Print what makes a shell complete commands, options and ids."
-        ),
+        CommandEntry("mirror", _VAULT, "The mirror of a vault at a second place."),
+        CommandEntry("config", _VAULT, "Show the settings, and where the configuration file is looked for."),
+        CommandEntry("completion", _BEGIN, "Print what makes a shell complete commands, options and ids."),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from ..errors import Conflict, InvalidSetting
+from . import output
 
 
 @contextlib.contextmanager
@@ -52,6 +53,11 @@ def destination(path: str | None, *, replace: bool) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)
         raise
+
+
+def say_written(number: int, noun: str, path: str) -> None:
+    """What lies in a file now."""
+    output.say(f"{output.counted(number, noun)} written to {path}, in the clear: keep it as you keep a secret.")
 
 
 def _refuse_foreign(path: str, found: os.stat_result) -> None:

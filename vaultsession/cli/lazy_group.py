@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 from collections.abc import Iterable, Iterator
+from keyword import iskeyword
 from typing import Any, NamedTuple
 
 import typer
@@ -19,15 +20,19 @@ _TERM = 8
 
 
 class CommandEntry(NamedTuple):
-    """A command by name: its module in this folder, the panel and the line of the help that it stands in.
+    """A command by name, and the panel and the line of the help that it stands in.
 
-    The module has a function of the module's name, or an ``app`` of several commands.
+    The module of that name has a function of its name, or an ``app`` of several commands.
     """
 
     name: str
-    module: str
     panel: str
     line: str
+
+    @property
+    def module(self) -> str:
+        """Where it is: Python has other plans for a word of its own."""
+        return f"{self.name}_" if iskeyword(self.name) else self.name
 
 
 class NarrowContext(typer.Context):

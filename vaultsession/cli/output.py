@@ -12,12 +12,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from typer import Option
 
@@ -101,8 +100,7 @@ AnyForm = Annotated[Form, _any_form]
 """The form of a command's output, and the options that choose it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column. ``show`` spells a value for people; ``wide`` columns are left out on a narrow terminal.
 
     Those to the ``right`` and ``whole`` ones are never broken over lines; ``cut`` ones end in … instead.

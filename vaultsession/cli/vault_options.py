@@ -10,8 +10,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
 from urllib.parse import unquote
 
 import typer
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from ..store import configuration
     from ..store import open as store_open
     from ..store import settings as store_settings
-    from ..store.settings import Durability, Fallback, Settings
+    from ..store.settings import SettingFields, Settings
     from ..store.store import SessionStore
     from ..util import disk
     from ..util import place as place_parts
@@ -44,21 +43,22 @@ else:  # the help of a command does without the store
     secrets = LazyModule(".vault.secret")
 
 
-@dataclass(frozen=True)
-class VaultOptions:
-    """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
-
+class _NamedPlaces(NamedTuple):
     vault: str | None = None
     key_file: str | None = None
     key_command: str | None = None
     passphrase_file: str | None = None
+
+
+class VaultOptions(_NamedPlaces):
+    """A vault and a key, as far as the options name them. Nothing is opened before it is asked for."""
 
     def under(self, outer: VaultOptions | None) -> VaultOptions:
         """This, and what it leaves open from the options before the command."""
         if outer is None:
             return self
         path = self.vault or outer.vault
-        return replace(self if self.names_a_key else outer, vault=path)
+        return (self if self.names_a_key else outer)._replace(vault=path)
 
     @property
     def names_a_key(self) -> bool:
@@ -101,19 +101,9 @@ class VaultOptions:
         named = self.key_file, self.passphrase_file, environ.get(secrets.KEY_FILE), environ.get(secrets.PASSPHRASE_FILE)
         return tuple(absolute(path) for path in named if path)
 
-    def open(
-        self, *, key: Key = None, durability: Durability | None = None, cache_bytes: int | None = None,
-        fallback: Fallback | None = None,
-    ) -> SessionStore:  # fmt: skip
+    def open(self, *, key: Key = None, **changes: Unpack[SettingFields]) -> SessionStore:
         """The store, with other settings where they are given. ``VaultNotFound``: no command but ``init`` makes one."""
-        settings = self.settings
-        if durability is not None:
-            settings = replace(settings, durability=durability)
-        if cache_bytes is not None:
-            settings = replace(settings, cache_bytes=cache_bytes)
-        if fallback is not None:
-            settings = replace(settings, fallback=fallback)
-        sources = key_sources.KeySources(self.environ)
+        settings, sources = self.settings.replaced(changes), key_sources.KeySources(self.environ)
         return store_open.open_store(self.path, key=key or self.key, settings=settings, sources=sources, create=False)
 
     def location(self, place: str | None = None) -> VaultLocation:
@@ -156,9 +146,10 @@ class VaultOptions:
         self, vault: Vault, environ: Mapping[str, str] | None = None, *, prompts: bool = True
     ) -> Iterator[tuple[str, Secret]]:
         """The secrets that may open a vault, each asked for as the iteration reaches it; or of a prompt, too."""
-        takes_passphrase = prompts and any(slot.takes_passphrase for slot in vault.slots())
         sources = key_sources.KeySources(self.environ if environ is None else environ)
-        return sources.candidates(self.key, vault.identity().vault_id, takes_passphrase=takes_passphrase)
+        return sources.candidates(
+            self.key, vault.identity().vault_id, takes_passphrase=lambda: prompts and vault.takes_passphrase()
+        )
 
     def proved(self, vault: Vault) -> UnlockedVault | None:
         """The vault unlocked by a key that is at hand; None where there is none. Nobody is asked."""

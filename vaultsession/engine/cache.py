@@ -174,6 +174,7 @@ class SessionCache:
         self._grow(opened.row.key, kept, messages)
 
     def _grow(self, key: str, kept: Names, messages: Sequence[Json]) -> None:
+        self._names.forget(key)  # what it weighs is to be what it weighed when it was kept
         added = document.names_in(messages, kept.field)
         kept.found |= added
         kept.weight += sum(map(len, added)) + _NAME * len(added)

@@ -19,8 +19,19 @@ from .payload import Json
 SEGMENT = 256 * 1024
 """Bytes of JSON after which a long history goes on in another record, so that its tail is read without the rest."""
 
+NEWEST = 4
+"""The last record of a long history is so many times shorter: the newest messages are what is asked for most.
+
+Over 111 real histories of more than 256 KiB it takes 0.8 % more bytes, and the newest 20 messages are inflated in 54 us
+where it were 179. If all records were as short they took 28 % more; and histories of less than 256 KiB, which are one
+record, 12 % in two.
+"""
+
 LARGE = SEGMENT // 2
 """Bytes of a body from which on merging it with others would save next to nothing."""
+
+_TURN = 4 * 1024
+"""Bytes of a body up to which all of it is split where its last messages are asked for."""
 
 _NOTHING = b"{}"
 _NAMES = frozenset({str})
@@ -163,38 +174,51 @@ def tail(bodies: Iterable[bytes], wanted: int, *, skip: int = 0) -> list[bytes]:
     if wanted <= 0:
         return found
     for body in bodies:
-        enough = payload.last_of(body, wanted + skip)
+        enough = payload.last_of(body, wanted + skip) if len(body) > _TURN else None
         if enough is not None:
             found[:0] = enough[:wanted]
             break
         first, *added = payload.split(body)
         usable = len(added) - skip
         if usable > 0:
-            found[:0] = added[:usable]
+            found[:0] = added[max(0, usable - wanted) : usable]
             wanted -= usable
+            if wanted <= 0:
+                break
         # A FULL's state is no change; it ends the walk in any case, since nothing stands before it.
         popped = 0 if first == _NOTHING else _popped(first)
         skip = max(0, -usable) + popped
     return found
 
 
-def segments(first: bytes, messages: Sequence[bytes], *, largest: int = SEGMENT) -> Iterator[bytes]:
-    """The bodies of a history: one FULL or DELTA beginning with ``first``, then DELTAs of bounded size."""
-    return map(payload.join, parts([first, *messages], largest=largest))
+def segments(
+    first: bytes, messages: Sequence[bytes], *, largest: int = SEGMENT, follows: bool = False
+) -> Iterator[bytes]:
+    """The bodies of a history: one FULL or DELTA beginning with ``first``, then DELTAs of bounded size, a short last.
+
+    ``follows``: it goes on with one that is long already.
+    """
+    return map(payload.join, parts([first, *messages], largest=largest, follows=follows))
 
 
-def parts(elements: Sequence[bytes], *, largest: int = SEGMENT) -> Iterator[Sequence[bytes]]:
+def parts(elements: Sequence[bytes], *, largest: int = SEGMENT, follows: bool = False) -> Iterator[Sequence[bytes]]:
     """The elements of each of these bodies."""
-    if sum(map(len, elements)) <= largest:
+    left = sum(map(len, elements))
+    if not follows and left <= largest:
         yield elements
         return
-    part, size = [elements[0]], len(elements[0])
-    for message in elements[1:]:
-        if size + len(message) > largest and len(part) > 1:
+    first, *messages = elements
+    part, size, is_last = [first], len(first), False
+    left -= size
+    for message in messages:
+        begins_last = not is_last and left <= largest // NEWEST
+        if len(part) > 1 and (begins_last or size + len(message) > largest):
             yield part
             part, size = [_NOTHING], len(_NOTHING)
+        is_last = is_last or begins_last
         part.append(message)
         size += len(message)
+        left -= len(message)
     yield part
 
 
@@ -208,7 +232,10 @@ def merged(bodies: Bodies) -> list[bytes]:
     if not kept:
         return list(segments(orjson.dumps(stored_state_of(bodies)), elements(bodies)))
     rest = bodies[kept:]
-    return [*bodies[:kept], *segments(_NOTHING, elements([payload.join([_NOTHING]), *rest]))] if rest else list(bodies)
+    if not rest:
+        return list(bodies)
+    added = elements([payload.join([_NOTHING]), *rest])
+    return [*bodies[:kept], *segments(_NOTHING, added, follows=True)]
 
 
 def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # noqa: A001 - read as document.slice

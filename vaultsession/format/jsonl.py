@@ -25,7 +25,7 @@ import orjson
 
 from ..errors import Damaged, InvalidDocument, InvalidSetting, UnsupportedFormat
 from ..util.clock import to_datetime, to_duration, to_micros
-from . import ids, lossless
+from . import ids, lossless, payload
 from .head import Head, check_head, check_labels
 from .payload import Json
 
@@ -54,7 +54,9 @@ def line_of(head: Head, state: bytes, messages: Sequence[bytes]) -> bytes:
     """One session as a line. State and messages are JSON already, without raw newlines."""
     ttl = head.ttl
     facts: Json = {
-        "vaultsession": VERSION if lossless.MARK in state or any(map(_is_box, messages)) else 1,
+        "vaultsession": VERSION
+        if lossless.MARK in state or any(message.startswith(payload.BOXED) for message in messages)
+        else 1,
         "id": head.id,
         "created_at": to_datetime(head.created).isoformat(timespec="microseconds"),
         "updated_at": to_datetime(head.updated).isoformat(timespec="microseconds"),
@@ -108,10 +110,6 @@ def read_line(line: bytes, now: int) -> Restored:
     if boxes:
         state, messages = _unboxed(state, messages)
     return Restored(_head(fields, now), state, messages, boxes)
-
-
-def _is_box(message: bytes) -> bool:
-    return message.startswith(b"{" + lossless.MARK)
 
 
 def _unboxed(state: Json, messages: list[Json]) -> tuple[Json, list[Json]]:

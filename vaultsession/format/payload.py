@@ -78,7 +78,7 @@ Not a float: it writes null for those that JSON does not have. Keys it refuses u
 
 _LONGEST_PATH = 120
 
-_BOXED = b"{" + lossless.MARK
+BOXED = b"{" + lossless.MARK
 """What the JSON of a message in a box begins with."""
 
 _FRAME = zstandard.ZstdCompressor(level=1).compress(b"x")
@@ -137,10 +137,11 @@ def elements(
     is_plain = False
     try:
         is_flat = _refuse_large(values, limit, together=together)
-        texts = [orjson.dumps(value, option=_STRICT) for value in values]
+        dumps, box = orjson.dumps, lossless.BOX
+        texts = [dumps(value, option=_STRICT) for value in values]
         if is_flat or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values)):
             is_plain = True
-            if lossless.MARK not in texts[0] and True not in [lossless.BOX in message for message in messages]:
+            if lossless.MARK not in texts[0] and True not in [box in message for message in messages]:
                 return texts
     except (TypeError, ValueError, RecursionError):
         pass  # the walks below name the place
@@ -171,7 +172,7 @@ def boxed_element(element: bytes) -> bytes:
 
 def unboxed_element(element: bytes) -> bytes:
     """The JSON of a stored message as it was; as it is stored where JSON does not carry it."""
-    if not element.startswith(_BOXED):
+    if not element.startswith(BOXED):
         return element
     message = lossless.unbox(parse(element))
     return orjson.dumps(message) if _is_plain(message) else element

@@ -11,19 +11,18 @@ import contextlib
 import contextvars
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
-from ..format.payload import Json
 from ..util.event_loop import called, finished, in_thread, result_of, settled
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
-from .fields import ConversationFields, DocumentFields, Filters, ImportedFields, SessionFields, shows_fields
-from .session import Session, SessionInfo, Snapshot
+from .fields import ConversationFields, Filters, shows_fields
+from .session import Session
 from .steps import AsyncAgent
 from .store import SessionStore
 from .typed_state import StateT
@@ -39,13 +38,13 @@ _SLICE = 0.25
 
 
 def _awaited(
-    verb: Callable[Concatenate[SessionStore[Any], P], T],
-) -> Callable[Concatenate[AsyncSessionStore[Any], P], Coroutine[Any, Any, T]]:
+    verb: Callable[Concatenate[SessionStore[StateT], P], T],
+) -> Callable[Concatenate[AsyncSessionStore[StateT], P], Coroutine[Any, Any, T]]:
     """The verb of a store, awaited: it runs in a thread."""
     name = verb.__name__
 
     @functools.wraps(verb)
-    async def run(store: AsyncSessionStore[Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(store: AsyncSessionStore[StateT], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await store._run(getattr(store._store, name), *args, **kwargs)  # noqa: SLF001 - a method of the class
 
     return run
@@ -87,47 +86,16 @@ class AsyncSessionStore(Generic[StateT]):
             raise
         return cls(made[0], threads)
 
-    @shows_fields(ImportedFields)
-    async def create(
-        self,
-        id: str | None = None,
-        *,
-        state: StateT | None = None,
-        messages: Sequence[Json] = (),
-        **fields: Unpack[ImportedFields],
-    ) -> Session[StateT]:
-        """See ``SessionStore.create``."""
-        return await self._run(self._store.create, id, state=state, messages=messages, **fields)
-
-    @shows_fields(ImportedFields)
-    async def save(
-        self,
-        session: Session[StateT] | str,
-        *,
-        overwrite: bool = False,
-        erase: bool = False,
-        state: StateT | None = None,
-        messages: Sequence[Json] = (),
-        **fields: Unpack[ImportedFields],
-    ) -> Session[StateT]:
-        """See ``SessionStore.save``."""
-        return await self._run(
-            self._store.save, session, overwrite=overwrite, erase=erase, state=state, messages=messages, **fields
-        )
+    create = _awaited(SessionStore[StateT].create)
+    save = _awaited(SessionStore[StateT].save)
 
     async def load(self, id: str) -> Session[StateT]:
         """See ``SessionStore.load``. From the cache without leaving the event loop."""
         warm = self._store.load_if_warm(id)
         return warm if warm is not None else await self._run(self._store.load, id)
 
-    @shows_fields(SessionFields)
-    async def copy(
-        self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
-    ) -> Session[StateT]:
-        """See ``SessionStore.copy``."""
-        return await self._run(self._store.copy, id, new_id, until=until, **fields)
-
     get = _awaited(SessionStore.get)
+    copy = _awaited(SessionStore[StateT].copy)
     delete = _awaited(SessionStore.delete)
     exists = _awaited(SessionStore.exists)
     append = _awaited(SessionStore.append)
@@ -137,26 +105,8 @@ class AsyncSessionStore(Generic[StateT]):
     pop = _awaited(SessionStore.pop)
     clear = _awaited(SessionStore.clear)
     touch = _awaited(SessionStore.touch)
-
-    @shows_fields(SessionFields)
-    async def update(
-        self,
-        id: str,
-        changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
-        *,
-        unset: Iterable[str] = (),
-        create: bool = False,
-        if_version: str | None = None,
-        **fields: Unpack[SessionFields],
-    ) -> SessionInfo:
-        """See ``SessionStore.update``. A function is called in a thread."""
-        return await self._run(
-            self._store.update, id, changes, unset=unset, create=create, if_version=if_version, **fields
-        )
-
-    async def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
-        """See ``SessionStore.snapshot``."""
-        return await self._run(self._store.snapshot, id, last=last)
+    update = _awaited(SessionStore[StateT].update)
+    snapshot = _awaited(SessionStore[StateT].snapshot)
 
     @contextlib.asynccontextmanager
     async def edit(self, id: str) -> AsyncIterator[Session[StateT]]:
@@ -214,15 +164,8 @@ class AsyncSessionStore(Generic[StateT]):
         )
         return self._streamed(found)
 
-    async def save_many(
-        self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
-    ) -> Sequence[Session[StateT]]:
-        """See ``SessionStore.save_many``."""
-        return await self._run(self._store.save_many, sessions, overwrite=overwrite)
-
-    async def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
-        """See ``SessionStore.load_many``."""
-        return await self._run(self._store.load_many, ids)
+    save_many = _awaited(SessionStore[StateT].save_many)
+    load_many = _awaited(SessionStore[StateT].load_many)
 
     def load_each(self, ids: Iterable[str]) -> AsyncIterator[Session[StateT]]:
         """See ``SessionStore.load_each``. ``ids`` are read in a thread."""

@@ -287,9 +287,7 @@ def _unlock(
             pass
 
     def candidates(vault_id: bytes) -> Candidates:
-        # Only the prompt needs this, and a key that was given needs no prompt: the slots are read once less.
-        takes_passphrase = key is None and any(slot.takes_passphrase for slot in place.slots())
-        return sources.candidates(key, vault_id, takes_passphrase=takes_passphrase)
+        return sources.candidates(key, vault_id, takes_passphrase=place.takes_passphrase)
 
     vault = place.unlock(candidates)
     for finding in vault.findings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import islice
@@ -37,12 +36,12 @@ _KEYS: dict[Sort, Callable[[SessionInfo], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Period:
     """A time of the last change: from ``since`` on, up to ``before``; None is no bound."""
 
-    since: datetime | None = None
-    before: datetime | None = None
+    def __init__(self, since: datetime | None = None, before: datetime | None = None) -> None:
+        self.since = since
+        self.before = before
 
     def __bool__(self) -> bool:
         return self.since is not None or self.before is not None

@@ -44,13 +44,6 @@ else:
     key_places, oskeyring = LazyModule(".vault.key_places"), LazyModule(".vault.os_keyring")
 
 
-def _user_config() -> str:
-    try:
-        return user_directory("config")
-    except InvalidSetting:
-        return ""
-
-
 class KeySource(Protocol):
     """A place that a secret may come from."""
 
@@ -113,15 +106,17 @@ class KeySources(NamedTuple):
     def __repr__(self) -> str:
         return "KeySources()"  # the environment may hold a key
 
-    def candidates(self, key: Key, vault_id: bytes, *, takes_passphrase: bool = True) -> Iterator[tuple[str, Secret]]:
+    def candidates(
+        self, key: Key, vault_id: bytes, *, takes_passphrase: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[str, Secret]]:
         """``(name, secret)`` of each source that has one, asked as the iteration reaches it.
 
         ``KeyUnavailable`` at its end, if there was none at all; of a key file that is there and cannot be used it
         speaks alone. At once, or ``InvalidSetting``, for a source that was
-        configured and fails. The prompt is a source only where the vault takes a passphrase.
+        configured and fails. The prompt is a source only where the vault takes a passphrase, which is asked last.
         """
         found, tried, refused = False, [], []
-        for source, is_meant in self._ordered(key, vault_id, takes_passphrase=takes_passphrase):
+        for source, is_meant in self._ordered(key, vault_id, takes_passphrase):
             try:
                 secret = _secret_in(source)
             except (KeyUnavailable, InvalidSetting) as error:
@@ -169,7 +164,13 @@ class KeySources(NamedTuple):
         return key_places.KeyFile(os.path.abspath(path), self.disk)
 
     def _config_directory(self) -> str:
-        return _user_config() if self.config is None else self.config
+        """Where the files of keys lie; empty for a user without a home."""
+        if self.config is not None:
+            return self.config
+        try:
+            return user_directory("config")
+        except InvalidSetting:
+            return ""
 
     def _configured(self, key: Key) -> list[KeySource]:
         if key is not None:
@@ -182,7 +183,9 @@ class KeySources(NamedTuple):
         }
         return [make(self.environ[name]) for name, make in makers.items() if self.environ.get(name)]
 
-    def _ordered(self, key: Key, vault_id: bytes, *, takes_passphrase: bool) -> Iterator[tuple[KeySource, bool]]:
+    def _ordered(
+        self, key: Key, vault_id: bytes, takes_passphrase: Callable[[], bool]
+    ) -> Iterator[tuple[KeySource, bool]]:
         """Every source, and whether it was configured."""
         for source in self._configured(key):
             yield source, True
@@ -192,7 +195,7 @@ class KeySources(NamedTuple):
             yield self.key_file(vault_id), False
         if self.ask_os_keyring:
             yield oskeyring.OsKeyring(vault_id, self.os_keyring), False
-        if takes_passphrase:
+        if takes_passphrase():
             yield self.prompt or key_places.Prompt(), False
 
     def _new_key_file(self, key: RawKey, vault_id: bytes, vault_path: str) -> KeyFile:

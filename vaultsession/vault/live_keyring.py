@@ -117,12 +117,6 @@ class LiveKeyring:
         """The names of the files of tenants that have keys of their own."""
         return self._store.tenants()
 
-    def tenant(self, tenant_id: str) -> TenantKeys | None:
-        """The keys of a tenant as they are kept now."""
-        self.refresh()
-        held, data = self._of_tenant(tenant_id)
-        return None if data is None else held
-
     def destroy(self, tenant_id: str) -> TenantKeys | None:
         """Destroy the keys of a tenant; what they were, without their secrets. None: it has none.
 

@@ -57,7 +57,7 @@ class VaultLocation(NamedTuple):
         """What a path or URL names. ``InvalidSetting`` for one that names nothing, or whose extra is not installed."""
         scheme, path = split(where)
         if scheme != "file":
-            return cls.of(engine_at(where))
+            return cls.of(connector_of(where)(where))
         directory = VaultDirectory(path, disk, allow_network=allow_network)
 
         def backend(describe: ReadHead) -> Backend:
@@ -82,11 +82,6 @@ class VaultLocation(NamedTuple):
 
         storage = RememberedMetadata(cast("EngineMetadata", self.vault.storage).engine)
         return self._replace(vault=Vault(storage)), storage
-
-
-def engine_at(url: str) -> Engine:
-    """The engine of a URL. ``InvalidSetting``; ``BackendUnavailable`` where it does not answer."""
-    return connector_of(url)(url)
 
 
 def connector_of(url: str) -> Callable[[str], Engine]:

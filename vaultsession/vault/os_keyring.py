@@ -46,10 +46,6 @@ class KeyringEntries(Protocol):
         """Make the entry."""
         ...
 
-    def delete_password(self, service: str, username: str) -> None:
-        """Remove the entry."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class OsKeyring:
@@ -75,15 +71,6 @@ class OsKeyring:
 
         if self._ask(put) != key.text():
             raise KeyUnavailable(f"{self.name}: it did not give back what it was given")
-
-    def forget(self) -> None:
-        """Remove the entry, if there is one. ``KeyUnavailable`` if it is still there then."""
-
-        def remove(backend: KeyringEntries) -> None:
-            if backend.get_password(_SERVICE, self.vault_id.hex()) is not None:
-                backend.delete_password(_SERVICE, self.vault_id.hex())
-
-        self._ask(remove)
 
     def _ask(self, question: Callable[[KeyringEntries], T]) -> T:
         """The answer of the backend, if it is one that encrypts what it holds, in bounded time.

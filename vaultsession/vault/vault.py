@@ -82,6 +82,10 @@ class Vault(NamedTuple):
         """The public facts of the key slots, without a key and hence not proved."""
         return self._read().newest.slots
 
+    def takes_passphrase(self) -> bool:
+        """Whether a passphrase may open it, as far as its slots say."""
+        return any(slot.takes_passphrase for slot in self.slots())
+
     def create(
         self,
         secret: Secret | Callable[[bytes], Secret],

@@ -17,8 +17,6 @@ from vaultsession.admin.doctor import (
     Finding,
     ReadOnlyDisk,
     Severity,
-    Verdict,
-    check,
     examine,
     known_keys,
     opened_read_only,
@@ -26,6 +24,7 @@ from vaultsession.admin.doctor import (
     structure_of,
 )
 from vaultsession.backends.files.layout import FilesLayout, stripe_of
+from vaultsession.engine.verify import Verdict, check
 from vaultsession.errors import KeyUnavailable, VaultNotFound, WrongKey
 from vaultsession.format.keys import MasterKey
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mirror_lab import Shaky, contents, eventually, mirrored
+from mirror_lab import Shaky, compare, contents, eventually, is_level, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
 from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
@@ -50,7 +50,7 @@ def store(primary: MemoryBackend, follower: Shaky) -> Iterator[MirrorBackend]:
 
 
 def level(store: MirrorBackend, follower: Shaky) -> None:
-    assert store.mirror.wait(30)
+    assert is_level(store.mirror, 30)
     assert contents(follower) == contents(store.primary)
 
 
@@ -205,7 +205,7 @@ def test_what_a_seal_raises_passes_and_marks_nothing(store: MirrorBackend, follo
     def refuse(_: Current) -> None:
         raise Conflict("someone was faster")
 
-    assert store.mirror.wait(30)
+    assert is_level(store.mirror, 30)
     eventually(lambda: follower.openings)
     commits = follower.commits
     with pytest.raises(Conflict):
@@ -241,7 +241,7 @@ def test_one_session_that_cannot_be_copied_does_not_keep_the_others_waiting(
     store.commit(bad, scribe.create(bad))
     store.commit(good, scribe.create(good))
     eventually(lambda: scribe.texts(follower, good) == ["first"])
-    assert store.mirror.wait(30)
+    assert is_level(store.mirror, 30)
     assert store.mirror.status().refused == {bad: "the copy of it is damaged"}
     assert "the copy of it is damaged" in (store.health()["mirror"] or "")
     follower.poisoned.clear()
@@ -267,7 +267,7 @@ def test_a_session_of_the_primary_that_cannot_be_read_is_not_taken_for_an_outage
     store.commit(primary.bad, scribe.create(primary.bad))
     store.commit(good, scribe.create(good))
     eventually(lambda: scribe.texts(follower, good) == ["first"])
-    assert store.mirror.wait(30)
+    assert is_level(store.mirror, 30)
     status = store.mirror.status()
     assert (status.error, status.refused) == (None, {primary.bad: "input/output error"})
     store.close()
@@ -290,7 +290,7 @@ def test_a_session_that_is_newer_at_the_mirror_is_told_and_left(
 def test_what_only_the_follower_has_is_counted_and_kept(store: MirrorBackend, follower: Shaky, scribe: Sealer) -> None:
     key = scribe.key("a")
     follower.commit(key, scribe.create(key))
-    store.mirror.compare()
+    compare(store.mirror)
     eventually(lambda: store.mirror.status().extra == 1)
     assert store.health()["mirror"] is None
     assert scribe.texts(follower, key) == ["first"]
@@ -367,7 +367,7 @@ def test_attempts_become_rarer_and_the_connection_is_opened_anew(primary: Memory
     eventually(lambda: store.mirror.status().error is None and store.mirror.status().succeeded)
     follower.down = True
     before = follower.openings
-    store.mirror.compare()
+    compare(store.mirror)
     eventually(lambda: follower.openings > before)
     assert follower.closings >= 1
     store.close()
@@ -413,12 +413,12 @@ def test_a_forked_child_mirrors_what_it_writes(tmp_path: Path, follower: Shaky, 
         code = 1
         try:
             store.commit(childs, scribe.create(childs))
-            code = 0 if store.mirror.wait(20) and scribe.texts(follower, childs) == ["first"] else 2
+            code = 0 if is_level(store.mirror, 20) and scribe.texts(follower, childs) == ["first"] else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     store.commit(parents, scribe.append())
-    store.mirror.compare()
+    compare(store.mirror)
     eventually(lambda: contents(follower) == contents(backend))
     store.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mirror_lab import contents, eventually
+from mirror_lab import contents, eventually, is_level
 from servers import redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
@@ -31,7 +31,7 @@ def test_a_database_follows_and_a_lost_vault_is_made_of_it(tmp_path: Path, any_u
         for number in range(30):
             store.append("s3", {"n": number})
         store.delete("s4")
-        assert store._backend.mirror.wait(30)
+        assert is_level(store._backend.mirror, 30)
         eventually(lambda: follower(store, any_url) == contents(store._backend.primary))
         assert store.health()["ok"] is True
     with open_store(any_url, key=KEY, create=False) as store:
@@ -43,7 +43,7 @@ def test_a_database_follows_and_a_lost_vault_is_made_of_it(tmp_path: Path, any_u
 def test_a_full_server_takes_what_it_can_and_the_rest_when_there_is_room(tmp_path: Path) -> None:
     with redis_server() as server, open_store(tmp_path / "vault", key=KEY, mirror=server.url) as store:
         store.create("a")
-        assert store._backend.mirror.wait(30)
+        assert is_level(store._backend.mirror, 30)
         eventually(lambda: follower(store, server.url) == contents(store._backend.primary))
         server.say("CONFIG", "SET", "maxmemory", "1mb")
         server.say("CONFIG", "SET", "maxmemory-policy", "noeviction")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirror_lab import contents, eventually
+from mirror_lab import compare, contents, eventually, is_level
 from servers import RedisServer, redis_server
 
 from vaultsession import RawKey, SessionStore, open_store
@@ -42,8 +42,8 @@ def follower(store: SessionStore, server: RedisServer) -> dict[str, bytes]:
 
 
 def level(store: SessionStore, server: RedisServer) -> None:
-    store._backend.mirror.compare()
-    assert store._backend.mirror.wait(60)
+    compare(store._backend.mirror)
+    assert is_level(store._backend.mirror, 60)
     eventually(lambda: store._backend.mirror.status().error is None)
     assert follower(store, server) == contents(store._backend.primary)
 
@@ -186,7 +186,7 @@ def test_two_processes_with_one_mirror_keep_it_level(tmp_path: Path, server: Red
         one.create("a")
         for number in range(40):
             (one, two)[number % 2].append("a", say(str(number)))
-        assert one._backend.mirror.wait(30)
-        assert two._backend.mirror.wait(30)
+        assert is_level(one._backend.mirror, 30)
+        assert is_level(two._backend.mirror, 30)
         level(one, server)
         assert one._backend.mirror.status().refused == two._backend.mirror.status().refused == {}

@@ -184,8 +184,8 @@ def test_the_bytes_of_the_key_are_nowhere_in_the_vault(open_files: Opening, tmp_
 
 
 def _is_acme(store: SessionStore, path: Path) -> bool:
-    known = store._operations._reader.keys.tenant("acme")
-    return known is not None and path.name == known.name
+    known, data = store._operations._reader.keys._of_tenant("acme")
+    return data is not None and path.name == known.name
 
 
 def test_the_receipt_is_a_document(open_files: Opening) -> None:

@@ -233,3 +233,15 @@ def test_any_page_is_of_the_newest_history_whoever_wrote_it(open_files: Any, see
         assert reader.messages("a", last=last) == (history[-last:] if last else [])
         first = chance.randrange(0, len(history) + 2)
         assert reader.messages("a", offset=first, limit=3) == history[first : first + 3]
+
+
+def test_names_that_grow_weigh_what_they_have_become(open_one: Any) -> None:
+    store = open_one()
+    store.create("a")
+    before = store.stats()["cache_bytes"]
+    for number in range(5):
+        store.append("a", {"id": str(number) * 1000}, dedupe=True)
+    assert store._cache._names.weight > 5000
+    store.delete("a")
+    assert store._cache._names.weight == 0
+    assert store.stats()["cache_bytes"] < before

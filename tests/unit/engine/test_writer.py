@@ -128,6 +128,7 @@ def test_a_long_history_is_written_in_records_of_bounded_size():
     records = list(v1.records_from(container, 80))
     assert [record.kind for record in records] == [v1.FULL, v1.DELTA, v1.DELTA, v1.DELTA]
     assert all(record.size < document.SEGMENT + 1000 for record in records)
+    assert records[-1].size < document.SEGMENT // document.NEWEST + 1000
     assert shelf.states[-1].document == ({"a": 1}, messages)
     assert shelf.states[-1].head.records == 4
     shelf.save({"a": 2}, messages)
@@ -412,7 +413,7 @@ def test_a_life_with_many_replacements_agrees_with_a_plain_model(segment, steps)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "SEGMENT", segment)
         patch.setattr(document, "LARGE", segment // 2)
-        patch.setattr(document.segments, "__kwdefaults__", {"largest": segment})
+        patch.setattr(document.segments, "__kwdefaults__", {"largest": segment, "follows": False})
         patch.setattr(merge_policy, "DEAD_FLOOR", 300)
         patch.setattr(merge_policy, "APPENDED_FLOOR", 700)
         shelf = Shelf(level=None)

@@ -72,7 +72,7 @@ def test_merging_changes_nothing_and_can_be_gone_on_with(state, messages, steps,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "SEGMENT", largest)
         patch.setattr(document, "LARGE", largest // 2)
-        patch.setattr(document.segments, "__kwdefaults__", {"largest": largest})
+        patch.setattr(document.segments, "__kwdefaults__", {"largest": largest, "follows": False})
         model = Model(state, messages, largest)
         for step in steps:
             model.change(*step)
@@ -121,6 +121,19 @@ def test_segments_are_bounded_and_hold_everything_in_order(messages, largest):
     for body in bodies:
         first, *held = payload.split(body)
         assert len(first) + sum(map(len, held)) <= largest or len(held) <= 1
+    if len(bodies) > 1:
+        short = largest // document.NEWEST
+        assert len(held[-1]) > short or sum(map(len, held)) <= short
+
+
+def test_the_newest_messages_stay_in_a_short_body_when_a_long_history_is_merged():
+    messages = [orjson.dumps({"n": n, "x": "y" * 9000}) for n in range(100)]
+    bodies = list(document.segments(b'{"a":1}', messages))
+    assert document.merged(bodies) == bodies
+    small = [payload.body({}, [{"n": n, "x": "z" * 1000}]) for n in range(50)]
+    for grown in (document.merged([*bodies, *small]), document.merged([*bodies[:-1], *small])):
+        assert len(grown[-1]) <= document.SEGMENT // document.NEWEST + len(grown[-1].splitlines())
+        assert document.merged(grown) == grown
 
 
 def test_newest_asks_for_no_more_bodies_than_it_needs():

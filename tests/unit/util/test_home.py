@@ -53,7 +53,7 @@ def test_what_needs_a_home_says_so(tmp_path: Path) -> None:
     with pytest.raises(KeyUnavailable, match="VAULTSESSION_KEY_FILE"):
         KeySources(environ={}, ask_os_keyring=False).for_creation(None, bytes(16), str(tmp_path / "vault"))
     with pytest.raises(KeyUnavailable, match="no key was found"):
-        list(KeySources(environ={}, ask_os_keyring=False).candidates(None, bytes(16), takes_passphrase=False))
+        list(KeySources(environ={}, ask_os_keyring=False).candidates(None, bytes(16), takes_passphrase=lambda: False))
     assert not Path("~").exists()
 
 

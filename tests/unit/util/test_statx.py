@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,8 +38,26 @@ def test_its_errors_are_those_of_lstat(tmp_path: Path, name: str, error: type[OS
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
-def test_there_is_the_call_here() -> None:
-    assert isinstance(statx.look("/"), statx.Stat)
+@pytest.mark.parametrize(
+    ("release", "kind"),
+    [
+        ("6.13.0", statx.Stat),
+        ("7.0", statx.Stat),
+        ("6.13-rc1", statx.Stat),
+        ("next", statx.Stat),
+        ("6.12.94-generic", os.stat_result),
+        ("5.14.0-503.el9", os.stat_result),
+    ],
+)
+def test_it_is_the_call_where_lstat_would_cost_the_next_flush(
+    monkeypatch: pytest.MonkeyPatch, release: str, kind: type
+) -> None:
+    statx._looking.cache_clear()
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release))
+    try:
+        assert isinstance(statx.look("/"), kind)
+    finally:
+        statx._looking.cache_clear()
 
 
 def test_elsewhere_it_is_lstat(monkeypatch: pytest.MonkeyPatch) -> None:

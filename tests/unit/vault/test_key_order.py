@@ -84,8 +84,8 @@ def test_a_source_is_asked_only_when_those_before_it_did_not_fit(sources, tmp_pa
 def test_nobody_is_asked_for_a_passphrase_that_the_vault_does_not_take(sources):
     known = sources(prompt=Given(Passphrase("typed")))
     with pytest.raises(KeyUnavailable):
-        list(known.candidates(None, VAULT_ID, takes_passphrase=False))
-    assert list(known.candidates(None, VAULT_ID, takes_passphrase=True))
+        list(known.candidates(None, VAULT_ID, takes_passphrase=lambda: False))
+    assert list(known.candidates(None, VAULT_ID, takes_passphrase=lambda: True))
 
 
 class Importing:

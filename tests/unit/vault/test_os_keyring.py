@@ -100,24 +100,6 @@ def test_a_keyring_that_fails_or_forgets_says_so():
         OsKeyring(VAULT_ID, backend(base=Forgetful)).keep(KEY)
 
 
-def test_an_entry_is_forgotten_and_nothing_else_is():
-    class Sticky(Entries):
-        def delete_password(self, service, username):
-            raise RuntimeError("locked, and here is " + KEY.text())
-
-    kept = backend()
-    OsKeyring(VAULT_ID, kept).keep(KEY)
-    OsKeyring(bytes(16), kept).keep(KEY)
-    for _ in range(2):
-        OsKeyring(VAULT_ID, kept).forget()
-        assert list(kept) == [("vaultsession", bytes(16).hex())]
-    sticky = backend(base=Sticky)
-    OsKeyring(VAULT_ID, sticky).keep(KEY)
-    with pytest.raises(KeyUnavailable, match="RuntimeError") as raised:
-        OsKeyring(VAULT_ID, sticky).forget()
-    assert KEY.text() not in str(raised.value)
-
-
 def test_an_entry_that_is_no_key_is_refused():
     kept = backend()
     kept.set_password("vaultsession", VAULT_ID.hex(), "hunter2")
@@ -162,7 +144,7 @@ def test_a_silent_keyring_is_waited_for_and_then_given_up(monkeypatch, tmp_path,
     silent = backend(base=Silent)
     entry = OsKeyring(VAULT_ID, silent)
     try:
-        for ask in (entry.secret, lambda: entry.keep(KEY), entry.forget):
+        for ask in (entry.secret, lambda: entry.keep(KEY)):
             with pytest.raises(KeyUnavailable, match=r"did not answer within 0\.02 s"):
                 ask()
         assert "waiting for the keyring of the operating system" in caplog.text

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 
 from ...backends.files.layout import FilesLayout
-from ...engine.verify import Verdict, Verification, check, check_all
 from ...errors import Damaged, KeyUnavailable, UnsupportedFormat, VaultError, VaultNotFound, WrongKey
 from ...util.disk import Disk
 from ...vault import Vault, VaultDirectory
@@ -24,10 +23,6 @@ __all__ = [
     "ReadOnlyDisk",
     "Remedy",
     "Severity",
-    "Verdict",
-    "Verification",
-    "check",
-    "check_all",
     "examine",
     "key_of",
     "known_keys",

@@ -16,6 +16,7 @@ from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
+from ...engine.verify import Verdict, check
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
 from ...format import document
@@ -28,7 +29,6 @@ from ...util.disk import Disk
 from ...vault import UnlockedVault, Vault
 from ...vault.directory import COPIES, QUARANTINE, number_in
 from ...vault.key_store import KeyringMemory
-from ..doctor import Verdict, check
 
 _BEYOND = 1 << 62
 """A generation counts microseconds since 1970: no index that we wrote remembers one like this."""

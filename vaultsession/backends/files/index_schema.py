@@ -77,6 +77,9 @@ _BUSY_SECONDS = 10.0
 _PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~/-"
 """What a URI has as it is, of a path."""
 
+_ROWS = 2048
+"""Rows that are kept as they were read: as many as a listing keeps of their heads."""
+
 _ROOM = 64 << 10
 _POINT = struct.Struct("<QQQ16s")
 _MARK_SIZE = 8
@@ -278,8 +281,12 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+@functools.lru_cache(_ROWS)
 def row_from(columns: tuple[Any, ...]) -> IndexRow:
-    """The row of a SELECT of the locator and ``COLUMNS``. ``ValueError`` for values that no writer put there."""
+    """The row of a SELECT of the locator and ``COLUMNS``. ``ValueError`` for values that no writer put there.
+
+    The same object for the same columns: a listing that is asked for again need neither check nor compare its rows.
+    """
     if tuple(map(type, columns)) not in _TYPES:
         raise ValueError("a row with values of another type")
     locator, key, generation, seq, version, updated, expires, size, tags, blob = columns

@@ -111,10 +111,6 @@ class Replicator(ForkSafe):
         if self._thread is None:  # after a fork
             self._start()
 
-    def compare(self) -> None:
-        """Ask for a comparison of everything, soon and in the background."""
-        self._queue.mark_everything()
-
     def status(self) -> MirrorStatus:
         oldest = self._queue.oldest
         return MirrorStatus(
@@ -128,15 +124,6 @@ class Replicator(ForkSafe):
             refused=dict(self._refused),
             extra=self._extra,
         )
-
-    def wait(self, seconds: float) -> bool:
-        """Whether nothing waits any more, within so many seconds."""
-        until = time.monotonic() + seconds
-        while len(self._queue) or self._queue.everything or self._comparing:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.005)
-        return True
 
     def close(self) -> None:
         """Give what waits its time, then leave it to the next opening. Idempotent; never longer than ``drain``."""

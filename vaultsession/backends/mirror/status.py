@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 GRACE = 15 * 60.0
 """Seconds that a follower may be behind before the store is not well: an outage that passes is none of its health."""
@@ -51,9 +51,6 @@ class MirrorStatus:
             words += f"{_counted(self.behind)} behind"
             words += "" if self.lag is None else f" for {self.lag:.0f} s"
         return words if self.error is None else f"{words}; {self.error}"
-
-    def fields(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def _counted(number: int) -> str:

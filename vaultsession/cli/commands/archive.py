@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from enum import Enum
 from typing import Any
 
 from typer import Argument, Option
@@ -16,7 +15,7 @@ from ...admin.archive.archiver import Archived, ArchiveOutcome
 from ...admin.archive.follower import ArchiveFollower, Minute
 from ...admin.archive.run import ArchiveOptions
 from ...admin.archive.run import archive as archive_files
-from ...admin.archive.timers import timer
+from ...admin.archive.timers import Timer, timer
 from ...admin.importers import Skipped
 from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting
 from ...util.clock import to_duration
@@ -35,13 +34,6 @@ _COLUMNS = (
     Column("added", show=output.size, right=True),
     Column("freed", show=output.size, right=True),
 )
-
-
-class TimerKind(Enum):
-    """What runs the archiver every so often."""
-
-    SYSTEMD = "systemd"
-    LAUNCHD = "launchd"
 
 
 @takes_options
@@ -64,7 +56,7 @@ def archive(
         False, "--shred", help="Write noise over what is removed. An SSD keeps the old bytes all the same."
     ),
     follow: bool = Option(False, "--follow", "-f", help="Go on, and seal what is written."),
-    print_timer: TimerKind | None = Option(
+    print_timer: Timer | None = Option(
         None, "--print-timer", help="Print what runs this command every hour, and change nothing."
     ),
     yes: Yes = False,
@@ -94,13 +86,14 @@ def archive(
         dry_run=dry_run,
     )
     if print_timer is not None:
-        output.line(timer(print_timer.value, _command(where, options)).rstrip())
+        output.line(timer(print_timer, _command(where, options)).rstrip())
         return
     if remove and not dry_run:
         confirm("Remove each plaintext file once it is sealed and compared?", yes=yes)
     # What is removed has to be on the disk, and a cache would only hold what nobody asks for again.
     # What waited in memory for a server would be lost with this process.
-    with where.open(durability="sync" if remove else None, cache_bytes=0, fallback="none") as store:
+    durability = "sync" if remove else where.settings.durability
+    with where.open(durability=durability, cache_bytes=0, fallback="none") as store:
         if follow:
             for minute in ArchiveFollower(store, options).run():
                 output.line(_told(minute))

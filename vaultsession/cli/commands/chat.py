@@ -59,22 +59,17 @@ def chat(
 @contextlib.contextmanager
 def _asker(store: SessionStore, agent: NamedAgent, options: Any) -> Iterator[Ask]:  # noqa: ANN401 - ConversationOptions, which a checker cannot follow into Unpack
     """A function that has an agent answer. An asynchronous one runs on a loop of its own; Ctrl-C cancels its task."""
-    if not is_asynchronous(agent):
+    opened: Any = store
+    with contextlib.ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner()) if is_asynchronous(agent) else None
+        if runner is not None:
+            opened = aio.AsyncSessionStore(store)
+            stack.callback(lambda: runner.run(opened.close()))
 
         def ask(id: str, said: str | None, on_text: OnText, lease_timeout: float | None) -> Reply:
-            chat = store.conversation(id, agent=agent, lease_timeout=lease_timeout, **options)
-            return chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text)
+            chat = opened.conversation(id, agent=agent, lease_timeout=lease_timeout, **options)
+            turn: Any = chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text)
+            reply: Reply = turn if runner is None else runner.run(turn)
+            return reply
 
         yield ask
-        return
-    with asyncio.Runner() as runner:
-        asynchronous = aio.AsyncSessionStore(store)
-
-        def ask_async(id: str, said: str | None, on_text: OnText, lease_timeout: float | None) -> Reply:
-            chat = asynchronous.conversation(id, agent=agent, lease_timeout=lease_timeout, **options)
-            return runner.run(chat.answer(on_text=on_text) if said is None else chat.send(said, on_text=on_text))
-
-        try:
-            yield ask_async
-        finally:
-            runner.run(asynchronous.close())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Literal
 
 from typer import Argument
 from typer.completion import get_completion_script  # type: ignore[attr-defined]  # there, and not in __all__
@@ -29,12 +29,7 @@ complete -o default -F _vaultsession_completion vaultsession
 """
 
 
-class Shell(Enum):
-    """A shell that completes."""
-
-    bash = "bash"
-    zsh = "zsh"
-    fish = "fish"
+Shell = Literal["bash", "zsh", "fish"]
 
 
 def completion(
@@ -45,7 +40,7 @@ def completion(
     Ids are completed where the vault opens without a question: with a key in a file or in the environment. Nothing is
     asked, changed or complained of while a line is completed.
     """
-    if shell is Shell.bash:
+    if shell == "bash":
         output.line(_BASH.strip())
     else:
-        output.line(get_completion_script(prog_name="vaultsession", complete_var=COMPLETION, shell=shell.value))
+        output.line(get_completion_script(prog_name="vaultsession", complete_var=COMPLETION, shell=shell))

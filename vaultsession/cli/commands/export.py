@@ -7,9 +7,8 @@ import sys
 from typer import Argument, Option
 
 from ...errors import InvalidSetting, PartialFailure, SessionNotFound
-from .. import output
 from ..completers import complete_id
-from ..destination import destination
+from ..destination import destination, say_written
 from ..filters import Chosen
 from ..progress import bar
 from ..vault_options import Where, takes_options
@@ -56,8 +55,6 @@ def export(
             except PartialFailure as partial:
                 failure = partial
     if into is not None:
-        output.say(
-            f"{output.counted(written, 'session')} written to {into}, in the clear: keep it as you keep a secret."
-        )
+        say_written(written, "session", into)
     if failure is not None:
         raise failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 from typer import Argument, Option
 
@@ -47,7 +46,7 @@ def init(
         if place.exists():
             raise Conflict(f"there is a vault at {place.path} already, and nothing was changed")
         if passphrase and where.passphrase_file is None and where.environ.get(PASSPHRASE_FILE):
-            where = replace(where, passphrase_file=where.environ[PASSPHRASE_FILE])
+            where = where._replace(passphrase_file=where.environ[PASSPHRASE_FILE])
         # Asked before anything is made, so that a change of mind leaves nothing behind.
         typed = ask_passphrase() if passphrase and where.passphrase_file is None else None
         first = FirstSecret(where, place.path, KeySources(where.environ), typed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from typer import Option
 
@@ -111,7 +110,7 @@ def _print(records: Sequence[output.Record], *, long: bool, by: str | None) -> N
             output.facts(record, spelled(record))
     else:
         # A column that says nothing about any of them only takes room; that which they are ordered by is there.
-        columns = [*COLUMNS[:4], *(replace(each, wide=False) for each in MORE if each.name == by), *COLUMNS[4:]]
+        columns = [*COLUMNS[:4], *(each._replace(wide=False) for each in MORE if each.name == by), *COLUMNS[4:]]
         used = [each for each in columns if each.name in _ALWAYS or any(record[each.name] for record in records)]
         output.table(used, records)
 

@@ -110,11 +110,8 @@ def _locations(*places: str) -> Iterator[list[VaultLocation]]:
     """The places, and let go of. Of what is written to files nothing is flushed before the end."""
     allow_network = Settings.from_environment().allow_network
     with contextlib.ExitStack() as stack:
-        found = []
-        for place in places:
-            found.append(VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network))
-            stack.callback(found[-1].close)
-        yield found
+        found = (VaultLocation.at(place, Disk(), durability="os", allow_network=allow_network) for place in places)
+        yield [stack.enter_context(contextlib.closing(each)) for each in found]
 
 
 def _unlocked_if_at_hand(where: Where, vault: Vault) -> UnlockedVault | None:

@@ -158,10 +158,8 @@ def restore(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None
     """
     disk = Disk()
     with contextlib.ExitStack() as stack:
-        theirs = VaultLocation.at(_place(where, mirror), disk)
-        stack.callback(theirs.close)
-        ours = VaultLocation.at(where.path, disk)
-        stack.callback(ours.close)
+        theirs = stack.enter_context(contextlib.closing(VaultLocation.at(_place(where, mirror), disk)))
+        ours = stack.enter_context(contextlib.closing(VaultLocation.at(where.path, disk)))
         opened = restore_metadata(theirs.vault, ours.vault, where.candidates(theirs.vault))
         reader = Reader.of_vault(ours.vault, opened)
         wants = [_TENANTS] if opened.keyring.tenant_keys and not ours.vault.tenants() else []
@@ -186,13 +184,11 @@ def _both(where: VaultOptions, mirror: str | None) -> Iterator[_Both]:
     """The vault, unlocked, and where its mirror is."""
     place, disk, allow = _place(where, mirror), Disk(), where.settings.allow_network
     with contextlib.ExitStack() as stack:
-        ours = VaultLocation.at(where.path, disk, allow_network=allow)
-        stack.callback(ours.close)
+        ours = stack.enter_context(contextlib.closing(VaultLocation.at(where.path, disk, allow_network=allow)))
         if not ours.vault.exists():
             raise VaultNotFound(f"there is no vault at {ours.vault.path}: `vaultsession mirror restore` makes one")
         opened = ours.vault.unlock(where.candidates(ours.vault))
-        theirs = VaultLocation.at(place, disk, allow_network=allow)
-        stack.callback(theirs.close)
+        theirs = stack.enter_context(contextlib.closing(VaultLocation.at(place, disk, allow_network=allow)))
         yield ours, theirs, Reader.of_vault(ours.vault, opened), opened
 
 

@@ -13,7 +13,7 @@ from ...format.messages import understand
 from ...format.messages.plain import said
 from .. import output, transcript
 from ..completers import SessionId
-from ..destination import destination
+from ..destination import destination, say_written
 from ..output import AnyForm, Form
 from ..pager import paged
 from ..vault_options import Where, takes_options
@@ -101,10 +101,8 @@ def _write_file(
 
     shown = {name: str(value) for name, value in facts.items() if value not in (None, {}, False)}
     made = (text if html is None else page).document(facts["title"] or facts["id"], shown, messages)
-    into = html or markdown
+    into = html or markdown or ""
     with destination(into, replace=replace) as stream:
         for block in made:
             stream.write(block.encode("utf-8", "replace"))
-    output.say(
-        f"{output.counted(len(messages), 'message')} written to {into}, in the clear: keep it as you keep a secret."
-    )
+    say_written(len(messages), "message", into)
