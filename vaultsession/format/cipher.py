@@ -12,14 +12,7 @@ from typing import Any, Protocol
 from ..errors import Damaged, TooLarge, UnsupportedFormat
 from .head import LARGEST_HEAD
 from .keys import KEY_SIZE, Keyring, MasterKey, derive
-from .primitives import (
-    AESGCM,
-    AESGCMSIV,
-    ChaCha20Poly1305,
-    InvalidTag,
-    UnsupportedAlgorithm,
-    compare_digest,
-)
+from .primitives import AESGCM, AESGCMSIV, ChaCha20Poly1305, InvalidTag, UnsupportedAlgorithm, compare_digest
 from .record import (
     BOUND_SIZE,
     COMMITTED_SIZE,
