@@ -40,11 +40,7 @@ from .record import (
     place_of,
 )
 
-_SUITES: dict[int, Any] = {
-    SUITE_AES_GCM: AESGCM,
-    SUITE_CHACHA: ChaCha20Poly1305,
-    SUITE_AES_GCM_SIV: AESGCMSIV,
-}
+_SUITES: dict[int, Any] = {SUITE_AES_GCM: AESGCM, SUITE_CHACHA: ChaCha20Poly1305, SUITE_AES_GCM_SIV: AESGCMSIV}
 _COMMITMENT_SIZE = 32
 _LENGTH_SIZE = 4
 
