@@ -224,8 +224,12 @@ def ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
     return end[: record.TAG_SIZE] == version and size ^ inverse == record.FOOTER_MASK
 
 
-def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:
+def replace(
+    disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool, flush_name: Callable[[], None] | None = None
+) -> FileState:
     """Write a whole container on a new inode and put it in place, atomically. The state has no row yet.
+
+    ``flush_name`` flushes its directory, where threads share that.
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
@@ -244,7 +248,10 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
         raise
     if flush:
         try:
-            disk.sync_directory(directory)
+            if flush_name is None:
+                disk.sync_directory(directory)
+            else:
+                flush_name()
         except OSError as error:
             raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
     return FileState(
