@@ -101,7 +101,7 @@ class Archiver:
                 except SessionExists:  # another file has got the id meanwhile
                     return self._archived(source, stream)
         except (OSError, Changed) as error:
-            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
+            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=words_of(error))
 
     def is_quiet(self, status: os.stat_result, age: int = 0) -> bool:
         """Whether a file was neither written to nor put back lately: within ``QUIET``, and so many microseconds."""
@@ -286,5 +286,6 @@ def _is_alike(known: Original, original: Original) -> bool:
     return (known.layout, known.style == TEXT) == (original.layout, original.style == TEXT)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """What an error says, without the path that it is about."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
