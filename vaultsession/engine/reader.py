@@ -135,7 +135,7 @@ class Reader:
         self.rows = IndexRowCipher(self.keys)
         self.largest_body = largest_body
         self._ciphers: LRU[bytes, ContainerCipher] = LRU(most=_REMEMBERED)
-        self._opened: LRU[str, OpenHead] = LRU(most=_REMEMBERED)
+        self._opened: LRU[bytes, OpenHead] = LRU(most=_REMEMBERED)
 
     @classmethod
     def of_vault(
@@ -209,7 +209,7 @@ class Reader:
 
         ``Damaged`` for a row that was forged, also one that borrows the version of another session.
         """
-        known = self._opened.peek(row.key)
+        known = self._opened.peek(row.version)
         if known is not None and (known.row is row or known.row[:-1] == row[:-1]):
             return known  # ``torn``, the last column, is an observation
         header, head = self.rows.open(row)
@@ -218,7 +218,7 @@ class Reader:
     def remember(self, row: IndexRow, head: Head, cipher: ContainerCipher, *, run: int = 0) -> OpenHead:
         """Keep what was opened or sealed, so that the next writer need not open it again."""
         known = OpenHead(row, head, cipher, head.document or row.version, run)
-        self._opened.keep(row.key, known)
+        self._opened.keep(row.version, known)
         return known
 
     def cipher(self, key: str, header: bytes) -> ContainerCipher:
@@ -260,9 +260,8 @@ class Reader:
         row = self.rows.seal(
             key, tail.cipher.header, tail.cipher.generation, last.seq, last.tag, last.end, head, tail.plain
         )
-        known = self._opened.peek(key)
-        run = known.run if known is not None and known.row.version == row.version else 0
-        self.remember(row, head, tail.cipher, run=run)
+        known = self._opened.peek(row.version)
+        self.remember(row, head, tail.cipher, run=known.run if known is not None else 0)
         return row._replace(torn=True) if tail.torn or tail.container.spoiled else row
 
     def _from_tail(
@@ -463,7 +462,7 @@ class Reader:
             if before is None or before.seq != record.seq - 1:
                 raise Damaged(f"the record that ends at offset {end} is not whole")
             tail.cipher.open_head(before)
-            if witness is not None:
+            if witness is not None and before.seq == witness.seq:
                 refuse_fork(before, witness)
             record = before
         if record.end != start:

@@ -137,10 +137,11 @@ def elements(
     is_plain = False
     try:
         is_flat = _refuse_large(values, limit, together=together)
-        texts = [orjson.dumps(value, option=_STRICT) for value in values]
+        dumps, box = orjson.dumps, lossless.BOX
+        texts = [dumps(value, option=_STRICT) for value in values]
         if is_flat or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values)):
             is_plain = True
-            if lossless.MARK not in texts[0] and True not in [lossless.BOX in message for message in messages]:
+            if lossless.MARK not in texts[0] and True not in [box in message for message in messages]:
                 return texts
     except (TypeError, ValueError, RecursionError):
         pass  # the walks below name the place

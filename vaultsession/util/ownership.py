@@ -52,8 +52,9 @@ def _is_for_another(path: str) -> bool:
     """Whether root is about to make something in a directory that is not root's."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
+    above, root, _ = path.rpartition(os.sep)
     try:
-        return os.lstat(os.path.dirname(path) or os.curdir).st_uid != 0
+        return os.lstat(above or root or os.curdir).st_uid != 0
     except OSError:
         return False
 
