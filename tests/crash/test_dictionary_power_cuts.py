@@ -67,7 +67,7 @@ def explore(where: Path, name: str, *, bound: int) -> int:
         with open_store(path, disk=disk, key=KEY) as other:
             name = f"meanwhile {len(appended)}"
             other.create(name, messages=[message(len(appended))])
-            numbers.add(other._operations._reader.dictionaries.newest.number)
+            numbers.add(other._operations._reader.dictionaries.current[0].number)
             appended.append(name)
             disk.note(name)
 
@@ -79,7 +79,7 @@ def explore(where: Path, name: str, *, bound: int) -> int:
         disk.act = None
         store.create("after", messages=[message(999)])
         disk.note("after")
-        assert store._operations._reader.dictionaries.newest.number == number
+        assert store._operations._reader.dictionaries.current[0].number == number
     assert number in numbers, "nobody looked in time"
     for count, crashed in enumerate(disk.crash_states(since=since, bound=bound)):
         try:
@@ -93,7 +93,7 @@ def explore(where: Path, name: str, *, bound: int) -> int:
 
 def newest_in(crashed: Any) -> int:
     with open_store(crashed, key=KEY, disk=QuickDisk()) as store:
-        return store._operations._reader.dictionaries.newest.number
+        return store._operations._reader.dictionaries.current[0].number
 
 
 def survived(crashed: Any, appended: list[str], *, retrain: bool) -> None:

@@ -371,11 +371,11 @@ def test_whoever_has_the_vault_open_reads_what_is_compressed_with_a_dictionary_t
                 assert before.load(f"{number} {turn}").messages == expected
                 before.append(f"{number} {turn}", _text(1))
         known = before._operations._reader.dictionaries
-        assert known.newest.number == 32768
+        assert known.current[0].number == 32768
         assert len(known._known) == 1
     with opened(vault, cache_bytes=0) as after:
         assert after.messages("0 0", last=2) == [_text(0), _text(1)]
-        assert after._operations._reader.dictionaries.newest.number > 65536
+        assert after._operations._reader.dictionaries.current[0].number > 65536
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
                     change = update(state.newest)
                     if isinstance(change, Write | Delete):
                         change = _checked(key, state.newest, change)
-                except Exception:
+                except Exception:  # what the update raises, or the function of a caller's that it runs
                     if is_certain or self._stands(key, state):
                         raise
                     state = None  # it was said of something that is no longer the newest

@@ -155,7 +155,9 @@ class Rotator:
         self._keys.change(without)
         try:
             self._refuse_used(retired)
-        except Exception:  # another process sealed under one in the very moment, or it is unknown: they come back
+        except BaseException:
+            # Another process sealed under one in the very moment (Conflict); or whether it did is not known, since the
+            # backend was away or the look was interrupted. They come back.
             self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))

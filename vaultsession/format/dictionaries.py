@@ -99,11 +99,6 @@ class Dictionaries:
         self._newest: Dictionary | None = None
 
     @property
-    def newest(self) -> Dictionary:
-        """The newest that was chosen or kept, else the one of the package."""
-        return self._newest or shipped()
-
-    @property
     def current(self) -> tuple[Dictionary, ...]:
         """Those to compress with: the newest, and the one of the package for what the newest has never seen."""
         return (shipped(),) if self._newest is None else (self._newest, shipped())

@@ -308,6 +308,28 @@ def test_a_key_that_someone_used_in_the_very_moment_comes_back(
     assert [use.state for use in again.key_usage()] == ["seals", "retired"]
 
 
+@pytest.mark.parametrize("ending", [BackendUnavailable, KeyboardInterrupt])
+def test_keys_come_back_where_the_second_look_ends_in_the_middle(
+    open_files: Opening, monkeypatch: pytest.MonkeyPatch, ending: type[BaseException]
+) -> None:
+    """An interrupt (Ctrl-C) left a key deleted under which somebody may have sealed a session in that moment."""
+    store = open_files()
+    store.rotate_key()
+    real, looks = Rotator._refuse_used, []
+
+    def ended(rotating: Rotator, retired: set[bytes]) -> None:
+        looks.append(retired)
+        if len(looks) > 1:
+            raise ending
+        real(rotating, retired)
+
+    monkeypatch.setattr(Rotator, "_refuse_used", ended)
+    with pytest.raises(ending):
+        store.prune_keys()
+    assert len(looks) == 2
+    assert [use.state for use in store.key_usage()] == ["seals", "retired"]
+
+
 def test_a_session_that_is_written_while_others_are_looked_at_is_not_passed_over(
     open_files: Opening, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ def test_too_few_sessions_are_refused(store):
         TrainingRefused, match=f"there are {FEWEST_SESSIONS - 1} sessions .* at least 8 sessions and 32768 bytes"
     ):
         store.train()
-    assert store._operations._reader.dictionaries.newest.number == SHIPPED
+    assert store._operations._reader.dictionaries.current[0].number == SHIPPED
 
 
 def test_too_little_text_is_refused(store):
@@ -97,7 +97,7 @@ def test_what_gains_nothing_is_refused_and_not_kept(store):
         store.create(f"{number}", messages=[{"x": "".join(chance.choices("0123456789abcdef", k=4000))}])
     with pytest.raises(TrainingRefused, match="nothing would be gained"):
         store.train()
-    assert store._operations._reader.dictionaries.newest.number == SHIPPED
+    assert store._operations._reader.dictionaries.current[0].number == SHIPPED
 
 
 def test_what_is_learned_once_is_not_learned_again(store):
@@ -130,7 +130,7 @@ def test_it_learns_from_those_that_match_and_no_others(store):
     fill(store, subject="weather", user_id="alice")
     fill(store, subject="Botanik", user_id="bob")
     store.train(user_id="alice")
-    content = store._operations._reader.dictionaries.newest.content
+    content = store._operations._reader.dictionaries.current[0].content
     assert b"weather report" in content
     assert b"Botanik" not in content
 
@@ -153,8 +153,8 @@ def test_of_a_long_session_its_newest_messages_are_learned(store, monkeypatch):
     monkeypatch.setattr(trainer, "BUDGET", 0)
     trained = store.train()
     assert trained.sampled < 10 * 2 * trainer.SHARE
-    assert b"dusk" in store._operations._reader.dictionaries.newest.content
-    assert b"dawn" not in store._operations._reader.dictionaries.newest.content
+    assert b"dusk" in store._operations._reader.dictionaries.current[0].content
+    assert b"dawn" not in store._operations._reader.dictionaries.current[0].content
 
 
 def test_progress_is_told(store):
@@ -205,7 +205,7 @@ def test_whoever_opens_the_vault_later_reads_and_writes_with_it(vault):
     path, number = vault
     with open_store(path, key=KEY, cache_bytes=0) as store:
         assert store.load("new").messages == [reply(random.Random(1))]
-        assert store._operations._reader.dictionaries.newest.number == number
+        assert store._operations._reader.dictionaries.current[0].number == number
 
 
 def test_without_it_its_sessions_are_locked_and_the_others_are_not(vault):

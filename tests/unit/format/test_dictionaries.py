@@ -117,16 +117,16 @@ def test_many_threads_meet_a_new_one_at_once(kept):
 def test_the_one_of_the_package_serves_until_there_is_a_newer_one(shelf):
     dictionaries = Dictionaries(KEYRING, shelf)
     dictionaries.choose()
-    assert dictionaries.newest is shipped() is dictionaries.find(SHIPPED)
+    assert dictionaries.current[0] is shipped() is dictionaries.find(SHIPPED)
     assert dictionaries.current == (shipped(),)
     first = dictionaries.keep(CONTENT, NOW)
-    assert dictionaries.newest is first
+    assert dictionaries.current[0] is first
     assert dictionaries.current == (first, shipped())
     second = dictionaries.keep(OTHER, NOW + 5_000_000)
     assert (first.number, second.number) == (NUMBER, NUMBER + 5)
     again = Dictionaries(KEYRING, shelf)
     again.choose()
-    assert again.newest.number == second.number
+    assert again.current[0].number == second.number
     assert again.find(first.number).content == first.content
 
 
@@ -222,7 +222,7 @@ def test_new_records_pass_over_one_that_cannot_be_read(kept, caplog):
     kept.copies[second] = [b"noise"]
     dictionaries = Dictionaries(KEYRING, kept)
     dictionaries.choose()
-    assert dictionaries.newest.number == NUMBER
+    assert dictionaries.current[0].number == NUMBER
     assert f"not compressed with dictionary {second}" in caplog.text
 
 
@@ -233,7 +233,7 @@ def test_a_store_opens_though_the_dictionaries_cannot_be_looked_at(shelf, caplog
     shelf.dictionaries = fails
     dictionaries = Dictionaries(KEYRING, shelf)
     dictionaries.choose()
-    assert dictionaries.newest is shipped()
+    assert dictionaries.current[0] is shipped()
     assert "the disk says no" in caplog.text
 
 

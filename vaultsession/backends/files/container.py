@@ -195,13 +195,15 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
         witness=witness,
         unproved=unproved,
         verified=False,
+        end=b"",
     )
 
 
 def is_at(disk: Disk, state: FileState, point: Witness) -> bool:
     """Whether an unchanged file is at this point. Of a head that was not opened, nothing known may stand against it."""
-    if state.row is not None:
-        return state.row.version == point.version and has_no_record_behind(disk, state)
+    known = state.end if state.row is None else state.row.version
+    if known:
+        return known == point.version and has_no_record_behind(disk, state)
     witness, tombstone = state.witness, state.tombstone
     return (
         (witness is None or witness[:2] < point[:2] or witness == point)
@@ -224,8 +226,12 @@ def ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
     return end[: record.TAG_SIZE] == version and size ^ inverse == record.FOOTER_MASK
 
 
-def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) -> FileState:
+def replace(
+    disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool, flush_name: Callable[[], None] | None = None
+) -> FileState:
     """Write a whole container on a new inode and put it in place, atomically. The state has no row yet.
+
+    ``flush_name`` flushes its directory, where threads share that.
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
@@ -244,7 +250,10 @@ def replace(disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool) 
         raise
     if flush:
         try:
-            disk.sync_directory(directory)
+            if flush_name is None:
+                disk.sync_directory(directory)
+            else:
+                flush_name()
         except OSError as error:
             raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
     return FileState(

@@ -40,7 +40,7 @@ from .container import (
 from .index import Index, IndexedSession
 from .layout import SUFFIX, FilesLayout, key_in, refusal, stripe_of
 from .locks import PathLock, Stripes
-from .open_files import CONTAINERS, FileState, OpenFiles
+from .open_files import CONTAINERS, DirectoryFlush, FileState, OpenFiles
 from .quarantine import Quarantine
 from .removal import Removals
 
@@ -93,6 +93,7 @@ class ContainerStore:
         self._read_head = read_head
         self.removals = Removals(disk, layout, index, quarantine, read_head)
         self._durable = durable
+        self._flush_name = DirectoryFlush(disk, layout.sessions)
         self.unasked: dict[str, str] = {}
         """Why it is not known what was acknowledged of a session: nothing is written of it."""
 
@@ -381,7 +382,7 @@ class ContainerStore:
         flush = write.flush and self._durable
         temporary = self._layout.temporary(locator_of(key))
         path = self._layout.session(key) if state is None else state.path
-        placed = replace(self._disk, temporary, path, write.data, flush=flush)
+        placed = replace(self._disk, temporary, path, write.data, flush=flush, flush_name=self._flush_name)
         self.open_files.put(key, placed._replace(row=row))
         self._list(row, path, flushed=flush)
         if write.erase:

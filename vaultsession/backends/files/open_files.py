@@ -65,6 +65,35 @@ class OpenFile:
             pass
 
 
+class DirectoryFlush:
+    """Flushes of a directory that threads share: a change is covered by one that was begun after it."""
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        self._disk = disk
+        self._path = path
+        self._guard = threading.Lock()
+        self._mutex = threading.RLock()
+        self._asked = self._flushed = self._failed = 0
+
+    def __call__(self) -> None:
+        """Flush what this thread has changed. A failure is that of all which the flush would have covered."""
+        with self._guard:
+            self._asked += 1
+            mine = self._asked
+        with self._mutex:
+            if self._failed >= mine:
+                raise OSError(errno.EIO, "the flush of the directory failed, which this was a part of")
+            if self._flushed >= mine:
+                return
+            asked = self._asked
+            try:
+                self._disk.sync_directory(self._path)
+            except OSError:
+                self._failed = asked
+                raise
+            self._flushed = asked
+
+
 class FileState(NamedTuple):
     """A container as it was seen last. Immutable, so that a reader never sees half of a change.
 
@@ -73,7 +102,8 @@ class FileState(NamedTuple):
     power cut does not take the directory entry back. ``verified``: the row was written here, or read thoroughly.
     ``preallocated``: zero bytes behind the container, which the file has beside its ``size``. ``unproved``: the witness
     was written and not flushed, see ``Container``. ``linked``: the file has another name, in a backup by hard links, so
-    that a writer replaces it and does not write to it.
+    that a writer replaces it and does not write to it. ``end``: the version that the last record was found to have,
+    where the head was not read; empty where nobody has asked.
     """
 
     path: str
@@ -92,6 +122,7 @@ class FileState(NamedTuple):
     preallocated: int = 0
     unproved: bool = False
     linked: bool = False
+    end: bytes = b""
 
     @property
     def is_extensible(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -20,6 +21,7 @@ from vaultsession.backends.files import index, index_queries, index_schema, inde
 from vaultsession.backends.files.index import IndexBuffer
 from vaultsession.backends.files.index_schema import IndexEntry
 from vaultsession.backends.files.layout import STRIPES, FilesLayout, key_in, stripe_of, temporary_in
+from vaultsession.backends.files.open_files import DirectoryFlush
 from vaultsession.backends.files.quarantine import Quarantine
 from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import BackendUnavailable
@@ -96,6 +98,64 @@ def test_the_stripe_of_a_session_is_one_lock_for_all_threads(tmp_path: Path) -> 
         for thread in threads:
             thread.join()
         assert len(set(map(id, found))) == 1
+
+
+# -- flushes of the directory ------------------------------------------------------------------------------------------
+
+
+class SlowDirectory(Disk):
+    """Flushes of which the first takes until it is let go; those in ``failing``, by number, fail."""
+
+    def __init__(self, *failing: int) -> None:
+        self.begun, self.let_go = threading.Event(), threading.Event()
+        self.flushes = 0
+        self._failing = failing
+
+    def sync_directory(self, path: str) -> None:
+        self.flushes += 1
+        number = self.flushes
+        self.begun.set()
+        assert self.let_go.wait(10)
+        if number in self._failing:
+            raise OSError(errno.EIO, "no")
+
+
+def flushed_by_threads(disk: SlowDirectory, count: int) -> list[str]:
+    """What became of so many flushes that are asked for while a first one is under way, and of one afterwards."""
+    flush, outcomes = DirectoryFlush(disk, "sessions"), []
+
+    def ask() -> None:
+        try:
+            flush()
+        except OSError:
+            outcomes.append("failed")
+        else:
+            outcomes.append("flushed")
+
+    threads = [threading.Thread(target=ask) for _ in range(1 + count)]
+    threads[0].start()
+    assert disk.begun.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while flush._asked <= count:
+        time.sleep(0.0005)
+    disk.let_go.set()
+    for thread in threads:
+        thread.join(10)
+    ask()
+    return outcomes
+
+
+def test_threads_share_a_flush_of_the_directory_that_began_after_their_change() -> None:
+    disk = SlowDirectory()
+    assert flushed_by_threads(disk, 5) == ["flushed"] * 7
+    assert disk.flushes == 3  # the one that had begun before, one for the five, and the one afterwards
+
+
+def test_a_flush_of_the_directory_that_failed_failed_for_all_that_it_would_have_covered() -> None:
+    disk = SlowDirectory(2)
+    assert sorted(flushed_by_threads(disk, 5)[:-1]) == ["failed"] * 5 + ["flushed"]
+    assert disk.flushes == 3
 
 
 # -- locks -------------------------------------------------------------------------------------------------------------
