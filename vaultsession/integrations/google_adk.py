@@ -38,11 +38,7 @@ with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     from google.adk.errors.session_not_found_error import SessionNotFoundError
     from google.adk.events.event import Event
     from google.adk.platform import uuid as platform_uuid
-    from google.adk.sessions.base_session_service import (
-        BaseSessionService,
-        GetSessionConfig,
-        ListSessionsResponse,
-    )
+    from google.adk.sessions.base_session_service import BaseSessionService, GetSessionConfig, ListSessionsResponse
     from google.adk.sessions.session import Session
     from google.adk.sessions.state import State
     from pydantic import TypeAdapter

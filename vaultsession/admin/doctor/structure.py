@@ -20,16 +20,7 @@ from ...format import record
 from ...util.disk import Disk, opened, read_all, read_file, why_not_ours, why_not_private
 from ...util.file_system import Reach, reach_of
 from ...vault import keyring_file
-from ...vault.directory import (
-    DICTIONARIES,
-    DIRECTORIES,
-    LOCKS,
-    NEW,
-    QUARANTINE,
-    SESSIONS,
-    TENANTS,
-    number_in,
-)
+from ...vault.directory import DICTIONARIES, DIRECTORIES, LOCKS, NEW, QUARANTINE, SESSIONS, TENANTS, number_in
 from ...vault.key_places import is_deployed, shares_home
 from .findings import Finding, Remedy, error, info, warning
 
