@@ -1,7 +1,4 @@
-"""The container: one sealed file per session. FORMAT.md in this folder is normative.
-
-``record`` constants and layout, keyless · ``cipher`` sealing and opening records · ``index_row`` heads for an index
-"""
+"""The container: one sealed file per session. FORMAT.md in this folder is normative."""
 
 from .cipher import ContainerCipher
 from .index_row import IndexRowCipher
