@@ -11,6 +11,7 @@ import atexit
 import threading
 import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 from ..errors import VaultError
 from ..util.fork import ForkSafe
@@ -20,6 +21,9 @@ from ..util.lazy import log
 PAUSE = 1.0
 """Seconds since the last write of this store to a session, after which it is merged."""
 
+_IDLE = 60.0
+"""Seconds after which a thread without work looks whether its stores are still there."""
+
 MOST = 4096
 """Sessions that wait. Beyond that the one written to longest ago is left as it is."""
 
@@ -27,8 +31,8 @@ MOST = 4096
 class Compactor:
     """Calls ``merge`` with each key that is due, a ``PAUSE`` after it was last said to be. Safe from any thread.
 
-    All compactors of a process share one thread, which lives while something is due. What fails is left for the next
-    write.
+    All compactors of a process share one thread, from the first session that is due until the last of them stops:
+    a turn after a pause would wait 0.1 ms for a new one. What fails is left for the next write.
     """
 
     def __init__(self, merge: Callable[[str], object]) -> None:
@@ -57,6 +61,7 @@ class _Schedule(ForkSafe):
         """In the child of a fork nothing is due, and no thread runs."""
         self._guard = threading.RLock()
         self._due: dict[tuple[Compactor, str], float] = {}
+        self._users: WeakSet[Compactor] = WeakSet()  # a store that was dropped is none
         self._woken = Latch()
         self._merging: tuple[Compactor, Latch] | None = None
         self._thread: threading.Thread | None = None
@@ -64,6 +69,10 @@ class _Schedule(ForkSafe):
 
     def add(self, compactor: Compactor, key: str) -> None:
         with self._guard:
+            if compactor.is_stopped:
+                return
+            self._users.add(compactor)
+            is_idle = not self._due
             self._due.pop((compactor, key), None)
             self._due[compactor, key] = time.monotonic()  # behind all others: the first is the one left alone longest
             if len(self._due) > MOST:
@@ -75,14 +84,17 @@ class _Schedule(ForkSafe):
                 except RuntimeError:  # there are too many, or the interpreter ends
                     return
                 self._thread = thread
+            elif is_idle:
+                self._woken.set()
 
     def remove(self, compactor: Compactor) -> None:
         """Forget what is due of a compactor, and wait for its merge that is under way."""
         with self._guard:
             for each in [each for each in self._due if each[0] is compactor]:
                 del self._due[each]
+            self._users.discard(compactor)
             merging, thread = self._merging, self._thread
-        self._woken.set()  # with nothing due the thread ends
+        self._woken.set()  # without users the thread ends
         if merging is not None and merging[0] is compactor and thread is not threading.current_thread():
             merging[1].wait()
 
@@ -102,23 +114,27 @@ class _Schedule(ForkSafe):
                 self._woken.clear()
                 continue
             while (due := self._left_alone()) is not None:
-                compactor, key, done = due
-                try:
-                    compactor.merge(key)
-                except VaultError as error:
-                    log.debug("%s was not merged: %s", key, error)
-                except Exception:  # noqa: BLE001 - whatever it is, the records are whole
-                    log.exception("a session was not merged")
-                finally:
-                    self._merging = None
-                    done.set()
+                self._merge(*due)
+
+    def _merge(self, compactor: Compactor, key: str, done: Latch) -> None:
+        try:
+            compactor.merge(key)
+        except VaultError as error:
+            log.debug("%s was not merged: %s", key, error)
+        except Exception:  # noqa: BLE001 - whatever it is, the records are whole
+            log.exception("a session was not merged")
+        finally:
+            self._merging = None
+            done.set()
 
     def _until_first(self) -> float | None:
         """Seconds until the first one is due; None ends the thread, and the next that is due starts another."""
         with self._guard:
-            if not self._due:
+            if not self._due and (self._ends or not self._users):
                 self._thread = None
                 return None
+            if not self._due:
+                return _IDLE
             return max(0.0, next(iter(self._due.values())) + PAUSE - time.monotonic())
 
     def _left_alone(self) -> tuple[Compactor, str, Latch] | None:

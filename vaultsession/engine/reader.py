@@ -462,7 +462,7 @@ class Reader:
             if before is None or before.seq != record.seq - 1:
                 raise Damaged(f"the record that ends at offset {end} is not whole")
             tail.cipher.open_head(before)
-            if witness is not None:
+            if witness is not None and before.seq == witness.seq:
                 refuse_fork(before, witness)
             record = before
         if record.end != start:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,13 +138,25 @@ def test_what_fails_is_left_and_the_thread_goes_on() -> None:
         compactor.postpone(key)
     assert until(lambda: len(merged) == 3)
     assert merged == ["b", "c", "a"]
-    assert until(lambda: compaction._schedule._thread is None)
+    thread = compaction._schedule._thread
     compactor.postpone("d")
     assert until(lambda: merged[-1] == "d")
+    assert compaction._schedule._thread is thread
     compactor.stop()
+    assert until(lambda: compaction._schedule._thread is None)
     compactor.postpone("e")
     time.sleep(3 * PAUSE)
     assert merged[-1] == "d"
+
+
+def test_a_store_that_is_dropped_keeps_neither_itself_nor_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_IDLE", PAUSE)
+    compactor = Compactor(lambda _: None)
+    dropped = weakref.ref(compactor)
+    compactor.postpone("a")
+    del compactor
+    assert until(lambda: dropped() is None)
+    assert until(lambda: compaction._schedule._thread is None)
 
 
 def test_all_stores_of_a_process_have_one_thread_and_one_that_closes_leaves_it_to_the_others() -> None:

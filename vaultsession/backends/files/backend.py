@@ -135,9 +135,13 @@ class FilesBackend(Backend):
         if state is None:
             return super().is_newest(key, point)
         try:
-            return is_unchanged(state, stat_path(self._disk, state)) and is_at(self._disk, state, point)
+            if not (is_unchanged(state, stat_path(self._disk, state)) and is_at(self._disk, state, point)):
+                return False
         except OSError:
             return False  # gone, or refused: whoever reads it says so
+        if state.row is None and not state.end:  # from now on its end is not read
+            self._containers.open_files.put(key, state._replace(end=point.version))
+        return True
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""

@@ -195,13 +195,15 @@ def resized(disk: Disk, state: FileState, file_size: int, mode: int) -> FileStat
         witness=witness,
         unproved=unproved,
         verified=False,
+        end=b"",
     )
 
 
 def is_at(disk: Disk, state: FileState, point: Witness) -> bool:
     """Whether an unchanged file is at this point. Of a head that was not opened, nothing known may stand against it."""
-    if state.row is not None:
-        return state.row.version == point.version and has_no_record_behind(disk, state)
+    known = state.end if state.row is None else state.row.version
+    if known:
+        return known == point.version and has_no_record_behind(disk, state)
     witness, tombstone = state.witness, state.tombstone
     return (
         (witness is None or witness[:2] < point[:2] or witness == point)

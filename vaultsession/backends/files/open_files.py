@@ -102,7 +102,8 @@ class FileState(NamedTuple):
     power cut does not take the directory entry back. ``verified``: the row was written here, or read thoroughly.
     ``preallocated``: zero bytes behind the container, which the file has beside its ``size``. ``unproved``: the witness
     was written and not flushed, see ``Container``. ``linked``: the file has another name, in a backup by hard links, so
-    that a writer replaces it and does not write to it.
+    that a writer replaces it and does not write to it. ``end``: the version that the last record was found to have,
+    where the head was not read; empty where nobody has asked.
     """
 
     path: str
@@ -121,6 +122,7 @@ class FileState(NamedTuple):
     preallocated: int = 0
     unproved: bool = False
     linked: bool = False
+    end: bytes = b""
 
     @property
     def is_extensible(self) -> bool:

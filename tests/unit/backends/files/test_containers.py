@@ -114,6 +114,27 @@ def test_an_append_is_four_calls_and_six_behind_what_another_process_wrote(openi
     assert disk.calls == ["look", "pread", "pread", "pread", "pwrite", "fdatasync"]
 
 
+def test_a_small_container_is_opened_and_read_in_four_calls_and_known_again_by_one(
+    path: Path, opening: Opening, scribe: Sealer
+) -> None:
+    disk, key = Watched(), scribe.key("a")
+    reader, writer = opening(disk=disk), opening()
+    point = writer.commit(key, scribe.create(key)).after.witness
+    disk.calls.clear()
+    container = reader.read(key)
+    assert container.header + container.data == session_path(path, key).read_bytes()
+    assert disk.calls == ["stat", "open", "fstat", "pread"]
+    assert reader.is_newest(key, point)  # by a look at its end
+    disk.calls.clear()
+    assert reader.is_newest(key, point)
+    assert disk.calls == ["stat"]
+    newest = writer.commit(key, scribe.append()).after.witness
+    assert not reader.is_newest(key, point)
+    assert reader.read(key).data.startswith(container.data)
+    assert reader.is_newest(key, newest)
+    assert not reader.is_newest(key, point)
+
+
 @pytest.mark.parametrize("key", ["../outside", "", "a~short", "UPPER~" + "0" * 32, "0" * 31, "/etc/passwd"])
 def test_what_is_no_key_never_becomes_a_path(files: FilesBackend, key: str) -> None:
     with pytest.raises(ValueError, match=r"not the key of a session|invalid literal"):
