@@ -84,6 +84,11 @@ def test_stores_with_much_to_do_leave_room_for_one_more(crowd: Any) -> None:
         share.close()
 
 
+def wait_for(share: SharedThreads) -> None:
+    while share._running:
+        time.sleep(0.0005)
+
+
 def test_outcomes_that_come_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> tuple[list[int], int]:
         loop, share = asyncio.get_running_loop(), SharedThreads()
@@ -91,8 +96,7 @@ def test_outcomes_that_come_together_wake_the_loop_once(monkeypatch: pytest.Monk
         monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: calls.append(args) or wake_up(*args))
         tasks = [asyncio.ensure_future(called(share, functools.partial(int, number))) for number in range(50)]
         await asyncio.sleep(0)  # each has asked
-        while share._running:
-            time.sleep(0.0005)  # the loop is busy meanwhile
+        wait_for(share)  # the loop is busy meanwhile
         share.close()
         return await asyncio.gather(*tasks), len(calls)
 
