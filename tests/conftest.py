@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
-import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from fork_server import ForkServer
 from hypothesis import HealthCheck, settings
+from memory import in_memory
 from redis_lab import place  # noqa: F401 - a fixture for every test
 from sampling import leave_out
 from servers import redis_url  # noqa: F401 - as above: one server for the whole run
@@ -36,10 +39,6 @@ os.environ["VAULTSESSION_CONFIG"] = ""  # nothing of the user who runs the tests
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ROOT = Path(__file__).parents[1]
-MEMORY = Path("/dev/shm")
-ROOM = 2 << 30
-"""Bytes that the quick part may need at once."""
-
 Opening = Callable[..., SessionStore]
 
 DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql", "mariadb", "mortal"}
@@ -50,8 +49,22 @@ DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql"
 def pytest_configure(config: pytest.Config) -> None:
     """The quick part writes to memory where there is such a place: the slow one has what flushes to disks, and waits."""
     is_quick = config.option.markexpr == "not slow" and "PYTEST_DEBUG_TEMPROOT" not in os.environ
-    if is_quick and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+    if is_quick and (memory := in_memory()):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = memory
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Each worker of a whole run begins to import elsewhere: what one of them has compiled the others only load."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args != session.config.getini("testpaths"):
+        return
+    paths = sorted(ROOT.glob("tests/**/test_*.py"))
+    first = len(paths) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for path in (*paths[first:], *paths[:first]):
+        if sys.path[0] != str(path.parent):
+            sys.path.insert(0, str(path.parent))
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # collecting says it
+            importlib.import_module(path.stem)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from memory import in_memory
 from sql_servers import Server
 
 from vaultsession import RawKey, SessionStore, open_store
@@ -31,7 +32,7 @@ class OnDatabase(SessionMachine):
 class OnSqlite(OnDatabase):
     def __init__(self) -> None:
         super().__init__()
-        self.root = tempfile.mkdtemp()
+        self.root = tempfile.mkdtemp(dir=in_memory())
         self.url = f"sqlite:///{self.root}/sessions.db"
 
     def finish(self) -> None:

@@ -7,12 +7,12 @@ the command line calls it a bug.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from places import private_file
+from sql_servers import sqlite_file
 
 from vaultsession import InvalidSetting, RawKey, SessionStore, VaultError, open_store
 from vaultsession.store.configuration import Configuration
@@ -96,7 +96,7 @@ def test_odd_rows_of_a_database(tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     with open_store(url, key=KEY) as store:
         store.create("a", messages=[{"text": "x" * 5000}], ttl="1d", user_id="alice")
-    with sqlite3.connect(tmp_path / "s.db") as database:
+    with sqlite_file(tmp_path / "s.db") as database:
         database.execute(ROWS[name])
     database.close()
     for verb in VERBS.values():

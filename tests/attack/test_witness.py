@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from files_lab import AfterTheNextStart
+from sql_servers import sqlite_file
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.doctor import Severity, examine, known_keys, opened_read_only
@@ -64,7 +64,7 @@ def drop_index(vault: Path) -> None:
 
 
 def backed_up_index(vault: Path, aside: Path) -> None:
-    with sqlite3.connect(vault / "index.sqlite") as index:
+    with sqlite_file(vault / "index.sqlite") as index:
         index.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     index.close()
     shutil.copy(vault / "index.sqlite", aside)

@@ -7,6 +7,7 @@ other is forked by a server that has imported what they need: see ``fork_server`
 from __future__ import annotations
 
 import fcntl
+import functools
 import io
 import os
 import pty
@@ -21,7 +22,11 @@ from cli_lab import PATIENCE, ROOT, Outcome, Place, Run, chunks, take_terminal
 from vaults import vault_at
 
 from vaultsession import RawKey
+from vaultsession.cli import lazy_group
 from vaultsession.cli import run as run_command_line
+
+LOADED = functools.cache(lazy_group.loaded)
+"""A process makes a command once, from its signature; these tests run it a thousand times in one process."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +65,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def running(*arguments: object, stdin: str | bytes = "") -> Outcome:
         data = stdin.encode() if isinstance(stdin, str) else stdin
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        monkeypatch.setattr(lazy_group, "loaded", LOADED)
         capsys.readouterr()
         code = run_command_line([str(argument) for argument in arguments])
         told = capsys.readouterr()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 from cli_lab import Place, Run
+from sql_servers import sqlite_file
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -93,7 +93,7 @@ def test_what_is_there_is_replaced_where_that_is_asked_for(run: Run, place: Plac
 
 def test_a_database_of_the_agents_sdk(run: Run, place: Place, tmp_path: Path) -> None:
     path = tmp_path / "agents.db"
-    with sqlite3.connect(path) as database:
+    with sqlite_file(path) as database:
         database.execute("CREATE TABLE agent_sessions (session_id TEXT, created_at TEXT, updated_at TEXT)")
         database.execute("CREATE TABLE agent_messages (id INTEGER, session_id TEXT, message_data TEXT)")
         database.execute("INSERT INTO agent_sessions VALUES ('s', '2026-01-02 12:00:00', '2026-01-02 12:00:00')")

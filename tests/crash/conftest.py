@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from crash_lab import explored
+from memory import in_memory
 
 from vaultsession.backends.files.index import Index
 from vaultsession.backends.files.writers import WriterMarkers
@@ -18,8 +19,7 @@ from vaultsession.backends.files.writers import WriterMarkers
 @pytest.fixture
 def where() -> Iterator[Path]:
     """A directory in memory where there is one: nothing here depends on what a real medium does."""
-    memory = Path("/dev/shm")
-    path = Path(tempfile.mkdtemp(prefix="vaultsession-", dir=memory if memory.is_dir() else None))
+    path = Path(tempfile.mkdtemp(prefix="vaultsession-", dir=in_memory()))
     yield path
     shutil.rmtree(path)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import vaultsession
+
 FORBIDDEN = [
     "typer",
     "click",
@@ -101,6 +103,27 @@ print(*sorted(name for name in sys.modules if name.startswith("vaultsession.")))
     found = {name.removeprefix("vaultsession.") for name in ran.stdout.split()}
     assert {"store.store", "engine.operations", "vault.directory"} <= found
     assert found & RARE == set()
+
+
+def test_a_vault_is_used_without_logging_and_without_a_second_openssl(tmp_path: Path) -> None:
+    key = bytes(range(32))
+    vaultsession.open_store(tmp_path / "vault", key=key).close()  # to make one is news, which is logged
+    statement = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+before = set(sys.modules)
+import vaultsession
+with vaultsession.open_store({str(tmp_path / "vault")!r}, key={key!r}) as store:
+    store.create("a", messages=[{{"role": "user"}}])
+    store.append("a", {{"role": "user"}})
+    store.load("a").messages
+print(*sorted(set(sys.modules) - before))
+"""
+    ran = subprocess.run([sys.executable, "-I", "-c", statement], check=True, capture_output=True, text=True)
+    found = set(ran.stdout.split())
+    assert "cryptography.hazmat.bindings._rust" in found
+    dear = {"logging", "hashlib", "hmac", "cryptography.hazmat.backends", "cryptography.hazmat.primitives.ciphers"}
+    assert found & dear == set()
 
 
 def test_the_rare_modules_are_where_they_are_said_to_be() -> None:

@@ -36,14 +36,15 @@ WALL_TIME = {
 
 
 @functools.cache
-def parsed(source: str) -> ast.Module:
-    """The syntax tree, made once for all the laws."""
-    return ast.parse(source)
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """The syntax tree, its root first, made and walked through once for all the laws."""
+    kinds = (ast.Module, ast.Attribute, ast.Import, ast.ImportFrom, ast.ClassDef, ast.Assert, ast.ExceptHandler)
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
 
 
 @functools.cache
 def classes(source: str) -> tuple[str, ...]:
-    return tuple(node.name for node in ast.walk(parsed(source)) if isinstance(node, ast.ClassDef))
+    return tuple(node.name for node in nodes(source) if isinstance(node, ast.ClassDef))
 
 
 def dotted(node: ast.AST) -> str:
@@ -55,8 +56,13 @@ def dotted(node: ast.AST) -> str:
     return ""
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+@functools.cache
+def imported(source: str) -> tuple[str, ...]:
+    return tuple(_imported(nodes(source)))
+
+
+def _imported(found: Iterable[ast.AST]) -> Iterator[str]:
+    for node in found:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -65,23 +71,20 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 def wall_time(source: str) -> list[str]:
     """Every reading of the wall clock, also one that was imported by its bare name."""
-    tree = parsed(source)
-    found = [dotted(node) for node in ast.walk(tree) if dotted(node) in WALL_TIME]
-    return found + [name for name in imported(tree) if name in WALL_TIME]
+    names = [*map(dotted, nodes(source)), *imported(source)]
+    return [name for name in names if name in WALL_TIME]
 
 
 def weak_randomness(source: str) -> list[str]:
-    return [name for name in imported(parsed(source)) if name.split(".")[0] in {"random", "secrets", "uuid"}]
+    return [name for name in imported(source) if name.split(".")[0] in {"random", "secrets", "uuid"}]
 
 
 def assertions(source: str) -> list[int]:
-    return [node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.Assert)]
+    return [node.lineno for node in nodes(source) if isinstance(node, ast.Assert)]
 
 
 def silent_excepts(source: str) -> list[int]:
-    return [
-        node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.ExceptHandler) and node.type is None
-    ]
+    return [node.lineno for node in nodes(source) if isinstance(node, ast.ExceptHandler) and node.type is None]
 
 
 def crowded(paths: Iterable[str]) -> dict[str, int]:
@@ -153,7 +156,7 @@ def test_a_module_is_named_with_a_noun() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    assert [name for name, text in MODULES.items() if not ast.get_docstring(parsed(text))] == []
+    assert [name for name, text in MODULES.items() if not ast.get_docstring(nodes(text)[0])] == []
 
 
 # -- tests of the tests ------------------------------------------------------------------------------------------------

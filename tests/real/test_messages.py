@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from test_conversations import FILES, conversations, needs_conversations
 
-from vaultsession.format.messages import Message, Other, Part, Text, Thinking, ToolCall, ToolResult, understand
+from vaultsession.format.messages import understand
+from vaultsession.format.messages.parts import Message, Other, Part, Text, Thinking, ToolCall, ToolResult
 
 LEAST = 20
 """Characters of a text that is looked for among the parts."""

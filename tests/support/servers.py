@@ -272,10 +272,14 @@ class Certificates:
         now = dt.datetime.now(dt.UTC)
         issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority for tests")])
         own_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        own = x509.SubjectKeyIdentifier.from_public_key(own_key.public_key())
+        signs = {"digital_signature": True, "key_cert_sign": True, "crl_sign": True}
+        others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+        usage = x509.KeyUsage(**signs, **dict.fromkeys((*others, "encipher_only", "decipher_only"), False))
 
         def certificate(name: x509.Name, public: ec.EllipticCurvePublicKey, *, is_authority: bool) -> x509.Certificate:
             address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-            return (
+            made = (
                 x509.CertificateBuilder()
                 .subject_name(name)
                 .issuer_name(issuer)
@@ -285,8 +289,14 @@ class Certificates:
                 .not_valid_after(now + dt.timedelta(days=1))
                 .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
                 .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-                .sign(own_key, hashes.SHA256())
             )
+            # What CPython 3.13 asks of every chain.
+            if is_authority:
+                made = made.add_extension(own, critical=False).add_extension(usage, critical=True)
+            else:
+                named = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+                made = made.add_extension(named, critical=False)
+            return made.sign(own_key, hashes.SHA256())
 
         server = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
         pem = serialization.Encoding.PEM

@@ -1,5 +1,6 @@
 """Real database servers for the tests: MariaDB and PostgreSQL on loopback, each with a password and a directory of its own.
 
+Their files are in memory where there is such a place: they flush as ever, and nothing here cuts the power of their host.
 ``VAULTSESSION_TEST_MYSQL_URL`` and ``VAULTSESSION_TEST_POSTGRES_URL`` name servers that are used instead; their user may
 make databases. With ``VAULTSESSION_REQUIRE_SERVICES=1`` a missing MariaDB fails the tests that it would else skip.
 """
@@ -13,6 +14,7 @@ import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from memory import in_memory
 
 PASSWORD = "correct-horse-7"
 MYSQL_URL = "VAULTSESSION_TEST_MYSQL_URL"
@@ -42,6 +45,13 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"waited in vain until {what}"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def sqlite_file(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """A file of SQLite, as somebody else opens it: what is done is committed, and the connection closed."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
 
 
 @dataclass
@@ -134,7 +144,7 @@ def mariadb() -> Iterator[Server]:
     if daemon is None or maker is None:
         missing("there is no mariadbd", "apt-get install mariadb-server", required=True)
         return
-    directory = tempfile.mkdtemp(prefix="vst-mariadb-")
+    directory = tempfile.mkdtemp(prefix="vst-mariadb-", dir=in_memory())
     owner = pwd.getpwuid(os.getuid()).pw_name
     data, port = os.path.join(directory, "data"), free_port()
     setup = os.path.join(directory, "setup.sql")
@@ -180,7 +190,7 @@ def postgresql() -> Iterator[Server]:
         missing("there is no postgres", "apt-get install postgresql", required=False)
         return
     user = None
-    directory = tempfile.mkdtemp(prefix="vst-postgres-")
+    directory = tempfile.mkdtemp(prefix="vst-postgres-", dir=in_memory())
     try:
         if os.getuid() == 0:  # it refuses to run as root
             for user in ("postgres", "nobody"):

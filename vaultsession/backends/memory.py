@@ -14,19 +14,7 @@ from dataclasses import dataclass
 
 from ..format import record
 from ..format.ids import locator_of
-from ..format.sealed import (
-    Commit,
-    Container,
-    Current,
-    Delete,
-    Heads,
-    IndexRow,
-    Query,
-    Tombstone,
-    Update,
-    Write,
-    named,
-)
+from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write, named
 from ..util.reentry import not_ours
 from .protocol import Backend, Traits
 

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ..format.messages import Citation, Event, Media, Message, Other, Part, Thinking, ToolCall, ToolResult, understand
-from ..format.messages import Text as Said
+from ..format.messages import understand
+from ..format.messages.parts import Citation, Event, Media, Message, Other, Part, Thinking, ToolCall, ToolResult
+from ..format.messages.parts import Text as Said
 from ..format.messages.plain import words
 from . import output
 

@@ -1,7 +1,4 @@
-"""The container: one sealed file per session. FORMAT.md in this folder is normative.
-
-``v1`` constants and layout, keyless · ``cipher`` sealing and opening records · ``rows`` heads sealed for an index
-"""
+"""The container: one sealed file per session. FORMAT.md in this folder is normative."""
 
 from .cipher import ContainerCipher
 from .index_row import IndexRowCipher

@@ -12,14 +12,7 @@ from typing import Any, Protocol
 from ..errors import Damaged, TooLarge, UnsupportedFormat
 from .head import LARGEST_HEAD
 from .keys import KEY_SIZE, Keyring, MasterKey, derive
-from .primitives import (
-    AESGCM,
-    AESGCMSIV,
-    ChaCha20Poly1305,
-    InvalidTag,
-    UnsupportedAlgorithm,
-    compare_digest,
-)
+from .primitives import AESGCM, AESGCMSIV, ChaCha20Poly1305, InvalidTag, UnsupportedAlgorithm, compare_digest
 from .record import (
     BOUND_SIZE,
     COMMITTED_SIZE,
@@ -47,11 +40,7 @@ from .record import (
     place_of,
 )
 
-_SUITES: dict[int, Any] = {
-    SUITE_AES_GCM: AESGCM,
-    SUITE_CHACHA: ChaCha20Poly1305,
-    SUITE_AES_GCM_SIV: AESGCMSIV,
-}
+_SUITES: dict[int, Any] = {SUITE_AES_GCM: AESGCM, SUITE_CHACHA: ChaCha20Poly1305, SUITE_AES_GCM_SIV: AESGCMSIV}
 _COMMITMENT_SIZE = 32
 _LENGTH_SIZE = 4
 

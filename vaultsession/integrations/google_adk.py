@@ -22,6 +22,7 @@ from typing import Any, Self, Unpack, cast
 
 import orjson
 
+from ..admin.importers.google_adk import NAME, SHARED
 from ..errors import Conflict, InvalidDocument, InvalidSetting, SessionExists, SessionNotFound, Unreadable
 from ..format.payload import Json
 from ..store.fields import SessionFields
@@ -37,11 +38,7 @@ with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     from google.adk.errors.session_not_found_error import SessionNotFoundError
     from google.adk.events.event import Event
     from google.adk.platform import uuid as platform_uuid
-    from google.adk.sessions.base_session_service import (
-        BaseSessionService,
-        GetSessionConfig,
-        ListSessionsResponse,
-    )
+    from google.adk.sessions.base_session_service import BaseSessionService, GetSessionConfig, ListSessionsResponse
     from google.adk.sessions.session import Session
     from google.adk.sessions.state import State
     from pydantic import TypeAdapter
@@ -53,8 +50,6 @@ _EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Event])
 FRAMEWORK, APP, USER, SESSION = "framework", "app", "user", "session"
 """Labels of a session: ``google-adk``, and the three parts of its name."""
 
-NAME = "google-adk"
-_SHARED = "google-adk.state"
 _SCHEME = "vault://"
 _ALL_MESSAGES = 1 << 53
 _NEAR = 64
@@ -270,7 +265,7 @@ class VaultSessionService(AsyncStoreOwner, BaseSessionService):
         tenant = self._fields.get("tenant_id")
         for of, state in ((None, shared), (user, users)):
             if state:
-                labels = {FRAMEWORK: _SHARED, APP: app} | ({} if of is None else {USER: of})
+                labels = {FRAMEWORK: SHARED, APP: app} | ({} if of is None else {USER: of})
                 self._store.append(
                     _shared_id(app, of), state=state, create=True, labels=labels, ttl=None, tenant_id=tenant
                 )
@@ -294,7 +289,7 @@ def _id(app: str, user: str, name: str) -> str:
 
 
 def _shared_id(app: str, user: str | None) -> str:
-    return composed_id(_SHARED, app, *(() if user is None else (user,)))
+    return composed_id(SHARED, app, *(() if user is None else (user,)))
 
 
 def _check(labels: Mapping[str, str], id: str) -> None:

@@ -74,7 +74,6 @@ class LoadedCopy:
     session: Session
     id: str
     document: int
-    ttl: int | None
 
 
 class Model:
@@ -134,7 +133,7 @@ class Model:
 
     def held(self, session: Session, known: ModelSession) -> LoadedCopy:
         """Remember what someone holds."""
-        return LoadedCopy(session, known.id, known.document, known.ttl)
+        return LoadedCopy(session, known.id, known.document)
 
     def save_loaded(self, held: LoadedCopy, *, overwrite: bool) -> ModelSession:
         """What someone holds, compared and swapped."""
@@ -169,7 +168,7 @@ class Model:
         )
         if known.sliding and ttl is not None:
             known.expires = now + ttl
-        held.document, held.ttl = known.document, ttl
+        held.document = known.document
         self._sessions[held.id] = known
         return copy.deepcopy(known)
 

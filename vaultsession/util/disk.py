@@ -170,10 +170,7 @@ class Disk:
 
 @functools.lru_cache(1)
 def _boot() -> int:
-    with (
-        contextlib.suppress(OSError, ValueError),
-        open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as id_,
-    ):
+    with contextlib.suppress(OSError, ValueError), open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as id_:
         return int(id_.read(36).replace(b"-", b""), 16) >> 65
     return 0
 

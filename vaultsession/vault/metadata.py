@@ -29,10 +29,7 @@ DICTIONARY = "dictionary-"
 TENANT = "tenant/"
 OLDER = "older-vault"
 MOST_TENANTS = 1 << 20
-_NAMES = {
-    DICTIONARY: r"[1-9][0-9]{4,9}",
-    TENANT: rf"[0-9a-f]{{{2 * TENANT_SIZE}}}",
-}
+_NAMES = {DICTIONARY: r"[1-9][0-9]{4,9}", TENANT: rf"[0-9a-f]{{{2 * TENANT_SIZE}}}"}
 _MOST = {DICTIONARY: 2 * MOST_DICTIONARIES, TENANT: MOST_TENANTS}  # two that train at once may add one too many
 
 

@@ -26,9 +26,12 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 from ..format.lossless import readable
-from ..format.messages import (
+from ..format.messages import understand
+from ..format.messages.html import IMAGES, is_harmless
+from ..format.messages.parts import (
     Citation,
     Event,
+    Json,
     Media,
     Message,
     Other,
@@ -37,10 +40,8 @@ from ..format.messages import (
     Thinking,
     ToolCall,
     ToolResult,
-    understand,
+    text_of,
 )
-from ..format.messages.html import IMAGES, is_harmless
-from ..format.messages.parts import Json, text_of
 from ..format.messages.plain import facts_of, said, words
 from .words import counted, moment, visible
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -169,11 +170,8 @@ class _Survey:
     @property
     def days(self) -> list[DrawnBar]:
         """The sessions by the day of their last change, the oldest of the last twelve weeks first."""
-        most = max((self._days[back] for back in range(DAYS)), default=0) or 1
-        return [
-            DrawnBar(f"{self._today - timedelta(days=back):%a %d %b}", self._days[back], 100 * self._days[back] / most)
-            for back in range(DAYS - 1, -1, -1)
-        ]
+        back = range(DAYS - 1, -1, -1)
+        return _bars((f"{self._today - timedelta(days=each):%a %d %b}", self._days[each]) for each in back)
 
     @property
     def older(self) -> int:
@@ -183,16 +181,15 @@ class _Survey:
     @property
     def sizes(self) -> list[DrawnBar]:
         """The sessions by their size as JSON, from the smallest that there is to the largest."""
-        used = sorted(self._sizes)
-        most = max(self._sizes.values(), default=1)
-        return [
-            DrawnBar(
-                f"below {size(_BOUNDS[place])}" if place < len(_BOUNDS) else f"{size(_BOUNDS[-1])} or more",
-                self._sizes[place],
-                100 * self._sizes[place] / most,
-            )
-            for place in (range(used[0], used[-1] + 1) if used else ())
-        ]
+        names = [*(f"below {size(bound)}" for bound in _BOUNDS), f"{size(_BOUNDS[-1])} or more"]
+        used = range(min(self._sizes, default=0), max(self._sizes, default=-1) + 1)
+        return _bars((names[place], self._sizes[place]) for place in used)
+
+
+def _bars(counted: Iterable[tuple[str, int]]) -> list[DrawnBar]:
+    found = [*counted]
+    most = max((count for _, count in found), default=0) or 1
+    return [DrawnBar(name, count, 100 * count / most) for name, count in found]
 
 
 def _tally(found: Inspection) -> dict[str, dict[str, Any]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import stat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sql_servers import sqlite_file
 from vaults import container_in, vault_at
 
 from vaultsession import Passphrase, RawKey, open_store
@@ -440,7 +440,7 @@ def test_every_flipped_byte_is_met(place, vault):
 
 
 def change_index(vault, statement):
-    with sqlite3.connect(vault / "index.sqlite") as index:
+    with sqlite_file(vault / "index.sqlite") as index:
         index.execute(statement)
     index.close()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import stat
 
 import pytest
 from shelf import container
+from sql_servers import sqlite_file
 from vaults import container_in, tear, vault_at
 
 from vaultsession import RawKey, SessionNotFound, open_store
@@ -97,7 +97,7 @@ def orphan(vault):
 
 
 def change_index(vault, statement):
-    with sqlite3.connect(vault / "index.sqlite") as index:
+    with sqlite_file(vault / "index.sqlite") as index:
         index.execute(statement)
     index.close()
 
@@ -468,7 +468,7 @@ def test_where_nothing_authenticates_nothing_is_recovered(vault):
 
 def test_a_memory_that_cannot_be_is_no_reason_for_a_generation_that_cannot_be(vault):
     forged = (1 << 63).to_bytes(8, "big") + bytes(24)
-    with sqlite3.connect(vault / "index.sqlite") as index:
+    with sqlite_file(vault / "index.sqlite") as index:
         index.execute("UPDATE sessions SET witness = ? WHERE key LIKE 'one~%'", (forged,))
     index.close()
     data = session(vault).read_bytes()

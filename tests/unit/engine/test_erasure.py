@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sql_servers import sqlite_file
 
 from vaultsession import (
     BackendUnavailable,
@@ -225,7 +225,7 @@ def test_an_index_that_was_tampered_with_is_derived_anew(open_files: Opening, tm
     furnished(store)
     store.rotate_key()
     store.close()
-    with sqlite3.connect(tmp_path / "vault/index.sqlite") as index:
+    with sqlite_file(tmp_path / "vault/index.sqlite") as index:
         assert index.execute("UPDATE sessions SET blob = zeroblob(100)").rowcount
     index.close()
     store = open_files()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
+from sql_servers import sqlite_file
 
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.errors import BackendUnavailable, VaultNotFound
@@ -124,7 +124,7 @@ def test_a_sqlite_file_that_was_replaced_is_the_one_that_is_used(tmp_path: Path)
 def test_tables_of_a_database_that_are_gone(tmp_path: Path, emptied: bool) -> None:
     with open_store(f"sqlite:///{tmp_path}/vault.db", key=KEY) as store:
         store.create("alice", messages=[SAID])
-        with sqlite3.connect(tmp_path / "vault.db") as other:
+        with sqlite_file(tmp_path / "vault.db") as other:
             for (table,) in other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 other.execute(f"DELETE FROM {table}" if emptied else f"DROP TABLE {table}")
         other.close()

@@ -101,7 +101,7 @@ class Archiver:
                 except SessionExists:  # another file has got the id meanwhile
                     return self._archived(source, stream)
         except (OSError, Changed) as error:
-            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=_words(error))
+            return Archived(source.path, "", ArchiveOutcome.LEFT, 0, problem=words_of(error))
 
     def is_quiet(self, status: os.stat_result, age: int = 0) -> bool:
         """Whether a file was neither written to nor put back lately: within ``QUIET``, and so many microseconds."""
@@ -150,8 +150,10 @@ class Archiver:
         if self._dry_run:
             return Archived(source.path, name, outcome, size, size - sealed)
         if outcome is ArchiveOutcome.UNCHANGED:
-            if not _is_untouched(parts[-1].original, original):
-                self._refresh(parts[-1], original)
+            last, now = parts[-1], original
+            if not _is_untouched(last.original, now):  # its bytes are what they were
+                same = replace(last.original, mode=now.mode, modified=now.modified, accessed=now.accessed)
+                self.elements.append(last.id, (), same.to_state(), if_version=last.version)
             return Archived(source.path, name, outcome, size)
         if outcome is ArchiveOutcome.REPLACED:
             self._keep_before(name, kind, parts)
@@ -208,11 +210,6 @@ class Archiver:
         is_settled = self._clock.now() - original.modified // 1000 > QUIET * 1_000_000
         reader = ContentReader(stream, size, kind, spelling, is_settled=is_settled)
         return PartWriter(self.elements, id, kind, original, reader, parts=[*parts], hash=hash, replaces=replaces)
-
-    def _refresh(self, part: FilePart, original: Original) -> None:
-        """Keep the mode and the times that a file has now, its bytes being what they were."""
-        known = replace(part.original, mode=original.mode, modified=original.modified, accessed=original.accessed)
-        self.elements.append(part.id, (), known.to_state(), if_version=part.version)
 
     def _agreement(self, parts: list[FilePart], stream: IO[bytes], size: int) -> Hash | None:
         """The digest of the last part, where the file begins with all that is sealed of it; None where it does not."""
@@ -286,5 +283,6 @@ def _is_alike(known: Original, original: Original) -> bool:
     return (known.layout, known.style == TEXT) == (original.layout, original.style == TEXT)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
+    """What an error says, without the path that it is about."""
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ...errors import InvalidSetting
 from ...vault.identity import FACTS
@@ -115,7 +116,7 @@ def _named(source: str) -> Iterator[SourceFile | Skipped]:
         names = ", ".join(AGENTS)
         reason = error.strerror or error
         raise InvalidSetting(f"{source}: {reason}: name a file, a directory, or an agent ({names})") from None
-    if any(os.path.exists(os.path.join(above, FACTS)) for above in _with_above(path)):
+    if any(os.path.exists(os.path.join(above, FACTS)) for above in (path, *map(str, PurePath(path).parents))):
         raise InvalidSetting(f"{source} is a vault, or lies in one: what lies there is sealed already")
     if stat.S_ISREG(status.st_mode):
         yield SourceFile(os.path.dirname(path), os.path.basename(path), None, status)
@@ -123,12 +124,6 @@ def _named(source: str) -> Iterator[SourceFile | Skipped]:
         raise InvalidSetting(f"{source} is neither a file nor a directory")
     else:
         yield from _below(path, "", None)
-
-
-def _with_above(path: str) -> Iterator[str]:
-    yield path
-    while path != (path := os.path.dirname(path)):
-        yield path
 
 
 def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | Skipped]:

@@ -80,14 +80,14 @@ class Spelling:
     def _odd(self, data: bytes) -> Iterator[LinePiece]:
         found = strict(data)
         if found is not None and type(found[0]) is dict:
-            yield from self._one(Value(found[0], found[1], data))
+            yield from self._piece(Value(found[0], found[1], data))
             return
         values, rest = lenient(data)
         if rest and not rest.strip() and values:
             values[-1] = values[-1]._replace(data=values[-1].data + rest)
             rest = b""
         for each in values:
-            yield from self._one(each)
+            yield from self._piece(each)
         yield from text_pieces(rest)
 
     def _nearest(self, element: bytes, data: bytes) -> tuple[str, Patch]:
@@ -99,20 +99,19 @@ class Spelling:
                 best, patch = (name, other) if _size(other) < _size(patch) else (best, patch)
         return best, patch
 
-    def _one(self, found: Value) -> Iterator[LinePiece]:
-        if BOX in found.value:  # a reader would take it for what it boxes
-            yield from text_pieces(found.data)
-        else:
-            yield self._piece(found.value, found.element, found.data)
-
-    def _piece(self, value: Json, element: bytes, data: bytes) -> LinePiece:
+    def _piece(self, found: Value) -> Iterator[LinePiece]:
+        value, element, data = found
+        if BOX in value:  # a reader would take it for what it boxes
+            yield from text_pieces(data)
+            return
         if not self.known:
             self.known = True
             self.end = b"\r\n" if data.endswith(b"\r\n") else b"\n"
             body = data.strip()
             self.style = next((name for name, style in LINES.items() if style(element) == body), COMPACT)
         if LINES[self.style](element) + self.end == data:
-            return LinePiece(element, data, None, value)
+            yield LinePiece(element, data, None, value)
+            return
         body = data.strip()
         style = next((name for name, style in LINES.items() if style(element) == body), None)
         if style is None:
@@ -121,7 +120,7 @@ class Spelling:
             patch = patch_between(LINES[style](element) + self.end, data)
         if _size(patch) > 2 * len(data) + 64:
             patch = [0, len(LINES[style](element) + self.end), data.decode("latin-1")]
-        return LinePiece(element, data, [style, *patch], value)
+        yield LinePiece(element, data, [style, *patch], value)
 
 
 def _size(patch: Patch) -> int:

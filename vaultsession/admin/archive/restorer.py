@@ -22,7 +22,7 @@ from typing import IO, Any
 from ...errors import Damaged, SessionNotFound, Unreadable
 from ...store.store import SessionStore
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, READ, Disk, make_directories, opened, write_all
-from .archiver import Archiver
+from .archiver import Archiver, words_of
 from .contents import Changed, digest_of
 from .discovery import is_source
 from .original import Original, bytes_of, digest_text
@@ -95,10 +95,8 @@ class Restorer:
             found = self._put(id, path, parts)
             self._restored.add(path)
             return found
-        except OSError as error:
-            return RestoredFile(id, path, RestoreOutcome.LEFT, problem=f"{error.strerror or error}")
-        except (Changed, Unreadable) as error:
-            return RestoredFile(id, path, RestoreOutcome.LEFT, problem=str(error))
+        except (OSError, Changed, Unreadable) as error:
+            return RestoredFile(id, path, RestoreOutcome.LEFT, problem=words_of(error))
 
     def _original(self, id: str) -> Original | None:
         read = self._archiver.elements.read(id)

@@ -24,7 +24,7 @@ from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
 from ...util.parallel import parallel_map
 from ..importers.session import Skipped
-from .archiver import Archived, ArchiveOutcome, Archiver
+from .archiver import Archived, ArchiveOutcome, Archiver, words_of
 from .contents import Busy, Changed, is_of_project
 from .discovery import LEFTOVER, SHREDDED, SourceFile, discover
 from .removal import finish_shredding, put_back, remove
@@ -112,10 +112,8 @@ def _removed(archiver: Archiver, source: SourceFile, done: Archived, options: Ar
         return replace(done, removed=archiver.is_quiet(source.status, options.older_than))
     try:
         remove(archiver, source, done.id, shred=options.shred, age=options.older_than)
-    except Changed as error:
-        return replace(done, problem=f"not removed: {error}", is_busy=isinstance(error, Busy))
-    except OSError as error:
-        return replace(done, problem=f"not removed: {error.strerror or error}")
+    except (Changed, OSError) as error:
+        return replace(done, problem=f"not removed: {words_of(error)}", is_busy=isinstance(error, Busy))
     return replace(done, removed=True)
 
 

@@ -20,16 +20,7 @@ from ...format import record
 from ...util.disk import Disk, opened, read_all, read_file, why_not_ours, why_not_private
 from ...util.file_system import Reach, reach_of
 from ...vault import keyring_file
-from ...vault.directory import (
-    DICTIONARIES,
-    DIRECTORIES,
-    LOCKS,
-    NEW,
-    QUARANTINE,
-    SESSIONS,
-    TENANTS,
-    number_in,
-)
+from ...vault.directory import DICTIONARIES, DIRECTORIES, LOCKS, NEW, QUARANTINE, SESSIONS, TENANTS, number_in
 from ...vault.key_places import is_deployed, shares_home
 from .findings import Finding, Remedy, error, info, warning
 
@@ -280,6 +271,7 @@ def _entries(
 def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     """Links, foreign owners and modes. Writable by others is an error: an opening refuses it."""
     is_directory = place in ("", *_HELD)
+    is_replaced = place not in _HELD and not place.startswith((f"{LOCKS}/", "index.sqlite"))  # whole, by a writer
     try:
         status = disk.stat(os.path.join(root, place or os.curdir))
     except FileNotFoundError:
@@ -292,13 +284,14 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
     fix = f"chmod {wanted:03o} {shlex.quote(os.path.join(root, place) if place else root)}"
     if stat.S_ISLNK(status.st_mode):
         yield error("link", "this is a symbolic link, and nothing in a vault is: put the file itself there", place)
-    elif status.st_nlink > 1 and _may_be_linked(place) and why_not_ours(status) is None:
+    elif status.st_nlink > 1 and is_replaced and why_not_ours(status) is None:
         sentence = (
             f"it has {status.st_nlink} names, as in a backup by hard links: it is read, and the next write replaces it"
         )
         yield info("linked", sentence, place)
     elif reason := why_not_private(status, directory=is_directory):
-        alone = why_not_private(_with_mode(status, wanted), directory=is_directory) is None
+        then = os.stat_result((stat.S_IFMT(status.st_mode) | wanted, *status[1:]))
+        alone = why_not_private(then, directory=is_directory) is None
         remedy = Remedy.RESTRICT if alone else None
         yield error("not-private", f"it is refused: {reason}", place, remedy, fix=fix if alone else None)
     elif place and status.st_uid == 0 and (owner := disk.stat(root)).st_uid != 0:
@@ -314,18 +307,8 @@ def _privacy(disk: Disk, root: str, place: str) -> Iterator[Finding]:
         yield warning("mode", sentence, place, Remedy.RESTRICT, fix=fix)
 
 
-def _may_be_linked(place: str) -> bool:
-    """Whether a file is replaced as a whole by whoever writes to it."""
-    return place not in _HELD and not place.startswith((f"{LOCKS}/", "index.sqlite"))
-
-
 def _foreign(place: str) -> Finding:
     return warning("foreign-file", "this file is none of the vault's: move it out", place)
-
-
-def _with_mode(status: os.stat_result, mode: int) -> os.stat_result:
-    """The same, were it of another mode."""
-    return os.stat_result((stat.S_IFMT(status.st_mode) | mode, *status[1:]))
 
 
 def _is_orphan(disk: Disk, layout: FilesLayout, path: str, locator: str) -> bool:

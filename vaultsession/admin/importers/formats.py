@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 
 from ...errors import InvalidSetting
 from . import google_adk, json_file, json_lines, langgraph, openai_agents, strands_files
@@ -17,17 +18,10 @@ AUTO = "auto"
 _JSON, _LINES, _DATABASES = (".json",), (".jsonl", ".ndjson"), (".db", ".sqlite", ".sqlite3")
 
 
-class FormatReader(Protocol):
-    """Reads the sessions of a file; ``lenient`` takes a session of which not all can be read."""
-
-    def __call__(self, file: File, *, lenient: bool) -> Found:
-        """What is found, as it is read."""
-        ...
-
-
 class _Format(NamedTuple):
     suffixes: tuple[str, ...]
-    read: FormatReader
+    read: Callable[..., Found]
+    """Of a file, its sessions; ``lenient``: also those of which not all can be read."""
 
 
 _FORMATS = {

@@ -18,6 +18,7 @@ import os
 import posixpath
 import re
 from operator import itemgetter
+from pathlib import PurePath
 
 from ...format.ids import composed
 from ...format.payload import Json
@@ -49,12 +50,8 @@ def read(file: File, *, lenient: bool = False) -> Found:
 
 def _folder_of(file: File) -> str | None:
     """The nearest folder above a file that is named as a session's and has its file."""
-    path = os.path.dirname(file.path)
-    while path != os.path.dirname(path):
-        if os.path.basename(path).startswith(_FOLDER) and os.path.isfile(os.path.join(path, "session.json")):
-            return path
-        path = os.path.dirname(path)
-    return None
+    above = (path for path in PurePath(file.path).parents if path.name.startswith(_FOLDER))
+    return next((str(path) for path in above if os.path.isfile(path / "session.json")), None)
 
 
 def _session(file: File, folder: str, *, lenient: bool) -> Found:

@@ -22,18 +22,7 @@ from typing import TypeVar
 
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError
 from ...format.ids import LOCATOR_LENGTH
-from ...format.sealed import (
-    Commit,
-    Container,
-    Delete,
-    Heads,
-    IndexRow,
-    Query,
-    ReadHead,
-    Tombstone,
-    Update,
-    Write,
-)
+from ...format.sealed import Commit, Container, Delete, Heads, IndexRow, Query, ReadHead, Tombstone, Update, Write
 from ...util.clock import Clock
 from ...util.lazy import log
 from ..memory import MemoryBackend

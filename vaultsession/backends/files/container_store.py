@@ -27,16 +27,7 @@ from ...format.sealed import (
 )
 from ...util.disk import Disk, read_all
 from ...util.lazy import log
-from .container import (
-    OpenContainer,
-    changed,
-    extend,
-    mark_spoiled,
-    open_container,
-    read_range,
-    replace,
-    resized,
-)
+from .container import OpenContainer, changed, extend, mark_spoiled, open_container, read_range, replace, resized
 from .index import Index, IndexedSession
 from .layout import SUFFIX, FilesLayout, key_in, refusal, stripe_of
 from .locks import PathLock, Stripes

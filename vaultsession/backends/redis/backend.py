@@ -11,18 +11,7 @@ from typing import Any, NamedTuple
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, Unreadable, VaultError, VaultNotFound
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import (
-    Container,
-    Current,
-    Delete,
-    Heads,
-    IndexRow,
-    Query,
-    ReadHead,
-    ReadRange,
-    Tombstone,
-    Write,
-)
+from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, ReadRange, Tombstone, Write
 from ...util.deadline import pause
 from ..optimistic import TRIES, OptimisticBackend
 from ..protocol import Traits

@@ -107,13 +107,7 @@ class SessionTables:
         row = connection.execute(self._stamp, {"here": locator.encode()}).one_or_none()
         return None if row is None else Stamp(*row)
 
-    def find(
-        self,
-        connection: sa.Connection,
-        key: str,
-        start: int,
-        seen: Sight = UNSEEN,
-    ) -> FoundRow | None:
+    def find(self, connection: sa.Connection, key: str, start: int, seen: Sight = UNSEEN) -> FoundRow | None:
         """The container from ``start`` on, in one consistent view. ``seen`` is what was seen before.
 
         ``Damaged`` where the pieces do not join.

@@ -5,21 +5,8 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterable
-from typing import Protocol
 
 from ...errors import InvalidSetting
-
-
-class LineInput(Protocol):
-    """Where lines come from."""
-
-    def line(self) -> str:
-        """The next one, without its end. ``EOFError`` behind the last, ``KeyboardInterrupt`` for Ctrl-C."""
-        ...
-
-    def remember(self, lines: Iterable[str]) -> None:
-        """Lines that the arrow keys bring back."""
-        ...
 
 
 class PipedInput:
@@ -29,7 +16,7 @@ class PipedInput:
         self._number = 0
 
     def line(self) -> str:
-        """See ``LineInput.line``."""
+        """The next one, without its end. ``EOFError`` behind the last."""
         data = sys.stdin.buffer.readline()
         if not data:
             raise EOFError
@@ -40,7 +27,7 @@ class PipedInput:
             raise InvalidSetting(f"line {self._number} of stdin is not UTF-8") from None
 
     def remember(self, lines: Iterable[str]) -> None:
-        """See ``LineInput.remember``. There are no keys here."""
+        """There are no keys here that bring lines back."""
 
 
 class TerminalInput:
@@ -61,11 +48,15 @@ class TerminalInput:
         self._session: PromptSession[str] = self._new()
 
     def line(self) -> str:
-        """See ``LineInput.line``."""
+        """The next one. ``EOFError`` for Ctrl-D, ``KeyboardInterrupt`` for Ctrl-C."""
         return self._session.prompt([("bold fg:ansicyan", "> ")])
 
     def remember(self, lines: Iterable[str]) -> None:
-        """See ``LineInput.remember``."""
+        """Lines that the arrow keys bring back."""
         from prompt_toolkit.history import InMemoryHistory  # noqa: PLC0415 - dear, as the session was
 
         self._session = self._new(history=InMemoryHistory(list(lines)))
+
+
+LineInput = PipedInput | TerminalInput
+"""Where lines come from."""

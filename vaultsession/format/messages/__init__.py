@@ -4,30 +4,6 @@
 API. It raises nothing: what it does not know is a part ``Other``, with all that stood there.
 """
 
-from .parts import (
-    Citation,
-    Event,
-    Media,
-    Message,
-    Other,
-    Part,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-)
 from .records import understand
 
-__all__ = [
-    "Citation",
-    "Event",
-    "Media",
-    "Message",
-    "Other",
-    "Part",
-    "Text",
-    "Thinking",
-    "ToolCall",
-    "ToolResult",
-    "understand",
-]
+__all__ = ["understand"]

@@ -115,29 +115,40 @@ class VaultStore(StoreOwner, BaseStore):
     # -- items ---------------------------------------------------------------------------------------------------------
 
     def _get(self, op: GetOp) -> Item | None:
-        found = self._load(_id(op.namespace, op.key), refresh=op.refresh_ttl)
-        if found is None:
+        found = self._load(_id(op.namespace, op.key))
+        if found is None or (op.refresh_ttl and not self._refreshed(found)):
             return None
-        state = found.state
-        return Item(
-            value=self._value(state),
-            key=state["key"],
-            namespace=tuple(state["namespace"]),
-            created_at=found.created_at,
-            updated_at=found.updated_at,
-        )
+        return Item(**self._shown(found))
 
-    def _load(self, id: str, *, refresh: bool) -> Session[Any] | None:
-        """The session of an item, its life begun anew where it has one; None where there is none."""
+    def _shown(self, session: Session[Any]) -> dict[str, Any]:
+        """The fields of an item."""
+        state = session.state
+        return {
+            "value": self._value(state),
+            "key": state["key"],
+            "namespace": tuple(state["namespace"]),
+            "created_at": session.created_at,
+            "updated_at": session.updated_at,
+        }
+
+    def _load(self, id: str) -> Session[Any] | None:
+        """The session of an item; None where there is none."""
         try:
             found = self._store.load(id)
-            if found.labels.get(FRAMEWORK) != NAME:
-                raise InvalidDocument(f"session {id!r:.80} is no item of LangGraph's memory")
-            if refresh and found.ttl is not None:
-                self._store.touch(id)
         except SessionNotFound:
             return None
+        if found.labels.get(FRAMEWORK) != NAME:
+            raise InvalidDocument(f"session {id!r:.80} is no item of LangGraph's memory")
         return found
+
+    def _refreshed(self, session: Session[Any]) -> bool:
+        """Begin its life anew, where it has an end; whether it is still there."""
+        try:
+            if session.ttl is not None:
+                self._store.touch(session.id)
+        except SessionNotFound:
+            return False
+        return True
 
     def _put_all(self, ops: Iterable[PutOp]) -> None:
         documents: list[DocumentFields] = []
@@ -186,7 +197,7 @@ class VaultStore(StoreOwner, BaseStore):
             if not (op.filter or ranked) and len(found) < op.offset:
                 found.append((None, None))  # type: ignore[arg-type]  # passed over unread
                 continue
-            session = self._read(info, refresh=False)
+            session = self._read(info)
             if session is not None and _matches(self._value(session.state), op.filter or {}):
                 found.append((None, session))
         if ranked:
@@ -194,30 +205,13 @@ class VaultStore(StoreOwner, BaseStore):
         page = found[op.offset : op.offset + op.limit]
         if op.refresh_ttl:
             for _, session in page:
-                self._refresh(session)
-        return [
-            SearchItem(
-                namespace=tuple(session.state["namespace"]),
-                key=session.state["key"],
-                value=self._value(session.state),
-                created_at=session.created_at,
-                updated_at=session.updated_at,
-                score=score,
-            )
-            for score, session in page
-        ]
+                self._refreshed(session)
+        return [SearchItem(**self._shown(session), score=score) for score, session in page]
 
-    def _refresh(self, session: Session[Any]) -> None:
-        if session.ttl is not None:
-            try:
-                self._store.touch(session.id)
-            except SessionNotFound:
-                return
-
-    def _read(self, info: SessionInfo, *, refresh: bool) -> Session[Any] | None:
+    def _read(self, info: SessionInfo) -> Session[Any] | None:
         """The session of a row; None where it was removed meanwhile, or cannot be read, which is logged."""
         try:
-            return self._load(info.id, refresh=refresh)
+            return self._load(info.id)
         except Unreadable as error:
             _log.warning("item %r was left out of a search: %s", info.id, error)
             return None
@@ -232,7 +226,7 @@ class VaultStore(StoreOwner, BaseStore):
         for info in self._listed(()):
             path = info.labels.get(_SPACE)
             if path is None:
-                session = self._read(info, refresh=False)
+                session = self._read(info)
                 if session is None:
                     continue
                 space = tuple(session.state["namespace"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sql_servers import sqlite_file
 
 from vaultsession import open_store
 from vaultsession.admin.importers import ImportedSession, Skipped, place, read
@@ -29,7 +29,7 @@ def event(name: str, at: float, session: str = "s", data: Any = None) -> tuple[A
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     made = tmp_path / "sessions.db"
-    with sqlite3.connect(made) as database:
+    with sqlite_file(made) as database:
         database.executescript(SCHEMA)
         database.execute("INSERT INTO app_states VALUES ('trips', '{\"theme\": \"dark\"}', 1.0)")
         database.execute("INSERT INTO user_states VALUES ('trips', 'alice', '{\"lang\": \"de\"}', 1.0)")
@@ -71,7 +71,7 @@ def test_every_session_and_what_they_share(path: Path, format: str) -> None:
 
 @pytest.mark.parametrize("data", ["no json", "[1]", '{"id": "x"}', "null"])
 def test_an_event_that_is_none_leaves_its_session_out(path: Path, data: str) -> None:
-    with sqlite3.connect(path) as database:
+    with sqlite_file(path) as database:
         database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", event("bad", 1.5, data=data))
     database.close()
     records, skipped = found(path)
@@ -83,7 +83,8 @@ def test_an_event_that_is_none_leaves_its_session_out(path: Path, data: str) -> 
 
 
 def test_a_database_of_something_else_says_so(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE a (b)").close()
+    with sqlite_file(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE a (b)")
     (tmp_path / "text.db").write_text("no database")
     _, skipped = found(tmp_path, "google-adk")
     assert sorted(each.reason for each in skipped) == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sql_servers import sqlite_file
 
 from vaultsession.admin.importers import FORMATS, ImportedSession, Skipped, read, sources
 from vaultsession.errors import InvalidSetting
@@ -63,7 +63,7 @@ def reason(source: Path, format: str = "auto") -> str:
 
 def agents(path: Path, sessions: dict[str, list[Any]], prefix: str = "agent") -> Path:
     """A database as the SDK lays it out."""
-    with sqlite3.connect(path) as database:
+    with sqlite_file(path) as database:
         database.executescript(
             f"""
             CREATE TABLE {prefix}_sessions (session_id TEXT PRIMARY KEY,
@@ -294,7 +294,7 @@ def test_an_item_that_its_key_does_not_open_leaves_out_its_session(item: Any, re
 
 def test_items_of_no_session_are_told(tmp_path: Path) -> None:
     path = agents(tmp_path / "x.db", {"a": HELLO})
-    with sqlite3.connect(path) as database:
+    with sqlite_file(path) as database:
         database.execute("DELETE FROM agent_sessions")
     database.close()
     assert "2 items belong to no session" in reason(tmp_path)
@@ -309,7 +309,7 @@ def test_a_database_is_not_changed_by_reading_it(tmp_path: Path) -> None:
 
 
 def test_another_database_and_no_database_are_skipped(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "other.db") as database:
+    with sqlite_file(tmp_path / "other.db") as database:
         database.execute("CREATE TABLE cookies (name TEXT)")
     database.close()
     write(tmp_path / "text.db", "no database")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from files_lab import session_path
+from sql_servers import sqlite_file
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index_queries, index_schema, rebuild
@@ -60,37 +61,37 @@ def gone(path: Path) -> None:
 
 
 def triggered(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("CREATE TRIGGER planted AFTER INSERT ON sessions BEGIN DELETE FROM tombstones; END")
     connection.close()
 
 
 def foreign(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("PRAGMA application_id = 7")
     connection.close()
 
 
 def newer(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
 
 
 def mistyped(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("UPDATE sessions SET version = 'text', seq = x'00'")
     connection.close()
 
 
 def misnamed(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("UPDATE sessions SET key = '../../' || locator || 'x'")
     connection.close()
 
 
 def not_utf8(path: Path) -> None:
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("UPDATE sessions SET key = CAST(x'ff' || key AS TEXT)")
     connection.close()
 
@@ -329,7 +330,7 @@ def test_rows_are_rebuilt_and_removed_over_many_batches(
         session_path(path, key).unlink()
     session_path(path, unreadable).write_bytes(b"no container")
     changed = keys[2]
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.execute("UPDATE sessions SET size = size + 1 WHERE key = ?", (changed,))
     (path / "sessions" / f".{keys[0].split('~')[-1]}.{'0' * 16}.tmp").write_bytes(b"")
     report = backend.reindex(everything=everything)
@@ -359,7 +360,7 @@ def test_what_is_not_listed_is_found_a_batch_at_a_time(
     opening: Opening, keys: list[str], path: Path, small_batches: list[int]
 ) -> None:
     backend = opening(durability="os")
-    with sqlite3.connect(index(path)) as connection:
+    with sqlite_file(index(path)) as connection:
         connection.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in keys[5:]])
     assert sorted(backend.unindexed()) == sorted(keys[5:])
     assert max(small_batches) == 3

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from files_lab import session_path
+from sql_servers import sqlite_file
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index_queries, rebuild
@@ -54,7 +54,7 @@ def test_what_is_missing_on_either_side_is_found(path: Path, opening: Opening, s
     gone, unlisted = set(keys[::3]), set(keys[1::3])
     for key in gone:
         session_path(path, key).unlink()
-    with sqlite3.connect(path / "index.sqlite") as index:
+    with sqlite_file(path / "index.sqlite") as index:
         index.executemany("DELETE FROM sessions WHERE key = ?", [(key,) for key in unlisted])
     index.close()
     other = opening(durability="os")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sql_servers import PASSWORD, Server, free_port
+from sql_servers import PASSWORD, Server, free_port, sqlite_file
 
 from vaultsession import RawKey, open_store
 from vaultsession.backends.sql import SqlEngine, connect
@@ -148,7 +148,7 @@ def test_a_table_of_another_application_under_our_prefix_is_left_alone(
     any_url: str, table: str, tmp_path: Path
 ) -> None:
     if any_url.startswith("sqlite"):
-        with sqlite3.connect(tmp_path / "sessions.db") as connection:
+        with sqlite_file(tmp_path / "sessions.db") as connection:
             connection.execute(f"CREATE TABLE vaultsession_{table} (name INTEGER)")
         connection.close()
         before = (tmp_path / "sessions.db").read_bytes()
@@ -273,7 +273,7 @@ def test_the_file_is_private_and_flushes_each_commit(tmp_path: Path) -> None:
 
 def test_a_file_of_another_application_is_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs.db"
-    with sqlite3.connect(theirs) as connection:
+    with sqlite_file(theirs) as connection:
         connection.execute("CREATE TABLE bookmarks (url)")
     connection.close()
     text = tmp_path / "notes.txt"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sql_servers import PASSWORD, Server
+from sql_servers import PASSWORD, Server, sqlite_file
 
 from vaultsession import RawKey, open_store
 
@@ -96,7 +95,7 @@ def test_a_table_that_is_gone_is_not_well(tmp_path: Path, table: str) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     with open_store(url, key=RawKey(bytes(range(32)))) as store:
         store.create("a")
-        with sqlite3.connect(tmp_path / "s.db") as database:
+        with sqlite_file(tmp_path / "s.db") as database:
             database.execute(f"DROP TABLE vaultsession_{table}")
         database.close()
         health = store.health()

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaultsession.format.messages import (
+from vaultsession.format.messages import understand
+from vaultsession.format.messages.parts import (
     Citation,
     Event,
     Media,
@@ -20,7 +21,6 @@ from vaultsession.format.messages import (
     Thinking,
     ToolCall,
     ToolResult,
-    understand,
 )
 
 PNG = "iVBORw0KGgo="

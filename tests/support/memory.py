@@ -1,0 +1,15 @@
+"""Files in memory, where a flush takes no time: for what is not about disks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+_PLACE = Path("/dev/shm")
+_ROOM = 2 << 30
+"""Bytes that a run may need at once."""
+
+
+def in_memory() -> str | None:
+    """A folder whose files are in memory; None where there is none, or no room in it."""
+    return str(_PLACE) if _PLACE.is_dir() and shutil.disk_usage(_PLACE).free > _ROOM else None
