@@ -21,7 +21,7 @@ from vaultsession.backends.sql.tables import Bytes
 
 from .harness import Report, interleaved
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 import sql_servers
 

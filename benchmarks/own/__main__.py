@@ -14,13 +14,14 @@ import tempfile
 from pathlib import Path
 
 from ..harness import Report, conditions
-from . import check, importing, many_sessions, one_session, processes, readme, reads, stages
+from . import check, importing, many_sessions, one_session, processes, readme, reads, stages, threads
 
 PARTS = {
     "stages": stages.run,
     "reads": reads.run,
     "one": one_session.run,
     "many": many_sessions.run,
+    "threads": threads.run,
     "processes": processes.run,
     "import": importing.run,
 }

@@ -106,7 +106,7 @@ def _hot(path: str, seconds: float, number: int, start) -> tuple[list[float], in
 
 
 def _bare(path: str, seconds: float, number: int, start) -> tuple[list[float], int]:
-    """The same primitives and one flush, under the same kind of lock, on files that all four write."""
+    """The same primitives under the same kind of lock, on files that all four write, and one flush behind it."""
     chance, turn = random.Random(number), Author(number).turn()
     floor = Floor(os.path.join(path, f"own-{number}"))
     flags = os.O_RDWR | os.O_CREAT
@@ -119,8 +119,8 @@ def _bare(path: str, seconds: float, number: int, start) -> tuple[list[float], i
         try:
             data = floor.seal(turn)
             os.pwrite(files[name], data, os.fstat(files[name]).st_size)
-            os.fdatasync(files[name])
         finally:
             fcntl.flock(locks[name], fcntl.LOCK_UN)
+        os.fdatasync(files[name])
 
     return _timed(one, seconds, start)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from cli_lab import plain
-from vaults import vault_at
+from vaults import CHEAP, vault_at
 
 from vaultsession import Passphrase
 from vaultsession.vault.key_places import KeyFile
@@ -22,7 +22,7 @@ def well(place):
     with place.open() as store:
         store.create("a")
     key = KeyFile(str(place.key_file)).secret()
-    directory.add_slot(directory.unlock([("key", key)]), Passphrase("words"))
+    directory.add_slot(directory.unlock([("key", key)]), Passphrase("words", CHEAP))
     return place
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cli_lab import plain
-from vaults import container_in, tear, vault_at
+from vaults import CHEAP, container_in, tear, vault_at
 
 from vaultsession import Passphrase
 from vaultsession.vault.key_places import KeyFile
@@ -27,7 +27,7 @@ def well(place):
         for name in ("a", "b"):
             store.create(name, messages=[{"n": 0}])
             store.append(name, {"n": 1})
-    directory.add_slot(directory.unlock([("key", KeyFile(str(place.key_file)).secret())]), Passphrase("words"))
+    directory.add_slot(directory.unlock([("key", KeyFile(str(place.key_file)).secret())]), Passphrase("words", CHEAP))
     return place
 
 

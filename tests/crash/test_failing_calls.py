@@ -225,7 +225,7 @@ def test_the_operation_that_is_to_replace_a_container_does(origin: Path) -> None
     assert file.stat().st_size < before.st_size
 
 
-QUICK = ("create", "save many", "append", "delete", "load")
+QUICK = ("create", "append", "delete", "load")
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -315,7 +315,7 @@ def test_a_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], N
 def test_every_power_cut_leaves_old_or_new(where: Path, scenario: Callable[[Life], None]) -> None:
     life = Life(where, f"slow: {scenario.__name__}")
     scenario(life)
-    assert life.survive(bound=8 * EFFORT) >= 60
+    assert life.survive(bound=6 * EFFORT) >= 60
 
 
 WRITTEN_BEHIND: list[Callable[[Life], None]] = [
@@ -350,7 +350,7 @@ def test_every_power_cut_leaves_old_or_new_where_records_are_written_into_room(
 ) -> None:
     life = Life(where, f"slow: {scenario.__name__}, with room")
     scenario(life)
-    assert life.survive(bound=8 * EFFORT) >= 60
+    assert life.survive(bound=6 * EFFORT) >= 60
 
 
 def any_act(chance: random.Random, life: Life) -> Act:

@@ -11,7 +11,10 @@ from vaultsession.backends.files import preallocation
 from vaultsession.errors import BackendUnavailable
 from vaultsession.util.disk import Disk
 from vaultsession.vault import Vault, VaultDirectory
-from vaultsession.vault.secret import RawKey
+from vaultsession.vault.secret import LEAST_MEMORY, LEAST_PASSES, Cost, RawKey
+
+CHEAP = Cost(LEAST_MEMORY, LEAST_PASSES, 1)
+"""What the words of a test cost: the least that a slot may."""
 
 KEY, OTHER = RawKey.generate(), RawKey.generate()
 

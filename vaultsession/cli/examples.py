@@ -99,10 +99,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example("How many there would be", "vaultsession sweep --dry-run"),
         Example("For a timer", "vaultsession sweep --json"),
     ),
-    "stats": (
-        Example("In one look", "vaultsession stats"),
-        Example("For a monitor", "vaultsession stats --json"),
-    ),
+    "stats": (Example("In one look", "vaultsession stats"), Example("For a monitor", "vaultsession stats --json")),
     "verify": (
         Example("All of it", "vaultsession verify"),
         Example("Two sessions", "vaultsession verify alice/trip bob/standup"),

@@ -30,8 +30,7 @@ _BOUNDS = tuple(_KIB * 4**power for power in range(7))
 _SPELLED = [size(bound).replace(".0", "") for bound in _BOUNDS]
 SIZES = Scale(_BOUNDS, (*(f"< {name}" for name in _SPELLED), f"≥ {_SPELLED[-1]}"))
 AGES = Scale(
-    (_HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY),
-    ("< 1 h", "< 1 d", "< 7 d", "< 30 d", "< 365 d", "≥ 365 d"),
+    (_HOUR, _DAY, 7 * _DAY, 30 * _DAY, 365 * _DAY), ("< 1 h", "< 1 d", "< 7 d", "< 30 d", "< 365 d", "≥ 365 d")
 )
 
 

@@ -121,7 +121,9 @@ def escaped(text: object) -> str:
     value = str(text)
     if value.isprintable():
         return value
-    return "".join(char if char.isprintable() or char in _JOINERS else _escape(char) for char in value)
+    return "".join(
+        char if char.isprintable() or char in _JOINERS else char.encode("unicode_escape").decode() for char in value
+    )
 
 
 def escaped_lines(text: str) -> str:
@@ -345,13 +347,6 @@ def _shown(column: Column | None, value: object) -> str:
     if isinstance(value, dict):
         return escaped(", ".join(f"{name}={item}" for name, item in value.items()))
     return escaped("yes" if value is True else "no" if value is False else value)
-
-
-def _escape(char: str) -> str:
-    number = ord(char)
-    if char in "\n\t\r":
-        return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}[char]
-    return f"\\x{number:02x}" if number <= 0xFF else f"\\u{number:04x}" if number <= _ASTRAL else f"\\U{number:08x}"  # noqa: PLR2004 - a byte
 
 
 def _json_escape(char: str) -> str:

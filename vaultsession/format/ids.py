@@ -6,6 +6,7 @@ An id is never cleaned. It is accepted as it is and mapped injectively to a *loc
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -36,7 +37,6 @@ _DIGEST_SIZE = 32
 _SLUG_LENGTH = 40
 _NOT_IN_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 """Only letters of ASCII have a lower case here: U+212A has one in Unicode that is of ASCII, and U+0130 one of two."""
-_SLUG_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 def parse(text: object) -> SessionId:
@@ -92,17 +92,20 @@ def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
     return f"{slug}~{place}" if slug else place
 
 
+@functools.cache
+def _key_pattern() -> re.Pattern[str]:
+    """Compiled by the first that lists: each process would take 0.2 ms for it."""
+    return re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
+
+
 def is_key(text: str) -> bool:
     """Whether the text has the shape of a key. Names that come back from a listing are checked before they are used."""
-    slug, tilde, place = text.rpartition("~")
-    if len(place) != LOCATOR_LENGTH or place.strip(_DIGITS):
-        return False
-    return not tilde or (0 < len(slug) <= _SLUG_LENGTH and not slug.strip(_SLUG_CHARACTERS))
+    return _key_pattern().fullmatch(text) is not None
 
 
 def is_key_of(text: object, locator: str) -> bool:
     """Whether this is a key of the session with that locator. For what stands in an index, of whatever type."""
-    return isinstance(text, str) and is_key(text) and text[-LOCATOR_LENGTH:] == locator
+    return isinstance(text, str) and _key_pattern().fullmatch(text) is not None and text[-LOCATOR_LENGTH:] == locator
 
 
 def parse_locator(name: object) -> str:

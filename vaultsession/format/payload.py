@@ -70,11 +70,16 @@ Json = dict[str, Any]
 
 _OBJECTS = frozenset({dict})
 _TEXT = frozenset({str})
-_LEAVES = frozenset({str, int, bool, type(None)})
+_NESTED = frozenset({dict, list})
+_PLAIN = frozenset({str, int, bool, type(None), float, dict, list})
 """What the serialiser either refuses or writes so that it comes back equal, where it is of just that type.
 
-Not a float: it writes null for those that JSON does not have. Keys it refuses unless they are of type str themselves.
+Of floats those that are finite: it writes null for the others. Keys it refuses unless they are of type str themselves.
 """
+
+_LEVELS = 32
+_AT_ONCE = 1 << 20
+"""Levels, and values on each of them, that are looked at together: what is shared is there as often as it is named."""
 
 _LONGEST_PATH = 120
 
@@ -136,13 +141,12 @@ def elements(
     values = [first, *messages]
     is_plain = False
     try:
-        is_flat = _refuse_large(values, limit, together=together)
+        is_known = _refuse_large(values, limit, together=together)
         dumps, box = orjson.dumps, lossless.BOX
         texts = [dumps(value, option=_STRICT) for value in values]
-        if is_flat or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values)):
-            is_plain = True
-            if lossless.MARK not in texts[0] and True not in [box in message for message in messages]:
-                return texts
+        is_plain = is_known or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values))
+        if is_plain and lossless.MARK not in texts[0] and True not in [box in message for message in messages]:
+            return texts
     except (TypeError, ValueError, RecursionError):
         pass  # the walks below name the place
     spelled: list[Mapping[str, Any]] = [_spelled_state(first, limit, boxes=boxes)]
@@ -217,20 +221,32 @@ def _spelled_message(message: Mapping[str, Any], number: int, limit: int, *, box
 
 
 def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: bool) -> bool:
-    """``TooLarge`` for a value of more characters than ``limit``, or all ``together``. Whether none of them is nested.
+    """``TooLarge`` for a value of more characters than ``limit``, or all ``together``. Whether JSON gives all back.
 
-    Most messages are text in a flat object: all fields of all of them are looked at together, at the speed of C.
+    False says only that this has to be looked at one by one. Nearly always the fields of all values are looked at
+    together, then what is nested in them, and so on: at the speed of C.
     """
-    if _OBJECTS.issuperset(map(type, values)):
-        fields: list[Any] = list(chain.from_iterable(map(dict.values, values)))  # type: ignore[arg-type]  # of dicts
+    dicts: Sequence[Any] = values
+    lists: Sequence[Any] = ()
+    left = limit
+    for _ in range(_LEVELS if _OBJECTS.issuperset(map(type, values)) else 0):
+        count = sum(map(len, dicts)) + sum(map(len, lists))
+        if count > min(left, _AT_ONCE):
+            break
+        fields: list[Any] = list(chain.from_iterable(map(dict.values, dicts)))
+        if lists:
+            fields += chain.from_iterable(lists)
         kinds = set(map(type, fields))
         texts = fields if kinds == _TEXT else [field for field in fields if type(field) is str]
-        nested = [] if kinds <= _LEAVES else [field for field in fields if type(field) not in _LEAVES]
-        left = limit - len(fields) - sum(map(len, texts))
-        for field in nested:
-            left = _left(field, left)
-        if left >= 0:
-            return not nested
+        left -= count + sum(map(len, texts))
+        if left < 0 or not kinds <= _PLAIN:
+            break
+        if float in kinds and not all(map(math.isfinite, [field for field in fields if type(field) is float])):
+            break
+        if kinds.isdisjoint(_NESTED):
+            return True
+        dicts = [field for field in fields if type(field) is dict]
+        lists = [field for field in fields if type(field) is list]
     left = limit
     for number, value in enumerate(values):
         left = _left(value, left if together else limit)
@@ -258,18 +274,13 @@ def _left(value: object, left: int) -> int:
 
 
 def _come_back(texts: Sequence[bytes], values: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the texts stand for dicts that equal the values. ``ValueError`` too where they do not.
-
-    Most messages are flat, and need no more than a look at the types in them.
-    """
+    """Whether the texts stand for dicts that equal the values. ``ValueError`` too where they do not."""
     for text, value in zip(texts, values, strict=True):
-        if not _LEAVES.issuperset(map(type, value.values())):
-            # marshal accepts exact built-in types only: so it distinguishes an IntEnum or a StrEnum, which compare
-            # equal to what comes back, from the int and the str that JSON gives.
-            marshal.dumps(value, 2)  # type: ignore[arg-type]  # whether it can is the question
-            # One at a time: a whole history of 2 MB, parsed at once, takes fresh memory from the system at every save.
-            if orjson.loads(text) != value:
-                return False
+        # marshal accepts exact built-in types only: so it distinguishes an IntEnum or a StrEnum, which compare
+        # equal to what comes back, from the int and the str that JSON gives.
+        marshal.dumps(value, 2)  # type: ignore[arg-type]  # whether it can is the question
+        if orjson.loads(text) != value:
+            return False
     return True
 
 

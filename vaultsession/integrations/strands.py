@@ -213,12 +213,7 @@ class VaultSessionManager(SessionAdapter, RepositorySessionManager):
     ``user_id``, ``title``, ``labels`` …
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        store: Lent,
-        **fields: Unpack[SessionFields],
-    ) -> None:
+    def __init__(self, session_id: str, store: Lent, **fields: Unpack[SessionFields]) -> None:
         self._handle = StoreHandle.of(store)
         repository = VaultSessionRepository(self._handle.store, fields)
         try:

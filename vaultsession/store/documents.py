@@ -121,7 +121,7 @@ class Documents(Generic[StateT]):
             self.key(id),
             id,
             messages,
-            change=Change(pop, dict(state or {}), names) if pop or state or names else NO_CHANGE,
+            change=_change(pop, state, names),
             born=born,
             dedupe=dedupe if isinstance(dedupe, str) else "id" if dedupe else None,
             expected=if_version,
@@ -237,3 +237,10 @@ class Documents(Generic[StateT]):
 
     def _derive_key(self, id: str) -> str:
         return self._keyring.session_key(ids.parse(id), slugs=self._slugs)
+
+
+def _change(pop: int, state: Mapping[str, Any] | None, unset: Sequence[str]) -> Change:
+    """What an append changes; ``NO_CHANGE`` itself where that is nothing, as mostly."""
+    if state is None:
+        return Change(pop, unset=unset) if pop or unset else NO_CHANGE
+    return Change(pop, dict(state), unset)

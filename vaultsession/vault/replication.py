@@ -15,7 +15,6 @@ from ..format.dictionaries import Dictionaries, key_id_of
 from ..format.keys import Keyring
 from ..util.lazy import log
 from .key_store import MemoryKeyStore
-from .keyring_file import KeyringFile
 from .live_keyring import LiveKeyring
 from .metadata import parse_metadata
 from .tenant_keys import TenantKeys
@@ -142,12 +141,8 @@ def _follow_keyring(source: Vault, target: Vault, opened: UnlockedVault | None) 
             there, other = parse_metadata(theirs, target.path)
             if there.vault_id != identity.vault_id:
                 raise Conflict(f"{target.path} holds another vault than {source.path}: choose another place")
-            if other.counter >= file.counter and _is_believed(other, opened):
+            if other.counter >= file.counter and (opened is None or opened.unlocked.proves(other)):
                 return Outcome.AHEAD
         if target.put_metadata(ours, theirs):
             return Outcome.REPLACED
     raise DurabilityUnknown(f"{target.path}: the key slots were changed by others {_TRIES} times in a row: try again")
-
-
-def _is_believed(file: KeyringFile, opened: UnlockedVault | None) -> bool:
-    return opened is None or opened.unlocked.proves(file)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sql_servers import sqlite_file
-from vaults import container_in, vault_at
+from vaults import CHEAP, container_in, vault_at
 
 from vaultsession import Passphrase, RawKey, open_store
 from vaultsession.admin.doctor import (
@@ -290,7 +290,9 @@ def test_the_facts_of_the_vault_are_damaged(vault):
     assert only(vault).name == "vault-facts"
 
 
-@pytest.mark.parametrize(("secret", "fix"), [(KEY, "--new-passphrase"), (Passphrase("words"), "--new-key-file FILE")])
+@pytest.mark.parametrize(
+    ("secret", "fix"), [(KEY, "--new-passphrase"), (Passphrase("words", CHEAP), "--new-key-file FILE")]
+)
 def test_a_single_slot_is_worth_a_second(secret, fix, tmp_path):
     vault_at(str(tmp_path / "v")).create(secret)
     finding = only(tmp_path / "v", [("it", secret)])

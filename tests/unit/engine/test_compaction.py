@@ -113,7 +113,7 @@ def test_over_a_disk_that_was_given_writers_merge(tmp_path: Path) -> None:
     with open_store(tmp_path / "vault", key=KEY, disk=Disk()) as store:
         grown(store, "a", 30)
         assert records(store, "a") < 25
-        assert threading.active_count() == 1 or "vaultsession-compaction" not in {t.name for t in threading.enumerate()}
+        assert until(lambda: "vaultsession-compaction" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_closing_waits_for_a_merge_and_ends_the_thread(store: SessionStore) -> None:
@@ -170,6 +170,8 @@ def test_all_stores_of_a_process_have_one_thread_and_one_that_closes_leaves_it_t
         compactor.stop()
     assert until(lambda: len(merged) == 10)
     assert merged == [str(number) for number in range(1, 20, 2)]
+    for compactor in compactors:
+        compactor.stop()
 
 
 def test_one_that_closes_waits_for_its_own_merge(monkeypatch: pytest.MonkeyPatch) -> None:

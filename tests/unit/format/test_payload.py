@@ -10,13 +10,14 @@ import enum
 import itertools
 import math
 import resource
+import tracemalloc
 import types
 import uuid
 
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaultsession import open_store
@@ -334,6 +335,26 @@ def test_of_a_body_all_elements_together_are_within_the_limit() -> None:
 def test_nothing_is_taken_to_be_longer_than_it_is(value: payload.Json) -> None:
     size = len(orjson.dumps(value))
     assert payload.elements(value, [], limit=size) == [orjson.dumps(value)]
+
+
+@pytest.mark.parametrize("messages", [[dict.fromkeys(map(str, range(300)))] * 300, [{"a": [[0] * 300] * 300}]])
+def test_what_is_shared_is_looked_at_without_being_laid_out(messages: list[payload.Json]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            payload.elements({}, messages, limit=80_000, together=True)
+        assert tracemalloc.get_traced_memory()[1] < 300_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2])
+@settings(max_examples=10)
+@given(OBJECTS)
+def test_what_is_not_looked_at_together_is_looked_at_one_by_one(levels: int, value: payload.Json) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payload, "_LEVELS", levels)
+        assert payload.elements(value, [value]) == [orjson.dumps(value)] * 2
 
 
 @pytest.mark.slow

@@ -10,13 +10,13 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
+from vaults import CHEAP
 
 from vaultsession.errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from vaultsession.format.keys import Keyring, MasterKey
 from vaultsession.vault import keyring_file
-from vaultsession.vault.secret import LEAST_MEMORY, LEAST_PASSES, MOST_MEMORY, Cost, Passphrase, RawKey, SecretKind
+from vaultsession.vault.secret import MOST_MEMORY, Cost, Passphrase, RawKey, SecretKind
 
-CHEAP = Cost(memory=LEAST_MEMORY, passes=LEAST_PASSES, lanes=1)
 KEY = RawKey.generate()
 OTHER = RawKey.generate()
 

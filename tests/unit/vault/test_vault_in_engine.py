@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from dict_engine import DictEngine
+from vaults import CHEAP
 
 from vaultsession import Passphrase, RawKey
 from vaultsession.errors import Conflict, Damaged, KeyUnavailable, RollbackDetected, VaultNotFound, WrongKey
@@ -65,7 +66,7 @@ def test_there_is_one_creator(vault: Vault, engine: DictEngine) -> None:
 def test_slots_and_keys_change_and_others_see_it(vault: Vault) -> None:
     made = vault.create(KEY)
     elsewhere = vault.unlock([("key", KEY)])
-    changed = vault.add_slot(made, Passphrase("correct horse battery"), label="words", now=1)
+    changed = vault.add_slot(made, Passphrase("correct horse battery", CHEAP), label="words", now=1)
     assert [slot.label for slot in vault.slots()] == ["", "words"]
     fresh = MasterKey.generate()
     vault.replace_keys(elsewhere, lambda masters: [fresh, *masters])  # made of the newest, not of what it knew

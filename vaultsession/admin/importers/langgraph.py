@@ -79,12 +79,7 @@ def _thread(
     if gaps and not lenient:
         return Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
     return ImportedSession(
-        session_id(thread),
-        place,
-        records,
-        labels=labels_of(thread),
-        max_messages=ALL_MESSAGES,
-        gaps=tuple(gaps),
+        session_id(thread), place, records, labels=labels_of(thread), max_messages=ALL_MESSAGES, gaps=tuple(gaps)
     )
 
 

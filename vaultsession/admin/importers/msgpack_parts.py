@@ -7,15 +7,12 @@ import struct
 _SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 """How many bytes say the size of a bin or a str."""
 _EXT = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_NUMBERS = dict(enumerate((">f", ">d", ">B", ">H", ">I", ">Q", ">b", ">h", ">i", ">q"), 0xCA))
 _FIXED = {
     **dict.fromkeys((0xC0, 0xC2, 0xC3), 0),
-    **dict(
-        zip((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD0, 0xD1, 0xD2, 0xD3), (4, 8, 1, 2, 4, 8, 1, 2, 4, 8), strict=True)
-    ),
-    **dict(zip(range(0xD4, 0xD9), (2, 3, 5, 9, 17), strict=True)),
+    **{kind: struct.calcsize(form) for kind, form in _NUMBERS.items()},
+    **dict(enumerate((2, 3, 5, 9, 17), 0xD4)),
 }
-_NUMBERS = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q"}
-_SIGNED = {0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q"}
 
 
 def pairs(data: bytes) -> list[tuple[str, bytes]]:
@@ -64,9 +61,8 @@ def scalar(data: bytes) -> str | float | None:
             return data[1 : 1 + (kind & 31)].decode()
         if kind in (0xD9, 0xDA, 0xDB):
             return data[1 + _SIZED[kind] :].decode()
-        form = _NUMBERS.get(kind) or _SIGNED.get(kind)
-        if form:
-            number: float = struct.unpack(form, data[1:])[0]
+        if kind in _NUMBERS:
+            number: float = struct.unpack(_NUMBERS[kind], data[1:])[0]
             return number
     except (IndexError, struct.error) as error:
         raise ValueError(str(error)) from None

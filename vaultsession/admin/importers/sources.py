@@ -144,10 +144,7 @@ def _below(root: str, below: str, suffixes: Collection[str]) -> Iterator[File | 
             yield (
                 File(os.path.join(root, name), name)
                 if entry.is_file(follow_symlinks=False)
-                else (
-                    name,
-                    "no regular file",
-                )
+                else (name, "no regular file")
             )
 
 

@@ -59,11 +59,6 @@ class MigrationReport:
     metadata: str = ""
     problems: list[Problem] = field(default_factory=list)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the target is what the source is."""
-        return not self.problems
-
     def problem(self, key: str, trouble: Trouble, reason: str) -> None:
         """Add a problem."""
         self.problems.append(Problem(key, trouble, reason))

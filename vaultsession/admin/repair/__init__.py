@@ -41,10 +41,7 @@ _PLANS = {
     Remedy.QUARANTINE: "move it to quarantine, unless all of it authenticates",
 }
 _WITHOUT_KEY = {Remedy.RESTRICT: restrict, Remedy.CLEAR: clear}
-_BY_OPENING = {
-    Remedy.OPEN: "the vault was opened, which mends it",
-    Remedy.REINDEX: "the index was rebuilt",
-}
+_BY_OPENING = {Remedy.OPEN: "the vault was opened, which mends it", Remedy.REINDEX: "the index was rebuilt"}
 _BLOCKERS = {
     "no-key": "this needs a key that opens the vault",
     "not-opened": "this needs the vault to open, and it does not",

@@ -16,7 +16,6 @@ import contextlib
 import os
 import threading
 import time
-from types import TracebackType
 
 from ...errors import BackendUnavailable
 from ...util.deadline import within
@@ -209,9 +208,7 @@ class PathLock:
                 raise _too_long(self._disk, descriptor.fd, self._path) from None
             raise
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
             try:
                 unlock(self._disk, self._descriptor.fd)

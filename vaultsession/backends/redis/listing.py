@@ -7,6 +7,7 @@ nothing. Pages are read with their rows in one step, and no more than a page of 
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import re
 from collections.abc import Callable, Iterator
@@ -214,16 +215,13 @@ class RedisListing:
     # -- entries -------------------------------------------------------------------------------------------------------
 
     def _entry(self, shard: str, score: float, member: bytes, stored: bytes | None) -> _Entry:
-        try:
+        locator = newest = None
+        with contextlib.suppress(ValueError):
             locator = parse_locator(member)
-        except ValueError:
+        if locator is None or self._layout.shard(locator) != shard:
             return _Entry(member, score, stored, None, None)
-        if self._layout.shard(locator) != shard:
-            return _Entry(member, score, stored, None, None)
-        try:
+        with contextlib.suppress(ValueError):
             newest = unpack(stored, locator) if stored else None
-        except ValueError:
-            newest = None
         row = newest if isinstance(newest, IndexRow) else None
         return _Entry(member, score, stored, row, None if isinstance(newest, Tombstone) else locator)
 

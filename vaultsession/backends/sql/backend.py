@@ -161,7 +161,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
 
         one = isinstance(change, Write) and self._sessions.is_one_statement(state, change)
         try:
-            written = (self._database.change_at_once if one else self._database.change)(act)
+            written = self._database.change(act, at_once=one)
         except OutcomeUnknown as error:
             written = self._has_landed(key, state, change, error)
         if written:

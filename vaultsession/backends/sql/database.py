@@ -10,7 +10,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -86,16 +85,8 @@ class Database(ForkSafe):
         """The answer to a question that may be asked again. ``BackendUnavailable``."""
 
         def run(connection: sa.Connection) -> T:
-            if not self._is_pooled:
-                return question(connection)
-            answers: list[T] = []  # of a transaction, for its limits
-
-            def act(connection: sa.Connection) -> bool:
-                answers.append(question(connection))
-                return True
-
-            self._transact(act, connection)
-            return answers[0]
+            # Through a pooler in a transaction, for its limits.
+            return self._transact(question, connection) if self._is_pooled else question(connection)
 
         try:
             return self._patiently(run)
@@ -114,22 +105,15 @@ class Database(ForkSafe):
             self.check_open()
             page = self.rows(statement.where(column > sa.literal(page[-1][0], column.type)))
 
-    def change(self, act: Callable[[sa.Connection], bool]) -> bool:
+    def change(self, act: Callable[[sa.Connection], bool], *, at_once: bool = False) -> bool:
         """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
 
         False also where a row is there already that ``act`` would have added. Raises ``BackendUnavailable`` or
-        ``OutcomeUnknown``.
+        ``OutcomeUnknown``. ``at_once``: it is one statement, which commits by itself.
         """
-        try:
-            return self._patiently(partial(self._transact, act))
-        except _Duplicate:
-            return False
-
-    def change_at_once(self, act: Callable[[sa.Connection], bool]) -> bool:
-        """``change`` for an ``act`` that is one statement: it commits by itself."""
 
         def run(connection: sa.Connection) -> bool:
-            if self._is_pooled:
+            if not at_once or self._is_pooled:
                 return self._transact(act, connection)
             try:
                 return act(connection)
@@ -166,12 +150,10 @@ class Database(ForkSafe):
     def _is_pooled(self) -> bool:
         return self._connector is not None and self._connector.is_pooled
 
-    def _begin_in(self, connection: sa.Connection) -> None:
+    def _transact(self, act: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
+        """What ``act`` returns; committed if that is anything."""
         begin = self._begin if self._connector is None else self._connector.begin
         connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
-
-    def _transact(self, act: Callable[[sa.Connection], bool], connection: sa.Connection) -> bool:
-        self._begin_in(connection)
         try:
             accepted = act(connection)
         except BaseException:
@@ -179,13 +161,13 @@ class Database(ForkSafe):
             raise
         if not accepted:
             _abandon(connection)
-            return False
+            return accepted
         try:
             connection.exec_driver_sql("COMMIT")
         except exc.SQLAlchemyError as error:
             _abandon(connection)
             raise OutcomeUnknown(self._reason(error)) from error
-        return True
+        return accepted
 
     def _patiently(self, act: Callable[[sa.Connection], T]) -> T:
         lost = 0

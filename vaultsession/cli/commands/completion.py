@@ -32,9 +32,7 @@ complete -o default -F _vaultsession_completion vaultsession
 Shell = Literal["bash", "zsh", "fish"]
 
 
-def completion(
-    shell: Shell = Argument(..., metavar="SHELL", help="bash, zsh or fish."),
-) -> None:
+def completion(shell: Shell = Argument(..., metavar="SHELL", help="bash, zsh or fish.")) -> None:
     """Print what makes a shell complete commands, options and ids.
 
     Ids are completed where the vault opens without a question: with a key in a file or in the environment. Nothing is

@@ -39,9 +39,7 @@ _QUESTION = "What did I tell you about my plans?"
 _HEX_BYTES = 48
 
 
-def demo(
-    keep: bool = Option(False, "--keep", help="Leave the vault and its key where they are."),
-) -> None:
+def demo(keep: bool = Option(False, "--keep", help="Leave the vault and its key where they are.")) -> None:
     """See a vault at work, in a few seconds.
 
     There is nothing to set up, and nothing is left behind.

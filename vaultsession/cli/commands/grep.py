@@ -9,23 +9,28 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 from typer import Argument, Option
 
 from ...errors import InvalidSetting, PartialFailure
 from ...format.messages import understand
 from ...format.messages.plain import said
+from ...util.lazy import LazyModule
 from .. import exit_codes, output
 from ..filters import Chosen
 from ..output import AnyForm, Form
 from ..progress import bar
-from ..transcript import ROLES
 from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
+    from rich import table as tables
+    from rich import text as texts
+
     from ...engine.search import Match, Needle
     from ...store.store import SessionStore
+    from .. import transcript
+else:  # for a terminal alone
+    tables, texts = LazyModule("rich.table"), LazyModule("rich.text")
+    transcript = LazyModule(".cli.transcript")
 
 _COLUMNS = ("id", "index", "role", "path", "excerpt")
 _FOUND = "bold red"
@@ -150,7 +155,7 @@ def _print(store: SessionStore, found: _Found, context: int) -> None:
         if shown is not None:
             output.line("")
         shown = name
-        output.paragraph(Text(output.escaped(name), style="bold"))
+        output.paragraph(texts.Text(output.escaped(name), style="bold"))
         matches: dict[int, list[Match]] = {}
         for match in group:
             if match.index is None or not context:
@@ -168,7 +173,7 @@ def _in_context(store: SessionStore, id: str, matches: dict[int, list[Match]], c
         first = max(shown + 1, index - context)
         last = index + context if following is None else min(index + context, following - 1)
         if shown >= 0 and first > shown + 1:
-            _row("…", Text())
+            _row("…", texts.Text())
         for place, message in enumerate(store.messages(id, offset=first, limit=last - first + 1), first):
             if place == index:
                 for match in found:
@@ -197,18 +202,18 @@ def _show_message(index: int, message: output.Record) -> None:
     _row(str(index), _begun(known.role, "").append(shown, style="dim"))
 
 
-def _begun(role: str | None, path: str) -> Text:
-    line = Text()
+def _begun(role: str | None, path: str) -> texts.Text:
+    line = texts.Text()
     if role:
-        line.append(f"{output.escaped(role)} ", style=ROLES.get(role, "blue"))
+        line.append(f"{output.escaped(role)} ", style=transcript.ROLES.get(role, "blue"))
     if path:
         line.append(f"{output.escaped(path)} ", style="dim")
     return line
 
 
-def _row(place: str, said: Text) -> None:
+def _row(place: str, said: texts.Text) -> None:
     """The number of a message, and beside it what it says."""
-    drawn = Table.grid(padding=(0, 1, 0, 0))
+    drawn = tables.Table.grid(padding=(0, 1, 0, 0))
     drawn.add_column(style="dim", justify="right", min_width=_PLACE)
     drawn.add_column(overflow="fold")
     drawn.add_row(place, said)

@@ -52,10 +52,7 @@ def init(
         first = FirstSecret(where, place.path, KeySources(where.environ), typed)
         names = not private_names and settings.names == "readable"
         vault = place.create(
-            first.secret,
-            readable_names=names,
-            now=SystemClock().now(),
-            tenant_keys=tenant_keys or settings.tenant_keys,
+            first.secret, readable_names=names, now=SystemClock().now(), tenant_keys=tenant_keys or settings.tenant_keys
         )
     record = {
         "vault": place.path,

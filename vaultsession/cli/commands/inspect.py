@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.text import Text
 from typer import Argument, Option
 
 from ...admin.doctor import opened_read_only
@@ -34,10 +33,16 @@ from ...format.sealed import Container
 from ...store.inspection import proved_records
 from ...store.session import SessionFacts
 from ...util.disk import Disk
+from ...util.lazy import LazyModule
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
 from ..vault_options import VaultOptions, Where, takes_options
 from .ls import spelled
+
+if TYPE_CHECKING:
+    from rich import text as texts
+else:  # for a terminal alone
+    texts = LazyModule("rich.text")
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
@@ -196,7 +201,7 @@ def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None
     room = max(console.width - len(records) - 2, 1)
     whole = max(record["size"] - HEADER_SIZE, 1)
     block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
-    strip = Text(block, style="yellow")
+    strip = texts.Text(block, style="yellow")
     for each in records:
         style = _KIND_STYLES.get(each["type"], "red")
         strip.append(
@@ -206,7 +211,7 @@ def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None
     if record["size"] > end:
         strip.append("?" * (1 + room * (record["size"] - end) // whole), style="red")
     console.print(strip, soft_wrap=False)
-    legend = Text("header", style="yellow")
+    legend = texts.Text("header", style="yellow")
     for name, style in _KIND_STYLES.items():
         legend.append(f"  {name}", style=style)
     console.print(legend.append("  dead", style="dim").append("  no whole record", style="red"))
@@ -223,5 +228,5 @@ def _print(record: output.Record, records: list[dict[str, Any]], head: output.Re
         output.line("")
         output.facts({name: value for name, value in head.items() if value not in (None, {}, False)}, spelled(head))
     for each in records if bodies else ():
-        output.data().print(Text(f"\nrecord {each['seq']}", style="bold"))
+        output.data().print(texts.Text(f"\nrecord {each['seq']}", style="bold"))
         output.line(output.to_json(each["bodies"], indent=2))

@@ -46,12 +46,7 @@ def ls(
     wanted: Chosen,
     period: Changed,
     limit: int | None = Option(
-        None,
-        "--limit",
-        "-n",
-        metavar="N",
-        min=1,
-        help="At most so many; 50 on a terminal, else all.",
+        None, "--limit", "-n", metavar="N", min=1, help="At most so many; 50 on a terminal, else all."
     ),
     sort: Sort = Option(
         Sort.updated,

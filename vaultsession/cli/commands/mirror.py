@@ -31,8 +31,7 @@ from ..vault_options import VaultOptions, Where, takes_options
 app = typer.Typer(help="The mirror of a vault at a second place.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
 
 MirrorPlace = Annotated[
-    str | None,
-    typer.Option("--mirror", metavar="PLACE", help="Path or URL of the mirror; else $VAULTSESSION_MIRROR."),
+    str | None, typer.Option("--mirror", metavar="PLACE", help="Path or URL of the mirror; else $VAULTSESSION_MIRROR.")
 ]
 
 _GAPS = ("missing", "behind", "removed", "ahead", "extra", "unreadable")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.padding import Padding
-from rich.text import Text
 from typer import Option
 
 from ...errors import InvalidSetting
 from ...format.messages import understand
 from ...format.messages.plain import said
-from .. import output, transcript
+from ...util.lazy import LazyModule
+from .. import output
 from ..completers import SessionId
 from ..destination import destination, say_written
 from ..output import AnyForm, Form
 from ..pager import paged
 from ..vault_options import Where, takes_options
 from .ls import spelled
+
+if TYPE_CHECKING:
+    from rich import padding as paddings
+    from rich import text as texts
+
+    from .. import transcript
+else:  # for a terminal alone
+    paddings, texts = LazyModule("rich.padding"), LazyModule("rich.text")
+    transcript = LazyModule(".cli.transcript")
 
 
 @takes_options
@@ -81,11 +90,11 @@ def _whole(
         output.facts(shown, spelled(facts))
         console = output.data()
         if state is not None:
-            console.print(Text("\nstate", style="bold"))
-            console.print(Padding(Text(output.to_json(state, indent=2)), (0, 0, 0, 2)))
+            console.print(texts.Text("\nstate", style="bold"))
+            console.print(paddings.Padding(texts.Text(output.to_json(state, indent=2)), (0, 0, 0, 2)))
         left_out = facts["message_count"] - len(messages)
         if left_out > 0:
-            console.print(Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
+            console.print(texts.Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
         output.line("")
         if raw:
             output.lines(messages)

@@ -7,7 +7,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
@@ -15,10 +15,16 @@ from ...errors import InvalidSetting
 from ...format.messages import understand
 from ...format.messages.plain import said
 from ...store.watch import SessionWatch
-from .. import output, transcript
+from ...util.lazy import LazyModule
+from .. import output
 from ..completers import SessionId
 from ..output import AnyForm, Form
 from ..vault_options import Where, takes_options
+
+if TYPE_CHECKING:
+    from .. import transcript
+else:  # for a terminal alone
+    transcript = LazyModule(".cli.transcript")
 
 INTERVAL = 0.1
 """Seconds between two looks."""

@@ -40,7 +40,6 @@ from langgraph.store.base import (  # isort: skip - as above
 
 NAME = "langgraph.store"
 _SPACE = "namespace"
-_LONGEST_LABEL = 1024
 _COMPARE = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
 
 _log = logging.getLogger("vaultsession")

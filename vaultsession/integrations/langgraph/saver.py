@@ -68,11 +68,7 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
     """
 
     def __init__(
-        self,
-        store: Lent,
-        *,
-        serde: SerializerProtocol | None = None,
-        **fields: Unpack[SessionFields],
+        self, store: Lent, *, serde: SerializerProtocol | None = None, **fields: Unpack[SessionFields]
     ) -> None:
         super().__init__(serde=serde)
         self._handle = StoreHandle.of(store)
@@ -80,11 +76,7 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
 
     @classmethod
     def from_url(
-        cls,
-        path_or_url: Place = None,
-        *,
-        serde: SerializerProtocol | None = None,
-        **fields: Unpack[OpenFields],
+        cls, path_or_url: Place = None, *, serde: SerializerProtocol | None = None, **fields: Unpack[OpenFields]
     ) -> Self:
         """A saver over a vault that is opened for it as by ``open_store``, with the same errors, and closed with it."""
         return StoreHandle.opened(path_or_url, fields).closed_unless(lambda handle: cls(handle, serde=serde))
@@ -284,10 +276,7 @@ class VaultSaver(StoreOwner, BaseCheckpointSaver[str]):
         for thread in [*self._logs.threads()] if runs else ():
             self._logs.rewrite(
                 thread,
-                lambda log: copied(
-                    log,
-                    lambda _, found: self._values.load(found.metadata).get("run_id") not in runs,
-                ),
+                lambda log: copied(log, lambda _, found: self._values.load(found.metadata).get("run_id") not in runs),
             )
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:

@@ -273,6 +273,15 @@ def test_a_dry_run_foretells(store: SessionStore, source: Path) -> None:
     assert outcomes(run(store, source, dry_run=True)) == outcomes(run(store, source)) == ["replaced"]
 
 
+def test_a_dry_run_foretells_of_a_document_that_grew(store: SessionStore, source: Path) -> None:
+    said = json.dumps([{"role": "user", "content": "one"}]).encode()
+    write(source / "chat.json", said)
+    run(store, source)
+    write(source / "chat.json", said + b"\n")
+    (foreseen,), (done,) = run(store, source, dry_run=True), run(store, source)
+    assert (foreseen.outcome, foreseen.added) == (done.outcome, done.added) == ("replaced", done.size)
+
+
 def test_there_is_one_archiver_at_a_time(store: SessionStore, source: Path) -> None:
     write(source / "s.jsonl", lines(event(1)))
     running = archive(store, ArchiveOptions(sources=(str(source),)), environ={})

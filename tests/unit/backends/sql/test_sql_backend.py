@@ -206,19 +206,18 @@ def lose_answers(
 ) -> list[str]:
     """The next change is committed or not, and its answer is lost; then something else happens."""
     lost: list[str] = []
-    for name in ("change", "change_at_once"):
-        real = getattr(Database, name)
+    real = Database.change
 
-        def once(database: Database, act: Any, name: str = name, real: Any = real) -> bool:
-            if database is not backend._database or lost:
-                return real(database, act)
-            lost.append(name)
-            if landed:
-                assert real(database, act)
-            then()
-            raise OutcomeUnknown("the line went dead")
+    def once(database: Database, act: Any, **how: bool) -> bool:
+        if database is not backend._database or lost:
+            return real(database, act, **how)
+        lost.append(str(how))
+        if landed:
+            assert real(database, act, **how)
+        then()
+        raise OutcomeUnknown("the line went dead")
 
-        monkeypatch.setattr(Database, name, once)
+    monkeypatch.setattr(Database, "change", once)
     return lost
 
 
