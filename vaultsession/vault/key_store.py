@@ -63,8 +63,8 @@ class KeyringMemory:
     def accept(self, vault: UnlockedVault) -> None:
         """Remember this keyring in the place of a newer one that was seen. ``BackendUnavailable``."""
         if self.index is not None:
-            for name, value in ((_MARK, vault.unlocked.mark), (_COUNTER, vault.counter)):
-                self.index.remember(name, value)
+            self.index.remember(_MARK, vault.unlocked.mark)
+            self.index.remember(_COUNTER, vault.counter)
 
     def remember(self, vault: UnlockedVault) -> None:
         """Keep what is newest. Where that fails now, the next opening does it."""
@@ -72,8 +72,7 @@ class KeyringMemory:
             return
         try:
             if (self.index.remembered(_COUNTER) or 0) < vault.counter:
-                self.index.remember(_MARK, vault.unlocked.mark)
-                self.index.remember(_COUNTER, vault.counter)
+                self.accept(vault)
         except BackendUnavailable as error:
             log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))
 
