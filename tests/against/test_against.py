@@ -191,15 +191,17 @@ def test_an_operation_may_tell_its_own_time(bench: Bench) -> None:
     assert bench.cells[0].median == 5.0
 
 
-def test_a_store_that_would_be_filled_for_too_long_is_left_out_and_says_so(bench: Bench) -> None:
+def test_a_store_that_would_be_filled_for_too_long_is_left_out_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Slow(Rival):
         filled = 0
 
         def fill(self, sessions: object) -> None:
             self.filled += len(list(sessions))  # type: ignore[call-overload]  # a list, here
-            time.sleep(0.1)
 
     slow = Slow()
+    monkeypatch.setattr(time, "perf_counter", lambda: slow.filled * 0.002)
     sessions = [Filling(f"s{number}", TURN) for number in range(1000)]
     bench.scale = dataclasses.replace(QUICK, filling=1.0)
     assert bench.filled({"slow": slow}, sessions, "w", "another") == {}
