@@ -119,11 +119,11 @@ def _merged_state(firsts: Sequence[bytes]) -> Json:
 
 def parse(bodies: Bodies) -> tuple[Json, list[Json]]:
     """``(state, messages)``, everything parsed. New objects at each call."""
-    first, *messages = _array(bodies[0])
-    state = _state(first)
+    messages = _array(bodies[0])
+    state = _state(messages.pop(0))
     for body in bodies[1:]:
-        first, *added = _array(body)
-        if first:
+        added = _array(body)
+        if first := added.pop(0):
             change = _change_from(first)
             change.apply_to_state(state)
             _drop_newest(messages, change.pop)

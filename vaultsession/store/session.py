@@ -271,7 +271,7 @@ class Session(SessionFacts, Generic[StateT]):
         if self._messages is None:
             state, self._messages = document.parse(self._bodies)
             if self._state is None and self._shape is None:
-                self._state = self._shaped(state)
+                self._state = cast("StateT", state)
         return self._messages
 
     @messages.setter

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from ..errors import InvalidSetting
 from ..format.payload import LEVELS
@@ -145,18 +145,13 @@ class Settings:
 _VARIABLES = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
 _BOOLEANS = (True, False)
 _CHOICES: dict[str, tuple[Any, ...]] = {
-    "compression": ("zstd", "none"),
+    "compression": get_args(Compression),
     "level": tuple(LEVELS),
-    "durability": ("sync", "os"),
-    "names": ("readable", "private"),
-    "fallback": ("none", "memory"),
+    "durability": get_args(Durability),
+    "names": get_args(Names),
+    "fallback": get_args(Fallback),
     "suite": tuple(SUITES),
-    "sliding": _BOOLEANS,
-    "padding": _BOOLEANS,
-    "lossless": _BOOLEANS,
-    "telemetry": _BOOLEANS,
-    "tenant_keys": _BOOLEANS,
-    "allow_network": _BOOLEANS,
+    **{field.name: _BOOLEANS for field in dataclasses.fields(Settings) if isinstance(field.default, bool)},
 }
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _NUMBERS = frozenset({"max_messages", "max_sessions", "cache_bytes", "level"})
