@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from memory import QuickDisk
+
 from vaultsession import RawKey, SessionStore, open_store
 from vaultsession.admin.doctor import Severity, examine
 from vaultsession.errors import SessionNotFound, VaultError
 from vaultsession.testing.clock import ManualClock
 from vaultsession.testing.lossy_disk import Crashed, LossyDisk
-from vaultsession.util.disk import Disk
 
 KEY = RawKey(bytes(range(100, 132)))
 IDS = ("a", "b", "c")
@@ -25,15 +26,6 @@ explored: Counter[str] = Counter()
 """Crash states that were looked at, by test: reported at the end of the run."""
 
 Act = Callable[[SessionStore], object]
-
-
-class QuickDisk(Disk):
-    """A crashed vault lies in a directory of its own, and its power is never cut: it is not flushed."""
-
-    def fsync(self, fd: int) -> None:
-        os.fstat(fd)
-
-    fdatasync = fsync
 
 
 def reader(store: SessionStore) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, Act, Life, QuickDisk, explored, reader
+from crash_lab import IDS, KEY, Act, Life, explored, reader
 from effort import EFFORT
+from memory import QuickDisk
 
 from vaultsession import SessionStore, open_store
 from vaultsession.testing.faulty_disk import FaultyDisk

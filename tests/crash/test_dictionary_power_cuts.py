@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import KEY, QuickDisk, explored
+from crash_lab import KEY, explored
 from effort import EFFORT
+from memory import QuickDisk
 
 from vaultsession import SessionStore, UnknownDictionary, open_store
 from vaultsession.admin.doctor import Severity, examine

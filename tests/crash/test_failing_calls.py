@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, NEXT, QuickDisk, explored, reader, survived
+from crash_lab import IDS, KEY, NEXT, explored, reader, survived
 from effort import EFFORT
 from files_lab import descriptors
+from memory import QuickDisk
 
 from vaultsession import SessionStore, open_store
 from vaultsession.engine import merge_policy

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from crash_lab import KEY, QuickDisk, explored
+from crash_lab import KEY, explored
+from memory import QuickDisk
 from vaults import container_in
 
 from vaultsession import open_store

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import IDS, KEY, Life, QuickDisk, explored, reader
+from crash_lab import IDS, KEY, Life, explored, reader
 from dictionary_lab import SAID, learned, numbers
 from effort import EFFORT
+from memory import QuickDisk
 from vaults import vault_at
 
 from vaultsession import RawKey, SessionNotFound, SessionStore, UnknownDictionary, UnknownKey, open_store

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_lab import KEY, QuickDisk, explored
+from crash_lab import KEY, explored
 from effort import EFFORT
+from memory import QuickDisk
 from vaults import vault_at
 
 from vaultsession import RawKey, open_store

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from vaultsession import RawKey, open_store_async
 from vaultsession.util import parallel, threads
+from vaultsession.util.event_loop import called
 from vaultsession.util.threads import MOST, MOST_OF_ONE, SharedThreads
 
 
@@ -65,6 +68,39 @@ def test_one_store_leaves_room_for_others(crowd: Any) -> None:
         future.result(60)
     silent.close()
     other.close()
+
+
+def test_stores_with_much_to_do_leave_room_for_one_more(crowd: Any) -> None:
+    busy, other = [SharedThreads() for _ in range(MOST // MOST_OF_ONE)], SharedThreads()
+    running = [share.submit(crowd.wait_in) for share in busy for _ in range(MOST_OF_ONE)]
+    waiting = [share.submit(functools.partial(time.sleep, 0.0005)) for share in busy for _ in range(30)]
+    late = other.submit(lambda: sum(future.done() for future in waiting))
+    assert crowd.count(MOST) == MOST
+    crowd.ends.set()
+    assert late.result(60) < len(waiting) // 2
+    for future in (*running, *waiting):
+        future.result(60)
+    for share in (*busy, other):
+        share.close()
+
+
+def wait_for(share: SharedThreads) -> None:
+    while share._running:
+        time.sleep(0.0005)
+
+
+def test_outcomes_that_come_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> tuple[list[int], int]:
+        loop, share = asyncio.get_running_loop(), SharedThreads()
+        wake_up, calls = loop.call_soon_threadsafe, []
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *args: calls.append(args) or wake_up(*args))
+        tasks = [asyncio.ensure_future(called(share, functools.partial(int, number))) for number in range(50)]
+        await asyncio.sleep(0)  # each has asked
+        wait_for(share)  # the loop is busy meanwhile
+        share.close()
+        return await asyncio.gather(*tasks), len(calls)
+
+    assert asyncio.run(work()) == ([*range(50)], 1)
 
 
 def test_a_call_that_was_cancelled_before_it_began_is_not_made(crowd: Any) -> None:

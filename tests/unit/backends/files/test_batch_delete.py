@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, descriptors, session_path
+from files_lab import NoDirectoryFlush, descriptors, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import container_store
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from vaultsession.format.sealed import Current, Delete, DeleteUpdate, IndexRow, Query, Tombstone
+from vaultsession.testing.faulty_disk import FaultyDisk
 from vaultsession.testing.sealer import Sealer, looking
 from vaultsession.util.disk import Disk
 
@@ -149,7 +150,7 @@ def test_a_batch_is_one_transaction_of_the_index(
 
 
 def test_what_was_promised_is_flushed_once_for_all(opening: Opening, scribe: Sealer) -> None:
-    disk = FailingDisk()
+    disk = FaultyDisk()
     files = opening(disk=disk)
     keys = filled(files, scribe, 20)
     disk.calls.clear()
@@ -210,10 +211,9 @@ def test_two_that_remove_at_once_never_wait_for_each_other_in_a_circle(
 
 
 def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Sealer, path: Path) -> None:
-    disk = FailingDisk(only="rename", error=errno.EACCES)
+    disk = FaultyDisk(only=("rename",), errno=errno.EACCES)
     files = opening(disk=disk)
     keys = filled(files, scribe, 12)
-    disk.calls.clear()
     disk.fail(5)
     outcomes = delete_many(files, keys, expired(scribe))
     left = [key for key in keys if isinstance(outcomes[key], BackendUnavailable)]
@@ -226,10 +226,10 @@ def test_what_cannot_be_removed_holds_up_no_other(opening: Opening, scribe: Seal
 def test_a_flush_of_the_directory_that_fails_is_reported_of_those_it_was_promised(
     opening: Opening, scribe: Sealer
 ) -> None:
-    disk = FailingDisk()
+    disk = NoDirectoryFlush()
     files = opening(disk=disk)
     keys = filled(files, scribe, 3)
-    disk.no_directory_flush = True
+    disk.refuses = True
     outcomes = delete_many(files, keys, expired(scribe, flush=True))
     assert [type(outcomes[key]) for key in keys] == [DurabilityUnknown] * 3
     assert [files.head(key) for key in keys] == [None] * 3

@@ -9,12 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, descriptors, preallocate_early, session_path
+from files_lab import NoDirectoryFlush, descriptors, preallocate_early, session_path
+from memory import QuickDisk
 
 from vaultsession.backends import FilesBackend
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown
 from vaultsession.format.sealed import Current, IndexRow, Query
+from vaultsession.testing.faulty_disk import CALLS, FaultyDisk
 from vaultsession.testing.sealer import Sealer
+
+COUNTED = tuple(name for name in CALLS if name not in {"close", "flock"})
+"""Those two fail once each where a whole store is swept: an unlocking that goes on failing keeps its descriptor."""
+
+WRITES = ("mkdir", "unlink", "rename", "pwrite", "fchmod")
+
+
+class OpenedForReading(QuickDisk):
+    """Opens nothing for writing."""
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return super().open(path, flags, mode)
 
 
 def work(scribe: Sealer, key: str) -> list[tuple[Any, Any]]:
@@ -44,7 +60,7 @@ def run(backend: FilesBackend, scribe: Sealer, key: str) -> tuple[Any, Any, bool
 
 
 def calls_of_all(path: Path, scribe: Sealer, only: str) -> int:
-    disk = FailingDisk(only=only)
+    disk = FaultyDisk(only=(only,) if only else COUNTED, under=QuickDisk())
     backend = FilesBackend(str(path), disk=disk, describe=scribe.describe)
     run(backend, scribe, scribe.key("a"))
     backend.close()
@@ -70,19 +86,20 @@ def test_a_failure_at_any_call_leaves_old_or_new(
         path = tmp_path / f"{number}"
         for directory in ("sessions", "locks", "quarantine"):
             (path / directory).mkdir(parents=True, mode=0o700)
-        disk = FailingDisk(number, repeat=repeat, only=only, short=short)
+        counted = (only,) if only else COUNTED
+        disk = FaultyDisk(number, times=1 + repeat, only=counted, short=short, under=QuickDisk())
         try:
             backend = FilesBackend(str(path), disk=disk, describe=scribe.describe)
         except (BackendUnavailable, OSError):
             continue
         acknowledged, attempted, failed = run(backend, scribe, key)
-        disk.armed = False
+        disk.fail(0)
         here = scribe.texts_before_torn(backend, key)
         assert here in (acknowledged, attempted), (number, disk.calls[number - 1])
         backend.close()
         assert descriptors(path) == []
         assert [name for name in os.listdir(path / "sessions") if name.endswith(".tmp")] == [] or repeat
-        again = FilesBackend(str(path), disk=FailingDisk(), describe=Sealer(scribe.keyring).describe)
+        again = FilesBackend(str(path), disk=QuickDisk(), describe=Sealer(scribe.keyring).describe)
         assert scribe.texts_before_torn(again, key) == here
         listed = [row.version for row in again.scan(Query())]
         row = again.head(key)
@@ -98,46 +115,45 @@ def test_a_failure_at_any_call_leaves_old_or_new(
 
 def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
-    disk = FailingDisk(only="pwrite", error=errno.ENOSPC)
+    disk = FaultyDisk(only=("pwrite",), errno=errno.ENOSPC)
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     before = session_path(path, key).stat()
-    disk.armed = True
-    disk.fail(len(disk.calls) + 1, repeat=100)
+    disk.fail(1, times=100)
     with pytest.raises(BackendUnavailable, match="No space"):
         backend.commit(key, scribe.append())
     after = session_path(path, key).stat()
     assert (after.st_ino, after.st_size, after.st_mode) == (before.st_ino, before.st_size, before.st_mode)
-    disk.armed = False
+    disk.fail(0)
     backend.commit(key, scribe.append("then"))
     assert scribe.texts(backend, key) == ["first", "then"]
 
 
 def test_a_record_whose_flush_failed_is_written_anew_on_another_inode(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
-    disk = FailingDisk(only="fdatasync")
+    disk = FaultyDisk(only=("fdatasync",))
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     before = session_path(path, key).stat().st_ino
-    disk.fail(len(disk.calls) + 1)
+    disk.fail(1)
     backend.commit(key, scribe.append())
     after = session_path(path, key).stat()
     assert after.st_ino != before
     assert stat.S_IMODE(after.st_mode) == 0o600
     assert scribe.texts(backend, key) == scribe.texts(opening(), key) == ["first", "more"]
-    assert len(disk.calls) == disk.fail_at  # never a second flush of what failed once
+    assert len(disk.calls) == disk.number  # never a second flush of what failed once
 
 
 def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
-    disk = FailingDisk()
+    disk = FaultyDisk(only=("fsync", "fdatasync"))
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
-    disk.broken = {"fdatasync", "fsync"}
+    disk.fail(1, times=100)
     with pytest.raises(DurabilityUnknown):
         backend.commit(key, scribe.append())
     assert stat.S_IMODE(session_path(path, key).stat().st_mode) == 0o400
-    disk.broken = set()
+    disk.fail(0)
     seen: list[Current] = []
     before = session_path(path, key).stat().st_ino
     backend.commit(key, lambda newest: (seen.append(newest), scribe.append("next")(newest))[1])
@@ -149,10 +165,10 @@ def test_what_can_neither_be_flushed_nor_replaced_is_marked(path: Path, scribe: 
 
 def test_a_directory_that_cannot_be_flushed_says_that_nobody_knows(scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
-    disk = FailingDisk()
+    disk = NoDirectoryFlush()
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
-    disk.no_directory_flush = True
+    disk.refuses = True
     with pytest.raises(DurabilityUnknown, match="directory"):
         backend.commit(key, scribe.create(key, "replaced"))
     with pytest.raises(DurabilityUnknown, match="directory"):
@@ -165,9 +181,7 @@ def test_a_vault_that_cannot_be_written_can_be_read(path: Path, scribe: Sealer, 
     backend = opening()
     backend.commit(key, scribe.create(key))
     backend.close()
-    disk = FailingDisk(error=errno.EROFS)
-    disk.read_only = True
-    other = opening(disk=disk)
+    other = opening(disk=FaultyDisk(1, times=1 << 30, errno=errno.EROFS, only=WRITES, under=OpenedForReading()))
     assert scribe.texts(other, key) == ["first"]
     assert other.count(Query()) == 1
     with pytest.raises(BackendUnavailable):
@@ -193,22 +207,22 @@ def test_opened_for_reading_only_nothing_is_written(path: Path, scribe: Sealer, 
 def test_a_failed_flush_is_never_followed_by_another_of_the_same_file(scribe: Sealer, opening: Any) -> None:
     """A second fsync after a failed one returned success with 43 % of the data gone: the kernel reports an error once."""
     key = scribe.key("a")
-    disk = FailingDisk(only="fdatasync")
+    disk = FaultyDisk(only=("fdatasync",))
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     backend.commit(key, scribe.append())
     descriptor = backend._containers.open_files.get(key).descriptor
-    disk.fail(len(disk.calls) + 1)
+    disk.fail(1)
     descriptor.written += 1
     for _ in range(2):
         with pytest.raises(OSError, match=r"error|failed"):
             descriptor.flush(descriptor.written)
-    assert len(disk.calls) == disk.fail_at
+    assert len(disk.calls) == disk.number
 
 
 def test_threads_share_a_flush_that_began_after_their_writes(scribe: Sealer, opening: Any) -> None:
     key = scribe.key("a")
-    disk = FailingDisk(only="fdatasync")
+    disk = FaultyDisk(only=("fdatasync",))
     backend = opening(disk=disk)
     backend.commit(key, scribe.create(key))
     backend.commit(key, scribe.append())

@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 import pytest
-from files_lab import FailingDisk
+from files_lab import NoDirectoryFlush
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import index, index_queries, index_schema, index_thread, locks, writers
@@ -26,6 +26,7 @@ from vaultsession.backends.files.quarantine import Quarantine
 from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Witness
+from vaultsession.testing.faulty_disk import FaultyDisk
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util import deadline
 from vaultsession.util.disk import Disk
@@ -207,12 +208,12 @@ def test_a_planted_lock_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_had_is_let_go(tmp_path: Path) -> None:
-    disk = FailingDisk()
+    disk = FaultyDisk(only=("open",))
     lock = locks.PathLock(disk, str(tmp_path / "lock"))
-    disk.broken = {"open"}
+    disk.fail(1, times=100)
     with pytest.raises(BackendUnavailable), lock.mutex, lock:
         pass
-    disk.broken = set()
+    disk.fail(0)
     with lock.mutex, lock:
         pass
 
@@ -335,7 +336,7 @@ def test_a_marker_is_dirty_while_it_is_held(path: Path) -> None:
 
 
 def test_a_marker_is_flushed_before_the_first_session(opening: Opening, scribe: Sealer) -> None:
-    disk = FailingDisk()
+    disk = FaultyDisk()
     backend = opening(disk=disk)
     disk.calls.clear()
     key = scribe.key("a")
@@ -351,7 +352,7 @@ def test_a_marker_whose_flush_failed_is_not_flushed_again(path: Path) -> None:
     next session would have been written before the marker that must be there first.
     """
     (path / "locks").mkdir()
-    disk = FailingDisk(1, only="fsync")
+    disk = FaultyDisk(1, only=("fsync",))
     marker = WriterMarkers(disk, FilesLayout(str(path)), durable=True)
     assert marker.take()
     assert marker.take()
@@ -550,13 +551,13 @@ def test_an_index_that_cannot_be_written_is_reported_and_tried_again(
 
 
 def test_a_store_that_failed_leaves_its_marker_for_the_next(path: Path, opening: Opening, scribe: Sealer) -> None:
-    disk = FailingDisk()
+    disk = NoDirectoryFlush()
     backend, key = opening(disk=disk), scribe.key("a")
     backend.commit(key, scribe.create(key))
-    disk.no_directory_flush = True
+    disk.refuses = True
     with pytest.raises(Exception, match="directory"):
         backend.commit(key, scribe.create(key, "new"))
-    disk.no_directory_flush = False
+    disk.refuses = False
     backend.close()
     assert (path / "locks" / "writer-00").read_bytes() == b"1"
     other = opening()

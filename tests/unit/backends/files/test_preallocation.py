@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from files_lab import FailingDisk, preallocate_early, session_path
+from files_lab import preallocate_early, session_path
 
 from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import preallocation
 from vaultsession.errors import BackendUnavailable
 from vaultsession.format import record
 from vaultsession.format.sealed import IndexRow, Query
+from vaultsession.testing.faulty_disk import FaultyDisk
 from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
@@ -174,12 +175,12 @@ def test_a_medium_without_room_takes_the_record_all_the_same(
 def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
     path: Path, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    disk = FailingDisk(only="pwrite", short=True)
+    disk = FaultyDisk(only=("pwrite",), short=True)
     backend = opening(disk=disk)
     row = backend.commit(long, scribe.append("one")).after
     assert room_of(path, long, row) > 0
     inode = session_path(path, long).stat().st_ino
-    disk.fail(len(disk.calls) + 1)
+    disk.fail(1)
     with pytest.raises(BackendUnavailable, match="the session is as it was"):
         backend.commit(long, scribe.append("two"))
     assert session_path(path, long).stat().st_ino != inode
@@ -191,11 +192,11 @@ def test_a_write_into_the_room_that_fails_half_way_is_taken_back(
 def test_a_write_into_the_room_that_is_refused_leaves_the_file_alone(
     path: Path, opening: Any, scribe: Sealer, long: str
 ) -> None:
-    disk = FailingDisk(only="pwrite", error=errno.ENOSPC)
+    disk = FaultyDisk(only=("pwrite",), errno=errno.ENOSPC)
     backend = opening(disk=disk)
     backend.commit(long, scribe.append("one"))
     before = session_path(path, long).read_bytes()
-    disk.fail(len(disk.calls) + 1, repeat=100)
+    disk.fail(1, times=100)
     with pytest.raises(BackendUnavailable, match="No space"):
         backend.commit(long, scribe.append("two"))
     assert session_path(path, long).read_bytes() == before
