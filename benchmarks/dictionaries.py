@@ -88,7 +88,7 @@ def trained(conversations: Iterable[Conversation]) -> Dictionary | None:
             store.train()
         except TrainingRefused:
             return None
-        return store._operations._reader.dictionaries.newest  # noqa: SLF001 - records are measured without a store
+        return store._operations._reader.dictionaries.current[0]  # noqa: SLF001 - records are measured without a store
 
 
 def records(held_out: Iterable[Conversation], seed: int) -> dict[str, list[bytes]]:
