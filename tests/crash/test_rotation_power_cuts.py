@@ -17,6 +17,7 @@ from vaultsession import RawKey, SessionNotFound, SessionStore, UnknownDictionar
 from vaultsession.engine.writer import Writer
 from vaultsession.format.dictionaries import FIRST, Dictionaries
 from vaultsession.testing.clock import ManualClock
+from vaultsession.vault.key_store import MemoryKeyStore
 from vaultsession.vault.live_keyring import LiveKeyring
 
 OTHER = RawKey(bytes(range(1, 33)))
@@ -192,7 +193,7 @@ def test_a_key_that_seals_before_it_is_kept_is_seen(where: Path, monkeypatch: py
     real = LiveKeyring.change
 
     def only_here(self: LiveKeyring, change: Any) -> Any:
-        kept, self._store = self._store, None
+        kept, self._store = self._store, MemoryKeyStore(self.current)
         try:
             return real(self, change)
         finally:
