@@ -63,7 +63,8 @@ class NoDirectoryFlush(LossyDisk):
 def rename_before_write(patch: Patch) -> None:
     real = container_store.replace
 
-    def place(disk: Any, temporary: str, path: str, data: bytes, *, flush: bool) -> Any:
+    def place(disk: Any, temporary: str, path: str, data: bytes, *, flush: bool, flush_name: Any) -> Any:
+        del flush, flush_name
         fd = disk.open(temporary, CREATE_NEW, PRIVATE_FILE)
         disk.rename(temporary, path)
         write_all(disk, fd, data, 0)
