@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import threading
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
