@@ -59,6 +59,7 @@ def test_hostile_content_is_shown_and_does_nothing(piece):
             check(page.get("/message", {"id": "a", "n": number}).text)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("piece", FACTS)
 def test_hostile_facts_are_shown_and_do_nothing(piece):
     with open_store("memory://") as store:

@@ -138,6 +138,7 @@ FORGERIES = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("forged", FORGERIES)
 def test_no_slot_comes_back_in_a_vault_with_its_index(case: Case, forged: str) -> None:
     case.put(FORGERIES[forged](case.known))
@@ -147,6 +148,7 @@ def test_no_slot_comes_back_in_a_vault_with_its_index(case: Case, forged: str) -
         open_store(case.path, key=SERVICE)  # its slot was there then: the index remembers the keys
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("forged", FORGERIES)
 def test_no_slot_comes_back_in_a_store_that_is_open(case: Case, forged: str) -> None:
     with open_store(case.path, key=SERVICE) as store:

@@ -194,7 +194,7 @@ def test_a_configuration_with_an_unknown_field_is_2_and_named(name: str, kept: P
     assert not Path("new-vault").exists()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", WRITE)
 def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)
@@ -206,7 +206,7 @@ def test_on_a_full_disk_it_is_1_and_says_so(name: str, kept: Place, run, executa
     assert run("verify").code == 0
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", WRITE)
 def test_whoever_stops_reading_gets_no_complaint(name: str, kept: Place, run, executable) -> None:
     line = typed(name, kept, run)

@@ -78,6 +78,7 @@ def test_the_vault_and_the_key_on_the_line_count(several, complete, monkeypatch)
     assert complete("vaultsession show b") == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "environ",
     [

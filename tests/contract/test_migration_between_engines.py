@@ -83,6 +83,7 @@ def documents(place: str | Path) -> dict[str, Any]:
         return {info.id: (info.facts(), store.load(info.id).messages) for info in store.list()}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("key", [True, False])
 @pytest.mark.parametrize("engine", ["sqlite", "redis", "mariadb", "postgresql"])
 def test_to_an_engine_and_back(

@@ -219,6 +219,7 @@ def test_repeated_it_removes_what_was_left(open_files: Opening, monkeypatch: pyt
     assert not list(store.list(tenant_id="acme"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("verb", ["destroy_tenant", "key_usage", "prune_keys", "rotate_key"])
 def test_an_index_that_was_tampered_with_is_derived_anew(open_files: Opening, tmp_path: Path, verb: str) -> None:
     store = open_files(tenant_keys=True)

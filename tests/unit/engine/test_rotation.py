@@ -190,6 +190,7 @@ def test_two_rotations_at_once_are_one(open_files: Opening) -> None:
 # -- what cannot be read -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("at", [20, 90, 120, -3])
 def test_a_damaged_session_is_left_named_and_not_touched(open_files: Opening, tmp_path: Path, at: int) -> None:
     store = open_files()
