@@ -194,6 +194,11 @@ class VaultDirectory(MetadataStore):
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
         return self._put(name, data, expected, wait=True)
 
+    def settle(self, name: str) -> None:
+        """Flush the name: the bytes were flushed before it was given to them."""
+        with _storage(self.path):
+            self.disk.sync_directory(self._at(Files.of(name).directory))
+
     def keep_older(self, value: bytes) -> None:
         """In quarantine, beside the copies that were found damaged."""
         with _storage(self.path), self.locked():

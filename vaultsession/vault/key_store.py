@@ -96,6 +96,7 @@ class VaultKeyStore:
     ) -> None:
         self.tenants = vault.tenants
         self.tenant = vault.tenant
+        self.settle_tenant = vault.settle_tenant
         self.put_tenant = vault.put_tenant
         self._vault = vault
         self._opened = opened
@@ -153,6 +154,9 @@ class MemoryKeyStore:
 
     def tenant(self, name: str) -> bytes | None:
         return self._tenants.get(name)
+
+    def settle_tenant(self, name: str) -> None:
+        del name  # nothing outlives the process
 
     def put_tenant(self, name: str, data: bytes, expected: bytes | None) -> bool:
         with self._lock:

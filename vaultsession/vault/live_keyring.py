@@ -43,6 +43,7 @@ class LiveKeyring:
         """The keyring as it was seen last."""
         self._etag = etag
         self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
+        self._sealing: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)  # of those the ones that no power cut takes back
         self._lock = threading.RLock()
         self.changed: Callable[[], object] = lambda: None
         """Called when another keyring is seen, under a lock: it waits for nothing."""
@@ -90,12 +91,14 @@ class LiveKeyring:
         if tenant_id is None or not keyring.tenant_keys:
             return keyring.masters[0]
         digest = tenant_keys.TenantKeys.digest_of(keyring, tenant_id)
-        held = self._tenants.get(tenant_keys.name_of(digest))
+        held = self._sealing.get(tenant_keys.name_of(digest))
         found = held.sealing(keyring.first.id) if held is not None and held.digest == digest else None
         if found is not None:
             return found
         self.refresh()
-        return self._replaced(partial(self._of_tenant, tenant_id), partial(self._grown, tenant_id)).keys[-1].master
+        held = self._replaced(partial(self._of_tenant, tenant_id), partial(self._grown, tenant_id))
+        self._sealing.keep(held.name, held)
+        return held.keys[-1].master
 
     def sealing_instead(self, key_id: bytes) -> MasterKey:
         """The key that seals now what was sealed under a key of the vault, or of a tenant. ``UnknownKey``."""
@@ -184,7 +187,7 @@ class LiveKeyring:
         find: Callable[[], tuple[TenantKeys, bytes | None]],
         make: Callable[[TenantKeys], TenantKeys | None],
     ) -> TenantKeys:
-        """Compare and swap the keys of a tenant. What there is then, sealed under the first master key of the moment.
+        """Compare and swap the keys of a tenant. What there is then, flushed, under the first master key of the moment.
 
         None from ``make`` leaves them as they are.
         """
@@ -195,11 +198,14 @@ class LiveKeyring:
             held = known if after is None else after
             first = self.current.first.id
             if after is None and (before is None or tenant_keys.sealed_under(before) == first):
+                if before is not None:
+                    self._store.settle_tenant(held.name)
                 return held
             data = held.encode(self.current)
             if not self._store.put_tenant(held.name, data, before):
                 continue
             self._tenants.keep(held.name, held)
+            self._sealing.forget(held.name)
             self.refresh()
             if self.current.first.id == first:
                 return held
@@ -209,6 +215,7 @@ class LiveKeyring:
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self.current, self._etag = keyring, etag
         self._tenants.clear()
+        self._sealing.clear()
         self.changed()
 
 

@@ -112,6 +112,10 @@ class MetadataStore(ABC):
         given, and those that hold ``data`` are left. Names of dictionaries and tenants are listed from then on.
         """
 
+    def settle(self, name: str) -> None:
+        """Return when a value that was read cannot be lost: who put it there may not have flushed it, or have died."""
+        del name  # what a server gives is committed
+
     @abstractmethod
     def keep_older(self, value: bytes) -> None:
         """Keep a value "vault" that a copy is about to lose, in place of the one that was kept before: for people."""

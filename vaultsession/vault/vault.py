@@ -190,6 +190,10 @@ class Vault(NamedTuple):
         found = self.storage.read(TENANT + name)
         return found[0].data if found else None
 
+    def settle_tenant(self, name: str) -> None:
+        """Return when the keys that were read cannot be lost."""
+        self.storage.settle(TENANT + name)
+
     def tenants(self) -> tuple[str, ...]:
         """The names of the tenants that have keys of their own."""
         return tuple(name.removeprefix(TENANT) for name in self.storage.names(TENANT))

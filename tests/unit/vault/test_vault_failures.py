@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 
 import pytest
 from vaults import KEY, OTHER, unlock, vault_at
 
+from vaultsession import open_store
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown, VaultError, WrongKey
 from vaultsession.util.disk import Disk
 from vaultsession.vault.secret import RawKey
@@ -154,3 +157,44 @@ def test_mending_may_fail_at_any_call_and_the_vault_opens_all_the_same(path):
             assert unlock(directory).keyring == made.keyring
             assert unlock(directory).findings == ()
         shutil.rmtree(path)
+
+
+class Unflushed(Disk):
+    """Dies where the name of a tenant's keys is to be flushed."""
+
+    def sync_directory(self, path: str) -> None:
+        if path.endswith("tenants"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        super().sync_directory(path)
+
+
+class Flushes(Disk):
+    """Notes the directories that are flushed."""
+
+    def __init__(self) -> None:
+        self.flushed: list[str] = []
+
+    def sync_directory(self, path: str) -> None:
+        self.flushed.append(os.path.basename(path))
+        super().sync_directory(path)
+
+
+@pytest.mark.parametrize("met", [False, True], ids=["first use", "met by a reader"])
+def test_no_session_is_sealed_under_a_key_that_a_power_cut_takes_back(tmp_path, met):
+    """Who made a tenant's key died before its name was flushed, or is about to flush it: who uses it flushes it first.
+
+    Two threads of a rotation met so: the session of the one was durable, and the key that the other had just put in
+    place was not.
+    """
+    store = open_store(tmp_path / "vault", key=KEY, disk=Unflushed(), tenant_keys=True)
+    with store, pytest.raises(BackendUnavailable):
+        store.create("a", tenant_id="acme")
+    disk = Flushes()
+    with open_store(tmp_path / "vault", key=KEY, disk=disk) as store:
+        if met:
+            assert store._operations._reader.keys._of_tenant("acme")[0].keys
+        store.create("b", tenant_id="acme")
+        assert "tenants" in disk.flushed[: disk.flushed.index("sessions")]
+        disk.flushed.clear()
+        store.create("c", tenant_id="acme")
+        assert "tenants" not in disk.flushed
