@@ -117,6 +117,10 @@ with vaultsession.open_store({str(tmp_path / "vault")!r}, key={key!r}) as store:
     store.create("a", messages=[{{"role": "user"}}])
     store.append("a", {{"role": "user"}})
     store.load("a").messages
+    try:
+        store.load("absent")
+    except vaultsession.SessionNotFound:
+        pass
 print(*sorted(set(sys.modules) - before))
 """
     ran = subprocess.run([sys.executable, "-I", "-c", statement], check=True, capture_output=True, text=True)

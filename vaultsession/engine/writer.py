@@ -268,7 +268,7 @@ class Writer:
 
         ``rewritten``: messages that stood there before are gone, or are others.
         """
-        was, now = opened.head, self._clock.now()
+        was = opened.head
         messages, dead, small = was.messages + addition.messages, was.dead, 0
         if change is not NO_CHANGE:
             messages -= change.pop + change.trim
@@ -280,8 +280,8 @@ class Writer:
             raw=was.raw + len(addition.text),
             dead=dead,
             appended=was.appended + small,
-            updated=max(now, was.updated),
-            expires=self.extended(was) if was.sliding else was.expires,
+            updated=self.now(was),
+            expires=self.expiry(was),
             rewritten=rewritten,
         )
         record = partial(self._record, newest, opened, DELTA, head, addition)

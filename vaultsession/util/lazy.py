@@ -17,6 +17,7 @@ on, nor ``importlib.util.LazyLoader``, whose modules change their class while ot
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,21 @@ def names_in(package: str, namespace: dict[str, Any], homes: Mapping[str, str]) 
 
 
 class _LazyLogger:
-    """The logger of the package; ``logging`` takes 4 ms to import, and few processes have something to say."""
+    """The logger of the package; ``logging`` takes 4 ms to import, and few processes have something to say.
+
+    Where nobody has imported it nobody has asked for more than warnings.
+    """
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as of the logger
+        if name in ("debug", "info") and "logging" not in sys.modules:
+            return _say_nothing
         return getattr(importlib.import_module("logging").getLogger(_PACKAGE), name)
+
+
+def _say_nothing(*_: object) -> None:
+    pass
 
 
 log: Logger = _LazyLogger()  # type: ignore[assignment]  # to be seen as what it stands for

@@ -47,6 +47,9 @@ class KeyringFile(NamedTuple):
     slots: tuple[Slot, ...]
     data: bytes
 
+    def __repr__(self) -> str:
+        return f"KeyringFile(vault_id={self.vault_id!r}, counter={self.counter}, slots={self.slots!r})"
+
     def unlock(self, secret: Secret) -> UnlockedKeyring:
         """All of it. ``WrongKey`` if no slot's commitment matches, ``Damaged`` if one does and the rest fails."""
         for slot, raw in zip(self.slots, _raw_slots(self.data), strict=True):

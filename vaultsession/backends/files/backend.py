@@ -145,8 +145,7 @@ class FilesBackend(Backend):
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
         """The container from ``start`` on; ``settled`` waits for the stripe, so never within an ``update``."""
-        if self._closed:
-            self._check_open()
+        self._check_open()
         try:
             if not settled:
                 return self._containers.read(key, start)

@@ -172,7 +172,7 @@ def changed(disk: Disk, state: FileState, *, to_write: bool) -> os.stat_result |
     if not is_unchanged(state, now):
         return now
     row = state.row
-    if to_write and row is not None and state.verified and not row.torn:
+    if to_write and row is not None and state.is_extensible:
         return None if ends_with(disk, state, row.version, row.size) else now
     return None if has_no_record_behind(disk, state) else now
 

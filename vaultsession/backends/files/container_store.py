@@ -132,7 +132,7 @@ class ContainerStore:
             if found is None:
                 return None, _named(indexed.tombstone, key) if indexed.witness is None else self._lost(key)
             state, data = found
-        if state.row is not None and state.verified and not state.row.torn:
+        if state.is_extensible:
             return state, state.row
         row = self._read_head(key, partial(read_range, self._disk, state, data), thorough=True)
         if row is None:

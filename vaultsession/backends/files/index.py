@@ -127,8 +127,7 @@ class IndexBuffer:
     def add(self, locator: str, entry: IndexEntry) -> None:
         """Merge an entry into what waits of the session."""
         with self._mutex:
-            before = self._waiting.get(locator)
-            self._waiting[locator] = entry if before is None else _merge(before, entry)
+            self._waiting[locator] = _merge(self._waiting.get(locator), entry)
 
     def get(self, locator: str) -> IndexEntry | None:
         """Everything about a session that is not known to be written."""
@@ -198,8 +197,7 @@ class Index:
         key, generation, seq, version = row[:4]
         witness = Witness(generation, seq, version) if flushed else None
         self._buffer.add(key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
-        if not self._is_due:
-            self._wake_up()
+        self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
         """A session was removed. Written later."""
