@@ -15,6 +15,8 @@ pytestmark = pytest.mark.slow
 WRITERS = 4
 SPELL = 25
 """Kills after which all is looked at, and new sessions are begun."""
+FEWEST = 5
+"""Verbs that each process has acknowledged when it is killed, so that no run is about nothing on however slow a machine."""
 
 
 def rampage(vault: Path, kills: int, seed: int, **settings: str) -> Ledger:
@@ -32,7 +34,7 @@ def rampage(vault: Path, kills: int, seed: int, **settings: str) -> Ledger:
         writers += [begin() for _ in range(WRITERS)]
         for done in range(1, kills + 1):
             victim = writers.pop(0)
-            victim.reach(2)
+            victim.reach(FEWEST)
             time.sleep(chance.uniform(0, 0.03))  # not a bound: it only varies where the kill strikes
             victim.kill()
             writers.append(begin())
@@ -59,7 +61,7 @@ def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
     vault = made(tmp_path / "vault")
     ledger = rampage(vault, 20, seed=1)
     check(vault, ledger)
-    assert ledger.acknowledged > 100
+    assert ledger.acknowledged >= 20 * FEWEST
 
 
 @pytest.mark.timeout(1200)
@@ -68,7 +70,7 @@ def test_hundreds_of_kills_lose_nothing(tmp_path: Path) -> None:
     kills = 125 * EFFORT
     ledger = rampage(vault, kills, seed=2)
     check(vault, ledger)
-    assert ledger.acknowledged > 10 * kills
+    assert ledger.acknowledged >= kills * FEWEST
 
 
 def test_kills_of_all_at_once_lose_nothing(tmp_path: Path) -> None:
