@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import orjson
 
@@ -31,6 +31,7 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from .cache import SessionCache
 from .compaction import Compactor
 from .reader import Document, OpenHead, Reader

@@ -8,11 +8,12 @@ the messages, drop the oldest ``trim``. Elements are handled as bytes where thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 from . import lossless, payload, tool_calls
 from .payload import Json
 
