@@ -7,10 +7,10 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from rich.text import Text
 
+from ..util.named_tuple import NamedTuple
 from .output import data, line, size
 
 _KIB = 1024

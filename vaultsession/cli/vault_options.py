@@ -10,15 +10,16 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Unpack, get_args
 from urllib.parse import unquote
 
 import typer
 from typer import Option
 
 from ..errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
-from ..util.home import expanded
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded, parts_of
 
 if TYPE_CHECKING:
     from .. import vault as vaults
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from ..store.settings import SettingFields, Settings
     from ..store.store import SessionStore
     from ..util import disk
-    from ..util import place as place_parts
     from ..vault import UnlockedVault, Vault, key_command, key_places, key_sources, location
     from ..vault import secret as secrets
     from ..vault.key_sources import Key, KeySource
@@ -38,7 +38,6 @@ else:  # the help of a command does without the store
     configuration, disk, vaults = LazyModule(".store.configuration"), LazyModule(".util.disk"), LazyModule(".vault")
     store_open, store_settings = LazyModule(".store.open"), LazyModule(".store.settings")
     key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
-    place_parts = LazyModule(".util.place")
     key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
     secrets = LazyModule(".vault.secret")
 
@@ -179,7 +178,7 @@ def local_path(place: str) -> str:
     """The directory that a path or ``file:///…`` names. ``InvalidSetting`` for what is no directory."""
     if "://" not in place:
         return expanded(place)
-    parts = place_parts.parts_of(place)
+    parts = parts_of(place)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
         return unquote(parts.path)
     raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
