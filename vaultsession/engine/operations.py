@@ -491,7 +491,7 @@ class Operations:
             return None
         now = self._clock.now()
         if now >= head.expires:
-            raise expired(name)
+            raise _expired(name)
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
@@ -533,7 +533,7 @@ class Operations:
         if not isinstance(newest, IndexRow):
             raise absent(name)
         if not self._is_alive(newest):
-            raise expired(name)
+            raise _expired(name)
         return newest, self._reader.opened(newest)
 
     def _unless_lost(self, key: str, name: str, read: Callable[[str], T]) -> T:
@@ -542,7 +542,7 @@ class Operations:
             return read(key)
         except Damaged as error:
             if self._has_expired(error.lost):
-                raise expired(name) from None
+                raise _expired(name) from None
             raise
 
     def _has_expired(self, lost: object) -> bool:
@@ -577,8 +577,7 @@ def absent(name: str) -> SessionNotFound:
     return SessionNotFound(f"there is no session {name!r}")
 
 
-def expired(name: str) -> SessionExpired:
-    """The error that says so."""
+def _expired(name: str) -> SessionExpired:
     return SessionExpired(f"session {name!r} has expired")
 
 
