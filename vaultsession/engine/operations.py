@@ -573,6 +573,7 @@ def _compare(name: str, opened: OpenHead, expected: str | None) -> None:
 
 
 def absent(name: str) -> SessionNotFound:
+    """The error that says so."""
     return SessionNotFound(f"there is no session {name!r}")
 
 
