@@ -91,7 +91,7 @@ def kind_of(source: SourceFile, size: int) -> FileKind:
             with file.open() as stream:
                 agent = TRANSCRIPTS.get(json_lines.survey(stream).agent or "")
             if agent is None:
-                found = _one(json_lines.read(file, lenient=True))
+                found = _one(json_lines.read(file))
                 return FileKind(found.id if found else file.stem, None, facts=found)
         return FileKind(id_of(file), agent)
     if file.suffix == ".json" and size <= documents.LARGEST:
