@@ -155,7 +155,7 @@ def merged_in_a_pause(life: Life) -> None:
         assert store._operations.compact(store._key("a"))
         assert len(store.load("a").messages) == 9
 
-    life.store._operations._writer.postpone = lambda _: None
+    life.store._operations._writer.postpone = lambda _, is_overdue: True
     life.act(
         lambda store: store.create("a", state={"n": 1}),
         *((lambda store, n=number: store.append("a", {"n": n, "text": "y" * 400})) for number in range(9)),

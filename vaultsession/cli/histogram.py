@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
+from ..util.named_tuple import NamedTuple
 from .output import data, line, paragraph, size, styled
 
 _KIB = 1024

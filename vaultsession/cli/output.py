@@ -16,13 +16,14 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
 from ..errors import InvalidSetting
 from ..util.clock import SystemClock, to_micros
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from rich import console as consoles

@@ -10,14 +10,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Unpack, get_args
 
 import typer
 from typer import Option
 
 from ..errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
-from ..util.home import expanded
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded
 
 if TYPE_CHECKING:
     from .. import vault as vaults

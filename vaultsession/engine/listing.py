@@ -8,7 +8,7 @@ import contextlib
 import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged, InvalidSetting
@@ -17,6 +17,7 @@ from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 from .reader import Reader
 
 Order = Literal["newest", "oldest"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import orjson
 
@@ -31,8 +31,10 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from .cache import SessionCache
 from .compaction import Compactor
+from .merge_policy import RUN, is_worn
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -85,7 +87,6 @@ class Operations:
         self._writer = writer
         self._cache = cache
         self._clock = clock
-
         self._compactor = Compactor(self.compact) if writer.pauses else None
         if self._compactor is not None:
             writer.postpone = self._compactor.postpone
@@ -455,20 +456,21 @@ class Operations:
 
     def compact(self, key: str) -> bool:
         """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
-        known = self._cache.documents.get(key)
+        loaded = self._cache.read(key, partial(self._reader.load, known=self._cache.documents.peek(key)))
+        if loaded is None or not is_worn(loaded.size, loaded.head, RUN):
+            return False
+        known, merged = loaded, self._writer.merge(loaded.bodies)
 
         def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
                 return None
-            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known)
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known, merged)
 
         commit = self._backend.commit(key, update)
-        if commit.change is None:
-            return False
-        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+        if commit.change is not None and self._cache.documents.peek(key) is not None:
             row = _row(commit)
             self._cache.keep(row, self._reader.opened(row), commit.note)
-        return True
+        return commit.change is not None
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ container, which may grow or be replaced between two calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
 from ..format import ContainerCipher, IndexRowCipher, document, ids, payload
@@ -31,6 +31,7 @@ from ..format.record import (
 )
 from ..format.sealed import Container, IndexRow, ReadRange, Witness
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 from ..vault import UnlockedVault, Vault
 from ..vault.key_store import KeyringMemory, VaultKeyStore
 from ..vault.live_keyring import LiveKeyring

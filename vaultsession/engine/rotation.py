@@ -25,7 +25,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
-from typing import NamedTuple
 
 from ..backends.protocol import Backend
 from ..errors import Conflict, InvalidSetting, TooLarge, UnknownDictionary, Unreadable, VaultError, without_frames
@@ -36,6 +35,7 @@ from ..format.keys import MasterKey
 from ..format.payload import CODEC_DICTIONARY, dictionary_of
 from ..format.sealed import Current, Delete, IndexRow, Query, ReadRange, Tombstone, Write
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
 from .cache import SessionCache

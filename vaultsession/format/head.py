@@ -7,11 +7,12 @@ rows, under a key of the vault.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, InvalidDocument, TooLarge, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 
 LARGEST_HEAD = 16 * 1024
 """Bytes of a head ciphertext, tag included."""

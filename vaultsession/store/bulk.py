@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -28,6 +28,7 @@ from ..format import document
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
 from ..util.lazy import LazyModule, log
+from ..util.named_tuple import NamedTuple
 from ..util.parallel import parallel_map
 from .documents import Documents
 from .fields import DocumentFields

@@ -7,11 +7,12 @@ that is read here stays in the cache of the store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import SessionNotFound
 from ..format import document, payload
 from ..format.payload import Json
+from ..util.named_tuple import NamedTuple
 from .fields import ImportedFields
 from .session import SessionInfo
 from .store import SessionStore

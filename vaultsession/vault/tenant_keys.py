@@ -19,11 +19,11 @@ from __future__ import annotations
 import os
 import struct
 from enum import IntEnum
-from typing import NamedTuple
 
 from ..errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
 from ..format.keys import KEY_ID_SIZE, KEY_SIZE, TENANT_SIZE, Keyring, MasterKey
 from ..format.primitives import AESGCM, InvalidTag
+from ..util.named_tuple import NamedTuple
 
 VERSION = 1
 MOST_KEYS = 65535
