@@ -139,7 +139,7 @@ class Erasure:
         removed = under_vault_key = 0
         for row, header, head in self._readable(self._query(tenant_id)):
             if head.tenant_id == tenant_id:
-                self._remove(row.key, shred=True)
+                self._remove(row.key, head.id, shred=True, least=row.generation)
                 removed += 1
                 under_vault_key += header[record.KEY_ID] in masters
         return removed, under_vault_key

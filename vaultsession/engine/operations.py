@@ -262,12 +262,15 @@ class Operations:
                 raise
             return payload.elements(edit.state, messages, boxes=True)
 
-    def remove(self, key: str, name: str = "", *, shred: bool = False, expected: str | None = None) -> bool:
+    def remove(self, key: str, name: str, *, shred: bool = False, expected: str | None = None, least: int = 0) -> bool:
         """Remove at once; whether a living session was there, or an erased one. ``Conflict`` as of ``append``."""
-        is_there: bool = self._backend.commit(
-            key, partial(self._removal, key, name=name, shred=shred, expected=expected)
-        ).note
-        return is_there
+
+        def update(newest: Current) -> Delete | Keep:
+            if expected is not None and isinstance(newest, IndexRow):
+                _compare(name, self._reader.opened(newest), expected)
+            return self._removal(key, newest, shred=shred, least=least)
+
+        return bool(self._backend.commit(key, update).note)
 
     def remove_each(self, keys: Sequence[str]) -> dict[str, bool | VaultError]:
         """``remove``, of many at once: by key whether it was there, or why it may be there still."""
@@ -285,16 +288,14 @@ class Operations:
 
         return _noted(self._backend.delete_many(keys, update))
 
-    def _removal(
-        self, key: str, newest: Current, *, name: str = "", shred: bool = False, expected: str | None = None
-    ) -> Delete | Keep:
+    def _removal(self, key: str, newest: Current, *, shred: bool = False, least: int = 0) -> Delete | Keep:
         """What removes a session, with a note whether it lives, or was erased."""
         self._cache.forget(key)
         if isinstance(newest, IndexRow):
             # Opened in any case: a forged generation would bury what is yet to come.
-            _compare(name, self._reader.opened(newest), expected)
+            self._reader.opened(newest)
             return self._writer.delete(newest, shred=shred)._replace(note=self._is_alive(newest))
-        grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred)
+        grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred, least=least)
         return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
@@ -490,7 +491,7 @@ class Operations:
             return None
         now = self._clock.now()
         if now >= head.expires:
-            raise expired(name)
+            raise _expired(name)
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
@@ -532,7 +533,7 @@ class Operations:
         if not isinstance(newest, IndexRow):
             raise absent(name)
         if not self._is_alive(newest):
-            raise expired(name)
+            raise _expired(name)
         return newest, self._reader.opened(newest)
 
     def _unless_lost(self, key: str, name: str, read: Callable[[str], T]) -> T:
@@ -541,7 +542,7 @@ class Operations:
             return read(key)
         except Damaged as error:
             if self._has_expired(error.lost):
-                raise expired(name) from None
+                raise _expired(name) from None
             raise
 
     def _has_expired(self, lost: object) -> bool:
@@ -576,8 +577,7 @@ def absent(name: str) -> SessionNotFound:
     return SessionNotFound(f"there is no session {name!r}")
 
 
-def expired(name: str) -> SessionExpired:
-    """The error that says so."""
+def _expired(name: str) -> SessionExpired:
     return SessionExpired(f"session {name!r} has expired")
 
 

@@ -360,13 +360,16 @@ class Writer:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
         return Delete(self._reader.rows.tombstone(newest.key, newest.generation), flush, shred)
 
-    def delete_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
-        """What removes a container whose key was destroyed, a backup come back say; None for any other."""
+    def delete_erased(self, key: str, fetch: ReadRange, *, shred: bool = False, least: int = 0) -> Delete | None:
+        """What removes a container whose key was destroyed, a backup come back say; None for any other.
+
+        ``least`` is its generation, where a row has proved it: a clock may have been set back since.
+        """
         container = fetch(-1)
         if container is None or not self._reader.is_erased(key, container.header):
             return None
-        # Its own generation cannot be proved any more.
-        return Delete(self._reader.rows.tombstone(key, self._clock.now()), shred=shred)
+        # What its own header says of the generation cannot be proved any more.
+        return Delete(self._reader.rows.tombstone(key, max(least, self._clock.now())), shred=shred)
 
     def now(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
