@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import random
 import threading
 import time
 import weakref
@@ -21,6 +20,7 @@ from typing import NamedTuple
 
 from ...errors import BackendUnavailable, DurabilityUnknown, LeaseTimeout, VaultError
 from ...util.clock import Clock
+from ...util.deadline import chance
 from ...util.fork import ForkSafe
 from ...util.latch import Latch
 from ...util.lazy import log
@@ -185,7 +185,7 @@ class Replicator(ForkSafe):
                     raise
             if attempt == 0:
                 log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
-            jitter = random.uniform(0, min(1.0, self._patience))  # noqa: S311 - no secret
+            jitter = chance() * min(1.0, self._patience)
             self._pause(min(self._patience, _FIRST_PAUSE * 2 ** min(attempt, _DOUBLINGS)) + jitter)
             attempt += 1
 
