@@ -15,7 +15,7 @@ from vaultsession.backends.files.container_store import ContainerStore
 from vaultsession.errors import Conflict
 from vaultsession.format.keys import Keyring
 from vaultsession.format.sealed import Current, Delete, IndexRow, Query, Tombstone
-from vaultsession.testing.sealer import Sealer, looking
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 SESSIONS = 150
@@ -166,7 +166,7 @@ def test_a_sweep_that_is_killed_half_way_is_finished_by_the_next(tmp_path: Path)
     assert backend.count(Query()) == 0
     seen: list[Current] = []
     for key in left:
-        backend.commit(key, looking(seen))
+        backend.commit(key, seen.append)
     assert all(isinstance(newest, Tombstone) for newest in seen)
     for key in keys:
         backend.commit(key, scribe.create(key, "again"))

@@ -20,7 +20,7 @@ from ..backends.replication import Gap, differing, newest_of
 from ..engine.reader import Reader
 from ..engine.verify import Verdict, verify_container
 from ..errors import Conflict, Damaged, Unreadable
-from ..format.ids import is_key, locator_of, parse
+from ..format.ids import is_key, locator_of
 from ..format.sealed import Current, IndexRow, LostRow, Query, Tombstone, Write
 from ..vault import UnlockedVault, Vault
 from ..vault.replication import follow_dictionaries, lacking_dictionaries, level_dictionaries
@@ -166,5 +166,4 @@ def _proof(follower: Backend, reader: Reader, row: IndexRow) -> tuple[Proof, Wri
         problem = f"it authenticates, and its entry in the mirror's listing does not: {error}"
         proof = replace(proof, found=MirroredSession.DAMAGED, problem=problem)
     data = container.header + container.data[: ours.size - len(container.header)]
-    name = reader.keyring.session_key(parse(verified.head.id))
-    return proof, Write(ours._replace(key=name, torn=False), 0, data)
+    return proof, Write(ours._replace(key=reader.key(verified.head.id), torn=False), 0, data)

@@ -14,10 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..errors import LeaseTimeout
 from ..util.deadline import pause
+from ..util.named_tuple import NamedTuple
 
 OVERTAKING = 1.0
 """Seconds after which a waiter no longer stands back for the next."""

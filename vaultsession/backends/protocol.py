@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..errors import BackendUnavailable, VaultError, without_frames
 from ..format.sealed import (
@@ -34,6 +34,7 @@ from ..format.sealed import (
     Witness,
     Write,
 )
+from ..util.named_tuple import NamedTuple
 from ..util.parallel import parallel_map
 from .leases import Leases
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..errors import BackendUnavailable, Unreadable
 from ..format import record
@@ -32,6 +32,7 @@ from ..format.sealed import (
     Update,
     Write,
 )
+from ..util.named_tuple import NamedTuple
 from .protocol import Backend
 
 _TRIES = 3

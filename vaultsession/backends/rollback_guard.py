@@ -7,11 +7,11 @@ lasts as long as the process, and for the sessions that were used last.
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
 
 from ..format.ids import locator_of
 from ..format.sealed import Current, IndexRow, Tombstone, Witness
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 
 MOST = 65_536
 """Sessions remembered, at about 400 bytes each."""

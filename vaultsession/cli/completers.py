@@ -77,3 +77,7 @@ def _secrets(where: VaultOptions, directory: Vault) -> Iterator[tuple[str, Secre
 
 
 SessionId = Annotated[str, typer.Argument(metavar="ID", help="The session.", autocompletion=complete_id)]
+SessionIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id),
+]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from typing import NamedTuple
 
+from ..util.named_tuple import NamedTuple
 from .output import HELP_STYLE, NARROWEST
 
 WIDTH = min(max(shutil.get_terminal_size().columns, NARROWEST), 100) - 4

@@ -7,11 +7,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from rich.text import Text
-
-from .output import data, line, size
+from ..util.named_tuple import NamedTuple
+from .output import data, line, paragraph, size, styled
 
 _KIB = 1024
 _HOUR = 3600.0
@@ -75,10 +73,8 @@ def draw(title: str, bars: Sequence[Bar]) -> None:
     most = max(bar.sessions for bar in bars)
     block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
     line("")
-    console.print(Text(title, style="bold"))
+    paragraph(title, style="bold")
     for bar in bars:
         length = max(1, round(room * bar.sessions / most)) if bar.sessions else 0
-        row = Text(f"{bar.name:>{named}}  ", style="dim")
-        row.append(block * length, style="cyan")
-        row.append(f"{' ' if length else ''}{bar.sessions}", style="default")
-        console.print(row, soft_wrap=True)
+        drawn = (block * length, "cyan"), (f"{' ' if length else ''}{bar.sessions}", "")
+        console.print(styled((f"{bar.name:>{named}}  ", "dim"), *drawn), soft_wrap=True)

@@ -7,11 +7,12 @@ import functools
 import importlib
 from collections.abc import Iterable, Iterator
 from keyword import iskeyword
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ..util.named_tuple import NamedTuple
 from .examples import section
 from .output import HELP_STYLE
 

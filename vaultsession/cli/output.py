@@ -16,13 +16,14 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from json import dumps
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Option
 
 from ..errors import InvalidSetting
 from ..util.clock import SystemClock, to_micros
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from rich import console as consoles
@@ -203,8 +204,18 @@ def line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def paragraph(text: Text, *, indent: int = 0) -> None:
-    """A text for people: wrapped to the terminal, one line where there is none, never with blanks at the end."""
+def styled(*parts: tuple[str, str]) -> Text:
+    """Texts and their styles as one that is safe on a terminal."""
+    return texts.Text.assemble(*((escaped(text), style) for text, style in parts))
+
+
+def paragraph(text: Text | str, *, style: str = "", indent: int = 0) -> None:
+    """A text for people: wrapped to the terminal, one line where there is none, never with blanks at the end.
+
+    A plain one gets the style, and is made safe.
+    """
+    if isinstance(text, str):
+        text = styled((text, style))
     console = data()
     margin = " " * indent
     for row in text.wrap(console, max(console.width - indent, 10)) if console.is_terminal else [text]:

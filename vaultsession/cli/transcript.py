@@ -48,12 +48,8 @@ def write(messages: Iterable[Any], first: int | None = None) -> None:
         sys.stdout.write("\n")
 
 
-def speaker(role: str) -> Text:
-    """The line above what somebody says."""
-    return Text(output.escaped(role), style=_speaking(role))
-
-
-def _speaking(role: str) -> str:
+def speaking(role: str) -> str:
+    """The style of the line above what somebody says."""
     return f"bold {ROLES.get(role, _OTHER_ROLE)}"
 
 
@@ -120,7 +116,7 @@ def _message(page: _Page, message: Message, number: int | None, indent: int) -> 
     if not (message.parts and all(isinstance(part, Event) for part in message.parts)):
         facts = [] if number is None else [str(number)]
         facts += [] if message.at is None else [f"{message.at.astimezone():%Y-%m-%d %H:%M}"]
-        role = page.painted(output.escaped(message.role), _speaking(message.role))
+        role = page.painted(output.escaped(message.role), speaking(message.role))
         yield f"{' ' * indent}{role}{page.painted('  ' + '  '.join(facts), 'dim') if facts else ''}"
         indent += 2
     for part in message.parts:

@@ -10,15 +10,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Unpack, get_args
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Annotated, Any, Unpack, get_args
 
 import typer
 from typer import Option
 
 from ..errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
-from ..util.home import expanded
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded
 
 if TYPE_CHECKING:
     from .. import vault as vaults
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..store.settings import SettingFields, Settings
     from ..store.store import SessionStore
     from ..util import disk
-    from ..util import place as place_parts
     from ..vault import UnlockedVault, Vault, key_command, key_places, key_sources, location
     from ..vault import secret as secrets
     from ..vault.key_sources import Key, KeySource
@@ -38,7 +37,6 @@ else:  # the help of a command does without the store
     configuration, disk, vaults = LazyModule(".store.configuration"), LazyModule(".util.disk"), LazyModule(".vault")
     store_open, store_settings = LazyModule(".store.open"), LazyModule(".store.settings")
     key_command, key_places = LazyModule(".vault.key_command"), LazyModule(".vault.key_places")
-    place_parts = LazyModule(".util.place")
     key_sources, location = LazyModule(".vault.key_sources"), LazyModule(".vault.location")
     secrets = LazyModule(".vault.secret")
 
@@ -177,15 +175,18 @@ def absolute(path: str) -> str:
 
 def local_path(place: str) -> str:
     """The directory that a path or ``file:///…`` names. ``InvalidSetting`` for what is no directory."""
-    if "://" not in place:
-        return expanded(place)
-    parts = place_parts.parts_of(place)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
-        return unquote(parts.path)
-    raise InvalidSetting(f"this command works on the files of a vault directory, and {parts.scheme}://… has none")
+    scheme, path = ("memory", "") if place.startswith(location.MEMORY) else location.split(place)
+    if scheme != "file":
+        raise InvalidSetting(f"this command works on the files of a vault directory, and {scheme}://… has none")
+    return path
 
 
 _PANEL = "Vault and key"
+
+KEY_FILE = functools.partial(Option, None, metavar="FILE", help="A private file with the key.")
+KEY_COMMAND = functools.partial(Option, None, metavar="COMMAND", help="A command that prints the key.")
+PASSPHRASE_FILE = functools.partial(Option, None, metavar="FILE", help="A private file with a passphrase.")
+"""Options that name where a key is; each command says how it spells them."""
 
 
 def _where(
@@ -194,15 +195,9 @@ def _where(
         None, "--vault", "-V", metavar="PATH", rich_help_panel=_PANEL,
         help="The vault: a path or a URL; else $VAULTSESSION_PATH, else your data directory.",
     ),
-    key_file: str | None = Option(
-        None, "--key-file", metavar="FILE", rich_help_panel=_PANEL, help="A private file with the key."
-    ),
-    key_command: str | None = Option(
-        None, "--key-command", metavar="COMMAND", rich_help_panel=_PANEL, help="A command that prints the key."
-    ),
-    passphrase_file: str | None = Option(
-        None, "--passphrase-file", metavar="FILE", rich_help_panel=_PANEL, help="A private file with a passphrase."
-    ),
+    key_file: str | None = KEY_FILE("--key-file", rich_help_panel=_PANEL),
+    key_command: str | None = KEY_COMMAND("--key-command", rich_help_panel=_PANEL),
+    passphrase_file: str | None = PASSPHRASE_FILE("--passphrase-file", rich_help_panel=_PANEL),
 ) -> VaultOptions:  # fmt: skip
     given = VaultOptions(vault, key_file, key_command, passphrase_file)
     return given.under(context.obj if isinstance(context.obj, VaultOptions) else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged
@@ -17,6 +17,7 @@ from ..format.head import Head
 from ..format.payload import Json
 from ..format.sealed import Current, IndexRow, ReadRange
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 from .reader import OVERHEAD, Document, OpenHead, Reader, Tail
 
 T = TypeVar("T")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backends.protocol import Backend
 from ..errors import Damaged, InvalidSetting
 from ..format import record
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
+from ..util.named_tuple import NamedTuple
 from ..vault.tenant_keys import TenantKeys, name_of
 from .listing import Proved, proved
 from .reader import Reader
@@ -138,7 +139,7 @@ class Erasure:
         removed = under_vault_key = 0
         for row, header, head in self._readable(self._query(tenant_id)):
             if head.tenant_id == tenant_id:
-                self._remove(row.key, shred=True)
+                self._remove(row.key, head.id, shred=True, least=row.generation)
                 removed += 1
                 under_vault_key += header[record.KEY_ID] in masters
         return removed, under_vault_key

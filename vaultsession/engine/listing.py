@@ -9,7 +9,7 @@ import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from reprlib import repr as shortened
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged, InvalidSetting
@@ -18,6 +18,7 @@ from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 from .reader import Reader
 
 Order = Literal["newest", "oldest"]

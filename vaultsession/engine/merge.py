@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -20,6 +20,7 @@ from ..format.document import Change
 from ..format.head import Head
 from ..format.payload import Json
 from ..format.sealed import IndexRow, Write
+from ..util.named_tuple import NamedTuple
 from .reader import Reader
 from .writer import Writer
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 import orjson
 
@@ -31,8 +31,10 @@ from ..format.payload import Json, Packed
 from ..format.sealed import Commit, Current, Decision, Delete, IndexRow, Keep, LostRow, Update, Write
 from ..util.clock import Clock
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from .cache import SessionCache
 from .compaction import Compactor
+from .merge_policy import RUN, is_worn
 from .reader import Document, OpenHead, Reader
 from .writer import Writer
 
@@ -85,7 +87,6 @@ class Operations:
         self._writer = writer
         self._cache = cache
         self._clock = clock
-
         self._compactor = Compactor(self.compact) if writer.pauses else None
         if self._compactor is not None:
             writer.postpone = self._compactor.postpone
@@ -261,12 +262,15 @@ class Operations:
                 raise
             return payload.elements(edit.state, messages, boxes=True)
 
-    def remove(self, key: str, name: str = "", *, shred: bool = False, expected: str | None = None) -> bool:
+    def remove(self, key: str, name: str, *, shred: bool = False, expected: str | None = None, least: int = 0) -> bool:
         """Remove at once; whether a living session was there, or an erased one. ``Conflict`` as of ``append``."""
-        is_there: bool = self._backend.commit(
-            key, partial(self._removal, key, name=name, shred=shred, expected=expected)
-        ).note
-        return is_there
+
+        def update(newest: Current) -> Delete | Keep:
+            if expected is not None and isinstance(newest, IndexRow):
+                _compare(name, self._reader.opened(newest), expected)
+            return self._removal(key, newest, shred=shred, least=least)
+
+        return bool(self._backend.commit(key, update).note)
 
     def remove_each(self, keys: Sequence[str]) -> dict[str, bool | VaultError]:
         """``remove``, of many at once: by key whether it was there, or why it may be there still."""
@@ -284,16 +288,14 @@ class Operations:
 
         return _noted(self._backend.delete_many(keys, update))
 
-    def _removal(
-        self, key: str, newest: Current, *, name: str = "", shred: bool = False, expected: str | None = None
-    ) -> Delete | Keep:
+    def _removal(self, key: str, newest: Current, *, shred: bool = False, least: int = 0) -> Delete | Keep:
         """What removes a session, with a note whether it lives, or was erased."""
         self._cache.forget(key)
         if isinstance(newest, IndexRow):
             # Opened in any case: a forged generation would bury what is yet to come.
-            _compare(name, self._reader.opened(newest), expected)
+            self._reader.opened(newest)
             return self._writer.delete(newest, shred=shred)._replace(note=self._is_alive(newest))
-        grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred)
+        grave = self._writer.delete_erased(key, self._cache.fetch(key), shred=shred, least=least)
         return Keep(note=False) if grave is None else grave._replace(note=True)
 
     # -- parts of a document -------------------------------------------------------------------------------------------
@@ -455,20 +457,21 @@ class Operations:
 
     def compact(self, key: str) -> bool:
         """Merge a container in which small records have piled up; whether they have. The document stays as it is."""
-        known = self._cache.documents.get(key)
+        loaded = self._cache.read(key, partial(self._reader.load, known=self._cache.documents.peek(key)))
+        if loaded is None or not is_worn(loaded.size, loaded.head, RUN):
+            return False
+        known, merged = loaded, self._writer.merge(loaded.bodies)
 
         def update(newest: Current) -> Write | None:
             if not isinstance(newest, IndexRow) or isinstance(newest, LostRow) or not self._is_alive(newest):
                 return None
-            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known)
+            return self._writer.compacted(newest, self._reader.opened(newest), self._cache.fetch(key), known, merged)
 
         commit = self._backend.commit(key, update)
-        if commit.change is None:
-            return False
-        if known is not None and isinstance(commit.before, IndexRow) and known.version == commit.before.version:
+        if commit.change is not None and self._cache.documents.peek(key) is not None:
             row = _row(commit)
             self._cache.keep(row, self._reader.opened(row), commit.note)
-        return True
+        return commit.change is not None
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -488,7 +491,7 @@ class Operations:
             return None
         now = self._clock.now()
         if now >= head.expires:
-            raise expired(name)
+            raise _expired(name)
         if head.sliding and head.ttl is not None and now + head.ttl - head.expires >= head.ttl // SLIDE_FRACTION:
             return self._slide(key, head.expires)
         return head.expires
@@ -530,7 +533,7 @@ class Operations:
         if not isinstance(newest, IndexRow):
             raise absent(name)
         if not self._is_alive(newest):
-            raise expired(name)
+            raise _expired(name)
         return newest, self._reader.opened(newest)
 
     def _unless_lost(self, key: str, name: str, read: Callable[[str], T]) -> T:
@@ -539,7 +542,7 @@ class Operations:
             return read(key)
         except Damaged as error:
             if self._has_expired(error.lost):
-                raise expired(name) from None
+                raise _expired(name) from None
             raise
 
     def _has_expired(self, lost: object) -> bool:
@@ -574,8 +577,7 @@ def absent(name: str) -> SessionNotFound:
     return SessionNotFound(f"there is no session {name!r}")
 
 
-def expired(name: str) -> SessionExpired:
-    """The error that says so."""
+def _expired(name: str) -> SessionExpired:
     return SessionExpired(f"session {name!r} has expired")
 
 

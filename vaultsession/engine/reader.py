@@ -9,10 +9,10 @@ container, which may grow or be replaced between two calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from ..errors import Damaged, RollbackDetected, UnknownKey, Unreadable
-from ..format import ContainerCipher, IndexRowCipher, document, payload
+from ..format import ContainerCipher, IndexRowCipher, document, ids, payload
 from ..format.dictionaries import Dictionaries
 from ..format.head import Head, decode
 from ..format.ids import LOCATOR
@@ -31,6 +31,7 @@ from ..format.record import (
 )
 from ..format.sealed import Container, IndexRow, ReadRange, Witness
 from ..util.lru import LRU
+from ..util.named_tuple import NamedTuple
 from ..vault import UnlockedVault, Vault
 from ..vault.key_store import KeyringMemory, VaultKeyStore
 from ..vault.live_keyring import LiveKeyring
@@ -165,6 +166,10 @@ class Reader:
     def keyring(self) -> Keyring:
         """The keyring as it was seen last."""
         return self.keys.current
+
+    def key(self, id: str) -> str:
+        """The key of the session of an id. ``InvalidSessionId``."""
+        return self.keyring.session_key(ids.parse(id))
 
     def describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container that a backend found; see ``sealed.Describe``."""

@@ -25,7 +25,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
-from typing import NamedTuple
 
 from ..backends.protocol import Backend
 from ..errors import Conflict, InvalidSetting, TooLarge, UnknownDictionary, Unreadable, VaultError, without_frames
@@ -36,8 +35,10 @@ from ..format.keys import MasterKey
 from ..format.payload import CODEC_DICTIONARY, dictionary_of
 from ..format.sealed import Current, Delete, IndexRow, Query, ReadRange, Tombstone, Write
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from ..util.parallel import parallel_map
 from ..vault.live_keyring import LiveKeyring
+from ..vault.tenant_keys import TenantKeys
 from .cache import SessionCache
 from .listing import proved
 from .reader import Reader
@@ -137,16 +138,18 @@ class Rotator:
         return found + [KeyUse(key_id.hex(), "tenant", count) for key_id, count in sorted(used.items())]
 
     def prune(self) -> tuple[str, ...]:
-        """Delete the retired keys; their ids in hex.
+        """Delete the retired keys, and the keys of tenants that belong to them; their ids in hex.
 
         ``Conflict`` while something lies under one of them, or cannot be read: nothing is deleted then. Copies in
         quarantine, mirrors and backups are not looked at: what lies there under these keys is lost.
         """
         retired = {master.id for master in self._keys.change(lambda masters: masters).masters if master.retired}
+        retired |= self._keys.outdated()
         if not retired:
             return ()
         self._refuse_used(retired)
         gone: list[MasterKey] = []
+        of_tenants: dict[str, TenantKeys] = {}
 
         def without(masters: tuple[MasterKey, ...]) -> list[MasterKey]:
             gone[:] = [master for master in masters if master.id in retired]
@@ -154,11 +157,13 @@ class Rotator:
 
         self._keys.change(without)
         try:
+            self._keys.delete_outdated(of_tenants)
             self._refuse_used(retired)
         except BaseException:
             # Another process sealed under one in the very moment (Conflict); or whether it did is not known, since the
             # backend was away or the look was interrupted. They come back.
             self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
+            self._keys.bring_back(of_tenants)
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))
 

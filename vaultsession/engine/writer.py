@@ -104,8 +104,8 @@ class Writer:
         self.lossless = lossless
         self._losses: payload.Losses = {}
         self.pauses = pauses
-        """Whether merges wait for a pause, where there is a ``postpone`` that is told the key of the container."""
-        self.postpone: Callable[[str], None] | None = None
+        """Whether a thread merges, where there is a ``postpone``: see ``Compactor``."""
+        self.postpone: Callable[..., bool] | None = None
         if level is not None:
             payload.prepare(level, reader.dictionaries.current)
 
@@ -291,19 +291,24 @@ class Writer:
             return merged if is_stale else merged._replace(instead=record)
         return record()
 
-    def compacted(
-        self, newest: IndexRow, opened: OpenHead, fetch: ReadRange, known: Document | None = None
-    ) -> Write | None:
-        """The same document, of the same version, its small records merged in a new container; its bodies are the note.
+    def merge(self, bodies: Bodies) -> list[Packed]:
+        """A document in as few records as it takes."""
+        return [self.pack(text) for text in document.merged(bodies)]
 
-        None where few have piled up.
+    def compacted(
+        self, newest: IndexRow, opened: OpenHead, fetch: ReadRange, known: Document, merged: Sequence[Packed]
+    ) -> Write | None:
+        """The same document, of the same version, in a new container; its bodies are the note.
+
+        ``merged`` is what is ``known``; what was added since stands behind it. None where small records are few.
         """
         if not is_worn(newest.size, opened.head, RUN):
             return None
-        texts = document.merged(self._bodies(newest, fetch, known))
-        packed = [self.pack(text) for text in texts]
-        merged = self.new_container(newest.key, newest, opened.head, packed, unchanged=opened.document)
-        return merged._replace(note=tuple(texts))
+        bodies = self._bodies(newest, fetch, known)
+        since = document.added(bodies, known.bodies)
+        packed = self.merge(bodies) if since is None else [*merged, *map(self.pack, since)]
+        written = self.new_container(newest.key, newest, opened.head, packed, unchanged=opened.document)
+        return written._replace(note=tuple(each.text for each in packed))
 
     def head_record(
         self, newest: IndexRow, opened: OpenHead, head: Head, fetch: ReadRange, *, flush: bool = True
@@ -315,7 +320,7 @@ class Writer:
         def record() -> Write:
             return self._record(newest, opened, HEAD, head, None)._replace(flush=flush)
 
-        if newest.torn or is_worn(newest.size, head, opened.run):
+        if newest.torn or self._is_due(newest.key, newest.size, head, opened.run):
             merged = self._merged(newest, head, self._bodies(newest, fetch), unchanged=opened.document)
             return merged if newest.torn else merged._replace(instead=record)
         return record()
@@ -355,13 +360,16 @@ class Writer:
         """What removes a session: nothing of this generation or an earlier one will be believed again."""
         return Delete(self._reader.rows.tombstone(newest.key, newest.generation), flush, shred)
 
-    def delete_erased(self, key: str, fetch: ReadRange, *, shred: bool = False) -> Delete | None:
-        """What removes a container whose key was destroyed, a backup come back say; None for any other."""
+    def delete_erased(self, key: str, fetch: ReadRange, *, shred: bool = False, least: int = 0) -> Delete | None:
+        """What removes a container whose key was destroyed, a backup come back say; None for any other.
+
+        ``least`` is its generation, where a row has proved it: a clock may have been set back since.
+        """
         container = fetch(-1)
         if container is None or not self._reader.is_erased(key, container.header):
             return None
-        # Its own generation cannot be proved any more.
-        return Delete(self._reader.rows.tombstone(key, self._clock.now()), shred=shred)
+        # What its own header says of the generation cannot be proved any more.
+        return Delete(self._reader.rows.tombstone(key, max(least, self._clock.now())), shred=shred)
 
     def now(self, head: Head | None = None) -> int:
         """Now, and never before the last change of that head: a clock that was set back must not reorder a listing."""
@@ -381,14 +389,13 @@ class Writer:
     def _bodies(self, newest: IndexRow, fetch: ReadRange, known: Document | None = None) -> Bodies:
         """The document that a row speaks of, inside its critical section: the one that is known, if it is that."""
         is_newest = known is not None and known.version == newest.version
-        loaded = known if is_newest else self._reader.load(newest.key, fetch)
+        loaded = known if is_newest else self._reader.load(newest.key, fetch, known)
         if loaded is None:
             raise Damaged(f"the container of {newest.key} is gone, though its row is there")
         return loaded.bodies
 
     def _merged(self, newest: IndexRow, head: Head, bodies: Bodies, *, unchanged: bytes | None = None) -> Write:
-        packed = [self.pack(text) for text in document.merged(bodies)]
-        return self.new_container(newest.key, newest, head, packed, unchanged=unchanged)
+        return self.new_container(newest.key, newest, head, self.merge(bodies), unchanged=unchanged)
 
     def _record(self, newest: IndexRow, opened: OpenHead, kind: int, head: Head, body: Packed | None) -> Write:
         plain = encode(head)
@@ -451,15 +458,13 @@ class Writer:
         return min(max(known, generation, self._clock.now()), _MOST_REWRITES)
 
     def _is_due(self, key: str, size: int, head: Head, run: int) -> bool:
-        """Whether a container is merged by this write; where it can wait for a pause it is told to."""
+        """Whether a container is merged by this write, and not by a thread behind it."""
         if self.postpone is None:
             return is_worn(size, head, run)
         if not is_worn(size, head, RUN):
             return False
-        if is_worn(size, head, run, postponed=True):
-            return True
-        self.postpone(key)
-        return False
+        is_overdue = is_worn(size, head, run, postponed=True)
+        return not self.postpone(key, is_overdue=is_overdue) and is_overdue
 
     def _is_stale(self, opened: OpenHead, tenant_id: str | None) -> bool:
         """Whether a new container would be sealed in another way: under another key, with another suite or padding."""

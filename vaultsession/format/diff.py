@@ -7,10 +7,10 @@ with the document as bytes, from the front: what they share costs one look at me
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import orjson
 
+from ..util.named_tuple import NamedTuple
 from . import document, payload
 from .document import NO_CHANGE, Bodies, Change
 from .payload import Json

@@ -8,11 +8,12 @@ the messages, drop the oldest ``trim``. Elements are handled as bytes where thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 from . import lossless, payload, tool_calls
 from .payload import Json
 
@@ -34,6 +35,7 @@ _TURN = 4 * 1024
 """Bytes of a body up to which all of it is split where its last messages are asked for."""
 
 _NOTHING = b"{}"
+_ADDS = b"[" + _NOTHING
 _NAMES = frozenset({str})
 
 
@@ -236,6 +238,13 @@ def merged(bodies: Bodies) -> list[bytes]:
         return list(bodies)
     added = elements([payload.join([_NOTHING]), *rest])
     return [*bodies[:kept], *segments(_NOTHING, added, follows=True)]
+
+
+def added(bodies: Bodies, before: Bodies) -> Bodies | None:
+    """The bodies behind those of a document that was, if they only add messages to it; else None."""
+    since = bodies[len(before) :]
+    is_longer = bodies[: len(before)] == before and all(body.startswith(_ADDS) for body in since)
+    return since if is_longer else None
 
 
 def slice(bodies: Bodies, end: int | None, most: int | None) -> list[bytes]:  # noqa: A001 - read as document.slice

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from reprlib import repr as shortened
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, InvalidDocument, TooLarge, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 
 LARGEST_HEAD = 16 * 1024
 """Bytes of a head ciphertext, tag included."""

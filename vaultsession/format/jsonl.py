@@ -19,12 +19,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, InvalidDocument, InvalidSetting, UnsupportedFormat
 from ..util.clock import to_datetime, to_duration, to_micros
+from ..util.named_tuple import NamedTuple
 from . import ids, lossless, payload
 from .head import Head, check_head, check_labels
 from .payload import Json

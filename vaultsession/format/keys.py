@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from ..errors import UnknownKey
+from ..util.named_tuple import NamedTuple
 from . import ids
 from .primitives import hmac_sha512
 

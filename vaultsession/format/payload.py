@@ -16,12 +16,13 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import zstandard
 
 from ..errors import Damaged, InvalidDocument, TooLarge, UnknownDictionary, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 from . import lossless
 
 CODEC_NONE = 0

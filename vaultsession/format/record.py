@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from ..errors import Damaged, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 from .head import LARGEST_HEAD
 from .sealed import GENERATIONS, VERSION_SIZE, Container
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ..errors import Damaged
+from ..util.named_tuple import NamedTuple
 from .ids import LOCATOR, locator_of
 
 VERSION_SIZE = 16

@@ -25,9 +25,10 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 from .binary_text import readable
 from .ids import LONGEST_ID, composed
 from .payload import Json

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -31,6 +31,7 @@ from ..format.ids import parse as parse_id
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
 from ..util.lazy import LazyModule, log
+from ..util.named_tuple import NamedTuple
 from ..util.parallel import parallel_map
 from .documents import Documents
 from .fields import DocumentFields

@@ -25,15 +25,15 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..errors import BackendUnavailable, InvalidSetting
 from ..util.disk import Disk, read_file, why_not_trusted
-from ..util.home import expanded, user_directory
 from ..util.lazy import LazyModule
-from ..util.place import shown
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded, shown, user_directory
 from .settings import PATH, PREFIX, Settings, from_text
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ that is read here stays in the cache of the store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import SessionNotFound
 from ..format import document, payload
 from ..format.payload import Json
+from ..util.named_tuple import NamedTuple
 from .fields import ImportedFields
 from .session import SessionInfo
 from .store import SessionStore
@@ -42,16 +43,23 @@ class Elements:
         self._operations = store._operations  # noqa: SLF001 - the store's own other side
         self._documents = store._documents  # noqa: SLF001 - as above
 
-    def create(self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields) -> SessionInfo:
-        """A new session that never expires and is never trimmed, whatever the defaults of the store.
+    def put(
+        self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields, *, replace: bool
+    ) -> SessionInfo:
+        """A session that never expires and is never trimmed, whatever the defaults of the store.
 
-        Each element is what ``orjson.dumps`` gives for an object, byte for byte. ``SessionExists``.
+        Each element is what ``orjson.dumps`` gives for an object, byte for byte. ``SessionExists`` unless it may
+        ``replace`` what is there.
         """
-        return self._put(id, state, elements, fields, replace=False)
-
-    def replace(self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields) -> SessionInfo:
-        """The same, in the place of what is there."""
-        return self._put(id, state, elements, fields, replace=True)
+        head = self._documents._new_head(id, {**fields, "expires_at": None, "ttl": None})  # noqa: SLF001 - as above
+        head = head._replace(sliding=False, max_messages=None)
+        key = self._documents.key(head.id)
+        first = payload.elements(state, ())
+        written = self._operations.put_elements(
+            key, head, [*first, *map(payload.boxed_element, elements)], replace=replace, largest=COLD_SEGMENT
+        )
+        self._operations.forget(key)
+        return SessionInfo(written.head, written.document)
 
     def append(
         self, id: str, messages: Sequence[Json], state: Mapping[str, Any], *, if_version: str | None = None
@@ -77,16 +85,3 @@ class Elements:
         return ElementDocument(
             info, document.state_of(read.bodies), [*map(payload.unboxed_element, document.elements(read.bodies))]
         )
-
-    def _put(
-        self, id: str, state: Json, elements: Sequence[bytes], fields: ImportedFields, *, replace: bool
-    ) -> SessionInfo:
-        head = self._documents._new_head(id, {**fields, "expires_at": None, "ttl": None})  # noqa: SLF001 - the store's own other side
-        head = head._replace(sliding=False, max_messages=None)
-        key = self._documents.key(head.id)
-        first = payload.elements(state, ())
-        written = self._operations.put_elements(
-            key, head, [*first, *map(payload.boxed_element, elements)], replace=replace, largest=COLD_SEGMENT
-        )
-        self._operations.forget(key)
-        return SessionInfo(written.head, written.document)

@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from reprlib import repr as shortened
-from typing import Any, Literal, NamedTuple, Required, TypedDict, TypeVar
+from typing import Any, Literal, Required, TypedDict, TypeVar
 
 from ..errors import InvalidDocument, InvalidSetting
 from ..format import ids
 from ..format.head import Head, check_head, check_labels
 from ..format.payload import Json
 from ..util.clock import Duration, to_duration, to_micros
+from ..util.named_tuple import NamedTuple
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ALL = 1 << 62

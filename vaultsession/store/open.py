@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from ..backends.files import FilesBackend
 from ..backends.leases import Leases, LocalLeases
@@ -20,9 +20,10 @@ from ..format.keys import Keyring
 from ..format.record import SUITES
 from ..util.clock import Clock, SystemClock, to_duration
 from ..util.disk import Disk
-from ..util.home import expanded
 from ..util.lazy import log
 from ..util.metrics import Tracing
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded
 from ..vault import Candidates, UnlockedVault, Vault
 from ..vault.key_sources import Key, KeySource, KeySources
 from ..vault.key_store import KeyringMemory, MemoryKeyStore

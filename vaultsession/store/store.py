@@ -484,7 +484,7 @@ class SessionStore(Generic[StateT]):
 
     @verb
     def prune_keys(self) -> tuple[str, ...]:
-        """Delete retired master keys; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
+        """Delete retired keys, tenants' too; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
         self._check_open()
         return self._rotator().prune()
 

@@ -11,11 +11,12 @@ import functools
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..errors import InvalidSetting
 from ..format import ids
 from ..util.lazy import log
+from ..util.named_tuple import NamedTuple
 from .session import Session
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ import pytest
 from ..errors import Conflict
 from ..format.sealed import Current, Decision, IndexRow, Query
 from .listing_promises import ListingPromises, fill
-from .sealer import Sealer, looking
+from .sealer import Sealer
 from .session_promises import SessionPromises
 
 Reopen = Callable[[], Any]
@@ -106,7 +106,7 @@ class BackendContract(SessionPromises, ListingPromises):
 
     def test_another_instance_sees_what_this_one_did(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """At once, and its commits go on from there."""
-        key, seen = scribe.key("a"), _nothing()
+        key, seen = scribe.key("a"), list[Current]()
         backend.commit(key, scribe.create(key))
         other = reopen()
         assert other.head(key).version == backend.head(key).version
@@ -121,18 +121,18 @@ class BackendContract(SessionPromises, ListingPromises):
         assert scribe.texts(backend, key) == ["replaced"]
         grave = other.commit(key, scribe.remove(key)).after
         assert backend.head(key) is None
-        backend.commit(key, looking(seen))
+        backend.commit(key, seen.append)
         assert seen in ([grave], [None])  # what another instance has removed may be reported a moment later
 
     def test_what_was_done_outlives_the_instance(self, backend: Any, scribe: Sealer, reopen: Reopen) -> None:
         """Sessions, listing and tombstones."""
         keys = list(fill(backend, scribe, 5, updated=lambda number: number))
         grave = backend.commit(keys[0], scribe.remove(keys[0])).after
-        rows, seen = list(backend.scan(Query())), _nothing()
+        rows, seen = list(backend.scan(Query())), list[Current]()
         backend.close()
         other = reopen()
         assert list(other.scan(Query())) == rows
-        other.commit(keys[0], looking(seen))
+        other.commit(keys[0], seen.append)
         assert seen == [grave]
         assert scribe.texts(other, keys[1]) == ["first"]
 
@@ -169,7 +169,3 @@ def _run(
             done.set()
     for each in running:
         each.result()
-
-
-def _nothing() -> list[Current]:
-    return []

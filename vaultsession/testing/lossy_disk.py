@@ -307,12 +307,9 @@ class LossyDisk(Disk):
         return node
 
     def _changed(self, *changes: tuple[Name, int | None]) -> None:
-        for name, node in changes:
-            if node is None:
-                self._names.pop(name, None)
-            else:
-                self._names[name] = node
-        self._log.append(Entries(changes))
+        entries = Entries(changes)
+        entries.apply(self._names)
+        self._log.append(entries)
 
     def _adopt(self, name: Name, path: str) -> int:
         """What was there before, or came in another way, is taken to be flushed; it has its name from the beginning."""

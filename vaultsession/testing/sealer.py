@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..engine.reader import Reader
@@ -118,12 +117,3 @@ class Sealer:
     def _row(self, key: str, cipher: ContainerCipher, seq: int, record: bytes, size: int, head: Head) -> IndexRow:
         version = record[-LINK_AND_FOOTER:-FOOTER_SIZE]
         return self.reader.rows.seal(key, cipher.header, cipher.generation, seq, version, size, head, encode(head))
-
-
-def looking(seen: list[Current]) -> Callable[[Current], None]:
-    """An update that changes nothing and records what it was shown."""
-
-    def update(newest: Current) -> None:
-        seen.append(newest)
-
-    return update

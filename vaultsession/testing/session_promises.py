@@ -10,7 +10,7 @@ import pytest
 
 from ..errors import Conflict, Damaged
 from ..format.sealed import Current, Decision, Delete, IndexRow, Query, Tombstone
-from .sealer import Sealer, looking
+from .sealer import Sealer
 
 
 class SessionPromises:
@@ -18,11 +18,11 @@ class SessionPromises:
 
     def test_nothing_is_there_at_first(self, backend: Any, scribe: Sealer) -> None:
         """Absent is None everywhere."""
-        key, seen = scribe.key("a"), _nothing()
+        key, seen = scribe.key("a"), list[Current]()
         assert backend.head(key) is None
         assert backend.read(key) is None
         assert backend.read(key, -10, settled=True) is None
-        assert backend.commit(key, looking(seen)).after is None
+        assert backend.commit(key, seen.append).after is None
         assert seen == [None]
         assert list(backend.scan(Query())) == []
         assert backend.count(Query()) == 0
@@ -51,20 +51,20 @@ class SessionPromises:
 
     def test_a_commit_is_shown_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Each update sees what the one before has left."""
-        key, seen = scribe.key("a"), _nothing()
+        key, seen = scribe.key("a"), list[Current]()
         first = backend.commit(key, scribe.create(key)).after
-        backend.commit(key, looking(seen))
+        backend.commit(key, seen.append)
         second = backend.commit(key, scribe.append()).after
-        backend.commit(key, looking(seen))
+        backend.commit(key, seen.append)
         assert [row.version for row in seen if isinstance(row, IndexRow)] == [first.version, second.version]
         assert [row.torn for row in seen if isinstance(row, IndexRow)] == [False, False]
 
     def test_a_commit_returns_the_newest(self, backend: Any, scribe: Sealer) -> None:
         """Also when nothing was changed."""
-        key, seen = scribe.key("a"), _nothing()
+        key, seen = scribe.key("a"), list[Current]()
         backend.commit(key, scribe.create(key))
         appended = backend.commit(key, scribe.append()).after
-        assert backend.commit(key, looking(seen)).after.version == appended.version == backend.head(key).version
+        assert backend.commit(key, seen.append).after.version == appended.version == backend.head(key).version
 
     def test_records_stand_in_the_order_of_their_commits(self, backend: Any, scribe: Sealer) -> None:
         """An append never touches what is there."""
@@ -127,7 +127,7 @@ class SessionPromises:
 
     def test_what_was_removed_is_absent(self, backend: Any, scribe: Sealer) -> None:
         """Its tombstone is what the next commit is shown."""
-        key, seen = scribe.key("a"), _nothing()
+        key, seen = scribe.key("a"), list[Current]()
         created = backend.commit(key, scribe.create(key)).after
         grave = backend.commit(key, scribe.remove(key)).after
         assert isinstance(grave, Tombstone)
@@ -135,7 +135,7 @@ class SessionPromises:
         assert backend.head(key) is None
         assert backend.read(key) is None
         assert list(backend.scan(Query())) == []
-        backend.commit(key, looking(seen))
+        backend.commit(key, seen.append)
         assert seen == [grave]
 
     def test_what_was_removed_can_be_created_again(self, backend: Any, scribe: Sealer) -> None:
@@ -169,8 +169,8 @@ class SessionPromises:
         kept = [*keys[:5], keys[7]]
         for number, key in enumerate(keys[:-1]):
             assert scribe.texts(backend, key) == ([str(number)] if key in kept else None)
-            seen = _nothing()
-            backend.commit(key, looking(seen))
+            seen = list[Current]()
+            backend.commit(key, seen.append)
             assert isinstance(seen[-1], IndexRow if key in kept else Tombstone)
             assert key == keys[7] or seen[-1] == outcomes[key].after
         assert sorted(row.key for row in backend.scan(Query())) == sorted(kept)
@@ -222,7 +222,3 @@ class SessionPromises:
         backend.commit(key, scribe.create(key))
         backend.commit(key, scribe.append(text))
         assert scribe.texts(backend, key) == ["first", text]
-
-
-def _nothing() -> list[Current]:
-    return []

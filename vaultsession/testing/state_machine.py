@@ -20,7 +20,7 @@ from operator import methodcaller
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, multiple, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, precondition, rule
 
 from ..errors import Conflict, SessionExists, SessionExpired, SessionNotFound, VaultError
 from ..format.payload import Json
@@ -29,7 +29,6 @@ from ..store.store import SessionStore
 from . import strategies
 from .clock import ManualClock
 from .model import LoadedCopy, Model, SessionFields
-from .upkeep import Upkeep
 
 _KEYS = st.lists(st.sampled_from(["hello", "pop", "set", "changed", "edited"]), max_size=2)
 _PLACE = st.integers(0, 4)
@@ -45,7 +44,7 @@ _DOCUMENT: dict[str, Any] = {
 _FEW = st.lists(strategies.messages(), max_size=2)
 
 
-class SessionMachine(Upkeep):
+class SessionMachine(RuleBasedStateMachine):
     """Everything that can be done to a store, and what must come of it. Override ``open``; see above."""
 
     stores: ClassVar[int] = 1
@@ -61,6 +60,7 @@ class SessionMachine(Upkeep):
         self.clock = ManualClock()
         self.model = Model(self.clock)
         self.ids: list[str] = []
+        self.opened: list[SessionStore] = []
 
     # -- what a subclass says ------------------------------------------------------------------------------------------
 
@@ -350,7 +350,30 @@ class SessionMachine(Upkeep):
         for place in range(len(self.ids)):
             self._both("load", which, place)
 
+    # -- what no user sees ---------------------------------------------------------------------------------------------
+
+    @rule(which=_STORE)
+    def drop_cache(self, which: int) -> None:
+        """Forget every decrypted document."""
+        self._store(which)._cache.clear()  # noqa: SLF001 - no verb of a store does that: it is never needed
+
+    @rule(which=_STORE)
+    def reindex(self, which: int) -> None:
+        """Derive the index anew."""
+        self._store(which).reindex()
+
+    @rule(which=_STORE, prune=st.booleans())
+    def rotate(self, which: int, prune: bool) -> None:
+        """Seal every session under a new master key; perhaps delete the old ones."""
+        store = self._store(which)
+        _same(store.rotate_key().left, (), "what is left under an old key")
+        if prune:
+            store.prune_keys()
+
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _store(self, which: int) -> SessionStore:
+        return self.opened[which % len(self.opened)]
 
     def _written(self, which: int) -> SessionStore:
         """The store, when every other one has reported to the index what it wrote: it may lag by a moment otherwise."""

@@ -13,7 +13,8 @@ import os
 import struct
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+
+from .named_tuple import NamedTuple
 
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100

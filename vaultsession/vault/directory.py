@@ -35,7 +35,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..backends.files.locks import lock_rarely, try_lock, unlock
 from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultError, VaultNotFound
@@ -58,6 +58,7 @@ from ..util.disk import (
 )
 from ..util.file_system import Reach, reach_of
 from ..util.lazy import LazyModule, log
+from ..util.named_tuple import NamedTuple
 from . import keyring_file
 from .identity import FACTS, LARGEST_FACTS, Identity
 from .metadata import DICTIONARY, TENANT, VAULT, Copy, MetadataStore, bounded, check_name, parse_name, split

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
 from ..format.keys import VAULT_ID_SIZE, Keyring
 from ..util.clock import to_datetime, to_micros
+from ..util.named_tuple import NamedTuple
 
 VERSION = 1
 FACTS = "vault.json"

@@ -12,11 +12,12 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, is_masters, opened, read_all, why_not_trusted
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
 from .secret import KEY_COMMAND, Passphrase, RawKey, key_from
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import struct
-from typing import NamedTuple
 
 from ..errors import Damaged, InvalidSetting
 from ..format.keys import KEY_SIZE, VAULT_ID_SIZE, derive
 from ..format.primitives import AESGCM, InvalidTag, compare_digest, generate_private, private_key, public_key
+from ..util.named_tuple import NamedTuple
 from .secret import Secret, SecretKind, Stretching
 
 LONGEST_LABEL = 64

@@ -24,12 +24,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import BackendUnavailable, InvalidSetting, KeyUnavailable
 from ..util.disk import Disk, make_directories, why_not_private, write_new
-from ..util.home import expanded, user_directory
 from ..util.lazy import LazyModule
+from ..util.named_tuple import NamedTuple
+from ..util.place import expanded, user_directory
 from .secret import KEY, KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, Passphrase, RawKey, Secret, key_from
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ so that is Damaged and for people to decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from ..errors import Damaged, RollbackDetected, WrongKey
+from ..util.named_tuple import NamedTuple
 from .identity import FACTS, Identity
 from .keyring_file import KeyringFile, UnlockedKeyring, parse
 from .metadata import Copy, split

@@ -10,11 +10,11 @@ import functools
 import os
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from ..errors import Damaged, InvalidSetting, TooLarge, UnsupportedFormat, WrongKey
 from ..format.keys import KEY_SIZE, Keyring, MasterKey, derive
 from ..format.primitives import AESGCM, InvalidTag, compare_digest, hmac_sha512, sha512
+from ..util.named_tuple import NamedTuple
 from . import key_slot
 from .key_slot import LATEST, SLOT_SIZE, Slot, SlotKeys
 from .secret import MOST_WORK, Passphrase, Secret

@@ -8,7 +8,7 @@ that no writer goes on sealing under a key that was retired.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -145,6 +145,38 @@ class LiveKeyring:
                 log.warning("the keys of a tenant lie under an old key: %s", error)
                 left.append(f"tenants/{name}")
         return left
+
+    def outdated(self) -> set[bytes]:
+        """The ids of the keys of tenants that go with a master key which is retired, or is gone."""
+        masters = {master.id for master in self.current.masters if not master.retired}
+        return {key_id for name in self.tenants() for key_id in self._at(name)[0].outdated(masters)}
+
+    def delete_outdated(self, before: dict[str, TenantKeys]) -> None:
+        """Delete those of which the master key is gone. ``before`` gets what each file held: see ``bring_back``."""
+        masters = {master.id for master in self.current.masters}
+
+        def without(known: TenantKeys) -> TenantKeys | None:
+            outdated = known.outdated(masters)
+            if not outdated:
+                return None
+            before[known.name] = known
+            return known.without(outdated, self.current.first.id)
+
+        for name in self.tenants():
+            self._replaced(partial(self._at, name), without)
+
+    def bring_back(self, before: Mapping[str, TenantKeys]) -> None:
+        """Undo ``delete_outdated``, but for a tenant whose keys were destroyed since."""
+
+        def with_former(known: TenantKeys) -> TenantKeys | None:
+            former = before[known.name]
+            if known.erased() - former.erased():
+                return None
+            both = known.merged(former)
+            return both if both != known else None
+
+        for name in before:
+            self._replaced(partial(self._at, name), with_former)
 
     def _grown(self, tenant_id: str | None, known: TenantKeys) -> TenantKeys | None:
         if not known.keys and tenant_id is not None and self.has_orphans is not None and self.has_orphans(tenant_id):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..backends.files import FilesBackend
 from ..backends.files.leases import FileLeases
@@ -23,8 +23,8 @@ from ..backends.protocol import Backend, Engine
 from ..errors import InvalidSetting
 from ..format.sealed import ReadHead
 from ..util.disk import Disk
-from ..util.home import checked, expanded
-from ..util.place import parts_of
+from ..util.named_tuple import NamedTuple
+from ..util.place import checked, expanded, parts_of
 from .directory import VaultDirectory
 from .vault import Vault
 

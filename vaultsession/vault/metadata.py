@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from ..errors import Damaged
 from ..format.dictionaries import MOST_DICTIONARIES
 from ..format.keys import TENANT_SIZE
+from ..util.named_tuple import NamedTuple
 from .identity import LARGEST_FACTS, Identity
 from .keyring_file import KeyringFile, parse
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import binascii
 import os
 from enum import IntEnum
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from ..errors import InvalidSetting, KeyUnavailable, UnsupportedFormat
+from ..util.named_tuple import NamedTuple
 
 KEY = "VAULTSESSION_KEY"
 KEY_FILE = "VAULTSESSION_KEY_FILE"

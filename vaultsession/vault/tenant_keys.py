@@ -8,10 +8,10 @@ tenant's file, together with a secret that opens the keyring, still reads them.
 
 FORMAT.md §2.4 is normative. What the encoder would not have written is refused.
 
-A key belongs to the master key that was the first when it was made: another first one asks for a new key of each
-tenant, so that one rotation renews them all. Destroyed keys stay listed, so that what they sealed is known to be
-erased, not locked. A tenant that writes again gets a new key. An id is never given to another key: two files of one
-tenant, one of them from a backup, are merged by it.
+A key belongs to the master key that was the first when it was made, and is deleted with it: another first one asks for
+a new key of each tenant, so that one rotation renews them all. Destroyed keys stay listed, so that what they sealed is
+known to be erased, not locked. A tenant that writes again gets a new key. An id is never given to another key: two
+files of one tenant, one of them from a backup, are merged by it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from __future__ import annotations
 import os
 import struct
 from enum import IntEnum
-from typing import NamedTuple
 
 from ..errors import Damaged, TooLarge, UnknownKey, UnsupportedFormat
 from ..format.keys import KEY_ID_SIZE, KEY_SIZE, TENANT_SIZE, Keyring, MasterKey
 from ..format.primitives import AESGCM, InvalidTag
+from ..util.named_tuple import NamedTuple
 
 VERSION = 1
 MOST_KEYS = 65535
@@ -108,6 +108,17 @@ class TenantKeys(NamedTuple):
                 raise Damaged(f"key {key.master.id.hex()} of a tenant has two secrets in two files: keep both files")
         return self._replace(keys=(*more, *found.values()))
 
+    def outdated(self, masters: set[bytes]) -> set[bytes]:
+        """The ids of those that belong to none of these master keys, but for destroyed ones."""
+        return {
+            key.master.id for key in self.keys if key.state is not State.DESTROYED and key.made_under not in masters
+        }
+
+    def without(self, outdated: set[bytes], made_under: bytes) -> TenantKeys:
+        """Without those; with a new key where they were all that seals."""
+        renewed = self if self.sealing(made_under) is not None else self.grown(made_under)
+        return renewed._replace(keys=tuple(key for key in renewed.keys if key.master.id not in outdated))
+
     def destroyed(self) -> TenantKeys:
         """Without any secret."""
         gone = (
@@ -115,6 +126,10 @@ class TenantKeys(NamedTuple):
             for key in self.keys
         )
         return self._replace(keys=tuple(gone))
+
+    def erased(self) -> set[bytes]:
+        """The ids of those that were destroyed."""
+        return {key.master.id for key in self.keys if key.state is State.DESTROYED}
 
     def encode(self, keyring: Keyring) -> bytes:
         """The bytes of the file, sealed under the first master key."""

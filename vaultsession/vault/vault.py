@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from ..errors import Conflict, DurabilityUnknown, KeyUnavailable, WrongKey
 from ..format.keys import Keyring, MasterKey
+from ..util.named_tuple import NamedTuple
 from . import keyring_file
 from .identity import Identity
 from .key_slot import Slot

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from ..errors import Conflict, InvalidSetting
-from .site import address, html, id_of, number_of, site_of
+from .site import address, html, id_of, labels_in, number_of, site_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +83,7 @@ def _back(id: str) -> Response:
 
 
 def _edit(store: SessionStore[Any], id: str, form: Form) -> Response:
-    labels: dict[str, str] = {}
-    for line in filter(None, map(str.strip, form.get("labels", "").splitlines())):
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip():
-            raise InvalidSetting(f"a label is NAME=VALUE on a line of its own, not {line!r:.60}")
-        labels[name.strip()] = value.strip()
+    labels = labels_in(form.get("labels", "").splitlines())
     with store.edit(id) as draft:
         if draft.version != form.get("version"):
             raise Conflict(f"session {id!r} was changed since this form was made")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ..errors import InvalidSetting
 from ..store.pages import PagedListing, Period, Sort
-from .site import html, number_of, site_of
+from .site import html, labels_in, number_of, site_of
 
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
@@ -56,12 +56,7 @@ def sessions(request: Request) -> Response:
 
 def filters_of(query: QueryParams) -> Filters:
     """The filters that a form has. ``InvalidSetting`` for a label that is none."""
-    labels: dict[str, str] = {}
-    for text in filter(None, (each.strip() for each in query.get("label", "").split(","))):
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise InvalidSetting(f"a label is NAME=VALUE, not {text!r:.60}")
-        labels[name.strip()] = value.strip()
+    labels = labels_in(query.get("label", "").split(","))
     user, tenant, assistant = (query.get(name) or None for name in ("user", "tenant", "assistant"))
     return {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels or None}
 

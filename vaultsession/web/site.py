@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ..errors import InvalidSetting
 from ..format.messages.plain import size
 from ..store.inspection import key_of
 from . import words
@@ -82,6 +83,17 @@ def html(request: Request, template: str, *, status: int = 200, **values: object
 def id_of(request: Request) -> str:
     """The session that is asked for; empty where none is, which the store refuses."""
     return request.query_params.get("id", "")
+
+
+def labels_in(texts: Iterable[str]) -> dict[str, str]:
+    """Labels as people write them, blank ones passed over. ``InvalidSetting`` for one that is none."""
+    labels: dict[str, str] = {}
+    for text in filter(None, map(str.strip, texts)):
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InvalidSetting(f"a label is NAME=VALUE, not {text!r:.60}")
+        labels[name.strip()] = value.strip()
+    return labels
 
 
 def number_of(request: Request, name: str) -> int | None:

@@ -13,6 +13,8 @@ import pytest
 from vaultsession import BackendUnavailable, SessionStore, open_store
 from vaultsession.engine import compaction, merge_policy
 from vaultsession.engine.compaction import Compactor
+from vaultsession.format.document import Bodies
+from vaultsession.format.payload import Packed
 from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
 
@@ -24,6 +26,8 @@ PAUSE = 0.02
 def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "PAUSE", PAUSE)
     monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 500)
+    monkeypatch.setattr(compaction._schedule, "_rests_until", 0.0)
+    monkeypatch.setattr(compaction._schedule, "_has_failed", False)
 
 
 @pytest.fixture
@@ -80,15 +84,108 @@ def test_a_merge_in_a_pause_leaves_the_cached_document_the_newest(
     assert store.stats()["cache_hits"] == hits + 1
 
 
-def test_a_session_that_is_written_to_is_not_merged_before_small_records_have_piled_up(
+def test_a_session_that_is_never_left_alone_is_merged_when_small_records_have_piled_up_and_by_no_writer(
     store: SessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    merging: list[str] = []
+    merge = store._operations._writer.merge
     monkeypatch.setattr(compaction, "PAUSE", 60.0)
-    grown(store, "a", 12)
-    assert records(store, "a") == 13
-    for _ in range(60):
-        store.append("a", {"text": "a turn of some length, and longer" * 4})
-    assert records(store, "a") < 60
+    monkeypatch.setattr(
+        store._operations._writer,
+        "merge",
+        lambda bodies: merging.append(threading.current_thread().name) or merge(bodies),
+    )
+    messages = grown(store, "a", 4)
+    assert records(store, "a") == 5
+    for number in range(4, 70):
+        messages.append({"n": number, "text": "a turn of some length, and longer" * 4})
+        store.append("a", messages[-1])
+    assert until(lambda: records(store, "a") < 60)
+    assert set(merging) == {"vaultsession-compaction"}
+    assert store.load("a").messages == messages
+    with open_store(store.origin.where, key=KEY) as other:
+        assert other.load("a").messages == messages
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda store: store.append("a", {"n": 8}),
+        lambda store: store.pop("a", 3),
+        lambda store: (store.pop("a", 9), store.append("a", {"n": 8})),
+        lambda store: store.update("a", {"k": 2}),
+        lambda store: store.touch("a", ttl="1h"),
+        lambda store: store.save("a", messages=[{"n": "another"}]),
+        lambda store: store.clear("a"),
+        lambda store: [store.append("a", {"n": number}) for number in range(40)],
+    ],
+)
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_is_written_while_a_session_is_merged_stands_in_what_was_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[SessionStore], object], cached: bool
+) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
+    how = {} if cached else {"cache_bytes": 0}
+    with open_store(tmp_path / "vault", key=KEY, durability="os", ttl="1d", **how) as store:
+        writer, after = store._operations._writer, []
+        monkeypatch.setattr(writer, "postpone", lambda _, is_overdue: True)
+        grown(store, "a", 8)
+        merge = writer.merge
+
+        def slow(bodies: Bodies) -> list[Packed]:
+            if not after:
+                after.append(meanwhile(store))
+                after.append(store.load("a"))
+            return merge(bodies)
+
+        monkeypatch.setattr(writer, "merge", slow)
+        store._operations.compact(store._key("a"))
+        written = after[1]
+        with open_store(tmp_path / "vault", key=KEY) as other:
+            for each in (store, other):
+                loaded = each.load("a")
+                assert (loaded.state, loaded.messages) == (written.state, written.messages)
+                assert loaded.version == written.version
+                assert each.info("a").message_count == len(written.messages)
+
+
+def test_the_thread_rests_while_nothing_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 0.0)
+    merged: list[tuple[str, float]] = []
+
+    def merge(key: str) -> None:
+        merged.append((key, time.monotonic()))
+        time.sleep(0.004)
+
+    compactor = Compactor(merge)
+    for key in "ab":
+        assert compactor.postpone(key)
+    assert until(lambda: len(merged) == 2)
+    assert merged[1][1] - merged[0][1] >= compaction.SHARE * 0.004
+    assert compactor.postpone("c")
+    assert compactor.postpone("d", is_overdue=True)
+    assert compactor.postpone("d")  # and it goes on being that
+    assert until(lambda: len(merged) == 4)
+    assert [key for key, _ in merged] == ["a", "b", "d", "c"]
+    compactor.stop()
+    assert not compactor.postpone("e", is_overdue=True)
+
+
+def test_what_is_overdue_and_fails_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 0.3)
+    tried: list[str] = []
+
+    def merge(key: str) -> None:
+        tried.append(key)
+        raise BackendUnavailable("no room")
+
+    compactor = Compactor(merge)
+    compactor.postpone("a", is_overdue=True)
+    assert until(lambda: tried)
+    compactor.postpone("a", is_overdue=True)
+    time.sleep(0.02)
+    assert tried == ["a"]
+    compactor.stop()
 
 
 def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(store: SessionStore) -> None:

@@ -241,6 +241,17 @@ def test_an_index_that_was_tampered_with_is_derived_anew(open_files: Opening, tm
         assert store.count() == 5
 
 
+def test_a_clock_that_stands_behind_the_sessions_keeps_none_of_them(open_files: Opening) -> None:
+    """A session of a later generation than the moment of its removal stayed listed, and no second removal took it."""
+    store = open_files(tenant_keys=True)
+    store.create("a", tenant_id="acme")
+    store.rotate_key()  # a container in place of another is of a later generation
+    assert open_files().destroy_tenant("acme").removed == 1
+    assert open_files().count() == 0
+    store.create("a", tenant_id="acme")
+    assert store.load("a").id == "a"
+
+
 def test_a_vault_without_tenant_keys_refuses(open_one: Opening) -> None:
     store = open_one()
     furnished(store)

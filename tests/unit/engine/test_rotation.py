@@ -398,3 +398,100 @@ def test_the_keys_of_tenants_are_renewed_with_it(open_files: Opening) -> None:
     store.prune_keys()
     store.close()
     assert open_files().load("a").state == {"n": 1}
+
+
+# -- pruning the keys of tenants ---------------------------------------------------------------------------------------
+
+
+def keys_of_tenants(store: SessionStore) -> dict[str, list[str]]:
+    """The ids of the keys in each tenant's file, in hex."""
+    keys = store._operations._reader.keys
+    return {name: [key.master.id.hex() for key in keys._at(name)[0].keys] for name in keys.tenants()}
+
+
+def test_keys_of_tenants_go_with_the_master_key_that_they_belong_to(open_files: Opening, tmp_path: Path) -> None:
+    """Retired keys of tenants stayed for ever: an old copy of their files made sessions that were believed."""
+    store = open_files(tenant_keys=True)
+    store.create("a", tenant_id="acme", state={"n": 1})
+    store.create("gone", tenant_id="idle")
+    store.delete("gone")
+    backup = next(tmp_path.glob("vault/sessions/a~*.vss"))
+    data = backup.read_bytes()
+    before = keys_of_tenants(store)
+    done = store.rotate_key()
+    kept = keys_of_tenants(store)
+    assert all(set(ids) <= set(kept[name]) for name, ids in before.items())
+    old = sorted(key for ids in before.values() for key in ids)
+    assert store.prune_keys() == tuple(sorted([*done.retired, *old]))
+    after = keys_of_tenants(store)
+    assert [len(ids) for ids in after.values()] == [1, 1], "of the idle one too: who knew its old key knows no key now"
+    assert not set(old) & {key for ids in after.values() for key in ids}
+    assert store.prune_keys() == ()
+    assert store.load("a").state == {"n": 1}
+    store.append("a", {"n": 2})
+    store.create("again", tenant_id="idle")
+    store.delete("a")
+    store.close()
+    backup.write_bytes(data)
+    (tmp_path / "vault/index.sqlite").unlink()
+    with pytest.raises(UnknownKey) as caught:
+        open_files().load("a")
+    assert not caught.value.destroyed
+
+
+def test_destroyed_keys_of_a_tenant_outlive_a_pruning(open_files: Opening) -> None:
+    store = open_files(tenant_keys=True)
+    store.create("a", tenant_id="acme")
+    store.destroy_tenant("acme")
+    store.create("b", tenant_id="acme")
+    (before,) = keys_of_tenants(store).values()
+    done = store.rotate_key()
+    assert store.prune_keys() == tuple(sorted([*done.retired, before[1]]))
+    (after,) = keys_of_tenants(store).values()
+    assert after[0] == before[0]
+    with pytest.raises(UnknownKey) as caught:
+        store._operations._reader.keys.master(bytes.fromhex(before[0]))
+    assert caught.value.destroyed
+
+
+def test_pruning_is_refused_while_a_session_lies_under_an_old_key_of_its_tenant(
+    open_files: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_files(tenant_keys=True)
+    store.create("a", tenant_id="acme", state={"n": 1})
+    before = keys_of_tenants(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(Rotator, "_replace", lambda *_: False)
+        store.rotate_key()
+    with pytest.raises(Conflict, match="key rotate"):
+        store.prune_keys()
+    assert keys_of_tenants(store) == before
+    assert store.load("a").state == {"n": 1}
+
+
+@pytest.mark.parametrize("ending", [BackendUnavailable, KeyboardInterrupt])
+def test_keys_of_tenants_come_back_where_the_second_look_ends_in_the_middle(
+    open_files: Opening, monkeypatch: pytest.MonkeyPatch, ending: type[BaseException]
+) -> None:
+    store = open_files(tenant_keys=True)
+    store.create("a", tenant_id="acme")
+    store.create("b", tenant_id="destroyed")
+    before = keys_of_tenants(store)
+    store.rotate_key()
+    real, looks = Rotator._refuse_used, []
+
+    def ended(rotating: Rotator, retired: set[bytes]) -> None:
+        looks.append(retired)
+        if len(looks) > 1:
+            open_files().destroy_tenant("destroyed")
+            raise ending
+        real(rotating, retired)
+
+    monkeypatch.setattr(Rotator, "_refuse_used", ended)
+    with pytest.raises(ending):
+        store.prune_keys()
+    keys, after = store._operations._reader.keys, keys_of_tenants(store)
+    mine = keys._of_tenant("acme")[0].name
+    assert set(before.pop(mine)) < set(after.pop(mine))
+    ((other, ids),) = before.items()
+    assert not set(ids) & set(after[other]), "what was destroyed meanwhile does not come back"

@@ -23,20 +23,20 @@ def store(tmp_path: Path) -> Iterator[SessionStore]:
 
 def test_elements_are_messages(store: SessionStore) -> None:
     elements = Elements(store)
-    info = elements.create("a", {"k": 1}, GIVEN, {"title": "T", "labels": {"x": "y"}})
+    info = elements.put("a", {"k": 1}, GIVEN, {"title": "T", "labels": {"x": "y"}}, replace=False)
     assert (info.title, info.message_count, info.expires_at) == ("T", 2, None)
     assert store.messages("a") == [{"role": "user", "content": "hé"}, {"n": 1.5}]
     read = elements.read("a")
     assert read is not None
     assert (read.elements, read.state, read.info.version) == (GIVEN, {"k": 1}, info.version)
     with pytest.raises(SessionExists):
-        elements.create("a", {}, (), {})
-    assert elements.replace("a", {}, GIVEN[:1], {}).message_count == 1
+        elements.put("a", {}, (), {}, replace=False)
+    assert elements.put("a", {}, GIVEN[:1], {}, replace=True).message_count == 1
 
 
 def test_what_is_appended_is_compared_and_not_trimmed(store: SessionStore) -> None:
     elements = Elements(store)
-    info = elements.create("a", {}, GIVEN, {})
+    info = elements.put("a", {}, GIVEN, {}, replace=False)
     assert elements.append("a", [{"m": 1}], {"k": 2}, if_version=info.version).message_count == 3
     with pytest.raises(Conflict):
         elements.append("a", [{"m": 2}], {}, if_version=info.version)
@@ -47,7 +47,7 @@ def test_what_is_appended_is_compared_and_not_trimmed(store: SessionStore) -> No
 
 def test_nothing_is_read_of_what_is_gone(store: SessionStore) -> None:
     elements = Elements(store)
-    elements.create("a", {}, GIVEN, {})
+    elements.put("a", {}, GIVEN, {}, replace=False)
     store.delete("a")
     assert elements.read("a") is None
     assert elements.read("b") is None

@@ -135,7 +135,7 @@ def test_it_is_found(lossless: SessionStore) -> None:
 def test_elements_that_look_like_boxes_come_back_byte_for_byte(lossless: SessionStore) -> None:
     each = [b'{"$lossless":[1]}', b'{"a":1,"$lossless":{"$b":"?"}}', b'{"a":"\\"$lossless"}', b'{"a":{"$lossless":1}}']
     elements = Elements(lossless)
-    elements.create("a", {"$lossless": 1}, each, {})
+    elements.put("a", {"$lossless": 1}, each, {}, replace=False)
     assert [orjson.dumps(message) for message in lossless.messages("a")] == each
     elements.append("a", [orjson.loads(element) for element in each], {})
     read = elements.read("a")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -54,7 +56,7 @@ def test_all_stores_of_a_process_have_one_pool(crowd: Any) -> None:
         future.result(60)
     for share in shares:
         share.close()
-    assert threads._pool._threads is None
+    assert not threads._pool.threads
 
 
 def test_one_store_leaves_room_for_others(crowd: Any) -> None:
@@ -161,3 +163,16 @@ def test_fifty_asynchronous_stores_of_one_vault(tmp_path: Path) -> None:
         return most
 
     assert asyncio.run(work()) <= MOST + 1
+
+
+@pytest.mark.slow
+def test_the_interpreter_ends_behind_what_was_begun() -> None:
+    program = """
+import time
+from vaultsession.util.threads import MOST_OF_ONE, SharedThreads
+share = SharedThreads()
+for _ in range(2 * MOST_OF_ONE):
+    share.submit(lambda: (time.sleep(0.2), print("done")))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (ended.stdout.count("done"), ended.stderr) == (2 * MOST_OF_ONE, "")

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import IO, Protocol
+from typing import IO, TypeAlias
 
 from ..importers import json_file, json_lines
 from ..importers.agents import TRANSCRIPTS
@@ -27,16 +27,7 @@ _LOOKED_AT = 64
 """Lines of a file that are looked at for its project."""
 
 
-class Hash(Protocol):
-    """A digest that goes on, as of ``hashlib``."""
-
-    def update(self, data: bytes, /) -> None:
-        """More bytes."""
-        ...
-
-    def digest(self) -> bytes:
-        """That of all bytes so far."""
-        ...
+Hash: TypeAlias = "hashlib._Hash"  # noqa: SLF001 - its type has no other name
 
 
 class Changed(Exception):
@@ -45,6 +36,12 @@ class Changed(Exception):
 
 class Busy(Changed):
     """The file is in use: it is left for another time."""
+
+
+def refuse_written(before: os.stat_result, now: os.stat_result) -> None:
+    """``Busy`` for a file that is another one by now, or was written to."""
+    if (before.st_size, before.st_mtime_ns, before.st_ino) != (now.st_size, now.st_mtime_ns, now.st_ino):
+        raise Busy("it was written to meanwhile")
 
 
 class Content:
@@ -91,7 +88,7 @@ def kind_of(source: SourceFile, size: int) -> FileKind:
             with file.open() as stream:
                 agent = TRANSCRIPTS.get(json_lines.survey(stream).agent or "")
             if agent is None:
-                found = _one(json_lines.read(file, lenient=True))
+                found = _one(json_lines.read(file))
                 return FileKind(found.id if found else file.stem, None, facts=found)
         return FileKind(id_of(file), agent)
     if file.suffix == ".json" and size <= documents.LARGEST:

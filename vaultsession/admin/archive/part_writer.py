@@ -81,8 +81,7 @@ class PartWriter:
         name, state, fields = part_id(self._id, len(self.parts)), _state(original, content), self._fields(content)
         if self._kind.facts is not None and self._kind.document is not None:
             state = {**self._kind.facts.state, **state}
-        write = self._elements.replace if self._may_replace(name) else self._elements.create
-        info = write(name, state, content.elements, fields)
+        info = self._elements.put(name, state, content.elements, fields, replace=self._may_replace(name))
         if (last := self._last) is not None:
             more = replace(last.original, more=True).to_state()
             self._elements.append(last.id, (), more, if_version=last.version)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
 from .archiver import Archiver, ids_by_name
-from .contents import Busy, Changed
+from .contents import Busy, Changed, refuse_written
 from .discovery import LEFTOVER, SHREDDED, SourceFile
 from .original import bytes_of
 
@@ -44,15 +44,17 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
         if shred and before.st_nlink > 1:
             raise Changed("it has another name (a hard link), which shredding would reach")
         compare(archiver, source, id, fd)
-        with _held_alone(fd) as is_alone:
-            _check(before, disk.fstat(fd))
+        with _held_alone(fd) as refuse_others:
+            refuse_written(before, disk.fstat(fd))
             aside = path + LEFTOVER
             if _is_there(disk, aside):
                 raise Changed(f"{aside} is there: look at both")
             disk.rename(path, aside)
             try:
-                _check(before, disk.stat(aside))  # another file may have taken its place in this moment
-                _check(before, disk.fstat(fd), is_alone=is_alone())
+                refuse_written(before, disk.stat(aside))  # another file may have taken its place in this moment
+                now = disk.fstat(fd)
+                refuse_others()
+                refuse_written(before, now)
             except BaseException:
                 put_back(disk, aside)
                 raise
@@ -122,13 +124,6 @@ def put_back(disk: Disk, aside: str) -> bool:
     return not had
 
 
-def _check(before: os.stat_result, now: os.stat_result, *, is_alone: bool = True) -> None:
-    if not is_alone:
-        raise Busy("another program was about to open it")
-    if (before.st_size, before.st_mtime_ns, before.st_ino) != (now.st_size, now.st_mtime_ns, now.st_ino):
-        raise Busy("it was written to meanwhile")
-
-
 def _overwrite(disk: Disk, fd: int, size: int) -> None:
     for offset in range(0, size, _NOISE):
         write_all(disk, fd, os.urandom(min(_NOISE, size - offset)), offset)
@@ -136,14 +131,14 @@ def _overwrite(disk: Disk, fd: int, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _held_alone(fd: int) -> Iterator[Callable[[], bool]]:
-    """A lease on the file, and a function that says whether it is unbroken. ``Changed`` where others have it open.
+def _held_alone(fd: int) -> Iterator[Callable[[], None]]:
+    """A lease on the file, and a function that raises ``Busy`` once it is broken. ``Busy`` where others have it open.
 
     Where the system, or the file system, has no leases, nothing is known of others.
     """
     command = getattr(fcntl, "F_SETLEASE", None) if sys.platform != "win32" else None
     if command is None:
-        yield lambda: True
+        yield lambda: None
         return
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # by default SIGIO, which ends a process
@@ -151,9 +146,14 @@ def _held_alone(fd: int) -> Iterator[Callable[[], bool]]:
     except BlockingIOError:
         raise Busy("another program has it open") from None
     except OSError:
-        yield lambda: True
+        yield lambda: None
         return
+
+    def refuse_others() -> None:
+        if fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_WRLCK:
+            raise Busy("another program was about to open it")
+
     try:
-        yield lambda: fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_WRLCK
+        yield refuse_others
     finally:
         fcntl.fcntl(fd, command, fcntl.F_UNLCK)

@@ -23,7 +23,7 @@ from ...errors import Damaged, SessionNotFound, Unreadable
 from ...store.store import SessionStore
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, READ, Disk, make_directories, opened, write_all
 from .archiver import Archiver, words_of
-from .contents import Changed, digest_of
+from .contents import Changed, digest_of, refuse_written
 from .discovery import is_source
 from .original import Original, bytes_of, digest_text
 from .part_writer import FilePart
@@ -129,7 +129,7 @@ class Restorer:
                 self._disk.link(temporary, path)  # which fails where there is one by now
                 self._disk.unlink(temporary)
             else:
-                _check(status, self._disk.stat(path))
+                refuse_written(status, self._disk.stat(path))
                 self._disk.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -188,8 +188,3 @@ class Restorer:
             self._disk.fchmod(fd, original.mode & _PERMISSIONS)
             os.utime(fd if os.utime in os.supports_fd else path, ns=(original.accessed, original.modified))
             self._disk.fsync(fd)
-
-
-def _check(before: os.stat_result, now: os.stat_result) -> None:
-    if (before.st_size, before.st_mtime_ns, before.st_ino) != (now.st_size, now.st_mtime_ns, now.st_ino):
-        raise Changed("it was written to meanwhile")

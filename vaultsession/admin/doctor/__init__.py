@@ -14,7 +14,7 @@ from ...vault.secret import Secret
 from . import structure
 from .contents import contents
 from .findings import Finding, Remedy, Severity, error, info, warning
-from .readonly import OpenedVault, ReadOnlyDisk, key_of, known_keys, opened_read_only
+from .readonly import OpenedVault, ReadOnlyDisk, known_keys, opened_read_only
 from .structure import structure_of
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Remedy",
     "Severity",
     "examine",
-    "key_of",
     "known_keys",
     "opened_read_only",
     "structure_of",

@@ -20,7 +20,7 @@ from ...vault.directory import DICTIONARIES, VaultDirectory
 from ...vault.key_store import KeyringMemory
 from ...vault.metadata import DICTIONARY
 from .findings import Finding, Remedy, error, info, warning
-from .readonly import OpenedVault, key_of
+from .readonly import OpenedVault
 
 Current = Callable[[str], bytes | None]
 """The version that the file of a key has now; None where it cannot be read."""
@@ -80,7 +80,7 @@ def _session(verified: Verification, opened: OpenedVault) -> Iterator[Finding]:
             yield info("erased", f"{problem}; `vaultsession rm` removes it", key)
         case Verdict.REMOVED:
             yield warning("came-back", problem, key, Remedy.ON_REQUEST)
-    if verified.head is not None and key not in (key_of(opened.reader, verified.head.id), locator_of(key)):
+    if verified.head is not None and key not in (opened.reader.key(verified.head.id), locator_of(key)):
         yield warning("foreign-slug", "its file is named after another id: rename it back", key)
 
 

@@ -14,7 +14,6 @@ from ...backends.files.layout import key_in
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...errors import BackendUnavailable
-from ...format import ids
 from ...format.sealed import Query
 from ...util.disk import READ, Disk
 from ...vault import UnlockedVault, Vault, VaultDirectory
@@ -72,8 +71,3 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
         found.update(backend.lost())
     found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
     return sorted(found)
-
-
-def key_of(reader: Reader, id: str) -> str:
-    """The key of an id. ``InvalidSessionId``."""
-    return reader.keyring.session_key(ids.parse(id))

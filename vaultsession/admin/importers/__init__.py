@@ -1,7 +1,8 @@
 """What other programs keep, as sessions: a reader for each format, and where the sessions go.
 
-A reader yields an ``ImportedSession`` for each session, and a ``Skipped`` for what it cannot read: file, line and
-reason. It never raises for what is in a file. Nothing is followed out of the source: links are reported, never read.
+A reader yields an ``ImportedSession`` for each session, with the gaps in it, and a ``Skipped`` for what it cannot read:
+file, line and reason. It never raises for what is in a file. Nothing is followed out of the source: links are reported,
+never read.
 """
 
 from __future__ import annotations

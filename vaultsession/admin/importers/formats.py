@@ -10,7 +10,7 @@ from typing import IO, NamedTuple
 from ...errors import InvalidSetting
 from . import google_adk, json_file, json_lines, langgraph, openai_agents, strands_files
 from .agents import TRANSCRIPTS
-from .session import Found, Skipped
+from .session import LEFT_OUT, Found, Skipped
 from .sources import File, files
 from .sqlite_file import MAGIC, connected, has_tables, tables_of
 
@@ -21,7 +21,7 @@ _JSON, _LINES, _DATABASES = (".json",), (".jsonl", ".ndjson"), (".db", ".sqlite"
 class _Format(NamedTuple):
     suffixes: tuple[str, ...]
     read: Callable[..., Found]
-    """Of a file, its sessions; ``lenient``: also those of which not all can be read."""
+    """Of a file, its sessions."""
 
 
 _FORMATS = {
@@ -52,23 +52,23 @@ def read(
     """
     if format not in FORMATS:
         raise InvalidSetting(f"a format is one of {', '.join(FORMATS)}, not {format!r}")
-    yield from _once(_found(source, format, lenient=lenient, source_key=source_key), id_prefix)
+    yield from _once(_found(source, format, source_key), id_prefix, lenient=lenient)
 
 
 def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
     """The sessions of a stream of JSON lines, one a line, such as an export that is read while it is written."""
-    yield from _once(json_lines.read_stream(stream), id_prefix)
+    yield from _once(json_lines.read_stream(stream), id_prefix, lenient=False)
 
 
-def _found(source: str, format: str, *, lenient: bool, source_key: str | None) -> Found:
+def _found(source: str, format: str, source_key: str | None) -> Found:
     suffixes = {suffix for name, each in _FORMATS.items() if format in (AUTO, name) for suffix in each.suffixes}
     for file in files(source, suffixes):
         if isinstance(file, File):
             name = format if format != AUTO else format_of(file)
             if name == "openai-agents":
-                yield from openai_agents.read(file, lenient=lenient, source_key=source_key)
+                yield from openai_agents.read(file, source_key)
             else:
-                yield from _FORMATS[name].read(file, lenient=lenient)
+                yield from _FORMATS[name].read(file)
         else:
             yield Skipped(*file)
 
@@ -102,17 +102,19 @@ def _database_of(file: File) -> str:
     return "openai-agents"
 
 
-def _once(sessions: Found, prefix: str) -> Found:
+def _once(sessions: Found, prefix: str, *, lenient: bool) -> Found:
     first: dict[str, str] = {}
     for found in sessions:
         if isinstance(found, Skipped):
             yield found
+        elif found.gaps and not lenient:
+            yield found.gaps[0].skipped(found.place, LEFT_OUT)
         elif found.id in first:
             yield Skipped(found.place, f"a second session {found.id!r:.80}: the first is {first[found.id]}")
         else:
             first[found.id] = found.place
             for gap in found.gaps:
-                yield Skipped(f"{found.place}, {gap.where}", f"{gap.reason}; the rest of the session is taken")
+                yield gap.skipped(found.place, "the rest of the session is taken")
             try:
                 yield replace(found.with_gaps_marked(), id=prefix + found.id)
             except ValueError as error:

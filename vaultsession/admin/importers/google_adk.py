@@ -27,11 +27,11 @@ TABLES = {"sessions": {"app_name", "user_id", "id", "state"}, "events": {"sessio
 NAME, SHARED = "google-adk", "google-adk.state"
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
+def read(file: File) -> Found:
     """The sessions of a database, in the order of their apps, users and ids."""
 
     def sessions(database: sqlite3.Connection, tables: Tables) -> Found:
-        yield from _sessions(database, file, lenient=lenient)
+        yield from _sessions(database, file)
         for table in ("app_states", "user_states"):
             if table in tables:
                 yield from _shared(database, table, file)
@@ -39,7 +39,7 @@ def read(file: File, *, lenient: bool = False) -> Found:
     return read_database(file, "a session service of the ADK", TABLES, sessions)
 
 
-def _sessions(database: sqlite3.Connection, file: File, *, lenient: bool) -> Found:
+def _sessions(database: sqlite3.Connection, file: File) -> Found:
     text = "SELECT app_name, user_id, id, state, create_time, update_time FROM sessions ORDER BY app_name, user_id, id"
     for app, user, name, state, created, updated in database.execute(text):
         place = f"{file.name}, session {name!r:.80} of {user!r:.80}"
@@ -51,9 +51,6 @@ def _sessions(database: sqlite3.Connection, file: File, *, lenient: bool) -> Fou
             plain = _object(state)
         except ValueError as error:
             yield Skipped(place, f"its state: {error}")
-            continue
-        if gaps and not lenient:
-            yield Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
             continue
         yield ImportedSession(
             ids.composed(NAME, app, user, name.strip()),

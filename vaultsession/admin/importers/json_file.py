@@ -23,9 +23,8 @@ from .session import Found, ImportedSession, Skipped, has_messages, is_message, 
 from .sources import File, named, objects
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
-    """The sessions of a file. JSON is read whole or not at all: there is nothing to be lenient about."""
-    del lenient
+def read(file: File) -> Found:
+    """The sessions of a file."""
     try:
         value = file.json()
         if isinstance(value, list):
@@ -42,9 +41,9 @@ def read(file: File, *, lenient: bool = False) -> Found:
         yield Skipped(file.name, str(error))
 
 
-def read_langchain(file: File, *, lenient: bool = False) -> Found:
+def read_langchain(file: File) -> Found:
     """The session of a file, if every message of it is one of LangChain."""
-    for found in read(file, lenient=lenient):
+    for found in read(file):
         for number, message in enumerate(found.messages if isinstance(found, ImportedSession) else ()):
             if not (isinstance(message.get("type"), str) and isinstance(message.get("data"), dict)):
                 reason = f"messages[{number}] is not a message of LangChain: it has no type and data"

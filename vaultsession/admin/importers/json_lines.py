@@ -24,6 +24,7 @@ import orjson
 from ...format.payload import Json
 from .agents import TRANSCRIPTS
 from .session import (
+    LEFT_OUT,
     Found,
     ImportedSession,
     Skipped,
@@ -81,7 +82,7 @@ def survey(stream: IO[bytes]) -> Survey:
     return found
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
+def read(file: File) -> Found:
     """The sessions of a file."""
     try:
         with file.open() as stream:
@@ -94,7 +95,7 @@ def read(file: File, *, lenient: bool = False) -> Found:
             elif kind.named or (names_session(kind.first) and not is_facts(kind.first)):
                 yield from _messages(file, stream)
             elif (is_facts(kind.first) and kind.messages) or kind.messages == kind.lines:
-                yield _session(file, lenient=lenient)
+                yield _session(file)
             else:
                 yield from _sessions(file.name + ", ", lines(stream))
     except OSError as error:
@@ -115,16 +116,14 @@ def _sessions(where: str, found: Iterable[Line]) -> Found:
             yield Skipped(place, str(error))
 
 
-def _session(file: File, *, lenient: bool) -> ImportedSession | Skipped:
+def _session(file: File) -> ImportedSession | Skipped:
     """All lines as one session."""
-    messages, gaps = read_events(file, lenient=lenient)
-    if gaps and not lenient:
-        return Skipped(f"{file.name}, {gaps[0].where}", f"{gaps[0].reason}; the session is left out")
+    messages, gaps = read_events(file)
     facts = messages.pop(0) if messages and is_facts(messages[0]) else {}
     try:
         found = session_of({**facts, "messages": messages}, file.stem, file.name)
     except ValueError as error:
-        return Skipped(file.name, str(error))
+        return gaps[0].skipped(file.name, LEFT_OUT) if gaps else Skipped(file.name, str(error))
     created, updated = span_of(messages)
     return replace(
         found,

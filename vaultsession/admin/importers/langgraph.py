@@ -32,13 +32,13 @@ TABLES = {
 _MSGPACK = "msgpack"
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
+def read(file: File) -> Found:
     """The threads of a database, in the order of their ids."""
 
     def threads(database: sqlite3.Connection, tables: Tables) -> Found:
         path = "task_path" if "task_path" in tables["writes"] else "''"
         for (thread,) in database.execute("SELECT DISTINCT thread_id FROM checkpoints ORDER BY thread_id"):
-            yield _thread(database, thread, path, file, lenient=lenient)
+            yield _thread(database, thread, path, file)
         orphans = (
             "SELECT count(*) FROM writes WHERE (thread_id, checkpoint_ns, checkpoint_id) NOT IN"
             " (SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints)"
@@ -49,9 +49,7 @@ def read(file: File, *, lenient: bool = False) -> Found:
     return read_database(file, "LangGraph's SqliteSaver", TABLES, threads)
 
 
-def _thread(
-    database: sqlite3.Connection, thread: str, path: str, file: File, *, lenient: bool
-) -> ImportedSession | Skipped:
+def _thread(database: sqlite3.Connection, thread: str, path: str, file: File) -> ImportedSession | Skipped:
     place = f"{file.name}, thread {thread!r:.80}"
     if not isinstance(thread, str) or not thread:
         return Skipped(place, "its id is no text")
@@ -76,8 +74,6 @@ def _thread(
             continue
         for record in _writes(database, thread, space, name, path):
             add(record)
-    if gaps and not lenient:
-        return Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
     return ImportedSession(
         session_id(thread), place, records, labels=labels_of(thread), max_messages=ALL_MESSAGES, gaps=tuple(gaps)
     )

@@ -26,7 +26,7 @@ _SESSIONS = {"session_id", "created_at", "updated_at"}
 _MESSAGES = {"id", "session_id", "message_data"}
 
 
-def read(file: File, *, lenient: bool = False, source_key: str | None = None) -> Found:
+def read(file: File, source_key: str | None = None) -> Found:
     """The sessions of a database, in the order of their ids. ``source_key`` is that of an ``EncryptedSession``."""
 
     def sessions(database: sqlite3.Connection, tables: Tables) -> Found:
@@ -35,15 +35,12 @@ def read(file: File, *, lenient: bool = False, source_key: str | None = None) ->
         if messages is None or (named := next(others, None)) is None:
             yield Skipped(file.name, f"a database without the tables of {_WHAT}")
         else:
-            names = quoted(named), quoted(messages)
-            yield from _sessions(database, *names, file, lenient=lenient, source_key=source_key)
+            yield from _sessions(database, quoted(named), quoted(messages), file, source_key)
 
     return read_database(file, _WHAT, {}, sessions)
 
 
-def _sessions(
-    database: sqlite3.Connection, sessions: str, messages: str, file: File, *, lenient: bool, source_key: str | None
-) -> Found:
+def _sessions(database: sqlite3.Connection, sessions: str, messages: str, file: File, source_key: str | None) -> Found:
     text = f"SELECT session_id, created_at, updated_at FROM {sessions} ORDER BY session_id"  # noqa: S608 - quoted names
     for name, created, updated in database.execute(text):
         place = f"{file.name}, session {name!r:.80}"
@@ -51,9 +48,6 @@ def _sessions(
             yield Skipped(place, "its id is no text")
             continue
         items, gaps = _items(database, messages, name, source_key)
-        if gaps and not lenient:
-            yield Skipped(place, f"{gaps[0].where}: {gaps[0].reason}")
-            continue
         yield ImportedSession(name, place, items, created=moment(created), updated=moment(updated), gaps=tuple(gaps))
     orphans = f"SELECT count(*) FROM {messages} WHERE session_id NOT IN (SELECT session_id FROM {sessions})"  # noqa: S608 - as above
     if lost := database.execute(orphans).fetchone()[0]:

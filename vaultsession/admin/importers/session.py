@@ -23,6 +23,7 @@ STATE = ("state", "context")
 IDS = ("id", "session_id", "sessionId", "conversation_id", "conversationId", "thread_id", "threadId")
 REST = "imported"
 GAPS = "import_gaps"
+LEFT_OUT = "the session is left out"
 
 _SPEAKERS = frozenset({"role", "type", "from", "author", "sender", "speaker"})
 _CONTENTS = frozenset({"content", "text", "message", "parts", "value", "payload"})
@@ -38,6 +39,10 @@ class ImportGap(NamedTuple):
     after: int
     where: str
     reason: str
+
+    def skipped(self, place: str, consequence: str) -> Skipped:
+        """The same of the session at that place, with what comes of it."""
+        return Skipped(f"{place}, {self.where}", f"{self.reason}; {consequence}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pathlib import PurePath
 
 from ...format.ids import composed
 from ...format.payload import Json
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
+from .session import LEFT_OUT, Found, ImportedSession, ImportGap, Skipped, moment
 from .sources import File, files, named
 
 SESSION, AGENT, MULTI_AGENT = "session", "agent:", "multi_agent:"
@@ -39,13 +39,13 @@ def is_part(file: File) -> bool:
     return _folder_of(file) is not None
 
 
-def read(file: File, *, lenient: bool = False) -> Found:
+def read(file: File) -> Found:
     """The session whose ``session.json`` this is; nothing of another file of it."""
     folder = _folder_of(file)
     if folder is None:
         yield Skipped(file.name, "no file of a session of Strands")
     elif os.path.dirname(file.path) == folder and posixpath.basename(file.path) == "session.json":
-        yield from _session(file, folder, lenient=lenient)
+        yield _session(file, folder)
 
 
 def _folder_of(file: File) -> str | None:
@@ -54,7 +54,7 @@ def _folder_of(file: File) -> str | None:
     return next((str(path) for path in above if os.path.isfile(path / "session.json")), None)
 
 
-def _session(file: File, folder: str, *, lenient: bool) -> Found:
+def _session(file: File, folder: str) -> ImportedSession | Skipped:
     found = _StrandsFolder()
     gaps: list[ImportGap] = []
     for part in files(folder, {".json"}):
@@ -66,16 +66,13 @@ def _session(file: File, folder: str, *, lenient: bool) -> Found:
         if reason is not None:
             gaps.append(ImportGap(0, where, reason))
     name = found.state.get(SESSION, {}).get("session_id")
-    if gaps and not lenient:
-        yield Skipped(f"{file.name}, {gaps[0].where}", f"{gaps[0].reason}; the session is left out")
-    elif not isinstance(name, str) or not name:
-        yield Skipped(file.name, "there is no session_id in it")
-    else:
-        created, updated = found.span()
-        labels = {"framework": "strands"}
-        yield ImportedSession(
-            composed(name), file.name, found.messages(), found.state, created, updated, labels=labels, gaps=tuple(gaps)
-        )
+    if not isinstance(name, str) or not name:
+        return gaps[0].skipped(file.name, LEFT_OUT) if gaps else Skipped(file.name, "there is no session_id in it")
+    created, updated = found.span()
+    labels = {"framework": "strands"}
+    return ImportedSession(
+        composed(name), file.name, found.messages(), found.state, created, updated, labels=labels, gaps=tuple(gaps)
+    )
 
 
 class _StrandsFolder:

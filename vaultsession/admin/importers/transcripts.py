@@ -59,19 +59,17 @@ class Agent(NamedTuple):
     folders: tuple[str, ...]
     is_ours: Callable[[str], bool]
 
-    def read(self, file: File, *, lenient: bool = False) -> Found:
+    def read(self, file: File) -> Found:
         """The session of a file, named after it; none where it is empty."""
         try:
-            events, gaps = read_events(file, lenient=lenient)
+            events, gaps = read_events(file)
         except OSError as error:
             yield Skipped(file.name, str(error))
             return
         strange = next((number for number, event in enumerate(events, 1) if not self.is_possible(event)), None)
-        if gaps and not lenient:
-            yield Skipped(f"{file.name}, {gaps[0].where}", f"{gaps[0].reason}; the session is left out")
-        elif strange is not None:
+        if strange is not None:
             yield Skipped(file.name, f"event {strange} is none of this agent's; the session is left out")
-        elif events:
+        elif events or gaps:
             facts = TranscriptFacts(self)
             for event in events:
                 facts.add(event)
@@ -157,8 +155,8 @@ def text_of(content: object) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[ImportGap]]:
-    """The events of a file, and where one could not be read: unless ``lenient``, it ends there. ``OSError``."""
+def read_events(file: File) -> tuple[list[Json], list[ImportGap]]:
+    """The events of a file, and where one could not be read. ``OSError``."""
     events: list[Json] = []
     gaps: list[ImportGap] = []
     with file.open() as stream:
@@ -167,8 +165,6 @@ def read_events(file: File, *, lenient: bool) -> tuple[list[Json], list[ImportGa
                 events.append(line.json())
             except ValueError as error:
                 gaps.append(ImportGap(len(events), f"line {line.number}", str(error)))
-                if not lenient:
-                    break
     return events, gaps
 
 

@@ -11,7 +11,6 @@ from ...backends.protocol import Backend
 from ...backends.replication import Gap, Outcome, differing
 from ...engine.reader import Reader
 from ...errors import Conflict, InvalidSetting
-from ...format.ids import parse
 from ...format.sealed import IndexRow, Query, ReadHead
 from ...store.open import writer_of
 from ...store.settings import Settings
@@ -130,7 +129,7 @@ def _describer(source: VaultLocation, vault: UnlockedVault | None) -> Describer:
     reader = Reader.of_vault(source.vault, vault)
 
     def name_of(row: IndexRow) -> str:
-        return reader.keyring.session_key(parse(reader.opened(row).head.id))
+        return reader.key(reader.opened(row).head.id)
 
     return Describer(reader.describe, reader.rows.is_genuine, name_of)
 

@@ -14,9 +14,8 @@ from ...backends.replication import Outcome, newest_of
 from ...engine.reader import Document, Reader
 from ...engine.writer import Writer
 from ...errors import Unreadable
-from ...format import document, ids
+from ...format import document
 from ...format.head import Head
-from ...format.keys import Keyring
 from ...format.sealed import Current, Delete, IndexRow, Keep, Query, Tombstone, Write
 from .report import MigrationReport, Progress, Trouble, silent
 
@@ -69,7 +68,7 @@ class _Reseal:
             self._report.problem(loaded.head.id, Trouble.DAMAGED, f"at the target: {error}")
 
     def _put(self, loaded: Document) -> None:
-        key = _key_in(self._theirs.keyring, loaded.head.id)
+        key = self._theirs.key(loaded.head.id)
         texts = document.merged(loaded.bodies)
         bodies = [self._writer.pack(text) for text in texts]
 
@@ -103,7 +102,7 @@ class _Reseal:
         for row in self._target.scan(_ALL):
             try:
                 id = self._theirs.rows.open(row)[1].id  # noqa: A001 - the word that everybody knows
-                key = _key_in(self._ours.keyring, id)
+                key = self._ours.key(id)
                 newest = newest_of(self._source, key)
             except Unreadable:
                 continue  # reported where it stands in the way
@@ -115,10 +114,6 @@ class _Reseal:
 
     def _delete(self, newest: Current) -> Delete | None:
         return self._writer.delete(newest) if isinstance(newest, IndexRow) else None
-
-
-def _key_in(keyring: Keyring, id: str) -> str:
-    return keyring.session_key(ids.parse(id))
 
 
 def _facts(head: Head) -> Head:

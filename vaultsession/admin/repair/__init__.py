@@ -21,7 +21,7 @@ from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
 from ...vault import Vault, VaultDirectory
 from ...vault.secret import Secret
-from ..doctor import Finding, Remedy, examine, key_of, opened_read_only
+from ..doctor import Finding, Remedy, examine, opened_read_only
 from . import conflict_copy
 from .sessions import SessionRepair, level_dictionary
 from .structure import clear, restrict
@@ -101,7 +101,7 @@ class Repair:
     def key_named(self, name: str) -> str:
         """The key of a session by its id, or by the key that doctor shows. ``SessionNotFound`` where it has no file."""
         with opened_read_only(self.path, self.candidates or ()) as vault:
-            for key in ((name,) if is_key(name) else ()) + (key_of(vault.reader, name),):
+            for key in ((name,) if is_key(name) else ()) + (vault.reader.key(name),):
                 if os.path.lexists(os.path.join(self.path, "sessions", f"{key}.vss")):
                     return key
         raise SessionNotFound(f"there is no session {name!r} with a file to recover")

@@ -14,7 +14,6 @@ from ...errors import BackendUnavailable, Conflict, Damaged
 from ...format import document, ids, record
 from ...format.ids import locator_of
 from ...format.sealed import Container, Current, IndexRow, Tombstone, Write
-from ..doctor import key_of
 from .sessions import SessionRepair
 
 _MOST = 100
@@ -32,7 +31,7 @@ def take_in(sessions: SessionRepair, place: str) -> str:
     loaded = reader.load(locator, lambda _: container)
     if row is None or loaded is None or row.torn:
         raise Damaged(f"{place}: not all of it authenticates: move it out")
-    key = key_of(reader, loaded.head.id)
+    key = reader.key(loaded.head.id)
     if locator_of(key) != locator:
         raise Damaged(f"{place}: it is the copy of another session than its name says: move it out")
     done = _ConflictCopy(sessions, key, container, loaded).take_in()
@@ -94,7 +93,7 @@ class _ConflictCopy:
         for number in range(1, _MOST):
             name = f"{self._head.id[:900]}-conflict" + (f"-{number}" if number > 1 else "")
             head = self._head._replace(id=ids.parse(name))
-            key = key_of(self._reader, name)
+            key = self._reader.key(name)
 
             def update(newest: Current, key: str = key) -> Write | None:
                 return None if newest is not None else writer.new_container(key, newest, head, packed)  # noqa: B023 - called at once

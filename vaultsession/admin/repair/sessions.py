@@ -16,9 +16,9 @@ from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
-from ...engine.verify import Verdict, check
+from ...engine.verify import Verdict, check, reads_alone
 from ...engine.writer import Writer
-from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary, Unreadable
+from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary
 from ...format import document
 from ...format.dictionaries import Dictionaries
 from ...format.ids import locator_of
@@ -44,7 +44,7 @@ class SessionRepair:
     def __init__(self, disk: Disk, root: str, reader: Reader, clock: Clock) -> None:
         self._disk = disk
         self._layout = FilesLayout(root)
-        self.reader = self._reader = reader
+        self.reader = reader
         self._clock = clock
         self._recovering: set[str] = set()
         self.backend = FilesBackend(root, disk=disk, describe=self._describe)
@@ -61,7 +61,7 @@ class SessionRepair:
                 return None
             container = self._read(key)
             self._refuse_without_room(container.size - newest.size)
-            opened = self._reader.opened(newest)
+            opened = self.reader.opened(newest)
             return self.writer_like(container).head_record(newest, opened, opened.head, lambda _: container)
 
         self.backend.commit(key, update)
@@ -79,7 +79,7 @@ class SessionRepair:
             container = self._read(key)
             above = _above(newest, self.backend.witness_of(key), container.tombstone)
             bare = unwitnessed(container)
-            loaded = self._reader.load(key, lambda _: bare)
+            loaded = self.reader.load(key, lambda _: bare)
             if loaded is None:
                 raise Damaged(f"nothing of {key} authenticates")
             behind = container.size - newest.size
@@ -125,13 +125,13 @@ class SessionRepair:
         """Move a damaged container to quarantine, whole. ``BackendUnavailable`` where it is not to be moved."""
         path = self._layout.session(key)
         before = self._disk.stat(path)
-        if check(self.backend, self._reader, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
+        if check(self.backend, self.reader, key).verdict not in (Verdict.DAMAGED, Verdict.REMOVED):
             raise BackendUnavailable(f"{key} is not damaged any more; nothing was done")
         if before.st_size > MAX_BYTES:
             raise BackendUnavailable(
                 f"{path}: {before.st_size} bytes, more than quarantine holds: move it out yourself"
             )
-        if self._authenticates(key):
+        if reads_alone(self.backend, self.reader, key):
             raise BackendUnavailable(
                 f"{key}: every record of it authenticates, and only the index remembers another; nothing was done "
                 f"(`vaultsession repair --recover {key}` makes it the newest)"
@@ -159,13 +159,13 @@ class SessionRepair:
 
     def _describe(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         if key not in self._recovering:
-            return self._reader.describe(key, fetch, thorough=thorough)
+            return self.reader.describe(key, fetch, thorough=thorough)
 
         def bare(start: int) -> Container | None:
             container = fetch(start)
             return None if container is None else unwitnessed(container)
 
-        return self._reader.describe(key, bare, thorough=True)
+        return self.reader.describe(key, bare, thorough=True)
 
     @contextmanager
     def _recovers(self, key: str) -> Iterator[None]:
@@ -181,22 +181,12 @@ class SessionRepair:
             raise SessionNotFound(f"the file of {key} is gone")
         return container
 
-    def _authenticates(self, key: str) -> bool:
-        """Whether nothing but the index contradicts it."""
-        bare = unwitnessed(self._read(key))
-        try:
-            row = self._reader.describe(key, lambda _: bare, thorough=True)
-            loaded = self._reader.load(key, lambda _: bare)
-        except Unreadable:
-            return False
-        return row is not None and not row.torn and loaded is not None
-
     def writer_like(self, container: Container) -> Writer:
         """What seals as the container was sealed: a repair is no reason to change suite, padding or compression."""
         header = parse_header(container.header)
         compressed = any(record.codec for record in records_from(container, HEADER_SIZE))
         return Writer(
-            self._reader,
+            self.reader,
             self._clock,
             level=3 if compressed else None,
             padded=bool(header.flags & PADDED),

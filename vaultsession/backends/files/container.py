@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
 from ...format import record
@@ -27,6 +27,7 @@ from ...util.disk import (
     why_not_private,
     write_all,
 )
+from ...util.named_tuple import NamedTuple
 from ...util.statx import Stat
 from . import preallocation
 from .layout import vanished

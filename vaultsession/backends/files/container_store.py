@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError, without_frames
 from ...format.ids import LOCATOR, is_key_of, locator_of
@@ -27,6 +27,7 @@ from ...format.sealed import (
 )
 from ...util.disk import Disk, read_all
 from ...util.lazy import log
+from ...util.named_tuple import NamedTuple
 from .container import OpenContainer, changed, extend, mark_spoiled, open_container, read_range, replace, resized
 from .index import Index, IndexedSession
 from .layout import SUFFIX, FilesLayout, key_in, refusal, stripe_of

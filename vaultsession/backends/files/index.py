@@ -12,12 +12,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import LOCATOR, locator_of
 from ...format.sealed import IndexRow, LostRow, Tombstone, Witness
 from ...util.disk import Disk
+from ...util.named_tuple import NamedTuple
 from ...util.reentry import Lock, is_ours, not_ours
 from . import index_queries
 from .index_schema import (

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ...format.ids import is_key_of
 from ...format.sealed import IndexRow, LostRow, Query, Tombstone, Witness
+from ...util.named_tuple import NamedTuple
 from .index_schema import COLUMNS, row_from, tombstone_from, unpack_witness, witness_of
 
 Statement = tuple[str, list[object]]

@@ -13,13 +13,14 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of
 from ...format.primitives import blake2b
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
+from ...util.named_tuple import NamedTuple
 from .layout import refusal
 
 APPLICATION_ID = 0x56535801

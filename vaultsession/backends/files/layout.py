@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import NamedTuple
 
 from ...errors import BackendUnavailable, VaultError, VaultNotFound
 from ...format.ids import is_key, locator_of
 from ...format.sealed import Tombstone
+from ...util.named_tuple import NamedTuple
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from typing import NamedTuple
 
 from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.descriptors import Budget, share
 from ...util.disk import Disk
 from ...util.lru import LRU
+from ...util.named_tuple import NamedTuple
 
 CONTAINERS = Budget(share(1024, 4))
 """Containers that the stores of this process keep open together.

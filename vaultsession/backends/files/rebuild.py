@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
@@ -21,6 +21,7 @@ from ...format.ids import locator_of
 from ...format.sealed import Tombstone
 from ...util.disk import PRIVATE_FILE, READ, Disk, opened
 from ...util.lazy import log
+from ...util.named_tuple import NamedTuple
 from ...util.reentry import not_ours
 from . import index_queries, preallocation
 from .container_store import ContainerStore

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from ...errors import InvalidSetting
-from ...util.home import checked
+from ...util.place import checked
 
 DRIVERS = {
     "sqlite": "sqlite+pysqlite",

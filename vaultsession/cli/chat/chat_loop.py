@@ -200,7 +200,7 @@ class ChatLoop:
             if self._form is Form.JSONL:
                 return
             if self._is_person and not stream.begun:
-                output.data().print(transcript.speaker("assistant"))
+                output.paragraph("assistant", style=transcript.speaking("assistant"))
             stream.write(text)
 
         try:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from rich.text import Text
 from typer import Option
 
 from ...backends.files import preallocation
@@ -84,7 +83,7 @@ class _Demo:
             ("A search", self._search),
         )
         for number, (title, step) in enumerate(steps, 1):
-            output.paragraph(Text(f"{number}  {title}", style="bold cyan"))
+            output.paragraph(f"{number}  {title}", style="bold cyan")
             step()
             output.line("")
 
@@ -133,7 +132,7 @@ class _Demo:
                 found += sum(data.count(word.encode()) for word in (_SECRET, "Alice", _ID))
         _say("The first bytes of the session:")
         for row in _hexdump(_read(self._session_file())[:_HEX_BYTES]):
-            output.paragraph(Text(row, style="dim"), indent=3)
+            output.paragraph(row, style="dim", indent=3)
         _say(f'Looked for "{_SECRET}", "Alice" and "{_ID}" in all {total} bytes: found {found} times.', "green")
         _say("File names show a slug of the id; a vault made with --private-names does not.")
 
@@ -172,8 +171,8 @@ class _Demo:
         with self._open() as store:
             for match in store.search(_SECRET, user_id="alice"):
                 start, end = match.span
-                row = Text(f"{match.id}  {match.excerpt[:start]}")
-                row.append(match.excerpt[start:end], style="bold red").append(match.excerpt[end:], style="default")
+                before, found, behind = match.excerpt[:start], match.excerpt[start:end], match.excerpt[end:]
+                row = output.styled((f"{match.id}  {before}", ""), (found, "bold red"), (behind, ""))
                 output.paragraph(row, indent=3)
         _say("Sessions are opened one at a time: no word of them lies in an index.")
 
@@ -186,14 +185,13 @@ class _Demo:
 
 
 def _say(text: str, style: str = "") -> None:
-    output.paragraph(Text(output.escaped(text), style=style), indent=3)
+    output.paragraph(text, style=style, indent=3)
 
 
 def _transcript(messages: list[dict[str, Any]]) -> None:
     for message in messages:
         known = understand(message)
-        row = Text(f"{known.role:<10}", style=ROLES.get(known.role, ""))
-        row.append(output.escaped(said(known)), style="default")
+        row = output.styled((f"{known.role:<10}", ROLES.get(known.role, "")), (said(known), ""))
         output.paragraph(row, indent=5)
 
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from ...admin.doctor import Finding, Severity, examine
 from ...errors import KeyUnavailable, VaultError
-from ...util.lazy import LazyModule
 from ...vault import Vault
 from ...vault.key_sources import KeySources
 from ...vault.secret import Secret
 from .. import exit_codes, output
 from ..output import AnyForm, Form
 from ..vault_options import VaultOptions, Where, takes_options
-
-if TYPE_CHECKING:
-    from rich import text as texts
-else:  # for a terminal alone
-    texts = LazyModule("rich.text")
 
 WELL = "Nothing was found: the vault is well."
 STYLES = {"INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red",
@@ -78,13 +71,10 @@ def _key_files(where: VaultOptions, directory: Vault) -> Iterator[str]:
 def print_finding(finding: Finding, outcome: str = "", said: str = "") -> None:
     """A finding for people, with what came of mending it, else with its severity and the fix."""
     severity = finding.severity.name
-    head = texts.Text(f"{outcome or severity.lower()}  ", style=STYLES[outcome or severity])
-    head.append(finding.name, style="bold")
-    if finding.place:
-        head.append(f"  {output.escaped(finding.place)}", style="dim")
-    output.data().print(head)
-    output.paragraph(texts.Text(output.escaped(finding.sentence)), indent=2)
+    head = (f"{outcome or severity.lower()}  ", STYLES[outcome or severity]), (finding.name, "bold")
+    output.data().print(output.styled(*head, (f"  {finding.place}" if finding.place else "", "dim")))
+    output.paragraph(finding.sentence, indent=2)
     if outcome:
-        output.paragraph(texts.Text(output.escaped(said), style=STYLES[outcome]), indent=2)
+        output.paragraph(said, style=STYLES[outcome], indent=2)
     elif finding.fix:
-        output.paragraph(texts.Text(f"fix: {output.escaped(finding.fix)}", style="green"), indent=2)
+        output.paragraph(f"fix: {finding.fix}", style="green", indent=2)

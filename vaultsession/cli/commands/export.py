@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from typer import Argument, Option
+from typer import Option
 
 from ...errors import InvalidSetting, PartialFailure, SessionNotFound
-from ..completers import complete_id
+from ..completers import SessionIds
 from ..destination import destination, say_written
 from ..filters import Chosen
 from ..progress import bar
@@ -18,9 +18,7 @@ from ..vault_options import Where, takes_options
 def export(
     where: Where,
     *,
-    ids: list[str] | None = Argument(
-        None, metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id
-    ),
+    ids: SessionIds = None,
     everything: bool = Option(False, "--all", help="Every living session."),
     wanted: Chosen,
     into: str | None = Option(

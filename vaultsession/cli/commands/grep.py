@@ -23,14 +23,12 @@ from ..vault_options import Where, takes_options
 
 if TYPE_CHECKING:
     from rich import table as tables
-    from rich import text as texts
 
     from ...engine.search import Match, Needle
     from ...store.store import SessionStore
     from .. import transcript
 else:  # for a terminal alone
-    tables, texts = LazyModule("rich.table"), LazyModule("rich.text")
-    transcript = LazyModule(".cli.transcript")
+    tables, transcript = LazyModule("rich.table"), LazyModule(".cli.transcript")
 
 _COLUMNS = ("id", "index", "role", "path", "excerpt")
 _FOUND = "bold red"
@@ -155,7 +153,7 @@ def _print(store: SessionStore, found: _Found, context: int) -> None:
         if shown is not None:
             output.line("")
         shown = name
-        output.paragraph(texts.Text(output.escaped(name), style="bold"))
+        output.paragraph(name, style="bold")
         matches: dict[int, list[Match]] = {}
         for match in group:
             if match.index is None or not context:
@@ -173,7 +171,7 @@ def _in_context(store: SessionStore, id: str, matches: dict[int, list[Match]], c
         first = max(shown + 1, index - context)
         last = index + context if following is None else min(index + context, following - 1)
         if shown >= 0 and first > shown + 1:
-            _row("…", texts.Text())
+            _row("…")
         for place, message in enumerate(store.messages(id, offset=first, limit=last - first + 1), first):
             if place == index:
                 for match in found:
@@ -187,11 +185,10 @@ def _show(match: Match) -> None:
     """Where it is, and the excerpt with the match in colour."""
     whole = f"messages[{match.index}]."
     path = match.path.removeprefix(whole)
-    said = _begun(match.role, "" if path == "content" else path)
     start, end = match.span
-    for text, style in ((match.excerpt[:start], ""), (match.excerpt[start:end], _FOUND), (match.excerpt[end:], "")):
-        said.append(output.escaped(text), style=style or "default")
-    _row("" if match.index is None else str(match.index), said)
+    said = (match.excerpt[:start], ""), (match.excerpt[start:end], _FOUND), (match.excerpt[end:], "")
+    begun = _begun(match.role, "" if path == "content" else path)
+    _row("" if match.index is None else str(match.index), *begun, *said)
 
 
 def _show_message(index: int, message: output.Record) -> None:
@@ -199,22 +196,21 @@ def _show_message(index: int, message: output.Record) -> None:
     known = understand(message)
     text = output.escaped(said(known))
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    _row(str(index), _begun(known.role, "").append(shown, style="dim"))
+    _row(str(index), *_begun(known.role), (shown, "dim"))
 
 
-def _begun(role: str | None, path: str) -> texts.Text:
-    line = texts.Text()
+def _begun(role: str | None, path: str = "") -> Iterator[tuple[str, str]]:
+    """Who speaks, and where in the message it stands."""
     if role:
-        line.append(f"{output.escaped(role)} ", style=transcript.ROLES.get(role, "blue"))
+        yield f"{role} ", transcript.ROLES.get(role, "blue")
     if path:
-        line.append(f"{output.escaped(path)} ", style="dim")
-    return line
+        yield f"{path} ", "dim"
 
 
-def _row(place: str, said: texts.Text) -> None:
+def _row(place: str, *said: tuple[str, str]) -> None:
     """The number of a message, and beside it what it says."""
     drawn = tables.Table.grid(padding=(0, 1, 0, 0))
     drawn.add_column(style="dim", justify="right", min_width=_PLACE)
     drawn.add_column(overflow="fold")
-    drawn.add_row(place, said)
+    drawn.add_row(place, output.styled(*said))
     output.data().print(drawn)

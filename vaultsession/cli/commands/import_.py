@@ -14,7 +14,7 @@ from ...admin.importers import Found, Placed, Skipped, place, read, read_lines
 from ...errors import InvalidDocument, InvalidSessionId, InvalidSetting, KeyUnavailable, TooLarge, Unreadable
 from ...store.store import SessionStore
 from ...util import disk
-from ...util.home import expanded
+from ...util.place import expanded
 from ...vault import key_places
 from .. import exit_codes, output
 from ..output import Form, JsonForm

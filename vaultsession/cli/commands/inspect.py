@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from typer import Argument, Option
 
 from ...admin.doctor import opened_read_only
-from ...admin.doctor.readonly import key_of
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records
 from ...errors import Damaged, InvalidSetting, SessionNotFound, UnknownDictionary
@@ -33,16 +32,10 @@ from ...format.sealed import Container
 from ...store.inspection import proved_records
 from ...store.session import SessionFacts
 from ...util.disk import Disk
-from ...util.lazy import LazyModule
 from .. import exit_codes, output
 from ..output import Column, Form, JsonForm
 from ..vault_options import VaultOptions, Where, takes_options
 from .ls import spelled
-
-if TYPE_CHECKING:
-    from rich import text as texts
-else:  # for a terminal alone
-    texts = LazyModule("rich.text")
 
 _KEY = re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
 _SUITES = {1: "AES-256-GCM", 2: "ChaCha20-Poly1305", 3: "AES-256-GCM-SIV"}
@@ -126,7 +119,7 @@ def _file_of(where: VaultOptions, id: str) -> str:
     """The file of a session of the vault, whether it is there or not."""
     directory = where.directory()
     with opened_read_only(directory.path, where.candidates(directory)) as vault:
-        file = os.path.join(directory.path, "sessions", f"{key_of(vault.reader, id)}.vss")
+        file = os.path.join(directory.path, "sessions", f"{vault.reader.key(id)}.vss")
     if not os.path.exists(file):
         raise SessionNotFound(f"there is no session {id!r}, and no file of that name")
     return file
@@ -201,20 +194,16 @@ def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None
     room = max(console.width - len(records) - 2, 1)
     whole = max(record["size"] - HEADER_SIZE, 1)
     block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
-    strip = texts.Text(block, style="yellow")
+    strip = [(block, "yellow")]
     for each in records:
-        style = _KIND_STYLES.get(each["type"], "red")
-        strip.append(
-            block * (1 + room * each["size"] // whole), style=f"{style} dim" if each["offset"] < newest else style
-        )
+        style = _KIND_STYLES.get(each["type"], "red") + (" dim" if each["offset"] < newest else "")
+        strip.append((block * (1 + room * each["size"] // whole), style))
     end = records[-1]["offset"] + records[-1]["size"] if records else HEADER_SIZE
     if record["size"] > end:
-        strip.append("?" * (1 + room * (record["size"] - end) // whole), style="red")
-    console.print(strip, soft_wrap=False)
-    legend = texts.Text("header", style="yellow")
-    for name, style in _KIND_STYLES.items():
-        legend.append(f"  {name}", style=style)
-    console.print(legend.append("  dead", style="dim").append("  no whole record", style="red"))
+        strip.append(("?" * (1 + room * (record["size"] - end) // whole), "red"))
+    console.print(output.styled(*strip))
+    kinds = [(f"  {name}", style) for name, style in _KIND_STYLES.items()]
+    console.print(output.styled(("header", "yellow"), *kinds, ("  dead", "dim"), ("  no whole record", "red")))
 
 
 def _print(record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool) -> None:
@@ -228,5 +217,6 @@ def _print(record: output.Record, records: list[dict[str, Any]], head: output.Re
         output.line("")
         output.facts({name: value for name, value in head.items() if value not in (None, {}, False)}, spelled(head))
     for each in records if bodies else ():
-        output.data().print(texts.Text(f"\nrecord {each['seq']}", style="bold"))
+        output.line("")
+        output.paragraph(f"record {each['seq']}", style="bold")
         output.line(output.to_json(each["bodies"], indent=2))

@@ -23,7 +23,7 @@ from .. import exit_codes, output
 from ..output import Form, JsonForm
 from ..progress import bar
 from ..prompts import DryRun, FirstSecret, warn_of_loss
-from ..vault_options import VaultOptions, Where, takes_options
+from ..vault_options import KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, VaultOptions, Where, takes_options
 
 _LOST = frozenset({"damaged", "different"})
 _FROM, _TO = "Key of FROM", "Key of TO, with --rekey"
@@ -36,24 +36,14 @@ def migrate(
     source: str = Argument(..., metavar="FROM", help="The vault: a path or a URL."),
     target: str = Argument(..., metavar="TO", help="Where it shall lie as well: a path or a URL."),
     rekey: bool = Option(False, "--rekey", help="Seal all anew, for a vault with other keys."),
-    from_key_file: str | None = Option(
-        None, "--from-key-file", metavar="FILE", rich_help_panel=_FROM, help="A private file."
+    from_key_file: str | None = KEY_FILE("--from-key-file", rich_help_panel=_FROM),
+    from_key_command: str | None = KEY_COMMAND("--from-key-command", rich_help_panel=_FROM),
+    from_passphrase_file: str | None = PASSPHRASE_FILE("--from-passphrase-file", rich_help_panel=_FROM),
+    to_key_file: str | None = KEY_FILE(
+        "--to-key-file", rich_help_panel=_TO, help="A private file with the key; made if missing."
     ),
-    from_key_command: str | None = Option(
-        None, "--from-key-command", metavar="COMMAND", rich_help_panel=_FROM, help="A command that prints it."
-    ),
-    from_passphrase_file: str | None = Option(
-        None, "--from-passphrase-file", metavar="FILE", rich_help_panel=_FROM, help="A file with a passphrase."
-    ),
-    to_key_file: str | None = Option(
-        None, "--to-key-file", metavar="FILE", rich_help_panel=_TO, help="A private file; made if missing."
-    ),
-    to_key_command: str | None = Option(
-        None, "--to-key-command", metavar="COMMAND", rich_help_panel=_TO, help="A command that prints it."
-    ),
-    to_passphrase_file: str | None = Option(
-        None, "--to-passphrase-file", metavar="FILE", rich_help_panel=_TO, help="A file with a passphrase."
-    ),
+    to_key_command: str | None = KEY_COMMAND("--to-key-command", rich_help_panel=_TO),
+    to_passphrase_file: str | None = PASSPHRASE_FILE("--to-passphrase-file", rich_help_panel=_TO),
     dry_run: DryRun = False,
     form: JsonForm,
 ) -> None:

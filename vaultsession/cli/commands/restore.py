@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from typer import Argument, Option
+from typer import Option
 
 from ...admin.archive.restorer import RestoreOutcome, Restorer
 from ...errors import InvalidSetting
 from .. import exit_codes, output
-from ..completers import complete_id
+from ..completers import SessionIds
 from ..filters import Changed, Chosen
 from ..output import Form, JsonForm
 from ..progress import bar
@@ -20,9 +20,7 @@ from ..vault_options import Where, absolute, takes_options
 def restore(
     where: Where,
     *,
-    ids: list[str] | None = Argument(
-        None, metavar="ID", help="The sessions; or --all, or filters.", autocompletion=complete_id
-    ),
+    ids: SessionIds = None,
     everything: bool = Option(False, "--all", help="Every archived session."),
     wanted: Chosen,
     period: Changed,

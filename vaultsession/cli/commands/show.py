@@ -20,12 +20,8 @@ from ..vault_options import Where, takes_options
 from .ls import spelled
 
 if TYPE_CHECKING:
-    from rich import padding as paddings
-    from rich import text as texts
-
     from .. import transcript
 else:  # for a terminal alone
-    paddings, texts = LazyModule("rich.padding"), LazyModule("rich.text")
     transcript = LazyModule(".cli.transcript")
 
 
@@ -88,13 +84,15 @@ def _whole(
     with paged(at_end=at_end):
         shown = {name: value for name, value in facts.items() if value not in (None, {}, False)}
         output.facts(shown, spelled(facts))
-        console = output.data()
         if state is not None:
-            console.print(texts.Text("\nstate", style="bold"))
-            console.print(paddings.Padding(texts.Text(output.to_json(state, indent=2)), (0, 0, 0, 2)))
+            output.line("")
+            output.paragraph("state", style="bold")
+            for row in output.to_json(state, indent=2).split("\n"):
+                output.paragraph(row, indent=2)
         left_out = facts["message_count"] - len(messages)
         if left_out > 0:
-            console.print(texts.Text(f"\n… {output.counted(left_out, 'older message')}", style="dim"))
+            output.line("")
+            output.paragraph(f"… {output.counted(left_out, 'older message')}", style="dim")
         output.line("")
         if raw:
             output.lines(messages)

@@ -6,11 +6,10 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from typer import Argument
 
-from ...admin.doctor import key_of, known_keys, opened_read_only
+from ...admin.doctor import known_keys, opened_read_only
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...engine.verify import Verification, check_all
@@ -46,9 +45,17 @@ def verify(
 
     Exit code 6 where a session is damaged or its file is gone, 3 where one is only torn, locked or refused.
     """
-    with _opened(where) as vault, bar("Verifying", interrupted="nothing was changed") as progress:
-        keys = list(map(vault.existing, dict.fromkeys(ids))) if ids else vault.known()
-        checked = list(check_all(vault.backend, vault.reader, keys, lambda done: progress(done, len(keys))))
+    with (
+        _opened(where) as (backend, reader, sessions),
+        bar("Verifying", interrupted="nothing was changed") as progress,
+    ):
+        if ids:
+            keys = [_existing(backend, reader, sessions, id) for id in dict.fromkeys(ids)]  # noqa: A001 - the word that everybody knows
+        elif sessions is None:
+            keys = [row.key for row in backend.scan(Query(newest_first=False))]
+        else:
+            keys = known_keys(backend, sessions)
+        checked = list(check_all(backend, reader, keys, lambda done: progress(done, len(keys))))
     counts = Counter(str(each.verdict) for each in checked)
     records = [_record(each) for each in checked]
     problems = [record for record in records if record["verdict"] != "ok"]
@@ -65,45 +72,34 @@ def verify(
     exit_codes.end(lost=any(counts[verdict] for verdict in _LOST), partial=bool(problems))
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A vault to be looked at. ``sessions``: the directory of its files; None where an engine keeps it."""
-
-    backend: Backend
-    reader: Reader
-    sessions: str | None
-
-    def known(self) -> list[str]:
-        """The key of each session that is listed or has a file."""
-        if self.sessions is None:
-            return [row.key for row in self.backend.scan(Query(newest_first=False))]
-        return known_keys(self.backend, self.sessions)
-
-    def existing(self, id: str) -> str:
-        """The key of a session. ``SessionNotFound``."""
-        key = key_of(self.reader, id)
-        if self.sessions is None:
-            is_there = self.backend.head(key) is not None
-        else:
-            is_there = os.path.lexists(os.path.join(self.sessions, f"{key}.vss"))
-        if not is_there:
-            raise SessionNotFound(f"there is no session {id!r}")
-        return key
-
-
 @contextlib.contextmanager
-def _opened(where: VaultOptions) -> Iterator[_Opened]:
-    """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
+def _opened(where: VaultOptions) -> Iterator[tuple[Backend, Reader, str | None]]:
+    """The vault, unlocked, and the directory of its files; None where an engine keeps it.
+
+    Nothing is changed: files are opened for reading alone.
+    """
     if where.is_directory:
         directory = where.directory()
         with opened_read_only(directory.path, where.candidates(directory)) as opened:
-            yield _Opened(opened.backend, opened.reader, os.path.join(directory.path, "sessions"))
+            yield opened.backend, opened.reader, os.path.join(directory.path, "sessions")
         return
     with contextlib.closing(where.location()) as location:
         vault = where.existing(location.vault)
         reader = Reader.of_vault(vault, vault.unlock(where.candidates(vault)))
         with contextlib.closing(location.backend(reader.describe)) as backend:
-            yield _Opened(backend, reader, None)
+            yield backend, reader, None
+
+
+def _existing(backend: Backend, reader: Reader, sessions: str | None, id: str) -> str:
+    """The key of a session. ``SessionNotFound``."""
+    key = reader.key(id)
+    if sessions is None:
+        is_there = backend.head(key) is not None
+    else:
+        is_there = os.path.lexists(os.path.join(sessions, f"{key}.vss"))
+    if not is_there:
+        raise SessionNotFound(f"there is no session {id!r}")
+    return key
 
 
 def _record(checkup: Verification) -> dict[str, object]:

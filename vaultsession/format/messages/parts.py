@@ -6,9 +6,10 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from ...util.clock import parse_moment, to_datetime
+from ...util.named_tuple import NamedTuple
 
 Json: TypeAlias = Any
 

@@ -49,12 +49,9 @@ class SerializedValues:
         count, ranges = 0, []
         if memory is not None and (not memory.ranges or memory.ranges[0] >= drafted.floor) and memory.holds(value):
             count, ranges = memory.count, memory.ranges
-        texts = []
-        for element in value[count:]:
-            kind, data = self._serde.dumps_typed([element])
-            if kind != _MSGPACK:
-                return self.dump(value)
-            texts.append(text_of(data[1:]))
+        texts = self._texts(value[count:])
+        if texts is None:
+            return self.dump(value)
         if not count and memory is not None:
             done, kept = drafted.prefix(texts, memory.ranges)
             ranges = drafted.ranges(texts[done:], kept)
@@ -71,18 +68,21 @@ class SerializedValues:
         """A written value for a record: elements by themselves, since a checkpoint's list will have them."""
         if not self._splits:
             return self.dump(value)
-        elements = value if type(value) is list else [value]
+        is_list = type(value) is list
+        texts = self._texts(value if is_list else [value])
+        if texts is None or value is None or isinstance(value, bytes | bytearray):
+            return self.dump(value)
+        return {"ranges": drafted.ranges(texts)} if is_list else drafted.at(texts[0])
+
+    def _texts(self, elements: list[Any]) -> list[str] | None:
+        """Each element as it stands in a list; None where the serializer writes one in another way."""
         texts = []
         for element in elements:
             kind, data = self._serde.dumps_typed([element])
             if kind != _MSGPACK:
-                return self.dump(value)
+                return None
             texts.append(text_of(data[1:]))
-        if elements is value:
-            return {"ranges": drafted.ranges(texts)}
-        if value is None or isinstance(value, bytes | bytearray):
-            return self.dump(value)
-        return drafted.at(texts[0])
+        return texts
 
 
 def _array(count: int) -> bytes:

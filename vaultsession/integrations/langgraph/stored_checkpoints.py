@@ -18,7 +18,7 @@ class StoredCheckpoint:
         self.space = space
         self.checkpoint = checkpoint
         self.values = log.values(space, checkpoint)
-        self.writes = [(task, channel, value) for task, channel, value in writes_of(log, space, checkpoint.id)]
+        self.writes = [*writes_of(log, space, checkpoint.id)]
 
 
 def walks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -153,14 +154,10 @@ class ThreadLogs:
     def copy(self, source: str, target: str) -> None:
         """Copy a thread with its whole history, if it is there. ``SessionExists`` where there is a target already."""
         id, new_id = session_id(source), session_id(target)  # noqa: A001 - as above
-        try:
+        with suppress(SessionNotFound):
             self._info(id)
             labels = {**(self._fields.get("labels") or {}), **labels_of(target)}
             self._store.copy(id, new_id, labels=labels)
-        except SessionExists:
-            raise
-        except SessionNotFound:
-            return
 
     def threads(self) -> Iterator[str]:
         """The ids of all threads, those changed last first."""

@@ -157,18 +157,18 @@ def test_a_session_that_was_sealed_wrongly_saves_its_file(
     store: SessionStore, file: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """The planted fault: sealing that loses something. The comparison finds it."""
-    create = Elements.create
+    put = Elements.put
 
-    def faulty(self: Elements, id: str, state: Any, elements: Any, fields: Any) -> Any:
+    def faulty(self: Elements, id: str, state: Any, elements: Any, fields: Any, *, replace: bool) -> Any:
         if fault == "element":
             elements = [*elements[:-1], b'{"another":1}']
         elif fault == "half":
             elements = elements[:-1]
         else:
             state = {**state, "archive@0": {"1": ["python"]}}
-        return create(self, id, state, elements, fields)
+        return put(self, id, state, elements, fields, replace=replace)
 
-    monkeypatch.setattr(Elements, "create", faulty)
+    monkeypatch.setattr(Elements, "put", faulty)
     assert problem(store, file) == "not removed: what is sealed is not what the file holds"
 
 

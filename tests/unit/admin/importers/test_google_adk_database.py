@@ -76,7 +76,7 @@ def test_an_event_that_is_none_leaves_its_session_out(path: Path, data: str) -> 
     database.close()
     records, skipped = found(path)
     assert "google-adk/trips/alice/s" not in records
-    assert "event 'bad'" in skipped[0].reason
+    assert "event 'bad'" in skipped[0].place
     records, skipped = found(path, lenient=True)
     assert [each["id"] for each in records["google-adk/trips/alice/s"].messages] == ["e1", "e2", "e3"]
     assert records["google-adk/trips/alice/s"].state["import_gaps"][0]["after"] == 1

@@ -129,7 +129,12 @@ def test_envelopes_that_another_program_encrypted_became_messages(tmp_path: Path
     write(tmp_path / "d.json", [{"ciphertext": "AAAA", "iv": "BBBB"}])
     sessions, skipped = found(tmp_path)
     assert sessions == {}
-    assert [each.place for each in skipped] == ["a.db, session 's'", "b.jsonl, line 1", "c.jsonl, line 1", "d.json"]
+    assert [each.place for each in skipped] == [
+        "a.db, session 's', item 2",
+        "b.jsonl, line 1",
+        "c.jsonl, line 1",
+        "d.json",
+    ]
     assert all("encrypted by the program that wrote it" in each.reason for each in skipped)
 
 

@@ -17,7 +17,7 @@ from vaultsession.errors import BackendUnavailable, Conflict, Damaged, Durabilit
 from vaultsession.format.record import part
 from vaultsession.format.sealed import IndexRow, Query, Tombstone, Write
 from vaultsession.testing.clock import ManualClock
-from vaultsession.testing.sealer import Sealer, looking
+from vaultsession.testing.sealer import Sealer
 
 
 class Lab:
@@ -376,7 +376,7 @@ def test_what_was_removed_here_is_removed_there(lab: Lab) -> None:
     lab.backend.commit(lab.key, lab.scribe.remove(lab.key))
     lab.come_back()
     seen: list[Any] = []
-    lab.server.under.commit(lab.key, looking(seen))
+    lab.server.under.commit(lab.key, seen.append)
     assert isinstance(seen[0], Tombstone)
     assert lab.backend.head(lab.key) is None
 

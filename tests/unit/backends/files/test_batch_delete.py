@@ -17,7 +17,7 @@ from vaultsession.backends.files import container_store
 from vaultsession.errors import BackendUnavailable, Damaged, DurabilityUnknown, VaultError
 from vaultsession.format.sealed import Current, Delete, DeleteUpdate, IndexRow, Query, Tombstone
 from vaultsession.testing.faulty_disk import FaultyDisk
-from vaultsession.testing.sealer import Sealer, looking
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.disk import Disk
 
 Opening = Callable[..., FilesBackend]
@@ -175,7 +175,7 @@ def test_the_next_create_sees_the_tombstone(files: FilesBackend, opening: Openin
 
     def update(key: str, newest: Current) -> Delete | None:
         if not threads:
-            threads.append(threading.Thread(target=lambda: other.commit(key, looking(seen))))
+            threads.append(threading.Thread(target=lambda: other.commit(key, seen.append)))
             threads[0].start()
             threads[0].join(0.1)  # the time to be wrong, where the stripe is not held
         return expired(scribe)(key, newest)

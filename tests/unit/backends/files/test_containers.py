@@ -16,7 +16,7 @@ from vaultsession.backends import FilesBackend
 from vaultsession.backends.files import open_files
 from vaultsession.errors import BackendUnavailable, Damaged
 from vaultsession.format.sealed import Current, IndexRow, Query, Tombstone
-from vaultsession.testing.sealer import Sealer, looking
+from vaultsession.testing.sealer import Sealer
 from vaultsession.util.descriptors import Budget
 from vaultsession.util.disk import Disk
 
@@ -300,7 +300,7 @@ def test_an_id_made_again_by_another_store_is_not_buried_by_a_tombstone_that_com
     one.commit(key, scribe.create(key))
     one.commit(key, scribe.remove(key))
     seen: list[Current] = []
-    other.commit(key, looking(seen))
+    other.commit(key, seen.append)
     assert isinstance(seen[0], Tombstone)
     other.commit(key, scribe.create(key, "again"))
     one.count(Query())

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from vaultsession import InvalidSetting, KeyUnavailable, RawKey, open_store
 from vaultsession.cli.app import app
 from vaultsession.store.configuration import environment
-from vaultsession.util.home import expanded, user_directory
+from vaultsession.util.place import expanded, user_directory
 from vaultsession.vault.key_sources import KeySources
 
 KEY = RawKey(bytes(range(32)))
