@@ -170,11 +170,20 @@ def objects(values: object) -> list[Json]:
     if not isinstance(values, list):
         raise ValueError(f"the messages are {named(values)}, not a list")  # noqa: TRY004 - of the data, not the code
     for number, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise ValueError(f"messages[{number}] is {named(value)}, and a message is an object")  # noqa: TRY004 - as above
-        if is_encrypted(value):
-            raise ValueError(f"messages[{number}]: {ENCRYPTED}")
+        try:
+            message_in(value)
+        except ValueError as error:
+            raise ValueError(f"messages[{number}] is {error}") from None
     return values
+
+
+def message_in(value: object) -> Json:
+    """The value as a message. ``ValueError`` for what is no object, or is encrypted."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{named(value)}, and a message is an object")  # noqa: TRY004 - as above
+    if is_encrypted(value):
+        raise ValueError(ENCRYPTED)
+    return value
 
 
 def is_encrypted(value: Json) -> bool:
