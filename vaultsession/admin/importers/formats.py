@@ -113,9 +113,11 @@ def _once(sessions: Found, prefix: str, *, lenient: bool) -> Found:
             yield Skipped(found.place, f"a second session {found.id!r:.80}: the first is {first[found.id]}")
         else:
             first[found.id] = found.place
-            for gap in found.gaps:
-                yield gap.skipped(found.place, "the rest of the session is taken")
             try:
-                yield replace(found.with_gaps_marked(), id=prefix + found.id)
+                marked = found.with_gaps_marked()
             except ValueError as error:
                 yield Skipped(found.place, str(error))
+                continue
+            for gap in found.gaps:
+                yield gap.skipped(found.place, "the rest of the session is taken")
+            yield replace(marked, id=prefix + found.id)
