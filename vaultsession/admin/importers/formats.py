@@ -10,8 +10,8 @@ from typing import IO, NamedTuple
 from ...errors import InvalidSetting
 from . import google_adk, json_file, json_lines, langgraph, openai_agents, strands_files
 from .agents import TRANSCRIPTS
-from .session import LEFT_OUT, Found, Skipped
-from .sources import File, files
+from .session import LEFT_OUT, Found
+from .sources import File, Skipped, files
 from .sqlite_file import MAGIC, connected, has_tables, tables_of
 
 AUTO = "auto"
@@ -63,14 +63,12 @@ def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
 def _found(source: str, format: str, source_key: str | None) -> Found:
     suffixes = {suffix for name, each in _FORMATS.items() if format in (AUTO, name) for suffix in each.suffixes}
     for file in files(source, suffixes):
-        if isinstance(file, File):
-            name = format if format != AUTO else format_of(file)
-            if name == "openai-agents":
-                yield from openai_agents.read(file, source_key)
-            else:
-                yield from _FORMATS[name].read(file)
+        if isinstance(file, Skipped):
+            yield file
+        elif (name := format if format != AUTO else format_of(file)) == "openai-agents":
+            yield from openai_agents.read(file, source_key)
         else:
-            yield Skipped(*file)
+            yield from _FORMATS[name].read(file)
 
 
 def format_of(file: File) -> str:

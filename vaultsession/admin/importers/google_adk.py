@@ -16,8 +16,8 @@ import sqlite3
 
 from ...format import ids
 from ...format.payload import Json
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import File, message_in
+from .session import Found, ImportedSession, ImportGap, moment
+from .sources import File, Skipped, message_in
 from .sqlite_file import Tables, json_in, read_database
 
 TABLES = {"sessions": {"app_name", "user_id", "id", "state"}, "events": {"session_id", "event_data"}}

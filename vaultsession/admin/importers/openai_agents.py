@@ -17,8 +17,8 @@ from typing import Any
 
 from ...format.payload import Json
 from .encrypted_items import opener_of
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import ENCRYPTED, File, is_encrypted, message_in, parse
+from .session import Found, ImportedSession, ImportGap, moment
+from .sources import ENCRYPTED, File, Skipped, is_encrypted, message_in, parse
 from .sqlite_file import Tables, json_in, quoted, read_database
 
 _WHAT = "an OpenAI Agents SQLiteSession"

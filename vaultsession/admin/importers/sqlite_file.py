@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from .session import Found, Skipped
-from .sources import LARGEST, File, parse
+from .session import Found
+from .sources import LARGEST, File, Skipped, parse
 
 MAGIC = b"SQLite format 3\0"
 
