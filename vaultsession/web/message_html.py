@@ -41,7 +41,7 @@ from ..format.messages.parts import (
     ToolResult,
     text_of,
 )
-from ..format.messages.plain import facts_of, said, words
+from ..format.messages.plain import facts_of, is_note, said, tally, words
 from .site import address
 from .words import counted, moment, visible
 
@@ -58,7 +58,6 @@ _MOST_RENDERED = 250_000
 _LONGEST_COLOURED = 20_000
 """Characters of code that are coloured: what colours it is slow on what was written to be slow."""
 _SUMMARY = 120
-_MOST_NAMES = 3
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "span"),
     *("em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
@@ -81,7 +80,7 @@ def window(id: str, first: int, records: Sequence[Json]) -> Markup:
     left = _MOST_RENDERED
     notes: list[tuple[int, Message]] = []
     for number, message in known:
-        if message.parts and all(isinstance(part, Event) for part in message.parts):
+        if is_note(message):
             notes.append((number, message))
             continue
         renderer = _Renderer(id, number, left)
@@ -180,8 +179,6 @@ def _noted(id: str, notes: Sequence[tuple[int, Message]]) -> Iterator[str]:
         return
     first, last = notes[0][0], notes[-1][0]
     names = Counter(part.name for _, note in notes for part in note.parts if isinstance(part, Event))
-    named = ", ".join(f"{name} {count}" if count > 1 else name for name, count in names.most_common(_MOST_NAMES))
-    more = ", …" if len(names) > _MOST_NAMES else ""
     rows = "".join(
         f'<li id="m{number}"><a class="number" href="{escape(address("/message", id=id, n=number))}">#{number}</a> '
         f"{_shortened(said(note))}</li>"
@@ -189,7 +186,7 @@ def _noted(id: str, notes: Sequence[tuple[int, Message]]) -> Iterator[str]:
     )
     yield (
         f'<details class="message notes" data-first="{first}" data-end="{last + 1}">'
-        f"<summary>{counted(len(notes), 'note')} of the agent: {escape(visible(named))}{more}</summary>"
+        f"<summary>{counted(len(notes), 'note')} of the agent: {escape(visible(tally(names)))}</summary>"
         f'<ul dir="auto">{rows}</ul></details>'
     )
 
