@@ -20,7 +20,6 @@ FORBIDDEN = [
     "hypothesis",
     "pytest",
     "redis",
-    "tenacity",
     "sqlalchemy",
     "asyncio",
     "pydantic",

@@ -217,7 +217,7 @@ class StoreOptions(NamedTuple):
             self.clock,
             origin=origin,
             defaults=Defaults(
-                None if ttl is None else to_duration(ttl), self.settings.sliding, self.settings.max_messages
+                None if ttl is None else to_duration(ttl, "ttl"), self.settings.sliding, self.settings.max_messages
             ),
             cache_bytes=self.settings.cache_bytes,
             shape=self.shape,
