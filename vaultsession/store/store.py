@@ -48,12 +48,12 @@ from .verb import checked, verb
 if TYPE_CHECKING:
     from ..engine import erasure, listing, rotation, sweeper, trainer
     from ..engine import search as searching
-    from ..engine.erasure import Receipt
     from ..engine.rotation import KeyUse, Progress, Rotation
     from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
     from . import bulk, health
     from . import conversation as conversations
+    from .conversation import Conversation
     from .health import HealthProbe
     from .steps import Agent
 else:
@@ -313,7 +313,7 @@ class SessionStore(Generic[StateT]):
     @shows_fields(ConversationFields)
     def conversation(
         self, id: str | None = None, *, agent: Agent, **fields: Unpack[ConversationFields]
-    ) -> conversations.Conversation:
+    ) -> Conversation:
         """The session as a conversation that an agent answers; a new id where none is given. Nothing is written."""
         return conversations.Conversation(self, id, agent=agent, **fields)
 
@@ -488,7 +488,7 @@ class SessionStore(Generic[StateT]):
         return self._rotator().usage()
 
     @verb
-    def destroy_tenant(self, tenant_id: str) -> Receipt:
+    def destroy_tenant(self, tenant_id: str) -> erasure.Receipt:
         """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
 
         Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
