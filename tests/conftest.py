@@ -102,6 +102,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other process writes: rotation and destruction have nothing to wait for."""
+    monkeypatch.setattr("vaultsession.engine.rotation._LAG", 0)
+    monkeypatch.setattr("vaultsession.engine.erasure._LAG", 0)
+
+
+@pytest.fixture
 def vault_key() -> RawKey:
     return RawKey(bytes(range(200, 232)))
 

@@ -19,6 +19,9 @@ from vaultsession.util.disk import Disk
 from vaultsession.vault.key_places import KeyFile
 from vaultsession.vault.location import VaultLocation
 
+MANY = 600
+"""Sessions of which a sixth has been written when a run is killed."""
+
 
 @pytest.fixture
 def full(place: Place) -> Place:
@@ -184,25 +187,25 @@ def test_a_run_that_was_killed_is_repeated_and_goes_on(
     run: Run, place: Place, executable: list[str], tmp_path: Path
 ) -> None:
     with place.open(durability="os") as store:
-        for number in range(1500):
+        for number in range(MANY):
             store.create(f"session-{number}", messages=[{"content": "x" * 500}])
     second = tmp_path / "second"
     process = subprocess.Popen(
         [*executable, "migrate", str(place.path), str(second)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     began = time.monotonic()
-    while len(list(second.glob("sessions/*.vss"))) < 200 and time.monotonic() < began + PATIENCE:
+    while len(list(second.glob("sessions/*.vss"))) < MANY // 6 and time.monotonic() < began + PATIENCE:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait(PATIENCE)
     left = len(list(second.glob("sessions/*.vss")))
     told = run("migrate", place.path, second, "--json")
     assert told.code == 0, told.err
-    assert told.json["verified"] == 1500
-    assert told.json["copied"] + told.json["current"] == 1500
-    assert left >= 200
+    assert told.json["verified"] == MANY
+    assert told.json["copied"] + told.json["current"] == MANY
+    assert left >= MANY // 6
     with open_store(second, key=KeyFile(str(place.key_file))) as store:
-        assert store.count() == 1500
+        assert store.count() == MANY
 
 
 def test_a_reader_that_hears_no_more_ends_it_quietly(spawn: Run, full: Place, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from effort import some
 from memory import QuickDisk
 
 from vaultsession import RawKey, SessionStore, open_store
@@ -113,20 +114,17 @@ class Life:
         yield from self.disk.crash_states(**{"since": self.since, **how})
 
     def survive(self, *, bound: int = 24, most: int | None = None, every: int = 1) -> int:
-        """Hold the invariant over every crash state, or every so many of them; how many there were."""
-        count = 0
-        for number, crashed in enumerate(self.crash_states(bound=bound, most=most)):
-            if number % every:
-                continue
-            count += 1
+        """Hold the invariant over every crash state, or over ``some`` of them; how many there were."""
+        before = self.disk.explored
+        for crashed in some(self.crash_states(bound=bound, most=most), every):
+            explored[self.name] += 1
             try:
                 survived(crashed, *self.allowed(crashed), settings=self.settings)
             except BaseException as error:
                 error.add_note(str(crashed))
                 raise
         self.close()
-        explored[self.name] += count
-        return count
+        return self.disk.explored - before
 
     def close(self) -> None:
         """Let go of everything, also of what the dead have left open."""

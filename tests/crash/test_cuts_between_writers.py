@@ -85,7 +85,7 @@ def test_whoever_writes_behind_a_record_that_is_not_flushed_yet_vouches_for_it(
     life.act(lambda store: store.append("a", SAID[3], create=True))
     other.close()
     life.store.close()
-    assert life.survive(bound=3) >= 40
+    assert life.survive(bound=3, every=3) >= 40
 
 
 # Each writes, and to the session of the one before or to the same directory: once it is acknowledged, what came of a
@@ -102,12 +102,12 @@ ACTS: tuple[Act, ...] = (
 )
 
 
-def cut_after_failure(where: Path, number: int, times: int, *, bound: int) -> tuple[int, bool]:
+def cut_after_failure(where: Path, number: int, times: int) -> tuple[int, bool]:
     """A life in which one flush fails, or several: how many states it was cut to, and whether the failure came."""
     right = Life(where / "right", "")
     right.act(*ACTS)
     right.store.close()
-    life = Life(where / "wrong", "quick: a flush failed before" if bound < 3 else "slow: a flush failed before")
+    life = Life(where / "wrong", "slow: a flush failed before")
     life.store.close()
     life.through = disk = FaultyDisk(number, times=times, only=("fsync", "fdatasync"), under=life.disk)
     life.store = life.open()
@@ -115,28 +115,17 @@ def cut_after_failure(where: Path, number: int, times: int, *, bound: int) -> tu
     for at, act in enumerate(ACTS):
         life.attempt(act, right.history[at + 1])
     life.store.close()
-    return life.survive(bound=bound), disk.failed
-
-
-@pytest.mark.usefixtures("late_index")
-@pytest.mark.parametrize("times", [1, 1000])
-def test_a_power_cut_after_a_failed_flush_loses_nothing_acknowledged(where: Path, times: int) -> None:
-    """What a failed flush was to write is lost, also where a later flush of the same file succeeds."""
-    count, number, failed = 0, 0, True
-    while failed:
-        number += 4
-        states, failed = cut_after_failure(where / f"{number}", number, times, bound=2)
-        count += states
-    assert count >= 100
+    return life.survive(bound=4, every=2), disk.failed
 
 
 @pytest.mark.usefixtures("late_index")
 @pytest.mark.parametrize("times", [1, 1000])
 def test_any_power_cut_after_any_failed_flush_loses_nothing_acknowledged(where: Path, times: int) -> None:
+    """What a failed flush was to write is lost, also where a later flush of the same file succeeds."""
     count, number, failed = 0, 0, True
     while failed:
         number += max(1, 4 // EFFORT)
-        states, failed = cut_after_failure(where / f"{number}", number, times, bound=4)
+        states, failed = cut_after_failure(where / f"{number}", number, times)
         count += states
     assert count >= 100
 

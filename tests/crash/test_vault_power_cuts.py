@@ -85,11 +85,6 @@ def explore_keys(where: Path, name: str, disk: Any = LossyDisk, *, bound: int) -
 
 
 @pytest.mark.slow
-def test_a_power_cut_while_keys_change_leaves_the_old_or_the_new(where: Path) -> None:
-    assert explore_keys(where, "quick: a life of keys", bound=6) >= 100
-
-
-@pytest.mark.slow
 def test_every_power_cut_while_keys_change_leaves_the_old_or_the_new(where: Path) -> None:
     assert explore_keys(where, "slow: a life of keys", bound=16 * EFFORT) >= 120
 
@@ -115,11 +110,6 @@ def explore_creation(where: Path, name: str, *, bound: int) -> int:
         assert [finding for finding in found if finding.severity > Severity.INFO] == [], str(crashed)
     explored[name] += disk.explored
     return disk.explored
-
-
-@pytest.mark.slow
-def test_a_power_cut_while_a_vault_is_made_leaves_it_or_lets_it_be_made(where: Path) -> None:
-    assert explore_creation(where, "quick: a vault is made", bound=6) >= 60
 
 
 @pytest.mark.slow

@@ -19,23 +19,22 @@ FEWEST = 5
 """Verbs that each process has acknowledged when it is killed, so that no run is about nothing on however slow a machine."""
 
 
-def rampage(vault: Path, kills: int, seed: int, **settings: str) -> Ledger:
+def rampage(vault: Path, kills: int) -> Ledger:
     """Four processes write; again and again one of them is killed and another put in its place."""
-    chance = random.Random(seed)
     ledger, number = Ledger(), 0
     writers: list[Writer] = []
 
     def begin() -> Writer:
         nonlocal number
         number += 1
-        return Writer(vault, str(number), str(number // SPELL), ledger, **settings)
+        return Writer(vault, str(number), str(number // SPELL), ledger)
 
     try:
         writers += [begin() for _ in range(WRITERS)]
         for done in range(1, kills + 1):
             victim = writers.pop(0)
             victim.reach(FEWEST)
-            time.sleep(chance.uniform(0, 0.03))  # not a bound: it only varies where the kill strikes
+            time.sleep(random.uniform(0, 0.03))  # not a bound: it only varies where the kill strikes
             victim.kill()
             writers.append(begin())
             for writer in writers:
@@ -57,31 +56,24 @@ def check(vault: Path, ledger: Ledger) -> None:
     assert list(vault.glob("sessions/.*.tmp")) == []
 
 
-def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
-    vault = made(tmp_path / "vault")
-    ledger = rampage(vault, 20, seed=1)
-    check(vault, ledger)
-    assert ledger.acknowledged >= 20 * FEWEST
-
-
 @pytest.mark.timeout(1200)
 def test_hundreds_of_kills_lose_nothing(tmp_path: Path) -> None:
     vault = made(tmp_path / "vault")
-    kills = 125 * EFFORT
-    ledger = rampage(vault, kills, seed=2)
+    kills = 75 * EFFORT
+    ledger = rampage(vault, kills)
     check(vault, ledger)
     assert ledger.acknowledged >= kills * FEWEST
 
 
 def test_kills_of_all_at_once_lose_nothing(tmp_path: Path) -> None:
     vault = made(tmp_path / "vault")
-    chance, ledger = random.Random(3), Ledger()
-    for fall in range(10 * EFFORT):
+    ledger = Ledger()
+    for fall in range(6 * EFFORT):
         writers = [Writer(vault, f"{fall}.{each}", str(fall), ledger) for each in range(WRITERS)]
         try:
             for writer in writers:
                 writer.reach(3)
-            time.sleep(chance.uniform(0, 0.05))  # as above
+            time.sleep(random.uniform(0, 0.05))  # as above
         finally:
             for writer in writers:
                 writer.kill()

@@ -48,6 +48,7 @@ def writing(path: str, number: int, go: Any, stop: Any, told: Any) -> None:
                 if n % 5 == 0:
                     store.update(name, {f"by {number}": n})
                 n += 1
+                time.sleep(0.005)  # not a bound: each session that is made here has to be replaced as well
         told.put((number, appended, created, None))
     except BaseException as error:  # noqa: BLE001 - reported to the parent, which raises it
         told.put((number, appended, created, repr(error)))

@@ -6,16 +6,18 @@ import os
 import select
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import EFFORT
 
 from vaultsession import BackendUnavailable, RawKey, SessionStore, open_store
 from vaultsession.util.disk import Disk
 
 KEY = RawKey(bytes(range(32)))
+PATIENCE = 120
+"""Seconds after which what does not end is taken to hang."""
 
 
 class Interrupting(Disk):
@@ -36,10 +38,10 @@ class Interrupting(Disk):
 
 
 def in_time(work: Any) -> None:
-    """Run it in a thread, which has ten seconds."""
+    """Run it in a thread; what waits for itself does so for ever."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive(), "it waits for itself"
 
 
@@ -73,28 +75,27 @@ def test_an_append_within_a_flush_is_written(tmp_path: Path) -> None:
         assert store.messages("x") == [{"n": 1}, {"n": 2}, {"last": "words"}]
 
 
-def run_under_signals(store: SessionStore, seconds: float) -> tuple[list[int], int]:
-    """Appends, interrupted by a timer whose handler appends; what was acknowledged, and how often it was refused."""
+def run_under_signals(store: SessionStore, interrupts: int) -> list[int]:
+    """Appends, interrupted so often by a timer whose handler appends; what was acknowledged."""
     acknowledged: list[int] = []
-    refused = 0
-    number = 0
+    number = handled = 0
 
     def handle(_number: int, _frame: object) -> None:
-        nonlocal number, refused
+        nonlocal number, handled
+        handled += 1
         number += 1
         mine = number
         try:
             store.append("x", {"n": mine})
         except BackendUnavailable:
-            refused += 1
+            pass  # refused
         else:
             acknowledged.append(mine)
 
     before = signal.signal(signal.SIGALRM, handle)
     signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while handled < interrupts:
             number += 1
             mine = number
             store.append("x", {"n": mine})
@@ -103,13 +104,12 @@ def run_under_signals(store: SessionStore, seconds: float) -> tuple[list[int], i
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return acknowledged, refused
+    return acknowledged
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("url", ["files", "memory://"])
-def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str, seconds: float) -> None:
+def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str) -> None:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:  # the main thread of a process of its own: signals reach no other
@@ -117,7 +117,7 @@ def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str
         try:
             store = open_store(tmp_path / "vault" if url == "files" else url, key=KEY, durability="os")
             store.create("x")
-            acknowledged, _refused = run_under_signals(store, seconds)
+            acknowledged = run_under_signals(store, 1000 * EFFORT)
             there = sorted(message["n"] for message in store.messages("x"))
             store.close()
             verdict = b"ok" if there == sorted(acknowledged) and there else b"lost"
@@ -127,7 +127,7 @@ def test_a_handler_that_appends_neither_hangs_nor_loses(tmp_path: Path, url: str
             os.write(write, verdict)
             os._exit(0)
     os.close(write)
-    ready, _, _ = select.select([read], [], [], seconds + 20)
+    ready, _, _ = select.select([read], [], [], PATIENCE * EFFORT)
     said = os.read(read, 4096) if ready else b"hangs"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
