@@ -347,7 +347,6 @@ class FilesBackend(Backend):
             with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
                 steps.callback(self._containers.close)
                 steps.callback(self._release, clean=clean)
-                steps.callback(self._rebuild.close)
                 steps.callback(self._index.close)
 
     def _release(self, *, clean: bool) -> None:
