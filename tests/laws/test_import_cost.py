@@ -20,7 +20,6 @@ FORBIDDEN = [
     "hypothesis",
     "pytest",
     "redis",
-    "tenacity",
     "sqlalchemy",
     "asyncio",
     "pydantic",
@@ -83,6 +82,8 @@ RARE = {
         "engine.trainer",
         "format.jsonl",
         "store.turns",
+        "store.health",
+        "format.tool_calls",
     ),
     *("backends.memory", "backends.fallback", "backends.mirror", "vault.engine_metadata", "vault.replication"),
 }

@@ -23,7 +23,6 @@ from ..format.sealed import (
     Current,
     Decision,
     Delete,
-    Heads,
     IndexRow,
     Keep,
     LostRow,
@@ -81,27 +80,13 @@ class SessionGap(NamedTuple):
 
 
 class Source(Protocol):
-    """What a session is followed from: see ``Backend``."""
+    """What a session is followed from: see ``Backend``. ``commit`` is asked for a look within the critical section."""
 
-    def head(self, key: str) -> IndexRow | None:
-        """The newest head."""
-        ...
+    def head(self, key: str) -> IndexRow | None: ...
 
-    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
-        """The container from ``start`` on."""
-        ...
+    def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None: ...
 
-    def commit(self, key: str, update: Update) -> Commit:
-        """Asked for a look within the critical section alone."""
-        ...
-
-
-class ListedSource(Source, Protocol):
-    """What many sessions are followed from."""
-
-    def scan(self, query: Query) -> Heads:
-        """Heads in the order asked for."""
-        ...
+    def commit(self, key: str, update: Update) -> Commit: ...
 
 
 Settle = Callable[[IndexRow | Tombstone], Write | Delete | None]
@@ -158,7 +143,7 @@ def newest_of(backend: Source, key: str) -> Current:
     return backend.head(key) or backend.commit(key, lambda _: None).after
 
 
-def aligned(source: ListedSource, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
+def aligned(source: Backend, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
     """Both listings side by side, oldest first: two rows that speak of the same bytes, or one that stands alone.
 
     Pages come as the backends give them, so that memory does not grow with the number of sessions.
@@ -180,9 +165,7 @@ def aligned(source: ListedSource, target: Backend) -> Iterator[tuple[IndexRow | 
         yield waiting, None
 
 
-def differing(
-    source: ListedSource, target: Backend, *, between: Callable[[], object] | None = None
-) -> Iterator[SessionGap]:
+def differing(source: Backend, target: Backend, *, between: Callable[[], object] | None = None) -> Iterator[SessionGap]:
     """Every session that is not the same on both sides, as of some moment while the iteration goes on.
 
     One that changes meanwhile may be reported twice. What stands in both listings costs nothing more; what does not
@@ -203,7 +186,7 @@ def is_same(one: IndexRow, other: IndexRow) -> bool:
     return same and locator_of(one.key) == locator_of(other.key)
 
 
-def _rows(backend: ListedSource) -> Iterator[IndexRow]:
+def _rows(backend: Backend) -> Iterator[IndexRow]:
     """Its listing, oldest first; without what no key is, since keys become paths."""
     return (row for row in backend.scan(Query(newest_first=False)) if is_key(row.key))
 

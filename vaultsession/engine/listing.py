@@ -8,6 +8,7 @@ import contextlib
 import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from reprlib import repr as shortened
 from typing import Literal, TypeVar
 
 from ..backends.protocol import Backend
@@ -78,9 +79,11 @@ class Listing:
         One row more is read, to know whether another page follows.
         """
         if order not in ("newest", "oldest"):
-            raise InvalidSetting(f"order is 'newest' or 'oldest', not {order!r}")
+            raise InvalidSetting(f"order is 'newest' or 'oldest', not {shortened(order)}")
         if (limit is not None and limit < 1) or offset < 0:
-            raise InvalidSetting(f"limit is at least 1 and offset at least 0, not {limit!r} and {offset!r}")
+            raise InvalidSetting(
+                f"limit is at least 1 and offset at least 0, not {shortened(limit)} and {shortened(offset)}"
+            )
         query = Query(
             tags=tags,
             alive_at=self._clock.now(),
@@ -137,11 +140,14 @@ class Listing:
         """The tags that every session asked for carries."""
         owners = (("user", user_id), ("tenant", tenant_id), ("assistant", assistant_id))
         tag = self._tag
-        found = [tag(kind, "", _text(kind, value)) for kind, value in owners if value is not None]
-        if labels:
+        found = [tag(kind, "", _text(f"{kind}_id", value)) for kind, value in owners if value is not None]
+        if labels is not None:
             if not isinstance(labels, Mapping):
-                raise InvalidSetting(f"labels to look for map str to str, not {labels!r:.40}")
-            found += [tag("label", _text("label", name), _text("label", value)) for name, value in labels.items()]
+                raise InvalidSetting(f"labels to look for map str to str, not {shortened(labels)}")
+            found += [
+                tag("label", _text("a name in labels", name), _text("a value in labels", value))
+                for name, value in labels.items()
+            ]
         return tuple(found)
 
     def _read(self, query: Query) -> tuple[list[IndexRow], list[Head | None]]:
@@ -184,7 +190,7 @@ def _text(what: str, value: object) -> str:
         with contextlib.suppress(UnicodeEncodeError):
             value.encode()
             return value
-    raise InvalidSetting(f"a {what} to look for is a str of valid Unicode, not {value!r:.40}")
+    raise InvalidSetting(f"{what} to look for is a str of valid Unicode, not {shortened(value)}")
 
 
 def _cursor(row: IndexRow) -> str:
@@ -198,4 +204,6 @@ def _parse_cursor(text: str) -> tuple[int, str]:
         updated, locator = _CURSOR.unpack(packed)
         return updated, locator.decode("ascii")
     except (ValueError, binascii.Error, struct.error, TypeError):
-        raise InvalidSetting(f"{text!r:.60} is no cursor of a listing: pass the .after of a page, unchanged") from None
+        raise InvalidSetting(
+            f"{shortened(text)} is no cursor of a listing: pass the .after of a page, unchanged"
+        ) from None

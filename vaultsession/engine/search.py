@@ -65,7 +65,7 @@ class Probe:
 
     def __init__(self, needle: Needle, *, ignore_case: bool = False) -> None:
         if not isinstance(needle, str | re.Pattern) or not needle or isinstance(getattr(needle, "pattern", ""), bytes):
-            raise InvalidSetting("look for a str that is not empty, or for a compiled pattern of str")
+            raise InvalidSetting("needle: look for a str that is not empty, or for a compiled pattern of str")
         self._text = needle if isinstance(needle, str) and not ignore_case else None
         self._spelled = b""
         self._others: tuple[bytes, ...] = ()

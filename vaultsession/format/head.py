@@ -7,6 +7,7 @@ rows, under a key of the vault.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from reprlib import repr as shortened
 from typing import Any
 
 import orjson
@@ -180,9 +181,14 @@ def _unknown(data: bytes) -> list[str]:
 
 
 def check_labels(labels: object) -> dict[str, str]:
-    """Labels as a dict of their own; ``InvalidDocument`` for what is no mapping. ``check_head`` looks inside."""
+    """Labels as a dict of their own, empty for None; ``InvalidDocument`` for what is no mapping.
+
+    ``check_head`` looks inside.
+    """
+    if labels is None:
+        return {}
     if not isinstance(labels, Mapping):
-        raise InvalidDocument(f"labels map str to str, not {labels!r:.40}", path="labels")
+        raise InvalidDocument(f"labels map str to str, not {shortened(labels)}", path="labels")
     return dict(labels)
 
 
@@ -190,17 +196,32 @@ def check_head(head: Head) -> Head:
     """The head itself, if owners, labels and limits are of the types that a head may hold; else ``InvalidDocument``."""
     for name in ("title", "user_id", "tenant_id", "assistant_id"):
         value = getattr(head, name)
-        if value is not None and (type(value) is not str or (not value and name != "title")):
-            raise InvalidDocument(f"{name} is a non-empty str or None, not {value!r:.40}", path=name)
-    for label, value in head.labels.items():
-        if type(label) is not str or type(value) is not str or not label:
+        if value is not None and (not _is_text(value) or (not value and name != "title")):
             raise InvalidDocument(
-                f"labels map non-empty str to str; here is {label!r:.40}: {value!r:.40}", path="labels"
+                f"{name} is a non-empty str of valid Unicode, or None, not {shortened(value)}", path=name
             )
-    if head.max_messages is not None and (type(head.max_messages) is not int or head.max_messages < 1):
+    for label, value in head.labels.items():
+        if not _is_text(label) or not _is_text(value) or not label:
+            raise InvalidDocument(
+                f"labels map non-empty str of valid Unicode to such; here is {shortened(label)}: {shortened(value)}",
+                path="labels",
+            )
+    if head.max_messages is not None and (type(head.max_messages) is not int or not 1 <= head.max_messages < _LIMIT):
         raise InvalidDocument(
-            f"max_messages is a positive int or None, not {head.max_messages!r:.40}", path="max_messages"
+            f"max_messages is an int from 1 to 2**63 - 1, or None, not {shortened(head.max_messages)}",
+            path="max_messages",
         )
     if type(head.sliding) is not bool:
-        raise InvalidDocument(f"sliding is a bool, not {head.sliding!r:.40}", path="sliding")
+        raise InvalidDocument(f"sliding is a bool, not {shortened(head.sliding)}", path="sliding")
     return head
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a str, of exactly that type, without lone surrogates."""
+    if type(value) is not str:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

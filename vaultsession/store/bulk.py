@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -16,6 +17,7 @@ from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
 from ..errors import (
     BackendUnavailable,
+    InvalidDocument,
     InvalidSetting,
     PartialFailure,
     SessionNotFound,
@@ -25,6 +27,7 @@ from ..errors import (
     without_frames,
 )
 from ..format import document
+from ..format.ids import parse as parse_id
 from ..format.sealed import Query
 from ..util.clock import Clock, to_datetime
 from ..util.lazy import LazyModule, log
@@ -106,8 +109,16 @@ def save_many(
         state, messages = fields.pop("state", None), fields.pop("messages", ())
         return documents.put(fields.pop("id"), state, messages, fields, replace=True)
 
-    named = ((item.id if isinstance(item, Session) else item["id"], item) for item in sessions)
-    return _complete("saved", *_each(save, named, overlap=overlap))
+    def named(item: object) -> tuple[str, Any]:
+        if isinstance(item, Session):
+            return item.id, item
+        if isinstance(item, Mapping) and "id" in item:
+            return _name(item["id"]), item
+        raise InvalidSetting(
+            f"sessions are saved that are a Session, or a mapping with an id, not {type(item).__name__}"
+        )
+
+    return _complete("saved", *_each(save, map(named, sessions), overlap=overlap))
 
 
 def load_each(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> Iterator[Session[StateT]]:
@@ -123,7 +134,7 @@ def load_each(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool
             failures[name] = without_frames(error)
             return None
 
-    with closing(parallel_map(load, ids, overlap=overlap)) as found:
+    with closing(parallel_map(load, map(_name, ids), overlap=overlap)) as found:
         for session in found:
             if session is not None:
                 yield session
@@ -140,14 +151,14 @@ def load_many(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool
         except SessionNotFound:
             return None
 
-    found, failures = _each(load, ((name, name) for name in ids), overlap=overlap)
+    found, failures = _each(load, ((_name(name), name) for name in ids), overlap=overlap)
     return _complete("loaded", dict(filter(None, found)), failures)
 
 
 def delete_many(operations: Operations, key: Callable[[str], str], ids: Iterable[str]) -> int:
     """How many sessions there were, and are no more."""
     removed, failures = 0, dict[str, VaultError]()
-    for batch in _batches(ids):
+    for batch in _batches(map(_name, ids)):
         names: dict[str, str] = {}
         for name in batch:
             try:
@@ -172,7 +183,7 @@ def export(
     """A line of each living session. One that is absent raises, unless it was ``listed`` and removed since."""
     failures: dict[str, VaultError] = {}
     done: set[str] = set()  # a session that is changed meanwhile is listed again
-    for name in names:
+    for name in map(_name, names):
         if name in done:
             continue
         done.add(name)
@@ -200,10 +211,12 @@ def import_lines(
 ) -> Imported:
     """Each line written, unless its session has expired. An error names its line."""
     if existing not in ("error", "skip", "replace"):
-        raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {existing!r}")
+        raise InvalidSetting(f"existing is 'error', 'skip' or 'replace', not {shortened(existing)}")
     counts: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         try:
+            if not isinstance(line, bytes | bytearray | str):
+                raise InvalidDocument(f"a line is bytes, not {type(line).__name__}")
             if line.strip():
                 read = jsonl.read_line(line, clock.now())
                 is_expired = read.head.is_expired(clock.now())
@@ -264,6 +277,11 @@ def verify(backend: Backend, reader: Reader, progress: Callable[[int], object] |
         if progress is not None:
             progress(sessions)
     return Verified(sessions, records, size, tuple(problems))
+
+
+def _name(id: object) -> str:
+    """The id of a session of many: what is no text names no failure either."""
+    return id if isinstance(id, str) else parse_id(id)
 
 
 def _batches(items: Iterable[T]) -> Iterator[Sequence[T]]:

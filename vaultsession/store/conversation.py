@@ -30,16 +30,26 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from reprlib import repr as shortened
 from typing import Any, TypeVar, Unpack
 
 from ..errors import InvalidSetting, SessionExists, SessionNotFound, VaultError
 from ..format import ids
 from ..format.payload import Json
 from ..util.clock import SystemClock
-from .fields import CONVERSATION_DEFAULTS, ConversationFields, OnFailure, refuse_unknown
+from .fields import (
+    CONVERSATION_DEFAULTS,
+    ConversationFields,
+    ConversationOptions,
+    Defaults,
+    OnFailure,
+    new_head,
+    refuse_unknown,
+)
 from .session import SessionInfo
 from .steps import Agent, AsyncAgent, Step
 from .turns import Reply, Turn, checked_iterations, is_answered, message_of, visible
+from .verb import checked, kinds_of, refuse_unfit
 
 T = TypeVar("T")
 OnText = Callable[[str], object]
@@ -56,13 +66,17 @@ class _ConversationBase(ABC):
         fields: Mapping[str, Any],
     ) -> None:
         if not callable(agent):
-            raise TypeError(f"an agent is a callable from messages to what it says, not {type(agent).__name__}")
+            raise InvalidSetting(f"agent is a callable from messages to what it says, not {type(agent).__name__}")
         refuse_unknown(fields, ConversationFields)
-        self.session_id: str = ids.parse(ids.new(SystemClock().now()) if id is None else id)
+        refuse_unfit(kinds_of(ConversationOptions.__annotations__), fields.items())
+        now = SystemClock().now()
+        self.session_id: str = ids.parse(ids.new(now) if id is None else id)
         self.unsaved: list[Json] = []
         self._store = store
         self._agent = agent
-        self._fields = {name: value for name, value in fields.items() if name not in CONVERSATION_DEFAULTS}
+        own: Any = {name: value for name, value in fields.items() if name not in CONVERSATION_DEFAULTS}
+        self._fields: Mapping[str, Any] = own
+        new_head(self.session_id, own, Defaults(), now)  # refused now, and not when the first message is sent
         options = {**CONVERSATION_DEFAULTS, **fields}
         system = options["system"]
         self._system: list[Json] = [] if system is None else [{"role": "system", "content": system}]
@@ -70,9 +84,9 @@ class _ConversationBase(ABC):
         self._on_failure: OnFailure = options["on_failure"]
         self._max_iterations = checked_iterations(options["max_iterations"])
         if self._window is not None and (type(self._window) is not int or self._window < 1):
-            raise InvalidSetting(f"window is at least 1, or None for the whole history, not {self._window!r:.40}")
+            raise InvalidSetting(f"window is at least 1, or None for the whole history, not {shortened(self._window)}")
         if self._on_failure not in ("keep", "whole", "drop"):
-            raise InvalidSetting(f"on_failure is 'keep', 'whole' or 'drop', not {self._on_failure!r:.40}")
+            raise InvalidSetting(f"on_failure is 'keep', 'whole' or 'drop', not {shortened(self._on_failure)}")
         timeout = options["lease_timeout"]
         self._lease: Callable[[], Any] = (
             (lambda: store.lease(self.session_id, timeout)) if options["lease"] else contextlib.nullcontext
@@ -99,6 +113,7 @@ class _ConversationBase(ABC):
         with contextlib.suppress(SessionNotFound):
             await self._call(self._store.clear, self.session_id)
 
+    @checked
     def _begun(
         self, said: Sequence[str | Json], max_iterations: int | None, on_text: OnText | None
     ) -> Coroutine[Any, Any, Reply]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from ..engine.operations import Existing, Operations
@@ -103,17 +104,15 @@ class Documents(Generic[StateT]):
         dedupe: bool | str = False,
         pop: int = 0,
         state: Mapping[str, Any] | None = None,
-        unset: Iterable[str] = (),
+        unset: str | Iterable[str] = (),
         if_version: str | None = None,
     ) -> SessionInfo:
         """Write messages and changes of the state as one record. ``SessionStore.append`` says what each is."""
-        if not isinstance(dedupe, bool) and not (isinstance(dedupe, str) and dedupe):
-            raise InvalidSetting(f"dedupe is True, False, or the name of a field of messages, not {dedupe!r:.40}")
         if fields and not create:
             raise InvalidSetting(f"{', '.join(fields)}: of a session that is made, so with create=True alone")
         names = (unset,) if isinstance(unset, str) else (*unset,)
         if names and not all(isinstance(name, str) for name in names):
-            raise InvalidDocument(f"unset names keys of the state, not {names!r:.80}", path="state")
+            raise InvalidDocument(f"unset names keys of the state, not {shortened(names)}", path="state")
         born = self._new_head(id, cast("ImportedFields", fields)) if create else None
         if born is not None and state is None:
             self._plain(None)  # refused where the state_type has no default
@@ -147,7 +146,7 @@ class Documents(Generic[StateT]):
         changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
         fields: SessionFields,
         *,
-        unset: Iterable[str],
+        unset: str | Iterable[str],
         create: bool,
         if_version: str | None,
     ) -> SessionInfo:
@@ -158,7 +157,7 @@ class Documents(Generic[StateT]):
                 return self.append(id, (), fields, create=create, state=changes, unset=names, if_version=if_version)
             return self._applied(id, lambda session: session._merge(changes, names), fields, create, if_version)  # noqa: SLF001 - what a session shows to its store alone
         if not callable(changes):
-            raise InvalidDocument(f"update takes a mapping or a function, not {type(changes).__name__}")
+            raise InvalidDocument(f"changes is a mapping or a function, not {type(changes).__name__}")
         if names:
             raise InvalidSetting("unset goes with a mapping: a function changes the state itself")
         return self._applied(id, changes, fields, create, if_version)

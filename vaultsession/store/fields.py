@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from reprlib import repr as shortened
 from typing import Any, Literal, Required, TypedDict, TypeVar
 
 from ..errors import InvalidDocument, InvalidSetting
@@ -133,7 +134,7 @@ def new_head(id: str, fields: ImportedFields, defaults: Defaults, now: int) -> H
     refuse_unknown(fields, ImportedFields)
     created, updated, expires = _past(fields, now)
     ttl = fields.get("ttl", UNSET if expires is None else None)
-    span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
+    span = defaults.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl, "ttl")
     sliding = fields.get("sliding")
     most = fields.get("max_messages")
     return check_head(
@@ -145,7 +146,7 @@ def new_head(id: str, fields: ImportedFields, defaults: Defaults, now: int) -> H
             tenant_id=fields.get("tenant_id"),
             assistant_id=fields.get("assistant_id"),
             title=fields.get("title"),
-            labels=check_labels(fields.get("labels") or {}),
+            labels=check_labels(fields.get("labels")),
             expires=now + span if span is not None and expires is None else expires,
             ttl=span,
             sliding=defaults.sliding if sliding is None else sliding,
@@ -163,7 +164,7 @@ def _past(fields: ImportedFields, now: int) -> tuple[int, int, int | None]:
             try:
                 given[name] = to_micros(moment)
             except (TypeError, AttributeError, ValueError):
-                raise InvalidDocument(f"{name} is an aware datetime, not {moment!r:.60}", path=name) from None
+                raise InvalidDocument(f"{name} is an aware datetime, not {shortened(moment)}", path=name) from None
             if given[name] < 0:
                 raise InvalidDocument(f"{name} lies before 1970", path=name)
     created = given.get("created_at", given.get("updated_at", now))
@@ -181,9 +182,9 @@ def forked_head(head: Head, id: str, fields: SessionFields, now: int) -> Head:
     refuse_unknown(fields, SessionFields)
     changes = {name: value for name, value in fields.items() if name not in ("ttl", "labels") and value is not UNSET}
     ttl = fields.get("ttl", UNSET)
-    span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl)
+    span = head.ttl if isinstance(ttl, Unset) else None if ttl is None else to_duration(ttl, "ttl")
     if "labels" in fields:
-        changes["labels"] = check_labels(fields.get("labels") or {})
+        changes["labels"] = check_labels(fields.get("labels"))
     if changes.get("sliding", 0) is None:
         del changes["sliding"]
     fork = head._replace(
@@ -202,8 +203,6 @@ def checked_page(offset: int | None, limit: int | None, last: int | None) -> tup
     """How many messages are asked for, and from which on; of None the newest. ``InvalidSetting``."""
     if last is not None and (offset is not None or limit is not None):
         raise InvalidSetting("give last, or offset and limit")
-    if any(number is not None and number < 0 for number in (offset, limit, last)):
-        raise InvalidSetting("offset, limit and last are at least 0")
     if last is not None:
         return last, None
     return _ALL if limit is None else limit, offset or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..backends.mirror import Follower, MirrorBackend, Replicator, refuse_missing_extra
+from ..backends.mirror import Follower, MirrorBackend, Replicator
 from ..backends.protocol import Backend
 from ..backends.replication import Outcome
 from ..engine.proof import is_proved
@@ -23,7 +23,6 @@ from .settings import Settings
 def refuse_unusable(mirror: str, where: str) -> None:
     """``InvalidSetting`` for a mirror that names nothing, that is the vault itself, or whose extra is not installed."""
     refuse_same(mirror, where)
-    refuse_missing_extra()
     if split(mirror)[0] != "file":
         connector_of(mirror)
 

@@ -301,7 +301,7 @@ class Session(SessionFacts, Generic[StateT]):
 
     @ttl.setter
     def ttl(self, value: Duration | None) -> None:
-        self._head = self._head._replace(ttl=None if value is None else to_duration(value))
+        self._head = self._head._replace(ttl=None if value is None else to_duration(value, "ttl"))
         self._new_ttl = True
 
     def info(self) -> SessionInfo:

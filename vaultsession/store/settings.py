@@ -109,7 +109,7 @@ class Settings:
                 raise InvalidSetting(f"{name} is one of {', '.join(map(str, allowed))}, not {chosen!r}")
         for name in ("ttl", "sweep_interval", "mirror_drain"):
             if getattr(self, name) is not None:
-                to_duration(getattr(self, name))
+                to_duration(getattr(self, name), name)
         if self.mirror is not None and (type(self.mirror) is not str or not self.mirror):
             raise InvalidSetting("mirror is a path or a URL")
         for name in ("max_messages", "max_sessions", "cache_bytes"):

@@ -11,6 +11,7 @@ Errors common to all verbs, beside those that each one names: ``InvalidSessionId
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 from ..backends.leases import Leases
 from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
-from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
@@ -27,10 +27,8 @@ from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Clock, Duration, to_duration
-from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
-from ..util.metrics import Metrics, Tracing, timed
-from . import health
+from ..util.metrics import Metrics, Tracing
 from .documents import Documents
 from .fields import (
     ConversationFields,
@@ -45,22 +43,23 @@ from .fields import (
 )
 from .session import Messages, Page, Session, SessionInfo, Snapshot
 from .typed_state import Shape, StateT
+from .verb import checked, verb
 
 if TYPE_CHECKING:
-    from ..engine import erasure, rotation, sweeper, trainer
+    from ..engine import erasure, listing, rotation, sweeper, trainer
     from ..engine import search as searching
-    from ..engine.erasure import Receipt
     from ..engine.rotation import KeyUse, Progress, Rotation
     from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
-    from . import bulk
+    from . import bulk, health
     from . import conversation as conversations
     from .conversation import Conversation
+    from .health import HealthProbe
     from .steps import Agent
 else:
-    erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
+    erasure, listing, rotation = map(LazyModule, (".engine.erasure", ".engine.listing", ".engine.rotation"))
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
-    bulk, conversations = map(LazyModule, (".store.bulk", ".store.conversation"))
+    bulk, conversations, health = map(LazyModule, (".store.bulk", ".store.conversation", ".store.health"))
 
 
 class SessionStore(Generic[StateT]):
@@ -98,7 +97,6 @@ class SessionStore(Generic[StateT]):
         self._cache = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
         self._operations = Operations(backend, reader, writer, self._cache, clock)
-        self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
@@ -113,11 +111,10 @@ class SessionStore(Generic[StateT]):
         )
         self._key = self._documents.key
         self._watch = Metrics(tracing)
-        self._health = HealthProbe(backend.health)
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     @shows_fields(ImportedFields)
     def create(
         self,
@@ -137,7 +134,7 @@ class SessionStore(Generic[StateT]):
         """
         return self._documents.put(id, state, messages, fields, replace=False)
 
-    @timed
+    @verb
     @shows_fields(ImportedFields)
     def save(
         self,
@@ -159,14 +156,15 @@ class SessionStore(Generic[StateT]):
         if isinstance(session, str):
             return self._documents.put(session, state, messages, fields, replace=True, erase=erase)
         if state is not None or messages or fields:
-            raise TypeError("a Session is saved as it is: change it, then save it")
+            raise InvalidSetting("a Session is saved as it is: change it, then save it")
         return self._documents.save(session, overwrite=overwrite, erase=erase)
 
-    @timed
+    @verb
     def load(self, id: str) -> Session[StateT]:
         """The session. ``SessionNotFound``, ``SessionExpired``."""
         return self._documents.load(id)
 
+    @checked
     def load_if_warm(self, id: str) -> Session[StateT] | None:
         """The session if it is cached, the newest, and reading it writes nothing; else None. Never waits."""
         started = time.perf_counter_ns()
@@ -176,7 +174,7 @@ class SessionStore(Generic[StateT]):
         self._watch.latency("load").note(time.perf_counter_ns() - started)
         return session
 
-    @timed
+    @verb
     def get(self, id: str, default: Any = None) -> Any:  # noqa: ANN401 - as in dict.get
         """The session, or the default where it is absent or expired; damage is raised, never defaulted."""
         try:
@@ -184,7 +182,7 @@ class SessionStore(Generic[StateT]):
         except SessionNotFound:
             return default
 
-    @timed
+    @verb
     @shows_fields(SessionFields)
     def copy(
         self, id: str, new_id: str | None = None, *, until: int | None = None, **fields: Unpack[SessionFields]
@@ -194,11 +192,9 @@ class SessionStore(Generic[StateT]):
         Its life begins now, with the fields of the other apart from those that are given. ``SessionNotFound``,
         ``SessionExpired``; ``SessionExists`` where a living session has the new id, a UUIDv7 where none is given.
         """
-        if until is not None and until < 0:
-            raise InvalidSetting("until is at least 0")
         return self._documents.fork(id, new_id, until, fields)
 
-    @timed
+    @verb
     def delete(self, id: str, *, shred: bool = False, if_version: str | None = None) -> bool:
         """Remove the session at once; False where there was none. ``Conflict`` where it is not of that version.
 
@@ -207,14 +203,14 @@ class SessionStore(Generic[StateT]):
         """
         return self._operations.remove(self._key(id), id, shred=shred, expected=if_version)
 
-    @timed
+    @verb
     def exists(self, id: str) -> bool:
         """Whether there is a living session of that id."""
         return self._operations.exists(self._key(id))
 
     # -- parts of a session --------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     @shows_fields(SessionFields)
     def append(
         self,
@@ -223,7 +219,7 @@ class SessionStore(Generic[StateT]):
         create: bool = False,
         dedupe: bool | str = False,
         state: Mapping[str, Any] | None = None,
-        unset: Iterable[str] = (),
+        unset: str | Iterable[str] = (),
         if_version: str | None = None,
         **fields: Unpack[SessionFields],
     ) -> SessionInfo:
@@ -237,19 +233,17 @@ class SessionStore(Generic[StateT]):
             id, messages, fields, create=create, dedupe=dedupe, state=state, unset=unset, if_version=if_version
         )
 
-    @timed
+    @verb
     def replace_last(self, id: str, n: int, *messages: Json, if_version: str | None = None) -> SessionInfo:
         """Put messages in the place of the newest ``n``, or of fewer where there are not so many, in one record."""
-        if n < 0:
-            raise InvalidSetting("n is at least 0")
         return self._documents.append(id, messages, {}, pop=n, if_version=if_version)
 
-    @timed
+    @verb
     def info(self, id: str) -> SessionInfo:
         """Fields, count and version without the document, at any size; extends no life. As ``load`` raises."""
         return self._documents.info(id)
 
-    @timed
+    @verb
     def messages(
         self, id: str, *, offset: int | None = None, limit: int | None = None, last: int | None = None
     ) -> Messages:
@@ -260,31 +254,29 @@ class SessionStore(Generic[StateT]):
         wanted, first = checked_page(offset, limit, last)
         return self._documents.messages(id, wanted=wanted, offset=first)
 
-    @timed
+    @verb
     def snapshot(self, id: str, *, last: int = 0) -> Snapshot[StateT]:
         """The state and the ``last`` messages, of one version, in one read. Errors as of ``load``."""
         return self._documents.snapshot(id, checked_page(None, None, last)[0])
 
-    @timed
+    @verb
     def pop(self, id: str, n: int = 1) -> list[Json]:
         """Remove the newest ``n`` messages and return them, oldest first; fewer where there are fewer."""
-        if n < 0:
-            raise InvalidSetting("n is at least 0")
         return self._operations.pop(self._key(id), id, n)
 
-    @timed
+    @verb
     def clear(self, id: str) -> SessionInfo:
         """Empty the history and keep the session. Nothing of the history stays in the file."""
         return self._documents.clear(id)
 
-    @timed
+    @verb
     @shows_fields(SessionFields)
     def update(
         self,
         id: str,
         changes: Mapping[str, Any] | Callable[[Session[StateT]], object],
         *,
-        unset: Iterable[str] = (),
+        unset: str | Iterable[str] = (),
         create: bool = False,
         if_version: str | None = None,
         **fields: Unpack[SessionFields],
@@ -303,11 +295,12 @@ class SessionStore(Generic[StateT]):
         yield session
         self.save(session)
 
-    @timed
+    @verb
     def touch(self, id: str, ttl: Duration | None = None) -> SessionInfo:
         """Let the session's life begin anew, with another ttl where one is given; ``updated_at`` stays as it is."""
-        return self._documents.touch(id, None if ttl is None else to_duration(ttl))
+        return self._documents.touch(id, None if ttl is None else to_duration(ttl, "ttl"))
 
+    @checked
     def lease(self, id: str, timeout: float | None = None) -> contextlib.AbstractContextManager[None]:
         """Hold the session's turn, one holder at a time over all threads and processes. ``LeaseTimeout``.
 
@@ -316,6 +309,7 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return self._leases.lease(self._key(id), timeout)
 
+    @checked
     @shows_fields(ConversationFields)
     def conversation(
         self, id: str | None = None, *, agent: Agent, **fields: Unpack[ConversationFields]
@@ -325,12 +319,12 @@ class SessionStore(Generic[StateT]):
 
     # -- listings ------------------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     @shows_fields(Filters)
     def list(
         self,
         *,
-        order: Order = "newest",
+        order: listing.Order = "newest",
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
@@ -345,12 +339,13 @@ class SessionStore(Generic[StateT]):
         found, behind = self._listing.page(tags, order=order, limit=limit, offset=offset, after=after)
         return Page([SessionInfo(*each) for each in found], behind)
 
-    @timed
+    @verb
     @shows_fields(Filters)
     def count(self, **filters: Unpack[Filters]) -> int:
         """How many living sessions match every filter."""
         return self._listing.count(self._listing.tags(**filters))
 
+    @checked
     @shows_fields(Filters)
     def search(
         self,
@@ -380,7 +375,7 @@ class SessionStore(Generic[StateT]):
 
     # -- many sessions -------------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     def save_many(
         self, sessions: Iterable[Session[StateT] | DocumentFields], *, overwrite: bool = False
     ) -> Sequence[Session[StateT]]:
@@ -392,23 +387,25 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
 
-    @timed
+    @verb
     def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:
         """The sessions by their ids; those that are absent or expired are left out. ``PartialFailure`` for damage."""
         self._check_open()
         return bulk.load_many(self._documents, ids, overlap=self._backend.traits.shared)
 
+    @checked
     def load_each(self, ids: Iterable[str]) -> Iterator[Session[StateT]]:
         """As ``load_many``, in order and one at a time. ``PartialFailure`` behind the last one, for damage."""
         self._check_open()
         return bulk.load_each(self._documents, ids, overlap=self._backend.traits.shared)
 
-    @timed
+    @verb
     def delete_many(self, ids: Iterable[str]) -> int:
         """Remove each at once, side by side; how many there were. ``PartialFailure``, when all have been tried."""
         self._check_open()
         return bulk.delete_many(self._operations, self._key, ids)
 
+    @checked
     @shows_fields(Filters)
     def export(
         self,
@@ -430,7 +427,7 @@ class SessionStore(Generic[StateT]):
         names = ids if ids is not None else (head.id for head in self._listing.each(tags, order="oldest"))
         return bulk.export(self._search(), names, self._clock, progress, listed=ids is None)
 
-    @timed
+    @verb
     def import_(
         self,
         lines: Iterable[bytes],
@@ -448,7 +445,7 @@ class SessionStore(Generic[StateT]):
         self._check_open()
         return bulk.import_lines(self._documents, lines, existing, self._clock, progress)
 
-    @timed
+    @verb
     def sweep(
         self, *, dry_run: bool = False, believe_clock: bool = False, progress: Callable[[int], object] | None = None
     ) -> int:
@@ -461,7 +458,7 @@ class SessionStore(Generic[StateT]):
         now = None if believe_clock else self._clock.now()
         return bulk.sweep(self._operations, self._listing, now, dry_run=dry_run, progress=progress)
 
-    @timed
+    @verb
     def verify(self, *, progress: Callable[[int], object] | None = None) -> bulk.Verified:
         """Open and authenticate every record of every session that is listed, expired ones included. Changes nothing.
 
@@ -471,30 +468,27 @@ class SessionStore(Generic[StateT]):
 
     # -- keys ----------------------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     def rotate_key(self, *, progress: Progress | None = None, drop_dictionaries: Collection[int] = ()) -> Rotation:
         """Put a new master key in use, and seal every session under it, while others work; old keys become retired.
 
         The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
         their total. What cannot be read stays, and is named in ``left``. ``drop_dictionaries`` are deleted, by number.
         """
-        self._check_open()
         return self._rotator().rotate(progress, drop_dictionaries)
 
-    @timed
+    @verb
     def prune_keys(self) -> tuple[str, ...]:
         """Delete retired keys, tenants' too; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
-        self._check_open()
         return self._rotator().prune()
 
-    @timed
+    @verb
     def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
-        self._check_open()
         return self._rotator().usage()
 
-    @timed
-    def destroy_tenant(self, tenant_id: str) -> Receipt:
+    @verb
+    def destroy_tenant(self, tenant_id: str) -> erasure.Receipt:
         """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
 
         Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
@@ -505,22 +499,22 @@ class SessionStore(Generic[StateT]):
 
     # -- the store itself ----------------------------------------------------------------------------------------------
 
-    @timed
+    @verb
     def start_sweeper(self, interval: Duration = "5m") -> None:
         """Sweep in a background thread every ``interval``, until ``close()``. A second call changes the interval."""
         self._check_open()
-        seconds = to_duration(interval) / 1_000_000
+        seconds = to_duration(interval, "interval") / 1_000_000
         if self._sweeper is not None:
             self._sweeper.stop()
         self._sweeper = sweeper.Sweeper(self.sweep, seconds)
 
-    @timed
+    @verb
     def reindex(self) -> None:
         """Derive the index anew from the sessions themselves."""
         self._check_open()
         self._backend.reindex()
 
-    @timed
+    @verb
     @shows_fields(Filters)
     def train(
         self,
@@ -540,7 +534,7 @@ class SessionStore(Generic[StateT]):
         training = trainer.Trainer(self._backend, self._reader, self._cache, self._clock, level=self._writer.level)
         return training.train(self._listing.tags(**filters), filters.get("tenant_id"), size, progress, dry_run=dry_run)
 
-    @timed
+    @verb
     def stats(self) -> dict[str, Any]:
         """Counts and bytes, of the backend and of the cache, and how long each verb of this store has taken.
 
@@ -590,8 +584,17 @@ class SessionStore(Generic[StateT]):
         if self._closed:
             raise RuntimeError("the store is closed")
 
+    @functools.cached_property
+    def _listing(self) -> listing.Listing:
+        return listing.Listing(self._backend, self._reader, self._clock)
+
+    @functools.cached_property
+    def _health(self) -> HealthProbe:
+        return health.HealthProbe(self._backend.health)
+
     def _search(self) -> searching.Search:
         return searching.Search(self._listing, self._cache, self._reader, self._key)
 
     def _rotator(self) -> rotation.Rotator:
+        self._check_open()
         return rotation.Rotator(self._backend, self._reader, self._writer, self._cache)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Any
 
 from ..errors import InvalidDocument, InvalidSetting
@@ -91,7 +92,7 @@ def message_of(said: str | Json) -> Json:
 def checked_iterations(number: int) -> int:
     """How often the agent may be called in a turn; ``InvalidSetting`` for what is no such number."""
     if type(number) is not int or number < 1:
-        raise InvalidSetting(f"max_iterations is at least 1, not {number!r:.40}")
+        raise InvalidSetting(f"max_iterations is at least 1, not {shortened(number)}")
     return number
 
 

@@ -5,8 +5,10 @@ Times inside the package are integers, microseconds since 1970-01-01 UTC; dateti
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from reprlib import repr as shortened
 from typing import Protocol
 
 from ..errors import InvalidSetting
@@ -15,6 +17,7 @@ Duration = float | str | timedelta
 """Seconds, a timedelta, or a text such as "90s", "30m", "24h", "7d", "2w"."""
 
 _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
+_DURATION = rf"(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})?"
 _LONGEST = 1000 * 366 * _UNITS["d"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,22 +71,22 @@ def parse_moment(value: object) -> int | None:
     return None
 
 
-def to_duration(value: Duration) -> int:
-    """A duration in microseconds; ``InvalidSetting`` unless it is at least one and below a thousand years."""
+def to_duration(value: Duration, name: str = "") -> int:
+    """A duration in microseconds; ``InvalidSetting`` unless it is at least one and below a thousand years.
+
+    ``name`` is what the error calls it.
+    """
     micros: float = 0
     if isinstance(value, timedelta):
         micros = value // timedelta(microseconds=1)
     elif isinstance(value, str):
-        text = value.strip().lower()
-        number = text.rstrip("".join(_UNITS))
-        whole, point, part = number.rstrip().partition(".")
-        unit = _UNITS.get(text[len(number) :] or "s")
-        if unit and whole.isdecimal() and part.isdecimal() is bool(point):
-            micros = float(number) * unit
+        if found := re.fullmatch(_DURATION, value.strip().lower()):
+            micros = float(found[1]) * _UNITS[found[2] or "s"]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         micros = value * 1_000_000
     if not 1 <= micros <= _LONGEST:  # also refuses NaN
         raise InvalidSetting(
-            f"{value!r} is no duration: give seconds, a timedelta, or a text such as '30m', '24h', '7d'"
+            f"{name}{': ' if name else ''}{shortened(value)} is no duration: "
+            f"give seconds, a timedelta, or a text such as '30m', '24h', '7d'"
         )
     return round(micros)

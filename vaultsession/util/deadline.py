@@ -36,8 +36,12 @@ def within(seconds: float, what: str, ask: Callable[[], T]) -> T:
 
 def pause(attempt: int) -> None:
     """Wait a moment of random length, up to twice as long each time: those that collide do not collide again."""
-    share = int.from_bytes(os.urandom(2), "big") / 65536
-    time.sleep(share * min(0.1, 0.001 * 2**attempt))
+    time.sleep(chance() * min(0.1, 0.001 * 2**attempt))
+
+
+def chance() -> float:
+    """A random number from 0 to 1."""
+    return int.from_bytes(os.urandom(2), "big") / 65536
 
 
 class Question(Generic[T]):

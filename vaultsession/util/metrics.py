@@ -5,17 +5,9 @@ Kept are the durations of the last calls of each verb, so percentiles are exact,
 
 from __future__ import annotations
 
-import functools
-import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ParamSpec, Protocol, TypeVar
-
-from .lazy import log
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from typing import Protocol
 
 RECENT = 1024
 """Calls of a verb whose durations are kept."""
@@ -75,37 +67,3 @@ class Metrics:
     def summary(self) -> dict[str, dict[str, float]]:
         """Of each verb that was called, by name."""
         return {verb: self._latencies[verb].summary() for verb in sorted(self._latencies.copy())}
-
-
-def timed(function: Callable[P, T]) -> Callable[P, T]:
-    """A method of an object with a ``Metrics`` as ``_watch``, measured under its own name, and traced if that is on."""
-    name = function.__name__
-    clock = time.perf_counter_ns
-
-    @functools.wraps(function)
-    def watched(*args: P.args, **kwargs: P.kwargs) -> T:
-        watch: Metrics = args[0]._watch  # type: ignore[attr-defined]  # noqa: SLF001 - the decorator is a part of its class
-        latency = watch.known(name) or watch.latency(name)
-        started = clock()
-        try:
-            if watch.tracing is None:
-                result = function(*args, **kwargs)
-            else:
-                with watch.tracing.span(name, _id_of(args)):
-                    result = function(*args, **kwargs)
-        except BaseException as error:
-            latency.note(clock() - started)
-            latency.errors += 1
-            log.debug("%s of %r: %s", name, _id_of(args), type(error).__name__)
-            raise
-        latency.note(clock() - started)
-        return result
-
-    return watched
-
-
-def _id_of(args: tuple[Any, ...]) -> str | None:
-    """The id of the session that a verb is called on, which is its first argument, as a text or as a session."""
-    first = args[1] if len(args) > 1 else None
-    found = first if isinstance(first, str) else getattr(first, "id", None)
-    return found if isinstance(found, str) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +13,11 @@ import pytest
 from mirror_lab import Shaky, compare, contents, eventually, is_level, mirrored
 
 from vaultsession.backends import FilesBackend, MemoryBackend
-from vaultsession.backends.mirror import Follower, MirrorBackend, Replicator
+from vaultsession.backends.mirror import MirrorBackend
 from vaultsession.backends.replication import Outcome
-from vaultsession.errors import BackendUnavailable, Conflict, Damaged, InvalidSetting
+from vaultsession.errors import BackendUnavailable, Conflict, Damaged
 from vaultsession.format.sealed import Commit, Current, Delete, IndexRow, Write
 from vaultsession.testing.sealer import Sealer
-from vaultsession.util.clock import SystemClock
 from vaultsession.util.disk import Disk
 
 
@@ -371,12 +369,6 @@ def test_attempts_become_rarer_and_the_connection_is_opened_anew(primary: Memory
     eventually(lambda: follower.openings > before)
     assert follower.closings >= 1
     store.close()
-
-
-def test_without_its_extra_a_mirror_says_which_one(primary: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tenacity", None)
-    with pytest.raises(InvalidSetting, match=r"vaultsession\[mirror\]"):
-        Replicator(primary, lambda: Follower(primary, lambda: Outcome.CURRENT), where="x", clock=SystemClock())
 
 
 def test_a_process_that_dies_half_way_is_caught_up_with(tmp_path: Path, follower: Shaky, scribe: Sealer) -> None:

@@ -166,7 +166,7 @@ def test_what_is_no_cursor_is_refused(filled: SessionStore, cursor: Any) -> None
     if cursor == "A" * 54:  # well formed, of a row that no listing gave: it merely names a place
         assert ids(filled.list(after=cursor)) == []
         return
-    with pytest.raises(InvalidSetting, match="no cursor"):
+    with pytest.raises(InvalidSetting, match="no cursor" if isinstance(cursor, str) else "after is a str"):
         filled.list(after=cursor)
 
 

@@ -245,7 +245,7 @@ def test_other_mistakes_are_told_at_once(store: SessionStore) -> None:
         store.conversation("", agent=echo)
     with pytest.raises(InvalidSetting, match="on_failure"):
         store.conversation("a", agent=echo, on_failure="retry")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="callable"):
+    with pytest.raises(InvalidSetting, match="callable"):
         store.conversation("a", agent="no agent")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="colour"):
         store.conversation("a", agent=echo, colour="red")  # type: ignore[call-arg]

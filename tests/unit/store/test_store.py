@@ -281,7 +281,7 @@ def test_saving_keeps_the_newest_messages_of_a_bounded_session(store: SessionSto
 def test_a_session_takes_no_document_beside_its_own(store: SessionStore) -> None:
     session = store.create("a")
     for extra in ({"state": {}}, {"messages": [{}]}, {"title": "x"}, {"ttl": 3}):
-        with pytest.raises(TypeError, match="saved as it is"):
+        with pytest.raises(InvalidSetting, match="saved as it is"):
             store.save(session, **extra)  # type: ignore[arg-type]  # that they are refused is the point
     assert store.load("a").version == session.version
 
@@ -402,8 +402,8 @@ def test_hostile_ids_are_sessions_like_any_other(store: SessionStore) -> None:
         ({"tenant_id": b"x"}, "tenant_id"),
         ({"assistant_id": ["x"]}, "assistant_id"),
         ({"title": 3}, "title"),
-        ({"title": "\ud800"}, ""),
-        ({"user_id": "\ud800"}, ""),
+        ({"title": "\ud800"}, "title"),
+        ({"user_id": "\ud800"}, "user_id"),
         ({"labels": {"k": 1}}, "labels"),
         ({"labels": {"": "v"}}, "labels"),
         ({"labels": {1: "v"}}, "labels"),

@@ -53,7 +53,7 @@ def test_many_documents_are_saved_and_loaded(store: SessionStore) -> None:
 
 def test_loaded_sessions_are_saved_in_a_batch_and_follow_what_was_written(store: SessionStore) -> None:
     store.save_many({"id": name} for name in "abc")
-    sessions = list(store.load_many("abc").values())
+    sessions = list(store.load_many([*"abc"]).values())
     for session in sessions:
         session.messages.append({"to": session.id})
     assert list(store.save_many(sessions)) == sessions
@@ -66,7 +66,7 @@ def test_loaded_sessions_are_saved_in_a_batch_and_follow_what_was_written(store:
 
 def test_one_conflict_in_a_batch_is_told_and_the_others_are_saved(store: SessionStore) -> None:
     store.save_many({"id": name} for name in "abc")
-    sessions = store.load_many("abc")
+    sessions = store.load_many([*"abc"])
     store.update("b", {"faster": True})
     for session in sessions.values():
         session.state["mine"] = True
@@ -231,7 +231,7 @@ def test_a_session_removed_while_all_are_verified_is_no_finding(store: SessionSt
 
     def remove(done: int) -> None:
         if done == 1:
-            store.delete_many("abc")
+            store.delete_many([*"abc"])
 
     verified = store.verify(progress=remove)
     assert verified.problems == ()

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from vaultsession import SessionNotFound, SessionStore
-from vaultsession.util.metrics import RECENT, Latency, Metrics, timed
+from vaultsession.store.verb import verb
+from vaultsession.util.metrics import RECENT, Latency, Metrics
 
 
 def test_percentiles_are_those_of_the_durations() -> None:
@@ -46,7 +47,7 @@ def test_calls_of_many_threads_are_counted() -> None:
         def __init__(self) -> None:
             self._watch = Metrics()
 
-        @timed
+        @verb
         def work(self) -> int:
             return 1
 

@@ -187,8 +187,7 @@ class FilesBackend(Backend):
                 if isinstance(error, OSError):
                     raise containers.unavailable(key, error) from error
             raise
-        after = change.head if isinstance(change, Write) else change.tombstone
-        return Commit(newest, after, change, change.note)
+        return Commit.of(newest, change)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
         refused = self._begun_writing()
@@ -347,7 +346,6 @@ class FilesBackend(Backend):
             with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
                 steps.callback(self._containers.close)
                 steps.callback(self._release, clean=clean)
-                steps.callback(self._rebuild.close)
                 steps.callback(self._index.close)
 
     def _release(self, *, clean: bool) -> None:

@@ -195,9 +195,8 @@ class Index:
 
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
-        key, generation, seq, version = row[:4]
-        witness = Witness(generation, seq, version) if flushed else None
-        self._buffer.add(key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
+        witness = row.witness if flushed else None
+        self._buffer.add(row.key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
         self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:

@@ -106,7 +106,7 @@ class IndexRebuild:
         try:
             if self.unwritten is None:
                 found = self.repaired(partial(self._index.read, query))
-                self._standby.clear()
+                self._standby.rest()
                 return found
             reason = self.unwritten
         except BackendUnavailable as error:
@@ -121,10 +121,6 @@ class IndexRebuild:
             self.unwritten = str(error)
         else:
             self.unwritten = None
-
-    def close(self) -> None:
-        """Let go of what is listed in memory."""
-        self._standby.clear()
 
     def problem(self) -> str | None:
         """Why the index cannot be used."""

@@ -16,28 +16,25 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ...errors import BackendUnavailable, DurabilityUnknown, InvalidSetting, LeaseTimeout, VaultError
+from ...errors import BackendUnavailable, DurabilityUnknown, LeaseTimeout, VaultError
 from ...util.clock import Clock
+from ...util.deadline import chance
 from ...util.fork import ForkSafe
 from ...util.latch import Latch
 from ...util.lazy import log
 from ..protocol import Backend
-from ..replication import Accept, Gap, Outcome, differing, follow
+from ..replication import Accept, Gap, Outcome, differing, follow, newest_of
 from .queue import MOST_KEYS, ReplicationQueue
-from .source import MirrorSource
 from .status import MirrorStatus
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 GATHER_SECONDS = 0.05
 FIRST_COMPARISON = 1.0
 COMPARISON_SECONDS = 3600.0
 PAPERS_SECONDS = 5.0
 LONGEST_PATIENCE = 30.0
+_FIRST_PAUSE, _DOUBLINGS = 0.1, 20
 BUSY_SECONDS = 0.02
 REST_FACTOR = 3.0
 LONGEST_REST = 0.05
@@ -45,15 +42,6 @@ _REMEMBERED = 1000
 
 _PASSING = (BackendUnavailable, DurabilityUnknown, LeaseTimeout)
 """What a follower may raise and be well a moment later."""
-
-
-def refuse_missing_extra() -> ModuleType:
-    """The package that a mirror needs. ``InvalidSetting`` where it is not installed."""
-    try:
-        import tenacity  # noqa: PLC0415 - an extra: imported when used
-    except ImportError as error:
-        raise InvalidSetting(f"a mirror needs an extra ({error}): pip install 'vaultsession[mirror]'") from None
-    return tenacity
 
 
 class Follower(NamedTuple):
@@ -88,8 +76,7 @@ class Replicator(ForkSafe):
         patience: float = LONGEST_PATIENCE,
         accept: Accept | None = None,
     ) -> None:
-        self._tenacity = refuse_missing_extra()
-        self._source = MirrorSource(primary)
+        self._primary = primary
         self._open_follower = open_follower
         self.where = where
         self._clock = clock
@@ -168,16 +155,6 @@ class Replicator(ForkSafe):
                 self._thread.start()
 
     def _run(self) -> None:
-        tenacity = self._tenacity
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_not_exception_type(_Ended),
-            wait=tenacity.wait_exponential(multiplier=0.1, max=self._patience)
-            + tenacity.wait_random(0, min(1.0, self._patience)),
-            sleep=self._pause,
-            stop=lambda _state: self._closing.is_set(),
-            before_sleep=self._tell,
-            reraise=True,
-        )
         try:
             while not self._closing.is_set():
                 self._queue.filled.wait(max(0.0, self._due - time.monotonic()))
@@ -185,7 +162,7 @@ class Replicator(ForkSafe):
                     self._queue.mark_everything()
                 self._pause(GATHER_SECONDS)
                 if not self._closing.is_set():
-                    attempts(self._round)
+                    self._persist()
             if self._error is None and len(self._queue):
                 self._round()
         except _Ended:
@@ -194,6 +171,23 @@ class Replicator(ForkSafe):
             self._note(error)
         finally:
             self._let_go()
+
+    def _persist(self) -> None:
+        """Make a round, again and again until one succeeds, or this is being closed: the last error is raised then."""
+        attempt = 0
+        while True:
+            try:
+                return self._round()
+            except _Ended:
+                raise
+            except Exception:
+                if self._closing.is_set():
+                    raise
+            if attempt == 0:
+                log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
+            jitter = chance() * min(1.0, self._patience)
+            self._pause(min(self._patience, _FIRST_PAUSE * 2 ** min(attempt, _DOUBLINGS)) + jitter)
+            attempt += 1
 
     def _round(self) -> None:
         """Everything that waits, once. Raises what the follower raised."""
@@ -235,7 +229,7 @@ class Replicator(ForkSafe):
         kept = self._refused.pop("the key slots", None)
         self._refused = {} if kept is None else {"the key slots": kept}
         try:
-            for key, gap in differing(self._source, target, between=lambda: self._breathe(target)):
+            for key, gap in differing(self._primary, target, between=lambda: self._breathe(target)):
                 if gap is Gap.EXTRA:
                     extra += 1
                 else:
@@ -265,15 +259,14 @@ class Replicator(ForkSafe):
     def _follow(self, key: str, target: Backend) -> None:
         """One session. What is wrong with it alone does not keep the others from following."""
         began = time.monotonic()
-        self._source.failed = False
         try:
-            outcome = follow(self._source, target, key, accept=self._accept)
+            outcome = follow(self._primary, target, key, accept=self._accept)
         except RuntimeError:
             if self._closed:
                 raise _Ended from None  # the primary was closed while this thread was held up
             raise
         except VaultError as error:
-            if isinstance(error, _PASSING) and not self._source.failed:
+            if isinstance(error, _PASSING) and self._can_read(key):
                 raise
             self._refuse(key, str(error))
         else:
@@ -285,6 +278,15 @@ class Replicator(ForkSafe):
                 self._refused.pop(key, None)
         if self._is_busy():
             self._pause(min(LONGEST_REST, REST_FACTOR * (time.monotonic() - began)))
+
+    def _can_read(self, key: str) -> bool:
+        """Whether the primary has the session whole: the follower was the one that failed then."""
+        try:
+            newest_of(self._primary, key)
+            self._primary.read(key)
+        except VaultError:
+            return False
+        return True
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -302,10 +304,6 @@ class Replicator(ForkSafe):
     def _note(self, error: Exception) -> None:
         self._error = str(error) if isinstance(error, VaultError) else f"{type(error).__name__}, which is unexpected"
         self._stuck = not isinstance(error, _PASSING)
-
-    def _tell(self, state: RetryCallState) -> None:
-        if state.attempt_number == 1:
-            log.warning("the mirror is out of reach, and will be tried again: %s", self._error)
 
     def _let_go(self) -> None:
         """Close the follower, however unwell it is."""

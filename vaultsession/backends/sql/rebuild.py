@@ -19,7 +19,7 @@ from ...format.sealed import Container, ReadHead
 from ...util.lazy import log
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
-from .sessions import STATED, SessionTables, Stamp, joined, tombstone_from, witness_from
+from .sessions import STATED, SessionTables, Stamp, suffix, tombstone_from, witness_from
 from .tables import Tables
 
 _PAGE = 256
@@ -113,9 +113,7 @@ class _Pieces:
         pieces = [*map(tuple, self._database.rows(statement)), *self._tail]
         if not pieces:
             return Container(self.header, self.end, b"", *self._known)
-        begin, data = joined(self._key, pieces)
-        offset = min(begin + len(data), max(record.HEADER_SIZE, begin, wanted))
-        return Container(self.header, offset, data[offset - begin :], *self._known)
+        return Container(self.header, *suffix(self._key, pieces, start), *self._known)
 
 
 def _rows(database: Database, tables: Tables) -> Iterator[_Row]:
