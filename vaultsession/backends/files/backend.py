@@ -268,10 +268,10 @@ class FilesBackend(Backend):
         """
         self._rebuild.repaired(partial(self._index.write, partial(forget, locator=locator_of(key))))
 
-    def remembered(self, name: str) -> int | None:
-        """A number that ``remember`` kept in the index; None also where that was replaced since."""
+    def remembered(self) -> Mapping[str, int]:
+        """The numbers that ``remember`` kept in the index; none where that was replaced since."""
         self._check_open()
-        return self._rebuild.read(index_queries.meta).get(name)
+        return self._rebuild.read(index_queries.meta)
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
