@@ -169,7 +169,7 @@ def restore(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None
 
 
 def _place(where: VaultOptions, mirror: str | None) -> str:
-    place = mirror or where.settings.mirror
+    place = where.settings.mirror if mirror is None else mirror
     if not place:
         raise InvalidSetting("which mirror? give --mirror, or set VAULTSESSION_MIRROR")
     refuse_same(place, where.path)
