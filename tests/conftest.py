@@ -48,6 +48,7 @@ DATABASE_SERVERS = {"mariadb_server", "postgresql_server", "mysql", "postgresql"
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """The quick part writes to memory where there is such a place: the slow one has what flushes to disks, and waits."""
+    gc.disable()  # until the tests begin
     is_quick = config.option.markexpr == "not slow" and "PYTEST_DEBUG_TEMPROOT" not in os.environ
     if is_quick and (memory := in_memory()):
         os.environ["PYTEST_DEBUG_TEMPROOT"] = memory
@@ -81,10 +82,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays to the end: no collection of garbage has to look at it again and again."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """What was imported and collected stays to the end: no collection of garbage has to look at it again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

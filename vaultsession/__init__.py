@@ -57,10 +57,10 @@ from .util.lazy import names_in
 
 if TYPE_CHECKING:
     from .engine.search import Match
-    from .store.aio import AsyncSessionStore
+    from .store.aio import AsyncSessionStore, open_store_async
     from .store.bulk import Imported, Verified
     from .store.conversation import AsyncConversation, Conversation
-    from .store.open import open_store, open_store_async
+    from .store.open import open_store
     from .store.session import Messages, Page, Session, SessionInfo, Snapshot
     from .store.settings import Settings
     from .store.steps import Step
@@ -137,7 +137,7 @@ _HOMES = {
     "Step": "store.steps",
     "Verified": "store.bulk",
     "open_store": "store.open",
-    "open_store_async": "store.open",
+    "open_store_async": "store.aio",
 }
 """The modules of names that are imported on first use: a command's help needs no store, and few programs asyncio."""
 

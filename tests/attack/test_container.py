@@ -8,6 +8,7 @@ from functools import cache
 import orjson
 import pytest
 import zstandard
+from effort import some
 from hypothesis import given
 from hypothesis import strategies as st
 from sampling import sampled
@@ -136,13 +137,14 @@ def test_a_file_without_a_header_is_damaged(size):
 
 @pytest.mark.parametrize(
     ("witnessed", "every"),
-    [(False, 3), pytest.param(False, 1, marks=pytest.mark.slow), pytest.param(True, 1, marks=pytest.mark.slow)],
+    [(False, 9), pytest.param(False, 1, marks=pytest.mark.slow), pytest.param(True, 1, marks=pytest.mark.slow)],
 )
 def test_a_flipped_bit_in_any_byte_is_an_error_or_ends_the_prefix_before_it(witnessed, every):
+    """The quick part flips one byte in nine, other ones in each run."""
     shelf = victim()
     last = shelf.states[-1]
     begins = [80, *(state.size for state in shelf.states)]
-    for place in range(0, len(shelf.data), every):
+    for place in some(range(len(shelf.data)), every):
         flipped = bytearray(shelf.data)
         flipped[place] ^= 1 << place % 8
         seen = consume(shelf.key, bytes(flipped), witness=last.witness if witnessed else None)

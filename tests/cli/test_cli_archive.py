@@ -99,14 +99,14 @@ def test_without_the_key_nothing_is_touched(run: Run, place: Place, source: Path
 def test_a_store_that_fails_in_the_middle_ends_the_run_and_the_rest_is_told(
     run: Run, place: Place, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = Elements.create
+    put = Elements.put
 
-    def fills(self: Elements, id: str, *arguments: Any) -> Any:
+    def fills(self: Elements, id: str, *arguments: Any, replace: bool) -> Any:
         if id == "chat":
             raise BackendUnavailable("there is no space left")
-        return create(self, id, *arguments)
+        return put(self, id, *arguments, replace=replace)
 
-    monkeypatch.setattr(Elements, "create", fills)
+    monkeypatch.setattr(Elements, "put", fills)
     done = run("archive", source, "--remove", "--yes")
     assert done.code == 3
     assert "there is no space left" in done.err

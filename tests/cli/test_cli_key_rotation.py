@@ -10,6 +10,8 @@ from dictionary_lab import SAID, learned, numbers
 from vaultsession import RawKey, open_store
 from vaultsession.vault.key_places import KeyFile
 
+pytestmark = pytest.mark.usefixtures("no_lag")
+
 
 @pytest.fixture
 def furnished(place):

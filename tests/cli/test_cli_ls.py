@@ -255,3 +255,26 @@ def test_a_session_is_one_line_however_long_its_title(place, terminal):
     lines = plain(terminal("ls").out).splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["b", "a"]
     assert "…" in lines[2]
+
+
+@pytest.mark.parametrize("option", ["--user", "--tenant", "--assistant"])
+def test_an_empty_owner_is_nobody_and_not_everybody(option, three, run):
+    """The variable of a script was empty, and the sessions of all users were listed, and exported."""
+    assert run("ls", option, "").rows == []
+    assert run("ls", option, "", "--count").out == "0\n"
+
+
+def test_an_empty_vault_is_not_the_usual_one(three, run):
+    """The variable of a script was empty, and a session of another vault was removed."""
+    refused = run("rm", "a", "--yes", "--vault", "")
+    assert (refused.code, "empty path" in refused.err) == (2, True)
+    assert run("ls", "-V", "").code == 2
+    assert run("init", "").code == 2
+    assert run("mirror", "status", "--mirror", "").code == 2
+    assert len(run("ls").rows) == 3
+
+
+@pytest.mark.parametrize("option", ["--key-file", "--passphrase-file", "--key-command"])
+def test_an_empty_place_of_a_key_is_not_the_usual_one(option, three, run):
+    refused = run("ls", option, "")
+    assert (refused.code in (2, 12), "bug" in refused.err) == (True, False)

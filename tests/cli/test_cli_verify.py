@@ -110,3 +110,14 @@ def test_people_see_the_problems_and_a_sum(three, terminal):
 
 def test_nothing_at_all_is_fine(place, run):
     assert run("verify", "--json").json["sessions"] == 0
+
+
+def test_a_file_that_came_back_after_its_removal_is_counted(three, spawn):
+    """A backup put it back: it was named as a problem, and the totals knew nothing of it."""
+    path, data = three.file("bad"), three.file("bad").read_bytes()
+    with three.open() as store:
+        store.delete("bad")
+    path.write_bytes(data)
+    path.chmod(0o600)
+    done = spawn("verify", "--json")
+    assert (done.code, done.json["sessions"], done.json["ok"], done.json["removed"]) == (3, 3, 2, 1)

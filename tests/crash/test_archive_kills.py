@@ -196,9 +196,11 @@ def test_a_file_loses_its_name_only_after_its_session_was_flushed(root: Path, du
 
 def test_a_removal_that_does_not_compare_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault: what is sealed lacks a message, and nobody looks."""
-    before, create = files(root), Elements.create
+    before, put = files(root), Elements.put
     monkeypatch.setattr(
-        Elements, "create", lambda self, name, state, elements, fields: create(self, name, state, elements[:-1], fields)
+        Elements,
+        "put",
+        lambda self, name, state, elements, *rest, **how: put(self, name, state, elements[:-1], *rest, **how),
     )
     monkeypatch.setattr(removal, "compare", lambda *_: None)
     archived(root, lambda *_: None)

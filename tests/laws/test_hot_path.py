@@ -10,7 +10,7 @@ from types import FrameType
 import vaultsession
 
 ROOT = os.path.dirname(vaultsession.__file__) + os.sep
-MOST_FILES = 25
+MOST_FILES = 24
 MOST_CHANGES = 46
 MESSAGE = {"role": "user", "content": "and another thing"}
 

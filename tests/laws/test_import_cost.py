@@ -82,6 +82,8 @@ RARE = {
         "engine.trainer",
         "format.jsonl",
         "store.turns",
+        "store.health",
+        "format.tool_calls",
     ),
     *("backends.memory", "backends.fallback", "backends.mirror", "vault.engine_metadata", "vault.replication"),
 }

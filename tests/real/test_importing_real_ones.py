@@ -60,7 +60,9 @@ def test_real_transcripts_are_known_for_what_they_are_and_come_back_equal(store:
     source, kept = tmp_path / "projects", {}
     for path in TRANSCRIPTS:
         for conversation in conversations(path):
-            if len(kept) == MOST or len(str(conversation["messages"])) > SMALL:
+            if len(kept) == MOST:
+                break
+            if len(str(conversation["messages"])) > SMALL:
                 continue
             name = Path(conversation["id"]).stem
             kept[name] = conversation["messages"]
@@ -110,7 +112,9 @@ def test_real_transcripts_of_other_agents_are_a_session_each(store: SessionStore
     for path in WHERE.glob(f"{agent}.*.jsonl.zst"):
         for number, conversation in enumerate(conversations(path)):
             name = f"{agent}-{number}"
-            if len(kept) == MOST or len(str(conversation["messages"])) > SMALL:
+            if len(kept) == MOST:
+                break
+            if len(str(conversation["messages"])) > SMALL:
                 continue
             kept[name] = conversation["messages"]
             text = "".join(json.dumps(event) + "\n" for event in kept[name])

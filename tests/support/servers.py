@@ -209,10 +209,15 @@ def _send(link: socket.socket, *words: bytes | str) -> None:
     link.sendall(b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded))
 
 
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    """For one server. A child of its that saves may outlive it for a moment, and put a file there while it is removed."""
+    return tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True)
+
+
 @contextlib.contextmanager
 def redis_server(*options: str, password: str | None = None, tls: bool = False) -> Iterator[RedisServer]:
     """A running redis-server, gone afterwards with all that it kept."""
-    with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+    with _directory() as directory:
         server = RedisServer(Path(directory), *options, password=password, tls=tls)
         server.start()
         try:
@@ -227,7 +232,7 @@ def redis_cluster(nodes: int = 3) -> Iterator[list[RedisServer]]:
     with contextlib.ExitStack() as stack:
         servers = []
         for _ in range(nodes):
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-"))
+            directory = stack.enter_context(_directory())
             server = RedisServer(Path(directory), cluster=True)
             server.start()
             stack.callback(server.kill)

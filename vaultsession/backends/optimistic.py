@@ -154,12 +154,6 @@ class OptimisticBackend(ForkSafe, Backend, Generic[S]):
         row = state.newest
         return state if not isinstance(row, IndexRow) or row.torn or self._seen.is_news(row) else None
 
-    def _remember(self, key: str, state: S) -> None:
-        self._states.keep(key, state)
-
-    def _forget(self, key: str) -> None:
-        self._states.forget(key)
-
 
 def _checked(key: str, newest: Current, change: Write | Delete) -> Write | Delete:
     """The change under the key of this storage; ``ValueError`` for what an update function must not return."""

@@ -33,8 +33,8 @@ def _filters(
         if not equals or not name:
             raise InvalidSetting(f"a label is NAME=VALUE, not {text!r}")
         labels[name] = value
-    given: Filters = {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels}
-    return cast("Filters", {name: value for name, value in given.items() if value})
+    given: Filters = {"user_id": user, "tenant_id": tenant, "assistant_id": assistant, "labels": labels or None}
+    return cast("Filters", {name: value for name, value in given.items() if value is not None})
 
 
 def _period(

@@ -28,8 +28,7 @@ class _Notes(logging.Handler):
     """What the store logs, as notes on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):  # a stderr that is gone is no reason to fail
-            say(f"vaultsession: {record.getMessage()}")
+        _explain(record.getMessage())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +89,8 @@ def _outcome(act: Callable[[], object]) -> int:
             traceback.print_exc()
         if isinstance(error, OSError):
             _silence(sys.stdout)
-        _explain(sentence)
+        if sentence:
+            _explain(sentence)
         return code
     return result if isinstance(result, int) else exit_codes.OK
 
@@ -117,9 +117,7 @@ def _explained(error: Exception) -> tuple[int, str]:
 
 
 def _explain(sentence: str) -> None:
-    if not sentence:
-        return
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # a stderr that is gone is no reason to fail
         say(f"vaultsession: {sentence}")
 
 

@@ -82,7 +82,7 @@ class FirstSecret:
         if self._typed is not None:
             self.place = "the passphrase that you typed"
             return self._typed
-        if self._where.key_file:
+        if self._where.key_file is not None:
             key, is_new = key_in_file(self._where.key_file, self._vault)
             self.file = absolute(self._where.key_file)
             self.place = f"{'new ' if is_new else ''}key file {self.file}"

@@ -20,7 +20,7 @@ from rich.text import Text
 from ..format.messages import understand
 from ..format.messages.parts import Citation, Event, Media, Message, Other, Part, Thinking, ToolCall, ToolResult
 from ..format.messages.parts import Text as Said
-from ..format.messages.plain import words
+from ..format.messages.plain import is_note, tally, words
 from . import output
 
 ROLES = {"user": "cyan", "assistant": "green", "system": "magenta", "tool": "yellow"}
@@ -35,7 +35,6 @@ _STYLES: dict[type[Part], str] = {
     Event: "dim",
     Other: "dim",
 }
-_MOST_NAMES = 3
 _LONGEST_NOTE = 200
 
 
@@ -94,7 +93,7 @@ def _blocks(page: _Page, messages: Iterable[Any], first: int | None) -> Iterator
     notes: Counter[str] = Counter()
     for number, record in enumerate(messages, first or 0):
         message = understand(record)
-        if message.parts and all(isinstance(part, Event) and not part.text for part in message.parts):
+        if is_note(message) and not any(part.text for part in message.parts if isinstance(part, Event)):
             notes.update(part.name for part in message.parts if isinstance(part, Event))
             continue
         if notes:
@@ -107,13 +106,11 @@ def _blocks(page: _Page, messages: Iterable[Any], first: int | None) -> Iterator
 
 def _noted(page: _Page, notes: Counter[str]) -> list[str]:
     """A run of notes in one line: how many, and of what."""
-    named = ", ".join(f"{name} {count}" if count > 1 else name for name, count in notes.most_common(_MOST_NAMES))
-    more = ", …" if len(notes) > _MOST_NAMES else ""
-    return list(page.wrapped(f"· {output.counted(notes.total(), 'note')} of the agent: {named}{more}", 0, "dim"))
+    return list(page.wrapped(f"· {output.counted(notes.total(), 'note')} of the agent: {tally(notes)}", 0, "dim"))
 
 
 def _message(page: _Page, message: Message, number: int | None, indent: int) -> Iterator[str]:
-    if not (message.parts and all(isinstance(part, Event) for part in message.parts)):
+    if not is_note(message):
         facts = [] if number is None else [str(number)]
         facts += [] if message.at is None else [f"{message.at.astimezone():%Y-%m-%d %H:%M}"]
         role = page.painted(output.escaped(message.role), speaking(message.role))

@@ -55,13 +55,13 @@ class VaultOptions(_NamedPlaces):
         """This, and what it leaves open from the options before the command."""
         if outer is None:
             return self
-        path = self.vault or outer.vault
+        path = outer.vault if self.vault is None else self.vault
         return (self if self.names_a_key else outer)._replace(vault=path)
 
     @property
     def names_a_key(self) -> bool:
         """Whether an option names a source of a key."""
-        return any((self.key_file, self.key_command, self.passphrase_file))
+        return (self.key_file, self.key_command, self.passphrase_file) != (None, None, None)
 
     @functools.cached_property
     def environ(self) -> Mapping[str, str]:
@@ -82,11 +82,11 @@ class VaultOptions(_NamedPlaces):
     def key(self) -> KeySource | None:
         """The source that an option names; None leaves it to the environment and what comes behind it."""
         named: list[KeySource] = []
-        if self.key_file:
+        if self.key_file is not None:
             named.append(key_places.KeyFile(absolute(self.key_file)))
-        if self.key_command:
+        if self.key_command is not None:
             named.append(key_command.KeyCommand(self.key_command))
-        if self.passphrase_file:
+        if self.passphrase_file is not None:
             named.append(key_places.PassphraseFile(absolute(self.passphrase_file)))
         if len(named) > 1:
             raise InvalidSetting("give one of --key-file, --key-command and --passphrase-file")
@@ -106,7 +106,7 @@ class VaultOptions(_NamedPlaces):
 
     def location(self, place: str | None = None) -> VaultLocation:
         """Where the vault lies, of whatever kind, there or not; ``place`` in the stead of the options."""
-        settings, place = self.settings, place or self.path
+        settings, place = self.settings, self.path if place is None else place
         if place.startswith(location.MEMORY):
             raise InvalidSetting("a vault in memory is gone with its process: name one that lasts")
         return location.VaultLocation.at(

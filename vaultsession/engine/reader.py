@@ -45,12 +45,15 @@ OVERHEAD = 1024
 SHORT_TAIL = 4 * 1024
 """Bytes read at first where only the newest head is asked for: most turns fit."""
 
-PAGE_TAIL = 16 * 1024
+PAGE_TAIL = 24 * 1024
 PAGE = 64
-"""Bytes read at first where so few messages are asked for: a page of a conversation, sealed."""
+"""Bytes read at first where so few messages are asked for: the last record of a long history, sealed.
+
+With 16 KiB each page of one was read in two steps, a tenth more CPU time.
+"""
 
 _GROWTH = 4
-"""What is read next, further back, is so many times as much as what was read at first."""
+"""What is read next, further back, is so many times as much as what was read at first, where that was a ``TAIL``."""
 
 _REMEMBERED = 4096
 _PATIENCE = 20
@@ -449,7 +452,8 @@ class Reader:
         Also ``Damaged`` if the record that the witness names is met, and is another one.
         """
         container, record = tail.container, tail.last
-        witness, window = container.witness, max(TAIL, _GROWTH * len(container.data))
+        witness, size = container.witness, len(container.data)
+        window = TAIL if size < TAIL else _GROWTH * size
         if witness is not None and witness.generation != tail.cipher.generation:
             witness = None
         while record.offset >= start:

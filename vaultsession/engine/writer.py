@@ -106,8 +106,6 @@ class Writer:
         self.pauses = pauses
         """Whether a thread merges, where there is a ``postpone``: see ``Compactor``."""
         self.postpone: Callable[..., bool] | None = None
-        if level is not None:
-            payload.prepare(level, reader.dictionaries.current)
 
     def pack(self, text: bytes, messages: int | None = None) -> Packed:
         """A body, compressed; its messages are counted unless their number is given. ``TooLarge``."""

@@ -37,7 +37,6 @@ from .record import (
     Header,
     Record,
     parse_header,
-    place_of,
 )
 
 _SUITES: dict[int, Any] = {SUITE_AES_GCM: AESGCM, SUITE_CHACHA: ChaCha20Poly1305, SUITE_AES_GCM_SIV: AESGCMSIV}
@@ -142,7 +141,7 @@ class ContainerCipher:
         if body_size > LARGEST_RECORD - FRAME_SIZE - LARGEST_HEAD - FOOTER_SIZE:
             raise TooLarge(f"a record of {body_size} bytes; the bound is {LARGEST_RECORD}")
         bound = FRAME.pack(len(head) + TAG_SIZE, body_size, kind, codec, 0, seq, b"")[:BOUND_SIZE]
-        place = place_of(bound, offset, link)
+        place = _place_of(bound, offset, link)
         sealed_body = b"" if body is None else self._body.encrypt(nonce, body, b"b" + place)
         body_tag = sealed_body[-TAG_SIZE:] if sealed_body else bytes(TAG_SIZE)
         sealed_head = self._head.encrypt(nonce, head, b"h" + place + body_tag)
@@ -151,8 +150,9 @@ class ContainerCipher:
 
     def open_head(self, record: Record) -> bytes:
         """The plaintext of the record's head: proves the record's place in the chain and the tag of its body."""
+        place = _place_of(record.bound, record.offset, record.link)
         try:
-            plain: bytes = self._head.decrypt(record.nonce, record.head, b"h" + record.place + record.body_tag)
+            plain: bytes = self._head.decrypt(record.nonce, record.head, b"h" + place + record.body_tag)
         except InvalidTag:
             raise Damaged(f"record {record.seq} at offset {record.offset} does not authenticate") from None
         if record.kind not in KINDS:
@@ -163,11 +163,21 @@ class ContainerCipher:
         """The plaintext of the record's body, as its codec left it. To be believed once ``open_head`` passed."""
         if not record.body:
             return b""
+        place = _place_of(record.bound, record.offset, record.link)
         try:
-            plain: bytes = self._body.decrypt(record.nonce, record.body, b"b" + record.place)
+            plain: bytes = self._body.decrypt(record.nonce, record.body, b"b" + place)
         except InvalidTag:
             raise Damaged(f"the body of record {record.seq} at offset {record.offset} does not authenticate") from None
         return _unpad(plain) if self.padded else plain
+
+
+def _place_of(bound: bytes, offset: int, link: bytes) -> bytes:
+    """Where a record belongs: its frame, its offset, and the record that it follows.
+
+    The offset is in it because heads name the offset of the last FULL: were records to open anywhere, a dead one that
+    is doubled in front would move the others, and another record would stand where the FULL is said to begin.
+    """
+    return bound + offset.to_bytes(8, "little") + link
 
 
 def _derive(master: MasterKey, committed: bytes, salt: bytes, vault_id: bytes, locator: str) -> bytes:

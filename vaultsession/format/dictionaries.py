@@ -74,6 +74,28 @@ class DictionaryStore(Protocol):
         ...
 
 
+class MemoryDictionaryStore:
+    """Dictionaries that end with the process; see ``DictionaryStore``."""
+
+    def __init__(self) -> None:
+        self._sealed: dict[int, bytes] = {}
+
+    def dictionaries(self) -> Sequence[int]:
+        return sorted(self._sealed)
+
+    def dictionary(self, number: int) -> Sequence[bytes]:
+        return (self._sealed[number],) if number in self._sealed else ()
+
+    def add_dictionary(self, number: int, data: bytes) -> bool:
+        return self._sealed.setdefault(number, data) is data
+
+    def level_dictionary(self, number: int, data: bytes) -> None:
+        self._sealed[number] = data
+
+    def delete_dictionary(self, number: int) -> None:
+        self._sealed.pop(number, None)
+
+
 @functools.cache
 def shipped() -> Dictionary:
     """The dictionary that comes with the package, read once."""
@@ -86,14 +108,13 @@ class Dictionaries:
 
     def __init__(self, keys: Masters, shelf: DictionaryStore | None = None) -> None:
         self.keys = keys
-        self._shelf = shelf
+        self._shelf = MemoryDictionaryStore() if shelf is None else shelf
         self.is_stale = False
         """Whether it is to be chosen again: the keyring has changed."""
         self.of_all: tuple[Dictionary, ...] | None = None
         """Those that were chosen, if records of every container may refer to them; None where ``own_of`` says it."""
-        self._known: dict[int, Dictionary] = {}
-        self._keys_of: dict[int, bytes] = {}
-        self._retired: set[int] = set()
+        self._known: dict[int, tuple[Dictionary, bytes]] = {}
+        """Each with the id of the key that it was last proved under."""
         self._of_tenants: dict[bytes, Dictionary] = {}
         self._lock = threading.RLock()
         self._newest: Dictionary | None = None
@@ -114,7 +135,7 @@ class Dictionaries:
         """Compress with the newest that the vault holds from now on. One that cannot be read is passed over."""
         self.is_stale = False
         try:
-            numbers = self._shelf.dictionaries() if self._shelf else tuple(self._known)
+            numbers = self._shelf.dictionaries()
         except VaultError as error:
             log.warning("the dictionaries of the vault cannot be looked at: %s", error)
             return
@@ -124,10 +145,10 @@ class Dictionaries:
             if newest is not None and not self.keys.current.tenant_keys:
                 break
             try:
-                copies = self._shelf.dictionary(number) if self._shelf else ()
-                if number in self._retired or any(map(_is_retired, copies)):
+                copies = self._shelf.dictionary(number)
+                if any(map(_is_retired, copies)):
                     continue
-                known, key_id = self._owned(number)
+                known, key_id = self._owned(number, copies)
             except VaultError as error:
                 log.warning("new records are not compressed with dictionary %s: %s", number, error)
                 continue
@@ -144,48 +165,48 @@ class Dictionaries:
 
     def numbers(self) -> Sequence[int]:
         """The numbers of those that the vault holds."""
-        return self._shelf.dictionaries() if self._shelf else tuple(self._known)
+        return self._shelf.dictionaries()
 
     def owners(self) -> Iterator[tuple[int, set[bytes]]]:
         """The number of each, and the ids of the keys that its copies say that they lie under."""
         for number in self.numbers():
-            copies = self._shelf.dictionary(number) if self._shelf else ()
-            yield number, set(map(key_id_of, copies)) if self._shelf else {self._keys_of[number]}
+            yield number, set(map(key_id_of, self._shelf.dictionary(number)))
 
     def retire(self, number: int) -> None:
         """Compress nothing more with it, in whichever process, once that has seen the keyring change. Idempotent."""
-        copies = self._shelf.dictionary(number) if self._shelf else ()
-        if self._shelf is not None and not all(map(_is_retired, copies)):
+        copies = self._shelf.dictionary(number)
+        if not all(map(_is_retired, copies)):
             known, data = self._proved(number, copies)
             key = self.keys.master(key_id_of(data))
             self._shelf.level_dictionary(number, self.seal(known, key, retired=True))
-        self._retired.add(number)
         self.choose()
 
     def delete(self, number: int) -> None:
         """Remove one that no record refers to."""
-        if self._shelf is not None:
-            self._shelf.delete_dictionary(number)
+        self._shelf.delete_dictionary(number)
         self._known.pop(number, None)
-        self._keys_of.pop(number, None)
         self.choose()
 
     def find(self, number: int) -> Dictionary:
         """The dictionary of that number, from the vault if it is met for the first time. ``UnknownDictionary``."""
         known = self._known.get(number)
         if known is not None:
-            return known
+            return known[0]
         if number == SHIPPED:
             return shipped()
-        return self._owned(number)[0]
-
-    def _owned(self, number: int) -> tuple[Dictionary, bytes]:
-        """A trained one, and the id of the key that it was sealed under when it was met."""
         with self._lock:
             if number not in self._known:
-                self._known[number], data = self._load(number)
-                self._keys_of[number] = key_id_of(data)
-            return self._known[number], self._keys_of[number]
+                self._owned(number, self._shelf.dictionary(number) if FIRST <= number <= LAST else ())
+            return self._known[number][0]
+
+    def _owned(self, number: int, copies: Sequence[bytes]) -> tuple[Dictionary, bytes]:
+        """A trained one, and the id of the key that it lies under: proved anew where it was sealed again."""
+        with self._lock:
+            known = self._known.get(number)
+            if known is None or known[1] not in map(key_id_of, copies):
+                made, data = self._proved(number, copies)
+                known = self._known[number] = (made if known is None else known[0]), key_id_of(data)
+            return known
 
     def keep(self, content: bytes, now: int, tenant_id: str | None = None) -> Dictionary:
         """A new dictionary, numbered, sealed and added to the vault; new records are compressed with it.
@@ -202,8 +223,8 @@ class Dictionaries:
         number = max(FIRST, FIRST + now // 1_000_000 - EPOCH, *(each + 1 for each in numbers))
         for candidate in range(number, min(number + _TRIES, LAST + 1)):
             made = numbered(content, candidate)
-            if self._shelf is None or self._shelf.add_dictionary(candidate, self.seal(made, key)):
-                self._known[candidate], self._keys_of[candidate] = made, key.id
+            if self._shelf.add_dictionary(candidate, self.seal(made, key)):
+                self._known[candidate] = made, key.id
                 self.choose()
                 return made
         raise TrainingRefused(f"there is no free number for a dictionary from {number} on")
@@ -214,8 +235,8 @@ class Dictionaries:
         What lies under a destroyed key is left as it is, and is none of them.
         """
         left: list[str] = []
-        for number in self._shelf.dictionaries() if self._shelf else ():
-            copies = self._shelf.dictionary(number) if self._shelf else ()
+        for number in self._shelf.dictionaries():
+            copies = self._shelf.dictionary(number)
             try:
                 known, data = self._proved(number, copies)
             except UnknownDictionary:
@@ -223,8 +244,7 @@ class Dictionaries:
                     left.append(f"dictionary {number}")
                 continue
             key = sealing(key_id_of(data))
-            self._keys_of[number] = key.id
-            if self._shelf and any(key_id_of(copy) != key.id for copy in copies):
+            if any(key_id_of(copy) != key.id for copy in copies):
                 self._shelf.level_dictionary(number, self.seal(known, key, retired=_is_retired(data)))
         return left
 
@@ -255,10 +275,6 @@ class Dictionaries:
         if made.number != number:
             raise UnknownDictionary(f"it holds a dictionary of number {made.number}")
         return made
-
-    def _load(self, number: int) -> tuple[Dictionary, bytes]:
-        known = FIRST <= number <= LAST and self._shelf is not None
-        return self._proved(number, self._shelf.dictionary(number) if known and self._shelf is not None else ())
 
     def _proved(self, number: int, copies: Sequence[bytes]) -> tuple[Dictionary, bytes]:
         """The first copy that opens: what it holds, and the copy."""

@@ -8,14 +8,20 @@ the messages, drop the oldest ``trim``. Elements are handled as bytes where thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..errors import Damaged, UnsupportedFormat
+from ..util.lazy import LazyModule
 from ..util.named_tuple import NamedTuple
-from . import lossless, payload, tool_calls
+from . import lossless, payload
 from .payload import Json
+
+if TYPE_CHECKING:
+    from . import tool_calls
+else:  # for histories of a bounded length
+    tool_calls = LazyModule(".format.tool_calls")
 
 SEGMENT = 256 * 1024
 """Bytes of JSON after which a long history goes on in another record, so that its tail is read without the rest."""

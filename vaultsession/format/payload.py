@@ -433,14 +433,6 @@ def pack(
     return codec, packed
 
 
-def prepare(level: int | None, dictionaries: Sequence[Dictionary] = ()) -> None:
-    """Make this thread's compressors ready, so that the first write of a store need not (0.1 ms, 1 ms)."""
-    if level is not None:
-        _compressor(level).compress(b"")
-        for dictionary in dictionaries:
-            dictionary.compress(b"", level)
-
-
 def _no_dictionary(number: int) -> Dictionary:
     raise UnknownDictionary(f"compressed with dictionary {number}, and there are none here")
 

@@ -75,14 +75,14 @@ class Header(NamedTuple):
 class Record(NamedTuple):
     """One record as its bytes claim it. ``link`` is the tag of the record before it, or ``commitment[:16]``.
 
-    ``place`` is what head and body are bound to, see ``place_of``.
+    ``bound`` are the bytes of its frame that head and body are bound to.
     """
 
     offset: int
     kind: int
     codec: int
     seq: int
-    place: bytes
+    bound: bytes
     nonce: bytes
     body: bytes
     head: bytes
@@ -132,15 +132,6 @@ def first_link(header: bytes) -> bytes:
     return header[COMMITTED_SIZE + SALT_SIZE :][:VERSION_SIZE]
 
 
-def place_of(bound: bytes, offset: int, link: bytes) -> bytes:
-    """Where a record belongs: its frame, its offset, and the record that it follows.
-
-    The offset is in it because heads name the offset of the last FULL: were records to open anywhere, a dead one that
-    is doubled in front would move the others, and another record would stand where the FULL is said to begin.
-    """
-    return bound + offset.to_bytes(8, "little") + link
-
-
 def record_at(container: Container, offset: int) -> Record | None:
     """The whole record that begins there, or None: lengths that do not fit, or a footer that does not agree.
 
@@ -165,8 +156,8 @@ def record_at(container: Container, offset: int) -> Record | None:
         link = data[at - LINK_AND_FOOTER : at - FOOTER_SIZE]
     else:
         return None
-    place = place_of(data[at : at + BOUND_SIZE], offset, link)
-    return Record(offset, kind, codec, seq, place, nonce, data[body:head], data[head:footer], link)
+    bound = data[at : at + BOUND_SIZE]
+    return Record(offset, kind, codec, seq, bound, nonce, data[body:head], data[head:footer], link)
 
 
 def claimed_size(frame: bytes) -> int | None:

@@ -120,7 +120,7 @@ class _Itself:
 
 
 class HandleOwner:
-    """Base of an adapter that has a handle.
+    """Base of an adapter that has a handle: an asynchronous context manager, which closes what the handle opened.
 
     ``from_store``, as the class itself, makes one in a store that stays the caller's.
     """
@@ -132,43 +132,37 @@ class HandleOwner:
     def _store(self) -> SessionStore[Any]:
         return self._handle.store
 
-
-class AsyncStoreOwner(HandleOwner):
-    """Base of one whose framework awaits ``close``: an asynchronous context manager."""
-
-    async def close(self) -> None:
-        """Close the store, where it was opened here. Idempotent."""
-        await self._handle.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-
-class StoreOwner(HandleOwner):
-    """Base of one that closes what its handle opened, and is a context manager of both kinds."""
-
-    def close(self) -> None:
-        """Close the store, where it was opened here. Idempotent."""
-        self._handle.close()
-
     async def aclose(self) -> None:
-        """``close``, awaited."""
+        """Close the store, where it was opened here. Idempotent."""
         await self._handle.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+class AsyncStoreOwner(HandleOwner):
+    """Base of one whose framework awaits ``close``."""
+
+    async def close(self) -> None:
+        """``aclose``."""
+        await self.aclose()
+
+
+class StoreOwner(HandleOwner):
+    """Base of one that is closed at once as well, and is a context manager of both kinds."""
+
+    def close(self) -> None:
+        """``aclose``, without an event loop."""
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class StoreAdapter(StoreOwner):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 from ..engine.search import Match, Needle
 from ..errors import LeaseTimeout
@@ -21,6 +22,7 @@ from ..util.event_loop import called, finished, in_thread, result_of, settled
 from ..util.threads import SharedThreads
 from .conversation import AsyncConversation
 from .fields import ConversationFields, Filters, shows_fields
+from .open import OpenFields, Place, open_store
 from .session import Session
 from .steps import AsyncAgent
 from .store import SessionStore
@@ -255,3 +257,27 @@ def _entered(
             held.__exit__(None, None, None)
             raise LeaseTimeout("given to a task that had stopped waiting")
         return held
+
+
+@overload
+async def open_store_async(
+    path_or_url: Place = None, *, state_type: type[StateT], **fields: Unpack[OpenFields]
+) -> AsyncSessionStore[StateT]: ...
+@overload
+async def open_store_async(path_or_url: Place = None, **fields: Unpack[OpenFields]) -> AsyncSessionStore: ...
+async def open_store_async(path_or_url: Place = None, **fields: Any) -> AsyncSessionStore[Any]:
+    """``open_store``, for asyncio: the same parameters.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with await open_store_async("memory://", ttl="24h") as store:
+    ...         return (await store.create("alice")).ttl
+    >>> asyncio.run(main())
+    datetime.timedelta(days=1)
+    """
+    return await AsyncSessionStore.opened(functools.partial(open_store, path_or_url, **fields))
+
+
+open_store_async.__signature__ = inspect.signature(open_store).replace(  # type: ignore[attr-defined]
+    return_annotation="AsyncSessionStore[Any]"
+)

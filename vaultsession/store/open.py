@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -38,7 +37,6 @@ from .typed_state import Shape, StateT
 
 if TYPE_CHECKING:
     from ..vault.engine_metadata import RememberedMetadata
-    from .aio import AsyncSessionStore
 
 
 class OpenFields(SettingFields, total=False):
@@ -165,32 +163,6 @@ def open_store(
     except BaseException:
         (backend or site).close()
         raise
-
-
-@overload
-async def open_store_async(
-    path_or_url: Place = None, *, state_type: type[StateT], **fields: Unpack[OpenFields]
-) -> AsyncSessionStore[StateT]: ...
-@overload
-async def open_store_async(path_or_url: Place = None, **fields: Unpack[OpenFields]) -> AsyncSessionStore: ...
-async def open_store_async(path_or_url: Place = None, **fields: Any) -> AsyncSessionStore[Any]:
-    """``open_store``, for asyncio: the same parameters.
-
-    >>> import asyncio
-    >>> async def main():
-    ...     async with await open_store_async("memory://", ttl="24h") as store:
-    ...         return (await store.create("alice")).ttl
-    >>> asyncio.run(main())
-    datetime.timedelta(days=1)
-    """
-    from .aio import AsyncSessionStore  # noqa: PLC0415 - asyncio costs a third of an import, and few need it
-
-    return await AsyncSessionStore.opened(functools.partial(open_store, path_or_url, **fields))
-
-
-open_store_async.__signature__ = inspect.signature(open_store).replace(  # type: ignore[attr-defined]
-    return_annotation="AsyncSessionStore[Any]"
-)
 
 
 def _named_key(

@@ -11,6 +11,7 @@ Errors common to all verbs, beside those that each one names: ``InvalidSessionId
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 from ..backends.leases import Leases
 from ..backends.protocol import Backend
 from ..engine.cache import SessionCache
-from ..engine.listing import Listing, Order
 from ..engine.operations import Existing, Operations
 from ..engine.reader import Reader
 from ..engine.writer import Writer
@@ -27,10 +27,8 @@ from ..format import ids
 from ..format.dictionaries import USUAL_SIZE
 from ..format.payload import Json
 from ..util.clock import Clock, Duration, to_duration
-from ..util.health import HealthProbe
 from ..util.lazy import LazyModule
 from ..util.metrics import Metrics, Tracing
-from . import health
 from .documents import Documents
 from .fields import (
     ConversationFields,
@@ -48,20 +46,20 @@ from .typed_state import Shape, StateT
 from .verb import checked, verb
 
 if TYPE_CHECKING:
-    from ..engine import erasure, rotation, sweeper, trainer
+    from ..engine import erasure, listing, rotation, sweeper, trainer
     from ..engine import search as searching
-    from ..engine.erasure import Receipt
     from ..engine.rotation import KeyUse, Progress, Rotation
     from ..engine.search import Match, Needle
     from ..engine.trainer import Trained
-    from . import bulk
+    from . import bulk, health
     from . import conversation as conversations
     from .conversation import Conversation
+    from .health import HealthProbe
     from .steps import Agent
 else:
-    erasure, rotation = LazyModule(".engine.erasure"), LazyModule(".engine.rotation")
+    erasure, listing, rotation = map(LazyModule, (".engine.erasure", ".engine.listing", ".engine.rotation"))
     searching, sweeper, trainer = map(LazyModule, (".engine.search", ".engine.sweeper", ".engine.trainer"))
-    bulk, conversations = map(LazyModule, (".store.bulk", ".store.conversation"))
+    bulk, conversations, health = map(LazyModule, (".store.bulk", ".store.conversation", ".store.health"))
 
 
 class SessionStore(Generic[StateT]):
@@ -99,7 +97,6 @@ class SessionStore(Generic[StateT]):
         self._cache = SessionCache(backend, reader, cache_bytes)
         self._shape = shape
         self._operations = Operations(backend, reader, writer, self._cache, clock)
-        self._listing = Listing(backend, reader, clock)
         self._writer = writer
         self._sweeper: sweeper.Sweeper | None = None
         self._closed = False
@@ -114,7 +111,6 @@ class SessionStore(Generic[StateT]):
         )
         self._key = self._documents.key
         self._watch = Metrics(tracing)
-        self._health = HealthProbe(backend.health)
 
     # -- whole sessions ------------------------------------------------------------------------------------------------
 
@@ -328,7 +324,7 @@ class SessionStore(Generic[StateT]):
     def list(
         self,
         *,
-        order: Order = "newest",
+        order: listing.Order = "newest",
         limit: int | None = None,
         offset: int = 0,
         after: str | None = None,
@@ -479,23 +475,20 @@ class SessionStore(Generic[StateT]):
         The next call resumes one that was killed or failed half-way. ``progress`` is called with the sessions done and
         their total. What cannot be read stays, and is named in ``left``. ``drop_dictionaries`` are deleted, by number.
         """
-        self._check_open()
         return self._rotator().rotate(progress, drop_dictionaries)
 
     @verb
     def prune_keys(self) -> tuple[str, ...]:
         """Delete retired keys, tenants' too; their ids. ``Conflict`` while a session needs one; backups may, unseen."""
-        self._check_open()
         return self._rotator().prune()
 
     @verb
     def key_usage(self) -> Sequence[KeyUse]:
         """The keys that sessions lie under, and how many under each."""
-        self._check_open()
         return self._rotator().usage()
 
     @verb
-    def destroy_tenant(self, tenant_id: str) -> Receipt:
+    def destroy_tenant(self, tenant_id: str) -> erasure.Receipt:
         """Destroy the keys of a tenant for good and remove its sessions; the receipt says what that does not reach.
 
         Backups of its sessions are unreadable from then on, unless someone has a copy of the tenant's key file: see
@@ -591,8 +584,17 @@ class SessionStore(Generic[StateT]):
         if self._closed:
             raise RuntimeError("the store is closed")
 
+    @functools.cached_property
+    def _listing(self) -> listing.Listing:
+        return listing.Listing(self._backend, self._reader, self._clock)
+
+    @functools.cached_property
+    def _health(self) -> HealthProbe:
+        return health.HealthProbe(self._backend.health)
+
     def _search(self) -> searching.Search:
         return searching.Search(self._listing, self._cache, self._reader, self._key)
 
     def _rotator(self) -> rotation.Rotator:
+        self._check_open()
         return rotation.Rotator(self._backend, self._reader, self._writer, self._cache)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Literal
 
-
-class Reach(Enum):
-    """Who writes to a file system."""
-
-    LOCAL = "this host alone"
-    NETWORK = "several hosts"
-    UNKNOWN = "a program that we do not know"
+Reach = Literal["local", "network", "unknown"]
+"""Who writes to a file system: this host alone, several hosts, or a program that we do not know."""
 
 
 NETWORK = frozenset(
@@ -41,7 +36,7 @@ LOCAL_FUSE = frozenset(
 def reach_of(kind: str) -> Reach:
     """Who writes to a file system of this type, as the table of mounts has it; of one that is unnamed, this host."""
     if kind in NETWORK:
-        return Reach.NETWORK
+        return "network"
     if kind == "virtiofs" or (kind.startswith("fuse.") and kind not in LOCAL_FUSE):
-        return Reach.UNKNOWN
-    return Reach.LOCAL
+        return "unknown"
+    return "local"

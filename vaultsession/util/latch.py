@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import queue
+import threading
 import time
 
 _SLICE = 5.0
@@ -23,7 +23,7 @@ class Latch:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._waiting: list[queue.SimpleQueue[None]] = []
+        self._waiting: list[threading.Lock] = []
 
     def is_set(self) -> bool:
         return self._is_set
@@ -31,7 +31,8 @@ class Latch:
     def set(self) -> None:
         self._is_set = True
         for each in list(self._waiting):
-            each.put(None)
+            with contextlib.suppress(RuntimeError):  # released already: it is awake, or about to be
+                each.release()
 
     def clear(self) -> None:
         self._is_set = False
@@ -39,15 +40,15 @@ class Latch:
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is set, after so many seconds at most; None is no bound."""
         end = None if seconds is None else time.monotonic() + seconds
-        woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        woken = threading.Lock()
+        woken.acquire()
         self._waiting.append(woken)
         try:
             while not self._is_set:
                 left = _SLICE if end is None else min(_SLICE, end - time.monotonic())
                 if left <= 0:
                     break
-                with contextlib.suppress(queue.Empty):
-                    woken.get(timeout=left)
+                woken.acquire(timeout=left)
         finally:
             self._waiting.remove(woken)
         return self._is_set

@@ -56,7 +56,7 @@ from ..util.disk import (
     write_all,
     write_new,
 )
-from ..util.file_system import Reach, reach_of
+from ..util.file_system import reach_of
 from ..util.lazy import LazyModule, log
 from ..util.named_tuple import NamedTuple
 from . import keyring_file
@@ -424,12 +424,12 @@ class VaultDirectory(MetadataStore):
             return
         kind = self.disk.filesystem(self.path)
         reach = reach_of(kind)
-        if reach is Reach.NETWORK:
+        if reach == "network":
             raise BackendUnavailable(
                 f"{self.path} lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
                 "keep the vault on a local disk, or allow the network explicitly and use it from one host only"
             )
-        if reach is Reach.UNKNOWN:
+        if reach == "unknown":
             log.warning(
                 "%s lies on a file system (%s) that may be another host's: use the vault from one host only",
                 self.path,

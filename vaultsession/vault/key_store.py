@@ -34,7 +34,8 @@ class KeyringMemory:
         """Why the keyring is an old copy, in words; None if it is not. ``BackendUnavailable``."""
         if self.index is None:
             return None
-        counter, mark = self.index.remembered(_COUNTER), self.index.remembered(_MARK)
+        kept = self.index.remembered()
+        counter, mark = kept.get(_COUNTER), kept.get(_MARK)
         if counter is not None and vault.counter < counter:
             return f"the key slots are an old copy (change {vault.counter}, while change {counter} has been seen)"
         if mark is not None and not vault.unlocked.descends_from(mark):
@@ -71,7 +72,7 @@ class KeyringMemory:
         if self.index is None or vault.counter == FIRST_COUNTER:  # nothing is older than the first
             return
         try:
-            if (self.index.remembered(_COUNTER) or 0) < vault.counter:
+            if self.index.remembered().get(_COUNTER, 0) < vault.counter:
                 self.accept(vault)
         except BackendUnavailable as error:
             log.warning("the number of changes of the key slots was not noted, and will be: %s", str(error))

@@ -42,8 +42,7 @@ class LiveKeyring:
         self.current = keyring
         """The keyring as it was seen last."""
         self._etag = etag
-        self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
-        self._sealing: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)  # of those the ones that no power cut takes back
+        self._forget_tenants()
         self._lock = threading.RLock()
         self.changed: Callable[[], object] = lambda: None
         """Called when another keyring is seen, under a lock: it waits for nothing."""
@@ -96,8 +95,9 @@ class LiveKeyring:
         if found is not None:
             return found
         self.refresh()
+        sealing = self._sealing
         held = self._replaced(partial(self._of_tenant, tenant_id), partial(self._grown, tenant_id))
-        self._sealing.keep(held.name, held)
+        sealing.keep(held.name, held)
         return held.keys[-1].master
 
     def sealing_instead(self, key_id: bytes) -> MasterKey:
@@ -200,18 +200,18 @@ class LiveKeyring:
 
     def _at(self, name: str) -> tuple[TenantKeys, bytes | None]:
         """The keys in the file of that name, and the file; none, and None."""
-        data = self._store.tenant(name)
+        tenants, data = self._tenants, self._store.tenant(name)
         if data is None:
             return tenant_keys.TenantKeys(b""), None
         try:
             held = tenant_keys.TenantKeys.decode(data, self.current, name)
         except (Damaged, UnknownKey):  # it was being overwritten while it was read, or the keyring has changed
             self.refresh()
-            data = self._store.tenant(name)
+            tenants, data = self._tenants, self._store.tenant(name)
             if data is None:
                 return tenant_keys.TenantKeys(b""), None
             held = tenant_keys.TenantKeys.decode(data, self.current, name)
-        self._tenants.keep(held.name, held)
+        tenants.keep(held.name, held)
         return held, data
 
     def _replaced(
@@ -233,10 +233,10 @@ class LiveKeyring:
                 if before is not None:
                     self._store.settle_tenant(held.name)
                 return held
-            data = held.encode(self.current)
+            tenants, data = self._tenants, held.encode(self.current)
             if not self._store.put_tenant(held.name, data, before):
                 continue
-            self._tenants.keep(held.name, held)
+            tenants.keep(held.name, held)
             self._sealing.forget(held.name)
             self.refresh()
             if self.current.first.id == first:
@@ -246,9 +246,13 @@ class LiveKeyring:
 
     def _follow(self, keyring: Keyring, etag: object) -> None:
         self.current, self._etag = keyring, etag
-        self._tenants.clear()
-        self._sealing.clear()
+        self._forget_tenants()
         self.changed()
+
+    def _forget_tenants(self) -> None:
+        # Not cleared: a thread that has read a file in front of this keeps it in the old ones, where nobody looks.
+        self._tenants: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)
+        self._sealing: LRU[str, TenantKeys] = LRU(most=_REMEMBERED)  # of those the ones that no power cut takes back
 
 
 def _usable(master: MasterKey, state: State) -> MasterKey:

@@ -18,7 +18,7 @@ from ..store.watch import SessionWatch
 from . import message_html
 from .problems import problem_of
 from .site import html, id_of, number_of, site_of
-from .stream import PULSE, ServerEvent, streamed
+from .stream import PULSE, server_event, streamed
 
 if TYPE_CHECKING:
     from ..format.payload import Json
@@ -111,20 +111,20 @@ async def _followed(store: SessionStore, id: str) -> AsyncIterator[str]:
             new = await run_in_threadpool(watch.look if begun else lambda: watch.begin(0))
             event = None
             if not begun:
-                event = ServerEvent("count", {"total": watch.count})
+                event = server_event("count", {"total": watch.count})
             elif new or watch.count != before:
                 name = "grown" if watch.count == before + len(new) else "changed"
-                event = ServerEvent(name, {"total": watch.count})
+                event = server_event(name, {"total": watch.count})
             elif trouble:
-                event = ServerEvent("back", {"total": watch.count})
+                event = server_event("back", {"total": watch.count})
             begun, trouble = True, ""
         except (VaultError, OSError) as error:
             event = None
             if str(error) != trouble:
                 trouble, problem = str(error), problem_of(error)
-                event = ServerEvent("gone", {"heading": problem.heading, "advice": problem.advice})
+                event = server_event("gone", {"heading": problem.heading, "advice": problem.advice})
         if event is not None:
-            yield event.text()
+            yield event
             silent = 0.0
         elif silent >= PULSE:
             yield ":\n\n"

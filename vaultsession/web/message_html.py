@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
 import nh3
 from markdown_it import MarkdownIt
@@ -42,7 +41,8 @@ from ..format.messages.parts import (
     ToolResult,
     text_of,
 )
-from ..format.messages.plain import facts_of, said, words
+from ..format.messages.plain import facts_of, is_note, said, tally, words
+from .site import address
 from .words import counted, moment, visible
 
 LARGEST_PICTURE = 8 << 20
@@ -58,23 +58,11 @@ _MOST_RENDERED = 250_000
 _LONGEST_COLOURED = 20_000
 """Characters of code that are coloured: what colours it is slow on what was written to be slow."""
 _SUMMARY = 120
-_MOST_NAMES = 3
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "span"),
     *("em", "strong", "s", "a", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _ATTRIBUTES = {"a": {"href", "title"}, "span": {"class"}, "ol": {"start"}}
-
-
-class Place(NamedTuple):
-    """Where a message stands: its session, and its number there."""
-
-    id: str
-    number: int
-
-    def address(self, path: str, **also: str | int) -> str:
-        """The address of something about it."""
-        return f"{path}?{urlencode({'id': self.id, 'n': self.number, **also})}"
 
 
 class Picture(NamedTuple):
@@ -92,10 +80,10 @@ def window(id: str, first: int, records: Sequence[Json]) -> Markup:
     left = _MOST_RENDERED
     notes: list[tuple[int, Message]] = []
     for number, message in known:
-        if message.parts and all(isinstance(part, Event) for part in message.parts):
+        if is_note(message):
             notes.append((number, message))
             continue
-        renderer = _Renderer(Place(id, number), left)
+        renderer = _Renderer(id, number, left)
         pieces += [*_noted(id, notes), _article(message, renderer)]
         notes, left = [], renderer.left
     return Markup("\n".join([*pieces, *_noted(id, notes)]))  # noqa: S704 - its parts are escaped where they are made
@@ -172,12 +160,12 @@ def _clean(html: str) -> str:
 
 def _article(message: Message, renderer: _Renderer) -> str:
     role = message.role if re.fullmatch("user|assistant|system|tool", message.role) else "other"
-    place, number = renderer.place, renderer.place.number
+    number = renderer.number
     time = "" if message.at is None else f'<time datetime="{message.at.isoformat()}">{moment(message.at)}</time>'
     body = "".join(renderer.parts(message))
     title = f"{escape(visible(message.role))} <small>{time}</small>"
-    link = f'<a class="number" href="{escape(place.address("/session"))}" title="Link to this message">#{number}</a>'
-    raw = f'<a class="raw" href="{escape(place.address("/message"))}" title="As JSON">{{&thinsp;}}</a>'
+    link = f'<a class="number" href="{renderer.address("/session")}" title="Link to this message">#{number}</a>'
+    raw = f'<a class="raw" href="{renderer.address("/message")}" title="As JSON">{{&thinsp;}}</a>'
     return (
         f'<article class="message {role}" id="m{number}" data-first="{number}" data-end="{number + 1}" tabindex="-1" '
         f'aria-label="{escape(visible(message.role))}, message {number}">'
@@ -191,16 +179,14 @@ def _noted(id: str, notes: Sequence[tuple[int, Message]]) -> Iterator[str]:
         return
     first, last = notes[0][0], notes[-1][0]
     names = Counter(part.name for _, note in notes for part in note.parts if isinstance(part, Event))
-    named = ", ".join(f"{name} {count}" if count > 1 else name for name, count in names.most_common(_MOST_NAMES))
-    more = ", …" if len(names) > _MOST_NAMES else ""
     rows = "".join(
-        f'<li id="m{number}"><a class="number" href="{escape(Place(id, number).address("/message"))}">#{number}</a> '
+        f'<li id="m{number}"><a class="number" href="{escape(address("/message", id=id, n=number))}">#{number}</a> '
         f"{_shortened(said(note))}</li>"
         for number, note in notes
     )
     yield (
         f'<details class="message notes" data-first="{first}" data-end="{last + 1}">'
-        f"<summary>{counted(len(notes), 'note')} of the agent: {escape(visible(named))}{more}</summary>"
+        f"<summary>{counted(len(notes), 'note')} of the agent: {escape(visible(tally(names)))}</summary>"
         f'<ul dir="auto">{rows}</ul></details>'
     )
 
@@ -222,10 +208,15 @@ class _Renderer:
     ``left``: characters that may still be read as Markdown.
     """
 
-    def __init__(self, place: Place, left: int) -> None:
-        self.place = place
+    def __init__(self, id: str, number: int, left: int) -> None:
+        self.number = number
         self.left = left
+        self._id = id
         self._pictures = 0
+
+    def address(self, path: str, **also: int) -> str:
+        """The address of something about the message, escaped."""
+        return escape(address(path, id=self._id, n=self.number, **also))
 
     def parts(self, message: Message, name: str = "") -> Iterator[str]:
         """Each part, then each reply."""
@@ -303,7 +294,7 @@ class _Renderer:
         if not media.data:
             where = f" · {_link(media.url, media.url)}" if media.url else ""
             return f'<p class="soft">{facts}{where}</p>'
-        address = escape(self.place.address("/media", m=number))
+        address = self.address("/media", m=number)
         if media.type in IMAGES and (media.size or 0) <= LARGEST_PICTURE:
             label = escape(visible(media.name or media.type))
             return f'<figure><a href="{address}"><img loading="lazy" alt="{label}" src="{address}"></a></figure>'

@@ -8,7 +8,6 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
-from typing import NamedTuple
 
 from starlette.responses import StreamingResponse
 
@@ -22,15 +21,9 @@ _WAITING = 64
 """Events that wait for a slow reader; then the work waits."""
 
 
-class ServerEvent(NamedTuple):
-    """One event: its name, and what goes with it as JSON."""
-
-    name: str
-    value: object
-
-    def text(self) -> str:
-        """The event on the wire. JSON has no line ends."""
-        return f"event: {self.name}\ndata: {json.dumps(self.value)}\n\n"
+def server_event(name: str, value: object) -> str:
+    """An event on the wire: its name, and what goes with it as JSON, which has no line ends."""
+    return f"event: {name}\ndata: {json.dumps(value)}\n\n"
 
 
 _PATIENCE = 0.5
@@ -61,7 +54,7 @@ async def worked(work: Callable[[Send], None]) -> AsyncIterator[str]:
                 continue
             if event is None:
                 return
-            yield event.text()
+            yield event
     finally:
         running.left.set()
 
@@ -72,7 +65,7 @@ class _Work:
     def __init__(self, work: Callable[[Send], None], loop: asyncio.AbstractEventLoop) -> None:
         self._work = work
         self._loop = loop
-        self.events = asyncio.Queue[ServerEvent | None](_WAITING)
+        self.events = asyncio.Queue[str | None](_WAITING)
         self.left = threading.Event()
 
     def run(self) -> None:
@@ -86,7 +79,7 @@ class _Work:
 
     def send(self, name: str, value: object) -> None:
         """One event. Waits for a slow reader; ``ReaderLeft`` where there is none."""
-        self._put(ServerEvent(name, value))
+        self._put(server_event(name, value))
 
     def _failure(self) -> dict[str, str] | None:
         try:
@@ -98,7 +91,7 @@ class _Work:
             return {"heading": "This is a bug of vaultsession", "advice": "", "words": type(error).__name__}
         return None
 
-    def _put(self, event: ServerEvent | None) -> None:
+    def _put(self, event: str | None) -> None:
         if self.left.is_set():
             raise ReaderLeft
         waiting = asyncio.run_coroutine_threadsafe(self.events.put(event), self._loop)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dictionary_lab import SAID, learned, numbers
 from vaults import full_after, vault_at
 
 from vaultsession import BackendUnavailable, Conflict, Damaged, RawKey, Session, SessionStore, UnknownKey
@@ -382,6 +383,16 @@ def test_a_store_whose_keyring_was_set_back_says_so_before_it_writes_anything(
         other.create("c")
     assert not other.exists("c")
     assert other.load("b").id == "b"
+
+
+def test_another_process_goes_on_with_the_dictionary_that_was_sealed_again(open_files: Opening) -> None:
+    """Once its old key was deleted the newest dictionary was taken for one of a tenant, and served nobody."""
+    store, other = open_files(), open_files()
+    number = learned(store)
+    other.rotate_key()
+    other.prune_keys()
+    store.create("a", messages=SAID)
+    assert numbers(store, "a") == {number}
 
 
 def test_the_keys_of_tenants_are_renewed_with_it(open_files: Opening) -> None:

@@ -45,16 +45,10 @@ def test_every_suite_gives_back_what_it_sealed(suite, padded, body, head):
     assert (again.generation, again.padded, again.header) == (7, padded, cipher.header)
 
 
-def bound_of(record):
-    """The part of the frame that is associated data."""
-    return record.place[: v1.BOUND_SIZE]
-
-
 def elsewhere(record, *, bound=None, offset=None, link=None):
     """The record as it would be read in another place."""
     offset = record.offset if offset is None else offset
-    place = v1.place_of(bound or bound_of(record), offset, link or record.link)
-    return record._replace(offset=offset, place=place, link=link or record.link)
+    return record._replace(offset=offset, bound=bound or record.bound, link=link or record.link)
 
 
 def test_keys_and_associated_data_are_those_of_the_text():
@@ -67,7 +61,7 @@ def test_keys_and_associated_data_are_those_of_the_text():
     assert header[48:80] == derived[64:]
     one, two = sealed(cipher, b"body one", b"body two", head=b"the head")
     for record, link in ((one, header[48:64]), (two, one.head[-16:])):
-        place = bound_of(record) + record.offset.to_bytes(8, "little") + link
+        place = record.bound + record.offset.to_bytes(8, "little") + link
         opened = AESGCM(derived[:32]).decrypt(record.nonce, record.head, b"h" + place + record.body[-16:])
         assert opened == b"the head"
         AESGCM(derived[32:64]).decrypt(record.nonce, record.body, b"b" + place)
@@ -113,7 +107,7 @@ def test_a_record_opens_at_its_place_in_the_chain_only(suite):
     first, second = sealed(cipher, b"one", b"two")
     for forged in (
         elsewhere(second, link=first.link),
-        elsewhere(second, bound=bound_of(first)),
+        elsewhere(second, bound=first.bound),
         second._replace(nonce=first.nonce),
         elsewhere(second, offset=first.offset),
         second._replace(head=first.head),

@@ -24,6 +24,7 @@ from vaultsession import (
     VaultError,
     open_store,
 )
+from vaultsession.engine import listing
 from vaultsession.format.jsonl import read_line
 from vaultsession.testing import strategies
 from vaultsession.testing.clock import ManualClock
@@ -103,18 +104,19 @@ def test_ids_or_filters_choose_what_is_exported(store: SessionStore) -> None:
 
 
 def test_sessions_that_change_while_they_are_exported_are_neither_lost_nor_told_twice(
-    store: SessionStore, clock: ManualClock
+    store: SessionStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(600):  # more than two pages of the listing
+    monkeypatch.setattr(listing, "_PAGE", 32)
+    for number in range(75):  # more than two pages
         store.create(f"s{number}")
         clock.advance(1)
     told = []
     for number, each in enumerate(store.export()):
         told.append(json.loads(each)["id"])
         store.append(f"s{number}", {})  # moves to the end of the listing
-        store.append(f"s{599 - number}", {})
+        store.append(f"s{74 - number}", {})
         clock.advance(1)
-    assert sorted(told) == sorted(f"s{number}" for number in range(600))
+    assert sorted(told) == sorted(f"s{number}" for number in range(75))
 
 
 def test_what_is_there_already_is_an_error_or_skipped_or_replaced(store: SessionStore, other: SessionStore) -> None:

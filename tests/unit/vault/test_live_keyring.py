@@ -235,3 +235,25 @@ def test_what_lay_under_a_key_is_sealed_under_its_successor(tenant_id: str | Non
     assert new == keys.sealing(tenant_id) == keys.sealing_instead(new.id)
     with pytest.raises(UnknownKey):
         keys.sealing_instead(bytes(8))
+
+
+def test_a_key_that_is_destroyed_while_it_is_looked_for_seals_nothing_afterwards() -> None:
+    """Another thread had seen the destruction by then, so that nobody looked again: what was sealed was lost."""
+    store, keys = watched(tenant_keys=True)
+    before = keys.sealing("alice")
+    late = LiveKeyring(store.load(), store, store.etag())
+    settle = store.settle_tenant
+
+    def settled(name: str) -> None:
+        store.settle_tenant = settle  # type: ignore[method-assign]
+        keys.destroy("alice")
+        late.refresh()
+        settle(name)
+
+    store.settle_tenant = settled  # type: ignore[method-assign]
+    assert late.sealing("alice") == before
+    after = late.sealing("alice")
+    assert after.id != before.id
+    with pytest.raises(UnknownKey) as caught:
+        late.master(before.id)
+    assert caught.value.destroyed

@@ -14,8 +14,7 @@ from pathlib import PurePath
 from ...errors import InvalidSetting
 from ...vault.identity import FACTS
 from ..importers.agents import AGENTS
-from ..importers.session import Skipped
-from ..importers.sources import File
+from ..importers.sources import File, Skipped
 from ..importers.transcripts import Agent
 from .original import is_below
 

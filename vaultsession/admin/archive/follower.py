@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import InvalidSetting, LeaseTimeout
 from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
-from ..importers.session import Skipped
+from ..importers.sources import Skipped
 from .archiver import Archived, Archiver
 from .discovery import changed_files, places_of
 from .run import LEASE, ArchiveOptions, archive, archived, is_chosen

@@ -23,7 +23,7 @@ from ...store.store import SessionStore
 from ...util.clock import Clock, SystemClock
 from ...util.disk import Disk
 from ...util.parallel import parallel_map
-from ..importers.session import Skipped
+from ..importers.sources import Skipped
 from .archiver import Archived, ArchiveOutcome, Archiver, words_of
 from .contents import Busy, Changed, is_of_project
 from .discovery import LEFTOVER, SHREDDED, SourceFile, discover

@@ -18,7 +18,7 @@ from ...backends.files.writers import WriterMarkers
 from ...errors import Damaged, UnsupportedFormat, VaultError
 from ...format import record
 from ...util.disk import Disk, opened, read_all, read_file, why_not_ours, why_not_private
-from ...util.file_system import Reach, reach_of
+from ...util.file_system import reach_of
 from ...vault import keyring_file
 from ...vault.directory import DICTIONARIES, DIRECTORIES, LOCKS, NEW, QUARANTINE, SESSIONS, TENANTS, number_in
 from ...vault.key_places import is_deployed, shares_home
@@ -42,13 +42,13 @@ def directory(disk: Disk, path: str) -> Iterator[Finding]:
     """The directory itself, and every file in it but the sessions' contents."""
     yield from _privacy(disk, path, "")
     kind = disk.filesystem(path)
-    if reach_of(kind) is Reach.NETWORK:
+    if reach_of(kind) == "network":
         yield warning(
             "network-file-system",
             f"the vault lies on a network file system ({kind}), where locks and flushes cannot be relied on: "
             "move it to a local disk",
         )
-    elif reach_of(kind) is Reach.UNKNOWN:
+    elif reach_of(kind) == "unknown":
         yield info(
             "unknown-file-system",
             f"the vault lies on a file system ({kind}) that may be another host's: use it from one host only",

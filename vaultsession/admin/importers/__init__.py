@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .formats import AUTO, FORMATS, read, read_lines
 from .placement import Placed, place
-from .session import Found, ImportedSession, Skipped
+from .session import Found, ImportedSession
+from .sources import Skipped
 
 __all__ = ["AUTO", "FORMATS", "Found", "ImportedSession", "Placed", "Skipped", "place", "read", "read_lines"]

@@ -10,8 +10,8 @@ from typing import IO, NamedTuple
 from ...errors import InvalidSetting
 from . import google_adk, json_file, json_lines, langgraph, openai_agents, strands_files
 from .agents import TRANSCRIPTS
-from .session import LEFT_OUT, Found, Skipped
-from .sources import File, files
+from .session import LEFT_OUT, Found
+from .sources import File, Skipped, files
 from .sqlite_file import MAGIC, connected, has_tables, tables_of
 
 AUTO = "auto"
@@ -63,14 +63,12 @@ def read_lines(stream: IO[bytes], *, id_prefix: str = "") -> Found:
 def _found(source: str, format: str, source_key: str | None) -> Found:
     suffixes = {suffix for name, each in _FORMATS.items() if format in (AUTO, name) for suffix in each.suffixes}
     for file in files(source, suffixes):
-        if isinstance(file, File):
-            name = format if format != AUTO else format_of(file)
-            if name == "openai-agents":
-                yield from openai_agents.read(file, source_key)
-            else:
-                yield from _FORMATS[name].read(file)
+        if isinstance(file, Skipped):
+            yield file
+        elif (name := format if format != AUTO else format_of(file)) == "openai-agents":
+            yield from openai_agents.read(file, source_key)
         else:
-            yield Skipped(*file)
+            yield from _FORMATS[name].read(file)
 
 
 def format_of(file: File) -> str:
@@ -113,9 +111,11 @@ def _once(sessions: Found, prefix: str, *, lenient: bool) -> Found:
             yield Skipped(found.place, f"a second session {found.id!r:.80}: the first is {first[found.id]}")
         else:
             first[found.id] = found.place
-            for gap in found.gaps:
-                yield gap.skipped(found.place, "the rest of the session is taken")
             try:
-                yield replace(found.with_gaps_marked(), id=prefix + found.id)
+                marked = found.with_gaps_marked()
             except ValueError as error:
                 yield Skipped(found.place, str(error))
+                continue
+            for gap in found.gaps:
+                yield gap.skipped(found.place, "the rest of the session is taken")
+            yield replace(marked, id=prefix + found.id)

@@ -13,13 +13,12 @@ Events are kept as they are, in the order of their times. State of apps and user
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 from ...format import ids
 from ...format.payload import Json
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import File, objects, parse
-from .sqlite_file import Tables, read_database
+from .session import Found, ImportedSession, ImportGap, moment
+from .sources import File, Skipped, message_in
+from .sqlite_file import Tables, json_in, read_database
 
 TABLES = {"sessions": {"app_name", "user_id", "id", "state"}, "events": {"session_id", "event_data"}}
 """What such a database has, at least."""
@@ -48,7 +47,7 @@ def _sessions(database: sqlite3.Connection, file: File) -> Found:
             continue
         events, gaps = _events(database, (app, user, name))
         try:
-            plain = _object(state)
+            plain = message_in(json_in(state))
         except ValueError as error:
             yield Skipped(place, f"its state: {error}")
             continue
@@ -82,9 +81,9 @@ def _events(database: sqlite3.Connection, session: tuple[str, str, str]) -> tupl
     for name, data in database.execute(text, session):
         where = f"event {name!r:.80}"
         try:
-            event = _object(data)
+            event = message_in(json_in(data))
         except ValueError as error:
-            gaps.append(ImportGap(len(events), where, str(error).removeprefix("messages[0]").lstrip(": ")))
+            gaps.append(ImportGap(len(events), where, str(error)))
             continue
         if "id" in event and "timestamp" in event:
             events.append(event)
@@ -102,14 +101,10 @@ def _shared(database: sqlite3.Connection, table: str, file: File) -> Found:
             yield Skipped(place, "a part of its id is no text")
             continue
         try:
-            plain = _object(state)
+            plain = message_in(json_in(state))
         except ValueError as error:
             yield Skipped(place, str(error))
             continue
         if plain:
             labels = {"framework": SHARED, **dict(zip(("app", "user"), parts, strict=False))}
             yield ImportedSession(ids.composed(SHARED, *parts), place, state=plain, labels=labels)
-
-
-def _object(data: Any) -> Json:  # noqa: ANN401 - as the column says
-    return objects([parse(data if isinstance(data, bytes) else str(data).encode())])[0]

@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...format.payload import Json
-from .session import Found, ImportedSession, Skipped, has_messages, is_message, is_session, session_of
-from .sources import File, named, objects
+from .session import Found, ImportedSession, has_messages, is_message, is_session, session_of
+from .sources import File, Skipped, named, objects
 
 
 def read(file: File) -> Found:

@@ -27,7 +27,6 @@ from .session import (
     LEFT_OUT,
     Found,
     ImportedSession,
-    Skipped,
     is_facts,
     is_message,
     is_session,
@@ -35,7 +34,7 @@ from .session import (
     session_id_of,
     session_of,
 )
-from .sources import File, Line, lines
+from .sources import File, Line, Skipped, lines
 from .transcripts import Agent, read_events, span_of
 
 

@@ -19,8 +19,8 @@ from ...format.binary_text import text_of
 from ...format.payload import Json
 from ...format.thread_log import ALL_MESSAGES, RecordDraft, ThreadLog, Value, labels_of, session_id
 from . import msgpack_parts
-from .session import Found, ImportedSession, ImportGap, Skipped
-from .sources import File
+from .session import Found, ImportedSession, ImportGap
+from .sources import File, Skipped
 from .sqlite_file import Tables, read_database
 
 TABLES = {

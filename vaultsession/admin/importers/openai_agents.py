@@ -17,9 +17,9 @@ from typing import Any
 
 from ...format.payload import Json
 from .encrypted_items import opener_of
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import ENCRYPTED, File, is_encrypted, objects, parse
-from .sqlite_file import Tables, quoted, read_database
+from .session import Found, ImportedSession, ImportGap, moment
+from .sources import ENCRYPTED, File, Skipped, is_encrypted, message_in, parse
+from .sqlite_file import Tables, json_in, quoted, read_database
 
 _WHAT = "an OpenAI Agents SQLiteSession"
 _SESSIONS = {"session_id", "created_at", "updated_at"}
@@ -68,17 +68,16 @@ def _items(
         try:
             if isinstance(value, ValueError):
                 raise value
-            items += objects([value]) if opened is None else objects([parse(opened(value))])
+            items.append(message_in(value if opened is None else parse(opened(value))))
         except ValueError as error:
-            reason = str(error).removeprefix("messages[0]").lstrip(": ")
-            hint = ", or name the key that it gave to EncryptedSession" if reason == ENCRYPTED else ""
-            gaps.append(ImportGap(len(items), f"item {number}", reason + hint))
+            hint = ", or name the key that it gave to EncryptedSession" if str(error) == ENCRYPTED else ""
+            gaps.append(ImportGap(len(items), f"item {number}", f"{error}{hint}"))
     return items, gaps
 
 
 def _parsed(data: Any) -> Any:  # noqa: ANN401 - as the column says
     """What the JSON of an item stands for, or the ``ValueError`` that says why it stands for nothing."""
     try:
-        return parse(data if isinstance(data, bytes) else str(data).encode())
+        return json_in(data)
     except ValueError as error:
         return error

@@ -16,7 +16,7 @@ from ...errors import InvalidSetting, VaultError
 from ...format.jsonl import read_line
 from ...format.payload import Json
 from ...util.clock import SystemClock, parse_moment, to_duration
-from .sources import named, objects
+from .sources import Skipped, named, objects
 
 MESSAGES = ("messages", "history", "conversation", "conversations", "items", "events", "turns")
 STATE = ("state", "context")
@@ -79,14 +79,6 @@ class ImportedSession:
         if GAPS in self.state:
             raise ValueError(f"the state has a field {GAPS!r} already, and the session has gaps")
         return replace(self, state={**self.state, GAPS: [gap._asdict() for gap in self.gaps]})
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """What could not be imported: where it stands, and why not."""
-
-    place: str
-    reason: str
 
 
 Found = Iterator[ImportedSession | Skipped]

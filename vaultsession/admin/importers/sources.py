@@ -28,6 +28,14 @@ _FERNET = "gAAAA"
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """What could not be imported: where it stands, and why not."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file to be read. ``name`` is its path below what was named, with ``/`` between the parts."""
 
@@ -104,10 +112,10 @@ def lines(stream: IO[bytes]) -> Iterator[Line]:
         start += size
 
 
-def files(source: str, suffixes: Collection[str]) -> Iterator[File | tuple[str, str]]:
+def files(source: str, suffixes: Collection[str]) -> Iterator[File | Skipped]:
     """Every file below a directory that ends so, by name; or the file that is named, however it ends.
 
-    A pair is a place below the source that cannot be read, and why not. Hidden entries are passed over.
+    Hidden entries are passed over.
     ``InvalidSetting`` for a source that is not there, or is a vault.
     """
     path = os.path.realpath(os.path.expanduser(source))
@@ -125,27 +133,24 @@ def files(source: str, suffixes: Collection[str]) -> Iterator[File | tuple[str, 
     yield from _below(path, "", suffixes)
 
 
-def _below(root: str, below: str, suffixes: Collection[str]) -> Iterator[File | tuple[str, str]]:
+def _below(root: str, below: str, suffixes: Collection[str]) -> Iterator[File | Skipped]:
     try:
         with os.scandir(os.path.join(root, below)) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        yield below or root, f"{error.strerror or error}: look at the permissions"
+        yield Skipped(below or root, f"{error.strerror or error}: look at the permissions")
         return
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name
         if entry.name.startswith("."):
             continue
         if entry.is_symlink():
-            yield name, "a link, and links are not followed: name what it points to"
+            yield Skipped(name, "a link, and links are not followed: name what it points to")
         elif entry.is_dir(follow_symlinks=False):
             yield from _below(root, name, suffixes)
         elif os.path.splitext(entry.name)[1].lower() in suffixes:
-            yield (
-                File(os.path.join(root, name), name)
-                if entry.is_file(follow_symlinks=False)
-                else (name, "no regular file")
-            )
+            is_file = entry.is_file(follow_symlinks=False)
+            yield File(os.path.join(root, name), name) if is_file else Skipped(name, "no regular file")
 
 
 def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON is any of six types
@@ -170,11 +175,20 @@ def objects(values: object) -> list[Json]:
     if not isinstance(values, list):
         raise ValueError(f"the messages are {named(values)}, not a list")  # noqa: TRY004 - of the data, not the code
     for number, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise ValueError(f"messages[{number}] is {named(value)}, and a message is an object")  # noqa: TRY004 - as above
-        if is_encrypted(value):
-            raise ValueError(f"messages[{number}]: {ENCRYPTED}")
+        try:
+            message_in(value)
+        except ValueError as error:
+            raise ValueError(f"messages[{number}] is {error}") from None
     return values
+
+
+def message_in(value: object) -> Json:
+    """The value as a message. ``ValueError`` for what is no object, or is encrypted."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{named(value)}, and a message is an object")  # noqa: TRY004 - as above
+    if is_encrypted(value):
+        raise ValueError(ENCRYPTED)
+    return value
 
 
 def is_encrypted(value: Json) -> bool:

@@ -11,10 +11,11 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
-from .session import Found, Skipped
-from .sources import LARGEST, File
+from .session import Found
+from .sources import LARGEST, File, Skipped, parse
 
 MAGIC = b"SQLite format 3\0"
 
@@ -105,6 +106,11 @@ def tables_of(database: sqlite3.Connection) -> dict[str, set[str]]:
     names = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
     columns = "SELECT name FROM pragma_table_info(?)"
     return {name: {column for (column,) in database.execute(columns, (name,))} for name in names}
+
+
+def json_in(column: Any) -> Any:  # noqa: ANN401 - as the column says, and JSON is any of six types
+    """The JSON in a column, whatever it holds. ``ValueError``."""
+    return parse(column if isinstance(column, bytes) else str(column).encode())
 
 
 def quoted(name: str) -> str:

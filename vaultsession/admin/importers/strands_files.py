@@ -22,8 +22,8 @@ from pathlib import PurePath
 
 from ...format.ids import composed
 from ...format.payload import Json
-from .session import LEFT_OUT, Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import File, files, named
+from .session import LEFT_OUT, Found, ImportedSession, ImportGap, moment
+from .sources import File, Skipped, files, named
 
 SESSION, AGENT, MULTI_AGENT = "session", "agent:", "multi_agent:"
 """Keys of the state, those of agents with the id behind them."""
@@ -58,13 +58,13 @@ def _session(file: File, folder: str) -> ImportedSession | Skipped:
     found = _StrandsFolder()
     gaps: list[ImportGap] = []
     for part in files(folder, {".json"}):
-        where = part[0] if isinstance(part, tuple) else part.name
+        if isinstance(part, Skipped):
+            gaps.append(ImportGap(0, part.place, part.reason))
+            continue
         try:
-            reason = part[1] if isinstance(part, tuple) else found.take(part)
+            found.take(part)
         except (ValueError, OSError) as error:
-            reason = str(error)
-        if reason is not None:
-            gaps.append(ImportGap(0, where, reason))
+            gaps.append(ImportGap(0, part.name, str(error)))
     name = found.state.get(SESSION, {}).get("session_id")
     if not isinstance(name, str) or not name:
         return gaps[0].skipped(file.name, LEFT_OUT) if gaps else Skipped(file.name, "there is no session_id in it")
@@ -82,14 +82,14 @@ class _StrandsFolder:
         self.state: Json = {}
         self._histories: dict[str, list[tuple[int, Json]]] = {}
 
-    def take(self, part: File) -> str | None:
-        """Read a file; what is wrong with it. ``ValueError``, ``OSError``."""
+    def take(self, part: File) -> None:
+        """Read a file. ``ValueError`` for one that is none of Strands', ``OSError``."""
         value = part.json()
         if not isinstance(value, dict):
-            return f"{named(value)}, and not an object"
+            raise ValueError(f"{named(value)}, and not an object")  # noqa: TRY004 - of the data, not the code
         if found := _MESSAGE_FILE.fullmatch(part.name):
             if not isinstance(value.get("message"), dict):
-                return "there is no message in it"
+                raise ValueError("there is no message in it")
             record = {"agent_id": found[1], "message_id": int(found[2]), **value}
             self._histories.setdefault(found[1], []).append((int(found[2]), record))
         elif found := _AGENT_FILE.fullmatch(part.name):
@@ -99,8 +99,7 @@ class _StrandsFolder:
         elif part.name == "session.json":
             self.state[SESSION] = value
         else:
-            return "no file that Strands writes"
-        return None
+            raise ValueError("no file that Strands writes")
 
     def messages(self) -> list[Json]:
         """All, by number within an agent and by time between agents."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ...format.payload import Json
-from .session import Found, ImportedSession, ImportGap, Skipped, moment
-from .sources import File, lines
+from .session import Found, ImportedSession, ImportGap, moment
+from .sources import File, Skipped, lines
 
 LONGEST_TITLE = 200
 _USUAL = re.compile(r"20\d\d-(?:0\d|1[0-2])-[0-2]\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z", re.ASCII)

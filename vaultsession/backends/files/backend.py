@@ -36,7 +36,7 @@ from ...format.sealed import (
 )
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ...util.lazy import log
-from ..protocol import Backend, Traits
+from ..protocol import Backend, RebuildReport, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanished, stat_path
 from .container_store import ContainerStore, Unflushed
@@ -45,7 +45,7 @@ from .index_schema import forget
 from .layout import FULL, FilesLayout, key_in, refusal
 from .open_files import FileState
 from .quarantine import Quarantine
-from .rebuild import IndexRebuild, Progress, RebuildReport, batches
+from .rebuild import IndexRebuild, Progress, batches
 from .writers import WriterMarkers
 
 _PAGE = 500
@@ -187,8 +187,7 @@ class FilesBackend(Backend):
                 if isinstance(error, OSError):
                     raise containers.unavailable(key, error) from error
             raise
-        after = change.head if isinstance(change, Write) else change.tombstone
-        return Commit(newest, after, change, change.note)
+        return Commit.of(newest, change)
 
     def delete_many(self, keys: Sequence[str], update: DeleteUpdate) -> Mapping[str, Commit | VaultError]:
         refused = self._begun_writing()
@@ -269,10 +268,10 @@ class FilesBackend(Backend):
         """
         self._rebuild.repaired(partial(self._index.write, partial(forget, locator=locator_of(key))))
 
-    def remembered(self, name: str) -> int | None:
-        """A number that ``remember`` kept in the index; None also where that was replaced since."""
+    def remembered(self) -> Mapping[str, int]:
+        """The numbers that ``remember`` kept in the index; none where that was replaced since."""
         self._check_open()
-        return self._rebuild.read(index_queries.meta).get(name)
+        return self._rebuild.read(index_queries.meta)
 
     def remember(self, name: str, value: int) -> None:
         """Keep a number in the index, flushed; and before it the names in the vault's directory, which it speaks of.
@@ -347,7 +346,6 @@ class FilesBackend(Backend):
             with contextlib.ExitStack() as steps:  # each is done, also when one before it is interrupted
                 steps.callback(self._containers.close)
                 steps.callback(self._release, clean=clean)
-                steps.callback(self._rebuild.close)
                 steps.callback(self._index.close)
 
     def _release(self, *, clean: bool) -> None:

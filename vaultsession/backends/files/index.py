@@ -25,11 +25,15 @@ from .index_schema import (
     FOREIGN,
     SIDE_FILES,
     UNTAGGED,
+    Connected,
+    DirectoryState,
     IndexDamaged,
     IndexEntry,
     apply_all,
     connect,
+    connect_quiet,
     create,
+    directory_state,
     inode_of,
     newest_witness,
     put_meta,
@@ -90,6 +94,7 @@ class IndexConnection:
         self._path = path
         self._how = {"writable": writable, "fall_back": fall_back}
         self.open: sqlite3.Connection | None = None
+        self._quiet: DirectoryState | None = None
         self._is_whole = True
         self.inode = 0
         self.met_another = False
@@ -101,14 +106,31 @@ class IndexConnection:
             self.close()  # another process has rebuilt the index
         if not self._is_whole:
             self.close()  # it could not be opened for writing: perhaps it can by now
-        if self.open is None:
-            before = self.inode
-            self.open, self.inode, self._is_whole = connect(self._disk, self._path, **self._how)
-            self.met_another = self.met_another or before not in (0, self.inode)
-        return self.open
+        return self.open or self._take(connect(self._disk, self._path, **self._how))
+
+    def ask(self, query: Callable[[sqlite3.Connection], T], *, check: bool = True) -> T:
+        """The result of a query that only reads. An index that nobody writes is read without SQLite's locks and files.
+
+        That it was so the whole time is seen when the query is over; otherwise it is asked again, with them.
+        """
+        if self.open is None and (found := connect_quiet(self._disk, self._path)) is not None:
+            self._take(found)
+        if self.open is not None and self._quiet is not None:
+            with contextlib.suppress(*FOREIGN, OSError):
+                result = query(self.open)
+                if directory_state(self._disk, self._path) == self._quiet:
+                    return result
+            self.close()
+        return query(self.get(check=check))
+
+    def _take(self, found: Connected) -> sqlite3.Connection:
+        self.met_another = self.met_another or self.inode not in (0, found.inode)
+        self.open, self.inode, self._is_whole, self._quiet = found
+        return found.connection
 
     def close(self) -> None:
         """Disconnect. Idempotent."""
+        self._quiet = None
         if self.open is not None:
             self.open.close()
             self.open = None
@@ -195,9 +217,8 @@ class Index:
 
     def add(self, row: IndexRow, *, flushed: bool) -> None:
         """A session has a new head; ``flushed`` moves the witness to it. Written later."""
-        key, generation, seq, version = row[:4]
-        witness = Witness(generation, seq, version) if flushed else None
-        self._buffer.add(key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
+        witness = row.witness if flushed else None
+        self._buffer.add(row.key[LOCATOR], IndexEntry(row, None, witness, boot=self.boot))
         self._wake_up()
 
     def add_tombstone(self, tombstone: Tombstone) -> None:
@@ -274,9 +295,10 @@ class Index:
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """The result of a query. Not of a generator: the connection is the query's own only until it returns."""
         with not_ours(self._reader_mutex):
-            connection = self._reader.get()
-            with translated(self._path, self._reader.inode):
-                return query(connection)
+            try:
+                return self._reader.ask(query)
+            except FOREIGN as error:
+                raise translation(error, self._path, self._reader.inode) from error
 
     def lookup(self, locator: str) -> IndexedSession:
         """One session, the buffer included. A damaged index knows nothing, until it is rebuilt."""
@@ -437,14 +459,10 @@ class Index:
 
     def _lookup(self, locator: str) -> IndexedSession:
         with not_ours(self._reader_mutex):
-            try:
-                connection = self._reader.get(check=False)
-            except BackendUnavailable:
-                if self._writable:
-                    raise
-                return _UNKNOWN
             try:  # not ``translated``, which is a third of what this costs: called for each file that is opened
-                found = connection.execute(_LOOKUP, {"locator": locator}).fetchone()
+                found = self._reader.ask(
+                    lambda connection: connection.execute(_LOOKUP, {"locator": locator}).fetchone(), check=False
+                )
                 if found is None:
                     return _UNKNOWN
                 table, key, witness, mark, *point = found
@@ -455,6 +473,10 @@ class Index:
                 if table == "lost":
                     return IndexedSession(flushed, None, key)
                 return IndexedSession(witness_of(flushed, mark, self.boot, *point), None, key, flushed)
+            except BackendUnavailable:
+                if self._writable:
+                    raise
+                return _UNKNOWN
             except FOREIGN as error:
                 raise translation(error, self._path, self._reader.inode) from error
 

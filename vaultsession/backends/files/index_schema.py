@@ -19,6 +19,7 @@ from ...errors import BackendUnavailable, VaultError
 from ...format.ids import is_key_of
 from ...format.primitives import blake2b
 from ...format.sealed import IndexRow, Tombstone, Witness
+from ...util.clock import SystemClock
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, Disk, opened, why_not_private
 from ...util.named_tuple import NamedTuple
 from .layout import refusal
@@ -75,6 +76,8 @@ _WITH_MANY_TAGS = f"SELECT locator, updated, expires, tags FROM sessions WHERE l
 _VERSION_SIZE = 16
 _WITNESS_SIZE = 32
 _BUSY_SECONDS = 10.0
+_TOLD_APART = 2_000_000
+"""Microseconds between two changes of a directory that every file system tells apart."""
 _PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~/-"
 """What a URI has as it is, of a path."""
 
@@ -109,6 +112,27 @@ class IndexDamaged(VaultError):
     def __init__(self, message: str, *, inode: int = 0) -> None:
         super().__init__(message)
         self.inode = inode
+
+
+class Connected(NamedTuple):
+    """A connection, the inode of its file, and whether it is as it was asked for.
+
+    ``quiet`` is the state of the directory while which it may be asked: it takes no locks.
+    """
+
+    connection: sqlite3.Connection
+    inode: int
+    is_whole: bool = True
+    quiet: DirectoryState | None = None
+
+
+class DirectoryState(NamedTuple):
+    """Which directory it is, and when a name in it was made, replaced or removed: ``changed`` in nanoseconds."""
+
+    device: int
+    inode: int
+    changed: int
+    touched: int
 
 
 class IndexEntry(NamedTuple):
@@ -184,8 +208,8 @@ def inode_of(disk: Disk, path: str) -> int:
         raise refusal(path, error) from error
 
 
-def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> tuple[sqlite3.Connection, int, bool]:
-    """A connection to the index, its tables checked, its inode, and whether it is as it was asked for.
+def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) -> Connected:
+    """A connection to the index, its tables checked.
 
     SQLite follows links, so the files come first.
 
@@ -193,25 +217,51 @@ def connect(disk: Disk, path: str, *, writable: bool, fall_back: bool = True) ->
     its side files all the same, so an index without a log is opened as immutable. (What a new writer checkpoints
     meanwhile may then look damaged, to this reader alone.)
     """
-    inode = _private_inode(disk, path)
+    inode, sides = _private_files(disk, path)
     with translated(path, inode):
-        if not writable and not inode_of(disk, path + SIDE_FILES[0]):
-            return _checked(_connect(path, "immutable=1"), path, inode), inode, True
+        if not writable and SIDE_FILES[0] not in sides:
+            return Connected(_checked(_connect(path, "immutable=1"), path, inode), inode)
         try:
             connection = _checked(_connect(path, "mode=rw" if writable else "mode=ro"), path, inode)
             if writable and not fall_back:
                 _refuse_readonly(connection)
-            return connection, inode, True
+            return Connected(connection, inode)
         except sqlite3.OperationalError:
             if not fall_back:
                 raise
         try:
-            return _checked(_connect(path, "mode=ro"), path, inode), inode, not writable
+            return Connected(_checked(_connect(path, "mode=ro"), path, inode), inode, not writable)
         except sqlite3.OperationalError:
             # Without a place for its shared memory SQLite reads only a file that is complete in itself.
             if inode_of(disk, path + SIDE_FILES[0]):
                 raise
-            return _checked(_connect(path, "immutable=1"), path, inode), inode, not writable
+            return Connected(_checked(_connect(path, "immutable=1"), path, inode), inode, not writable)
+
+
+def connect_quiet(disk: Disk, path: str) -> Connected | None:
+    """A connection for reading an index that nobody writes; None where somebody may.
+
+    A third of an opening were SQLite's log and shared memory, made for one reader and removed behind it. Every writer
+    begins by making the log: who finds the directory in the same state when a query is over has read what nobody
+    changed meanwhile. A directory that has just changed may change again and look the same.
+    """
+    try:
+        state = directory_state(disk, path)
+        if disk.platform == "win32" or SystemClock().now() - state.changed // 1000 < _TOLD_APART:
+            return None
+        inode, sides = _private_files(disk, path)
+        if sides:
+            return None
+        with translated(path, inode):
+            return Connected(_checked(_connect(path, "immutable=1"), path, inode), inode, quiet=state)
+    except (OSError, VaultError):
+        return None  # whatever is wrong with it, ``connect`` finds and tells
+
+
+def directory_state(disk: Disk, path: str) -> DirectoryState:
+    """The state of the directory that holds a path. ``OSError``."""
+    found = disk.stat(os.path.dirname(path))
+    return DirectoryState(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _refuse_readonly(connection: sqlite3.Connection) -> None:
@@ -226,23 +276,25 @@ def _refuse_readonly(connection: sqlite3.Connection) -> None:
         raise
 
 
-def _private_inode(disk: Disk, path: str) -> int:
-    """The inode of an index whose files are private; ``IndexDamaged`` for planted ones."""
-    inode = 0
+def _private_files(disk: Disk, path: str) -> tuple[int, set[str]]:
+    """The inode of an index whose files are private, and which side files it has; ``IndexDamaged`` for planted ones."""
+    inode, sides = 0, set()
     try:
-        for name in (path, *(path + side for side in SIDE_FILES)):
+        for side in ("", *SIDE_FILES):
             try:
-                status = disk.stat(name)
+                status = disk.stat(path + side)
             except FileNotFoundError:
-                if name == path:
+                if not side:
                     raise IndexDamaged(f"{path} is gone") from None
                 continue
             inode = inode or status.st_ino
             if reason := why_not_private(status):
-                raise IndexDamaged(f"{name}: {reason}", inode=inode)
+                raise IndexDamaged(f"{path}{side}: {reason}", inode=inode)
+            if side:
+                sides.add(side)
     except OSError as error:
         raise refusal(path, error) from error
-    return inode
+    return inode, sides
 
 
 def create(disk: Disk, path: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
+
+try:
+    from _queue import Empty, SimpleQueue  # what ``queue`` has of it: that brings heaps and more
+except ImportError:  # pragma: no cover - not CPython as it is today
+    from queue import Empty, SimpleQueue
 
 from ...util.fork import ForkSafe
 from ...util.lazy import log
@@ -30,7 +34,7 @@ class IndexThread:
 
     def __init__(self, path: str, first: Callable[[], None]) -> None:
         self._path = path
-        self._wake: queue.SimpleQueue[Buffered | None] = queue.SimpleQueue()  # None: the last one has left
+        self._wake: SimpleQueue[Buffered | None] = SimpleQueue()  # None: the last one has left
         self._users = 1
         self.thread = threading.Thread(target=self._run, args=(first,), name="vaultsession-index", daemon=True)
 
@@ -70,7 +74,7 @@ class IndexThread:
         while True:
             due = [self._wake.get()]
             end = time.monotonic() + delay
-            with contextlib.suppress(queue.Empty):
+            with contextlib.suppress(Empty):
                 while None not in due:
                     due.append(self._wake.get(timeout=max(0.0, end - time.monotonic())))
             failed = False

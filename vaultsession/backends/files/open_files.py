@@ -150,7 +150,7 @@ class OpenFiles:
 
     def put(self, key: str, state: FileState) -> None:
         """Replace the state of a key."""
-        is_new = key not in self._states  # two threads may both count it: the budget counts again before it closes any
+        is_new = self.peek(key) is None  # two threads may both count it: the budget counts again before it closes any
         self._states.keep(key, state)
         if is_new:
             self._budget.keep()

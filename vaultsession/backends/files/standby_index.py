@@ -5,9 +5,9 @@ It is brought up to the containers each time it is asked, lists, and proves noth
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from ...errors import Unreadable, VaultError
@@ -15,8 +15,7 @@ from ...format.ids import locator_of
 from ...format.sealed import IndexRow
 from ...util.disk import Disk
 from ...util.lazy import log
-from ...util.reentry import not_ours
-from .index_schema import IndexEntry, apply, create_tables, remove_row, translated
+from .index_schema import IndexEntry, apply, create_tables, translated
 from .layout import FilesLayout, key_in, refusal, vanished
 
 T = TypeVar("T")
@@ -29,46 +28,36 @@ class StandbyIndex:
         self._disk = disk
         self._layout = layout
         self._head = head
-        self._mutex = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._rows: dict[str, IndexRow] = {}
+        self._is_used = False
 
     def read(self, query: Callable[[sqlite3.Connection], T], reason: str) -> T:
         """The result of a query. ``reason`` is why the index itself was not asked."""
-        with not_ours(self._mutex), translated(":memory:", 0):
-            if self._connection is None:
-                log.warning("sessions are listed without the index, which may take long: %s", reason)
-                self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                create_tables(self._connection)
-            self._refresh(self._connection)
-            return query(self._connection)
+        if not self._is_used:
+            log.warning("sessions are listed without the index, which may take long: %s", reason)
+        self._is_used = True
+        with (
+            translated(":memory:", 0),
+            contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
+        ):
+            create_tables(connection)
+            connection.execute("BEGIN")
+            for row in self._rows():
+                apply(connection, locator_of(row.key), IndexEntry(row, None, None))
+            connection.execute("COMMIT")
+            return query(connection)
 
-    def clear(self) -> None:
-        """Keep nothing: the index can be used again."""
-        with not_ours(self._mutex):
-            if self._connection is not None:
-                self._connection.close()
-            self._connection, self._rows = None, {}
+    def rest(self) -> None:
+        """The index can be used again."""
+        self._is_used = False
 
-    def _refresh(self, connection: sqlite3.Connection) -> None:
+    def _rows(self) -> Iterator[IndexRow]:
         try:
             keys = [key for key in map(key_in, self._disk.names(self._layout.sessions)) if key is not None]
         except FileNotFoundError:
             raise vanished(self._layout.sessions) from None
         except OSError as error:
             raise refusal(self._layout.sessions, error) from error
-        found: dict[str, IndexRow] = {}
         for key in keys:
-            try:
-                row = self._head(key)
-            except (Unreadable, VaultError, OSError):
-                continue  # as in any index: what cannot be read has no row
-            if row is not None:
-                found[locator_of(key)] = row
-        for locator, row in self._rows.items():
-            if locator not in found or found[locator].generation != row.generation:
-                remove_row(connection, locator, row.version)
-        for locator, row in found.items():
-            if self._rows.get(locator) != row:
-                apply(connection, locator, IndexEntry(row, None, None))
-        self._rows = found
+            with contextlib.suppress(Unreadable, VaultError, OSError):  # as in any index: it has no row
+                if (row := self._head(key)) is not None:
+                    yield row

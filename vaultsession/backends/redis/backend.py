@@ -14,7 +14,7 @@ from ...format.ids import locator_of
 from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, ReadRange, Tombstone, Write
 from ...util.deadline import pause
 from ..optimistic import TRIES, OptimisticBackend
-from ..protocol import Traits
+from ..protocol import RebuildReport, Traits
 from .health import problems
 from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack
 from .listing import RedisListing
@@ -82,13 +82,13 @@ class RedisBackend(OptimisticBackend[RedisState]):
             self.confirm()
         return found
 
-    def reindex(self) -> None:
+    def reindex(self) -> RebuildReport:
         """Derive each row anew from its container, and the sorted sets from the rows.
 
         What a row alone knew, that its container was once longer, is forgotten; what this process has seen is not.
         """
         self._server.check_open()
-        self._listing.rebuild()
+        return self._listing.rebuild()
 
     def tombstones(self) -> Iterator[Tombstone]:
         self._server.check_open()
@@ -158,7 +158,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         elif newest.size != size and not newest.torn:
             return None
         state = RedisState(stored, size, newest)
-        self._remember(key, state)
+        self._states.keep(key, state)
         return state
 
     def _fits(self, row: IndexRow, size: int) -> bool:
@@ -201,7 +201,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
             return None, row
         offset, header, data = found
         if row is not None and self._fits(row, size):
-            self._remember(key, RedisState(stored, size, row))
+            self._states.keep(key, RedisState(stored, size, row))
         witness = row.witness if row is not None and witnessed else None
         known = seen.joined(witness, said if isinstance(said, Tombstone) else None)
         return Container(header, offset, data, known.witness, known.tombstone), row
@@ -230,13 +230,13 @@ class RedisBackend(OptimisticBackend[RedisState]):
         if answer == 1 or answer[0] == stored:
             self._seen.see(key, written)
             size = change.offset + len(change.data) if isinstance(change, Write) else 0
-            self._remember(key, RedisState(stored, size, written))
+            self._states.keep(key, RedisState(stored, size, written))
             return True
         there, size, tail = answer
         if isinstance(change, Write) and tail and change.data.endswith(tail):
             # Ours was written, and someone has written behind it.
             self._seen.see(key, written)
-            self._forget(key)
+            self._states.forget(key)
             return True
         other = self._state(key, there, size) or self._look(key)
         if doubt is not None and (other.newest is None or other.newest.generation > written.generation):

@@ -15,6 +15,7 @@ from ...errors import Damaged, DurabilityUnknown, Unreadable, VaultError, VaultN
 from ...format import record
 from ...format.ids import locator_of, parse_locator
 from ...format.sealed import (
+    GENERATIONS,
     VERSION_SIZE,
     Container,
     Current,
@@ -28,11 +29,11 @@ from ...format.sealed import (
 )
 from ...util.lazy import log
 from ..optimistic import OptimisticBackend
-from ..protocol import Traits
+from ..protocol import RebuildReport, Traits
 from . import queries
 from .database import Database, OutcomeUnknown
 from .health import problems
-from .rebuild import SqlRebuildReport, rebuild
+from .rebuild import rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import SCHEMA_PAPER, Tables
 
@@ -90,7 +91,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             self.confirm()
         return int(found)
 
-    def reindex(self) -> SqlRebuildReport:
+    def reindex(self) -> RebuildReport:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
         self._check_open()
         self._states.clear()
@@ -152,7 +153,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         return state.stamp == self._database.ask(lambda connection: self._sessions.stamp(connection, key))
 
     def _swap(self, key: str, state: KnownRow, change: Write | Delete) -> bool:
-        self._forget(key)
+        self._states.forget(key)
 
         def act(connection: sa.Connection) -> bool:
             if isinstance(change, Delete):
@@ -171,7 +172,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
     def _keep(self, key: str, state: KnownRow) -> None:
         self._seen.see(key, state.newest)
         if isinstance(state.newest, IndexRow) and not state.newest.torn:
-            self._remember(key, state)
+            self._states.keep(key, state)
 
     def _has_landed(self, key: str, known: KnownRow, result: Write | Delete, lost: OutcomeUnknown) -> bool:
         verdict: list[bool | None] = []
@@ -247,20 +248,13 @@ class SqlBackend(OptimisticBackend[KnownRow]):
 def head_from(row: Any) -> IndexRow | None:  # noqa: ANN401 - as above
     """The head of a row of ``queries.COLUMNS``; None for values that none of us wrote."""
     locator, generation, seq, version, updated, expires, size, tags, blob = row
-    numbers = (generation, seq, updated, size)
-    texts = (version, tags, blob)
-    if not (all(type(number) is int for number in numbers) and all(type(text) is bytes for text in texts)):
-        return None
-    if not (expires is None or type(expires) is int) or len(version) != VERSION_SIZE or len(tags) % VERSION_SIZE:
-        return None
     try:
-        key = parse_locator(locator)
-    except ValueError:
+        listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
+        head = IndexRow(parse_locator(locator), generation, seq, version, updated, expires, size, listed, blob)
+        head.columns()
+    except (ValueError, TypeError):
         return None
-    if size < record.HEADER_SIZE or generation < 0 or seq < 0:
-        return None
-    listed = tuple(tags[at : at + VERSION_SIZE] for at in range(0, len(tags), VERSION_SIZE))
-    return IndexRow(key, generation, seq, version, updated, expires, size, listed, blob)
+    return head if isinstance(blob, bytes) and size >= record.HEADER_SIZE and generation < GENERATIONS else None
 
 
 def tombstone_of(row: Any) -> Tombstone | None:  # noqa: ANN401 - as above

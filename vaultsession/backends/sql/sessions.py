@@ -131,10 +131,6 @@ class SessionTables:
         )
         return FoundRow(Stamp(generation, version), container, known.tombstone, len(tail))
 
-    def has_pieces(self, connection: sa.Connection, locator: str) -> bool:
-        """Whether there is any piece of a container, of whichever generation."""
-        return connection.execute(self._any_piece, {"here": locator.encode()}).first() is not None
-
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def is_one_statement(self, known: KnownRow, sealed: Write) -> bool:
@@ -167,7 +163,7 @@ class SessionTables:
         ):
             return False
         # Behind the swap: before it, the pieces may be those of a session that someone has just made.
-        if not known.lives and self.has_pieces(connection, locator.decode()):
+        if not known.lives and connection.execute(self._any_piece, {"here": locator}).first() is not None:
             raise Damaged(
                 f"{sealed.head.key} is absent, and pieces of it are there; nothing was changed: reindex finds them"
             )
@@ -300,34 +296,36 @@ def _ended(sealed: Write) -> dict[str, Any]:
     return {"begin": sealed.head.size, "tail": b""}
 
 
-def joined(key: str, pieces: Sequence[tuple[object, object]]) -> tuple[int, bytes]:
-    """The offset of the first piece, and the bytes of all. ``Damaged`` where they do not join."""
+def suffix(key: str, pieces: Sequence[tuple[object, object]], start: int) -> tuple[int, bytes]:
+    """The bytes from ``start`` on (negative: so many last ones) in pieces one behind the other, and their offset.
+
+    Fewer than were asked for where the first piece begins behind them. ``Damaged`` for pieces that do not join.
+    """
     parts: list[bytes] = []
     begin = end = -1
     for ending, data in pieces:
         if not isinstance(ending, int) or not isinstance(data, bytes):
             raise Damaged(f"a piece of {key} holds no bytes; nothing was changed")
-        start = ending - len(data)
         if not parts:
-            begin = start
-        elif start != end:
+            begin = ending - len(data)
+        elif ending - len(data) != end:
             raise Damaged(f"the pieces of {key} do not join at offset {end}; nothing was changed")
         parts.append(data)
         end = ending
-    return begin, b"".join(parts)
+    offset = min(end, max(record.HEADER_SIZE, end + start if start < 0 else start))
+    if offset < begin:
+        if start >= 0:
+            raise Damaged(f"the piece of {key} at offset {offset} is gone; nothing was changed")
+        offset = max(record.HEADER_SIZE, begin)
+    if offset <= begin + len(parts[0]):  # cut before they are joined: a container may be large
+        parts[0], begin = parts[0][offset - begin :], offset
+    return offset, b"".join(parts)[offset - begin :]
 
 
 def _container(key: str, start: int, header: object, pieces: Sequence[tuple[object, object]]) -> Container:
     if not isinstance(header, bytes) or len(header) != record.HEADER_SIZE:
         raise Damaged(f"the row of {key} holds no header; nothing was changed")
-    begin, data = joined(key, pieces)
-    end = begin + len(data)
-    offset = min(end, max(record.HEADER_SIZE, end + start if start < 0 else start))
-    if offset < begin:
-        if start >= 0:
-            raise Damaged(f"the piece of {key} at offset {offset} is gone; nothing was changed")
-        offset = max(record.HEADER_SIZE, begin)  # fewer than were asked for: the row names another size
-    return Container(header, offset, data[offset - begin :])
+    return Container(header, *suffix(key, pieces, start))
 
 
 def witness_from(generation: object, seq: object, version: object) -> Witness | None:

@@ -25,6 +25,7 @@ from ...util.clock import SystemClock
 from ...vault import Vault, VaultDirectory
 from ...vault.secret import RawKey
 from .. import output
+from ..prompts import key_in_file
 from ..transcript import ROLES
 from .ls import COLUMNS
 
@@ -69,7 +70,8 @@ class _Demo:
     """A vault in a temporary directory, with its key beside it. Nothing of the user's is read or changed."""
 
     def __init__(self, place: str) -> None:
-        self._vault, self._key_file, self._key = f"{place}/vault", f"{place}/key", RawKey.generate()
+        self._vault, self._key_file = f"{place}/vault", f"{place}/key"
+        self._key, _ = key_in_file(self._key_file, self._vault)
 
     def run(self) -> None:
         """Each step below its title."""
@@ -88,10 +90,6 @@ class _Demo:
             output.line("")
 
     def _make(self) -> None:
-        with open(
-            os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
-        ) as stream:
-            stream.write(self._key.text() + "\n")
         Vault(VaultDirectory(self._vault)).create(self._key, now=SystemClock().now())
         _say(f"made in {self._vault}")
         _say("Its key is random and lies outside, in a file that only you can read.")

@@ -6,7 +6,8 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 from typer import Argument, Option
@@ -119,14 +120,7 @@ def _needle(pattern: str, *, fixed: bool, ignore_case: bool) -> Needle:
 
 
 def _record(store: SessionStore, match: Match, context: int) -> output.Record:
-    record: dict[str, Any] = {
-        "id": match.id,
-        "index": match.index,
-        "role": match.role,
-        "path": match.path,
-        "excerpt": match.excerpt,
-        "span": list(match.span),
-    }
+    record = asdict(match)
     if context and match.index is not None:
         first = max(0, match.index - context)
         messages = store.messages(match.id, offset=first, limit=match.index - first + 1 + context)

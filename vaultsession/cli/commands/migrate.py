@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import typer
 from typer import Argument, Option
 
-from ...admin.migrate import MigrationReport, losses, plan
+from ...admin.migrate import MigrationReport, Trouble, losses, plan
 from ...admin.migrate import migrate as migrate_vault
 from ...admin.migrate import rekey as rekey_vault
 from ...errors import InvalidSetting, KeyUnavailable, VaultNotFound, WrongKey
@@ -25,7 +25,7 @@ from ..progress import bar
 from ..prompts import DryRun, FirstSecret, warn_of_loss
 from ..vault_options import KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, VaultOptions, Where, takes_options
 
-_LOST = frozenset({"damaged", "different"})
+_LOST = frozenset({Trouble.DAMAGED, Trouble.DIFFERENT})
 _FROM, _TO = "Key of FROM", "Key of TO, with --rekey"
 
 
@@ -91,7 +91,7 @@ def migrate(
         form=form,
         json={**record, "missing": missing, "problems": problems},
     )
-    lost = any(str(each.trouble) in _LOST for each in report.problems)
+    lost = any(each.trouble in _LOST for each in report.problems)
     exit_codes.end(lost=lost, partial=bool(report.problems))
 
 

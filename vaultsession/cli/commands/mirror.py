@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from ...admin.restore import Proof, needs, restore_metadata
+from ...admin.restore import MirroredSession, Proof, needs, restore_metadata
 from ...admin.restore import restore as restore_sessions
 from ...admin.restore import verify as verify_sessions
 from ...backends.protocol import Backend
-from ...backends.replication import Outcome, differing, follow
+from ...backends.replication import Gap, Outcome, differing, follow
 from ...engine.reader import Reader
 from ...errors import BackendUnavailable, InvalidSetting, VaultError, VaultNotFound
 from ...format.sealed import ReadHead
@@ -34,8 +34,6 @@ MirrorPlace = Annotated[
     str | None, typer.Option("--mirror", metavar="PLACE", help="Path or URL of the mirror; else $VAULTSESSION_MIRROR.")
 ]
 
-_GAPS = ("missing", "behind", "removed", "ahead", "extra", "unreadable")
-_PROOFS = ("ok", "behind", "ahead", "torn", "locked", "damaged")
 _COLUMNS = (
     Column("key", style="bold"),
     Column("found"),
@@ -66,18 +64,18 @@ def status(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     with _both(where, mirror) as (ours, theirs, reader, opened):
         metadata = _metadata(ours.vault, theirs.vault)
         lacking, wants = 0, list[str]()
-        counts: Counter[str] = Counter()
+        counts: Counter[Gap] = Counter()
         if metadata != "missing":
             lacking = len(lacking_dictionaries(ours.vault, theirs.vault, opened))
             wants = list(needs(ours.vault, theirs.vault, opened))
             with _backends(ours, theirs, reader) as (source, follower):
-                counts = Counter(str(gap) for _, gap in differing(source, follower))
+                counts = Counter(gap for _, gap in differing(source, follower))
         else:
             with contextlib.closing(ours.backend(reader.describe)) as source:
-                counts["missing"] = source.stats()["sessions"]
+                counts[Gap.MISSING] = source.stats()["sessions"]
         place = theirs.vault.path
-    level = metadata == "level" and not lacking and not any(counts[gap] for gap in _GAPS if gap != "extra")
-    record = {"mirror": place, "level": level, "key_slots": metadata, **{gap: counts[gap] for gap in _GAPS}}
+    level = metadata == "level" and not lacking and not any(counts[gap] for gap in Gap if gap is not Gap.EXTRA)
+    record = {"mirror": place, "level": level, "key_slots": metadata, **{str(gap): counts[gap] for gap in Gap}}
     output.facts(record, form=form, json={**record, "needs": wants})
     _say_needs(form, wants)
     exit_codes.end(lost=False, partial=not level)
@@ -171,7 +169,7 @@ def restore(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None
 
 
 def _place(where: VaultOptions, mirror: str | None) -> str:
-    place = mirror or where.settings.mirror
+    place = where.settings.mirror if mirror is None else mirror
     if not place:
         raise InvalidSetting("which mirror? give --mirror, or set VAULTSESSION_MIRROR")
     refuse_same(place, where.path)
@@ -227,11 +225,13 @@ def _show_proofs(
     """What was found, and the exit code that says so."""
     records = list(map(asdict, proofs))
     problems = [record for record in records if record["problem"]]
-    counts = Counter(str(proof.found) for proof in proofs)
-    totals = {found: counts[found] for found in _PROOFS} | ({} if restored is None else {"restored": restored})
+    counts = Counter(proof.found for proof in proofs)
+    totals = {str(each): counts[each] for each in MirroredSession} | (
+        {} if restored is None else {"restored": restored}
+    )
     document = {"sessions": len(proofs), **totals, "problems": problems, "needs": wants}
     sentence = output.listed(totals) or "no sessions"
     output.show_problems(records, problems, _COLUMNS, form, json=document, sentence=sentence)
     if restored is None:
         _say_needs(form, wants)
-    exit_codes.end(lost=bool(counts["damaged"] and restored is None), partial=bool(problems) or partial)
+    exit_codes.end(lost=bool(counts[MirroredSession.DAMAGED] and restored is None), partial=bool(problems) or partial)

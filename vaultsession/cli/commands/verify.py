@@ -12,7 +12,7 @@ from typer import Argument
 from ...admin.doctor import known_keys, opened_read_only
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
-from ...engine.verify import Verification, check_all
+from ...engine.verify import Verdict, Verification, check_all
 from ...errors import SessionNotFound
 from ...format.sealed import Query
 from .. import exit_codes, output
@@ -28,8 +28,6 @@ _COLUMNS = (
     Column("bytes", show=output.size, right=True, wide=True),
     Column("problem"),
 )
-_VERDICTS = ("ok", "torn", "locked", "refused", "damaged", "missing", "erased")
-_LOST = frozenset({"damaged", "missing"})
 
 
 @takes_options
@@ -56,20 +54,21 @@ def verify(
         else:
             keys = known_keys(backend, sessions)
         checked = list(check_all(backend, reader, keys, lambda done: progress(done, len(keys))))
-    counts = Counter(str(each.verdict) for each in checked)
+    verdicts = Counter(each.verdict for each in checked)
+    counts = {str(each): verdicts[each] for each in Verdict}
     records = [_record(each) for each in checked]
     problems = [record for record in records if record["verdict"] != "ok"]
     totals = {
         "sessions": len(checked),
-        **{verdict: counts[verdict] for verdict in _VERDICTS},
+        **counts,
         "records": sum(each.records for each in checked),
         "bytes": sum(each.size for each in checked),
     }
-    found = output.listed({verdict: counts[verdict] for verdict in _VERDICTS}) or "no sessions"
+    found = output.listed(counts) or "no sessions"
     read = f"{output.counted(totals['records'], 'record')}, {output.size(totals['bytes'])}"
     document = {**totals, "problems": problems}
     output.show_problems(records, problems, _COLUMNS, form, json=document, sentence=f"{found}; {read}")
-    exit_codes.end(lost=any(counts[verdict] for verdict in _LOST), partial=bool(problems))
+    exit_codes.end(lost=bool(verdicts[Verdict.DAMAGED] or verdicts[Verdict.MISSING]), partial=bool(problems))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from .parts import Citation, Event, Json, Media, Message, Other, Part, Text, Thi
 _SHORT = 100
 """Characters of arguments that stand on one line."""
 
+_MOST_NAMES = 3
 _KILO = 1000
 _UNITS = ("KB", "MB", "GB")
 
@@ -23,6 +25,17 @@ def words(part: Part) -> str:
 def said(message: Message) -> str:
     """All of a message in words, its replies included."""
     return "\n".join([*filter(None, map(words, message.parts)), *map(said, message.replies)])
+
+
+def is_note(message: Message) -> bool:
+    """Whether a message is nothing but an agent's own notes."""
+    return bool(message.parts) and all(isinstance(part, Event) for part in message.parts)
+
+
+def tally(names: Counter[str]) -> str:
+    """The names that come most often, and how often each; … for others."""
+    named = ", ".join(f"{name} {count}" if count > 1 else name for name, count in names.most_common(_MOST_NAMES))
+    return f"{named}, …" if len(names) > _MOST_NAMES else named
 
 
 def facts_of(media: Media) -> str:

@@ -256,3 +256,10 @@ def test_a_database_that_is_written_to_all_the_while_is_refused(
     writer.close()
     assert sessions == {}
     assert "it is being written to: try again" in skipped.reason
+
+
+def test_a_session_whose_gaps_cannot_be_marked_is_not_said_to_be_taken(tmp_path: Path) -> None:
+    write(tmp_path / "t.jsonl", {"session_id": "t", "import_gaps": "of its own"}, turn(1)["message"], '{"type": "us')
+    sessions, (skipped,) = found(tmp_path, lenient=True)
+    assert sessions == {}
+    assert "import_gaps" in skipped.reason

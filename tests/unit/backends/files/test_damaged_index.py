@@ -283,12 +283,12 @@ def test_a_session_is_found_under_whatever_slug_its_file_has(
 
 def test_numbers_are_remembered(opening: Opening) -> None:
     backend = opening()
-    assert backend.remembered("counter") is None
+    assert backend.remembered().get("counter") is None
     backend.remember("counter", 7)
     backend.remember("counter", 8)
-    assert backend.remembered("counter") == 8
+    assert backend.remembered()["counter"] == 8
     backend.close()
-    assert opening().remembered("counter") == 8
+    assert opening().remembered()["counter"] == 8
 
 
 def test_without_an_index_a_store_for_reading_lists_the_files_and_says_so(
@@ -420,7 +420,7 @@ def test_an_index_that_was_left_without_its_tags_gets_them_at_the_next_opening(
     assert tags(path) == []
     backend = opening()
     assert sorted(by_owner(backend, scribe)) == owned
-    assert backend.remembered(index_schema.UNTAGGED) is None
+    assert index_schema.UNTAGGED not in backend.remembered()
 
 
 def test_tags_that_could_not_be_written_are_written_when_the_store_is_closed(

@@ -15,7 +15,7 @@ from ...prompts import DryRun, Yes, ask_passphrase, confirm, key_in_file, warn_o
 from ...vault_options import VaultOptions, Where, absolute, takes_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ....vault import UnlockedVault, Vault
     from ....vault.key_slot import Slot
@@ -165,16 +165,15 @@ def _remember(where: VaultOptions, secret: Secret) -> None:
         pass
 
 
-def _named(slots: Iterable[Slot], text: str) -> Slot:
-    held = list(slots)
-    found = [slot for slot in held if slot.name.startswith(text.lower())]
+def _named(slots: Sequence[Slot], text: str) -> Slot:
+    found = [slot for slot in slots if slot.name.startswith(text.lower())]
     if len(found) == 1 and text:
         return found[0]
     problem = "more than one key slot begins with" if found else "there is no key slot"
-    raise InvalidSetting(f"{problem} {text!r}: this vault has {', '.join(slot.name for slot in held)}")
+    raise InvalidSetting(f"{problem} {text!r}: this vault has {', '.join(slot.name for slot in slots)}")
 
 
-def _write(slots: Iterable[Slot], form: Form, *, proved: bool = True) -> None:
+def _write(slots: Sequence[Slot], form: Form, *, proved: bool = True) -> None:
     records = [
         {
             "slot": slot.name,

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from vaultsession import BackendUnavailable, SessionStore
-from vaultsession.util.health import HealthProbe
+from vaultsession.store.health import HealthProbe
 
 
 def test_what_the_backend_says_is_told() -> None:
