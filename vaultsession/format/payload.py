@@ -41,7 +41,7 @@ LARGEST_DOCUMENT = 4 << 30
 """Bytes of JSON that a verb puts into one session at once."""
 
 DEEPEST = 253
-"""Levels of nesting that a value may have."""
+"""Levels of nesting that a value may have; an element by itself is written with one more."""
 
 _SMALL = 16 * 1024
 """Bytes of a body up to which all of it is inflated at once; dictionaries are for such alone."""
@@ -148,7 +148,7 @@ def elements(
     values = [first, *messages]
     is_plain = False
     try:
-        is_known = _refuse_large(values, limit, together=together, deepest=None if boxes else DEEPEST)
+        is_known = _refuse_large(values, limit, together=together, deepest=None if boxes else DEEPEST + 1)
         dumps, box = orjson.dumps, lossless.BOX
         texts = [dumps(value, option=_STRICT) for value in values]
         is_plain = is_known or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values))
