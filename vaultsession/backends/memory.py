@@ -16,7 +16,7 @@ from ..format import record
 from ..format.ids import locator_of
 from ..format.sealed import Commit, Container, Current, Delete, Heads, IndexRow, Query, Tombstone, Update, Write, named
 from ..util.reentry import not_ours
-from .protocol import Backend, Traits
+from .protocol import Backend, RebuildReport, Traits
 
 
 @dataclass(slots=True)
@@ -102,8 +102,9 @@ class MemoryBackend(Backend):
     def count(self, query: Query) -> int:
         return len(self._matching(query))
 
-    def reindex(self) -> None:
+    def reindex(self) -> RebuildReport:
         """There is no index that could differ from the sessions."""
+        return RebuildReport()
 
     def tombstones(self) -> Iterator[Tombstone]:
         with not_ours(self._lock):

@@ -60,6 +60,20 @@ class Traits(NamedTuple):
     postpones: bool = False
 
 
+class RebuildReport(NamedTuple):
+    """What a rebuild met: containers; rows changed and removed; containers unreadable; orphaned temporaries removed.
+
+    ``lost`` are sessions that were acknowledged and whose container is gone.
+    """
+
+    scanned: int = 0
+    changed: int = 0
+    removed: int = 0
+    unreadable: int = 0
+    temporaries: int = 0
+    lost: int = 0
+
+
 class Backend(ABC):
     """Sealed sessions by key. What is not abstract has a slow, correct default.
 
@@ -98,7 +112,7 @@ class Backend(ABC):
         """How many heads ``scan`` would give without a limit."""
 
     @abstractmethod
-    def reindex(self) -> object:
+    def reindex(self) -> RebuildReport:
         """Forget whatever was derived from the containers, for listing them, and derive it anew."""
 
     @abstractmethod

@@ -118,7 +118,7 @@ class Rotator:
             time.sleep(_LAG)
         self._looks_closer = bool(drop)
         more, left = self._replace_all(total, None)
-        for number in drop if not left and not self._unreadable() else ():
+        for number in drop if not left and not self._backend.reindex().unreadable else ():
             dictionaries.delete(number)
         left += tuple(self._settle())
         retired = tuple(master.id.hex() for master in keyring.masters if master.retired)
@@ -241,14 +241,10 @@ class Rotator:
     def _hangs_on_another(self, row: IndexRow) -> bool:
         return root_of(row) != self._keys.current.first.id
 
-    def _unreadable(self) -> int:
-        """How many sessions cannot be read, by an index that is rebuilt."""
-        return getattr(self._backend.reindex(), "unreadable", 0)
-
     def _refuse_used(self, retired: set[bytes]) -> None:
         if left := self._settle():
             raise Conflict(f"what lies under a retired key and cannot be opened: {', '.join(left)}")
-        if unreadable := self._unreadable():
+        if unreadable := self._backend.reindex().unreadable:
             said = "sessions cannot be read, and nobody can say which key they need: see `vaultsession doctor`"
             raise Conflict(f"{unreadable} {said}")
         used = proved(

@@ -220,7 +220,7 @@ class ThreadLog:
         if type(value) is not dict:
             return value
         if "at" in value:
-            return {"text": self._element(value["at"])}
+            return {"text": self.texts((value["at"], value["at"] + 1))[0]}
         return {"texts": self.texts(value["ranges"])}
 
     def texts(self, ranges: Sequence[int]) -> list[str]:
@@ -233,9 +233,6 @@ class ThreadLog:
                 raise UnsupportedFormat(f"an element that is not there, of {self.end}")
             found += self.elements[start - self.base : stop - self.base]
         return found
-
-    def _element(self, number: int) -> str:
-        return self.texts((number, number + 1))[0]
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

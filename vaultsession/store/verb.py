@@ -83,7 +83,7 @@ _KINDS: Mapping[str, ArgumentKind] = {
     "Iterable[Session[StateT] | DocumentFields]": ArgumentKind("an iterable of sessions, or of mappings", _is_many),
     "Collection[int]": ArgumentKind(
         "a collection of whole numbers",
-        lambda value: isinstance(value, Collection) and all(map(_COUNT.fits, value)),
+        lambda value: isinstance(value, Collection) and all(type(each) is int for each in value),
     ),
     "Callable[[int], object] | None": _or_none(_CALLABLE),
     "Progress | None": _or_none(_CALLABLE),

@@ -144,7 +144,7 @@ class ListingPromises:
         """It comes from the containers."""
         fill(backend, scribe, 10, updated=lambda number: number)
         before = [row.columns() for row in backend.scan(Query())]
-        backend.reindex()
+        assert backend.reindex().unreadable == 0
         assert [row.columns() for row in backend.scan(Query())] == before
 
     def test_whoever_can_tell_removals_tells_each_and_no_other(self, backend: Any, scribe: Sealer) -> None:

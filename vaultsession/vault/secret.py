@@ -41,8 +41,6 @@ _SCRYPT_PASSES = 4  # what one pass of scrypt costs in passes of Argon2id over t
 _SCRYPT_R = 8
 _LEAST_N = 2**15
 _FEWEST_BYTES = 8  # distinct bytes in a key: 32 random ones have fewer once in 10**40
-
-
 _FEWEST_CHARACTERS = 4  # distinct ones in a new passphrase: what is no mistake and no joke
 
 
@@ -235,7 +233,20 @@ class Stretching(NamedTuple):
 
     def stretched(self, secret: Secret, salt: bytes) -> bytes:
         """The key material. ``UnsupportedFormat`` where Argon2id is missing, ``KeyUnavailable`` where the memory is."""
-        return secret.secret if isinstance(secret, RawKey) else _stretch(self, secret.encoded(), salt)
+        if isinstance(secret, RawKey):
+            return secret.secret
+        kind, memory, passes, lanes = self
+        try:
+            if kind == SecretKind.SCRYPT:
+                return Scrypt(salt=salt, length=RAW_KEY_SIZE, n=memory, r=passes, p=lanes).derive(secret.encoded())
+            hashing = Argon2id(salt=salt, length=RAW_KEY_SIZE, iterations=passes, lanes=lanes, memory_cost=memory)
+            return hashing.derive(secret.encoded())
+        except UnsupportedAlgorithm:
+            raise UnsupportedFormat(
+                "this passphrase slot needs Argon2id, which the OpenSSL of this installation lacks", found=kind
+            ) from None
+        except MemoryError:
+            raise KeyUnavailable("there is not enough memory to stretch the passphrase for this slot") from None
 
 
 def key_from(name: str, spelled: str | bytes) -> RawKey:
@@ -244,21 +255,6 @@ def key_from(name: str, spelled: str | bytes) -> RawKey:
         return RawKey.parse(spelled)
     except InvalidSetting as error:
         raise InvalidSetting(f"{name}: {error}") from None
-
-
-def _stretch(how: Stretching, words: bytes, salt: bytes) -> bytes:
-    kind, memory, passes, lanes = how
-    try:
-        if kind == SecretKind.SCRYPT:
-            return Scrypt(salt=salt, length=RAW_KEY_SIZE, n=memory, r=passes, p=lanes).derive(words)
-        hashing = Argon2id(salt=salt, length=RAW_KEY_SIZE, iterations=passes, lanes=lanes, memory_cost=memory)
-        return hashing.derive(words)
-    except UnsupportedAlgorithm:
-        raise UnsupportedFormat(
-            "this passphrase slot needs Argon2id, which the OpenSSL of this installation lacks", found=kind
-        ) from None
-    except MemoryError:
-        raise KeyUnavailable("there is not enough memory to stretch the passphrase for this slot") from None
 
 
 def _has_argon2() -> bool:

@@ -23,7 +23,7 @@ def test_a_vault_whose_index_says_nothing_of_the_key_slots_opens_and_says_so(
     directory = vault_at(str(tmp_path / "vault"))
     directory.add_slot(directory.unlock([("the key", vault_key)]), RawKey.generate())
     if verb == "remember":
-        monkeypatch.setattr(FilesBackend, "remembered", lambda *_: None)
+        monkeypatch.setattr(FilesBackend, "remembered", lambda *_: {})
     monkeypatch.setattr(FilesBackend, verb, refuse)
     with caplog.at_level(logging.WARNING):
         assert open_files().load("a").state == {"n": 1}

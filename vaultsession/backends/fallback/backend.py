@@ -26,7 +26,7 @@ from ...format.sealed import Commit, Container, Delete, Heads, IndexRow, Query, 
 from ...util.clock import Clock
 from ...util.lazy import log
 from ..memory import MemoryBackend
-from ..protocol import Backend, RecordedUpdate
+from ..protocol import Backend, RebuildReport, RecordedUpdate
 from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
 from .pending_session import Fork, MemorySnapshot, Merge, PendingSession
@@ -335,7 +335,7 @@ class FallbackBackend(Backend):
 
     # -- the backend itself --------------------------------------------------------------------------------------------
 
-    def reindex(self) -> object:
+    def reindex(self) -> RebuildReport:
         """That of the server. Memory has no index."""
         return self._primary.reindex()
 

@@ -36,7 +36,7 @@ from ...format.sealed import (
 )
 from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
 from ...util.lazy import log
-from ..protocol import Backend, Traits
+from ..protocol import Backend, RebuildReport, Traits
 from . import index_queries
 from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanished, stat_path
 from .container_store import ContainerStore, Unflushed
@@ -45,7 +45,7 @@ from .index_schema import forget
 from .layout import FULL, FilesLayout, key_in, refusal
 from .open_files import FileState
 from .quarantine import Quarantine
-from .rebuild import IndexRebuild, Progress, RebuildReport, batches
+from .rebuild import IndexRebuild, Progress, batches
 from .writers import WriterMarkers
 
 _PAGE = 500

@@ -21,8 +21,8 @@ from ...format.ids import locator_of
 from ...format.sealed import Tombstone
 from ...util.disk import PRIVATE_FILE, READ, Disk, opened
 from ...util.lazy import log
-from ...util.named_tuple import NamedTuple
 from ...util.reentry import not_ours
+from ..protocol import RebuildReport
 from . import index_queries, preallocation
 from .container_store import ContainerStore
 from .index import Index
@@ -51,20 +51,6 @@ _WRITE_BATCH = 4000
 Progress = Callable[[int, int], None]
 
 T = TypeVar("T")
-
-
-class RebuildReport(NamedTuple):
-    """What a rebuild met: containers; rows changed and removed; files unreadable; orphaned temporaries removed.
-
-    ``lost`` are sessions that were acknowledged and whose container is gone.
-    """
-
-    scanned: int = 0
-    changed: int = 0
-    removed: int = 0
-    unreadable: int = 0
-    temporaries: int = 0
-    lost: int = 0
 
 
 class IndexRebuild:

@@ -19,7 +19,7 @@ from ...format.sealed import (
     Update,
     Witness,
 )
-from ..protocol import Backend, RecordedUpdate
+from ..protocol import Backend, RebuildReport, RecordedUpdate
 from .replicator import Replicator
 
 
@@ -75,7 +75,7 @@ class MirrorBackend(Backend):
     def count(self, query: Query) -> int:
         return self.primary.count(query)
 
-    def reindex(self) -> object:
+    def reindex(self) -> RebuildReport:
         return self.primary.reindex()
 
     def stats(self) -> dict[str, int]:

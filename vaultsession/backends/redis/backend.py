@@ -14,7 +14,7 @@ from ...format.ids import locator_of
 from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, ReadRange, Tombstone, Write
 from ...util.deadline import pause
 from ..optimistic import TRIES, OptimisticBackend
-from ..protocol import Traits
+from ..protocol import RebuildReport, Traits
 from .health import problems
 from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack
 from .listing import RedisListing
@@ -82,13 +82,13 @@ class RedisBackend(OptimisticBackend[RedisState]):
             self.confirm()
         return found
 
-    def reindex(self) -> None:
+    def reindex(self) -> RebuildReport:
         """Derive each row anew from its container, and the sorted sets from the rows.
 
         What a row alone knew, that its container was once longer, is forgotten; what this process has seen is not.
         """
         self._server.check_open()
-        self._listing.rebuild()
+        return self._listing.rebuild()
 
     def tombstones(self) -> Iterator[Tombstone]:
         self._server.check_open()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ...format.ids import parse_locator
 from ...format.sealed import IndexRow, Query, Tombstone
 from ...util.lazy import log
+from ..protocol import RebuildReport
 from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, tagged, unpack
 from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
 from .server import Server
@@ -71,14 +72,15 @@ class RedisListing:
             total += expired if query.expired_at is not None else there - expired
         return total
 
-    def rebuild(self) -> None:
+    def rebuild(self) -> RebuildReport:
         """Each row from its container, each entry from its row; then every entry is looked at."""
-        unreadable = 0
+        scanned = unreadable = 0
         beginning = f"{self._layout.prefix}:{{*}}:"
         for name in self._server.names(f"{beginning}c:*"):
             locator = self._locator_in(name, "c")
-            if locator is not None and not self._rebuild_row(locator):
-                unreadable += 1
+            if locator is not None:
+                scanned += 1
+                unreadable += not self._rebuild_row(locator)
         if unreadable:
             log.warning("%d sessions cannot be read and are not listed", unreadable)
         for shard in self._layout.every():
@@ -92,6 +94,7 @@ class RedisListing:
             shard, tag = found[0], bytes.fromhex(found[1].decode("ascii"))
             for _ in self._walk(shard, tagged(shard, tag), False, None, tag):
                 pass
+        return RebuildReport(scanned, unreadable=unreadable)
 
     def tombstones(self) -> Iterator[Tombstone]:
         """Every tombstone of a session that is not there. One may be given twice, as a name by the server."""

@@ -29,11 +29,11 @@ from ...format.sealed import (
 )
 from ...util.lazy import log
 from ..optimistic import OptimisticBackend
-from ..protocol import Traits
+from ..protocol import RebuildReport, Traits
 from . import queries
 from .database import Database, OutcomeUnknown
 from .health import problems
-from .rebuild import SqlRebuildReport, rebuild
+from .rebuild import rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import SCHEMA_PAPER, Tables
 
@@ -91,7 +91,7 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             self.confirm()
         return int(found)
 
-    def reindex(self) -> SqlRebuildReport:
+    def reindex(self) -> RebuildReport:
         """Derive every row anew from its container. Tombstones and what was acknowledged stay remembered."""
         self._check_open()
         self._states.clear()

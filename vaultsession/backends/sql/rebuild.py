@@ -17,21 +17,13 @@ from ...format import record
 from ...format.ids import parse_locator
 from ...format.sealed import Container, ReadHead
 from ...util.lazy import log
+from ..protocol import RebuildReport
 from ..rollback_guard import RollbackGuard
 from .database import Database, OutcomeUnknown
 from .sessions import STATED, SessionTables, Stamp, suffix, tombstone_from, witness_from
 from .tables import Tables
 
 _PAGE = 256
-
-
-class SqlRebuildReport(NamedTuple):
-    """What a pass over the tables met: containers; rows rebuilt and removed; containers that are unreadable."""
-
-    scanned: int = 0
-    changed: int = 0
-    removed: int = 0
-    unreadable: int = 0
 
 
 class _Row(NamedTuple):
@@ -49,7 +41,7 @@ class _Row(NamedTuple):
 
 def rebuild(
     database: Database, tables: Tables, sessions: SessionTables, seen: RollbackGuard, describe: ReadHead
-) -> SqlRebuildReport:
+) -> RebuildReport:
     """Rebuild the row of every container, unless somebody writes it meanwhile: then it is right already."""
     scanned = changed = removed = unreadable = 0
     for row in chain(_rows(database, tables), _strays(database, tables)):
@@ -76,7 +68,7 @@ def rebuild(
             )
         except OutcomeUnknown as error:
             raise database.refusal(error) from error
-    report = SqlRebuildReport(scanned, changed, removed, unreadable)
+    report = RebuildReport(scanned, changed, removed, unreadable)
     log.info("the rows were rebuilt from the sessions: %s", report)
     return report
 

@@ -131,10 +131,6 @@ class SessionTables:
         )
         return FoundRow(Stamp(generation, version), container, known.tombstone, len(tail))
 
-    def has_pieces(self, connection: sa.Connection, locator: str) -> bool:
-        """Whether there is any piece of a container, of whichever generation."""
-        return connection.execute(self._any_piece, {"here": locator.encode()}).first() is not None
-
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def is_one_statement(self, known: KnownRow, sealed: Write) -> bool:
@@ -167,7 +163,7 @@ class SessionTables:
         ):
             return False
         # Behind the swap: before it, the pieces may be those of a session that someone has just made.
-        if not known.lives and self.has_pieces(connection, locator.decode()):
+        if not known.lives and connection.execute(self._any_piece, {"here": locator}).first() is not None:
             raise Damaged(
                 f"{sealed.head.key} is absent, and pieces of it are there; nothing was changed: reindex finds them"
             )

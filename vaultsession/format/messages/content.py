@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .parts import (
     Citation,
@@ -92,10 +92,6 @@ def _text(block: Block) -> Iterator[Part]:
         yield Citation(title or url or word(note.get("cited_text")) or text_of(dict(note)), url)
 
 
-def _refusal(block: Block) -> Iterator[Part]:
-    yield Text(text_of(block.get("refusal")))
-
-
 def _thinking(block: Block) -> Iterator[Part]:
     """Anthropic's and Pi's ``thinking``, and the summaries of OpenAI's reasoning."""
     if isinstance(block.get("summary"), list):
@@ -106,10 +102,6 @@ def _thinking(block: Block) -> Iterator[Part]:
         (block[name] for name in ("thinking", "reasoning", "text", "content", "value") if name in block), None
     )
     yield Thinking(text_of(value))
-
-
-def _sealed_thinking(_: Block) -> Iterator[Part]:
-    yield Thinking("")
 
 
 def _tool_call(block: Block) -> Iterator[Part]:
@@ -127,10 +119,6 @@ def _tool_result(block: Block) -> Iterator[Part]:
     value: Json = next((block[name] for name in ("content", "output", "result") if name in block), None)
     call = block.get("tool_use_id") or block.get("call_id") or block.get("toolCallId")
     yield answer_of(value, call, block.get("name"), block.get("is_error", block.get("isError")))
-
-
-def _found_tools(block: Block) -> Iterator[Part]:
-    yield result_of(text_of(block.get("tools")), block.get("call_id"))
 
 
 def _image(block: Block) -> Iterator[Part]:
@@ -184,10 +172,6 @@ def _search_result(block: Block) -> Iterator[Part]:
     yield Citation(word(block.get("title")) or url or "", url)
 
 
-def _reference(block: Block) -> Iterator[Part]:
-    yield Citation(word(block.get("tool_name")) or text_of(dict(block)))
-
-
 def _of_source(source: Block, kind: str, name: str | None) -> Part:
     """Where Anthropic says what an image or a document is."""
     stated = word(source.get("media_type")) or kind
@@ -211,11 +195,11 @@ _OUTPUTS = (
 ITEMS = frozenset(("reasoning", *_CALLS, *_OUTPUTS, "tool_search_output"))
 """Items of OpenAI's Responses API that have no role: blocks that stand alone."""
 
-_BLOCKS: dict[str, Callable[[Block], Iterator[Part]]] = {
+_BLOCKS: dict[str, Callable[[Block], Iterable[Part]]] = {
     **dict.fromkeys(("text", "input_text", "output_text", "summary_text"), _text),
-    "refusal": _refusal,
+    "refusal": lambda block: [Text(text_of(block.get("refusal")))],
     **dict.fromkeys(("thinking", "reasoning", "reasoning_text"), _thinking),
-    "redacted_thinking": _sealed_thinking,
+    "redacted_thinking": lambda _: [Thinking("")],
     **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use", "toolCall", "tool_call"), _tool_call),
     **dict.fromkeys(_CALLS, _tool_call),
     **dict.fromkeys(("tool_result", "mcp_tool_result", *_OUTPUTS), _tool_result),
@@ -225,8 +209,8 @@ _BLOCKS: dict[str, Callable[[Block], Iterator[Part]]] = {
     **dict.fromkeys(("input_audio", "audio"), _audio),
     **dict.fromkeys(("resource", "resource_link"), _resource),
     **dict.fromkeys(("search_result", "web_search_result"), _search_result),
-    "tool_search_output": _found_tools,
-    "tool_reference": _reference,
+    "tool_search_output": lambda block: [result_of(text_of(block.get("tools")), block.get("call_id"))],
+    "tool_reference": lambda block: [Citation(word(block.get("tool_name")) or text_of(dict(block)))],
 }
 
 # -- Bedrock's blocks, as Strands keeps them: without a type, named by their only field --------------------------------

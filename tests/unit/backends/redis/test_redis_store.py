@@ -11,6 +11,7 @@ from servers import redis_server
 
 from vaultsession import (
     BackendUnavailable,
+    Conflict,
     LeaseTimeout,
     Passphrase,
     RawKey,
@@ -38,6 +39,20 @@ def test_what_was_written_is_there_for_the_next_store(place: Place) -> None:
         assert (store.count(), store.count(user_id="bob")) == (1, 0)
         with pytest.raises(SessionNotFound):
             store.load("b")
+
+
+def test_a_key_stays_while_a_session_that_nobody_lists_cannot_be_read(place: Place) -> None:
+    """A damaged container without a row is in no listing: nobody can say which key it needs."""
+    with open_store(place.url, key=KEY) as store:
+        store.create("a", messages=[HELLO])
+        (container,) = place.keys("c:")
+        place.bare.setrange(container, 90, b"damaged!")
+        for name in place.keys("n:"):
+            place.bare.delete(name)
+        store.rotate_key()
+        with pytest.raises(Conflict, match="cannot be read"):
+            store.prune_keys()
+        assert len(store.key_usage()) == 2
 
 
 def test_a_vault_on_redis_opens_with_its_key_and_no_other(place: Place) -> None:
