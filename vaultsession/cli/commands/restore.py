@@ -72,4 +72,4 @@ def restore(
         output.facts(
             {**totals, "bytes": size}, form=form, json={**totals, "bytes": size, "files": files, "problems": problems}
         )
-    exit_codes.end(lost=False, partial=bool(problems))
+    exit_codes.end(partial=bool(problems))
