@@ -69,14 +69,15 @@ class WriterMarkers:
                 if not try_lock(self._disk, descriptor.fd):
                     continue
                 if self._disk.pread(descriptor.fd, 1, 0) == _DIRTY:  # left for the next opening, which rebuilds
-                    unlock(self._disk, descriptor.fd)
+                    self.unlock([descriptor])
                     dead = True
                     continue
                 try:
                     self._is_new = not self._disk.pread(descriptor.fd, 1, 0)
                     write_all(self._disk, descriptor.fd, _DIRTY, 0)
                 except BaseException:
-                    unlock(self._disk, descriptor.fd)
+                    self.unlock([descriptor])
+                    del descriptor  # the error may be kept, and this frame with it
                     raise
                 self._flush_ended.clear()
                 self._flush_begun = False
@@ -144,9 +145,12 @@ class WriterMarkers:
             try:
                 if clean:
                     self._write(own, _CLEAN + self._token)
+            except OSError as error:
+                raise error.with_traceback(None)  # the same one, without the frames that keep the file open
             finally:
                 self._token = b""
-                unlock(self._disk, own.fd)
+                self.unlock([own])
+                del own  # as in ``take``
 
     def dead(self) -> list[OpenFile]:
         """The markers of writers that died, locked: ``clear`` or ``unlock`` comes next."""
@@ -162,7 +166,7 @@ class WriterMarkers:
                 if self._is_dirty(descriptor):
                     found.append(descriptor)
                 else:
-                    unlock(self._disk, descriptor.fd)
+                    self.unlock([descriptor])
         return found
 
     def clear(self, markers: list[OpenFile]) -> None:
@@ -172,7 +176,7 @@ class WriterMarkers:
         self.unlock(markers)
 
     def unlock(self, markers: list[OpenFile]) -> None:
-        """Leave them as they are, for the next opening."""
+        """Leave them as they are, for the next opening. One that cannot be unlocked is unlocked as it is closed."""
         for marker in markers:
             with contextlib.suppress(OSError):
                 unlock(self._disk, marker.fd)

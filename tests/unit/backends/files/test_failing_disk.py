@@ -14,13 +14,14 @@ from files_lab import NoDirectoryFlush, descriptors, preallocate_early, session_
 from memory import QuickDisk
 
 from vaultsession.backends import FilesBackend
+from vaultsession.backends.files.layout import FilesLayout
+from vaultsession.backends.files.writers import WriterMarkers
 from vaultsession.errors import BackendUnavailable, DurabilityUnknown
 from vaultsession.format.sealed import Current, IndexRow, Query
 from vaultsession.testing.faulty_disk import CALLS, FaultyDisk
 from vaultsession.testing.sealer import Sealer
 
-COUNTED = tuple(name for name in CALLS if name not in {"close", "flock"})
-"""Those two fail once each where a whole store is swept: an unlocking that goes on failing keeps its descriptor."""
+COUNTED = tuple(name for name in CALLS if name != "close")
 
 WRITES = ("mkdir", "unlink", "rename", "pwrite", "fchmod")
 
@@ -112,6 +113,24 @@ def test_a_failure_at_any_call_leaves_old_or_new(
             assert scribe.texts(again, key)[-1] == "next"
         again.close()
         assert descriptors(path) == []
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_a_marker_that_cannot_be_unlocked_is_closed_although_the_error_is_kept(path: Path, clean: bool) -> None:
+    for directory in ("sessions", "locks"):
+        (path / directory).mkdir(parents=True, mode=0o700)
+    disk = FaultyDisk(only=("flock", "fdatasync", "pwrite"), under=QuickDisk())
+    markers = WriterMarkers(disk, FilesLayout(str(path)), durable=True)
+    assert markers.take()
+    assert len(descriptors(path)) == 1
+    disk.fail(1, times=10_000)
+    kept: list[OSError] = []
+    try:
+        markers.release(clean=clean)
+    except OSError as error:
+        kept.append(error)
+    assert bool(kept) is clean
+    assert descriptors(path) == []
 
 
 def test_a_full_disk_leaves_the_file_alone(path: Path, scribe: Sealer, opening: Any) -> None:
