@@ -146,7 +146,7 @@ class WriterMarkers:
                 if clean:
                     self._write(own, _CLEAN + self._token)
             except OSError as error:
-                raise error.with_traceback(None)  # the same one, without the frames that keep the file open
+                raise error.with_traceback(None)  # noqa: B904 - the same one, without the frames that keep the file open
             finally:
                 self._token = b""
                 self.unlock([own])
