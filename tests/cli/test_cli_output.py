@@ -160,3 +160,13 @@ def test_sizes_are_told_in_units(count, words):
 @pytest.mark.parametrize(("seconds", "words"), [(86400, "1 d"), (5400, "90 min"), (0.05, "0.05 s"), (61, "61 s")])
 def test_spans_are_told_in_whole_units(seconds, words):
     assert output.span(seconds) == words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["append a --create", "import -", "chat a", "rm a"])
+def test_a_closed_stdin_is_empty_and_no_bug(place, spawn, line):
+    """Daemons start programs so; ``append`` called it a bug of its own."""
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m vaultsession {line} <&-"], capture_output=True, check=False
+    )
+    assert b"bug" not in done.stderr, done.stderr

@@ -128,7 +128,7 @@ def refuse_unfit(kinds: Mapping[str, ArgumentKind], given: Iterable[tuple[str, o
 
 
 def _shown(value: object) -> str:
-    if value is None or isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):  # noqa: PLR2004 - as long as a line
+    if value is None or isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 256):  # noqa: PLR2004 - as long as a line
         return repr(value)
     return type(value).__name__
 
