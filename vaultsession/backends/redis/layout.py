@@ -135,6 +135,14 @@ def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
         raise ValueError(str(error)) from None
 
 
+def newest_in(stored: bytes | None, locator: str) -> IndexRow | Tombstone | None:
+    """What is stored as the newest of a session, where it can be understood."""
+    try:
+        return unpack(stored, locator) if stored else None
+    except ValueError:
+        return None
+
+
 def _unpack_row(data: bytes, locator: str) -> IndexRow:
     kind, size = _SIZE.unpack_from(data)
     end = _SIZE.size + size
