@@ -38,22 +38,27 @@ def _build(path: str, sessions: int) -> str:
 
 
 def _batches(report: Report, directory: str, scale: float) -> None:
-    """Flushes that overlap: batches and a rotation, per session, beside one save after another in the same rounds."""
+    """Flushes that overlap: batches and a rotation, per session, beside one save after another in the same rounds.
+
+    Batches and single saves go to one vault, since what a create costs depends on its directory.
+    """
     message = {"role": "user", "content": " ".join(f"word-{n * 7919 % 1009}" for n in range(200))}
     each, rotated, rounds = 100, 1000, max(3, int(10 * scale))
     turn = itertools.count()
-    with vaultsession.open_store(os.path.join(directory, "batches"), key=KEY) as store:
-        store.save_many({"id": f"rotated-{number}", "messages": [message]} for number in range(rotated))
-        with vaultsession.open_store(os.path.join(directory, "singles"), key=KEY) as other:
+    with (
+        vaultsession.open_store(os.path.join(directory, "batches"), key=KEY) as store,
+        vaultsession.open_store(os.path.join(directory, "rotated"), key=KEY) as other,
+    ):
+        other.save_many({"id": f"rotated-{number}", "messages": [message]} for number in range(rotated))
 
-            def singles() -> None:
-                for _ in range(each):
-                    other.save(f"single-{next(turn)}", messages=[message])
+        def singles() -> None:
+            for _ in range(each):
+                store.save(f"single-{next(turn)}", messages=[message])
 
-            def together() -> None:
-                other.save_many({"id": f"many-{next(turn)}", "messages": [message]} for _ in range(each))
+        def together() -> None:
+            store.save_many({"id": f"many-{next(turn)}", "messages": [message]} for _ in range(each))
 
-            times = interleaved({"single": singles, "many": together, "rotate": store.rotate_key}, rounds, warm_up=1)
+        times = interleaved({"rotate": other.rotate_key, "single": singles, "many": together}, rounds, warm_up=1)
     single = median(times["single"]) / each
     for what, name, count in (("save_many of new sessions", "many", each), ("key rotation", "rotate", rotated)):
         took = median(times[name]) / count

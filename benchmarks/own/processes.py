@@ -35,6 +35,8 @@ def run(report: Report, directory: str, scale: float) -> None:
     times, _ = _all(_mixed, path, seconds)
     report.add("four processes, 80/20 over 1000 sessions: p99", percentile(times, 0.99) / 1000, "ms", 4)
     report.add("  operations per second", len(times) / seconds, "/s", detail=f"worst {max(times) / 1000:.1f} ms")
+    times, _ = _all(_met, path, seconds)
+    report.add("  the same once each process has met each session", len(times) / seconds, "/s")
 
     ours, acknowledged = _all(_hot, path, seconds)
     with vaultsession.open_store(path, key=KEY) as store:
@@ -85,9 +87,16 @@ def _timed(call: Callable[[], object], seconds: float, start) -> tuple[list[floa
     return times, len(times) + 1
 
 
-def _mixed(path: str, seconds: float, number: int, start) -> tuple[list[float], int]:
+def _met(path: str, seconds: float, number: int, start) -> tuple[list[float], int]:
+    return _mixed(path, seconds, number, start, meet=True)
+
+
+def _mixed(path: str, seconds: float, number: int, start, *, meet: bool = False) -> tuple[list[float], int]:
+    """A session that a process meets for the first time takes it four times as much as one that it knows."""
     chance, turn = random.Random(number), Author(number).turn()
     with vaultsession.open_store(path, key=KEY) as store:
+        for name in range(SESSIONS if meet else 0):
+            store.load(f"s{name}")
 
         def one() -> None:
             name = f"s{chance.randrange(SESSIONS)}"

@@ -19,7 +19,7 @@ from vaultsession import RawKey, SessionStore, VaultError, open_store
 from vaultsession.format import record
 
 KEY = RawKey(bytes(range(220, 252)))
-PATIENCE = 20
+PATIENCE = 60
 IDS = ("alice", "bob")
 STATES = 8
 """States that alice was in, two of them in a life that was ended."""

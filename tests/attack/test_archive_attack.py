@@ -68,14 +68,29 @@ def test_only_what_would_be_archived_is_put_back(
     home = tmp_path / "home"
     (home / ".claude").mkdir(parents=True)
     forge(store, source, root=f"{home}/{root}" if root else str(home), name=name)
-    found = restored(store, "s", environ={"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude")})
+    environ = {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude")}
+    found = restored(store, "s", sources=[str(home)], environ=environ)
     assert (found.outcome, [*home.rglob("*.*")]) == ("left", [home / ".claude"])
+
+
+def test_no_new_file_is_made_where_no_agent_keeps_any_unless_it_is_asked_for(
+    store: SessionStore, source: Path, tmp_path: Path
+) -> None:
+    """A session that a writer of the vault made could put a package.json into any directory, with plain restore."""
+    work = tmp_path / "work"
+    forge(store, source, root=str(work), name="package.json")
+    for sources in ((), (str(source),), (str(tmp_path / "wor"),)):
+        found = restored(store, "s", sources=sources, environ={"HOME": str(tmp_path)})
+        assert (found.outcome, work.exists()) == ("left", False)
+    assert "--source" in found.problem
+    found = restored(store, "s", sources=[str(work)], environ={"HOME": str(tmp_path)})
+    assert (found.outcome, os.listdir(work)) == ("restored", ["package.json"])
 
 
 @pytest.mark.parametrize("root", ["relative", "", "/tmp/\0"])
 def test_a_root_that_is_no_place_is_refused(store: SessionStore, source: Path, root: str) -> None:
     forge(store, source, root=root)
-    assert restored(store, "s").outcome == "left"
+    assert restored(store, "s", sources=["/"]).outcome == "left"
     assert not Path("relative").exists()
 
 
@@ -134,7 +149,7 @@ def test_a_pipe_in_its_place_stays(store: SessionStore, source: Path) -> None:
     run(store, source)
     file.unlink()
     os.mkfifo(file)
-    assert restored(store, "s", replace=True).outcome == "left"
+    assert restored(store, "s", sources=[str(source)], replace=True).outcome == "left"
     assert file.is_fifo()
 
 
@@ -161,7 +176,7 @@ def test_what_is_written_while_its_file_is_put_back_stays(
         append(file, b"precious")
 
     monkeypatch.setattr(restorer, "write_all", written_to_meanwhile)
-    assert restored(store, "s").outcome == "left"
+    assert restored(store, "s", sources=[str(source)]).outcome == "left"
     assert file.read_bytes() == DATA[:50] + b"precious"
 
 

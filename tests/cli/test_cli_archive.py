@@ -47,7 +47,10 @@ def test_files_are_sealed_removed_and_put_back(run: Run, place: Place, source: P
     assert not any(path.exists() for path in before)
     assert {row["id"] for row in run("ls").rows} == {"s-1", "chat"}
     assert run("grep", "-F", "wörd 2").code == 0
-    back = run("restore", "--all", "--json")
+    asked = run("restore", "--all")
+    assert (asked.code, "give --source DIR as it was given to archive" in asked.err) == (3, True)
+    assert not any(path.exists() for path in before)
+    back = run("restore", "--all", "--source", source, "--json")
     assert (back.code, back.json["restored"], back.json["bytes"]) == (0, 2, size)
     assert {path: path.read_bytes() for path in before} == before
     assert run("restore", "s-1", "--to", tmp_path / "to", "--json").json["files"][0]["path"] == str(
@@ -62,7 +65,7 @@ def test_what_could_not_be_done_is_told_and_the_rest_is_done(run: Run, place: Pl
     assert "link.json: a link, and links are not followed" in done.err
     assert run("ls", "--count").out == "2\n"
     write(source / "chat.json", b"another")
-    back = run("restore", "--all")
+    back = run("restore", "--all", "--source", source)
     assert back.code == 3
     assert "another file is there" in back.err
 
@@ -128,7 +131,7 @@ def test_a_session_that_was_written_anew_is_restored_as_it_is_now(run: Run, plac
     write(file, lines(event(9)), modified=1_700_000_900)
     assert run("archive", source, "--json").json["sources"][0]["replaced"] == 1
     file.unlink()
-    assert run("restore", "--all").code == 0
+    assert run("restore", "--all", "--source", source).code == 0
     assert file.read_bytes() == lines(event(9))
     append(file, lines(event(10)))
     assert run("archive", source, "--json").json["sources"][0]["appended"] == 1

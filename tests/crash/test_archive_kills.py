@@ -165,7 +165,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_the_next_run_goes_on(root: Path,
             # What was sealed before the file was written anew is there as well, at least once.
             kept = [info.id for info in store.list() if info.id.startswith("anew~before")]
             assert sealed_bytes(store, kept[0]) == lines(*map(event, range(3)))
-            restorer = Restorer(store)
+            restorer = Restorer(store, sources=[str(root / "source")])
             for info in store.list():
                 if not info.id.startswith("anew~before"):
                     restorer.restore(info.id)

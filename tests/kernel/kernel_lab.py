@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = Path(__file__).with_name("kernel_writer.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "VAULTSESSION_KEY": KEY.text(), "PYTHONDONTWRITEBYTECODE": "1"}
 
-PATIENCE = 60
+PATIENCE = 120
 SHUTDOWN = 0x8004587D
 """FS_IOC_SHUTDOWN: the file system is cut off from its device as by a power cut, at once."""
 DEFAULT, LOG_FLUSH, NO_LOG_FLUSH = 0, 1, 2

@@ -143,7 +143,7 @@ def test_the_child_of_a_fork_has_connections_of_its_own(any_url: str) -> None:
             try:
                 for number in range(10):
                     store.append("a", {"by": "child", "n": number})
-                with store.lease("a", timeout=5):
+                with store.lease("a", timeout=60):
                     pass
                 os._exit(0)
             finally:

@@ -86,7 +86,7 @@ def test_every_file_comes_back_and_takes_what_an_import_takes(tmp_path: Path) ->
         done = run(store, source, remove=True)
         assert [each for each in done if each.outcome != "archived" or not each.removed] == []
         assert {each.id for each in done} == ids
-        restorer = Restorer(store)
+        restorer = Restorer(store, sources=[str(source)])
         for name in ids:
             restorer.restore(name)
     now = {

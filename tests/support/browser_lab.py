@@ -13,7 +13,7 @@ ActionChains: Any = None
 with contextlib.suppress(ImportError):
     from selenium.webdriver.common.action_chains import ActionChains
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Served(NamedTuple):

@@ -1,7 +1,7 @@
 """How much the tests do that could go on for ever: ``VAULTSESSION_TEST_EFFORT``.
 
-1 is what somebody waits for who wants to land a change. With 4 hundreds of processes are killed, a vault has a hundred
-thousand sessions, and each state that a power cut leaves is looked at; with 8 each kernel call fails once.
+1 is what somebody waits for who wants to land a change. With 4 hundreds of processes are killed, and each state that a
+power cut leaves is looked at; with 8 each kernel call fails once, and a vault has a hundred thousand sessions.
 """
 
 from __future__ import annotations

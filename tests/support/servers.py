@@ -28,7 +28,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take to answer."""
 
 

@@ -61,7 +61,7 @@ ADVICE: dict[type[errors.VaultError], str] = {
 """What to do next, where the message of the class does not say it."""
 
 
-def end(*, lost: bool, partial: bool) -> None:
+def end(*, lost: bool = False, partial: bool) -> None:
     """End the command with INTEGRITY where something is lost, with PARTIAL where something is left to do."""
     if lost or partial:
         raise typer.Exit(INTEGRITY if lost else PARTIAL)

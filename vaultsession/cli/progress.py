@@ -8,20 +8,26 @@ from collections.abc import Callable, Iterator
 from .output import notes, say
 
 
+class WorkProgress:
+    """How far work has come."""
+
+    draw: Callable[[int, int | None], object] | None = None
+    reached = "0"
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """So much is done, of so much where that is known."""
+        self.reached = str(done) if total is None else f"{done} of {total}"
+        if self.draw is not None:
+            self.draw(done, total)
+
+
 @contextlib.contextmanager
-def bar(what: str, *, shown: bool = True, interrupted: str = "") -> Iterator[Callable[[int, int | None], None]]:
-    """A function of ``(done, total)``; a total of None is unknown. ``shown`` False: not among data.
+def bar(what: str, *, shown: bool = True, interrupted: str = "") -> Iterator[WorkProgress]:
+    """What is called as the work goes on. ``shown`` False: not among data.
 
     ``interrupted``: what holds after Ctrl-C, said with how far the work had come.
     """
-    count, of = 0, ""
-    draw: Callable[[int, int | None], object] = lambda _done, _total: None  # noqa: E731 - the bar takes its place
-
-    def progress(done: int, total: int | None) -> None:
-        nonlocal count, of
-        count, of = done, "" if total is None else f" of {total}"
-        draw(done, total)
-
+    progress = WorkProgress()
     with contextlib.ExitStack() as stack:
         console = notes()
         if shown and console.is_terminal:
@@ -30,11 +36,11 @@ def bar(what: str, *, shown: bool = True, interrupted: str = "") -> Iterator[Cal
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
             drawn = stack.enter_context(Progress(*columns, console=console, transient=True))
             task = drawn.add_task(what, total=None)
-            draw = lambda done, total: drawn.update(task, completed=done, total=total)  # noqa: E731 - as above
+            progress.draw = lambda done, total: drawn.update(task, completed=done, total=total)
         try:
             yield progress
         except KeyboardInterrupt:
             if interrupted:
                 stack.close()
-                say(f"vaultsession: {what} was interrupted after {count}{of}: {interrupted}")
+                say(f"vaultsession: {what} was interrupted after {progress.reached}: {interrupted}")
             raise

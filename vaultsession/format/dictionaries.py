@@ -106,9 +106,9 @@ def shipped() -> Dictionary:
 class Dictionaries:
     """The dictionaries that records of one vault refer to, loaded as they are met. Safe from any thread."""
 
-    def __init__(self, keys: Masters, shelf: DictionaryStore | None = None) -> None:
+    def __init__(self, keys: Masters, store: DictionaryStore | None = None) -> None:
         self.keys = keys
-        self._shelf = MemoryDictionaryStore() if shelf is None else shelf
+        self._store = MemoryDictionaryStore() if store is None else store
         self.is_stale = False
         """Whether it is to be chosen again: the keyring has changed."""
         self.of_all: tuple[Dictionary, ...] | None = None
@@ -135,7 +135,7 @@ class Dictionaries:
         """Compress with the newest that the vault holds from now on. One that cannot be read is passed over."""
         self.is_stale = False
         try:
-            numbers = self._shelf.dictionaries()
+            numbers = self._store.dictionaries()
         except VaultError as error:
             log.warning("the dictionaries of the vault cannot be looked at: %s", error)
             return
@@ -145,7 +145,7 @@ class Dictionaries:
             if newest is not None and not self.keys.current.tenant_keys:
                 break
             try:
-                copies = self._shelf.dictionary(number)
+                copies = self._store.dictionary(number)
                 if any(map(_is_retired, copies)):
                     continue
                 known, key_id = self._owned(number, copies)
@@ -165,25 +165,25 @@ class Dictionaries:
 
     def numbers(self) -> Sequence[int]:
         """The numbers of those that the vault holds."""
-        return self._shelf.dictionaries()
+        return self._store.dictionaries()
 
     def owners(self) -> Iterator[tuple[int, set[bytes]]]:
         """The number of each, and the ids of the keys that its copies say that they lie under."""
         for number in self.numbers():
-            yield number, set(map(key_id_of, self._shelf.dictionary(number)))
+            yield number, set(map(key_id_of, self._store.dictionary(number)))
 
     def retire(self, number: int) -> None:
         """Compress nothing more with it, in whichever process, once that has seen the keyring change. Idempotent."""
-        copies = self._shelf.dictionary(number)
+        copies = self._store.dictionary(number)
         if not all(map(_is_retired, copies)):
             known, data = self._proved(number, copies)
             key = self.keys.master(key_id_of(data))
-            self._shelf.level_dictionary(number, self.seal(known, key, retired=True))
+            self._store.level_dictionary(number, self.seal(known, key, retired=True))
         self.choose()
 
     def delete(self, number: int) -> None:
         """Remove one that no record refers to."""
-        self._shelf.delete_dictionary(number)
+        self._store.delete_dictionary(number)
         self._known.pop(number, None)
         self.choose()
 
@@ -196,7 +196,7 @@ class Dictionaries:
             return shipped()
         with self._lock:
             if number not in self._known:
-                self._owned(number, self._shelf.dictionary(number) if FIRST <= number <= LAST else ())
+                self._owned(number, self._store.dictionary(number) if FIRST <= number <= LAST else ())
             return self._known[number][0]
 
     def _owned(self, number: int, copies: Sequence[bytes]) -> tuple[Dictionary, bytes]:
@@ -223,7 +223,7 @@ class Dictionaries:
         number = max(FIRST, FIRST + now // 1_000_000 - EPOCH, *(each + 1 for each in numbers))
         for candidate in range(number, min(number + _TRIES, LAST + 1)):
             made = numbered(content, candidate)
-            if self._shelf.add_dictionary(candidate, self.seal(made, key)):
+            if self._store.add_dictionary(candidate, self.seal(made, key)):
                 self._known[candidate] = made, key.id
                 self.choose()
                 return made
@@ -235,8 +235,8 @@ class Dictionaries:
         What lies under a destroyed key is left as it is, and is none of them.
         """
         left: list[str] = []
-        for number in self._shelf.dictionaries():
-            copies = self._shelf.dictionary(number)
+        for number in self._store.dictionaries():
+            copies = self._store.dictionary(number)
             try:
                 known, data = self._proved(number, copies)
             except UnknownDictionary:
@@ -245,7 +245,7 @@ class Dictionaries:
                 continue
             key = sealing(key_id_of(data))
             if any(key_id_of(copy) != key.id for copy in copies):
-                self._shelf.level_dictionary(number, self.seal(known, key, retired=_is_retired(data)))
+                self._store.level_dictionary(number, self.seal(known, key, retired=_is_retired(data)))
         return left
 
     def seal(self, dictionary: Dictionary, key: MasterKey | None = None, *, retired: bool = False) -> bytes:

@@ -12,10 +12,10 @@ import math
 import re
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import Damaged, InvalidDocument, TooLarge
+from ..errors import Damaged
 
 BOX = "$lossless"
 MARK = b'"$lossless'
@@ -32,6 +32,8 @@ _ESCAPED = "[\\\\\ud800-\udfff]"
 _ESCAPE = r"\\(?:(\\)|u(d[89a-f][0-9a-f]{2}))?"
 _HEX = "-?[0-9a-f]+"
 
+_LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
+
 Json = dict[str, Any]
 
 
@@ -40,9 +42,14 @@ def is_box(value: object) -> bool:
     return type(value) is dict and BOX in value
 
 
-def box(value: object, path: str, *, limit: int) -> Json:
-    """The value in a box. ``InvalidDocument`` names the place of what no box holds; ``TooLarge`` beyond the limit."""
-    return {BOX: _Speller(path, limit).parts(value)}
+def why_not(value: object) -> str | None:
+    """Why a value that holds no other cannot lie in a box, or None."""
+    return None if type(value) in _LEAVES else f"no {type(value).__name__} is given back"
+
+
+def box(value: object) -> Json:
+    """The value in a box: one that does not hold itself, of leaves that fit and of keys that are text."""
+    return {BOX: _Speller().parts(value)}
 
 
 def unbox(value: Any) -> Any:  # noqa: ANN401 - whatever was boxed
@@ -95,104 +102,51 @@ def readable(value: object, levels: int = PART_LEVELS) -> Any:  # noqa: ANN401 -
     return _leaf(value) if type(value) in (bytes, int, float) else value
 
 
-def _leaf(value: object) -> Any:  # noqa: ANN401 - JSON
+def _leaf(value: Any) -> Any:  # noqa: ANN401 - JSON
     """What holds no other value, as JSON."""
     match value:
+        case str():
+            return {"$s": _escape(value)} if re.search(_SURROGATE, value) else value
+        case bytes():
+            return {"$b": binascii.b2a_base64(value, newline=False).decode()}
         case None | bool():
             return value
-        case str() if type(value) is str:
-            return {"$s": _escape(value)} if re.search(_SURROGATE, value) else value
-        case bytes() if type(value) is bytes:
-            return {"$b": binascii.b2a_base64(value, newline=False).decode()}
-        case int() if type(value) is int:
+        case int():
             return value if -(2**63) <= value < 2**64 else {"$i": format(value, "x")}
-        case float() if type(value) is float:
-            return value if math.isfinite(value) else {"$f": struct.pack(">d", value).hex()}
-    raise _Unfit(f"no {type(value).__name__} is given back")
-
-
-class _Unfit(TypeError):  # becomes an InvalidDocument with the path, which is put together on the way up
-    """A value that no box holds."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.steps: list[str] = []
+    return value if math.isfinite(value) else {"$f": struct.pack(">d", value).hex()}
 
 
 class _Speller:
     """Spells one value."""
 
-    def __init__(self, path: str, limit: int) -> None:
-        self._path = path
-        self._limit = self._left = limit
-        self._waiting: deque[tuple[object, _Above | None]] = deque()
-        self._met = 0
-        self._open: set[int] = set()
-        self._above: _Above | None = None
+    def __init__(self) -> None:
+        self._waiting: deque[object] = deque()
+        self._met = 1
 
     def parts(self, value: object) -> list[Any]:
         """The parts of the value, the first being the value itself."""
-        self._waiting.append((value, None))
-        self._met, found = 1, []
+        self._waiting.append(value)
+        found = []
         while self._waiting:
-            part, above = self._waiting.popleft()
-            if any(part is each for each in _up(above)):
-                raise InvalidDocument(f"{self._path}: holds itself", path=self._path)
-            self._above = (part, above)
-            try:
-                found.append(self._spelled(part, 0))
-            except _Unfit as unfit:
-                path = self._path + "".join([("…" if above else ""), *reversed(unfit.steps)])
-                raise InvalidDocument(f"{path}: {unfit}", path=path) from None
+            found.append(self._spelled(self._waiting.popleft(), 0))
         return found
 
     def _spelled(self, value: object, level: int) -> Any:  # noqa: ANN401 - JSON
-        self._left -= 1 + len(value) if isinstance(value, str | bytes) else 1
-        if self._left < 0:
-            raise TooLarge(f"{self._path}: more than {self._limit} bytes of JSON in one record")
-        if type(value) is not list and type(value) is not dict:
+        if not isinstance(value, list | dict):
             return _leaf(value)
-        if id(value) in self._open:  # found here, and not when it is too deep: it may hold itself many times
-            raise InvalidDocument(f"{self._path}: holds itself", path=self._path)
         if level == PART_LEVELS:
-            self._waiting.append((value, self._above))
+            self._waiting.append(value)
             self._met += 1
             return {"$r": self._met - 1}
-        self._open.add(id(value))
-        try:
-            return self._all_of(value, level)
-        finally:
-            self._open.discard(id(value))
-
-    def _all_of(self, value: Any, level: int) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, list):
-            return [self._below(item, level, f"[{number}]") for number, item in enumerate(value)]
-        return {self._key(name): self._below(item, level, f".{name}") for name, item in value.items()}
-
-    def _below(self, value: object, level: int, step: str) -> Any:  # noqa: ANN401 - JSON
-        try:
-            return self._spelled(value, level + 1)
-        except _Unfit as unfit:
-            unfit.steps.append(step)
-            raise
-
-    def _key(self, name: object) -> str:
-        if type(name) is not str:
-            raise _Unfit(f"a key is a str, not {type(name).__name__} ({name!r:.40})")
-        self._left -= len(name)
-        if re.search(_SURROGATE, name):
-            return _TEXT_KEY + _escape(name)
-        return "$" + name if name.startswith("$") else name
+            return [self._spelled(item, level + 1) for item in value]
+        return {_spelled_key(name): self._spelled(item, level + 1) for name, item in value.items()}
 
 
-_Above = tuple[object, Any]
-"""A part, and the one above it that refers to it."""
-
-
-def _up(above: _Above | None) -> Iterable[object]:
-    while above is not None:
-        part, above = above
-        yield part
+def _spelled_key(name: str) -> str:
+    if re.search(_SURROGATE, name):
+        return _TEXT_KEY + _escape(name)
+    return "$" + name if name.startswith("$") else name
 
 
 class _Parts:

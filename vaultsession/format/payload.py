@@ -14,7 +14,7 @@ from __future__ import annotations
 import marshal
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ import zstandard
 from ..errors import Damaged, InvalidDocument, TooLarge, UnknownDictionary, UnsupportedFormat
 from ..util.named_tuple import NamedTuple
 from . import lossless
+from .survey import JsonSurvey, WhyNot
 
 CODEC_NONE = 0
 CODEC_ZSTD = 1
@@ -36,8 +37,11 @@ LEVELS = range(1, 4)
 LARGEST_BODY = 128 << 20
 """Bytes of JSON in one record, after inflation."""
 
+LARGEST_DOCUMENT = 4 << 30
+"""Bytes of JSON that a verb puts into one session at once."""
+
 DEEPEST = 253
-"""Levels of nesting that a value may have."""
+"""Levels of nesting that a value may have; an element by itself is written with one more."""
 
 _SMALL = 16 * 1024
 """Bytes of a body up to which all of it is inflated at once; dictionaries are for such alone."""
@@ -80,9 +84,11 @@ Of floats those that are finite: it writes null for the others. Keys it refuses 
 
 _LEVELS = 32
 _AT_ONCE = 1 << 20
-"""Levels, and values on each of them, that are looked at together: what is shared is there as often as it is named."""
+_BATCH = 4096
+"""Levels, values on each of them, and messages, that are looked at together.
 
-_LONGEST_PATH = 120
+What is shared is there as often as it is named, so of more values not many may be.
+"""
 
 BOXED = b"{" + lossless.MARK
 """What the JSON of a message in a box begins with."""
@@ -142,7 +148,7 @@ def elements(
     values = [first, *messages]
     is_plain = False
     try:
-        is_known = _refuse_large(values, limit, together=together)
+        is_known = _refuse_large(values, limit, together=together, deepest=None if boxes else DEEPEST + 1)
         dumps, box = orjson.dumps, lossless.BOX
         texts = [dumps(value, option=_STRICT) for value in values]
         is_plain = is_known or (_OBJECTS.issuperset(map(type, values)) and _come_back(texts, values))
@@ -150,8 +156,8 @@ def elements(
             return texts
     except (TypeError, ValueError, RecursionError):
         pass  # the walks below name the place
-    spelled: list[Mapping[str, Any]] = [_spelled_state(first, limit, boxes=boxes)]
-    spelled += [_spelled_message(message, number, limit, boxes=boxes) for number, message in enumerate(messages)]
+    spelled: list[Mapping[str, Any]] = [_spelled_state(first, boxes=boxes)]
+    spelled += [_spelled_message(message, number, boxes=boxes) for number, message in enumerate(messages)]
     if not (boxes or is_plain):
         raise InvalidDocument("the document holds a value that JSON cannot give back unchanged")
     return [orjson.dumps(value) for value in spelled]
@@ -164,7 +170,7 @@ def changes(assigned: Mapping[str, Any], *, boxes: bool = False) -> Mapping[str,
         stored: Json = parse(text)
         return stored
     if boxes and not _is_plain(assigned):  # it is deep, and stands two levels deeper in the operations
-        return _spelled_state(assigned, LARGEST_BODY, boxes=True)
+        return _spelled_state(assigned, boxes=True)
     return assigned
 
 
@@ -172,7 +178,7 @@ def boxed_element(element: bytes) -> bytes:
     """The JSON of a message as it is stored: itself, unless it would be read as a box."""
     if lossless.MARK not in element or not lossless.is_box(message := parse(element)):
         return element
-    return orjson.dumps(lossless.box(message, "message", limit=LARGEST_BODY))
+    return orjson.dumps(lossless.box(message))
 
 
 def unboxed_element(element: bytes) -> bytes:
@@ -193,46 +199,65 @@ def _is_plain(value: object) -> bool:
         return False
 
 
-def _spelled_state(state: Mapping[str, Any], limit: int, *, boxes: bool) -> Json:
+def _spelled_state(state: Mapping[str, Any], *, boxes: bool) -> Json:
     """The state as it is stored, where some of it is not as it is given."""
-    if type(state) is not dict:
-        _refuse(state, "state")
     if not boxes:
-        _refuse(state, "state")
-    stored = {}
-    for name, value in state.items():
-        if type(name) is not str:
-            _refuse({name: None}, "state")
-        is_kept = _is_plain(value) and not lossless.is_box(value)
-        stored[lossless.spell_key(name)] = value if is_kept else lossless.box(value, f"state.{name}", limit=limit)
-    return stored
+        _refuse(state, "state", _why_not, DEEPEST)
+    _refuse(state, "state", lossless.why_not, None)
+    return {
+        lossless.spell_key(name): value if _is_plain(value) and not lossless.is_box(value) else lossless.box(value)
+        for name, value in state.items()
+    }
 
 
-def _spelled_message(message: Mapping[str, Any], number: int, limit: int, *, boxes: bool) -> Mapping[str, Any]:
+def _spelled_message(message: Mapping[str, Any], number: int, *, boxes: bool) -> Mapping[str, Any]:
     """The message as it is stored."""
-    path = f"messages[{number}]"
     try:
-        if not boxes or type(message) is not dict:
-            _refuse(message, path)
-        is_kept = _is_plain(message) and not lossless.is_box(message)
-        return message if is_kept else lossless.box(message, path, limit=limit)
+        if not boxes:
+            _refuse(message, f"messages[{number}]", _why_not, DEEPEST)
+        _refuse(message, f"messages[{number}]", lossless.why_not, None)
     except InvalidDocument as error:
         error.index = number
         raise
+    return message if _is_plain(message) and not lossless.is_box(message) else lossless.box(message)
 
 
-def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: bool) -> bool:
+def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: bool, deepest: int | None) -> bool:
     """``TooLarge`` for a value of more characters than ``limit``, or all ``together``. Whether JSON gives all back.
 
-    False says only that this has to be looked at one by one. Nearly always the fields of all values are looked at
-    together, then what is nested in them, and so on: at the speed of C.
+    False says only that this has to be looked at one by one. Nearly always a batch of values is looked at together.
+    ``InvalidDocument`` for one that is nested deeper than the ``deepest``, or holds itself.
+    """
+    batch, survey, is_known, total = len(values) if together else _BATCH, None, True, 0
+    for start in range(0, len(values), batch):
+        size = _plain_size(values[start : start + batch], limit)
+        if size is None:
+            is_known, survey, left = False, survey or JsonSurvey(deepest=deepest), limit
+            for number, value in enumerate(values[start : start + batch], start):
+                place = f"messages[{number - 1}]" if number else "state"
+                size = survey.size(value, place) if type(value) is dict else 0  # what is none is refused below
+                left, total = (left if together else limit) - size, total + size
+                if left < 0:
+                    what = "together in one record" if together else "in one record"
+                    raise TooLarge(f"{place}: more than {limit} bytes of JSON {what}")
+        else:
+            total += size
+        if total > LARGEST_DOCUMENT:
+            raise TooLarge(f"more than {LARGEST_DOCUMENT} bytes of JSON in one session")
+    return is_known
+
+
+def _plain_size(values: Sequence[Mapping[str, Any]], limit: int) -> int | None:
+    """How many characters the values have, where JSON gives all of them back and they are within the limit.
+
+    The fields of all values are looked at together, then what is nested in them, and so on: at the speed of C.
     """
     dicts: Sequence[Any] = values
     lists: Sequence[Any] = ()
     left = limit
     for _ in range(_LEVELS if _OBJECTS.issuperset(map(type, values)) else 0):
         count = sum(map(len, dicts)) + sum(map(len, lists))
-        if count > min(left, _AT_ONCE):
+        if count > left or (count > _AT_ONCE and _are_shared([*dicts, *lists])):
             break
         fields: list[Any] = list(chain.from_iterable(map(dict.values, dicts)))
         if lists:
@@ -245,33 +270,15 @@ def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: 
         if float in kinds and not all(map(math.isfinite, [field for field in fields if type(field) is float])):
             break
         if kinds.isdisjoint(_NESTED):
-            return True
+            return limit - left
         dicts = [field for field in fields if type(field) is dict]
         lists = [field for field in fields if type(field) is list]
-    left = limit
-    for number, value in enumerate(values):
-        left = _left(value, left if together else limit)
-        if left < 0:
-            place = f"messages[{number - 1}]" if number else "state"
-            raise TooLarge(f"{place}: more than {limit} bytes of JSON{' together' if together else ''} in one record")
-    return False
+    return None
 
 
-def _left(value: object, left: int) -> int:
-    """What is left of so many bytes of JSON behind a value, at most; below zero, and no further, where it is more."""
-    items: Iterable[object]
-    if type(value) is dict:
-        items = value.values()
-    elif type(value) is list:
-        items = value
-    else:
-        return left - len(value) if type(value) is str else left
-    left -= len(value)
-    for item in items:
-        if left < 0:
-            break
-        left = left - len(item) if type(item) is str else _left(item, left)
-    return left
+def _are_shared(nested: Sequence[object]) -> bool:
+    """Whether most of them are named more than once."""
+    return 2 * len(set(map(id, nested))) < len(nested)
 
 
 def _come_back(texts: Sequence[bytes], values: Sequence[Mapping[str, Any]]) -> bool:
@@ -504,23 +511,11 @@ def _decompressor() -> zstandard.ZstdDecompressor:
     return made
 
 
-def _refuse(value: object, path: str, depth: int = 1) -> None:
-    """Raise ``InvalidDocument`` at the first place below ``value`` that JSON does not give back unchanged."""
-    if depth > DEEPEST:
-        raise InvalidDocument(f"{_short(path)}: nested deeper than {DEEPEST} levels", path=path)
-    if depth == 1 and type(value) is not dict:
+def _refuse(value: object, path: str, why_not: WhyNot, deepest: int | None) -> None:
+    """``InvalidDocument`` with the path to what does not fit."""
+    if type(value) is not dict:
         raise InvalidDocument(f"{path}: a JSON object is a dict, not {type(value).__name__}", path=path)
-    if isinstance(value, dict) and type(value) is dict:
-        for name, item in value.items():
-            if type(name) is not str:
-                raise InvalidDocument(f"{path}: a key is a str, not {type(name).__name__} ({name!r:.40})", path=path)
-            _refuse(name, f"{path} (key {name!r:.40})", depth + 1)
-            _refuse(item, f"{path}.{name}", depth + 1)
-    elif isinstance(value, list) and type(value) is list:
-        for number, item in enumerate(value):
-            _refuse(item, f"{path}[{number}]", depth + 1)
-    elif reason := _why_not(value):
-        raise InvalidDocument(f"{path}: {reason}", path=path)
+    JsonSurvey(why_not, deepest=deepest).size(value, path)
 
 
 def _why_not(value: object) -> str | None:
@@ -535,7 +530,3 @@ def _why_not(value: object) -> str | None:
         case int() if type(value) is int:
             return None if -(2**63) <= value < 2**64 else "an integer beyond 64 bits"
     return f"JSON gives no {type(value).__name__} back"
-
-
-def _short(path: str) -> str:
-    return path if len(path) <= _LONGEST_PATH else f"{path[:60]} … {path[-40:]}"

@@ -30,7 +30,7 @@ from ..store.open import OpenFields, Place
 from ..store.pages import PagedListing
 from ..store.session import Session as StoredSession
 from ..store.session import SessionInfo
-from .adapter import AsyncStoreOwner, Lent, StoreHandle, composed_id, framework
+from .adapter import AsyncStoreOwner, Lent, StoreHandle, composed_id, framework, labelled
 
 with framework("google-adk", extra="google-adk", tried=("2.13", "2.14")):
     from google.adk.errors._stale_session_error import StaleSessionError
@@ -152,9 +152,9 @@ class VaultSessionService(AsyncStoreOwner, BaseSessionService):
     def _create(self, app: str, user: str, state: Mapping[str, Any], name: str) -> Session:
         name = name or platform_uuid.new_uuid()
         ours, shared, users = _parted(_plain(state))
-        labels = {**(self._fields.get("labels") or {}), FRAMEWORK: NAME, APP: app, USER: user, SESSION: name}
-        owners = {kind: value for kind, value in (("user_id", user), ("assistant_id", app)) if value}
-        fields: Any = {**owners, **self._fields, "labels": labels, "max_messages": _ALL_MESSAGES}
+        owned: SessionFields = {"user_id": user or None, "assistant_id": app or None, **self._fields}
+        fields = labelled(owned, {FRAMEWORK: NAME, APP: app, USER: user, SESSION: name})
+        fields["max_messages"] = _ALL_MESSAGES
         try:
             made = self._store.create(_id(app, user, name), state=ours, **fields)
         except SessionExists:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from ..errors import InvalidDocument, PartialFailure
 from ..store.fields import DocumentFields, SessionFields
 from ..store.open import OpenFields, Place
 from ..store.session import Session
-from .adapter import AsyncStoreOwner, Lent, StoreHandle, as_json, composed_id, framework
+from .adapter import AsyncStoreOwner, Lent, StoreHandle, as_json, composed_id, framework, labelled
 
 with framework("py-key-value-aio", extra="key-value", tried=("0.4.6", "0.5")):
     from key_value.aio._utils.managed_entry import ManagedEntry
@@ -165,19 +165,17 @@ class VaultKeyValueStore(
         return session.state["collection"], session.state["key"]
 
     def _document(self, collection: str, key: str, entry: Any) -> DocumentFields:
-        return DocumentFields(
-            id=_id(collection, key),
-            state={"collection": collection, "key": key, "value": dict(entry.value)},
-            user_id=self._fields.get("user_id"),
-            tenant_id=self._fields.get("tenant_id"),
-            assistant_id=self._fields.get("assistant_id"),
-            labels={**(self._fields.get("labels") or {}), **_labels(collection)},
-            title=key if len(key) <= _LONGEST_TITLE else None,
-            ttl=None,
-            sliding=False,
-            created_at=entry.created_at,
-            expires_at=entry.expires_at,
-        )
+        fields = {
+            **labelled(self._fields, _labels(collection)),
+            "id": _id(collection, key),
+            "state": {"collection": collection, "key": key, "value": dict(entry.value)},
+            "title": key if len(key) <= _LONGEST_TITLE else None,
+            "ttl": None,
+            "sliding": False,
+            "created_at": entry.created_at,
+            "expires_at": entry.expires_at,
+        }
+        return cast("DocumentFields", fields)
 
 
 _LONGEST_TITLE = 1000

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from ..errors import InvalidDocument, SessionNotFound
 from ..store.fields import SessionFields
-from .adapter import Lent, SessionAdapter, StoreHandle, as_json, composed_id, framework
+from .adapter import Lent, SessionAdapter, StoreHandle, as_json, composed_id, framework, labelled
 
 with framework("langchain-core", extra="langchain", tried=("1.8", "1.9")):
     from langchain_core.chat_history import BaseChatMessageHistory
@@ -29,8 +29,7 @@ class VaultChatHistory(SessionAdapter, BaseChatMessageHistory):
         self.session_id = session_id
         self._handle = StoreHandle.of(store)
         self._id = composed_id(session_id)
-        self._fields: SessionFields = {**fields}
-        self._fields["labels"] = {"framework": "langchain", **(fields.get("labels") or {})}
+        self._fields = labelled(fields, {"framework": "langchain"})
 
     @property
     def messages(self) -> list[Any]:

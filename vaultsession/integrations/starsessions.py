@@ -13,7 +13,7 @@ from typing import Self, Unpack
 
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place
-from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework
+from .adapter import Lent, StoreHandle, StoreOwner, composed_id, framework, labelled
 from .blob import blob_of, blob_state
 
 with framework("starsessions", extra="starsessions", tried=("2.2", "2.3")):
@@ -32,8 +32,7 @@ class VaultStore(StoreOwner, SessionStore):
     def __init__(self, store: Lent, *, gc_ttl: int = 3600 * 24 * 30, **fields: Unpack[SessionFields]) -> None:
         self._handle = StoreHandle.of(store)
         self._gc_ttl = gc_ttl
-        self._fields: SessionFields = {**fields}
-        self._fields["labels"] = {"framework": "starsessions", **(fields.get("labels") or {})}
+        self._fields = labelled(fields, {"framework": "starsessions"})
 
     @classmethod
     def from_url(

@@ -50,8 +50,7 @@ class VaultSessionRepository(SessionRepository):
 
     def __init__(self, store: SessionStore[Any], fields: SessionFields | None = None) -> None:
         self._store = store
-        self._fields: SessionFields = {**(fields or {})}
-        self._fields["labels"] = {LABEL: "strands", **(self._fields.get("labels") or {})}
+        self._fields = labelled(fields or {}, {LABEL: "strands"})
 
     # -- sessions and agents -------------------------------------------------------------------------------------------
 

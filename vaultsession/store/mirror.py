@@ -28,6 +28,7 @@ def refuse_unusable(mirror: str, where: str) -> None:
 
 
 def mirrored(
+    place: str,
     primary: Backend,
     vault: Vault,
     opened: UnlockedVault,
@@ -40,9 +41,7 @@ def mirrored(
 
     See ``refuse_unusable``.
     """
-    if settings.mirror is None:
-        raise InvalidSetting("no mirror is set")
-    place, metadata = settings.mirror, MirrorMetadata(vault, opened, reader)
+    metadata = MirrorMetadata(vault, opened, reader)
 
     def follower() -> Follower:
         site = VaultLocation.at(place, disk, durability=settings.durability, allow_network=settings.allow_network)

@@ -155,7 +155,7 @@ def open_store(
         pauses = isinstance(backend, FilesBackend) and not is_given
         writer, leases = writer_of(reader, clock, chosen, pauses=pauses), site.leases()
         if chosen.mirror is not None:
-            backend = mirror.mirrored(backend, site.vault, vault, reader, chosen, clock, disk)
+            backend = mirror.mirrored(chosen.mirror, backend, site.vault, vault, reader, chosen, clock, disk)
         if remembered is not None:
             remembered.remember_all()
             backend, leases = _with_fallback(backend, leases, site, reader, writer, clock, remembered.put_back)

@@ -29,13 +29,17 @@ class SharedThreads:
     """A store's share of the threads of this process, which end with the last share. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._running = 0
-        self._waiting: deque[Callable[[], None]] = deque()
         self._is_closed = False
-        self.mailbox: Any = None
-        """Of the loop that asked last, for ``event_loop.called``."""
+        self.begin_anew()
         with _pool.guard:
             _pool.shares.add(self)
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: what the threads of the parent have begun is the parent's."""
+        self._running = 0
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.mailbox: Any = None
+        """Of the loop that asked last, for ``event_loop.called``."""
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         """What the call will return. ``RuntimeError`` after ``close``."""
@@ -85,11 +89,13 @@ class _Pool(ForkSafe):
 
     def __init__(self) -> None:
         super().__init__()
+        self.shares: weakref.WeakSet[SharedThreads] = weakref.WeakSet()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self.guard = threading.Lock()
-        self.shares: weakref.WeakSet[SharedThreads] = weakref.WeakSet()
+        for share in list(self.shares):
+            share.begin_anew()
         self.threads: list[threading.Thread] = []
         self.begun = 0
         """How often a share has a thread, or waits for one."""

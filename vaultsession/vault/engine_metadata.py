@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from ..backends.protocol import Engine
 from ..errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, VaultNotFound
@@ -20,11 +19,11 @@ _TRIES = 100
 _LISTS = {DICTIONARY: "dictionaries", TENANT: "tenants"}
 
 
-@dataclass(frozen=True, slots=True)
 class EngineMetadata(MetadataStore):
     """The values of an engine. Immutable; safe from any thread, process and host."""
 
-    engine: Engine
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     @property
     def where(self) -> str:
@@ -100,30 +99,31 @@ class EngineMetadata(MetadataStore):
         raise DurabilityUnknown(f"{self.where}: the {title} were listed by others {_TRIES} times in a row")
 
 
-@dataclass(frozen=True, slots=True)
 class RememberedMetadata(EngineMetadata):
     """The values of an engine that may come back without any: what was proved or put last is kept in memory.
 
     Sessions are nothing without it. Older values would bring back secrets that were revoked meanwhile.
     """
 
-    last: dict[str, bytes] = field(default_factory=dict)
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.last: dict[str, bytes] = {}
 
     def proved(self, value: bytes) -> None:
         self.last[VAULT] = value
 
     def create(self, make: Callable[[], bytes]) -> bytes:
-        self.last[VAULT] = value = EngineMetadata.create(self, make)
+        self.last[VAULT] = value = super().create(make)
         return value
 
     def put_if(self, name: str, data: bytes, expected: Sequence[Copy]) -> bool:
-        done = EngineMetadata.put_if(self, name, data, expected)
+        done = super().put_if(name, data, expected)
         if done:
             self.last[name] = data
         return done
 
     def delete(self, name: str) -> None:
-        EngineMetadata.delete(self, name)
+        super().delete(name)
         self.last.pop(name, None)
 
     def remember_all(self) -> None:
@@ -139,7 +139,7 @@ class RememberedMetadata(EngineMetadata):
         with contextlib.suppress(Conflict):
             self.create(lambda: value)
             for name in self.last.keys() - {VAULT}:
-                EngineMetadata.put_if(self, name, self.last[name], ())
+                super().put_if(name, self.last[name], ())
             log.warning("%s came back without the metadata of this vault: it was put back", self.where)
             return
         if Identity.decode(self.identity()).vault_id != Identity.decode(split(value)[0]).vault_id:

@@ -113,8 +113,8 @@ class KeySources(NamedTuple):
         """``(name, secret)`` of each source that has one, asked as the iteration reaches it.
 
         ``KeyUnavailable`` at its end, if there was none at all; of a key file that is there and cannot be used it
-        speaks alone. At once, or ``InvalidSetting``, for a source that was
-        configured and fails. The prompt is a source only where the vault takes a passphrase, which is asked last.
+        speaks alone. At once, or ``InvalidSetting``, for a source that was configured and fails. The prompt is a source
+        only where the vault takes a passphrase, which is asked last.
         """
         found, tried, refused = False, [], []
         for source, is_meant in self._ordered(key, vault_id, takes_passphrase):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PAGE = 50
 _MOST = 1_000
 """Sessions on one page that is in another order than that of the last change."""
+SORTED = 10_000
+"""Sessions that are put in such an order: those changed last. It takes a quarter of a second."""
 
 
 def sessions(request: Request) -> Response:
@@ -37,7 +39,7 @@ def sessions(request: Request) -> Response:
     if sort is Sort.updated and not period:
         found = list(listing.pages(PAGE, query.get("after") or None))
     else:
-        found = list(listing.chosen(period, sort, limit, reverse=False))
+        found = list(listing.chosen(period, sort, limit, reverse=False, most=SORTED))
     larger = min(2 * limit, _MOST) if listing.cut and limit < _MOST else None
     total = None if period else store.count(**wanted)
     return html(
@@ -47,6 +49,7 @@ def sessions(request: Request) -> Response:
         after=listing.after,
         larger=larger,
         cut=listing.cut,
+        sorted_alone=SORTED if listing.passed_over else None,
         total=total,
         shown={name: value for name, value in query.items() if value and name not in ("after", "limit")},
         sorts={"updated": "newest", "oldest": "oldest", "created": "created last", "messages": "longest",

@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[SessionStore]:
 
 
 def until(holds: Callable[[], object]) -> bool:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not holds() and time.monotonic() < end:
         time.sleep(0.002)
     return bool(holds())

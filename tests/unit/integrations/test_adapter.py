@@ -89,7 +89,7 @@ def test_closing_awaits_and_leaves_no_threads() -> None:
         asyncio.run(main()).load("a")
     for thread in threading.enumerate():
         if thread.name.startswith("vaultsession_"):
-            thread.join(10)
+            thread.join(60)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vaultsession_")]
 
 

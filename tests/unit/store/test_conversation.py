@@ -504,7 +504,7 @@ def test_a_process_killed_while_answering_leaves_the_message_and_the_calls_that_
         {"role": "tool", "content": "42"},
     ]
     chat = store.conversation(
-        "a", agent=lambda messages: f"It was {messages[-1]['content']}.", lease=True, lease_timeout=5
+        "a", agent=lambda messages: f"It was {messages[-1]['content']}.", lease=True, lease_timeout=60
     )
     assert not chat.is_answered()
     assert chat.answer().text == "It was 42."
@@ -584,7 +584,7 @@ def test_a_cancelled_turn_leaves_what_is_chosen_and_the_lease(run: Any, on_failu
                 ended.append(True)
 
         answering, ended = asyncio.Event(), []
-        chat = store.conversation("a", agent=agent, on_failure=on_failure, lease=True, lease_timeout=5)
+        chat = store.conversation("a", agent=agent, on_failure=on_failure, lease=True, lease_timeout=60)
         task = asyncio.create_task(chat.send("x"))
         await answering.wait()
         task.cancel()
@@ -593,7 +593,7 @@ def test_a_cancelled_turn_leaves_what_is_chosen_and_the_lease(run: Any, on_failu
         assert ended == [True]
         kept = [message for message in await store.messages("a") if message != {"role": "note"}]
         assert kept == KEPT[on_failure]
-        async with store.lease("a", timeout=5):
+        async with store.lease("a", timeout=60):
             pass
 
     run(test)

@@ -76,7 +76,7 @@ def test_the_next_opening_finds_what_was_written_without_a_mirror(tmp_path: Path
 
 
 def test_a_new_key_slot_reaches_the_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaultsession.backends.mirror.replicator.PAPERS_SECONDS", 0.0)
+    monkeypatch.setattr("vaultsession.backends.mirror.replicator.METADATA_SECONDS", 0.0)
     other = RawKey(bytes(range(1, 33)))
     with at(tmp_path / "vault", mirror=str(tmp_path / "mirror")) as store:
         store.create("a")
@@ -93,7 +93,7 @@ def test_the_keyring_is_there_before_a_session_under_a_new_key_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It followed every five seconds: a vault that was lost in between left sessions whose key nobody had."""
-    monkeypatch.setattr("vaultsession.backends.mirror.replicator.PAPERS_SECONDS", 3600.0)
+    monkeypatch.setattr("vaultsession.backends.mirror.replicator.METADATA_SECONDS", 3600.0)
     with at(tmp_path / "vault", mirror=str(tmp_path / "mirror")) as store:
         store.create("a")
         copies(store, tmp_path / "mirror")

@@ -46,7 +46,7 @@ def test_a_set_that_was_interrupted_half_way_is_noticed(monkeypatch: pytest.Monk
     thread = threading.Thread(target=latch.wait, daemon=True)
     thread.start()
     latch._is_set = True  # and no waiter was woken
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -85,7 +85,7 @@ def test_an_interrupt_before_any_line_leaves_it_usable(monkeypatch: pytest.Monke
         was_interrupted = interrupted(lambda latch=latch: act(latch), at)
         after = threading.Thread(target=lambda latch=latch: (latch.set(), latch.wait(60)), daemon=True)
         after.start()
-        after.join(20)
+        after.join(60)
         assert not after.is_alive()
         if not was_interrupted:
             return

@@ -148,6 +148,18 @@ def test_batches_of_a_process_have_one_budget(monkeypatch: pytest.MonkeyPatch) -
     assert parallel._allowance._left == 10
 
 
+def test_in_the_child_of_a_fork_no_call_waits_for_those_of_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = threads._Pool()
+    monkeypatch.setattr(threads, "_pool", pool)
+    share = SharedThreads()
+    share._running = MOST_OF_ONE
+    late = share.submit(lambda: "never")
+    pool._begin_anew()
+    assert share.submit(lambda: "done").result(60) == "done"
+    assert not late.done()
+    share.close()
+
+
 @pytest.mark.slow
 def test_fifty_asynchronous_stores_of_one_vault(tmp_path: Path) -> None:
     key = RawKey(bytes(range(32)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -256,7 +257,8 @@ def test_1024_master_keys_and_32_slots_fit_into_64_kib(unlocked):
 
 
 def test_the_passphrase_slots_of_a_file_together_are_bounded(unlocked, monkeypatch):
-    monkeypatch.setattr("vaultsession.vault.secret._stretch", lambda *_: bytes(32))
+    quick = SimpleNamespace(derive=lambda _: bytes(32))
+    monkeypatch.setattr("vaultsession.vault.secret.Argon2id", lambda **_: quick)
     dear = Passphrase("words", Cost(memory=MOST_MEMORY, passes=8))
     for _ in range(4):
         unlocked = keyring_file.parse(unlocked.add_slot(dear)).unlock(KEY)
@@ -350,7 +352,7 @@ def patched(data: bytes, offset: int, field: bytes) -> bytes:
 def test_a_field_that_the_encoder_does_not_write_is_refused_before_any_key_is_stretched(
     unlocked, monkeypatch, offset, field, error
 ):
-    monkeypatch.setattr("vaultsession.vault.secret._stretch", lambda *_: pytest.fail("stretched"))
+    monkeypatch.setattr("vaultsession.vault.secret.Stretching.stretched", lambda *_: pytest.fail("stretched"))
     with pytest.raises(error):
         keyring_file.parse(patched(unlocked.data, offset, field))
 

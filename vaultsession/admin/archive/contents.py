@@ -154,11 +154,9 @@ class ContentReader:
                 break
         return content if content.elements else None
 
-    def document(self) -> Content:
+    def document(self, found: documents.JsonDocument) -> Content:
         """The content of a file that is one document."""
-        found, content = self._kind.document, Content(self._kind.agent)
-        if found is None:
-            raise TypeError("the file is no document")
+        content = Content(self._kind.agent)
         self._stream.seek(0)
         content.elements, content.oddities = found.elements, {DOCUMENT: found.oddity}
         content.size = digest_of(self._stream, self.size, content.hash)

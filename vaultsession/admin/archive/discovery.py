@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -155,10 +155,11 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
                 yield Skipped(entry.path, kind)
 
 
-def is_source(root: str, name: str, environ: Mapping[str, str]) -> bool:
-    """Whether a file of that name below the root is one that would be found again, without being named itself.
+def is_source(root: str, name: str, environ: Mapping[str, str], named: Iterable[str] = ()) -> bool:
+    """Whether a file of that name below the root is one that would be found again: of an agent, or of the ``named``.
 
-    In the home of an agent that is what belongs to a session of it, and nothing that steers the agent.
+    In the home of an agent that is what belongs to a session of it, and nothing that steers the agent. Elsewhere it is
+    what lies below a path that is named as it was to be archived.
     """
     path = os.path.join(root, *name.split("/"))
     if "\0" in root or not os.path.isabs(root) or os.path.normpath(root) != root or not is_below(name):
@@ -169,6 +170,9 @@ def is_source(root: str, name: str, environ: Mapping[str, str]) -> bool:
         home = os.path.realpath(agent.home(environ))
         if path.startswith(home + os.sep):
             return _is_of(agent, os.path.relpath(path, home).replace(os.sep, "/"))
+    places = [os.path.realpath(os.path.expanduser(each)) for each in named]
+    if not any(path == place or path.startswith(os.path.join(place, "")) for place in places):
+        return False
     return is_wanted(name, None) or any(_is_of(agent, name) for agent in AGENTS.values())
 
 

@@ -56,33 +56,35 @@ class PartWriter:
     replaces: bool = False
 
     @property
-    def _last(self) -> FilePart | None:
-        return self.parts[-1] if self.parts else None
+    def _end(self) -> int:
+        """Where in the file what is sealed ends."""
+        return self.parts[-1].end if self.parts else 0
 
     def write(self) -> int:
         """Write all that there is; how many bytes of the file. Errors of the store, and ``Changed``."""
-        begun = self._last.end if self._last else 0
-        while self._last is None or self._last.end < self._reader.size:
-            grows = self._last is not None and self._last.original.size < PART
-            if not (self._append() if grows and self._last else self._begin()):
+        begun = self._end
+        while not self.parts or self._end < self._reader.size:
+            last = self.parts[-1] if self.parts else None
+            grows = last is not None and last.original.size < PART
+            if not (self._append(last) if last and grows else self._begin(last)):
                 break
-        return (self._last.end if self._last else 0) - begun
+        return self._end - begun
 
-    def _begin(self) -> bool:
+    def _begin(self, last: FilePart | None) -> bool:
         """The first record of a part; whether there was anything to write."""
-        start = self._last.end if self._last else 0
-        content = self._reader.document() if self._kind.document is not None else self._reader.read(start, PART)
+        document = self._kind.document
+        content = self._reader.read(self._end, PART) if document is None else self._reader.document(document)
         if content is None:
-            if self._last is not None or self._reader.size:
+            if last is not None or self._reader.size:
                 return False
             content = Content(self._kind.agent)  # an empty file
-        after = self._last.original.sha256 if self._last else ""
-        original = self._grown(replace(self._original, start=start, after=after), content)
+        after = last.original.sha256 if last else ""
+        original = self._grown(replace(self._original, start=self._end, after=after), content)
         name, state, fields = part_id(self._id, len(self.parts)), _state(original, content), self._fields(content)
-        if self._kind.facts is not None and self._kind.document is not None:
+        if self._kind.facts is not None and document is not None:
             state = {**self._kind.facts.state, **state}
         info = self._elements.put(name, state, content.elements, fields, replace=self._may_replace(name))
-        if (last := self._last) is not None:
+        if last is not None:
             more = replace(last.original, more=True).to_state()
             self._elements.append(last.id, (), more, if_version=last.version)
         self._follow(name, original, info, content)
@@ -96,11 +98,8 @@ class PartWriter:
         known = None if read is None else Original.of_state(read.state)
         return known is not None and known.path == self._original.path
 
-    def _append(self) -> bool:
+    def _append(self, last: FilePart) -> bool:
         """One more record of the last part; whether there was anything to write."""
-        last = self._last
-        if last is None:
-            return False
         room = min(_BATCH, PART - last.original.size)
         content = self._reader.read(last.end, room, first=last.messages, hash=self.hash)
         if content is None:

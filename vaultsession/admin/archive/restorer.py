@@ -4,7 +4,8 @@ A file is written beside its place, compared with its digest, flushed, and given
 already stays, unless all of it is the beginning of what is put back, or it may be replaced and is no newer.
 
 A session says itself which file it was, and any writer of the vault may have made it. So a file goes back only where
-it would be archived from, through no link, and with no more than the permissions of a mode.
+it would be archived from, which is the home of an agent or a path that is named again, through no link, and with no
+more than the permissions of a mode.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Any
@@ -53,15 +54,19 @@ class RestoredFile:
 
 
 class Restorer:
-    """Puts files back, below ``into`` or where they were. ``replace``: also over files that are no newer."""
+    """Puts files back, below ``into`` or where they were. ``replace``: also over files that are no newer.
+
+    Where they were is where an agent keeps its sessions, or below one of the ``sources``.
+    """
 
     def __init__(
-        self, store: SessionStore[Any], *, into: str | None = None, replace: bool = False, disk: Disk | None = None,
-        environ: Mapping[str, str] = os.environ,
+        self, store: SessionStore[Any], *, into: str | None = None, sources: Iterable[str] = (), replace: bool = False,
+        disk: Disk | None = None, environ: Mapping[str, str] = os.environ,
     ) -> None:  # fmt: skip
         self._archiver = Archiver(store, disk=disk)
         self._disk = disk or Disk()
         self._into = None if into is None else os.path.abspath(into)
+        self._sources = tuple(sources)
         self._replace = replace
         self._environ = environ
         self._restored: set[str] = set()
@@ -104,8 +109,8 @@ class Restorer:
 
     def _path(self, original: Original) -> str:
         """Where the file goes. ``Changed`` where that is no place of sessions, or led to by a link below its root."""
-        if self._into is None and not is_source(original.root, original.name, self._environ):
-            raise Changed("nothing is put there, since sessions are not kept there: give --to DIR")
+        if self._into is None and not is_source(original.root, original.name, self._environ, self._sources):
+            raise Changed("no agent keeps sessions there: give --source DIR as it was given to archive, or --to DIR")
         root, (*above, name) = self._into or original.root, original.name.split("/")
         directory = os.path.join(os.path.realpath(root), *above)
         if os.path.realpath(directory) != directory:

@@ -7,6 +7,7 @@ from the session takes its place; and of two that went on by themselves the copy
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from ...backends.files.layout import locator_within
 from ...engine.reader import Document
@@ -34,22 +35,23 @@ def take_in(sessions: SessionRepair, place: str) -> str:
     key = reader.key(loaded.head.id)
     if locator_of(key) != locator:
         raise Damaged(f"{place}: it is the copy of another session than its name says: move it out")
-    done = _ConflictCopy(sessions, key, container, loaded).take_in()
+    done = _ConflictCopy(sessions, row._replace(key=key), container, loaded).take_in()
     return f"{done}; the file lies in {sessions.move_aside(name)}"
 
 
 class _ConflictCopy:
-    def __init__(self, sessions: SessionRepair, key: str, container: Container, loaded: Document) -> None:
+    """What a copy says of itself, under the key of its session."""
+
+    def __init__(self, sessions: SessionRepair, row: IndexRow, container: Container, loaded: Document) -> None:
         self._sessions = sessions
         self._reader = sessions.reader
-        self._key = key
+        self._row = row
         self._container = container
         self._bodies, self._head = loaded.bodies, loaded.head
-        self._generation, self._size = record.parse_header(container.header).generation, loaded.size
 
     def take_in(self) -> str:
         """What was done with it, in words."""
-        commit = self._sessions.backend.commit(self._key, self._in_its_place)
+        commit = self._sessions.backend.commit(self._row.key, self._in_its_place)
         if commit.change is not None:
             return f"it went on from the session {self._head.id!r}, and is that now"
         if isinstance(commit.after, IndexRow) and self._is_contained():
@@ -58,27 +60,18 @@ class _ConflictCopy:
 
     def _in_its_place(self, newest: Current) -> Write | None:
         """The copy, where the newest is a beginning of it, or nothing is there."""
-        if isinstance(newest, Tombstone) and newest.generation >= self._generation:
+        row, container = self._row, self._container
+        if isinstance(newest, Tombstone) and newest.generation >= row.generation:
             return None
         if isinstance(newest, IndexRow):
-            is_beginning = newest.size < self._size and (
-                record.version_at(self._container, newest.size) == newest.version
-            )
+            is_beginning = newest.size < row.size and record.version_at(container, newest.size) == newest.version
             if not is_beginning:
                 return None
-        data = self._container.header + self._container.data[: self._size - record.HEADER_SIZE]
-        return Write(self._sealed_row(), 0, data)
-
-    def _sealed_row(self) -> IndexRow:
-        container = self._container
-        found = self._reader.describe(self._key, lambda _: container, thorough=False)
-        if found is None:
-            raise Damaged(f"the copy of {self._key} does not authenticate")
-        return found
+        return Write(row, 0, container.header + container.data[: row.size - record.HEADER_SIZE])
 
     def _is_contained(self) -> bool:
         """Whether the session has every message of the copy, and a state that is no older."""
-        there = self._reader.load(self._key, lambda start: self._sessions.backend.read(self._key, start))
+        there = self._reader.load(self._row.key, partial(self._sessions.backend.read, self._row.key))
         if there is None:
             return False
         state, messages = document.parse(self._bodies)

@@ -59,6 +59,7 @@ _LOOKUP = (
 
 _FORK_SECONDS = 1.0
 _SETTLED = "settled"
+"""Kept by what has to be a commit, and has nothing else to write: a thread may have written it before, unflushed."""
 
 _abandoned: list[sqlite3.Connection] = []
 """Connections in use at a fork: closing one in the child would release locks and files of the parent."""
@@ -242,7 +243,7 @@ class Index:
             return
         with self._writer_lock.mutex, self._writer_lock:
             if not self._is_closed:
-                self._flush(durable=durable)
+                self._flush({_SETTLED: 1} if durable else None, durable=durable)
 
     def flush_due(self) -> None:
         """See ``Buffered``."""
@@ -262,25 +263,20 @@ class Index:
         if not self._unsynced and not self._buffer and not others:
             return
         with self._writer_lock.mutex, self._writer_lock:
-            self._flush()
             connection = self._writer.get()
-            durable = self._durable or others
             with translated(self._path, self._writer.inode):
                 if UNTAGGED in index_queries.meta(connection):  # a rebuild failed at its last step
                     with transaction(connection):
                         rebuild_tags(connection)
-                # The checkpoint is for the size of the log: a passive one, since the others wait for a reader that was
-                # stopped half-way.
-                self._put_flushed(connection, {_SETTLED: 1, **tokens()}, durable=durable)
+                self._flush({_SETTLED: 1, **tokens()}, durable=self._durable or others)
+                # For the size of the log: a passive one, since the others wait for a reader that was stopped half-way.
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._unsynced = False
 
     def put_meta(self, name: str, value: int) -> None:
         """Keep a number under a name, flushed."""
         with self._writer_lock.mutex, self._writer_lock:
-            connection = self._writer.get()
-            with translated(self._path, self._writer.inode):
-                self._put_flushed(connection, {name: value}, durable=self._durable)
+            self._flush({name: value}, durable=self._durable)
 
     def rebuild_tags(self) -> None:
         """Make the table of tags from the rows; a reader sees the old one until then.
@@ -416,9 +412,10 @@ class Index:
             self._is_due = True
             self._thread.wake(self)
 
-    def _flush(self, *, durable: bool = False) -> None:
+    def _flush(self, kept: Mapping[str, int] | None = None, *, durable: bool = False) -> None:
+        """Write the buffer and the numbers to be kept, in one transaction; ``durable``: flushed, with all before it."""
         entries = self._buffer.take()
-        if not entries and not durable:
+        if not entries and not kept:
             return
         try:
             connection = self._writer.get()
@@ -428,17 +425,12 @@ class Index:
                 transaction(connection),
             ):
                 apply_all(connection, entries)
-                if durable:  # another thread may have written the entries and flushed nothing: there has to be a commit
-                    put_meta(connection, {_SETTLED: 1})
+                put_meta(connection, kept or {})
         except BaseException:
             self._buffer.restore()
             raise
         self._buffer.written()
         self._unsynced = True
-
-    def _put_flushed(self, connection: sqlite3.Connection, values: Mapping[str, int], *, durable: bool) -> None:
-        with self._flushed(connection, durable=durable), transaction(connection):
-            put_meta(connection, values)
 
     @contextlib.contextmanager
     def _flushed(self, connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:

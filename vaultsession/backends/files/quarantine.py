@@ -48,24 +48,18 @@ class Quarantine:
 
     def take(self, path: str) -> None:
         """Move a file here by its name, never following a link. A file that is gone is skipped."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             size = self._disk.stat(path).st_size
             if size > self._max_bytes:
                 self._disk.unlink(path)
                 return
             self._evict(size)
             self._disk.replace(path, self._fresh(os.path.basename(path)))
-        except FileNotFoundError:
-            return
 
     def forget(self, *locators: str, shred: bool = False) -> int:
         """Remove every copy of these sessions, as their erasure requires. Returns how many there were."""
         removed = 0
-        try:
-            names = self._disk.listdir(self._path)
-        except FileNotFoundError:
-            return 0
-        for name in names:
+        for name in self._names():
             if name.partition(".")[0].endswith(locators):
                 path = os.path.join(self._path, name)
                 if shred:
@@ -79,15 +73,17 @@ class Quarantine:
     def entries(self) -> list[tuple[int, int, str]]:
         """``(changed, size, name)``, oldest first; the time is the file system's, in nanoseconds."""
         found = []
-        try:
-            names = self._disk.listdir(self._path)
-        except FileNotFoundError:
-            return []
-        for name in names:
+        for name in self._names():
             with contextlib.suppress(FileNotFoundError):
                 status = self._disk.stat(os.path.join(self._path, name))
                 found.append((status.st_mtime_ns, status.st_size, name))
         return sorted(found)
+
+    def _names(self) -> list[str]:
+        try:
+            return self._disk.listdir(self._path)
+        except FileNotFoundError:
+            return []
 
     def _evict(self, size: int) -> None:
         """Remove the oldest copies until so many bytes fit."""

@@ -18,7 +18,7 @@ from typing import TypeVar
 from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import Tombstone
+from ...format.sealed import Tombstone, Witness
 from ...util.disk import PRIVATE_FILE, READ, Disk, opened
 from ...util.lazy import log
 from ...util.reentry import not_ours
@@ -325,20 +325,16 @@ class IndexRebuild:
         """
         removed, lost, after = 0, 0, ""
         while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
-            for locator, row in rows.items():
-                if locator not in renamed and self._is_gone(row):
-                    stripe = self._containers.stripes.of(locator)
-                    with stripe.mutex, stripe:
-                        if self._is_gone(row):  # and no writer is just putting it there
-                            witness = row.witness(self._index.boot)
-                            if witness is None or outdated:
-                                self._index.write(partial(remove_row, locator=locator, version=row.version))
-                            else:
-                                losing = partial(lose_row, locator=locator, version=row.version, witness=witness)
-                                self._index.write(losing)
-                                lost += 1
-                            removed += 1
-            after = locator
+            for after, row in rows.items():
+                if after in renamed or not self._is_gone(row):
+                    continue
+                stripe = self._containers.stripes.of(after)
+                with stripe.mutex, stripe:
+                    if self._is_gone(row):  # and no writer is just putting it there
+                        witness = None if outdated else row.witness(self._index.boot)
+                        self._index.write(partial(_forget_row, locator=after, version=row.version, witness=witness))
+                        removed += 1
+                        lost += witness is not None
         return removed, lost
 
     def _is_gone(self, row: RowSummary) -> bool:
@@ -347,6 +343,14 @@ class IndexRebuild:
         except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
             return True
         return False
+
+
+def _forget_row(connection: sqlite3.Connection, *, locator: str, version: bytes, witness: Witness | None) -> None:
+    """Remove the row of a session without a container; what a witness says was acknowledged stays known, as lost."""
+    if witness is None:
+        remove_row(connection, locator, version)
+    else:
+        lose_row(connection, locator, version, witness)
 
 
 def batches(names: Iterable[str]) -> Iterator[list[str]]:

@@ -32,7 +32,7 @@ from .status import MirrorStatus
 GATHER_SECONDS = 0.05
 FIRST_COMPARISON = 1.0
 COMPARISON_SECONDS = 3600.0
-PAPERS_SECONDS = 5.0
+METADATA_SECONDS = 5.0
 LONGEST_PATIENCE = 30.0
 _FIRST_PAUSE, _DOUBLINGS = 0.1, 20
 BUSY_SECONDS = 0.02
@@ -146,7 +146,7 @@ class Replicator(ForkSafe):
         self._refused: dict[str, str] = {}
         self._extra = 0
         self._due = time.monotonic() + self._first
-        self._papers_due = 0.0
+        self._metadata_due = 0.0
 
     def _start(self) -> None:
         with self._starting:
@@ -209,18 +209,18 @@ class Replicator(ForkSafe):
 
     def _opened(self) -> Follower:
         if self._follower is None:
-            self._papers_due = 0.0
+            self._metadata_due = 0.0
             self._follower = self._open_follower()
         return self._follower
 
     def _level_metadata(self, follower: Follower) -> None:
-        if time.monotonic() < self._papers_due:
+        if time.monotonic() < self._metadata_due:
             return
         if follower.metadata() is Outcome.AHEAD:
             self._refuse("the key slots", "those of the mirror were changed more often, or otherwise: look at both")
         else:
             self._refused.pop("the key slots", None)
-        self._papers_due = time.monotonic() + PAPERS_SECONDS
+        self._metadata_due = time.monotonic() + METADATA_SECONDS
 
     def _compare(self, target: Backend) -> None:
         """Both sides, session by session; whatever was marked meanwhile goes first."""

@@ -35,7 +35,7 @@ from .database import Database, OutcomeUnknown
 from .health import problems
 from .rebuild import rebuild
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
-from .tables import SCHEMA_PAPER, Tables
+from .tables import SCHEMA_NAME, Tables
 
 _PAGE = 256
 _LARGEST_PAGE = 4096
@@ -229,9 +229,9 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         self._database.check_open()
 
     def confirm(self) -> None:
-        """The paper that says of which version the tables are: no vault is without it. And that each table is there."""
+        """The value that says of which version the tables are: no vault is without it. And that each table is there."""
         metadata = self._tables.metadata.c
-        statement = sa.select(metadata.name).where(metadata.name == SCHEMA_PAPER.encode())
+        statement = sa.select(metadata.name).where(metadata.name == SCHEMA_NAME.encode())
 
         def look(connection: sa.Connection) -> bool:
             for table in self._tables.schema.sorted_tables:

@@ -23,7 +23,7 @@ from ..protocol import LARGEST_VALUE
 from .backend import SqlBackend
 from .database import Database, OutcomeUnknown
 from .leases import SqlLeases
-from .tables import APPLICATION_ID, SCHEMA, SCHEMA_PAPER, Tables
+from .tables import APPLICATION_ID, SCHEMA, SCHEMA_NAME, Tables
 from .url import SqlUrl, parse
 
 _TRIES = 8
@@ -125,7 +125,7 @@ class SqlEngine:
         if metadata.name not in there or not self._can_read(connection, metadata):
             self._refuse_foreign(sorted(there))
         found = {row[0]: row[1] for row in connection.execute(sa.select(metadata.c.name, metadata.c.data))}
-        schema = found.get(SCHEMA_PAPER.encode())
+        schema = found.get(SCHEMA_NAME.encode())
         if schema is None:
             if found or there != {metadata.name}:
                 self._refuse_foreign([metadata.name])
@@ -199,7 +199,7 @@ class SqlEngine:
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         metadata = self._tables.metadata
         connection.execute(CreateTable(metadata, if_not_exists=True))
-        named = SCHEMA_PAPER.encode()
+        named = SCHEMA_NAME.encode()
         if connection.execute(sa.select(metadata.c.name).where(metadata.c.name == named)).first() is None:
             connection.execute(metadata.insert(), {"name": named, "data": SCHEMA})
         for table in self._tables.schema.sorted_tables:
@@ -241,6 +241,6 @@ class SqlEngine:
 
 def _name(text: str) -> bytes:
     name = text.encode("ascii")
-    if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_PAPER:
+    if not 0 < len(name) <= _LONGEST_NAME or text == SCHEMA_NAME:
         raise ValueError(f"{text!r} is no name of a metadata file")
     return name

@@ -7,6 +7,7 @@ and of which there is no piece, is removed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -49,7 +50,7 @@ def rebuild(
         pieces = _Pieces(database, tables, row, key or "a session without a name", seen)
         if not pieces.header:
             if row.header is not None and key is None:
-                removed += database.change(lambda connection, row=row: _remove(connection, tables, row))  # type: ignore[misc] # a lambda with a default is not inferred
+                removed += database.change(partial(_remove, tables=tables, row=row))
             continue
         scanned += 1
         try:
@@ -62,9 +63,7 @@ def rebuild(
             continue  # a tombstone covers it, or it stands where no session can
         try:
             changed += database.change(
-                lambda connection, row=row, head=head, pieces=pieces: sessions.derive(  # type: ignore[misc] # as above
-                    connection, row.stamp, head, pieces.header, pieces.end
-                )
+                partial(sessions.derive, was=row.stamp, row=head, header=pieces.header, end=pieces.end)
             )
         except OutcomeUnknown as error:
             raise database.refusal(error) from error

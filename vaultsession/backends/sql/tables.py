@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 SCHEMA = b"vaultsession tables 1"
-SCHEMA_PAPER = "schema"
+SCHEMA_NAME = "schema"
 
 APPLICATION_ID = 0x76734631
 """In the header of a SQLite file: it is ours."""

@@ -90,12 +90,13 @@ def parse(text: str) -> SqlUrl:
         raise InvalidSetting(f"timeout is in seconds, above 0 and at most a day, not {timeout:g}")
     arguments = _arguments(url, timeout)
     url = url.difference_update_query(("prefix", "pool_size", "timeout", *({PREPARED} & arguments.keys())))
-    if not url.database or (driver.startswith("sqlite") and _is_in_memory(url)):
+    is_file = driver.startswith("sqlite")
+    if not url.database or (is_file and (":memory:" in url.database or url.query.get("mode") == "memory")):
         raise InvalidSetting(f"{url.drivername}:// names no database: a path or name goes behind the last slash")
-    if driver.startswith("sqlite"):
-        checked(url.database)
-    if driver.startswith("sqlite") and url.query and url.query.get("uri") != "true":
+    if is_file and url.query and url.query.get("uri") != "true":
         raise InvalidSetting(f"SQLite has no option {', '.join(url.query)}, unless uri=true is one of them")
+    if is_file:
+        checked(url.database)
     return SqlUrl(url, _where(url, prefix), prefix, int(pool_size), timeout, arguments)
 
 
@@ -115,10 +116,6 @@ def _number(url: sa.URL, name: str, default: float) -> float:
     if not math.isfinite(value):
         raise InvalidSetting(f"{name} is a number, not {text!r:.40}")
     return value
-
-
-def _is_in_memory(url: sa.URL) -> bool:
-    return ":memory:" in (url.database or "") or url.query.get("mode") == "memory"
 
 
 def _where(url: sa.URL, prefix: str) -> str:

@@ -105,13 +105,13 @@ def archive(
             try:
                 for number, done in enumerate(archive_files(store, options), 1):
                     _note(done, rows, problems)
-                    progress(number, None)
+                    progress(number)
             except (BackendUnavailable, DurabilityUnknown) as error:  # a full disk, say: the rest has to wait
                 if not rows:
                     raise
                 problems.append({"place": where.path, "reason": f"{error}; {_INTERRUPTED}"})
     _show(rows, problems, form, dry_run=dry_run)
-    exit_codes.end(lost=False, partial=bool(problems))
+    exit_codes.end(partial=bool(problems))
 
 
 def _note(done: Archived | Skipped, rows: dict[str, Counter[str]], problems: list[dict[str, str]]) -> None:

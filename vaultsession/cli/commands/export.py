@@ -45,7 +45,7 @@ def export(
             if not store.exists(name):  # before a line is written
                 raise SessionNotFound(f"there is no session {name!r}")
         with destination(into, replace=replace) as stream:
-            lines = store.export(chosen, progress=lambda done: progress(done, None), **wanted)
+            lines = store.export(chosen, progress=progress, **wanted)
             try:
                 for line in lines:
                     stream.write(line)

@@ -71,7 +71,7 @@ def grep(
                 ignore_case=ignore_case and as_text,
                 state=state,
                 limit=None if ids_only else limit,
-                progress=lambda done: progress(done, None),
+                progress=progress,
                 **wanted,
             )
         )

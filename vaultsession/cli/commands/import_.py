@@ -73,7 +73,7 @@ def import_(
                 skipped.append(placed)
             else:
                 counts[placed] += 1
-            progress(number, None)
+            progress(number)
     totals = {**{str(each): counts[each] for each in Placed}, "skipped": len(skipped)}
     if form is not Form.JSON:
         output.say_some([f"{each.place}: {each.reason}" for each in skipped])
@@ -83,7 +83,7 @@ def import_(
     else:
         problems = [{"place": each.place, "reason": each.reason} for each in skipped]
         output.facts(totals, form=form, json={"dry_run": dry_run, **totals, "problems": problems})
-    exit_codes.end(lost=False, partial=bool(skipped))
+    exit_codes.end(partial=bool(skipped))
 
 
 def _source_key(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import typer
 from typer import Argument, Option
@@ -21,7 +21,7 @@ from ...vault.key_sources import KeySources
 from ...vault.location import VaultLocation
 from .. import exit_codes, output
 from ..output import Form, JsonForm
-from ..progress import bar
+from ..progress import WorkProgress, bar
 from ..prompts import DryRun, FirstSecret, warn_of_loss
 from ..vault_options import KEY_COMMAND, KEY_FILE, PASSPHRASE_FILE, VaultOptions, Where, takes_options
 
@@ -121,7 +121,7 @@ def _rekeyed(
     theirs: VaultLocation,
     vault: UnlockedVault,
     where: VaultOptions,
-    progress: Callable[[int, int | None], object],
+    progress: WorkProgress,
 ) -> MigrationReport:
     clock = SystemClock()
     sources = KeySources(environ={})  # what the environment names is the key of FROM

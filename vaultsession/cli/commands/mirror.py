@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from ...vault.location import VaultLocation
 from ...vault.replication import lacking_dictionaries
 from .. import exit_codes, output
 from ..output import HELP_STYLE, Column, Form, JsonForm
-from ..progress import bar
+from ..progress import WorkProgress, bar
 from ..vault_options import VaultOptions, Where, takes_options
 
 app = typer.Typer(help="The mirror of a vault at a second place.", no_args_is_help=True, rich_markup_mode=HELP_STYLE)
@@ -78,7 +78,7 @@ def status(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     record = {"mirror": place, "level": level, "key_slots": metadata, **{str(gap): counts[gap] for gap in Gap}}
     output.facts(record, form=form, json={**record, "needs": wants})
     _say_needs(form, wants)
-    exit_codes.end(lost=False, partial=not level)
+    exit_codes.end(partial=not level)
 
 
 @app.command("sync")
@@ -110,7 +110,7 @@ def sync(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
                     raise
                 except VaultError as error:
                     failed.append({"key": key, "problem": str(error)})
-                progress(number, None)
+                progress(number)
         place = theirs.vault.path
     if metadata is Outcome.AHEAD:
         failed.append({"key": "", "problem": "the key slots of the mirror are newer, or were changed otherwise"})
@@ -118,7 +118,7 @@ def sync(where: Where, *, mirror: MirrorPlace = None, form: JsonForm) -> None:
     output.facts({**done, "failed": len(failed)}, form=form, json={**done, "failed": failed})
     for each in failed if form is not Form.JSON else ():
         output.say(f"{each['key']}: {each['problem']}")
-    exit_codes.end(lost=False, partial=bool(failed or counts["ahead"]))
+    exit_codes.end(partial=bool(failed or counts["ahead"]))
 
 
 @app.command("verify")
@@ -208,9 +208,9 @@ def _metadata(ours: Vault, theirs: Vault) -> str:
     return "level" if theirs.metadata() == ours.metadata() else "different"
 
 
-def _counted(proofs: Iterable[Proof], progress: Callable[[int, int | None], None]) -> Iterator[Proof]:
+def _counted(proofs: Iterable[Proof], progress: WorkProgress) -> Iterator[Proof]:
     for number, proof in enumerate(proofs, 1):
-        progress(number, None)
+        progress(number)
         yield proof
 
 

@@ -25,13 +25,17 @@ def restore(
     wanted: Chosen,
     period: Changed,
     into: str | None = Option(None, "--to", metavar="DIR", help="Below this directory, and not where the files were."),
+    sources: list[str] | None = Option(
+        None, "--source", metavar="DIR", help="Also below this path, which was named to `archive`. May be repeated."
+    ),
     replace: bool = Option(False, "--replace", help="Also over another file that is there, unless it is newer."),
     form: JsonForm,
 ) -> None:
     """Put the files of archived sessions back, byte for byte.
 
-    Each goes where it was, with its mode and times, so that its agent finds it: `claude --resume`, `codex resume`. The
-    session stays in the vault. A file that is there already is left as it is, unless it is the beginning of what is
+    Each goes where it was, with its mode and times, so that its agent finds it: `claude --resume`, `codex resume`. A
+    session says itself where that was, so a file that no agent kept goes back only below a --source. The session stays
+    in the vault. A file that is there already is left as it is, unless it is the beginning of what is
     put back.
 
     Exit code 3 where a file could not be put back: the others are. 4 where an ID is not there.
@@ -40,7 +44,9 @@ def restore(
         raise InvalidSetting("say what to restore: the ids of sessions, or filters such as --since, or --all")
     done = []
     with where.open(cache_bytes=0) as store, bar("Restoring", shown=form is Form.TABLE) as progress:
-        restorer = Restorer(store, into=None if into is None else absolute(into), replace=replace)
+        restorer = Restorer(
+            store, into=None if into is None else absolute(into), sources=sources or (), replace=replace
+        )
         if ids:
             names = list(dict.fromkeys(ids))
         else:
@@ -66,4 +72,4 @@ def restore(
         output.facts(
             {**totals, "bytes": size}, form=form, json={**totals, "bytes": size, "files": files, "problems": problems}
         )
-    exit_codes.end(lost=False, partial=bool(problems))
+    exit_codes.end(partial=bool(problems))

@@ -21,7 +21,7 @@ BelieveClock = Annotated[
 def sweep(where: Where, *, dry_run: DryRun = False, believe_clock: BelieveClock = False, form: JsonForm) -> None:
     """Remove sessions that have expired, and only those."""
     with where.open() as store, bar("Sweeping") as progress:
-        swept = store.sweep(dry_run=dry_run, believe_clock=believe_clock, progress=lambda done: progress(done, None))
+        swept = store.sweep(dry_run=dry_run, believe_clock=believe_clock, progress=progress)
     noun = output.counted(swept, "expired session")
     sentence = f"{noun} would be removed" if dry_run else f"removed {noun}"
     output.result({"dry_run": dry_run, "swept": swept}, form, sentence, columns=["swept"])

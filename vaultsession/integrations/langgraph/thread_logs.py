@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ...errors import Conflict, InvalidDocument, SessionExists, SessionNotFound, UnsupportedFormat
 from ...format.payload import Json
@@ -28,6 +28,7 @@ from ...store.pages import PagedListing
 from ...store.session import SessionInfo
 from ...store.store import SessionStore
 from ...util.lru import LRU
+from ..adapter import labelled
 
 T = TypeVar("T")
 
@@ -156,8 +157,7 @@ class ThreadLogs:
         id, new_id = session_id(source), session_id(target)  # noqa: A001 - as above
         with suppress(SessionNotFound):
             self._info(id)
-            labels = {**(self._fields.get("labels") or {}), **labels_of(target)}
-            self._store.copy(id, new_id, labels=labels)
+            self._store.copy(id, new_id, labels={**(self._fields.get("labels") or {}), **labels_of(target)})
 
     def threads(self) -> Iterator[str]:
         """The ids of all threads, those changed last first."""
@@ -222,9 +222,9 @@ class ThreadLogs:
         return _Folded(ThreadLog(), _name(info), "")
 
     def _begin(self, id: str, thread: str, owners: SessionFields, records: list[Json]) -> None:
-        fields: dict[str, Any] = {**owners, **self._fields, "max_messages": ALL_MESSAGES}
-        fields["labels"] = {**(fields.get("labels") or {}), **labels_of(thread)}
-        session = self._store.create(id, messages=records, **cast("SessionFields", fields))
+        fields = labelled({**owners, **self._fields}, labels_of(thread))
+        fields["max_messages"] = ALL_MESSAGES
+        session = self._store.create(id, messages=records, **fields)
         folded = _Folded(ThreadLog(), _name(session.info()), session.version)
         folded.log.take_all(records)
         self._kept(id, folded)

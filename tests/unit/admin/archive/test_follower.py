@@ -19,7 +19,7 @@ from vaultsession.errors import InvalidSetting, LeaseTimeout
 
 watchfiles = pytest.importorskip("watchfiles", reason="pip install 'vaultsession[archive]'")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

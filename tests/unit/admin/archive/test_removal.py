@@ -71,7 +71,7 @@ def test_a_file_that_was_put_back_is_left_for_as_long_as_one_that_was_written_to
     store: SessionStore, file: Path
 ) -> None:
     run(store, file.parent, remove=True)
-    restored = Restorer(store).restore("s")
+    restored = Restorer(store, sources=[str(file.parent)]).restore("s")
     assert restored is not None
     assert file.stat().st_mtime == LONG_AGO
     (done,) = run(store, file.parent, remove=True, clock=SystemClock())

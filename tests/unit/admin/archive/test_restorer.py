@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from archive_lab import LONG_AGO, event, lines, run, write
@@ -36,17 +37,21 @@ def restored(found: RestoredFile | None) -> RestoredFile:
     return found
 
 
+def back(store: SessionStore, file: Path, **options: Any) -> RestoredFile:
+    return restored(Restorer(store, sources=[str(file.parents[1])], **options).restore("s"))
+
+
 def test_a_file_comes_back_with_its_mode_and_times(store: SessionStore, file: Path) -> None:
     status = file.stat()
     file.unlink()
     file.parent.rmdir()
-    found = restored(Restorer(store).restore("s"))
+    found = back(store, file)
     assert (found.outcome, found.path, found.size) == ("restored", str(file), len(DATA))
     assert file.read_bytes() == DATA
     now = file.stat()
     assert (now.st_mode, now.st_mtime_ns, now.st_nlink) == (status.st_mode, status.st_mtime_ns, 1)
     assert os.listdir(file.parent) == ["s.jsonl"]
-    assert restored(Restorer(store).restore("s")).outcome == "present"
+    assert back(store, file).outcome == "present"
 
 
 def test_elsewhere(store: SessionStore, file: Path, tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_elsewhere(store: SessionStore, file: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_is_a_beginning_is_gone_on_with(store: SessionStore, file: Path) -> None:
     file.write_bytes(DATA[:200])
-    assert restored(Restorer(store).restore("s")).outcome == "restored"
+    assert back(store, file).outcome == "restored"
     assert file.read_bytes() == DATA
 
 
@@ -65,10 +70,10 @@ def test_another_file_stays_and_a_newer_one_in_any_case(
     store: SessionStore, file: Path, modified: int, *, replaces: bool
 ) -> None:
     write(file, b"another", modified=modified)
-    found = restored(Restorer(store).restore("s"))
+    found = back(store, file)
     assert (found.outcome, file.read_bytes()) == ("left", b"another")
     assert "another file is there" in found.problem
-    found = restored(Restorer(store, replace=True).restore("s"))
+    found = back(store, file, replace=True)
     assert (found.outcome == "restored", file.read_bytes() == DATA) == (replaces, replaces)
     assert os.listdir(file.parent) == ["s.jsonl"]
 
@@ -84,7 +89,7 @@ def test_messages_that_were_changed_are_not_given_as_the_file(store: SessionStor
     file.unlink()
     with store.edit("s") as session:
         session.messages[0] = {"another": 1}
-    found = restored(Restorer(store).restore("s"))
+    found = back(store, file)
     assert found.outcome == "left"
     assert "not those that were archived" in found.problem
     assert os.listdir(file.parent) == []
@@ -102,7 +107,7 @@ def test_a_link_in_its_place_is_not_followed(store: SessionStore, file: Path, tm
     file.unlink()
     target = write(tmp_path / "target", b"precious")
     file.symlink_to(target)
-    assert restored(Restorer(store, replace=True).restore("s")).outcome == "left"
+    assert back(store, file, replace=True).outcome == "left"
     assert target.read_bytes() == b"precious"
 
 
@@ -112,6 +117,6 @@ def test_a_full_disk_leaves_nothing_behind(store: SessionStore, file: Path, monk
 
     file.unlink()
     monkeypatch.setattr(restorer, "write_all", full)
-    found = restored(Restorer(store).restore("s"))
+    found = back(store, file)
     assert (found.outcome, found.problem) == ("left", "No space left on device")
     assert os.listdir(file.parent) == []

@@ -33,7 +33,7 @@ def test_a_close_that_comes_while_a_batch_is_due_is_not_slept_through(
         inner.wake(backend._index)
     closing = threading.Thread(target=backend.close)
     closing.start()
-    closing.join(timeout=20)
+    closing.join(timeout=60)
     assert not closing.is_alive()
     assert not inner.thread.is_alive()
 
@@ -55,7 +55,7 @@ def test_stores_of_one_vault_share_the_thread(opening: Opening, scribe: Sealer) 
     assert threads() == before + 1
     last = scribe.key("last")
     stores[4].commit(last, scribe.create(last))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while stores[4]._index._buffer:  # it is still written behind
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -82,7 +82,7 @@ def test_an_idle_store_does_not_wake_up(opening: Opening, scribe: Sealer, monkey
     flushed = threading.Event()
     flush = inner.flush
     monkeypatch.setattr(inner, "flush", lambda: (flush(), flushed.set()))
-    assert flushed.wait(20)
+    assert flushed.wait(60)
     flushed.clear()
     assert not flushed.wait(4 * index_thread.BATCH_SECONDS)
     assert inner._thread.thread.is_alive()

@@ -116,7 +116,7 @@ class SlowDirectory(Disk):
         self.flushes += 1
         number = self.flushes
         self.begun.set()
-        assert self.let_go.wait(10)
+        assert self.let_go.wait(60)
         if number in self._failing:
             raise OSError(errno.EIO, "no")
 
@@ -135,14 +135,14 @@ def flushed_by_threads(disk: SlowDirectory, count: int) -> list[str]:
 
     threads = [threading.Thread(target=ask) for _ in range(1 + count)]
     threads[0].start()
-    assert disk.begun.wait(10)
+    assert disk.begun.wait(60)
     for thread in threads[1:]:
         thread.start()
     while flush._asked <= count:
         time.sleep(0.0005)
     disk.let_go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     ask()
     return outcomes
 

@@ -330,10 +330,10 @@ def test_the_lease_of_a_holder_that_died_ends_by_itself(engine: SqlEngine, backe
 
 @pytest.mark.slow
 def test_a_lease_is_renewed_for_as_long_as_it_is_held(engine: SqlEngine, backend: SqlBackend) -> None:
-    holding = SqlLeases(engine._database, engine._tables, life=1.0, renewal=0.1)
+    holding = SqlLeases(engine._database, engine._tables, life=2.0, renewal=0.1)
     others = SqlLeases(engine._database, engine._tables)
     with holding.lease("0" * 32, 0):
-        time.sleep(1.3)
+        time.sleep(2.2)
         with pytest.raises(LeaseTimeout), others.lease("0" * 32, 0):
             pytest.fail("two held it at once")
     with others.lease("0" * 32, 0):
