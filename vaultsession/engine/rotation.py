@@ -191,10 +191,8 @@ class Rotator:
         )
 
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
-        replaced, left, overlap = 0, [], self._backend.traits.waits
-        with closing(
-            parallel_map(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
-        ) as outcomes:
+        replaced, left, how, rows = 0, [], self._backend.traits, self._backend.scan(Query(newest_first=False))
+        with closing(parallel_map(self._attempt, rows, overlap=how.waits, at_once=how.shared)) as outcomes:
             for number, (key, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VaultError):
                     log.warning("still under its old key: %s: %s", key, outcome)
