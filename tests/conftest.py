@@ -68,11 +68,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             importlib.import_module(path.stem)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """What needs a database server is slow: SQLite and Redis stand for the engines in the quick part.
 
-    So are the cases of an exhaustive test that its sample leaves out.
+    So are the cases of an exhaustive test that its sample leaves out. What has a timeout of its own takes longest: it
+    is begun first, so that no process works alone at the end.
     """
     leave_out(items)
     for item in items:
@@ -80,6 +81,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
         if DATABASE_SERVERS & (given | set(getattr(item, "fixturenames", ()))):
             item.add_marker(pytest.mark.slow)
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -167,6 +167,8 @@ def test_a_heap_of_planted_ones_is_not_looked_through(vault: Path, caplog: pytes
     for number in range(2_000_000_000, 2_000_000_000 + 5 * MOST_DICTIONARIES):
         write(vault / "dictionaries" / f"{number}.vsd", b"VSD1" + bytes(200))
     assert seen(vault) == EXPECTED
+    with open_store(vault, key=KEY) as store:  # who writes chooses one
+        store.create("new", messages=[message(1, 77)])
     assert 1 <= len(caplog.records) <= MOST_DICTIONARIES
 
 

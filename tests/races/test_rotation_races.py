@@ -84,7 +84,7 @@ def test_three_processes_write_while_the_keys_are_rotated_and_pruned(vault: str)
 
 def rotating(path: str, going: Any) -> None:
     with opened(path) as store:
-        store.rotate_key(progress=lambda done, _: (going.set(), time.sleep(0.02)) if done > 10 else None)
+        store.rotate_key(progress=lambda done, _: (going.set(), time.sleep(600)) if done > 10 else None)
 
 
 @pytest.mark.slow

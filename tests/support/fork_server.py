@@ -8,6 +8,7 @@ interpreter as everybody does; tests of how an interpreter starts do not come he
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -22,6 +23,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -154,10 +156,29 @@ def _become(request: dict[str, object], descriptors: list[int]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
+def _end(code: object) -> None:
+    """End as an interpreter does, without taking apart what was imported before the fork: that copies all of it.
+
+    Returns where something is left to be said at the end.
+    """
+    if not isinstance(code, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     for module in _IMPORTED:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
     sys.argv = ["vaultsession", *serve(sys.argv[1])]
-    runpy.run_module("vaultsession", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("vaultsession", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        _end(end.code)
+        raise

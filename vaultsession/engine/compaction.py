@@ -1,8 +1,8 @@
 """Compaction: containers in which small records have piled up are merged by a thread, when nobody writes to them.
 
 A conversation is written to in turns, with pauses between them. What is merged in a pause costs no turn anything: one
-append in ten took ten times as long as the others where the append itself merged. Where many sessions are written to,
-the thread rests: a merge takes as much as five turns, and they are another session's. A session that is never left
+append in ten took ten times as long as the others where the append itself merged. A merge takes as much of a core and
+of the medium as five turns do, so where many sessions are written to, the thread mostly rests. One that is never left
 alone is merged all the same, before it takes much more room than it must. A store that ends before leaves the records
 as they are; they cost readers a little, and the next store that writes there finds them.
 """

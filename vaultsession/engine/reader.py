@@ -161,7 +161,7 @@ class Reader:
         keys = LiveKeyring(opened.keyring, store, etag)
         dictionaries = Dictionaries(keys, vault)
         if compressing:
-            dictionaries.choose()
+            dictionaries.mark_stale()
             keys.changed = dictionaries.mark_stale
         return cls(keys, dictionaries)
 

@@ -162,8 +162,10 @@ class Rotator:
         except BaseException:
             # Another process sealed under one in the very moment (Conflict); or whether it did is not known, since the
             # backend was away or the look was interrupted. They come back.
-            self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
-            self._keys.bring_back(of_tenants)
+            try:
+                self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
+            finally:
+                self._keys.bring_back(of_tenants)
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))
 
@@ -191,10 +193,8 @@ class Rotator:
         )
 
     def _replace_all(self, total: int, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
-        replaced, left, overlap = 0, [], self._backend.traits.waits
-        with closing(
-            parallel_map(self._attempt, self._backend.scan(Query(newest_first=False)), overlap=overlap)
-        ) as outcomes:
+        replaced, left, how, rows = 0, [], self._backend.traits, self._backend.scan(Query(newest_first=False))
+        with closing(parallel_map(self._attempt, rows, overlap=how.waits, at_once=how.shared)) as outcomes:
             for number, (key, outcome) in enumerate(outcomes, 1):
                 if isinstance(outcome, VaultError):
                     log.warning("still under its old key: %s: %s", key, outcome)

@@ -110,7 +110,7 @@ class Dictionaries:
         self.keys = keys
         self._store = MemoryDictionaryStore() if store is None else store
         self.is_stale = False
-        """Whether it is to be chosen again: the keyring has changed."""
+        """Whether it is to be chosen before the next record: for the first time, or since the keyring has changed."""
         self.of_all: tuple[Dictionary, ...] | None = None
         """Those that were chosen, if records of every container may refer to them; None where ``own_of`` says it."""
         self._known: dict[int, tuple[Dictionary, bytes]] = {}
@@ -122,6 +122,8 @@ class Dictionaries:
     @property
     def current(self) -> tuple[Dictionary, ...]:
         """Those to compress with: the newest, and the one of the package for what the newest has never seen."""
+        if self.is_stale:
+            self.choose()
         return (shipped(),) if self._newest is None else (self._newest, shipped())
 
     def own_of(self, key_id: bytes) -> Dictionary | None:
@@ -160,7 +162,7 @@ class Dictionaries:
         self.of_all = None if of_tenants else self.current
 
     def mark_stale(self) -> None:
-        """Look again before the next record is sealed: the keyring has changed."""
+        """Choose before the next record is sealed: a process that only reads needs none."""
         self.is_stale = True
 
     def numbers(self) -> Sequence[int]:

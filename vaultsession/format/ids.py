@@ -6,7 +6,6 @@ An id is never cleaned. It is accepted as it is and mapped injectively to a *loc
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable
@@ -35,8 +34,10 @@ _DIGEST_SIZE = 32
 """Bytes of the digest in an id that would be too long, as 64 digits."""
 
 _SLUG_LENGTH = 40
-_NOT_IN_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
+_IN_SLUG = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 """Only letters of ASCII have a lower case here: U+212A has one in Unicode that is of ASCII, and U+0130 one of two."""
+
+_OF_LOCATORS, _OF_SLUGS = frozenset(_DIGITS), frozenset(_IN_SLUG.lower())
 
 
 def parse(text: object) -> SessionId:
@@ -88,24 +89,26 @@ def locator(naming_key: bytes, session_id: SessionId) -> str:
 def key(naming_key: bytes, session_id: SessionId, *, readable: bool) -> str:
     """The name under which backends keep a session: ``slug~locator``, or the bare locator in a private-names vault."""
     place = locator(naming_key, session_id)
-    slug = _NOT_IN_SLUG.sub("-", session_id)[:_SLUG_LENGTH].strip("-").lower() if readable else ""
+    slug = _slug(session_id) if readable else ""
     return f"{slug}~{place}" if slug else place
 
 
-@functools.cache
-def _key_pattern() -> re.Pattern[str]:
-    """Compiled by the first that lists: each process would take 0.2 ms for it."""
-    return re.compile(r"(?:[a-z0-9_-]{1,40}~)?[0-9a-v]{32}")
+def _slug(session_id: SessionId) -> str:
+    # A pattern, which takes 0.1 ms to be compiled, only where something is to be replaced.
+    text = re.sub(f"[^{_IN_SLUG}]+", "-", session_id) if session_id.strip(_IN_SLUG) else session_id
+    return text[:_SLUG_LENGTH].strip("-").lower()
 
 
 def is_key(text: str) -> bool:
     """Whether the text has the shape of a key. Names that come back from a listing are checked before they are used."""
-    return _key_pattern().fullmatch(text) is not None
+    slug, tilde, place = text.rpartition("~")
+    has_slug = 0 < len(slug) <= _SLUG_LENGTH and _OF_SLUGS.issuperset(slug)
+    return len(place) == LOCATOR_LENGTH and _OF_LOCATORS.issuperset(place) and (has_slug or not tilde)
 
 
 def is_key_of(text: object, locator: str) -> bool:
     """Whether this is a key of the session with that locator. For what stands in an index, of whatever type."""
-    return isinstance(text, str) and _key_pattern().fullmatch(text) is not None and text[-LOCATOR_LENGTH:] == locator
+    return isinstance(text, str) and text[-LOCATOR_LENGTH:] == locator and is_key(text)
 
 
 def parse_locator(name: object) -> str:

@@ -66,7 +66,7 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
 
     async def read_record(self, conversation_id: str) -> Any:
         """The record, or None where there is no such conversation."""
-        session = await self._load(composed_id(conversation_id))
+        session = await self._handle.aio.get(composed_id(conversation_id))
         return None if session is None else self._record(session)
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[Any]:
@@ -76,7 +76,7 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
             return found
         for info in await self._handle.aio.list(labels=_labels(scope), limit=limit):
             try:
-                session = await self._load(info.id)
+                session = await self._handle.aio.get(info.id)
             except Unreadable as error:
                 _log.warning("not listed: %s: %s", info.id, error)
                 continue
@@ -98,7 +98,7 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
         fields = labelled(self._fields, _labels(record.scope))
         labels = fields.get("labels") or {}
         while True:
-            session = await self._load(name)
+            session = await self._handle.aio.get(name)
             stored = None if session is None else self._record(session)
             if (None if stored is None else stored.revision) != expected_revision or (session and stored is None):
                 raise ConversationConflict(record.conversation_id)
@@ -124,7 +124,7 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
         """Delete the conversation and its entries: no other one has its copies."""
         name = composed_id(conversation_id)
         while True:
-            session = await self._load(name)
+            session = await self._handle.aio.get(name)
             record = None if session is None else self._record(session)
             if session is None or record is None or record.revision != expected_revision:
                 raise ConversationConflict(conversation_id)
@@ -190,10 +190,6 @@ class VaultConversationStore(StoreAdapter, ConversationStore):
         return None
 
     # -- the vault -----------------------------------------------------------------------------------------------------
-
-    async def _load(self, name: str) -> Session[Any] | None:
-        found: Session[Any] | None = await self._handle.aio.get(name)
-        return found
 
     async def _messages(self, name: str, last: int | None) -> builtins.list[Json]:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from ..backends.protocol import Backend
+from ..backends.protocol import Backend, Traits
 from ..engine.listing import Listing
 from ..engine.operations import Existing, Operations, absent
 from ..engine.reader import Reader
@@ -98,7 +98,7 @@ def save_many(
     sessions: Iterable[Session[StateT] | DocumentFields],
     *,
     overwrite: bool,
-    overlap: bool,
+    traits: Traits,
 ) -> list[Session[StateT]]:
     """The sessions that were saved, in order. ``PartialFailure``, here and below, when all have been tried."""
 
@@ -118,7 +118,7 @@ def save_many(
             f"sessions are saved that are a Session, or a mapping with an id, not {type(item).__name__}"
         )
 
-    return _complete("saved", *_each(save, map(named, sessions), overlap=overlap))
+    return _complete("saved", *_each(save, map(named, sessions), overlap=traits.waits, at_once=traits.shared))
 
 
 def load_each(documents: Documents[StateT], ids: Iterable[str], *, overlap: bool) -> Iterator[Session[StateT]]:
@@ -292,7 +292,7 @@ def _batches(items: Iterable[T]) -> Iterator[Sequence[T]]:
 
 
 def _each(
-    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, overlap: bool
+    work: Callable[[T], R], items: Iterable[tuple[str, T]], *, overlap: bool, at_once: bool = True
 ) -> tuple[list[R], dict[str, VaultError]]:
     """What the work returns for each named item, in order, and the error of each name that failed."""
     failures: dict[str, VaultError] = {}
@@ -304,7 +304,7 @@ def _each(
             failures[item[0]] = without_frames(error)
             return []
 
-    with closing(parallel_map(attempt, items, overlap=overlap)) as found:
+    with closing(parallel_map(attempt, items, overlap=overlap, at_once=at_once)) as found:
         return [result for some in found for result in some], failures
 
 

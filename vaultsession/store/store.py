@@ -385,7 +385,7 @@ class SessionStore(Generic[StateT]):
         ``PartialFailure`` names those that failed, when all have been tried.
         """
         self._check_open()
-        return bulk.save_many(self._documents, sessions, overwrite=overwrite, overlap=self._backend.traits.waits)
+        return bulk.save_many(self._documents, sessions, overwrite=overwrite, traits=self._backend.traits)
 
     @verb
     def load_many(self, ids: Iterable[str]) -> Mapping[str, Session[StateT]]:

@@ -375,5 +375,4 @@ class LossyDisk(Disk):
             self._index_files.clear()
 
     def __del__(self) -> None:
-        for fd in self._index_files.values():
-            os.close(fd)
+        self.forget()

@@ -81,7 +81,7 @@ class SessionMachine(RuleBasedStateMachine):
         """Open the stores."""
         self.ids = ids
         self._read: dict[str, list[tuple[SessionInfo, list[Json]]]] = {}
-        self.opened = [self.open(number) for number in range(self.stores)]
+        self._open_all()
 
     def teardown(self) -> None:
         """Compare everything once more, from a fresh start where there can be one."""
@@ -91,27 +91,24 @@ class SessionMachine(RuleBasedStateMachine):
                     self.restart()
                 self.compare_all(0)
         finally:
-            for store in self.opened:
-                store.close()
+            self._close_all()
             self.finish()
 
     @precondition(lambda self: self.restarts)
     @rule()
     def restart(self) -> None:
         """Close all stores and open them again."""
-        for store in self.opened:
-            store.close()
-        self.opened = [self.open(number) for number in range(self.stores)]
+        self._close_all()
+        self._open_all()
 
     @precondition(lambda self: self.restarts)
     @rule()
     def restart_without_index(self) -> None:
         """As above, and what is derived is gone."""
-        for store in self.opened:
-            store.close()
+        self._close_all()
         self.lose_index()
         self._read.clear()  # two lives of an id are not told apart where the index is lost, and the clock stands still
-        self.opened = [self.open(number) for number in range(self.stores)]
+        self._open_all()
 
     @rule(seconds=st.sampled_from([0.000001, 1, 3, 30, 60, 599, 3600]))
     def wait(self, seconds: float) -> None:
@@ -371,6 +368,13 @@ class SessionMachine(RuleBasedStateMachine):
             store.prune_keys()
 
     # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _open_all(self) -> None:
+        self.opened = [self.open(number) for number in range(self.stores)]
+
+    def _close_all(self) -> None:
+        for store in self.opened:
+            store.close()
 
     def _store(self, which: int) -> SessionStore:
         return self.opened[which % len(self.opened)]

@@ -5,7 +5,6 @@ Times inside the package are integers, microseconds since 1970-01-01 UTC; dateti
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import UTC, datetime, timedelta
 from reprlib import repr as shortened
@@ -17,7 +16,6 @@ Duration = float | str | timedelta
 """Seconds, a timedelta, or a text such as "90s", "30m", "24h", "7d", "2w"."""
 
 _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
-_DURATION = rf"(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})?"
 _LONGEST = 1000 * 366 * _UNITS["d"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -80,8 +78,12 @@ def to_duration(value: Duration, name: str = "") -> int:
     if isinstance(value, timedelta):
         micros = value // timedelta(microseconds=1)
     elif isinstance(value, str):
-        if found := re.fullmatch(_DURATION, value.strip().lower()):
-            micros = float(found[1]) * _UNITS[found[2] or "s"]
+        text = value.strip().lower()  # without a pattern, which each process would compile for its first store
+        number = text.rstrip("".join(_UNITS))
+        whole, point, part = number.rstrip().partition(".")
+        unit = _UNITS.get(text[len(number) :] or "s")
+        if unit and whole.isdecimal() and part.isdecimal() is bool(point):
+            micros = float(number) * unit
     elif isinstance(value, int | float) and not isinstance(value, bool):
         micros = value * 1_000_000
     if not 1 <= micros <= _LONGEST:  # also refuses NaN

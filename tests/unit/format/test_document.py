@@ -83,6 +83,22 @@ def test_merging_changes_nothing_and_can_be_gone_on_with(state, messages, steps,
             assert sum(body.count(b",\n") for body in model.bodies) == len(model.messages)
 
 
+@given(STATE, MESSAGES, STEPS, STEPS)
+def test_what_was_only_added_since_stands_behind_what_was_merged(state, messages, before, since):
+    model = Model(state, messages, 200)
+    for step in before:
+        model.change(*step)
+    known = tuple(model.bodies)
+    merged = document.merged(known)
+    for step in since:
+        model.change(*step)
+    added = document.added(tuple(model.bodies), known)
+    assert (added is None) is any(document.change_of(body) != document.NO_CHANGE for body in model.bodies[len(known) :])
+    if added is not None:
+        model.agrees([*merged, *added])
+    assert document.added(known[1:], known) is None
+
+
 def test_merging_keeps_nothing_of_what_was_dropped():
     old = payload.body({"secret": "s" * 200_000}, [{"content": "gone" * 50_000}, {"content": "kept"}])
     replaced = b'[{"pop":0,"set":{"secret":"no"},"trim":1},\n{"content":"new"}]'

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from vaultsession.util import parallel
 from vaultsession.util.parallel import AHEAD, THREADS, parallel_map
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-@pytest.mark.parametrize("count", [0, 1, AHEAD - 1, AHEAD, 5 * AHEAD])
-def test_what_comes_of_the_items_comes_in_their_order(count: int, *, overlap: bool) -> None:
-    assert list(parallel_map(str, range(count), overlap=overlap)) == [str(n) for n in range(count)]
+@pytest.mark.parametrize("size", [0, 1, AHEAD - 1, AHEAD, 5 * AHEAD])
+def test_what_comes_of_the_items_comes_in_their_order(size: int, *, overlap: bool) -> None:
+    assert list(parallel_map(str, range(size), overlap=overlap)) == [str(n) for n in range(size)]
 
 
 def test_as_many_wait_at_once_as_there_are_threads() -> None:
@@ -62,3 +65,12 @@ def test_no_thread_is_left_behind_by_one_who_stops_asking() -> None:
     with closing(parallel_map(str, range(1000), overlap=True)) as found:
         next(found)
     assert batch_threads() == before
+
+
+@pytest.mark.parametrize(("took", "others"), [(1.3, 0), (1.5, 10)])
+def test_work_that_hardly_waits_is_done_in_place(monkeypatch: pytest.MonkeyPatch, took: float, others: int) -> None:
+    """The second item tells, where each takes so many times of what it takes of the processor."""
+    clock = SimpleNamespace(perf_counter=count(0, took).__next__, thread_time=count().__next__)
+    monkeypatch.setattr(parallel, "time", clock)
+    threads = list(parallel_map(lambda _: threading.current_thread(), range(12), overlap=True, at_once=False))
+    assert [thread is threading.current_thread() for thread in threads] == [True] * (12 - others) + [False] * others

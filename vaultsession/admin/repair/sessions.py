@@ -16,7 +16,7 @@ from ...backends.files.layout import FilesLayout, stripe_of
 from ...backends.files.locks import lock_rarely, open_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES
 from ...engine.reader import Reader
-from ...engine.verify import Verdict, check, reads_alone
+from ...engine.verify import Verdict, check, verify_container
 from ...engine.writer import Writer
 from ...errors import BackendUnavailable, Damaged, SessionNotFound, UnknownDictionary
 from ...format import document
@@ -131,7 +131,7 @@ class SessionRepair:
             raise BackendUnavailable(
                 f"{path}: {before.st_size} bytes, more than quarantine holds: move it out yourself"
             )
-        if reads_alone(self.backend, self.reader, key):
+        if verify_container(self.reader, key, unwitnessed(self._read(key))).verdict is Verdict.OK:
             raise BackendUnavailable(
                 f"{key}: every record of it authenticates, and only the index remembers another; nothing was done "
                 f"(`vaultsession repair --recover {key}` makes it the newest)"

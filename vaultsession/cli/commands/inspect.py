@@ -106,7 +106,7 @@ def inspect(
         (*_COLUMNS, "bodies") if bodies else _COLUMNS,
         form,
         json=document if head is None else {**document, "session": head},
-        people=lambda _: _print(record, records, head, bodies=bodies),
+        people=lambda _: _print(record, records, end, head, bodies=bodies),
     )
     if problem is not None:
         output.say(f"vaultsession: {problem}")
@@ -182,7 +182,7 @@ def _authenticated(
 _KIND_STYLES = {"FULL": "cyan", "DELTA": "green", "HEAD": "magenta"}
 
 
-def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None) -> None:
+def _draw(size: int, records: list[dict[str, Any]], end: int, full: int | None) -> None:
     """The container as a strip: a record is as wide as its share, at least one column; what is dead is dim.
 
     Dead is what stands before the newest whole document: of that alone a key can tell which it is.
@@ -192,24 +192,25 @@ def _draw(record: output.Record, records: list[dict[str, Any]], full: int | None
         full if full is not None else max((each["offset"] for each in records if each["type"] == "FULL"), default=0)
     )
     room = max(console.width - len(records) - 2, 1)
-    whole = max(record["size"] - HEADER_SIZE, 1)
+    whole = max(size - HEADER_SIZE, 1)
     block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
     strip = [(block, "yellow")]
     for each in records:
         style = _KIND_STYLES.get(each["type"], "red") + (" dim" if each["offset"] < newest else "")
         strip.append((block * (1 + room * each["size"] // whole), style))
-    end = records[-1]["offset"] + records[-1]["size"] if records else HEADER_SIZE
-    if record["size"] > end:
-        strip.append(("?" * (1 + room * (record["size"] - end) // whole), "red"))
+    if size > end:
+        strip.append(("?" * (1 + room * (size - end) // whole), "red"))
     console.print(output.styled(*strip))
     kinds = [(f"  {name}", style) for name, style in _KIND_STYLES.items()]
     console.print(output.styled(("header", "yellow"), *kinds, ("  dead", "dim"), ("  no whole record", "red")))
 
 
-def _print(record: output.Record, records: list[dict[str, Any]], head: output.Record | None, *, bodies: bool) -> None:
+def _print(
+    record: output.Record, records: list[dict[str, Any]], end: int, head: output.Record | None, *, bodies: bool
+) -> None:
     output.facts(record, {"size": f"{record['size']} bytes"})
     output.line("")
-    _draw(record, records, None if head is None else head["full"])
+    _draw(record["size"], records, end, None if head is None else head["full"])
     output.line("")
     columns = [column for column in _COLUMNS if head is not None or column.name != "authentic"]
     output.table(columns, records)
