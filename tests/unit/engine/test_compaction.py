@@ -188,7 +188,10 @@ def test_what_is_overdue_and_fails_is_tried_again_after_a_pause(monkeypatch: pyt
     compactor.stop()
 
 
-def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(store: SessionStore) -> None:
+def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
     grown(store, "a", 8)
     operations, key = store._operations, store._key("a")
     assert operations.compact(key)
