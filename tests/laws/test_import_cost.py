@@ -113,7 +113,7 @@ def test_a_vault_is_used_without_logging_patterns_and_a_second_openssl(tmp_path:
 import sys
 sys.path[:0] = {sys.path!r}
 before = set(sys.modules)
-import orjson, re._compiler  # which has patterns of its own
+import orjson, zstandard, re._compiler  # which have patterns of their own
 patterns, compiled = [], re._compiler.compile
 re._compiler.compile = lambda *given: (patterns.append("a-pattern"), compiled(*given))[1]
 import vaultsession

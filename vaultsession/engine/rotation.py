@@ -162,8 +162,10 @@ class Rotator:
         except BaseException:
             # Another process sealed under one in the very moment (Conflict); or whether it did is not known, since the
             # backend was away or the look was interrupted. They come back.
-            self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
-            self._keys.bring_back(of_tenants)
+            try:
+                self._keys.change(lambda masters: [*masters, *(key for key in gone if key not in masters)])
+            finally:
+                self._keys.bring_back(of_tenants)
             raise
         return tuple(sorted(key_id.hex() for key_id in retired))
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import Damaged
 from ..util.named_tuple import NamedTuple
-from .ids import LOCATOR, locator_of
+from .ids import LOCATOR, locator_of, parse_locator
 
 VERSION_SIZE = 16
 GENERATIONS = 1 << 63
@@ -99,6 +99,20 @@ def columns_of(
     except struct.error as error:
         raise ValueError(str(error)) from None
     return b"".join((packed, *tags, key[LOCATOR].encode()))
+
+
+def row_of(columns: bytes, blob: bytes) -> IndexRow:
+    """The row that ``columns_of`` packed, under its locator. ``ValueError`` for what is none; not proved."""
+    try:
+        generation, seq, version, updated, expires, size, count = _COLUMNS.unpack_from(columns)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    end = _COLUMNS.size + VERSION_SIZE * count
+    tags = tuple(columns[at : at + VERSION_SIZE] for at in range(_COLUMNS.size, end, VERSION_SIZE))
+    if generation >= GENERATIONS:
+        raise ValueError("a generation that none has")
+    until = None if expires < 0 else expires
+    return IndexRow(parse_locator(columns[end:]), generation, seq, version, updated, until, size, tags, blob)
 
 
 class Tombstone(NamedTuple):

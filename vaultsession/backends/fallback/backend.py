@@ -29,7 +29,7 @@ from ..memory import MemoryBackend
 from ..protocol import Backend, RebuildReport, RecordedUpdate
 from ..replication import Outcome, newest_of, replicate
 from .memory import SessionMemory
-from .pending_session import Fork, MemorySnapshot, Merge, PendingSession
+from .pending_session import MemorySnapshot, Merge, PendingSession
 
 T = TypeVar("T")
 
@@ -314,7 +314,7 @@ class FallbackBackend(Backend):
             if expired and waiting.base is waiting.doubt is None:
                 self._memory.settle(key, None)
                 return True
-        merge = _nothing if expired else self._merge
+        merge: Merge = (lambda _: None) if expired else self._merge  # what has expired here adds nothing
         try:
             theirs = _follow(ours, self._primary, key, waiting, merge)
         except Damaged:
@@ -414,7 +414,3 @@ def _follow(ours: MemorySnapshot, server: Backend, key: str, waiting: PendingSes
     if isinstance(commit.change, Write):
         return MemorySnapshot(commit.after, waiting.theirs[: commit.change.offset] + commit.change.data)
     return MemorySnapshot(commit.after, waiting.theirs)
-
-
-def _nothing(_: Fork) -> None:
-    """How a session is merged that has expired here."""

@@ -3,6 +3,10 @@
 It is written behind the sessions. An entry waits in a buffer; a thread writes the buffer at most every 50 ms, and
 ``flush`` writes it before this process lists. Each transaction is made under a short blocking lock, so that SQLite
 never meets contention (its own waiting cost 1 to 3 s at worst with four processes). A fork finds no connection open.
+
+Decision (2026-11): an index beside which there is no log is read as it lies there, and what was read counts if nothing
+in the directory was made or removed meanwhile. Log and shared memory, made for a reader and removed behind it, were a
+third of opening a store, and no reader of a quiet vault leaves a trace in it now.
 """
 
 from __future__ import annotations

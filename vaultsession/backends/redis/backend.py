@@ -16,7 +16,7 @@ from ...util.deadline import pause
 from ..optimistic import TRIES, OptimisticBackend
 from ..protocol import RebuildReport, Traits
 from .health import problems
-from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, pack, tagged, unpack
+from .layout import MARGIN, SWEPT, RedisLayout, all_of, expiring, fingerprint, newest_in, pack, tagged
 from .listing import RedisListing
 from .scripts import COMMIT, LOOK, READ
 from .server import AnswerLost, Server
@@ -142,7 +142,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
 
         None where the container has changed since: what it says then is not of the moment that was asked about.
         """
-        said = self._parsed(key, stored)
+        said = newest_in(stored, key)
         newest: Current = said
         if isinstance(said, IndexRow) and size == 0:
             raise self._missing(key)
@@ -165,15 +165,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
         """Whether a row fits its container, and neither was set back behind what was seen here."""
         return row.size == size and self._seen.is_news(row)
 
-    def _parsed(self, key: str, stored: bytes | None) -> IndexRow | Tombstone | None:
-        """What is stored as newest, where it can be understood."""
-        if not stored:
-            return None
-        try:
-            return unpack(stored, key)
-        except ValueError:
-            return None
-
     def _found(self, key: str, fetch: ReadRange, *, thorough: bool) -> IndexRow | None:
         """The row of a container, as ``describe`` proves it; remembered."""
         row = self._describe(key, fetch, thorough=thorough)
@@ -195,7 +186,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         seen = self._seen.sight(key)
         _, container, newest = self._layout.session(key)
         stored, size, *found = self._server.look(READ, (container, newest), record.HEADER_SIZE, start)
-        said = self._parsed(key, stored)
+        said = newest_in(stored, key)
         row = said if isinstance(said, IndexRow) else None
         if not size:
             return None, row
@@ -268,7 +259,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
     ) -> tuple[list[str], tuple[bytes | str | int, ...]]:
         shard, container, newest = self._layout.session(key)
         keys = [container, newest, all_of(shard), expiring(shard)]
-        said = self._parsed(key, state.stored)
+        said = newest_in(state.stored, key)
         before = set(said.tags) if isinstance(said, IndexRow) else set()
         expected = fingerprint(state.stored)
         compared = len(expected) if len(expected) < len(state.stored) else -1

@@ -12,7 +12,7 @@ import struct
 import zlib
 
 from ...format.ids import locator_of
-from ...format.sealed import GENERATIONS, VERSION_SIZE, IndexRow, Tombstone
+from ...format.sealed import GENERATIONS, VERSION_SIZE, IndexRow, Tombstone, row_of
 
 SCHEMA = 1
 CLUSTER_SHARDS = 32
@@ -29,7 +29,6 @@ SWEPT = 30 * MARGIN
 _SCHEMA = re.compile(rb"vaultsession redis (\d{1,4}) shards (\d{1,5})")
 _ROW_KIND = 1
 _TOMBSTONE_KIND = 2
-_COLUMNS = struct.Struct("<QQ16sqqQH")
 _SIZE = struct.Struct("<BH")
 _TOLD = 3 + 8 + 8 + VERSION_SIZE
 _ROW_BEGINS = bytes([_ROW_KIND])
@@ -136,19 +135,23 @@ def unpack(data: bytes, locator: str) -> IndexRow | Tombstone:
         raise ValueError(str(error)) from None
 
 
+def newest_in(stored: bytes | None, locator: str) -> IndexRow | Tombstone | None:
+    """What is stored as the newest of a session, where it can be understood."""
+    try:
+        return unpack(stored, locator) if stored else None
+    except ValueError:
+        return None
+
+
 def _unpack_row(data: bytes, locator: str) -> IndexRow:
     kind, size = _SIZE.unpack_from(data)
-    if kind != _ROW_KIND:
-        raise ValueError("this is no row")
-    generation, seq, version, updated, expires, length, count = _COLUMNS.unpack_from(data, _SIZE.size)
-    place, end = _SIZE.size + _COLUMNS.size, _SIZE.size + size
-    tags = tuple(data[place + VERSION_SIZE * n : place + VERSION_SIZE * (n + 1)] for n in range(count))
-    if end > len(data) or data[place + VERSION_SIZE * count : end] != locator.encode():
-        raise ValueError("this row was cut, or is of another session")
-    if generation >= GENERATIONS:
-        raise ValueError("a generation that none has")
-    until = None if expires < 0 else expires
-    return IndexRow(locator, generation, seq, version, updated, until, length, tags, data[end:])
+    end = _SIZE.size + size
+    if kind != _ROW_KIND or end > len(data):
+        raise ValueError("this is no row, or it was cut")
+    row = row_of(data[_SIZE.size : end], data[end:])
+    if row.key != locator:
+        raise ValueError("this row is of another session")
+    return row
 
 
 def _unpack_tombstone(data: bytes, locator: str) -> Tombstone:

@@ -18,7 +18,7 @@ from ...format.ids import parse_locator
 from ...format.sealed import IndexRow, Query, Tombstone
 from ...util.lazy import log
 from ..protocol import RebuildReport
-from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, tagged, unpack
+from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, newest_in, tagged
 from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
 from .server import Server
 
@@ -114,11 +114,7 @@ class RedisListing:
         """What is stored as the tombstone of one of these, where it can be understood."""
         names = [f"{shard}n:{locator}" for locator in locators]
         for locator, stored in zip(locators, self._server.look(TOMBSTONES, names, TOMBSTONE_BEGINS), strict=True):
-            try:
-                newest = unpack(stored, locator) if stored else None
-            except ValueError:
-                continue
-            if isinstance(newest, Tombstone):
+            if isinstance(newest := newest_in(stored, locator), Tombstone):
                 yield newest
 
     # -- order ---------------------------------------------------------------------------------------------------------
@@ -218,13 +214,12 @@ class RedisListing:
     # -- entries -------------------------------------------------------------------------------------------------------
 
     def _entry(self, shard: str, score: float, member: bytes, stored: bytes | None) -> _Entry:
-        locator = newest = None
+        locator = None
         with contextlib.suppress(ValueError):
             locator = parse_locator(member)
         if locator is None or self._layout.shard(locator) != shard:
             return _Entry(member, score, stored, None, None)
-        with contextlib.suppress(ValueError):
-            newest = unpack(stored, locator) if stored else None
+        newest = newest_in(stored, locator)
         row = newest if isinstance(newest, IndexRow) else None
         return _Entry(member, score, stored, row, None if isinstance(newest, Tombstone) else locator)
 

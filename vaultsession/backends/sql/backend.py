@@ -175,22 +175,18 @@ class SqlBackend(OptimisticBackend[KnownRow]):
             self._states.keep(key, state)
 
     def _has_landed(self, key: str, known: KnownRow, result: Write | Delete, lost: OutcomeUnknown) -> bool:
-        verdict: list[bool | None] = []
-
-        def look(connection: sa.Connection) -> bool:
-            verdict[:] = [self._sessions.landed(connection, key, known.stamp, result)]
-            return False
-
         try:
-            self._database.change(look)
-        except VaultError as error:
+            landed = self._database.change(
+                lambda connection: self._sessions.landed(connection, key, known.stamp, result)
+            )
+        except (VaultError, OutcomeUnknown) as error:
             log.warning("whether a change of %s was committed could not be looked at: %s", key, error)
-            verdict[:] = [None]
-        if verdict[0] is None:
+            landed = None
+        if landed is None:
             raise DurabilityUnknown(
                 f"{self._database.where}: the answer to a commit of {key} was lost: it may have been written"
             ) from lost
-        return verdict[0]
+        return landed
 
     def _pages(self, query: Query) -> Iterator[IndexRow]:
         after: tuple[Any, Any] | None = None if query.after is None else (query.after[0], query.after[1].encode())

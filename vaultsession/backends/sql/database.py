@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -105,14 +105,14 @@ class Database(ForkSafe):
             self.check_open()
             page = self.rows(statement.where(column > sa.literal(page[-1][0], column.type)))
 
-    def change(self, act: Callable[[sa.Connection], bool], *, at_once: bool = False) -> bool:
-        """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: whether that was done.
+    def change(self, act: Callable[[sa.Connection], T], *, at_once: bool = False) -> T | Literal[False]:
+        """Run ``act`` in a transaction, perhaps more than once, and commit if it says so: what it says.
 
         False also where a row is there already that ``act`` would have added. Raises ``BackendUnavailable`` or
         ``OutcomeUnknown``. ``at_once``: it is one statement, which commits by itself.
         """
 
-        def run(connection: sa.Connection) -> bool:
+        def run(connection: sa.Connection) -> T:
             if not at_once or self._is_pooled:
                 return self._transact(act, connection)
             try:
