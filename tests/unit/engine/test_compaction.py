@@ -26,6 +26,7 @@ PAUSE = 0.02
 def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "PAUSE", PAUSE)
     monkeypatch.setattr(merge_policy, "APPENDED_FLOOR", 500)
+    monkeypatch.setattr(merge_policy, "POSTPONED", 4)  # eight turns are not overdue
     monkeypatch.setattr(compaction._schedule, "_rests_until", 0.0)
     monkeypatch.setattr(compaction._schedule, "_has_failed", False)
 
@@ -95,9 +96,9 @@ def test_a_session_that_is_never_left_alone_is_merged_when_small_records_have_pi
         "merge",
         lambda bodies: merging.append(threading.current_thread().name) or merge(bodies),
     )
-    messages = grown(store, "a", 4)
-    assert records(store, "a") == 5
-    for number in range(4, 70):
+    messages = grown(store, "a", 8)
+    assert records(store, "a") == 9
+    for number in range(8, 70):
         messages.append({"n": number, "text": "a turn of some length, and longer" * 4})
         store.append("a", messages[-1])
     assert until(lambda: records(store, "a") < 60)
@@ -188,7 +189,10 @@ def test_what_is_overdue_and_fails_is_tried_again_after_a_pause(monkeypatch: pyt
     compactor.stop()
 
 
-def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(store: SessionStore) -> None:
+def test_a_removed_session_and_one_that_was_merged_meanwhile_are_left_alone(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
     grown(store, "a", 8)
     operations, key = store._operations, store._key("a")
     assert operations.compact(key)
