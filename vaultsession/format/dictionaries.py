@@ -139,7 +139,9 @@ class Dictionaries:
         try:
             numbers = self._store.dictionaries()
         except VaultError as error:
-            log.warning("the dictionaries of the vault cannot be looked at: %s", error)
+            log.warning(
+                "the dictionaries of the vault cannot be looked at: %s", str(error)
+            )  # its frames hold descriptors
             return
         newest: Dictionary | None = None
         of_tenants: dict[bytes, Dictionary] = {}
@@ -152,7 +154,7 @@ class Dictionaries:
                     continue
                 known, key_id = self._owned(number, copies)
             except VaultError as error:
-                log.warning("new records are not compressed with dictionary %s: %s", number, error)
+                log.warning("new records are not compressed with dictionary %s: %s", number, str(error))
                 continue
             if any(master.id == key_id for master in self.keys.current.masters):
                 newest = newest or known
