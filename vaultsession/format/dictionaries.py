@@ -139,9 +139,8 @@ class Dictionaries:
         try:
             numbers = self._store.dictionaries()
         except VaultError as error:
-            log.warning(
-                "the dictionaries of the vault cannot be looked at: %s", str(error)
-            )  # its frames hold descriptors
+            # As text: what keeps a warning would keep the frames of the error, and a commit's hold descriptors.
+            log.warning("the dictionaries of the vault cannot be looked at: %s", str(error))
             return
         newest: Dictionary | None = None
         of_tenants: dict[bytes, Dictionary] = {}
