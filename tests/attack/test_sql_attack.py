@@ -142,7 +142,7 @@ def newest(made: Scene, tampering: str = "") -> dict[str, list[object]]:
     return {who: [past.newest(who).document for past in pasts] for who in IDS}
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("as_piece", [False, True], ids=["in the row", "in a piece"])
 @pytest.mark.parametrize("tampering", CONTAINERS)
 def test_a_tampered_container_is_the_newest_or_an_error(
@@ -155,7 +155,7 @@ def test_a_tampered_container_is_the_newest_or_an_error(
     assert dump(vault) == before
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("tampering", CONTAINERS)
 def test_a_store_that_is_open_meanwhile_is_not_misled(tampering: str, made: Scene, vault: Path) -> None:
     with opened(vault) as store:
@@ -164,7 +164,7 @@ def test_a_store_that_is_open_meanwhile_is_not_misled(tampering: str, made: Scen
         hold(within(lambda: look(store)), newest(made, tampering))
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("act", ACTS)
 def test_no_verb_writes_over_what_cannot_be_read(act: str, made: Scene, vault: Path) -> None:
     for tampering in ("zeros", "cut by 9", "flipped at -20", "rolled back to state 3", "another session's"):
@@ -273,7 +273,7 @@ def forge(path: Path, forgery: str) -> None:
         execute(path, ROWS[forgery])
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_forged_rows_delete_nothing_disclose_nothing_and_give_out_nothing_wrong(
     forgery: str, made: Scene, vault: Path
@@ -294,7 +294,7 @@ FINAL = ("a trigger", "a name", "swapped rows")
 """Without its name a container is nobody's: that is as if it had been deleted."""
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("forgery", [name for name in ROWS if not name.startswith(FINAL)])
 def test_what_forged_rows_hide_is_found_again_by_reindexing(forgery: str, made: Scene, vault: Path) -> None:
     forge(vault, forgery)

@@ -80,7 +80,7 @@ def allowed(made: Scene, memory: str) -> dict[str, list[Any]]:
 # -- containers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("tampering", CONTAINERS)
 def test_a_tampered_container_is_an_error_or_was_this_session(
@@ -97,7 +97,7 @@ def test_a_tampered_container_is_an_error_or_was_this_session(
     assert everything(vault / "sessions") == before
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("tampering", CONTAINERS)
 def test_a_store_that_is_open_meanwhile_does_not_give_out_anything_else(
     tampering: str, made: Scene, vault: Path
@@ -110,7 +110,7 @@ def test_a_store_that_is_open_meanwhile_does_not_give_out_anything_else(
             hold(within(lambda each=each: look(each)), allowed(made, "as it is"))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize(
     "tampering",

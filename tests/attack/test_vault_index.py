@@ -65,7 +65,7 @@ def well(vault: Path, made: Scene) -> None:
         assert store.sweep() == 0
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_a_forged_index_deletes_nothing_discloses_nothing_and_gives_out_nothing_wrong(
     forgery: str, made: Scene, vault: Path
@@ -83,7 +83,7 @@ def test_a_forged_index_deletes_nothing_discloses_nothing_and_gives_out_nothing_
     well(vault, made)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_a_store_that_is_open_meanwhile_is_not_misled(forgery: str, made: Scene, vault: Path) -> None:
     with opened(vault) as store:
@@ -92,7 +92,7 @@ def test_a_store_that_is_open_meanwhile_is_not_misled(forgery: str, made: Scene,
         hold(within(lambda: look(store)), newest(made))
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     "forgery",
     [name for name in ROWS if name not in LASTS],
@@ -104,7 +104,7 @@ def test_what_a_forged_index_hides_is_found_again_by_reindexing(forgery: str, ma
     well(vault, made)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_doctor_and_repair_come_to_an_end_and_lose_nothing(forgery: str, made: Scene, vault: Path) -> None:
     execute(vault, ROWS[forgery])
@@ -117,7 +117,7 @@ def test_doctor_and_repair_come_to_an_end_and_lose_nothing(forgery: str, made: S
     )
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("forgery", ROWS)
 def test_what_is_written_beside_a_forged_index_is_kept(forgery: str, made: Scene, vault: Path) -> None:
     execute(vault, ROWS[forgery])

@@ -145,7 +145,7 @@ def documents(made: Scene) -> dict[str, list[object]]:
     return {who: [made.past.newest(who).document] for who in IDS}
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(("kind", "place"), plantings())
 def test_what_is_planted_is_refused_or_does_no_harm(
     kind: str, place: str, made: Scene, vault: Path, outside: Path
@@ -167,7 +167,7 @@ def test_what_is_planted_is_refused_or_does_no_harm(
     unharmed(outside, before)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(("kind", "place"), plantings())
 def test_what_is_planted_beneath_an_open_store_is_refused_or_does_no_harm(
     kind: str, place: str, made: Scene, vault: Path, outside: Path
@@ -185,7 +185,7 @@ def test_what_is_planted_beneath_an_open_store_is_refused_or_does_no_harm(
     unharmed(outside, before)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(("kind", "place"), plantings())
 def test_doctor_and_repair_neither_hang_nor_reach_outside(kind: str, place: str, vault: Path, outside: Path) -> None:
     before = everything(outside)
@@ -201,7 +201,7 @@ def test_doctor_and_repair_neither_hang_nor_reach_outside(kind: str, place: str,
     assert {path: path.lstat().st_mode for path in outside.rglob("*")} == modes
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("place", [each for each in PLACES if each not in ("sessions", "keyring", "vault.json")])
 @pytest.mark.parametrize("kind", ["a link to nothing", "a link to a directory", "a fifo", "a directory with something"])
 def test_bob_is_read_again_once_what_was_planted_is_gone(

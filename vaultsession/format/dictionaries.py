@@ -139,7 +139,8 @@ class Dictionaries:
         try:
             numbers = self._store.dictionaries()
         except VaultError as error:
-            log.warning("the dictionaries of the vault cannot be looked at: %s", error)
+            # As text: what keeps a warning would keep the frames of the error, and a commit's hold descriptors.
+            log.warning("the dictionaries of the vault cannot be looked at: %s", str(error))
             return
         newest: Dictionary | None = None
         of_tenants: dict[bytes, Dictionary] = {}
@@ -152,7 +153,7 @@ class Dictionaries:
                     continue
                 known, key_id = self._owned(number, copies)
             except VaultError as error:
-                log.warning("new records are not compressed with dictionary %s: %s", number, error)
+                log.warning("new records are not compressed with dictionary %s: %s", number, str(error))
                 continue
             if any(master.id == key_id for master in self.keys.current.masters):
                 newest = newest or known
