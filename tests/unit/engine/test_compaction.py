@@ -163,17 +163,18 @@ def test_the_thread_rests_while_nothing_is_overdue(monkeypatch: pytest.MonkeyPat
         assert compactor.postpone(key)
     assert until(lambda: len(merged) == 2)
     assert merged[1][1] - merged[0][1] >= compaction.SHARE * 0.004
-    assert compactor.postpone("c")
-    assert compactor.postpone("d", is_overdue=True)
-    assert compactor.postpone("d")  # and it goes on being that
+    with compaction._schedule._guard:
+        assert compactor.postpone("c")
+        assert compactor.postpone("d", is_overdue=True)
+        assert compactor.postpone("d")  # and it goes on being that
     assert until(lambda: len(merged) == 4)
     assert [key for key, _ in merged] == ["a", "b", "d", "c"]
     compactor.stop()
     assert not compactor.postpone("e", is_overdue=True)
 
 
-def test_what_is_overdue_and_fails_is_tried_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "PAUSE", 0.3)
+def test_what_is_overdue_and_fails_is_not_tried_again_before_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "PAUSE", 60.0)
     tried: list[str] = []
 
     def merge(key: str) -> None:
@@ -235,8 +236,9 @@ def test_what_fails_is_left_and_the_thread_goes_on() -> None:
             raise ZeroDivisionError
 
     compactor = Compactor(merge)
-    for key in "abca":
-        compactor.postpone(key)
+    with compaction._schedule._guard:  # all are due before the thread looks
+        for key in "abca":
+            compactor.postpone(key)
     assert until(lambda: len(merged) == 3)
     assert merged == ["b", "c", "a"]
     thread = compaction._schedule._thread
@@ -303,8 +305,9 @@ def test_no_more_wait_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "MOST", 3)
     merged: list[str] = []
     compactor = Compactor(merged.append)
-    for key in "abcde":
-        compactor.postpone(key)
+    with compaction._schedule._guard:
+        for key in "abcde":
+            compactor.postpone(key)
     assert until(lambda: len(merged) == 3)
     assert merged == ["c", "d", "e"]
     compactor.stop()
