@@ -34,6 +34,7 @@ from .fields import Defaults, StoreInfo, shows_fields
 from .settings import SettingFields, Settings
 from .store import SessionStore
 from .typed_state import Shape, StateT
+from .verb import kinds_of, refuse_unfit
 
 if TYPE_CHECKING:
     from ..vault.engine_metadata import RememberedMetadata
@@ -108,6 +109,9 @@ def open_store(
     ...     store.create("alice").ttl
     datetime.timedelta(days=1)
     """
+    given = (path_or_url, key_file, passphrase_file, settings, create, clock, new_id)
+    names = ("path_or_url", "key_file", "passphrase_file", "settings", "create", "clock", "new_id")
+    refuse_unfit(kinds_of(open_store.__annotations__), zip(names, given, strict=True))
     key = _named_key(key, key_file, passphrase_file, disk)
     environ = functools.cache(environment)  # where everything is given nothing is read
     chosen = Settings.from_environment(environ(), **overrides) if settings is None else settings.replaced(overrides)

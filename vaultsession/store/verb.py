@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -88,6 +89,16 @@ _KINDS: Mapping[str, ArgumentKind] = {
     "Callable[[int], object] | None": _or_none(_CALLABLE),
     "Progress | None": _or_none(_CALLABLE),
     "OnText | None": _or_none(_CALLABLE),
+    "Place": ArgumentKind(
+        "a path, a URL, an Engine, or None",
+        lambda value: value is None or isinstance(value, str | bytes | os.PathLike) or hasattr(value, "where"),
+    ),
+    "str | os.PathLike[str] | None": ArgumentKind(
+        "a path, or None", lambda value: value is None or isinstance(value, str | os.PathLike)
+    ),
+    "Settings | None": ArgumentKind("Settings, or None", lambda value: value is None or hasattr(value, "replaced")),
+    "Clock | None": ArgumentKind("a Clock, or None", lambda value: value is None or hasattr(value, "now")),
+    "Callable[[int], str]": _CALLABLE,
     "Agent": ArgumentKind("a callable from messages to what it says", callable),
 }
 

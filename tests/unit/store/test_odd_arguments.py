@@ -160,3 +160,22 @@ def test_an_asynchronous_store_says_the_same(store: SessionStore) -> None:
             await awaited.load([])  # type: ignore[arg-type]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "name", ["path_or_url", "key_file", "passphrase_file", "settings", "create", "clock", "ttl", "durability"]
+)
+def test_opening_says_what_it_does_not_take(name: str) -> None:
+    for value in (5, Odd(), [1], ("x",)):
+        given: dict[str, Any] = {"path_or_url": "memory://", name: value}
+        if name == "ttl" and value == 5:
+            continue
+        with pytest.raises(InvalidSetting, match=name):
+            open_store(**given)
+
+
+@pytest.mark.parametrize("name", ["title", "sliding", "max_messages", "labels", "ttl", "state", "messages"])
+def test_a_session_says_what_a_field_of_it_does_not_take(store: SessionStore, name: str) -> None:
+    session = store.save("a")
+    with pytest.raises(VaultError, match=name):
+        setattr(session, name, Odd())
