@@ -41,6 +41,14 @@ def test_what_was_written_is_there_for_the_next_store(place: Place) -> None:
             store.load("b")
 
 
+def test_a_session_that_two_stores_remove_was_there_for_one_of_them(place: Place) -> None:
+    """Both make the same tombstone, so that the second took that of the first for its own."""
+    with open_store(place.url, key=KEY) as mine, open_store(place.url, key=KEY) as yours:
+        mine.create("a", messages=[HELLO])
+        assert yours.delete("a")
+        assert not mine.delete("a")
+
+
 def test_a_key_stays_while_a_session_that_nobody_lists_cannot_be_read(place: Place) -> None:
     """A damaged container without a row is in no listing: nobody can say which key it needs."""
     with open_store(place.url, key=KEY) as store:
