@@ -218,7 +218,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         written: IndexRow | Tombstone = change.tombstone if isinstance(change, Delete) else change.head
         stored = pack(written)
         answer, doubt = self._sent(key, *self._commit_of(key, state, change, stored))
-        # The tombstones of two who remove a session are the same: only behind a lost answer it may be ours that is there.
+        # Two who remove a session make the same tombstone: only behind a lost answer the one that is there may be ours.
         if answer == 1 or (answer[0] == stored and doubt is not None):
             self._seen.see(key, written)
             size = change.offset + len(change.data) if isinstance(change, Write) else 0
