@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Literal, TypeVar
 
 from ..backends.protocol import Backend
 from ..errors import Damaged, InvalidSetting
-from ..format.head import Head
+from ..format.head import Head, is_unicode
 from ..format.ids import LOCATOR_LENGTH, locator_of
 from ..format.sealed import IndexRow, Query
 from ..util.clock import Clock
@@ -186,10 +185,8 @@ def _answers(row: IndexRow, query: Query) -> bool:
 
 
 def _text(what: str, value: object) -> str:
-    if isinstance(value, str):
-        with contextlib.suppress(UnicodeEncodeError):
-            value.encode()
-            return value
+    if isinstance(value, str) and is_unicode(value):
+        return value
     raise InvalidSetting(f"{what} to look for is a str of valid Unicode, not {shortened(value)}")
 
 

@@ -196,12 +196,12 @@ def check_head(head: Head) -> Head:
     """The head itself, if owners, labels and limits are of the types that a head may hold; else ``InvalidDocument``."""
     for name in ("title", "user_id", "tenant_id", "assistant_id"):
         value = getattr(head, name)
-        if value is not None and (not _is_text(value) or (not value and name != "title")):
+        if value is not None and (type(value) is not str or not is_unicode(value) or (not value and name != "title")):
             raise InvalidDocument(
                 f"{name} is a non-empty str of valid Unicode, or None, not {shortened(value)}", path=name
             )
     for label, value in head.labels.items():
-        if not _is_text(label) or not _is_text(value) or not label:
+        if any(type(each) is not str or not is_unicode(each) for each in (label, value)) or not label:
             raise InvalidDocument(
                 f"labels map non-empty str of valid Unicode to such; here is {shortened(label)}: {shortened(value)}",
                 path="labels",
@@ -216,12 +216,10 @@ def check_head(head: Head) -> Head:
     return head
 
 
-def _is_text(value: object) -> bool:
-    """Whether it is a str, of exactly that type, without lone surrogates."""
-    if type(value) is not str:
-        return False
+def is_unicode(text: str) -> bool:
+    """Whether a text is valid: it holds no lone surrogate."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

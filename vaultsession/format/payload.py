@@ -204,22 +204,26 @@ def _spelled_state(state: Mapping[str, Any], *, boxes: bool) -> Json:
     if not boxes:
         _refuse(state, "state", _why_not, DEEPEST)
     _refuse(state, "state", lossless.why_not, None)
-    return {
-        lossless.spell_key(name): value if _is_plain(value) and not lossless.is_box(value) else lossless.box(value)
-        for name, value in state.items()
-    }
+    return {lossless.spell_key(name): _spelled(value) for name, value in state.items()}
 
 
 def _spelled_message(message: Mapping[str, Any], number: int, *, boxes: bool) -> Mapping[str, Any]:
     """The message as it is stored."""
+    path = f"messages[{number}]"
     try:
         if not boxes:
-            _refuse(message, f"messages[{number}]", _why_not, DEEPEST)
-        _refuse(message, f"messages[{number}]", lossless.why_not, None)
+            _refuse(message, path, _why_not, DEEPEST)
+        _refuse(message, path, lossless.why_not, None)
     except InvalidDocument as error:
         error.index = number
         raise
-    return message if _is_plain(message) and not lossless.is_box(message) else lossless.box(message)
+    spelled: Mapping[str, Any] = _spelled(message)
+    return spelled
+
+
+def _spelled(value: object) -> Any:  # noqa: ANN401 - JSON
+    """A value as it is, or in a box where it would not be read as it is."""
+    return value if _is_plain(value) and not lossless.is_box(value) else lossless.box(value)
 
 
 def _refuse_large(values: Sequence[Mapping[str, Any]], limit: int, *, together: bool, deepest: int | None) -> bool:

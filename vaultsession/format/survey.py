@@ -59,8 +59,9 @@ class JsonSurvey:
                     raise self._too_deep(way, path, key)
             else:
                 way.pop()
-                known[id(level.value)] = level.size, level.height
-                if not level.is_remembered:
+                if level.is_remembered:
+                    known[id(level.value)] = level.size, level.height
+                else:
                     del known[id(level.value)]
                 if not way:
                     return level.size

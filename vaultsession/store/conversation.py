@@ -54,6 +54,8 @@ from .verb import checked, kinds_of, refuse_unfit
 T = TypeVar("T")
 OnText = Callable[[str], object]
 
+_TAKES = kinds_of(ConversationOptions.__annotations__)
+
 
 class _ConversationBase(ABC):
     """What a conversation does, with a ``SessionStore`` or an ``AsyncSessionStore``."""
@@ -68,7 +70,7 @@ class _ConversationBase(ABC):
         if not callable(agent):
             raise InvalidSetting(f"agent is a callable from messages to what it says, not {type(agent).__name__}")
         refuse_unknown(fields, ConversationFields)
-        refuse_unfit(kinds_of(ConversationOptions.__annotations__), fields.items())
+        refuse_unfit(_TAKES, fields.items())
         now = SystemClock().now()
         self.session_id: str = ids.parse(ids.new(now) if id is None else id)
         self.unsaved: list[Json] = []

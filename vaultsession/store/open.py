@@ -109,9 +109,7 @@ def open_store(
     ...     store.create("alice").ttl
     datetime.timedelta(days=1)
     """
-    given = (path_or_url, key_file, passphrase_file, settings, create, clock, new_id)
-    names = ("path_or_url", "key_file", "passphrase_file", "settings", "create", "clock", "new_id")
-    refuse_unfit(kinds_of(open_store.__annotations__), zip(names, given, strict=True))
+    refuse_unfit(_TAKES, locals().items())  # so far these are the arguments
     key = _named_key(key, key_file, passphrase_file, disk)
     environ = functools.cache(environment)  # where everything is given nothing is read
     chosen = Settings.from_environment(environ(), **overrides) if settings is None else settings.replaced(overrides)
@@ -167,6 +165,9 @@ def open_store(
     except BaseException:
         (backend or site).close()
         raise
+
+
+_TAKES = kinds_of(open_store.__annotations__)
 
 
 def _named_key(

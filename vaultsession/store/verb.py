@@ -61,11 +61,11 @@ _KINDS: Mapping[str, ArgumentKind] = {
         "True, False, or the name of a field of messages",
         lambda value: isinstance(value, bool) or (isinstance(value, str) and bool(value)),
     ),
-    "float | None": ArgumentKind(
-        "a number of seconds, or None",
-        lambda value: (
-            value is None or (isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value))
-        ),
+    "float | None": _or_none(
+        ArgumentKind(
+            "a number of seconds",
+            lambda value: isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value),
+        )
     ),
     "Iterable[str]": _IDS,
     "Iterable[str] | None": _or_none(_IDS),
@@ -76,9 +76,7 @@ _KINDS: Mapping[str, ArgumentKind] = {
     "Sequence[Json]": ArgumentKind(
         "a list of JSON objects", lambda value: isinstance(value, Sequence) and not isinstance(value, str | bytes)
     ),
-    "Mapping[str, Any] | None": ArgumentKind(
-        "a mapping, or None", lambda value: value is None or isinstance(value, Mapping)
-    ),
+    "Mapping[str, Any] | None": _or_none(ArgumentKind("a mapping", lambda value: isinstance(value, Mapping))),
     "Iterable[bytes]": ArgumentKind("a file opened for reading bytes, or an iterable of lines", _is_many),
     "Session[StateT] | str": ArgumentKind("a Session, or an id", lambda value: isinstance(value, Session | str)),
     "Iterable[Session[StateT] | DocumentFields]": ArgumentKind("an iterable of sessions, or of mappings", _is_many),
@@ -89,15 +87,17 @@ _KINDS: Mapping[str, ArgumentKind] = {
     "Callable[[int], object] | None": _or_none(_CALLABLE),
     "Progress | None": _or_none(_CALLABLE),
     "OnText | None": _or_none(_CALLABLE),
-    "Place": ArgumentKind(
-        "a path, a URL, an Engine, or None",
-        lambda value: value is None or isinstance(value, str | bytes | os.PathLike) or hasattr(value, "where"),
+    "Place": _or_none(
+        ArgumentKind(
+            "a path, a URL, an Engine",
+            lambda value: isinstance(value, str | bytes | os.PathLike) or hasattr(value, "where"),
+        )
     ),
-    "str | os.PathLike[str] | None": ArgumentKind(
-        "a path, or None", lambda value: value is None or isinstance(value, str | os.PathLike)
+    "str | os.PathLike[str] | None": _or_none(
+        ArgumentKind("a path", lambda value: isinstance(value, str | os.PathLike))
     ),
-    "Settings | None": ArgumentKind("Settings, or None", lambda value: value is None or hasattr(value, "replaced")),
-    "Clock | None": ArgumentKind("a Clock, or None", lambda value: value is None or hasattr(value, "now")),
+    "Settings | None": _or_none(ArgumentKind("Settings", lambda value: hasattr(value, "replaced"))),
+    "Clock | None": _or_none(ArgumentKind("a Clock", lambda value: hasattr(value, "now"))),
     "Callable[[int], str]": _CALLABLE,
     "Agent": ArgumentKind("a callable from messages to what it says", callable),
 }

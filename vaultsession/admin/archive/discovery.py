@@ -100,15 +100,20 @@ def places_of(sources: tuple[str, ...], environ: Mapping[str, str]) -> dict[str,
             if source in homes:
                 found[homes[source]] = AGENTS[source]
         else:
-            path = os.path.realpath(os.path.expanduser(source))
+            path = real_path(source)
             if not os.path.isdir(path):
                 raise InvalidSetting(f"{source} is no directory: what is followed is an agent or a directory")
             found[path] = None
     return found
 
 
+def real_path(source: str) -> str:
+    """The path of a source that is named as people write it, behind every link."""
+    return os.path.realpath(os.path.expanduser(source))
+
+
 def _named(source: str) -> Iterator[SourceFile | Skipped]:
-    path = os.path.realpath(os.path.expanduser(source))
+    path = real_path(source)
     try:
         status = os.stat(path)
     except OSError as error:
@@ -155,11 +160,11 @@ def _below(root: str, below: str, agent: Agent | None) -> Iterator[SourceFile | 
                 yield Skipped(entry.path, kind)
 
 
-def is_source(root: str, name: str, environ: Mapping[str, str], named: Iterable[str] = ()) -> bool:
-    """Whether a file of that name below the root is one that would be found again: of an agent, or of the ``named``.
+def is_source(root: str, name: str, environ: Mapping[str, str], places: Iterable[str] = ()) -> bool:
+    """Whether a file of that name below the root would be found again: one of an agent, or below the ``places``.
 
     In the home of an agent that is what belongs to a session of it, and nothing that steers the agent. Elsewhere it is
-    what lies below a path that is named as it was to be archived.
+    what lies below a real path that was named to be archived.
     """
     path = os.path.join(root, *name.split("/"))
     if "\0" in root or not os.path.isabs(root) or os.path.normpath(root) != root or not is_below(name):
@@ -170,7 +175,6 @@ def is_source(root: str, name: str, environ: Mapping[str, str], named: Iterable[
         home = os.path.realpath(agent.home(environ))
         if path.startswith(home + os.sep):
             return _is_of(agent, os.path.relpath(path, home).replace(os.sep, "/"))
-    places = [os.path.realpath(os.path.expanduser(each)) for each in named]
     if not any(path == place or path.startswith(os.path.join(place, "")) for place in places):
         return False
     return is_wanted(name, None) or any(_is_of(agent, name) for agent in AGENTS.values())

@@ -25,7 +25,7 @@ from ...store.store import SessionStore
 from ...util.disk import CREATE_NEW, PRIVATE_FILE, READ, Disk, make_directories, opened, write_all
 from .archiver import Archiver, words_of
 from .contents import Changed, digest_of, refuse_written
-from .discovery import is_source
+from .discovery import is_source, real_path
 from .original import Original, bytes_of, digest_text
 from .part_writer import FilePart
 
@@ -66,7 +66,7 @@ class Restorer:
         self._archiver = Archiver(store, disk=disk)
         self._disk = disk or Disk()
         self._into = None if into is None else os.path.abspath(into)
-        self._sources = tuple(sources)
+        self._places = [real_path(source) for source in sources]
         self._replace = replace
         self._environ = environ
         self._restored: set[str] = set()
@@ -109,7 +109,7 @@ class Restorer:
 
     def _path(self, original: Original) -> str:
         """Where the file goes. ``Changed`` where that is no place of sessions, or led to by a link below its root."""
-        if self._into is None and not is_source(original.root, original.name, self._environ, self._sources):
+        if self._into is None and not is_source(original.root, original.name, self._environ, self._places):
             raise Changed("no agent keeps sessions there: give --source DIR as it was given to archive, or --to DIR")
         root, (*above, name) = self._into or original.root, original.name.split("/")
         directory = os.path.join(os.path.realpath(root), *above)

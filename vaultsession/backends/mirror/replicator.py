@@ -180,7 +180,7 @@ class Replicator(ForkSafe):
                 return self._round()
             except _Ended:
                 raise
-            except Exception:
+            except Exception:  # whatever it is: ``_round`` has noted it
                 if self._closing.is_set():
                     raise
             if attempt == 0:
