@@ -162,4 +162,4 @@ def survived(crashed: Any, allowed: list[dict[str, Any]], now: int, *, settings:
     # A rotation that was cut is reported, and the next one goes on with it.
     told = [finding for finding in findings if finding.severity > Severity.INFO]
     assert [finding for finding in told if finding.name != "rotation-unfinished"] == []
-    assert [name for name in os.listdir(Path(crashed) / "sessions") if name.endswith(".tmp")] == []
+    assert [name for name in os.listdir(Path(crashed) / "sessions") if name.endswith((".tmp", ".new"))] == []

@@ -93,7 +93,7 @@ def check(vault: Path, outcomes: list[tuple[str, str, int]]) -> None:
         }
         store.append("history", {"n": 99})
     assert errors_in(vault) == []
-    assert list(vault.glob("sessions/.*.tmp")) == []
+    assert [*vault.glob("sessions/.*.tmp"), *vault.glob("sessions/*.new")] == []
 
 
 def sweep(vault: Path, call: str, error: str, *, first: int = 1, step: int = EVERY, at_most: int = MOST) -> int:

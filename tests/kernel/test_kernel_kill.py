@@ -53,7 +53,7 @@ def check(vault: Path, ledger: Ledger) -> None:
         assert ledger.lost(store) == []
         store.append("afterwards", {"n": 1}, create=True)
     assert errors_in(vault) == []
-    assert list(vault.glob("sessions/.*.tmp")) == []
+    assert [*vault.glob("sessions/.*.tmp"), *vault.glob("sessions/*.new")] == []
 
 
 @pytest.mark.timeout(1200)

@@ -234,6 +234,15 @@ def write_new(disk: Disk, path: str, data: bytes, *, flush: bool = True) -> None
         disk.close(fd)
 
 
+def is_there(disk: Disk, path: str) -> bool:
+    """Whether a path names something, a link that leads nowhere included. Any other ``OSError`` passes through."""
+    try:
+        disk.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def shred_file(disk: Disk, path: str) -> None:
     """Write noise over a private file, flushed, and remove its name. One that is not there is well. ``OSError``.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from ...backends.files.layout import FilesLayout, key_in
+from ...backends.files.layout import FilesLayout, keys_in
 from ...engine.verify import Verdict, Verification, check, check_all, reads_alone
 from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
 from ...format.ids import locator_of
@@ -42,7 +42,7 @@ def contents(disk: Disk, layout: FilesLayout, opened: OpenedVault, reported: Abs
     yield from _dictionaries(disk, layout.root, opened)
     versions: dict[str, bytes | None] = {}
     sealed: Counter[bytes | None] = Counter()
-    keys = sorted(filter(None, map(key_in, disk.listdir(layout.sessions))))
+    keys = sorted(keys_in(disk.listdir(layout.sessions)))
     for verified in check_all(opened.backend, opened.reader, keys):
         yield from _session(verified, opened)
         versions[verified.key] = _version(verified)
@@ -152,7 +152,7 @@ class _Drift(NamedTuple):
 def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current) -> Iterator[Finding]:
     """Drift that stays, and rows that were not written with the vault's keys."""
     if not os.path.lexists(layout.index):
-        if any(map(key_in, disk.listdir(layout.sessions))):
+        if keys_in(disk.listdir(layout.sessions)):
             sentence = "there is no index; a new one proves nothing of freshness"
             yield warning("index-missing", sentence, remedy=Remedy.REINDEX)
         return
@@ -182,7 +182,7 @@ def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current
 
 def _drift(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current) -> tuple[dict[str, IndexRow], _Drift]:
     rows = {row.key: row for row in opened.backend.scan(Query())}
-    keys = {key for key in map(key_in, disk.listdir(layout.sessions)) if key is not None}
+    keys = set(keys_in(disk.listdir(layout.sessions)))
     behind = {key for key in keys & rows.keys() if newest(key) not in (None, rows[key].version)}
     # What cannot be read, or reads as absent, is listed nowhere: the session has a finding of its own.
     unlisted = {key for key in keys - rows.keys() if newest(key) is not None}

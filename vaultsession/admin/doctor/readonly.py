@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ...backends.files import FilesBackend
-from ...backends.files.layout import key_in
+from ...backends.files.layout import keys_in
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...errors import BackendUnavailable
@@ -69,5 +69,5 @@ def known_keys(backend: Backend, sessions: str) -> list[str]:
     with contextlib.suppress(BackendUnavailable):
         found.update(row.key for row in backend.scan(Query()))
         found.update(backend.lost())
-    found.update(key for key in map(key_in, os.listdir(sessions)) if key is not None)
+    found.update(keys_in(os.listdir(sessions)))
     return sorted(found)

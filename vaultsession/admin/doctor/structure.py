@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...backends.files import preallocation
 from ...backends.files.container import end_of_records, refuse_oversized
-from ...backends.files.layout import FilesLayout, key_in, locator_within, removal_in, stripe_of, temporary_in
+from ...backends.files.layout import (
+    FilesLayout,
+    creation_in,
+    key_in,
+    locator_within,
+    removal_in,
+    stripe_of,
+    temporary_in,
+)
 from ...backends.files.locks import open_lock, try_lock, unlock
 from ...backends.files.quarantine import MAX_BYTES, MAX_ENTRIES, Quarantine
 from ...backends.files.writers import WriterMarkers
@@ -165,6 +173,10 @@ def sessions(disk: Disk, path: str, layout: FilesLayout) -> Iterator[Finding]:
         if removal_in(name) is not None:
             sentence = "a removal was interrupted; where its tombstone is genuine, a rebuild of the index completes it"
             yield info("removal-unfinished", sentence, place, Remedy.REINDEX)
+            continue
+        if creation_in(name) is not None:
+            sentence = "a power cut came as a session was made: where it is whole, a rebuild of the index completes it"
+            yield info("creation-unfinished", sentence, place, Remedy.REINDEX)
             continue
         if key is None and locator_within(name) is not None:
             sentence = "a sync client may have left this copy of a session: where it authenticates, repair takes it in"

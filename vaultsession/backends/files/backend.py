@@ -334,9 +334,9 @@ class FilesBackend(Backend):
         clean = False
         try:
             if self._markers.held:
-                if self._durable and self._containers.names_unflushed:
-                    self._disk.sync_directory(self._layout.sessions)
                 self._rebuild.repaired(partial(self._index.sync, self._markers.new_token))
+                if self._durable and self._containers.names_unflushed:  # a journal has them by now
+                    self._disk.sync_directory(self._layout.sessions)
                 clean = not (self._containers.index_is_behind or self._index.was_replaced)
         except (VaultError, OSError) as error:
             log.warning("the index was not written; the next opening rebuilds it: %s", str(error))

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from ...errors import BackendUnavailable, Damaged, DurabilityUnknown
@@ -228,35 +229,45 @@ def ends_with(disk: Disk, state: FileState, version: bytes, at: int) -> bool:
 
 
 def replace(
-    disk: Disk, temporary: str, path: str, data: bytes, *, flush: bool, flush_name: Callable[[], None] | None = None
+    disk: Disk,
+    temporary: str,
+    path: str,
+    data: bytes,
+    *,
+    flush: bool,
+    flush_name: Callable[[], None] | None = None,
+    lasting: bool = False,
 ) -> FileState:
     """Write a whole container on a new inode and put it in place, atomically. The state has no row yet.
 
-    ``flush_name`` flushes its directory, where threads share that.
+    ``flush_name`` flushes its directory, where threads share that. ``lasting``: the temporary has a name from which
+    others complete this. That one is flushed then and not the last: both flushes wait for one commit of the journal.
 
     An ``OSError`` leaves what was there; if the name has changed and its flush failed, ``DurabilityUnknown``.
     """
     directory = path.rpartition(os.sep)[0]
     refuse_vanished(disk, directory)
     descriptor = OpenFile(disk, disk.open(temporary, CREATE_NEW, PRIVATE_FILE))
+    flush_name = flush_name or partial(disk.sync_directory, directory)
+    failure = None
     try:
         write_all(disk, descriptor.fd, data, 0)
         if flush:
             disk.fsync(descriptor.fd)
         status = disk.fstat(descriptor.fd)
+        if flush and lasting:
+            failure = _failure_of(flush_name)
         disk.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             disk.unlink(temporary)
-        raise
-    if flush:
-        try:
-            if flush_name is None:
+            if lasting:  # a power cut may not bring back what was refused
                 disk.sync_directory(directory)
-            else:
-                flush_name()
-        except OSError as error:
-            raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {error}") from error
+        raise
+    if flush and not lasting:
+        failure = _failure_of(flush_name)
+    if failure is not None:
+        raise DurabilityUnknown(f"{path}: written, but the flush of its directory failed: {failure}") from failure
     return FileState(
         path,
         descriptor,
@@ -272,6 +283,14 @@ def replace(
         writable=True,
         verified=True,
     )
+
+
+def _failure_of(flush: Callable[[], None]) -> OSError | None:
+    try:
+        flush()
+    except OSError as error:
+        return error.with_traceback(None)  # its frames would keep the descriptor open
+    return None
 
 
 def extend(

@@ -29,6 +29,7 @@ from ...util.disk import Disk, read_all
 from ...util.lazy import log
 from ...util.named_tuple import NamedTuple
 from .container import OpenContainer, changed, extend, mark_spoiled, open_container, read_range, replace, resized
+from .creation import Creations
 from .index import Index, IndexedSession
 from .layout import SUFFIX, FilesLayout, key_in, refusal, stripe_of
 from .locks import PathLock, Stripes
@@ -77,13 +78,14 @@ class ContainerStore:
         self.index_is_behind = False
         """Whether a file may have changed without an entry in the index: the next opening compares them."""
         self.names_unflushed = False
-        """Whether a power cut may bring back the file of a session that was swept, under the name of its removal."""
+        """Whether a power cut may bring back the name of a removal or of a creation, which is completed then."""
         self._disk = disk
         self._layout = layout
         self._index = index
         self._quarantine = quarantine
         self._read_head = read_head
         self.removals = Removals(disk, layout, index, quarantine, read_head)
+        self.creations = Creations(disk, layout, quarantine, read_head)
         self._durable = durable
         self._flush_name = DirectoryFlush(disk, layout.sessions)
         self.unasked: dict[str, str] = {}
@@ -130,6 +132,9 @@ class ContainerStore:
             if indexed.problem is not None:
                 self.unasked[key] = indexed.problem
             found = self._opened(key, indexed)
+            if found is not None and found.state.path == self._layout.creation(key):
+                self.creations.complete(key)
+                found = self._opened(key, indexed)
             if found is None:
                 return None, _named(indexed.tombstone, key) if indexed.witness is None else self._lost(key)
             state, data = found
@@ -286,7 +291,7 @@ class ContainerStore:
         found = open_container(self._disk, self._layout.session(key), *known)
         if found is None and (name := indexed.key) is not None and name != key and is_key_of(name, key[LOCATOR]):
             found = open_container(self._disk, self._layout.session(name), *known)
-        return found
+        return self.creations.found(key, *known) if found is None else found
 
     def _lost(self, key: str) -> LostRow | Tombstone:
         """The row of a session whose container is gone, unless it was being removed.
@@ -372,9 +377,13 @@ class ContainerStore:
         elif state is not None and isinstance(newest, IndexRow) and newest.torn:
             self._quarantine.keep(key, state, newest.size)
         flush = write.flush and self._durable
-        temporary = self._layout.temporary(locator_of(key))
         path = self._layout.session(key) if state is None else state.path
-        placed = replace(self._disk, temporary, path, write.data, flush=flush, flush_name=self._flush_name)
+        if state is None and flush:
+            self.names_unflushed = True
+            placed = self.creations.put(key, write.data, self._flush_name)
+        else:
+            temporary = self._layout.temporary(locator_of(key))
+            placed = replace(self._disk, temporary, path, write.data, flush=flush, flush_name=self._flush_name)
         self.open_files.put(key, placed._replace(row=row))
         self._list(row, path, flushed=flush)
         if write.erase:

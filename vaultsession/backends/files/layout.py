@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 
 from ...errors import BackendUnavailable, VaultError, VaultNotFound
 from ...format.ids import is_key, locator_of
@@ -17,6 +18,7 @@ STRIPES = 64
 WRITERS = 64
 
 SUFFIX = ".vss"
+_BEGUN = ".new"
 # As text: ``re`` compiles them on first use, and keeps them.
 _TEMPORARY = r"\.([0-9a-v]{32})\.[0-9a-f]{16}\.tmp"
 _COPY = r"[^./][^/]*?(?<![0-9a-z])([0-9a-v]{32})(?![0-9a-z])[^/]*\.vss"
@@ -65,6 +67,10 @@ class FilesLayout:
             raise ValueError(f"{key!r:.120} is not the key of a session")
         return f"{self.sessions}{os.sep}{key}{SUFFIX}"
 
+    def creation(self, key: str) -> str:
+        """The name of a container that is being made, under which it is flushed. See ``Creations``."""
+        return self.session(key).removesuffix(SUFFIX) + _BEGUN
+
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
         return f"{self.sessions}{os.sep}.{locator}.{os.urandom(8).hex()}.tmp"
@@ -101,6 +107,16 @@ def key_in(name: str) -> str | None:
     """The key of a container by its file name; None for any other file."""
     key, suffix = name[: -len(SUFFIX)], name[-len(SUFFIX) :]
     return key if suffix == SUFFIX and is_key(key) else None
+
+
+def creation_in(name: str) -> str | None:
+    """The key of a container that is being made by its file name; None for any other file."""
+    return key_in(name.removesuffix(_BEGUN) + SUFFIX) if name.endswith(_BEGUN) else None
+
+
+def keys_in(names: Iterable[str]) -> list[str]:
+    """The keys of all sessions that may be there by the names in their directory, each once."""
+    return list(dict.fromkeys(key for name in names if (key := key_in(name) or creation_in(name)) is not None))
 
 
 def locator_within(name: str) -> str | None:

@@ -19,7 +19,7 @@ from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone, Witness
-from ...util.disk import PRIVATE_FILE, READ, Disk, opened
+from ...util.disk import PRIVATE_FILE, READ, Disk, is_there, opened
 from ...util.lazy import log
 from ...util.reentry import not_ours
 from ..protocol import RebuildReport
@@ -38,7 +38,7 @@ from .index_schema import (
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, Removal, key_in, refusal, removal_in, temporary_in, vanished
+from .layout import FilesLayout, Removal, creation_in, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
 
@@ -208,6 +208,8 @@ class IndexRebuild:
                 temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
                 removals += [(name, removal) for name in names if (removal := removal_in(name)) is not None]
                 keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
+                created = [key for key in map(creation_in, names) if key is not None and self._complete_creation(key)]
+                keys.update({key: locator_of(key) for key in created})
                 rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
                 for key, locator in keys.items():
@@ -312,6 +314,12 @@ class IndexRebuild:
             return True
         return False
 
+    def _complete_creation(self, key: str) -> bool:
+        stripe = self._containers.stripes.of(locator_of(key))
+        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
+            return self._containers.creations.complete(key)
+        return False
+
     def _complete_removal(self, name: str, removal: Removal) -> bool:
         stripe = self._containers.stripes.of(removal.locator)
         with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
@@ -339,10 +347,10 @@ class IndexRebuild:
 
     def _is_gone(self, row: RowSummary) -> bool:
         try:
-            self._disk.stat(self._layout.session(row.key))
-        except (FileNotFoundError, ValueError):  # ValueError: a row whose key is none
+            names = self._layout.session(row.key), self._layout.creation(row.key)
+        except ValueError:  # a row whose key is none
             return True
-        return False
+        return not any(is_there(self._disk, name) for name in names)
 
 
 def _forget_row(connection: sqlite3.Connection, *, locator: str, version: bytes, witness: Witness | None) -> None:

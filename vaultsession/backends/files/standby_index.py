@@ -16,7 +16,7 @@ from ...format.sealed import IndexRow
 from ...util.disk import Disk
 from ...util.lazy import log
 from .index_schema import IndexEntry, apply, create_tables, translated
-from .layout import FilesLayout, key_in, refusal, vanished
+from .layout import FilesLayout, keys_in, refusal, vanished
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class StandbyIndex:
 
     def _rows(self) -> Iterator[IndexRow]:
         try:
-            keys = [key for key in map(key_in, self._disk.names(self._layout.sessions)) if key is not None]
+            keys = keys_in(self._disk.names(self._layout.sessions))
         except FileNotFoundError:
             raise vanished(self._layout.sessions) from None
         except OSError as error:
