@@ -113,9 +113,26 @@ def test_a_full_disk_is_1_and_a_sentence(command, place, spawn):
 
 
 @pytest.mark.slow
-def test_a_closed_stdout_is_no_bug(place, spawn):
-    done = subprocess.run(["sh", "-c", f"{sys.executable} -m vaultsession ls >&-"], capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("line", ["ls", "ls --json", "stats", "--help"])
+def test_a_closed_stdout_is_1_and_a_sentence(line, unbuffered, place, monkeypatch):
+    """It was 0, as if what was asked for had been given."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    command = f"exec {sys.executable} -m vaultsession {line}"
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"vaultsession: the output is closed: nothing can be written to it\n")
+    assert subprocess.run(["sh", "-c", f"{command} >&- 2>&-"], check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_what_prints_nothing_needs_no_stdout(place, tmp_path):
+    """Daemons start programs so."""
+    with place.open() as store:
+        store.create("a")
+    command = f"exec {sys.executable} -m vaultsession export a --output {tmp_path}/a.jsonl"
+    done = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.jsonl").exists()
 
 
 @pytest.mark.slow

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis_lab import Place
-from sql_servers import Server
+from sql_servers import Server, sqlite_file
 
-from vaultsession import RawKey, open_store
-from vaultsession.admin.migrate import MigrationReport, Trouble, migrate
+from vaultsession import RawKey, Settings, open_store
+from vaultsession.admin.migrate import MigrationReport, Trouble, losses, migrate, rekey
 from vaultsession.engine.reader import Reader
 from vaultsession.errors import BackendUnavailable, Conflict
 from vaultsession.format.sealed import GENERATIONS, Delete, Query, Tombstone
+from vaultsession.store.inspection import key_of
+from vaultsession.testing.clock import ManualClock
 from vaultsession.util.disk import Disk
 from vaultsession.vault.location import VaultLocation
 
@@ -100,6 +103,42 @@ def test_to_an_engine_and_back(
     assert (back.copied, back.verified, back.problems) == (30, 30, [])
     assert contents(tmp_path / "back") == contents(full)
     assert documents(tmp_path / "back") == documents(full)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("engine", ["redis", "sqlite"])
+def test_a_session_that_lost_its_row_is_copied_or_named(
+    request: pytest.FixtureRequest, place: Place, tmp_path: Path, engine: str, *, anew: bool
+) -> None:
+    """No listing has it, and it stayed behind without a word. A server of keys reads it all the same, a table does not."""
+    url = request.getfixturevalue(engine)
+    with open_store(url, key=KEY) as store:
+        store.create("lost", messages=[{"content": os.urandom(64 << 10).hex()}])
+        store.create("there")
+        lost = key_of(store, "lost")[-32:]
+    if engine == "redis":
+        place.bare.delete(place.of(lost, "n"))
+        place.bare.zrem(f"{place.prefix}:{{0}}:all", lost)
+    else:
+        with sqlite_file(url.removeprefix("sqlite:///")) as database:
+            database.execute("DELETE FROM vaultsession_sessions WHERE locator = ?", (lost.encode(),))
+    asked, ours, theirs = (
+        VaultLocation.at(str(each), Disk(), durability="os") for each in (url, url, tmp_path / "copy")
+    )
+    vault = ours.vault.unlock([("key", KEY)])
+    assert losses(asked, vault) == ["1 sessions are in no listing: they are damaged or locked, or have lost their rows"]
+    if anew:
+        other = theirs.vault.create(KEY)
+        report = rekey(ours, theirs, vault, other, ManualClock(), settings=Settings())
+    else:
+        report = migrate(ours, theirs, vault)
+    ours.close()
+    theirs.close()
+    assert report.sessions == 2
+    named = [(problem.key, "reindex" in problem.reason) for problem in report.problems]
+    assert named == ([] if engine == "redis" else [(lost, True)])
+    with open_store(tmp_path / "copy", key=KEY, create=False) as store:
+        assert {info.id for info in store.list()} == ({"there", "lost"} if engine == "redis" else {"there"})
 
 
 @pytest.mark.slow

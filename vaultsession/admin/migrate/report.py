@@ -32,6 +32,9 @@ class Trouble(StrEnum):
     """What was read back is not what was written, or the source changed all the while."""
 
 
+NO_ROW = (Trouble.DAMAGED, "at the source: its row is gone; `vaultsession reindex` there finds it; it was left out")
+
+
 class Problem(NamedTuple):
     """One session that is not the same on both sides."""
 

@@ -61,15 +61,11 @@ class Creations:
                 return None  # else it is locked, which is not absent
         return found._replace(state=found.state._replace(writable=False))  # not under this name
 
-    def complete(self, key: str) -> bool:
-        """Give a container its last name, or put it into quarantine where it is not whole. Under its stripe.
-
-        Whether the session has its file by this.
-        """
+    def complete(self, key: str) -> None:
+        """Give a container its last name, or put it into quarantine where it is not whole. Under its stripe."""
         begun, path = self._layout.creation(key), self._layout.session(key)
         if is_there(self._disk, path) or self.found(key, None, None) is None:
             self._quarantine.take(begun)
-            return False
-        self._disk.replace(begun, path)
+        else:
+            self._disk.replace(begun, path)
         self._disk.sync_directory(self._layout.sessions)
-        return True

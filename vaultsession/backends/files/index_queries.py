@@ -137,6 +137,15 @@ def summaries_after(connection: sqlite3.Connection, after: str, size: int) -> di
     return _summaries(connection, "locator > ? ORDER BY locator LIMIT ?", (after, size))
 
 
+def locators_after(connection: sqlite3.Connection, after: str, size: int) -> list[str]:
+    """At most ``size`` locators behind one that have a row, in their order."""
+    rows = connection.execute("SELECT locator FROM sessions WHERE locator > ? ORDER BY locator LIMIT ?", (after, size))
+    found = [locator for (locator,) in rows]
+    if not all(isinstance(locator, str) for locator in found):
+        raise ValueError("a locator of another type")
+    return found
+
+
 def _summaries(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> dict[str, RowSummary]:
     text = (
         "SELECT locator, key, version, size, generation, seq, witness, mark"  # noqa: S608 - our own text

@@ -109,6 +109,11 @@ def key_in(name: str) -> str | None:
     return key if suffix == SUFFIX and is_key(key) else None
 
 
+def is_begun(name: str) -> bool:
+    """Whether a file may be one that a writer has begun and not completed, by its name."""
+    return name.startswith(".") or name.endswith(_BEGUN)
+
+
 def creation_in(name: str) -> str | None:
     """The key of a container that is being made by its file name; None for any other file."""
     return key_in(name.removesuffix(_BEGUN) + SUFFIX) if name.endswith(_BEGUN) else None

@@ -11,6 +11,7 @@ import itertools
 import os
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
@@ -19,6 +20,7 @@ from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Tombstone, Witness
+from ...util.descriptors import share
 from ...util.disk import PRIVATE_FILE, READ, Disk, is_there, opened
 from ...util.lazy import log
 from ...util.reentry import not_ours
@@ -38,7 +40,7 @@ from .index_schema import (
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, Removal, creation_in, key_in, refusal, removal_in, temporary_in, vanished
+from .layout import FilesLayout, Removal, creation_in, is_begun, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
 
@@ -48,7 +50,15 @@ BATCH = 500
 _WRITE_BATCH = 4000
 """Rows in one transaction: the trees of a large index are then walked in order."""
 
+_OPEN_TOGETHER = share(64, 16)
+"""Containers that are read at once: those that are not in memory are waited for together."""
+
 Progress = Callable[[int, int], None]
+
+Seen = defaultdict[str, bytearray]
+"""The locators of the containers that were met, by their first characters: a million take 35 MB."""
+
+_PART = 2
 
 T = TypeVar("T")
 
@@ -199,28 +209,25 @@ class IndexRebuild:
         total = sum(1 for _ in self._disk.names(self._layout.sessions)) if progress is not None else 0
         scanned = changed = unreadable = 0
         entries: dict[str, IndexEntry] = {}
-        temporaries: list[tuple[str, str]] = []
-        removals: list[tuple[str, Removal]] = []
-        renamed: set[str] = set()
+        seen = Seen(bytearray)
         self._index.flush()  # the buffer is met among the rows, and not written over what is rebuilt
         try:
+            orphans = self._complete()
             for names in batches(self._disk.names(self._layout.sessions)):
-                temporaries += [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
-                removals += [(name, removal) for name in names if (removal := removal_in(name)) is not None]
                 keys = {key: locator_of(key) for key in map(key_in, names) if key is not None}
-                created = [key for key in map(creation_in, names) if key is not None and self._complete_creation(key)]
-                keys.update({key: locator_of(key) for key in created})
                 rows = self._index.read(partial(index_queries.summaries, locators=list(keys.values())))
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
+                compared = [] if everything else [(k, rows[place]) for k, place in keys.items() if place in rows]
+                agreeing = self._agreeing(compared)
                 for key, locator in keys.items():
                     if progress is not None:
                         progress(min(scanned, total), total)
                     scanned += 1
-                    row = rows.get(locator)
-                    if row is not None and row.key != key:
-                        renamed.add(locator)
+                    seen[locator[:_PART]] += f"{locator} ".encode()
+                    if key in agreeing:
+                        continue
                     try:
-                        entry = self._entry(key, row, tombstones.get(locator), everything=everything)
+                        entry = self._entry(key, rows.get(locator), tombstones.get(locator))
                     except (Unreadable, BackendUnavailable, OSError):
                         unreadable += 1
                         continue
@@ -229,9 +236,7 @@ class IndexRebuild:
                 if len(entries) >= _WRITE_BATCH:
                     changed += self._write(entries, tagged=not empty)
             changed += self._write(entries, tagged=not empty)
-            orphans = sum(self._remove_temporary(name, locator) for name, locator in temporaries)
-            orphans += sum(self._complete_removal(name, removal) for name, removal in removals)
-            removed, lost = self._remove_rows(renamed, outdated=outdated)
+            removed, lost = self._remove_rows(seen, outdated=outdated)
         finally:  # also after a failure, or where an earlier rebuild failed before its last step
             if everything or UNTAGGED in self._index.read(index_queries.meta):
                 self._index.rebuild_tags()
@@ -255,12 +260,8 @@ class IndexRebuild:
         entries.clear()
         return count
 
-    def _entry(
-        self, key: str, summary: RowSummary | None, tombstone: Tombstone | None, *, everything: bool
-    ) -> IndexEntry | None:
-        """The entry of one container; None where its row agrees, or it reads as absent."""
-        if summary is not None and not everything and self._agrees(self._layout.session(key), summary):
-            return None
+    def _entry(self, key: str, summary: RowSummary | None, tombstone: Tombstone | None) -> IndexEntry | None:
+        """The entry of one container; None where it reads as absent."""
         locator = locator_of(key)
         if tombstone is not None and summary is not None and summary.generation <= tombstone.generation:
             # No transaction of a writer leaves both, and a tombstone is looked up only where no row stands.
@@ -290,11 +291,50 @@ class IndexRebuild:
                 self._disk.sync_directory(self._layout.sessions)
                 entries.update(flushed)
 
-    def _agrees(self, path: str, row: RowSummary) -> bool:
-        with contextlib.suppress(OSError), opened(self._disk, path, READ) as fd:
-            end = self._disk.pread(fd, record.LINK_AND_FOOTER, max(0, row.size - record.LINK_AND_FOOTER))
-            size = preallocation.end_of(self._disk, fd, self._disk.fstat(fd).st_size)
-            return end[: record.TAG_SIZE] == row.version and size == row.size
+    def _agreeing(self, rows: Iterable[tuple[str, RowSummary]]) -> set[str]:
+        """The keys of those containers whose rows name their last record and their size."""
+        found: set[str] = set()
+        rest = iter(rows)
+        while group := list(itertools.islice(rest, _OPEN_TOGETHER)):
+            files: list[tuple[int, str, RowSummary]] = []
+            try:
+                for key, row in group:
+                    with contextlib.suppress(OSError):
+                        files.append((self._disk.open(self._layout.session(key), READ), key, row))
+                        self._disk.begin_read(files[-1][0], preallocation.LIMIT, _before_end(row))
+                for fd, key, row in files:
+                    with contextlib.suppress(OSError):
+                        if self._agrees(fd, row):
+                            found.add(key)
+            finally:
+                for fd, *_ in files:
+                    with contextlib.suppress(OSError):
+                        self._disk.close(fd)
+        return found
+
+    def _agrees(self, fd: int, row: RowSummary) -> bool:
+        tag = self._disk.pread(fd, record.TAG_SIZE, _before_end(row))
+        return tag == row.version and row.size == preallocation.end_of(self._disk, fd, self._disk.fstat(fd).st_size)
+
+    def _complete(self) -> int:
+        """Complete what writers that died have begun; how many files that were.
+
+        Removals first: of a session that was being made and removed a power cut may leave the names of both.
+        """
+        names = list(filter(is_begun, self._disk.names(self._layout.sessions)))
+        temporaries = [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
+        removals = [(name, removal) for name in names if (removal := removal_in(name)) is not None]
+        return (
+            sum(self._remove_temporary(name, locator) for name, locator in temporaries)
+            + sum(self._complete_removal(name, removal) for name, removal in removals)
+            + sum(self._complete_creation(key) for key in map(creation_in, names) if key is not None)
+        )
+
+    def _complete_creation(self, key: str) -> bool:
+        stripe = self._containers.stripes.of(locator_of(key))
+        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
+            self._containers.creations.complete(key)
+            return True
         return False
 
     def _remove_temporary(self, name: str, locator: str) -> bool:
@@ -314,36 +354,43 @@ class IndexRebuild:
             return True
         return False
 
-    def _complete_creation(self, key: str) -> bool:
-        stripe = self._containers.stripes.of(locator_of(key))
-        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
-            return self._containers.creations.complete(key)
-        return False
-
     def _complete_removal(self, name: str, removal: Removal) -> bool:
         stripe = self._containers.stripes.of(removal.locator)
         with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
             return self._containers.removals.complete(name, removal)
         return False
 
-    def _remove_rows(self, renamed: set[str], *, outdated: bool) -> tuple[int, int]:
-        """Remove the rows of sessions without a container; those of ``renamed`` have one under another name.
+    def _remove_rows(self, seen: Seen, *, outdated: bool) -> tuple[int, int]:
+        """Remove the rows of sessions without a container, which are among those that were not seen.
 
         What was acknowledged stays known, as lost. How many were removed, and how many of them are lost.
         """
-        removed, lost, after = 0, 0, ""
-        while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
-            for after, row in rows.items():
-                if after in renamed or not self._is_gone(row):
-                    continue
-                stripe = self._containers.stripes.of(after)
-                with stripe.mutex, stripe:
-                    if self._is_gone(row):  # and no writer is just putting it there
-                        witness = None if outdated else row.witness(self._index.boot)
-                        self._index.write(partial(_forget_row, locator=after, version=row.version, witness=witness))
-                        removed += 1
-                        lost += witness is not None
+        removed = lost = 0
+        for locator, row in self._unseen(seen):
+            if not self._is_gone(row):
+                continue
+            stripe = self._containers.stripes.of(locator)
+            with stripe.mutex, stripe:
+                if self._is_gone(row):  # and no writer is just putting it there
+                    witness = None if outdated else row.witness(self._index.boot)
+                    self._index.write(partial(_forget_row, locator=locator, version=row.version, witness=witness))
+                    removed += 1
+                    lost += witness is not None
         return removed, lost
+
+    def _unseen(self, seen: Seen) -> Iterator[tuple[str, RowSummary]]:
+        after = ""
+        part, present = "", set[bytes]()
+        while locators := self._index.read(partial(index_queries.locators_after, after=after, size=BATCH)):
+            unseen = []
+            for after in locators:
+                if after[:_PART] != part:
+                    part = after[:_PART]
+                    present = set(bytes(seen[part]).split())
+                if after.encode() not in present:
+                    unseen.append(after)
+            if unseen:
+                yield from self._index.read(partial(index_queries.summaries, locators=unseen)).items()
 
     def _is_gone(self, row: RowSummary) -> bool:
         try:
@@ -359,6 +406,11 @@ def _forget_row(connection: sqlite3.Connection, *, locator: str, version: bytes,
         remove_row(connection, locator, version)
     else:
         lose_row(connection, locator, version, witness)
+
+
+def _before_end(row: RowSummary) -> int:
+    """Where the tag of the last record stands in the container that a row names."""
+    return max(0, row.size - record.LINK_AND_FOOTER)
 
 
 def batches(names: Iterable[str]) -> Iterator[list[str]]:

@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 from ...errors import BackendUnavailable, Conflict, Damaged, DurabilityUnknown, Unreadable, VaultError, VaultNotFound
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import Container, Current, Delete, Heads, IndexRow, Query, ReadHead, ReadRange, Tombstone, Write
+from ...format.sealed import (
+    Container,
+    Current,
+    Delete,
+    Heads,
+    IndexRow,
+    LostRow,
+    Query,
+    ReadHead,
+    ReadRange,
+    Tombstone,
+    Write,
+)
 from ...util.deadline import pause
 from ..optimistic import TRIES, OptimisticBackend
 from ..protocol import RebuildReport, Traits
@@ -50,6 +62,8 @@ class RedisBackend(OptimisticBackend[RedisState]):
         newest = self._look(locator_of(key)).newest
         if newest is None:
             self.confirm()
+        if isinstance(newest, LostRow):
+            raise _gone(newest)
         return newest if isinstance(newest, IndexRow) else None
 
     def read(self, key: str, start: int = 0, *, settled: bool = False) -> Container | None:
@@ -59,7 +73,7 @@ class RedisBackend(OptimisticBackend[RedisState]):
         container, row = self._read(key, start)
         if container is None:
             if row is not None:
-                raise self._missing(key)
+                raise _gone(row, is_news=self._seen.is_news(row))
             self.confirm()
             return None
         if row is not None and row.witness == container.witness and row.witness != self._seen.sight(key).witness:
@@ -93,6 +107,11 @@ class RedisBackend(OptimisticBackend[RedisState]):
     def tombstones(self) -> Iterator[Tombstone]:
         self._server.check_open()
         return self._listing.tombstones()
+
+    def unindexed(self) -> Iterator[str]:
+        """Containers without a row: it was evicted, or removed. They are read all the same, and in no listing."""
+        self._server.check_open()
+        return self._listing.unindexed()
 
     def stats(self) -> dict[str, int]:
         """Sessions and the bytes of their containers. Looks at every row."""
@@ -145,7 +164,10 @@ class RedisBackend(OptimisticBackend[RedisState]):
         said = newest_in(stored, key)
         newest: Current = said
         if isinstance(said, IndexRow) and size == 0:
-            raise self._missing(key)
+            self._states.forget(key)
+            if not self._seen.is_news(said):
+                raise _gone(said, is_news=False)
+            return RedisState(stored, size, LostRow._make(said))
         fits = self._fits(said, size) if isinstance(said, IndexRow) else size == 0
         if not fits or (said is None and stored):
             newest = None if size == 0 else self._found(key, partial(self._fetch, key), thorough=True)
@@ -170,11 +192,6 @@ class RedisBackend(OptimisticBackend[RedisState]):
         row = self._describe(key, fetch, thorough=thorough)
         self._seen.see(key, row)
         return row
-
-    def _missing(self, key: str) -> Damaged:
-        return Damaged(
-            f"the container of {key} is gone, though its row is there: was it evicted (maxmemory-policy), or removed?"
-        )
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
@@ -215,6 +232,8 @@ class RedisBackend(OptimisticBackend[RedisState]):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _swap(self, key: str, state: RedisState, change: Write | Delete) -> bool:
+        if isinstance(state.newest, LostRow) and isinstance(change, Write) and change.offset:
+            raise _gone(state.newest)
         written: IndexRow | Tombstone = change.tombstone if isinstance(change, Delete) else change.head
         stored = pack(written)
         answer, doubt = self._sent(key, *self._commit_of(key, state, change, stored))
@@ -292,3 +311,12 @@ class RedisBackend(OptimisticBackend[RedisState]):
                 return True
             pause(min(attempt, 4))
         return False
+
+
+def _gone(row: IndexRow, *, is_news: bool = True) -> Damaged:
+    """The error for a session whose container is not there. An older row than was seen does not say what was lost."""
+    return Damaged(
+        f"the container of {row.key} is gone, though its row is there: was it evicted (maxmemory-policy), or removed? "
+        "Restore it from a backup, or delete the session; nothing was changed",
+        lost=LostRow._make(row) if is_news else None,
+    )

@@ -19,7 +19,7 @@ from ...format.sealed import IndexRow, Query, Tombstone
 from ...util.lazy import log
 from ..protocol import RebuildReport
 from .layout import MARGIN, TOMBSTONE_BEGINS, RedisLayout, all_of, expiring, newest_in, tagged
-from .scripts import CORRECT, COUNT, PAGE, TOMBSTONES
+from .scripts import CORRECT, COUNT, PAGE, THERE, TOMBSTONES
 from .server import Server
 
 _PAGE = 500
@@ -98,24 +98,30 @@ class RedisListing:
 
     def tombstones(self) -> Iterator[Tombstone]:
         """Every tombstone of a session that is not there. One may be given twice, as a name by the server."""
+        for shard, locators in self._batches("n"):
+            names = [f"{shard}n:{locator}" for locator in locators]
+            for locator, stored in zip(locators, self._server.look(TOMBSTONES, names, TOMBSTONE_BEGINS), strict=True):
+                if isinstance(newest := newest_in(stored, locator), Tombstone):
+                    yield newest
+
+    def unindexed(self) -> Iterator[str]:
+        """Every session whose container has no row. One may be given twice."""
+        for shard, locators in self._batches("c"):
+            rows = self._server.look(THERE, [f"{shard}n:{locator}" for locator in locators])
+            yield from [locator for locator, is_there in zip(locators, rows, strict=True) if not is_there]
+
+    def _batches(self, kind: str) -> Iterator[tuple[str, list[str]]]:
+        """The sessions that have a key of this kind: so many of one shard at a time as a script is asked about."""
         batches: dict[str, list[str]] = {}
-        for name in self._server.names(f"{self._layout.prefix}:{{*}}:n:*"):
-            locator = self._locator_in(name, "n")
+        for name in self._server.names(f"{self._layout.prefix}:{{*}}:{kind}:*"):
+            locator = self._locator_in(name, kind)
             if locator is not None:
                 shard = self._layout.shard(locator)
                 batch = batches.setdefault(shard, [])
                 batch.append(locator)
                 if len(batch) == _PAGE:
-                    yield from self._tombstones_among(shard, batches.pop(shard))
-        for shard, batch in batches.items():
-            yield from self._tombstones_among(shard, batch)
-
-    def _tombstones_among(self, shard: str, locators: list[str]) -> Iterator[Tombstone]:
-        """What is stored as the tombstone of one of these, where it can be understood."""
-        names = [f"{shard}n:{locator}" for locator in locators]
-        for locator, stored in zip(locators, self._server.look(TOMBSTONES, names, TOMBSTONE_BEGINS), strict=True):
-            if isinstance(newest := newest_in(stored, locator), Tombstone):
-                yield newest
+                    yield shard, batches.pop(shard)
+        yield from batches.items()
 
     # -- order ---------------------------------------------------------------------------------------------------------
 

@@ -117,6 +117,13 @@ return found
 """)
 """Newest of several sessions of one shard; how a tombstone begins → each that is one, of the others nothing."""
 
+THERE = Script("""
+local found = {}
+for number, name in ipairs(KEYS) do found[number] = redis.call('EXISTS', name) end
+return found
+""")
+"""Keys of one shard → of each 1 where there is something, else 0."""
+
 CORRECT = Script("""
 if redis.call('GETRANGE', KEYS[2], 0, 65535) ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end

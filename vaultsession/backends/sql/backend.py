@@ -33,7 +33,7 @@ from ..protocol import RebuildReport, Traits
 from . import queries
 from .database import Database, OutcomeUnknown
 from .health import problems
-from .rebuild import rebuild
+from .rebuild import rebuild, unindexed
 from .sessions import FoundRow, KnownRow, SessionTables, Stamp, tail_of, tombstone_from
 from .tables import SCHEMA_NAME, Tables
 
@@ -102,6 +102,11 @@ class SqlBackend(OptimisticBackend[KnownRow]):
         rows = self._tables.sessions.c
         statement = sa.select(rows.locator, rows.grave, rows.mac).where(rows.updated.is_(None))
         return filter(None, map(tombstone_of, self._database.walk(statement, rows.locator, _PAGE)))
+
+    def unindexed(self) -> Iterator[str]:
+        """Containers without a row. None of them is read before ``reindex``."""
+        self._check_open()
+        return unindexed(self._database, self._tables)
 
     def stats(self) -> dict[str, int]:
         self._check_open()

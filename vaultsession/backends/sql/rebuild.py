@@ -72,6 +72,11 @@ def rebuild(
     return report
 
 
+def unindexed(database: Database, tables: Tables) -> Iterator[str]:
+    """The key of every container without a row."""
+    return filter(None, map(_key_of, _strays(database, tables)))
+
+
 class _Pieces:
     """The container of one session, whatever its row says of it: the pieces of the newest generation, and the tail."""
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Opening
 
+from vaultsession.backends import FilesBackend
+from vaultsession.backends.files.layout import FilesLayout
 from vaultsession.backends.protocol import Query
 from vaultsession.errors import UnknownKey
 from vaultsession.format.keys import Keyring
 from vaultsession.testing.sealer import Sealer
+
+Opening = Callable[..., FilesBackend]
 
 
 @pytest.fixture
@@ -135,3 +139,23 @@ def test_one_under_a_key_that_is_not_held_is_locked_and_not_absent(
         files.head(key)
     files.reindex()
     assert names(path) == [f"{key}.vss"]
+
+
+def test_of_one_that_was_being_removed_the_removal_counts(path: Path, opening: Opening, scribe: Sealer) -> None:
+    """A power cut undid the first rename and not the second. It was listed nowhere, and there."""
+    files = opening()
+    key = scribe.key("a")
+    files.commit(key, scribe.create(key))
+    row = files.head(key)
+    assert row is not None
+    files.close()
+    begun = undo_rename(path, key)
+    removal = FilesLayout(str(path)).removal(scribe.reader.rows.tombstone(key, row.generation), shred=False)
+    copied = Path(removal)
+    copied.touch(mode=0o600)
+    copied.write_bytes(begun.read_bytes())
+    (path / "locks" / "writer-00").write_bytes(b"1")
+    again = opening()
+    assert again.head(key) is None
+    assert again.read(key) is None
+    assert list(again.scan(Query())) == []

@@ -12,9 +12,11 @@ from servers import redis_server
 from vaultsession import (
     BackendUnavailable,
     Conflict,
+    Damaged,
     LeaseTimeout,
     Passphrase,
     RawKey,
+    SessionExists,
     SessionNotFound,
     VaultNotFound,
     WrongKey,
@@ -61,6 +63,57 @@ def test_a_key_stays_while_a_session_that_nobody_lists_cannot_be_read(place: Pla
         with pytest.raises(Conflict, match="cannot be read"):
             store.prune_keys()
         assert len(store.key_usage()) == 2
+
+
+def test_a_session_whose_container_was_evicted_is_damaged_until_it_is_removed(place: Place) -> None:
+    """It was damaged for ever: neither removed, nor made anew, nor swept."""
+    clock = ManualClock(int(time.time() * 1_000_000))
+    with open_store(place.url, key=KEY, clock=clock) as store, open_store(place.url, key=KEY, clock=clock) as other:
+        for name in ("gone", "other", "shown"):
+            store.create(name, messages=[HELLO])
+        store.create("brief", ttl=60)
+        for name in place.keys("c:"):
+            place.bare.delete(name)
+        for act in (
+            lambda: store.load("gone"),
+            lambda: store.messages("gone"),
+            lambda: store.info("gone"),
+            lambda: store.exists("gone"),
+            lambda: store.append("gone", HELLO),
+            lambda: store.append("gone", HELLO, create=True),
+            lambda: store.update("gone", {"a": 1}),
+            lambda: other.append("other", HELLO),
+        ):
+            with pytest.raises(Damaged, match="delete the session"):
+                act()
+        with pytest.raises(SessionExists):
+            store.create("gone")
+        assert [problem.verdict.value for problem in store.verify().problems] == ["missing"] * 4
+        assert store.delete("gone")
+        with pytest.raises(SessionNotFound):
+            store.load("gone")
+        store.create("gone", messages=[HELLO, HELLO])
+        assert len(other.load("gone").messages) == 2
+        assert other.delete_many(["other", "shown"]) == 2
+        clock.advance(61)
+        assert not store.exists("brief")
+        assert store.sweep() == 1
+        assert [info.id for info in store.list()] == ["gone"]
+        assert store.verify().problems == ()
+
+
+def test_an_older_row_without_a_container_says_nothing_of_what_was_removed(place: Place) -> None:
+    """Whoever puts an old row back and removes the container must not choose what may follow it."""
+    with open_store(place.url, key=KEY) as store:
+        store.create("a", messages=[HELLO])
+        (row,) = place.keys("n:")
+        old = place.bare.get(row)
+        store.append("a", HELLO)
+        place.bare.set(row, old)
+        for name in place.keys("c:"):
+            place.bare.delete(name)
+        with pytest.raises(Damaged):
+            store.delete("a")
 
 
 def test_a_vault_on_redis_opens_with_its_key_and_no_other(place: Place) -> None:
