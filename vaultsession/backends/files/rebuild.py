@@ -319,7 +319,7 @@ class IndexRebuild:
     def _complete(self) -> int:
         """Complete what writers that died have begun; how many files that were.
 
-        Removals first: of a session that was being made and removed a power cut may leave the names of both.
+        All of it before any row is made: of one session a power cut may leave the names of a creation and of a removal.
         """
         names = list(filter(is_begun, self._disk.names(self._layout.sessions)))
         temporaries = [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
