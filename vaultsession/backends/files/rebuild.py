@@ -19,10 +19,11 @@ from typing import TypeVar
 from ...errors import BackendUnavailable, Unreadable, VaultError
 from ...format import record
 from ...format.ids import locator_of
-from ...format.sealed import Tombstone, Witness
+from ...format.sealed import IndexRow, Tombstone, Witness
 from ...util.descriptors import share
 from ...util.disk import PRIVATE_FILE, READ, Disk, is_there, opened
 from ...util.lazy import log
+from ...util.parallel import parallel_map
 from ...util.reentry import not_ours
 from ..protocol import RebuildReport
 from . import index_queries, preallocation
@@ -61,6 +62,7 @@ Seen = defaultdict[str, bytearray]
 _PART = 2
 
 T = TypeVar("T")
+Row = TypeVar("Row", IndexRow, RowSummary)
 
 
 class IndexRebuild:
@@ -192,15 +194,11 @@ class IndexRebuild:
         """Flush every container that is listed, and let its row be a witness of it: after a copy was flushed whole."""
         after = ""
         while rows := self._index.read(partial(index_queries.summaries_after, after=after, size=BATCH)):
-            flushed = [
-                (locator, row)
-                for locator, row in rows.items()
-                if row.flushed != row.point and self._is_flushed(self._layout.session(row.key))
-            ]
+            flushed = self._flushed(row for row in rows.values() if row.flushed != row.point)
 
-            def write(connection: sqlite3.Connection, flushed: list[tuple[str, RowSummary]] = flushed) -> None:
-                for locator, row in flushed:
-                    put_witness(connection, locator, row.point)
+            def write(connection: sqlite3.Connection, flushed: list[RowSummary] = flushed) -> None:
+                for row in flushed:
+                    put_witness(connection, locator_of(row.key), row.point)
 
             self._index.write(write)
             after = max(rows)
@@ -219,6 +217,7 @@ class IndexRebuild:
                 tombstones = self._index.read(partial(index_queries.tombstones_of, locators=list(keys.values())))
                 compared = [] if everything else [(k, rows[place]) for k, place in keys.items() if place in rows]
                 agreeing = self._agreeing(compared)
+                self._begin_reads(keys.keys() - agreeing)
                 for key, locator in keys.items():
                     if progress is not None:
                         progress(min(scanned, total), total)
@@ -279,17 +278,20 @@ class IndexRebuild:
 
     def _flush_containers(self, entries: dict[str, IndexEntry]) -> None:
         """Flush what the rows were derived from, and make each a witness: what was proved may not be lost again."""
-        flushed: dict[str, IndexEntry] = {}
-        for locator, entry in entries.items():
-            row = entry.row
-            if row is None or row.torn or entry.witness is not None:
-                continue
-            if self._is_flushed(self._layout.session(row.key)):
-                flushed[locator] = entry._replace(witness=row.witness)
-        if flushed:
+        rows = [row for entry in entries.values() if (row := entry.row) and not row.torn and entry.witness is None]
+        if flushed := self._flushed(rows):
             with contextlib.suppress(OSError):
                 self._disk.sync_directory(self._layout.sessions)
-                entries.update(flushed)
+                for row in flushed:
+                    locator = locator_of(row.key)
+                    entries[locator] = entries[locator]._replace(witness=row.witness)
+
+    def _flushed(self, rows: Iterable[Row]) -> list[Row]:
+        """Those of which the container could be flushed: several at a time, which share a commit of the journal."""
+        rows = list(rows)
+        paths = [self._layout.session(row.key) for row in rows]
+        with contextlib.closing(parallel_map(self._is_flushed, paths, overlap=True, at_once=False)) as outcomes:
+            return [row for row, is_flushed in zip(rows, outcomes, strict=True) if is_flushed]
 
     def _agreeing(self, rows: Iterable[tuple[str, RowSummary]]) -> set[str]:
         """The keys of those containers whose rows name their last record and their size."""
@@ -311,6 +313,12 @@ class IndexRebuild:
                     with contextlib.suppress(OSError):
                         self._disk.close(fd)
         return found
+
+    def _begin_reads(self, keys: Iterable[str]) -> None:
+        """Have the system read these containers while the first of them is looked at."""
+        for key in keys:
+            with contextlib.suppress(OSError), opened(self._disk, self._layout.session(key), READ) as fd:
+                self._disk.begin_read(fd, 0, 0)
 
     def _agrees(self, fd: int, row: RowSummary) -> bool:
         tag = self._disk.pread(fd, record.TAG_SIZE, _before_end(row))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +195,51 @@ def test_a_row_is_believed_where_it_names_the_last_record_and_the_size_of_its_co
     other = opening(durability="os")
     assert other.reindex(everything=False).changed == 1
     assert {(row.key, row.version, row.size) for row in other.scan(Query())} == rows
+
+
+def test_what_an_index_is_built_anew_from_is_read_ahead_and_flushed_side_by_side(
+    path: Path, opening: Opening, scribe: Sealer
+) -> None:
+    """Each flush of 10 000 containers waited for the one before: 15 s on ext4 and 40 on XFS, and 3 side by side."""
+    backend = opening()
+    keys = [scribe.key(str(number)) for number in range(12)]
+    for key in keys:
+        backend.commit(key, scribe.create(key))
+    backend.close()
+    (path / "index.sqlite").unlink()
+    begun, flushing, together = 0, 0, 0
+    mutex = threading.Lock()
+
+    class Slow(Disk):
+        def begin_read(self, fd: int, size: int, offset: int) -> None:
+            nonlocal begun
+            begun += 1
+            super().begin_read(fd, size, offset)
+
+        def fdatasync(self, fd: int) -> None:
+            nonlocal flushing, together
+            with mutex:
+                flushing += 1
+                together = max(together, flushing)
+            time.sleep(0.002)
+            with mutex:
+                flushing -= 1
+
+    other = opening(disk=Slow())
+    assert other.count(Query()) == begun == len(keys)
+    assert together > 1
+    assert all(other.witness_of(key) is not None for key in keys)
+
+
+def test_only_what_could_be_flushed_becomes_a_witness(path: Path, opening: Opening, scribe: Sealer) -> None:
+    backend = opening()
+    keys = [scribe.key(str(number)) for number in range(12)]
+    for key in keys:
+        backend.commit(key, scribe.create(key))
+    backend.close()
+    (path / "index.sqlite").unlink()
+    other = opening(disk=FaultyDisk(5, times=3, only={"fdatasync"}))
+    assert other.count(Query()) == len(keys)
+    with sqlite_file(path / "index.sqlite") as index:
+        assert index.execute("SELECT count(*) FROM sessions WHERE witness IS NULL").fetchone() == (3,)
+    index.close()
