@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import errno
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -503,6 +504,8 @@ class FilesBackend(Backend):
         after, skip, left = query.after, query.offset, query.limit
         while left is None or left > 0:
             self._check_open()
+            if self._rebuild.is_derived:  # for every page anew: the rest is one
+                most = sys.maxsize
             size = most if left is None else min(left, most)
             rows = self._rebuild.read(partial(index_queries.page, query=query, after=after, size=size, skip=skip))
             yield from rows

@@ -111,6 +111,11 @@ class IndexRebuild:
             reason = str(error)
         return self._standby.read(query, reason)
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether the index was out of reach when it was read last, and rows were derived in memory."""
+        return self._standby.is_used
+
     def flush(self) -> None:
         """Write the buffer. Where that cannot be done, listings are derived in memory until it can."""
         try:

@@ -28,13 +28,13 @@ class StandbyIndex:
         self._disk = disk
         self._layout = layout
         self._head = head
-        self._is_used = False
+        self.is_used = False
 
     def read(self, query: Callable[[sqlite3.Connection], T], reason: str) -> T:
         """The result of a query. ``reason`` is why the index itself was not asked."""
-        if not self._is_used:
+        if not self.is_used:
             log.warning("sessions are listed without the index, which may take long: %s", reason)
-        self._is_used = True
+        self.is_used = True
         with (
             translated(":memory:", 0),
             contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
@@ -48,7 +48,7 @@ class StandbyIndex:
 
     def rest(self) -> None:
         """The index can be used again."""
-        self._is_used = False
+        self.is_used = False
 
     def _rows(self) -> Iterator[IndexRow]:
         try:

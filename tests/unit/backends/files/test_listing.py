@@ -8,7 +8,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from vaultsession.backends import FilesBackend
+from vaultsession.backends.files import backend as files_backend
 from vaultsession.format.sealed import Query
 from vaultsession.testing.sealer import Sealer
 
@@ -78,3 +81,21 @@ def test_totals_follow_what_is_written(opening: Opening, scribe: Sealer) -> None
     key = scribe.key("1")
     theirs.commit(key, scribe.remove(key))
     assert (ours.stats()["sessions"], ours.stats()["tombstones"]) == (2, 1)
+
+
+def test_without_a_usable_index_each_session_is_read_twice_at_most(
+    path: Path, opening: Opening, scribe: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows were derived anew for every page: a listing of ten thousand sessions read each of them twenty times."""
+    monkeypatch.setattr(files_backend, "_PAGE", 2)
+    writer = opening()
+    made = write(writer, scribe, *"abcdefghij")
+    writer.close()
+    (path / "index.sqlite").unlink()
+    read: list[str] = []
+    backend = opening(writable=False)
+    head = backend._rebuild._standby._head
+    monkeypatch.setattr(backend._rebuild._standby, "_head", lambda key: (read.append(key), head(key))[1])
+    assert sorted(keys(backend, Query())) == sorted(made)
+    assert len(read) <= 2 * len(made)
+    assert len(keys(backend, Query(limit=3))) == 3
