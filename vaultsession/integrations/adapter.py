@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
 
 from ..errors import InvalidSetting
+from ..format.head import check_labels
 from ..format.ids import composed as composed_id
 from ..store.fields import SessionFields
 from ..store.open import OpenFields, Place, open_store
@@ -240,8 +241,18 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def labelled(fields: SessionFields, labels: Mapping[str, str]) -> SessionFields:
-    """The fields of a new session with these labels as well."""
-    return {**fields, "labels": {**(fields.get("labels") or {}), **labels}}
+    """The fields of a new session with these labels as well.
+
+    ``InvalidSetting`` where a label of that name is among them already and says another thing: neither may win, since
+    the adapter finds its sessions by one and their owner by the other.
+    """
+    given = check_labels(fields.get("labels"))
+    for name, value in labels.items():
+        if given.get(name, value) != value:
+            raise InvalidSetting(
+                f"the label {name!r} is one of this adapter, which makes it {value!r}: name yours otherwise"
+            )
+    return {**fields, "labels": {**given, **labels}}
 
 
 def as_json(value: T) -> T:

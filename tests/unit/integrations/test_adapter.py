@@ -30,8 +30,10 @@ from vaultsession.integrations.adapter import (
     UntriedVersionWarning,
     composed_id,
     framework,
+    labelled,
     warn_of_untried,
 )
+from vaultsession.store.fields import SessionFields
 
 KEY = RawKey(bytes(range(200, 232)))
 
@@ -115,6 +117,18 @@ def test_a_version_that_was_tried_is_silent(installed: str) -> None:
 def test_another_version_warns_with_the_range(installed: str) -> None:
     with pytest.warns(UntriedVersionWarning, match=rf"some-agents {installed}: .* 1\.62 and later, before 2"):
         warn_of_untried("some-agents", installed, ("1.62", "2"))
+
+
+def test_a_label_of_the_adapter_and_one_of_its_user_stand_side_by_side_or_are_refused() -> None:
+    """The user's was replaced without a word, and nothing was found by it."""
+    ours = {"framework": "langchain"}
+    fields: SessionFields = {"labels": {"team": "red", "framework": "langchain"}, "user_id": "ann"}
+    assert labelled(fields, ours) == fields
+    assert labelled({}, ours) == {"labels": ours}
+    with pytest.raises(InvalidSetting, match=r"'framework'.*name yours otherwise"):
+        labelled({"labels": {"framework": "mine"}}, ours)
+    with pytest.raises(InvalidDocument, match="labels map str to str"):
+        labelled({"labels": "framework"}, ours)  # type: ignore[typeddict-item]
 
 
 def test_a_missing_framework_says_how_to_install_it() -> None:

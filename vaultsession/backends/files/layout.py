@@ -69,7 +69,9 @@ class FilesLayout:
 
     def creation(self, key: str) -> str:
         """The name of a container that is being made, under which it is flushed. See ``Creations``."""
-        return self.session(key).removesuffix(SUFFIX) + _BEGUN
+        if not is_key(key):
+            raise ValueError(f"{key!r:.120} is not the key of a session")
+        return f"{self.sessions}{os.sep}.{key}{_BEGUN}"
 
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
@@ -111,12 +113,12 @@ def key_in(name: str) -> str | None:
 
 def is_begun(name: str) -> bool:
     """Whether a file may be one that a writer has begun and not completed, by its name."""
-    return name.startswith(".") or name.endswith(_BEGUN)
+    return name.startswith(".")
 
 
 def creation_in(name: str) -> str | None:
     """The key of a container that is being made by its file name; None for any other file."""
-    return key_in(name.removesuffix(_BEGUN) + SUFFIX) if name.endswith(_BEGUN) else None
+    return key_in(name[1:].removesuffix(_BEGUN) + SUFFIX) if name.startswith(".") and name.endswith(_BEGUN) else None
 
 
 def keys_in(names: Iterable[str]) -> list[str]:

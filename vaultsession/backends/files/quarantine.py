@@ -54,7 +54,8 @@ class Quarantine:
                 self._disk.unlink(path)
                 return
             self._evict(size)
-            self._disk.replace(path, self._fresh(os.path.basename(path)))
+            # ``forget`` finds it by the key that its name begins with.
+            self._disk.replace(path, self._fresh(os.path.basename(path).removeprefix(".")))
 
     def forget(self, *locators: str, shred: bool = False) -> int:
         """Remove every copy of these sessions, as their erasure requires. Returns how many there were."""

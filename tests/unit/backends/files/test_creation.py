@@ -30,7 +30,7 @@ def begun(path: Path, opening: Opening, scribe: Sealer) -> Path:
 
 def undo_rename(path: Path, key: str) -> Path:
     last = path / "sessions" / f"{key}.vss"
-    return last.rename(last.with_suffix(".new"))
+    return last.rename(last.with_name(f".{last.stem}.new"))
 
 
 def names(path: Path) -> list[str]:
@@ -97,14 +97,16 @@ def test_half_of_one_was_promised_to_nobody(path: Path, opening: Opening, scribe
     files.commit(key, scribe.create(key))
     whole = (path / "sessions" / f"{key}.vss").read_bytes()
     files.commit(key, scribe.remove(key))
-    begun = path / "sessions" / f"{key}.new"
+    begun = path / "sessions" / f".{key}.new"
     begun.touch(mode=0o600)
     begun.write_bytes(whole[:left])
     assert files.head(key) is None
     files.commit(key, scribe.create(key, "again"))
     assert scribe.texts(files, key) == ["again"]
     assert names(path) == [f"{key}.vss"]
-    assert [entry[2] for entry in files.quarantine.entries() if f"{key}.new" in entry[2]]
+    assert [entry[2] for entry in files.quarantine.entries() if entry[2].startswith(f"{key}.new.")]
+    files.commit(key, scribe.remove(key))
+    assert files.quarantine.entries() == []
 
 
 def test_a_rebuild_puts_half_of_one_aside(begun: Path, path: Path, opening: Opening, scribe: Sealer) -> None:
@@ -121,7 +123,7 @@ def test_beside_the_file_of_its_session_it_is_put_aside(path: Path, opening: Ope
     key = scribe.key("a")
     files.commit(key, scribe.create(key))
     last = path / "sessions" / f"{key}.vss"
-    begun = last.with_suffix(".new")
+    begun = last.with_name(f".{last.stem}.new")
     begun.touch(mode=0o600)
     begun.write_bytes(last.read_bytes())
     files.commit(key, scribe.append("more"))
