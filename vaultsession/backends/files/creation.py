@@ -2,7 +2,7 @@
 
 A container that is made durably is flushed under a name of its own beside that of its session, with its directory; then
 it is renamed, which is not flushed. On a file system with a journal the two flushes wait for one commit, where a flush
-behind the rename would wait for a second: a new session takes about half as long on ext4.
+behind the rename would wait for a second: on ext4 a new session of 20 KB takes 0.7 of the time, on XFS 0.75.
 
 So a power cut may leave an acknowledged session under the first name. What proves itself whole there is the session, as
 long as that has no file under its own; whoever may write completes the rename. What is not whole nobody was promised.
