@@ -388,7 +388,7 @@ def test_the_command_line_reports_what_is_lost_also_after_the_index_was_rebuilt(
     with opened() as store:
         store.reindex()
     with opened_read_only(str(vault), [("key", KEY)]) as looked:
-        (key,) = known_keys(looked.backend, str(vault / "sessions"))
+        (key,) = known_keys(looked.backend)
         assert check(looked.backend, looked.reader, key).verdict is Verdict.MISSING
     findings = list(examine(str(vault), [("key", KEY)]))
     assert [each.name for each in findings if each.severity is Severity.ERROR] == ["session-lost"]

@@ -407,7 +407,7 @@ def test_whatever_bytes_there_are_the_structure_is_told(data):
 
 def test_checkups_say_what_was_read(vault):
     with opened_read_only(str(vault), CANDIDATES) as opened:
-        keys = known_keys(opened.backend, str(vault / "sessions"))
+        keys = known_keys(opened.backend)
         checkups = [check(opened.backend, opened.reader, key) for key in keys]
         assert [(each.head.id, each.records, each.verdict) for each in checkups] == [("one", 2, "ok"), ("two", 2, "ok")]
         assert [each.size for each in checkups] == [len(container_in(session(vault, name))) for name in ("one", "two")]
@@ -547,3 +547,42 @@ def test_a_retired_key_is_told_and_whether_a_session_needs_it(vault):
     with open_store(vault, key=KEY, create=False) as store:
         store.rotate_key()
     assert "retired-key-in-use" not in names(found(vault))
+
+
+def begun(vault, name, *, size=None):
+    """A power cut has undone the last rename of a session, and cut its file."""
+    file = session(vault, name)
+    first = file.rename(file.with_name(f".{file.stem}.new"))
+    if size is not None:
+        os.truncate(first, size)
+    return first
+
+
+def test_a_session_that_was_being_made_has_a_file_where_it_is_whole(vault):
+    first = begun(vault, "one")
+    with opened_read_only(str(vault), CANDIDATES) as opened:
+        key = opened.reader.key("one")
+        assert opened.backend.has_file(key)
+        assert key in known_keys(opened.backend)
+        assert check(opened.backend, opened.reader, key).verdict is Verdict.OK
+    assert [(finding.name, finding.place) for finding in examine(str(vault), CANDIDATES)] == [
+        ("creation-unfinished", f"sessions/{first.name}")
+    ]
+
+
+def test_half_of_a_session_that_was_being_made_is_none(vault):
+    """It was acknowledged to nobody: nothing is damaged, lost or missing by it."""
+    begun(vault, "one", size=100)
+    (vault / "index.sqlite").unlink()
+    with opened_read_only(str(vault), CANDIDATES) as opened:
+        key = opened.reader.key("one")
+        assert not opened.backend.has_file(key)
+        assert known_keys(opened.backend) == [opened.reader.key("two")]
+    names = [finding.name for finding in examine(str(vault), CANDIDATES)]
+    assert sorted(names) == ["creation-unfinished", "index-missing"]
+
+
+def test_half_of_one_that_was_acknowledged_is_a_lost_session(vault):
+    begun(vault, "one", size=100)
+    names = [finding.name for finding in examine(str(vault), CANDIDATES)]
+    assert sorted(names) == ["creation-unfinished", "session-lost"]

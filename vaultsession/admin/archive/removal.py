@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from ...util.disk import READ, READ_WRITE, Disk, opened, read_all, write_all
+from ...util.disk import READ, READ_WRITE, Disk, is_there, opened, read_all, write_all
 from .archiver import Archiver, ids_by_name
 from .contents import Busy, Changed, refuse_written
 from .discovery import LEFTOVER, SHREDDED, SourceFile
@@ -47,7 +47,7 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
         with _held_alone(fd) as refuse_others:
             refuse_written(before, disk.fstat(fd))
             aside = path + LEFTOVER
-            if _is_there(disk, aside):
+            if is_there(disk, aside):
                 raise Changed(f"{aside} is there: look at both")
             disk.rename(path, aside)
             try:
@@ -63,14 +63,6 @@ def remove(archiver: Archiver, source: SourceFile, id: str, *, shred: bool = Fal
                 aside = path + SHREDDED
                 _overwrite(disk, fd, before.st_size)
             disk.unlink(aside)
-
-
-def _is_there(disk: Disk, path: str) -> bool:
-    try:
-        disk.stat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def finish_shredding(archiver: Archiver, source: SourceFile) -> None:

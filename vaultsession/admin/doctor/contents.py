@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from ...backends.files.layout import FilesLayout, keys_in
+from ...backends.files.layout import FilesLayout
 from ...engine.verify import Verdict, Verification, check, check_all, reads_alone
 from ...errors import BackendUnavailable, Damaged, UnknownDictionary, VaultError
 from ...format.ids import locator_of
@@ -42,8 +42,7 @@ def contents(disk: Disk, layout: FilesLayout, opened: OpenedVault, reported: Abs
     yield from _dictionaries(disk, layout.root, opened)
     versions: dict[str, bytes | None] = {}
     sealed: Counter[bytes | None] = Counter()
-    keys = sorted(keys_in(disk.listdir(layout.sessions)))
-    for verified in check_all(opened.backend, opened.reader, keys):
+    for verified in check_all(opened.backend, opened.reader, opened.backend.keys()):
         yield from _session(verified, opened)
         versions[verified.key] = _version(verified)
         sealed[verified.key_id] += 1
@@ -53,7 +52,7 @@ def contents(disk: Disk, layout: FilesLayout, opened: OpenedVault, reported: Abs
         """As it was found; read again when it is asked for a second time."""
         return versions.pop(key) if key in versions else _version(check(opened.backend, opened.reader, key))
 
-    yield from _index(disk, layout, opened, newest)
+    yield from _index(layout, opened, newest)
 
 
 def _version(verified: Verification) -> bytes | None:
@@ -149,19 +148,19 @@ class _Drift(NamedTuple):
     behind: frozenset[str]
 
 
-def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current) -> Iterator[Finding]:
+def _index(layout: FilesLayout, opened: OpenedVault, newest: Current) -> Iterator[Finding]:
     """Drift that stays, and rows that were not written with the vault's keys."""
     if not os.path.lexists(layout.index):
-        if keys_in(disk.listdir(layout.sessions)):
+        if opened.backend.keys():
             sentence = "there is no index; a new one proves nothing of freshness"
             yield warning("index-missing", sentence, remedy=Remedy.REINDEX)
         return
     try:
         opened.backend.ask_index()
-        rows, drift = _drift(disk, layout, opened, newest)
+        rows, drift = _drift(opened, newest)
         if any(drift):
             time.sleep(_PATIENCE_SECONDS)
-            rows, again = _drift(disk, layout, opened, newest)
+            rows, again = _drift(opened, newest)
             drift = _Drift(*(before & after for before, after in zip(drift, again, strict=True)))
     except BackendUnavailable as problem:
         yield warning("index-damaged", f"the index cannot be read: {problem}", "index.sqlite", Remedy.REINDEX)
@@ -180,9 +179,9 @@ def _index(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current
             yield error("row-forged", "its row was not written with the keys of this vault", key, Remedy.REINDEX)
 
 
-def _drift(disk: Disk, layout: FilesLayout, opened: OpenedVault, newest: Current) -> tuple[dict[str, IndexRow], _Drift]:
+def _drift(opened: OpenedVault, newest: Current) -> tuple[dict[str, IndexRow], _Drift]:
     rows = {row.key: row for row in opened.backend.scan(Query())}
-    keys = set(keys_in(disk.listdir(layout.sessions)))
+    keys = set(opened.backend.keys())
     behind = {key for key in keys & rows.keys() if newest(key) not in (None, rows[key].version)}
     # What cannot be read, or reads as absent, is listed nowhere: the session has a finding of its own.
     unlisted = {key for key in keys - rows.keys() if newest(key) is not None}

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ...backends.files import FilesBackend
-from ...backends.files.layout import keys_in
-from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...errors import BackendUnavailable
 from ...format.sealed import Query
@@ -63,11 +61,10 @@ def opened_read_only(
         backend.close()
 
 
-def known_keys(backend: Backend, sessions: str) -> list[str]:
+def known_keys(backend: FilesBackend) -> list[str]:
     """Every key that is listed or has a file, sorted. Where there is no index, those that have a file."""
-    found: set[str] = set()
+    found = set(backend.keys())
     with contextlib.suppress(BackendUnavailable):
         found.update(row.key for row in backend.scan(Query()))
         found.update(backend.lost())
-    found.update(keys_in(os.listdir(sessions)))
     return sorted(found)

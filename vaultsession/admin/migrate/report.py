@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import NamedTuple
 
+from ...backends.protocol import Backend
+from ...backends.replication import has_vanished
 from ...errors import UnknownKey, Unreadable
 
 Progress = Callable[[int, int | None], object]
@@ -30,9 +32,6 @@ class Trouble(StrEnum):
     """Only the target has it: it was left as it is."""
     DIFFERENT = "different"
     """What was read back is not what was written, or the source changed all the while."""
-
-
-NO_ROW = (Trouble.DAMAGED, "at the source: its row is gone; `vaultsession reindex` there finds it; it was left out")
 
 
 class Problem(NamedTuple):
@@ -76,3 +75,14 @@ class MigrationReport:
     def fields(self) -> dict[str, object]:
         """Ready for JSON."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "problems"}
+
+
+def unlisted(source: Backend, report: MigrationReport) -> Iterator[str]:
+    """The keys that no listing has, each once and counted. What cannot be read without its row is a problem."""
+    for key in dict.fromkeys(source.unindexed()):
+        report.sessions += 1
+        if has_vanished(source, key):
+            reason = "at the source: its row is gone; `vaultsession reindex` there finds it; it was left out"
+            report.problem(key, Trouble.DAMAGED, reason)
+        else:
+            yield key

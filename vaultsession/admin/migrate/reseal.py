@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ...backends.protocol import Backend
-from ...backends.replication import Outcome, has_vanished, newest_of
+from ...backends.replication import Outcome, newest_of
 from ...engine.reader import Document, Reader
 from ...engine.writer import Writer
 from ...errors import Unreadable
 from ...format import document
 from ...format.head import Head
 from ...format.sealed import Current, Delete, IndexRow, Keep, Query, Tombstone, Write
-from .report import NO_ROW, MigrationReport, Progress, Trouble, silent
+from .report import MigrationReport, Progress, Trouble, silent, unlisted
 
 _ALL = Query(newest_first=False)
 
@@ -51,12 +51,8 @@ class _Reseal:
             self._report.sessions = done
             self._reseal(row.key)
             self._progress(done, max(done, total))
-        for key in dict.fromkeys(self._source.unindexed()):
-            self._report.sessions += 1
-            if has_vanished(self._source, key):
-                self._report.problem(key, *NO_ROW)
-            else:
-                self._reseal(key)
+        for key in unlisted(self._source, self._report):
+            self._reseal(key)
         return self._report
 
     def _reseal(self, key: str) -> None:

@@ -9,13 +9,13 @@ meanwhile is brought up to date.
 from __future__ import annotations
 
 from ...backends.protocol import Backend
-from ...backends.replication import Gap, Outcome, SessionGap, aligned, differing, follow, has_vanished
+from ...backends.replication import Gap, Outcome, SessionGap, aligned, differing, follow
 from ...errors import Conflict, Damaged, Unreadable
 from ...format import record
 from ...format.ids import locator_of
 from ...format.sealed import Current, Delete, IndexRow, Query, Tombstone, Write
 from .describer import ContainerCopy, Describer, ends_as
-from .report import NO_ROW, MigrationReport, Progress, Trouble, silent
+from .report import MigrationReport, Progress, Trouble, silent, unlisted
 
 _NAMED = 3
 _LEFT = {
@@ -90,12 +90,8 @@ class _Copy:
                 self._copy(ours, is_listed=theirs is not None)
                 report.sessions += 1
                 self._progress(report.sessions, max(report.sessions, total))
-        for key in dict.fromkeys(self._source.unindexed()):
-            report.sessions += 1
-            if has_vanished(self._source, key):
-                report.problem(key, *NO_ROW)
-            else:
-                self._follow(key)
+        for key in unlisted(self._source, report):
+            self._follow(key)
         known = {locator_of(problem.key) for problem in report.problems}
         for key in dict.fromkeys([each.key for each in differing(self._source, self._target)]):
             if locator_of(key) not in known:

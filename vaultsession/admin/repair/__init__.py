@@ -102,7 +102,7 @@ class Repair:
         """The key of a session by its id, or by the key that doctor shows. ``SessionNotFound`` where it has no file."""
         with opened_read_only(self.path, self.candidates or ()) as vault:
             for key in ((name,) if is_key(name) else ()) + (vault.reader.key(name),):
-                if os.path.lexists(os.path.join(self.path, "sessions", f"{key}.vss")):
+                if vault.backend.has_file(key):
                     return key
         raise SessionNotFound(f"there is no session {name!r} with a file to recover")
 

@@ -103,7 +103,7 @@ class SessionRepair:
         if place == COPIES[0]:
             KeyringMemory(self.backend).accept(unlocked)
             return "these key slots are the newest from now on, and nothing proves that no newer ones were there"
-        if not os.path.lexists(self._layout.session(place)):
+        if not self.backend.has_file(place):
             self.backend.forget(place)
             return "it is lost, and is no finding any more; nothing proves what it was"
         return f"{self.recover(place)}; nothing proves that no newer one was there"

@@ -35,7 +35,7 @@ from ...format.sealed import (
     Witness,
     Write,
 )
-from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, opened, sync_tree, write_all
+from ...util.disk import CREATE_NEW, PRIVATE_DIRECTORY, PRIVATE_FILE, Disk, is_there, opened, sync_tree, write_all
 from ...util.lazy import log
 from ..protocol import Backend, RebuildReport, Traits
 from . import index_queries
@@ -43,7 +43,7 @@ from .container import has_no_record_behind, is_at, is_unchanged, refuse_vanishe
 from .container_store import ContainerStore, Unflushed
 from .index import Index
 from .index_schema import forget
-from .layout import FULL, FilesLayout, key_in, refusal
+from .layout import FULL, FilesLayout, key_in, keys_in, refusal
 from .open_files import FileState
 from .quarantine import Quarantine
 from .rebuild import IndexRebuild, Progress, batches
@@ -241,6 +241,25 @@ class FilesBackend(Backend):
                 keys = {locator_of(key): key for key in map(key_in, names) if key is not None}
                 rows = self._rebuild.read(partial(index_queries.summaries, locators=list(keys)))
                 yield from [key for locator, key in keys.items() if locator not in rows]
+
+    def has_file(self, key: str) -> bool:
+        """Whether a session has a file, of whatever state; one that was being made counts where it is whole."""
+        with self._errors_of(self._layout.sessions):
+            if is_there(self._disk, self._layout.session(key)):
+                return True
+            if not is_there(self._disk, self._layout.creation(key)):
+                return False
+        try:
+            return self.head(key) is not None
+        except Damaged:
+            return False  # it was acknowledged, and is lost
+        except VaultError:
+            return True
+
+    def keys(self) -> list[str]:
+        """The keys of all sessions that have a file, in their order."""
+        with self._errors_of(self._layout.sessions):
+            return sorted(filter(self.has_file, keys_in(self._disk.names(self._layout.sessions))))
 
     def lost(self) -> Iterator[str]:
         """Sessions whose container a rebuild did not find; those that none has looked for are listed still."""

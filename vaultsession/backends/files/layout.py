@@ -69,9 +69,8 @@ class FilesLayout:
 
     def creation(self, key: str) -> str:
         """The name of a container that is being made, under which it is flushed. See ``Creations``."""
-        if not is_key(key):
-            raise ValueError(f"{key!r:.120} is not the key of a session")
-        return f"{self.sessions}{os.sep}.{key}{_BEGUN}"
+        directory, name = os.path.split(self.session(key))
+        return f"{directory}{os.sep}.{name.removesuffix(SUFFIX)}{_BEGUN}"
 
     def temporary(self, locator: str) -> str:
         """A fresh name beside the containers. It exists only while the stripe of its locator is held."""
@@ -118,7 +117,8 @@ def is_begun(name: str) -> bool:
 
 def creation_in(name: str) -> str | None:
     """The key of a container that is being made by its file name; None for any other file."""
-    return key_in(name[1:].removesuffix(_BEGUN) + SUFFIX) if name.startswith(".") and name.endswith(_BEGUN) else None
+    key = name[1 : -len(_BEGUN)]
+    return key if name == f".{key}{_BEGUN}" and is_key(key) else None
 
 
 def keys_in(names: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ from .index_schema import (
     remove_row,
     remove_tombstone,
 )
-from .layout import FilesLayout, Removal, creation_in, is_begun, key_in, refusal, removal_in, temporary_in, vanished
+from .layout import FilesLayout, creation_in, is_begun, key_in, refusal, removal_in, temporary_in, vanished
 from .quarantine import Quarantine
 from .standby_index import StandbyIndex
 
@@ -334,28 +334,22 @@ class IndexRebuild:
 
         All of it before any row is made: of one session a power cut may leave the names of a creation and of a removal.
         """
-        names = list(filter(is_begun, self._disk.names(self._layout.sessions)))
-        temporaries = [(name, locator) for name in names if (locator := temporary_in(name)) is not None]
-        removals = [(name, removal) for name in names if (removal := removal_in(name)) is not None]
-        return (
-            sum(self._remove_temporary(name, locator) for name, locator in temporaries)
-            + sum(self._complete_removal(name, removal) for name, removal in removals)
-            + sum(self._complete_creation(key) for key in map(creation_in, names) if key is not None)
-        )
+        containers, completed = self._containers, 0
+        for name in filter(is_begun, list(self._disk.names(self._layout.sessions))):
+            if (locator := temporary_in(name)) is not None:  # it exists only while the stripe is held: an orphan
+                path = os.path.join(self._layout.sessions, name)
+                completed += self._is_done(locator, partial(self._disk.unlink, path))
+            elif (removal := removal_in(name)) is not None:
+                completed += self._is_done(removal.locator, partial(containers.removals.complete, name, removal))
+            elif (key := creation_in(name)) is not None:
+                completed += self._is_done(locator_of(key), partial(containers.creations.complete, key))
+        return completed
 
-    def _complete_creation(self, key: str) -> bool:
-        stripe = self._containers.stripes.of(locator_of(key))
-        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
-            self._containers.creations.complete(key)
-            return True
-        return False
-
-    def _remove_temporary(self, name: str, locator: str) -> bool:
-        """A temporary exists only while the stripe of its locator is held: under that stripe it is an orphan."""
+    def _is_done(self, locator: str, act: Callable[[], bool | None]) -> bool:
+        """Whether an act could be done under the stripe of a session, and did not answer that there was nothing."""
         stripe = self._containers.stripes.of(locator)
-        with stripe.mutex, stripe, contextlib.suppress(OSError):  # gone, or a directory that someone planted
-            self._disk.unlink(os.path.join(self._layout.sessions, name))
-            return True
+        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
+            return act() is not False
         return False
 
     def _is_flushed(self, path: str) -> bool:
@@ -365,12 +359,6 @@ class IndexRebuild:
                 return False
             self._disk.fdatasync(fd)
             return True
-        return False
-
-    def _complete_removal(self, name: str, removal: Removal) -> bool:
-        stripe = self._containers.stripes.of(removal.locator)
-        with stripe.mutex, stripe, contextlib.suppress(OSError, VaultError):
-            return self._containers.removals.complete(name, removal)
         return False
 
     def _remove_rows(self, seen: Seen, *, outdated: bool) -> tuple[int, int]:

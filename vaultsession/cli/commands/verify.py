@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterator
 
 from typer import Argument
 
 from ...admin.doctor import known_keys, opened_read_only
+from ...backends.files import FilesBackend
 from ...backends.protocol import Backend
 from ...engine.reader import Reader
 from ...engine.verify import Verdict, Verification, check_all
@@ -44,15 +44,15 @@ def verify(
     Exit code 6 where a session is damaged or its file is gone, 3 where one is only torn, locked or refused.
     """
     with (
-        _opened(where) as (backend, reader, sessions),
+        _opened(where) as (backend, reader),
         bar("Verifying", interrupted="nothing was changed") as progress,
     ):
         if ids:
-            keys = [_existing(backend, reader, sessions, id) for id in dict.fromkeys(ids)]  # noqa: A001 - the word that everybody knows
-        elif sessions is None:
-            keys = [row.key for row in backend.scan(Query(newest_first=False))]
+            keys = [_existing(backend, reader, id) for id in dict.fromkeys(ids)]  # noqa: A001 - the word that everybody knows
+        elif isinstance(backend, FilesBackend):
+            keys = known_keys(backend)
         else:
-            keys = known_keys(backend, sessions)
+            keys = [row.key for row in backend.scan(Query(newest_first=False))]
         checked = list(check_all(backend, reader, keys, lambda done: progress(done, len(keys))))
     verdicts = Counter(each.verdict for each in checked)
     counts = {str(each): verdicts[each] for each in Verdict}
@@ -72,31 +72,24 @@ def verify(
 
 
 @contextlib.contextmanager
-def _opened(where: VaultOptions) -> Iterator[tuple[Backend, Reader, str | None]]:
-    """The vault, unlocked, and the directory of its files; None where an engine keeps it.
-
-    Nothing is changed: files are opened for reading alone.
-    """
+def _opened(where: VaultOptions) -> Iterator[tuple[Backend, Reader]]:
+    """The vault, unlocked. Nothing is changed: files are opened for reading alone."""
     if where.is_directory:
         directory = where.directory()
         with opened_read_only(directory.path, where.candidates(directory)) as opened:
-            yield opened.backend, opened.reader, os.path.join(directory.path, "sessions")
+            yield opened.backend, opened.reader
         return
     with contextlib.closing(where.location()) as location:
         vault = where.existing(location.vault)
         reader = Reader.of_vault(vault, vault.unlock(where.candidates(vault)))
         with contextlib.closing(location.backend(reader.describe)) as backend:
-            yield backend, reader, None
+            yield backend, reader
 
 
-def _existing(backend: Backend, reader: Reader, sessions: str | None, id: str) -> str:
+def _existing(backend: Backend, reader: Reader, id: str) -> str:
     """The key of a session. ``SessionNotFound``."""
     key = reader.key(id)
-    if sessions is None:
-        is_there = backend.head(key) is not None
-    else:
-        is_there = os.path.lexists(os.path.join(sessions, f"{key}.vss"))
-    if not is_there:
+    if not (backend.has_file(key) if isinstance(backend, FilesBackend) else backend.head(key) is not None):
         raise SessionNotFound(f"there is no session {id!r}")
     return key
 

@@ -33,6 +33,16 @@ def filled(backend: FilesBackend, scribe: Sealer) -> list[str]:
     return keys
 
 
+def unlisted(path: Path, backend: FilesBackend, scribe: Sealer) -> list[str]:
+    """Twelve sessions, and no index of them."""
+    keys = [scribe.key(str(number)) for number in range(12)]
+    for key in keys:
+        backend.commit(key, scribe.create(key))
+    backend.close()
+    (path / "index.sqlite").unlink()
+    return keys
+
+
 def test_rows_and_names_are_held_a_batch_at_a_time(opening: Opening, scribe: Sealer, monkeypatch: Any) -> None:
     monkeypatch.setattr(rebuild, "BATCH", 40)
     backend = opening(durability="os")
@@ -201,12 +211,7 @@ def test_what_an_index_is_built_anew_from_is_read_ahead_and_flushed_side_by_side
     path: Path, opening: Opening, scribe: Sealer
 ) -> None:
     """Each flush of 10 000 containers waited for the one before: 15 s on ext4 and 40 on XFS, and 3 side by side."""
-    backend = opening()
-    keys = [scribe.key(str(number)) for number in range(12)]
-    for key in keys:
-        backend.commit(key, scribe.create(key))
-    backend.close()
-    (path / "index.sqlite").unlink()
+    keys = unlisted(path, opening(), scribe)
     begun, flushing, together = 0, 0, 0
     mutex = threading.Lock()
 
@@ -232,12 +237,7 @@ def test_what_an_index_is_built_anew_from_is_read_ahead_and_flushed_side_by_side
 
 
 def test_only_what_could_be_flushed_becomes_a_witness(path: Path, opening: Opening, scribe: Sealer) -> None:
-    backend = opening()
-    keys = [scribe.key(str(number)) for number in range(12)]
-    for key in keys:
-        backend.commit(key, scribe.create(key))
-    backend.close()
-    (path / "index.sqlite").unlink()
+    keys = unlisted(path, opening(), scribe)
     other = opening(disk=FaultyDisk(5, times=3, only={"fdatasync"}))
     assert other.count(Query()) == len(keys)
     with sqlite_file(path / "index.sqlite") as index:
